@@ -1,0 +1,13 @@
+"""Package metadata is in setup.cfg; Babel's extractors can only be given here."""
+
+from setuptools import setup
+
+setup(
+    message_extractors={
+        "ckanext": [
+            ("**.py", "python", None),
+            ("**.js", "javascript", None),
+            ("**/templates/**.html", "ckan", None),
+        ],
+    },
+)
