@@ -1,0 +1,1 @@
+"""Files attached to CKAN entities, and the task queue under them."""

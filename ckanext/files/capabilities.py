@@ -1,0 +1,25 @@
+"""What this CKAN and this SQLAlchemy can do.
+
+The only module that looks at versions. Everybody else asks for a capability.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+#: CKAN stores files itself (2.12 and later).
+CORE_FILES: bool = importlib.util.find_spec("ckan.model.file") is not None
+
+_SQLALCHEMY_2 = not sa.__version__.startswith("1.")
+
+
+def commit_reaches_root(session: Session) -> bool:
+    """Tell whether ``commit()`` and ``rollback()`` end the outermost transaction.
+
+    SQLAlchemy 2.0 always does so. A classic session of 1.4, as CKAN 2.11 has
+    it, ends only the innermost savepoint.
+    """
+    return _SQLALCHEMY_2 or bool(getattr(session, "future", False))

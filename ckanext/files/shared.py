@@ -1,0 +1,19 @@
+"""The public names of this extension.
+
+Other extensions import from here and from nowhere else; these names stay.
+"""
+
+from ckanext.files.errors import CommitUnknownError, FilesError, OutOfQueueError
+from ckanext.files.queue import QueuedTask, TaskQueue, add_task, with_task_queue
+from ckanext.files.transaction import on_commit
+
+__all__ = [
+    "CommitUnknownError",
+    "FilesError",
+    "OutOfQueueError",
+    "QueuedTask",
+    "TaskQueue",
+    "add_task",
+    "on_commit",
+    "with_task_queue",
+]

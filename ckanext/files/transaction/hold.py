@@ -1,0 +1,213 @@
+"""The hold: one real COMMIT for all that a thread's session does in a block.
+
+While it lasts, a commit is a savepoint (*saved*), opened anew at each commit.
+Each block within the outermost one has a savepoint of its own at its start, to
+which a failure of that block returns. Savepoints of other people stack on top
+of ours and are left alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+from typing import Any
+
+import sqlalchemy as sa
+from ckan.model import meta
+from sqlalchemy import event
+from sqlalchemy.orm import Session, SessionTransaction
+
+from ckanext.files import capabilities
+from ckanext.files.errors import CommitUnknownError
+
+from . import index
+from .journal import Callback, Journal, journal_of, run_callbacks
+from .outcome import has_committed
+from .session import HeldSession, put_in_front, take_away
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class _Level:
+    """The savepoints of one block."""
+
+    start: SessionTransaction | None
+    """Opened with the block; None for the outermost one."""
+
+    saved: SessionTransaction | None = None
+    """Opened by the last commit or mark."""
+
+    committed: bool = False
+    """Somebody in the block has committed."""
+
+
+class Hold:
+    """Holds back the commits of one session until it finishes or rolls back."""
+
+    def __init__(self, session: Session) -> None:
+        _watch_changes()
+        self.session = session
+        self._caller = session.get_nested_transaction()
+        self._levels = [_Level(start=None)]
+        self._due: list[Callback] = []
+        index.keep_back(session)
+        put_in_front(session, self)
+
+    @property
+    def floor(self) -> SessionTransaction | None:
+        """The savepoint to which a rollback returns; None before any commit."""
+        level = self._levels[-1]
+        return level.saved or level.start
+
+    def save(self) -> None:
+        """Commit, as far as anybody in the block can tell."""
+        self._release(self.floor)
+        self._levels[-1].committed = True
+        self.mark()
+
+    def mark(self) -> None:
+        """Open a savepoint for rollbacks to return to, in place of the last one.
+
+        Releasing the last one keeps a thousand commits at one savepoint.
+        """
+        level = self._levels[-1]
+        _keep_changes(self.session)
+        if level.saved:
+            level.saved.commit()
+        level.saved = self.session.begin_nested()
+
+    def go_back(self) -> None:
+        """Undo what was done since the last commit, or since the block began."""
+        level = self._levels[-1]
+        if level.saved:
+            level.saved.rollback()
+            level.saved = self.session.begin_nested()
+        elif level.start:
+            level.start.rollback()
+            level.start = self.session.begin_nested()
+
+    def enter(self) -> None:
+        """Begin a block within the hold."""
+        _keep_changes(self.session)
+        self._levels.append(_Level(start=self.session.begin_nested()))
+
+    def leave(self) -> None:
+        """End a block well. If it has committed, so has what is around it."""
+        level = self._levels.pop()
+        assert level.start
+        level.start.commit()
+        if level.committed:
+            self.save()
+
+    def undo(self) -> None:
+        """End a block that failed: nothing of it stays."""
+        level = self._levels.pop()
+        assert level.start
+        level.start.rollback()
+
+    def finish(self, commit: bool) -> None:
+        """End the hold: the one real commit, if somebody asked for it.
+
+        Without one, the transaction and all that waits for its commit are the
+        caller's. When the commit fails nothing stays.
+
+        :param commit: False leaves the commit to the caller in any case.
+        """
+        commit = commit and self._levels[0].committed
+        try:
+            self._release(self._caller)
+            if commit and capabilities.commit_reaches_root(self.session):
+                self._release(None)
+            _put_changes_back(self.session)
+            take_away(self.session)
+            # where a commit ends only the caller's savepoint, it is not ours to make
+            if commit and not self.session.get_nested_transaction():
+                self._commit()
+        except BaseException:
+            self.roll_back()
+            raise
+        finally:
+            index.let_through(self.session)
+            run_callbacks(self._due)
+
+    def roll_back(self) -> None:
+        """End the hold after a failure: nothing stays, and the session is usable."""
+        session = self.session
+        take_away(session)
+        index.let_through(session)
+        try:
+            while session.in_transaction():
+                session.rollback()
+        except sa.exc.SQLAlchemyError:
+            log.exception("The transaction could not be rolled back; its connection is dropped")
+            session.invalidate()
+        session.__dict__.pop("_object_cache", None)
+
+    def _release(self, downto: SessionTransaction | None) -> None:
+        """Release all savepoints above one of them."""
+        nested = self.session.get_nested_transaction()
+        while nested is not None and nested is not downto:
+            nested.commit()
+            nested = self.session.get_nested_transaction()
+
+    def _commit(self) -> None:
+        session = self.session
+        session.flush()
+        transaction_id = session.execute(sa.text("SELECT txid_current_if_assigned()")).scalar()
+        journal = journal_of(session)
+        callbacks, journal.callbacks = journal.callbacks, []
+        try:
+            session.commit()
+        except BaseException as error:
+            self.roll_back()
+            if not self._has_committed(transaction_id, journal):
+                journal.repair()
+                raise
+            self._due = callbacks
+            if not getattr(error, "connection_invalidated", False):
+                raise  # a listener has failed after the commit: that is news for the caller
+        self._due = callbacks
+
+    def _has_committed(self, transaction_id: int | None, journal: Journal) -> bool:
+        try:
+            return has_committed(self.session.get_bind(), transaction_id)
+        except CommitUnknownError:
+            log.error("The search index may not agree with the database: %s", list(journal.writes))
+            raise
+
+
+@functools.cache
+def _watch_changes() -> None:
+    """Keep CKAN from telling the world of a commit that is not one.
+
+    CKAN collects changed objects in ``session._object_cache`` and, before a
+    commit, tells its plugins of them. SQLAlchemy announces each released
+    savepoint as a commit.
+    """
+    event.listen(meta.Session, "before_commit", _keep_changes, insert=True)
+
+
+def _keep_changes(session: Session) -> None:
+    """Put the objects that CKAN has collected aside, where a rollback finds them."""
+    if not isinstance(session, HeldSession):
+        return
+    session.flush()
+    changes: dict[str, set[Any]] | None = session.__dict__.pop("_object_cache", None)
+    if changes and any(changes.values()):
+        journal_of(session).changes.append(changes)
+
+
+def _put_changes_back(session: Session) -> None:
+    _keep_changes(session)
+    if not session.in_transaction():
+        return
+    journal = journal_of(session)
+    if journal.changes:
+        session.__dict__["_object_cache"] = {
+            # those that were expunged meanwhile are of no use to anybody
+            kind: {o for some in journal.changes for o in some[kind] if kind == "deleted" or o in session}
+            for kind in ("new", "changed", "deleted")
+        }
+        journal.changes = []

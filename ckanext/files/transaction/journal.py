@@ -1,0 +1,135 @@
+"""What waits for the commit of a session.
+
+Entries belong to the transaction or savepoint in which they were made: they
+move to the parent when a savepoint is released and vanish with a rollback, so
+that they share the fate of the rows that were written beside them. When the
+outermost transaction commits, the writes run right before the COMMIT and the
+callbacks right after it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ckan.model import meta
+from sqlalchemy import event
+from sqlalchemy.orm import Session, SessionTransaction
+
+log = logging.getLogger(__name__)
+
+Callback = Callable[[], Any]
+
+_KEY = "ckanext.files.journals"
+
+
+@dataclasses.dataclass(frozen=True)
+class Write:
+    """A change of something beside the database, such as the search index."""
+
+    run: Callback
+    """Does it; an exception makes the commit fail."""
+
+    repair: Callback
+    """Makes it agree with the database again when the commit has failed."""
+
+
+@dataclasses.dataclass
+class Journal:
+    """What waits for the end of one transaction or savepoint."""
+
+    callbacks: list[Callback] = dataclasses.field(default_factory=list)
+    """To be called after the real commit, in this order."""
+
+    writes: dict[str, Write] = dataclasses.field(default_factory=dict)
+    """To be done right before the real commit: for each key the last one."""
+
+    changes: list[dict[str, set[Any]]] = dataclasses.field(default_factory=list)
+    """CKAN's ``session._object_cache`` of each commit that was held back."""
+
+    committed: bool = False
+    started: bool = False
+    """The writes have begun: those that come now are too late to wait."""
+
+    def add_write(self, key: str, write: Write) -> None:
+        """Remember a write instead of an earlier one with the same key."""
+        self.writes.pop(key, None)
+        self.writes[key] = write
+        if self.started:
+            write.run()
+
+    def write(self) -> None:
+        """Do all writes."""
+        self.started = True
+        for entry in list(self.writes.values()):
+            entry.run()
+
+    def repair(self) -> None:
+        """Put right what the writes have changed, if they had begun."""
+        if self.started:
+            for entry in self.writes.values():
+                entry.repair()
+
+    def absorb(self, released: Journal) -> None:
+        """Take over the entries of a released savepoint."""
+        self.callbacks += released.callbacks
+        self.changes += released.changes
+        for key, entry in released.writes.items():
+            self.add_write(key, entry)
+
+
+def journal_of(session: Session) -> Journal:
+    """Return the journal of the innermost transaction, begun if there is none."""
+    _listen()
+    innermost = session.get_nested_transaction() or session.get_transaction() or session.begin()
+    return session.info.setdefault(_KEY, {}).setdefault(innermost, Journal())
+
+
+def run_callbacks(callbacks: Iterable[Callback]) -> None:
+    """Call each of them; the failure of one stops none of the others.
+
+    The commit is done and no exception can undo it, so it is logged.
+    """
+    for callback in callbacks:
+        try:
+            callback()
+        except Exception:
+            log.exception("A callback of on_commit failed after the commit: %r", callback)
+            # what it left half done must not be committed by whoever comes next
+            meta.Session.rollback()
+
+
+@functools.cache
+def _listen() -> None:
+    """Listen to CKAN's sessions: once in a process, at the first use."""
+    event.listen(meta.Session, "before_commit", _before_commit)
+    event.listen(meta.Session, "after_commit", _after_commit)
+    event.listen(meta.Session, "after_transaction_end", _after_transaction_end)
+
+
+def _before_commit(session: Session) -> None:
+    # SQLAlchemy tells of released savepoints too
+    if session.info.get(_KEY) and session.get_nested_transaction() is None:
+        journal_of(session).write()
+
+
+def _after_commit(session: Session) -> None:
+    if session.info.get(_KEY):
+        journal_of(session).committed = True
+
+
+def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
+    journals = session.info.get(_KEY)
+    journal = journals.pop(transaction, None) if journals else None
+    if journal is None or not journal.committed:
+        return
+    parent = transaction.parent
+    while parent is not None and parent.parent is not None and not parent.nested:
+        parent = parent.parent
+    if parent is None:
+        run_callbacks(journal.callbacks)
+    else:
+        journals.setdefault(parent, Journal()).absorb(journal)
