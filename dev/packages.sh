@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what is missing of Debian's packages: dev/packages.sh [--browser]
+# Installs what is missing of Debian's packages: dev/packages.sh GROUP...
 #
-# Nothing is installed for a service that a CKAN_*_URL variable names. Debian may start its own
-# servers with the packages; they are not used.
+# The groups are python, services and browser. Nothing is installed for a service that a CKAN_*_URL variable
+# names. Debian may start its own servers with the packages; they are not used.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 source "$DEV/lib/postgres.sh"
@@ -22,14 +22,12 @@ has() {
   command -v "$1"
 }
 
-has_python() {
-  local python
-  python=$(find_python) && "$python" -c 'import ensurepip, venv'
+has_venv() {
+  "$(find_python)" -c 'import ensurepip, venv'
 }
 
 has_python_headers() {
-  local python
-  python=$(find_python) && [[ -e $("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h ]]
+  "$(find_python)" -c 'import sysconfig; open(sysconfig.get_path("include") + "/Python.h")'
 }
 
 has_libmagic() {
@@ -63,26 +61,46 @@ install_missing() {
     - "${missing[@]}" >"$STATE/log/packages.log" 2>&1
 }
 
-need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
-need python3-venv has_python
-need python3-dev has_python_headers
-need gcc has gcc
-need libpq-dev has pg_config
-need libmagic1 has_libmagic
-need curl has curl
-postgres_is_ours && need postgresql has_postgres
-redis_is_ours && need redis-server has redis-server
-solr_is_ours && need default-jdk-headless has javac
-solr_is_ours && need maven has mvn
+need_python() {
+  need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+  need python3-venv has_venv
+  need python3-dev has_python_headers
+  need gcc has gcc
+  need libpq-dev has pg_config
+  need libmagic1 has_libmagic
+}
+
+need_services() {
+  if postgres_is_ours; then need postgresql has_postgres; fi
+  if redis_is_ours; then need redis-server has redis-server; fi
+  if solr_is_ours; then
+    need curl has curl
+    need default-jdk-headless has javac
+    need maven has mvn
+  fi
+}
+
+need_browser() {
+  has_browser >/dev/null || missing+=(chromium chromium-driver)
+}
+
+for group in "$@"; do
+  case $group in
+    python) need_python ;;
+    services) need_services ;;
+    browser) ;;
+    *) die "no such group of packages: $group" ;;
+  esac
+done
 install_missing || die "apt-get failed, see $STATE/log/packages.log"
-find_python >/dev/null || die "no Python 3.10 or newer on PATH"
+[[ " $* " != *' python '* ]] || find_python >/dev/null || die "no Python 3.10 or newer on PATH"
 
 # Some distributions have no browser package that works everywhere: then its tests are skipped.
-missing=()
-if [[ ${1:-} == --browser && ! -e $STATE/run/no-browser ]] && ! has_browser >/dev/null; then
-  missing=(chromium chromium-driver)
+if [[ " $* " == *' browser '* && ! -e $STATE/run/no-browser ]]; then
+  missing=()
+  need_browser
   install_missing || {
-    say "no browser: its tests will be skipped (try again: rm .dev/run/no-browser)"
+    say "no browser: its tests will be skipped (to try again: rm .dev/run/no-browser)"
     touch "$STATE/run/no-browser"
   }
 fi

@@ -11,44 +11,22 @@ source "$DEV/lib/postgres.sh"
 source "$DEV/lib/redis.sh"
 source "$DEV/lib/solr.sh"
 source "$DEV/lib/purpose.sh"
+source "$DEV/lib/command.sh"
 
 choose_purpose "$@"
 [[ $PURPOSE == test ]] || shift
 shift
 (($#)) || die "usage: dev/run.sh [--demo] VERSION COMMAND..."
 
-child=
-temporary=
-
-# shellcheck disable=SC2317 # called by the trap
-leave() {
-  exec 7>&- 9>&-
-  [[ -z $temporary ]] || rm -rf "$temporary"
-  "$DEV/services.sh" release
-}
-
-# The terminal sends an interrupt to the command as well; a signal to this script is passed on.
-trap leave EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-if [[ $PURPOSE == test ]]; then
-  "$DEV/packages.sh" --browser
-else
-  "$DEV/packages.sh"
-fi
-
-# Services run for as long as somebody holds this lock: see dev/services.sh.
-exec 9>>"$STATE/run/users.lock"
-flock -s 9
+hold_services
 "$DEV/services.sh" acquire 9>&-
 "$DEV/venv.sh" "$VERSION" 9>&-
 
 if [[ $PURPOSE == test ]]; then
+  "$DEV/packages.sh" browser
   take_slot
-  temporary=$(mktemp -d)
-  storage=$temporary
+  storage=$(mktemp -d)
+  trap 'rm -rf "$storage"; release_services' EXIT
 else
   storage=$STATE/demo-$VERSION/storage
   mkdir -p "$storage"
@@ -67,18 +45,11 @@ prepare() {
 (flock 8 && prepare) 8>>"$STATE/run/services.lock" 7>&- 9>&-
 
 eval "$environment"
-export CKAN_STORAGE_PATH=${CKAN_STORAGE_PATH:-$storage}
+if [[ -z ${CKAN_STORAGE_PATH:-} ]]; then
+  export CKAN_STORAGE_PATH=$storage
+  CKANEXT_FILES_OWN+=' CKAN_STORAGE_PATH'
+fi
 export PATH=$venv/bin:$PATH
 python "$DEV/database.py" "$ROOT/test.ini" 7>&- 9>&-
 
-# A command in the background would have interrupts ignored and no input.
-env --default-signal=INT,QUIT "$@" <&0 7>&- 9>&- &
-child=$!
-trap 'kill -TERM "$child" 2>/dev/null' TERM HUP
-trap : INT
-while true; do
-  status=0
-  wait "$child" || status=$?
-  kill -0 "$child" 2>/dev/null || break
-done
-exit "$status"
+run_command "$@"

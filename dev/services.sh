@@ -43,7 +43,7 @@ nobody_uses_them() {
 
 case ${1:-} in
   up)
-    "$DEV/packages.sh"
+    "$DEV/packages.sh" services
     lock
     start
     touch "$KEEP"
@@ -54,6 +54,7 @@ case ${1:-} in
     stop
     ;;
   acquire)
+    "$DEV/packages.sh" services
     lock
     start
     ;;

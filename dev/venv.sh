@@ -26,6 +26,7 @@ install() {
 }
 
 is_complete && exit
+"$DEV/packages.sh" python
 exec 8>>"$STATE/run/venv-$version.lock"
 flock 8
 is_complete && exit
@@ -36,5 +37,6 @@ say "installing CKAN $release in $venv"
 # CKAN still imports pkg_resources, which setuptools 81 has no more.
 install 'setuptools>=77,<81' wheel
 install "ckan[requirements,dev]==$release" -r "$ROOT/requirements.txt" -r "$ROOT/dev-requirements.txt"
-install --no-deps --no-build-isolation -e "$ROOT"
+# compat: a package that is added later is found without installing again
+install --no-deps --no-build-isolation --config-settings editable_mode=compat -e "$ROOT"
 inputs >"$stamp"

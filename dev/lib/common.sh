@@ -11,11 +11,11 @@ CKAN_VERSIONS=(2.11 2.12)
 
 mkdir -p "$STATE/run" "$STATE/log"
 
-# Inside of `dev/run.sh 2.12 bash` these name our own services, not servers given by the user.
-for variable in ${CKANEXT_FILES_OWN_SERVICES:-}; do
+# Inside of `dev/run.sh 2.12 bash` these name what is ours, not what the user has given.
+for variable in ${CKANEXT_FILES_OWN:-}; do
   unset "$variable"
 done
-unset CKANEXT_FILES_OWN_SERVICES variable
+unset CKANEXT_FILES_OWN variable
 
 say() {
   printf '>>> %s\n' "$*" >&2

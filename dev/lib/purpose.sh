@@ -62,5 +62,5 @@ print_environment() {
     echo "export CKAN_REDIS_URL=$(redis_url "$(redis_number)")"
     own+=(CKAN_REDIS_URL)
   fi
-  echo "export CKANEXT_FILES_OWN_SERVICES='${own[*]}'"
+  echo "export CKANEXT_FILES_OWN='${own[*]}'"
 }
