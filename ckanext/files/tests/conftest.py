@@ -1,0 +1,71 @@
+"""Fixtures of all tests."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from ckan import model
+from ckan.plugins import plugin_loaded
+
+from ckanext.files.errors import OutOfQueueError
+from ckanext.files.queue import current_queue
+from ckanext.files.tests.effects import Effects
+from ckanext.files.tests.probe import ProbePlugin
+from ckanext.files.transaction import current_block
+from ckanext.files.transaction.session import HeldSession
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full-size",
+        action="store_true",
+        help="run races, kills and random sequences at the sizes that a release needs",
+    )
+
+
+@pytest.fixture(scope="session")
+def full_size(request: pytest.FixtureRequest) -> bool:
+    """Whether to run at full size."""
+    return bool(request.config.getoption("--full-size"))
+
+
+@pytest.fixture
+def hooks() -> Iterator[dict[str, Callable[..., Any]]]:
+    """The hooks of the plugin ``files_test_probe``, empty again after the test."""
+    ProbePlugin.hooks.clear()
+    yield ProbePlugin.hooks
+    ProbePlugin.hooks.clear()
+
+
+@pytest.fixture
+def effects(with_plugins: Any) -> Effects:
+    """A table of the tests' own, beside CKAN's."""
+    effects = Effects()
+    effects.create_table()
+    return effects
+
+
+@pytest.fixture
+def unique() -> Callable[[str], str]:
+    """Make names that no other test uses."""
+    numbers = itertools.count()
+    token = uuid.uuid4().hex[:10]
+    return lambda prefix: f"{prefix}-{token}-{next(numbers)}"
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing() -> Iterator[None]:
+    """After every test the thread's session is an ordinary one, outside of any frame."""
+    yield
+    assert not isinstance(model.Session(), HeldSession)
+    assert current_block() is None
+    with pytest.raises(OutOfQueueError):
+        current_queue()
+    assert "ckanext.files.index_kept_back" not in model.Session().info
+    assert not model.Session().get_nested_transaction()
+    model.Session.remove()

@@ -1,0 +1,92 @@
+"""A table of the tests' own, and a second connection that watches the database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from ckan import model
+from ckan.model import meta
+from sqlalchemy.engine import Engine
+
+
+def engine() -> Engine:
+    assert meta.engine
+    return meta.engine
+
+
+class Effects:
+    """Rows that tasks write.
+
+    The name is unique, but PostgreSQL only checks that at the COMMIT: writing
+    one twice is a commit that fails.
+    """
+
+    def create_table(self) -> None:
+        with engine().begin() as connection:
+            connection.execute(
+                sa.text(
+                    "CREATE TABLE IF NOT EXISTS files_test_effect"
+                    " (name text UNIQUE DEFERRABLE INITIALLY DEFERRED)"
+                )
+            )
+
+    def write(self, name: str) -> None:
+        """Write a row through CKAN's session, without a commit."""
+        model.Session.execute(
+            sa.text("INSERT INTO files_test_effect VALUES (:name)"), {"name": name}
+        )
+
+    def exists(self, name: str) -> bool:
+        """Look for a committed row, over another connection."""
+        return look("SELECT EXISTS (SELECT FROM files_test_effect WHERE name = :name)", name=name)
+
+
+def look(query: str, **parameters: Any) -> Any:
+    """Return one value, read over another connection than the session's."""
+    with engine().connect() as connection:
+        return connection.execute(sa.text(query), parameters).scalar()
+
+
+@contextmanager
+def watch(query: str, **parameters: Any) -> Iterator[set[tuple[Any, ...]]]:
+    """Run a query each millisecond over a second connection; collect what it has returned."""
+    seen: set[tuple[Any, ...]] = set()
+    started, stop = threading.Event(), threading.Event()
+
+    def poll() -> None:
+        with engine().connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            while not stop.is_set():
+                seen.add(tuple(connection.execute(sa.text(query), parameters).one()))
+                started.set()
+                time.sleep(0.001)
+            seen.add(tuple(connection.execute(sa.text(query), parameters).one()))
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    try:
+        assert started.wait(10)
+        yield seen
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextmanager
+def count_commits() -> Iterator[list[str]]:
+    """Collect one entry for each real COMMIT of this process."""
+    commits: list[str] = []
+
+    def committed(connection: Any) -> None:
+        commits.append("COMMIT")
+
+    sa.event.listen(engine(), "commit", committed)
+    try:
+        yield commits
+    finally:
+        sa.event.remove(engine(), "commit", committed)

@@ -1,0 +1,67 @@
+"""A plugin that lets a test act at the places where plugins act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import ckan.plugins as p
+import ckan.plugins.toolkit as tk
+
+from ckanext.files.queue.core import ENTITIES
+from ckanext.files.shared import with_task_queue
+
+
+class ProbePlugin(p.SingletonPlugin):
+    """Calls the hooks that a test has set, by the name of the place.
+
+    ``before:ACTION`` and ``after:ACTION`` run inside of the ten core actions'
+    frames, ``after_dataset_create`` and the like are CKAN's own hooks.
+    """
+
+    p.implements(p.IActions)
+    p.implements(p.IPackageController, inherit=True)
+    p.implements(p.IResourceController, inherit=True)
+
+    hooks: ClassVar[dict[str, Callable[..., Any]]] = {}
+
+    @classmethod
+    def call(cls, place: str, *args: Any) -> None:
+        if hook := cls.hooks.get(place):
+            hook(*args)
+
+    def get_actions(self) -> dict[str, Any]:
+        chained = [f"{entity}_{verb}" for entity in ENTITIES for verb in ("create", "update")]
+        return {name: _probed(name) for name in chained} | {
+            "probe": with_task_queue(_probe),
+            "probe_eager": with_task_queue(eager=True)(_probe),
+            "probe_apart": with_task_queue(atomic=False)(_probe),
+        }
+
+    def after_dataset_create(self, context: Any, pkg_dict: Any) -> None:
+        self.call("after_dataset_create", context, pkg_dict)
+
+    def after_dataset_update(self, context: Any, pkg_dict: Any) -> None:
+        self.call("after_dataset_update", context, pkg_dict)
+
+    def after_resource_create(self, context: Any, resource: Any) -> None:
+        self.call("after_resource_create", context, resource)
+
+    def after_resource_update(self, context: Any, resource: Any) -> None:
+        self.call("after_resource_update", context, resource)
+
+
+def _probed(name: str) -> Any:
+    @tk.chained_action
+    def action(next_action: Any, context: Any, data_dict: Any) -> Any:
+        ProbePlugin.call(f"before:{name}", context, data_dict)
+        result = next_action(context, data_dict)
+        ProbePlugin.call(f"after:{name}", context, data_dict)
+        return result
+
+    return action
+
+
+def _probe(context: Any, data_dict: Any) -> Any:
+    """A custom action that does whatever the test wants."""
+    return data_dict["do"](context)
