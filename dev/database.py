@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def histories() -> Iterator[tuple[str, Path]]:
     """Yield the version table and the folder of each history of migrations."""
     ckan = find_spec("ckan")
-    assert ckan and ckan.submodule_search_locations
+    assert ckan is not None
+    assert ckan.submodule_search_locations
     yield "alembic_version", Path(ckan.submodule_search_locations[0], "migration")
     own = ROOT / "ckanext/files/migration/files"
     if own.exists():
