@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import ckan.plugins as p
 
+from . import capabilities
+from .logic.search_document import without_long_lists
 from .queue.core import chained_core_actions
 
 
@@ -13,6 +16,26 @@ class FilesPlugin(p.SingletonPlugin):
     """Task queues for CKAN's actions, and files that belong to datasets."""
 
     p.implements(p.IActions)
+    p.implements(p.IAuthFunctions)
+    p.implements(p.IPackageController, inherit=True)
+    p.implements(p.IValidators)
 
     def get_actions(self) -> dict[str, Any]:
-        return dict(chained_core_actions())
+        return {**chained_core_actions(), **_logic_of_files("action")}
+
+    def get_auth_functions(self) -> dict[str, Any]:
+        return _logic_of_files("auth")
+
+    def get_validators(self) -> dict[str, Any]:
+        return _logic_of_files("validators")
+
+    def before_dataset_index(self, pkg_dict: dict[str, Any]) -> dict[str, Any]:
+        return without_long_lists(pkg_dict)
+
+
+def _logic_of_files(name: str) -> dict[str, Any]:
+    """Return what a module of ``logic`` offers, where there are files."""
+    if not capabilities.CORE_FILES:
+        return {}
+    module = import_module(f"ckanext.files.logic.{name}")
+    return {item: getattr(module, item) for item in module.__all__}

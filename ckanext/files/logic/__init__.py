@@ -1,0 +1,1 @@
+"""CKAN's way in: actions, auth functions, schemas and validators."""

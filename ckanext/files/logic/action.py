@@ -1,0 +1,109 @@
+"""Actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ckan import model
+from ckan.plugins import toolkit as tk
+from ckan.types import Context
+
+from ckanext.files.ownership import (
+    Editor,
+    Refusal,
+    TransferRefusedError,
+    Wish,
+    find_owner,
+    home_of,
+    judge,
+    transfer_together,
+)
+from ckanext.files.store import FileRecord, Owner, show
+
+from . import schema
+
+__all__ = ["files_transfer_ownership"]
+
+
+@tk.validate_action_data(schema.transfer_ownership)
+def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Give a file to a new owner.
+
+    Whoever may see, change or delete the owner may then do so with the file:
+    the file of a private dataset is private, the file of a public one can be
+    downloaded by everybody. See :ref:`ckan.files.owner.cascade_access`.
+
+    The caller needs the right to update the new owner and the right to edit
+    the file. Within one dataset (the dataset itself and its resources) files
+    move freely, and a file that is where it should be already is no error.
+    Otherwise a pinned file moves only with ``force``, which needs the right to
+    edit the file.
+
+    Unlike ``file_ownership_transfer`` of CKAN it accepts names, checks that
+    the new owner exists, and answers in the same words whether a file does not
+    exist or is not for the caller to use.
+
+    It commits, unless it is called with ``defer_commit`` or within an action
+    that carries a task queue: there the file changes hands in the one commit
+    of that action.
+
+    For example, a file that was uploaded by a user becomes part of a dataset
+    and stays there::
+
+        tk.get_action("files_transfer_ownership")(
+            {"user": "editor"},
+            {
+                "id": "4f7c6a1c-…",
+                "owner_type": "package",
+                "owner_id": "annual-report",
+                "pin": True,
+            },
+        )
+
+    :param id: id of the file
+    :type id: str
+    :param owner_type: type of the new owner: ``package``, ``resource``,
+        ``group``, ``organization``, ``user`` or a type of a plugin's own
+    :type owner_type: str
+    :param owner_id: id or name of the new owner
+    :type owner_id: str
+    :param force: move the file even if its owner keeps it, and let it go
+        unless it is to be pinned. Default: `False`
+    :type force: bool
+    :param pin: let the new owner keep the file, so that it moves no more
+        without ``force``. Default: `False`
+    :type pin: bool
+
+    :returns: details of the file
+    :rtype: dict
+    """
+    tk.check_access("files_transfer_ownership", context, data_dict)
+    session: Any = context.get("session") or model.Session
+    owner = find_owner(session, data_dict["owner_type"], data_dict["owner_id"])
+    if owner is None:
+        raise tk.ValidationError({"owner_id": [tk._("Does not exist")]})
+    _transfer(session, context, data_dict, owner)
+    if not context.get("defer_commit"):
+        session.commit()
+    return show(
+        session,
+        data_dict["id"],
+        include_plugin_data=bool(context.get("include_plugin_data")),
+    )
+
+
+def _transfer(session: Any, context: Context, data_dict: dict[str, Any], owner: Owner) -> None:
+    editor, home, force = Editor(context), home_of(session, owner), data_dict["force"]
+
+    def judge_file(_: str, file: FileRecord | None) -> Refusal | None:
+        return judge(file, owner, home, editor.may_edit, force=force)
+
+    wish = {data_dict["id"]: Wish(owner, data_dict["pin"])}
+    try:
+        transfer_together(session, wish, judge_file, editor.name, force=force)
+    except TransferRefusedError as error:
+        if not context.get("defer_commit"):
+            session.rollback()  # nobody waits for a file that does not move
+        if Refusal.PINNED in error.refusals.values():
+            raise tk.ValidationError({"force": [str(error)]}) from error
+        raise tk.NotAuthorized(str(error)) from error

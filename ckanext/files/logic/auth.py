@@ -1,0 +1,77 @@
+"""Auth functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ckan.plugins as p
+from ckan import authz, model
+from ckan.plugins import toolkit as tk
+from ckan.types import AuthFunction, AuthResult, Context, DataDict
+
+from ckanext.files.ownership import Editor, find_owner, home_of, is_id, judge
+from ckanext.files.store import Owner, read
+
+__all__ = ["file_create", "files_transfer_ownership"]
+
+_UPLOADS = "ckan.files.authenticated_uploads"
+
+
+def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> AuthResult:
+    """Check if the user may give a file to an owner.
+
+    Needs the right to give files to that owner at all, and, unless the file is
+    within the same dataset already, the right to edit the file. Somebody
+    else's file is refused in the words for a file that does not exist.
+    """
+    session: Any = context.get("session") or model.Session
+    file_id, type_, id_ = (data_dict.get(name) for name in ("id", "owner_type", "owner_id"))
+    if not (is_id(file_id) and is_id(type_) and is_id(id_)):
+        return {"success": False, "msg": tk._("id, owner_type and owner_id are needed")}
+
+    editor = Editor(context)
+    owner = find_owner(session, type_, id_)
+    if owner is None or not _may_give_to(owner, editor):
+        sentence = tk._("{owner} does not exist, or you are not allowed to give files to it")
+        return {"success": False, "msg": sentence.format(owner=f"{type_} {id_}")}
+
+    file = read(session, [file_id]).get(file_id)
+    refusal = judge(
+        file, owner, home_of(session, owner), editor.may_edit, force=bool(data_dict.get("force"))
+    )
+    if refusal:
+        return {"success": False, "msg": refusal.of(file_id)}
+    return {"success": True}
+
+
+def _may_give_to(owner: Owner, editor: Editor) -> bool:
+    if editor.may("permission_manage_files", {}):
+        return True
+    interface: Any = p.IFiles  # pyright: ignore[reportAttributeAccessIssue]
+    for plugin in p.PluginImplementations(interface):
+        answer = plugin.files_owner_allows(editor.context, owner.type, owner.id, "file_transfer")
+        if answer is not None:
+            return answer
+    as_update = tk.config["ckan.files.owner.transfer_as_update"]
+    permission = f"{owner.type}_{'update' if as_update else 'file_transfer'}"
+    return permission in authz.auth_functions_list() and editor.may(permission, {"id": owner.id})
+
+
+@tk.chained_auth_function
+def file_create(
+    next_auth: AuthFunction, context: Context, data_dict: DataDict | None
+) -> AuthResult:
+    """Check if the user may upload a file; if a setting stands in the way, name it."""
+    data_dict = data_dict or {}
+    result = next_auth(context, data_dict)
+    if result.get("success") or not context.get("user"):
+        return result
+    storage = data_dict.get("storage") or tk.config["ckan.files.default_storages.default"]
+    if not tk.config[f"{_UPLOADS}.allow"]:
+        sentence = tk._("Uploads by users are switched off by the option {option}")
+        return {"success": False, "msg": sentence.format(option=f"{_UPLOADS}.allow")}
+    if storage not in tk.config[f"{_UPLOADS}.storages"]:
+        sentence = tk._("The option {option} does not let users upload into the storage {storage}")
+        option = f"{_UPLOADS}.storages"
+        return {"success": False, "msg": sentence.format(option=option, storage=storage)}
+    return result

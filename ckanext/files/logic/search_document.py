@@ -1,0 +1,31 @@
+"""Keep long lists of files from making a dataset unsearchable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Solr refuses a document with a longer term, in bytes.
+LONGEST_TERM = 32_766
+
+
+def without_long_lists(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a dataset's search document in a form that Solr accepts.
+
+    A field of a dataset goes to Solr twice: ``extras_NAME`` is searched as
+    text, and ``NAME`` is one term, for facets. As a term, a list of a thousand
+    files is too long for Solr and of no use to anybody, so it is left out.
+    """
+    return {
+        name: value
+        for name, value in document.items()
+        if name.startswith("extras_") or not _is_long_list(value)
+    }
+
+
+def _is_long_list(value: Any) -> bool:
+    return (
+        isinstance(value, str)
+        and value.startswith("[")
+        and value.endswith("]")
+        and len(value.encode(errors="replace")) > LONGEST_TERM
+    )

@@ -1,0 +1,76 @@
+"""Validators for the schemas of other extensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ckan.plugins import toolkit as tk
+from ckan.types import Context, FlattenDataDict, FlattenErrorDict, FlattenKey, Validator
+
+from ckanext.files.ownership import Claims, Field, NoFileIdsError
+
+__all__ = ["files_transfer_ownership"]
+
+
+def files_transfer_ownership(
+    owner_type: str, id_field: str = "id", pin: bool | str = True
+) -> Validator:
+    """Make the files that a field names belong to what the field describes.
+
+    Use it in the schema of a dataset, resource, group, organization or user,
+    also in repeating subfields::
+
+        "attachment": [tk.get_validator("ignore_missing"),
+                       tk.get_validator("files_transfer_ownership")("package")]
+
+    or, with ckanext-scheming, ``validators: ignore_missing
+    files_transfer_ownership(package)``.
+
+    The value is the id of a file or a list of such ids, also as JSON. A user
+    may name files of their own and files that they may edit; within a dataset
+    files move freely. The files change hands in the same commit in which the
+    dataset changes, or not at all. What is wrong is an error of the field:
+    something that is no id, a file that does not exist or is not for the user
+    to use, one that another owner keeps, or one that is named twice.
+
+    A file that the field no longer names stays with its owner.
+
+    :param owner_type: type of the new owner, such as ``package`` (also for a
+        field of a resource whose files are to belong to the dataset),
+        ``resource``, ``group``, ``organization`` or ``user``.
+    :param id_field: field of the owner that holds its id.
+    :param pin: let the owner keep the files, so that they move no more without
+        force (True), or not.
+    :returns: the validator; it leaves the value as it is.
+    :raises FieldArgumentError: the arguments are something else.
+    """
+    field = Field.parse(owner_type, id_field, pin)
+
+    def claim_files(
+        key: FlattenKey, data: FlattenDataDict, errors: FlattenErrorDict, context: Context
+    ) -> None:
+        if errors.get(key):
+            return
+        found = _check(field, key, data, context)
+        if found:
+            errors.setdefault(key, []).extend(found)
+            raise tk.StopOnError
+
+    return claim_files
+
+
+def _check(field: Field, key: FlattenKey, data: FlattenDataDict, context: Context) -> list[str]:
+    try:
+        if _is_scattered(key, data):
+            raise NoFileIdsError
+        if data.get(key) in (None, "", [], tk.missing):
+            return []
+        return Claims.of_action(context).claim(field, key, data, context)
+    except NoFileIdsError:
+        return [tk._("Must be the id of a file, or a list of such ids")]
+
+
+def _is_scattered(key: FlattenKey, data: FlattenDataDict) -> bool:
+    """Tell whether CKAN has taken the value apart, as 2.11 does with a list of dicts."""
+    junk: Any = data.get(("__junk",))
+    return isinstance(junk, dict) and any(other[: len(key)] == key for other in junk)

@@ -1,0 +1,38 @@
+"""Who owns a file: what may move where, and moving it.
+
+A validator finds the files that a request names, checks them and queues one
+task; the task finds their new owners in the result of the action, locks the
+files, checks again and moves all of them at once.
+
+Nothing is ever released: a file that a field no longer names stays with its
+owner.
+"""
+
+from .claims import Claims
+from .editor import Editor
+from .field import Field, FieldArgumentError
+from .home import home_of
+from .owners import find_owner
+from .refusals import Refusal
+from .rule import judge
+from .task import OwnershipTransferTask
+from .transfer import TransferRefusedError, Wish, transfer, transfer_together
+from .values import NoFileIdsError, is_id
+
+__all__ = [
+    "Claims",
+    "Editor",
+    "Field",
+    "FieldArgumentError",
+    "NoFileIdsError",
+    "OwnershipTransferTask",
+    "Refusal",
+    "TransferRefusedError",
+    "Wish",
+    "find_owner",
+    "home_of",
+    "is_id",
+    "judge",
+    "transfer",
+    "transfer_together",
+]

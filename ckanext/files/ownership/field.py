@@ -1,0 +1,92 @@
+"""A field of a schema whose files belong to what the schema describes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from ckan.types import FlattenKey
+
+from ckanext.files.errors import FilesError
+from ckanext.files.store import Owner
+
+_NAME = re.compile(r"[A-Za-z_][\w-]*")
+_KEYWORD = re.compile(r"(owner_type|id_field|pin)=(.*)")
+
+
+class FieldArgumentError(FilesError, TypeError):
+    """The validator was given arguments in a schema that it does not understand."""
+
+
+class Field(NamedTuple):
+    """What the arguments of ``files_transfer_ownership`` say."""
+
+    owner_type: str
+    id_field: str
+    pin: bool
+
+    @classmethod
+    def parse(cls, owner_type: Any, id_field: Any = "id", pin: Any = True) -> Field:
+        """Read the arguments as they arrive from Python or from a scheming schema.
+
+        ckanext-scheming hands most things on as they are written, so that
+        ``f('package',pin=False)`` arrives as ``"'package'"`` and
+        ``"pin=False"``.
+
+        :raises FieldArgumentError: something else.
+        """
+        words = {"owner_type": owner_type, "id_field": id_field, "pin": pin}
+        defaults = {"owner_type": "", "id_field": "id", "pin": True}
+        for name, word in list(words.items()):
+            if isinstance(word, str) and (keyword := _KEYWORD.fullmatch(word)):
+                words[name] = defaults[name]
+                words[keyword[1]] = keyword[2]
+        if _unquote(words["owner_type"]) == "dataset":
+            raise FieldArgumentError(
+                "files_transfer_ownership: CKAN calls a dataset 'package' here."
+            )
+        return cls(
+            _read_name("owner_type", words["owner_type"]),
+            _read_name("id_field", words["id_field"]),
+            _read_flag("pin", words["pin"]),
+        )
+
+    def entity_key(self, key: FlattenKey) -> FlattenKey:
+        """Return the start of a key that leads to what the field's files belong to."""
+        if self.owner_type == "resource" and key[0] == "resources":
+            return key[:2]
+        return ()
+
+    def owner(self, entity: Any) -> Owner | None:
+        """Return the owner that an entity of an action's result is, if it has an id."""
+        id_ = entity.get(self.id_field) if isinstance(entity, dict) else None
+        return Owner(self.owner_type, id_) if isinstance(id_, str) and id_ else None
+
+
+def _unquote(word: Any) -> Any:
+    if isinstance(word, str) and len(word) > 1 and word[0] == word[-1] and word[0] in "'\"":
+        return word[1:-1]
+    return word
+
+
+def _read_name(argument: str, word: Any) -> str:
+    word = _unquote(word)
+    if not isinstance(word, str) or not _NAME.fullmatch(word):
+        raise _error(argument, word)
+    return word
+
+
+def _read_flag(argument: str, word: Any) -> bool:
+    word = _unquote(word)
+    if str(word) not in ("True", "False"):
+        raise _error(argument, word)
+    return str(word) == "True"
+
+
+def _error(argument: str, word: Any) -> FieldArgumentError:
+    return FieldArgumentError(
+        f"files_transfer_ownership: {word!r} is no {argument}."
+        " Write files_transfer_ownership(OWNER_TYPE), (OWNER_TYPE,ID_FIELD) or"
+        " (OWNER_TYPE,ID_FIELD,PIN) without spaces, such as files_transfer_ownership(package),"
+        " files_transfer_ownership(resource,id) or files_transfer_ownership(group,id,False)."
+    )

@@ -1,0 +1,50 @@
+"""The dataset within which files move freely."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import sqlalchemy as sa
+from ckan import model
+from sqlalchemy.orm import Session
+
+from ckanext.files.store import Owner
+
+#: Types of owners that are part of a dataset.
+IN_DATASET = ("package", "resource")
+
+
+class Home:
+    """A dataset and its resources, as far as they own files.
+
+    The resources are those that are live when it is first asked about one, so
+    a validator that has asked before a request is carried out goes on seeing
+    those that the request removes.
+    """
+
+    def __init__(self, session: Session, dataset_id: str | None) -> None:
+        self._session = session
+        self._dataset_id = dataset_id
+
+    def __contains__(self, owner: object) -> bool:
+        if self._dataset_id is None or not isinstance(owner, Owner):
+            return False
+        if owner.type == "resource":
+            return owner.id in self._resource_ids
+        return owner == Owner("package", self._dataset_id)
+
+    @cached_property
+    def _resource_ids(self) -> frozenset[str]:
+        live = sa.select(model.Resource.id).where(
+            model.Resource.package_id == self._dataset_id,
+            model.Resource.state != model.State.DELETED,
+        )
+        return frozenset(self._session.execute(live).scalars())
+
+
+def home_of(session: Session, owner: Owner) -> Home:
+    """Return the dataset that an owner is part of; an empty home if there is none."""
+    if owner.type == "resource":
+        resource = session.get(model.Resource, owner.id)
+        return Home(session, resource.package_id if resource else None)
+    return Home(session, owner.id if owner.type == "package" else None)

@@ -1,0 +1,100 @@
+"""Move any number of files, each to an owner of its own, as one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
+
+from ckan import model
+from sqlalchemy.orm import Session
+
+from ckanext.files.errors import FilesError
+from ckanext.files.store import FileRecord, NewOwner, Owner, give, lock
+
+from .home import home_of
+from .refusals import Refusal
+from .rule import judge
+
+
+class Wish(NamedTuple):
+    """What somebody wants for a file."""
+
+    owner: Owner
+    pin: bool
+
+
+class TransferRefusedError(FilesError):
+    """Some of the files may not go to the new owner; none of them has moved."""
+
+    def __init__(self, refusals: Mapping[str, Refusal]) -> None:
+        super().__init__("; ".join(refusal.of(id_) for id_, refusal in refusals.items()))
+        self.refusals = refusals
+
+
+def transfer_together(
+    session: Session,
+    wishes: Mapping[str, Wish],
+    judge_file: Callable[[str, FileRecord | None], Refusal | None],
+    actor: str,
+    *,
+    force: bool = False,
+) -> list[str]:
+    """Lock files, look again whether they may go, and move them.
+
+    Costs the same few statements for any number of files. It neither commits
+    nor rolls back.
+
+    :param wishes: what is wanted for each file, by the file's id.
+    :param judge_file: told what is known of a file now that nobody else can
+        change it; returns why it may not move.
+    :param force: files that are not to be kept by the new owner are let go.
+    :returns: the ids of those that have another owner now.
+    :raises TransferRefusedError: one may not move; then none does.
+    """
+    files = lock(session, wishes)
+    refusals = {id_: reason for id_ in wishes if (reason := judge_file(id_, files.get(id_)))}
+    if refusals:
+        raise TransferRefusedError(refusals)
+    new = {
+        id_: NewOwner(wish.owner, wish.pin or (files[id_].pinned and not force))
+        for id_, wish in wishes.items()
+    }
+    changed = {
+        id_: owner for id_, owner in new.items() if owner != (files[id_].owner, files[id_].pinned)
+    }
+    if changed:
+        give(session, changed, actor)
+    return [id_ for id_, owner in changed.items() if owner.owner != files[id_].owner]
+
+
+def transfer(
+    file_ids: Collection[str],
+    owner_type: str,
+    owner_id: str,
+    *,
+    pin: bool = True,
+    force: bool = False,
+    actor: str = "",
+) -> list[str]:
+    """Give files to one owner, without asking who wants it.
+
+    For code that has asked already. The owner's real id is needed, not its
+    name. It does not commit: within an action that carries a task queue the
+    files change hands together with what the action changes.
+
+    :param file_ids: files that belong to anybody or nobody.
+    :param pin: let the new owner keep them.
+    :param force: take them also from owners that keep them.
+    :param actor: name of the user whose doing it is, for the files' history.
+    :returns: the ids of those that have another owner now.
+    :raises TransferRefusedError: a file does not exist, or its owner keeps it.
+    """
+    session = model.Session()
+    owner = Owner(owner_type, owner_id)
+    home = home_of(session, owner)
+
+    def judge_file(_: str, file: FileRecord | None) -> Refusal | None:
+        return judge(file, owner, home, lambda _: True, force=force)
+
+    wishes = dict.fromkeys(file_ids, Wish(owner, pin))
+    return transfer_together(session, wishes, judge_file, actor, force=force)

@@ -1,0 +1,75 @@
+"""The ids of files that the value of a field names.
+
+A field holds one id or several: as a list, as the JSON of a list (how
+ckanext-scheming stores it) or as the ``str()`` of a list (what CKAN's
+``unicode_safe`` makes of one).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, TypeGuard
+
+from ckan.plugins import toolkit as tk
+
+from ckanext.files.errors import FilesError
+
+#: Those that CKAN makes have 36 characters.
+LONGEST_ID = 100
+
+_QUOTED = re.compile(r"'([^'\\]*)'")
+
+
+class NoFileIdsError(FilesError):
+    """A value is neither the id of a file nor a list of such ids."""
+
+
+def file_ids(value: Any) -> list[str]:
+    """Return the ids in what was sent for a field; an empty list if it is empty.
+
+    :raises NoFileIdsError: it is something else. What passes is safe to be
+        sent to the database.
+    """
+    if value is None or value is tk.missing:
+        return []
+    if isinstance(value, str):
+        value = _load_list(value) if value.startswith("[") else [value]
+    if not isinstance(value, (list, tuple)):
+        raise NoFileIdsError
+    ids = [item for item in value if item is not None and item != ""]
+    if not all(map(is_id, ids)):
+        raise NoFileIdsError
+    return ids
+
+
+def is_id(value: Any) -> TypeGuard[str]:
+    """Tell whether it may be the id of something.
+
+    PostgreSQL accepts neither NUL nor half a surrogate pair.
+    """
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and value.isprintable()
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Yield all strings in a stored value, in lists and JSON at any depth."""
+    rest = [value]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, str) and value.startswith("["):
+            value = _load_list(value) or value
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            rest.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            rest.extend(value)
+
+
+def _load_list(value: str) -> list[Any] | None:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        quoted = _QUOTED.findall(value)
+        return quoted if str(quoted) == value else None
