@@ -1,0 +1,128 @@
+"""Schemas in Python with fields that own files, as a portal would write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ckan.plugins as p
+import ckan.plugins.toolkit as tk
+from ckan.logic import schema as core_schema
+from ckan.types import Schema
+
+DATASET_TYPE = "files-python"
+
+
+def _owned(owner_type: str, *arguments: Any) -> list[Any]:
+    return [
+        tk.get_validator("ignore_missing"),
+        tk.get_validator("files_transfer_ownership")(owner_type, *arguments),
+    ]
+
+
+class FormsPlugin(p.SingletonPlugin, tk.DefaultDatasetForm):
+    """Datasets of the type ``files-python``, and users with an avatar."""
+
+    p.implements(p.IDatasetForm)
+    p.implements(p.IActions)
+
+    def package_types(self) -> list[str]:
+        return [DATASET_TYPE]
+
+    def is_fallback(self) -> bool:
+        return False
+
+    def create_package_schema(self) -> Schema:
+        return self._with_files(super().create_package_schema())
+
+    def update_package_schema(self) -> Schema:
+        return self._with_files(super().update_package_schema())
+
+    def _with_files(self, schema: Any) -> Schema:
+        to_extras = tk.get_converter("convert_to_extras")
+        to_text = tk.get_validator("unicode_safe")
+        schema["attachment"] = [*_owned("package"), to_extras]
+        schema["second"] = [*_owned("package"), to_extras]
+        schema["loose"] = [*_owned("package", "id", False), to_extras]
+        # the order makes a difference: a list, or the text that it becomes
+        schema["several"] = [*_owned("package"), to_text, to_extras]
+        schema["several_as_text"] = [to_text, *_owned("package"), to_extras]
+        schema["by_name"] = [*_owned("package", "name"), to_extras]
+        schema["for_organization"] = [*_owned("organization", "owner_org"), to_extras]
+        schema["resources"]["doc"] = _owned("resource")
+        schema["resources"]["second_doc"] = _owned("resource")
+        schema["resources"]["docs"] = [*_owned("resource"), to_text]
+        schema["resources"]["for_dataset"] = _owned("package")
+        schema["resources"]["by_code"] = _owned("resource", "code")
+        return schema
+
+    def show_package_schema(self) -> Schema:
+        schema: Any = super().show_package_schema()
+        names = ("attachment", "second", "loose", "several", "several_as_text", "by_name")
+        for name in (*names, "for_organization"):
+            schema[name] = [tk.get_converter("convert_from_extras"), _ignore_missing()]
+        for name in ("doc", "second_doc", "docs", "for_dataset", "by_code", "code"):
+            schema["resources"][name] = [_ignore_missing()]
+        return schema
+
+    def get_actions(self) -> dict[str, Any]:
+        return {"user_create": _user_create, "user_update": _user_update}
+
+
+def _ignore_missing() -> Any:
+    return tk.get_validator("ignore_missing")
+
+
+class GroupFormsPlugin(p.SingletonPlugin, tk.DefaultGroupForm):
+    """Groups of the type ``files-group`` with a logo."""
+
+    p.implements(p.IGroupForm, inherit=True)
+    is_organization = False
+    owner_type = "group"
+
+    def group_types(self) -> list[str]:
+        return ["files-group"]
+
+    def is_fallback(self) -> bool:
+        return False
+
+    def group_controller(self) -> str:
+        return self.owner_type
+
+    def create_group_schema(self) -> Schema:
+        return self._with_files(core_schema.default_create_group_schema())
+
+    def update_group_schema(self) -> Schema:
+        return self._with_files(core_schema.default_update_group_schema())
+
+    def _with_files(self, schema: Any) -> Schema:
+        to_extras = tk.get_converter("convert_to_extras")
+        schema["logo"] = [*_owned(self.owner_type), to_extras]
+        schema["second_logo"] = [*_owned(self.owner_type), to_extras]
+        return schema
+
+
+class OrganizationFormsPlugin(GroupFormsPlugin):
+    """Organizations of the type ``files-organization`` with a logo."""
+
+    is_organization = True
+    owner_type = "organization"
+
+    def group_types(self) -> list[str]:
+        return ["files-organization"]
+
+
+@tk.chained_action
+def _user_create(next_action: Any, context: Any, data_dict: Any) -> Any:
+    context["schema"] = _user_schema(core_schema.default_user_schema())
+    return next_action(context, data_dict)
+
+
+@tk.chained_action
+def _user_update(next_action: Any, context: Any, data_dict: Any) -> Any:
+    context["schema"] = _user_schema(core_schema.default_update_user_schema())
+    return next_action(context, data_dict)
+
+
+def _user_schema(schema: Any) -> Any:
+    schema["avatar"] = _owned("user")  # CKAN does not show fields that it does not know
+    return schema

@@ -1,0 +1,161 @@
+"""Users, files and datasets for the tests of ownership, and who owns what in the database."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import sqlalchemy as sa
+from ckan import model
+from ckan.tests import factories
+
+from ckanext.files.store.models import history_table
+from ckanext.files.tests.effects import engine, look
+from ckanext.files.tests.forms import DATASET_TYPE
+
+UNKNOWN = "does not exist, or you are not allowed to use it"
+PINNED = "belongs to something else"
+TWICE = "is named in two places"
+NO_ID = "Must be the id of a file"
+
+
+def call(action: str, user: str | None, /, **data: Any) -> Any:
+    """Call an action on behalf of a user; None ignores authorization."""
+    context: dict[str, Any] = {"ignore_auth": True} if user is None else {"user": user}
+    return tk.get_action(action)(context, data)
+
+
+def new_user() -> str:
+    return factories.User()["name"]
+
+
+def upload(user: str, count: int = 1) -> list[str]:
+    """Make files that belong to a user, with rows only: nobody asks for their bytes."""
+    owner = model.User.get(user)
+    assert owner
+    return put(("user", owner.id), count)
+
+
+def put(owner: tuple[str, str] | None, count: int = 1, *, pinned: bool = False) -> list[str]:
+    """Make files with any owner, committed."""
+    ids = [str(uuid.uuid4()) for _ in range(count)]
+    with engine().begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO file (id, name, location, storage, content_type, size, hash,"
+                " algorithm, created, storage_data, plugin_data) VALUES (:id, 'a.txt', :id,"
+                " 'default', 'text/plain', 1, '', '', now(), '{}', '{}')"
+            ),
+            [{"id": id_} for id_ in ids],
+        )
+        if owner:
+            connection.execute(
+                sa.text(
+                    "INSERT INTO file_owner (file_id, owner_type, owner_id, pinned)"
+                    " VALUES (:id, :type, :owner, :pinned)"
+                ),
+                [{"id": i, "type": owner[0], "owner": owner[1], "pinned": pinned} for i in ids],
+            )
+    return ids
+
+
+def delete_file(file_id: str) -> None:
+    """Delete a file behind everybody's back."""
+    with engine().begin() as connection:
+        connection.execute(sa.text("DELETE FROM file WHERE id = :id"), {"id": file_id})
+
+
+def owners(*file_ids: str) -> list[Any]:
+    """Return who owns these files in the database: (type, id, pinned) of each."""
+    with engine().connect() as connection:
+        rows = connection.execute(
+            sa.text(
+                "SELECT file_id, owner_type, owner_id, pinned FROM file_owner"
+                " WHERE file_id = ANY(:ids)"
+            ),
+            {"ids": list(file_ids)},
+        )
+        found = {row[0]: tuple(row[1:]) for row in rows}
+    return [found.get(file_id) for file_id in file_ids]
+
+
+def owner(file_id: str) -> Any:
+    return owners(file_id)[0]
+
+
+def history(file_id: str) -> list[tuple[Any, ...]]:
+    """Return the former owners of a file with the actor: (type, id, actor)."""
+    columns = history_table.c
+    statement = (
+        sa.select(columns.owner_type, columns.owner_id, columns.actor)
+        .where(columns.file_id == file_id)
+        .order_by(columns.at)
+    )
+    with engine().connect() as connection:
+        return [tuple(row) for row in connection.execute(statement)]
+
+
+def new_dataset(user: str, **fields: Any) -> dict[str, Any]:
+    """Make a dataset with the fields of ``forms.py``, unless another type is given."""
+    fields = {"type": DATASET_TYPE, "name": f"d-{uuid.uuid4()}", **fields}
+    return call("package_create", user, **fields)
+
+
+def shown(dataset_id: str) -> dict[str, Any]:
+    """Return a dataset as the database has it."""
+    context: Any = {"ignore_auth": True, "use_cache": False}
+    return tk.get_action("package_show")(context, {"id": dataset_id})
+
+
+def organization_of(*users: str) -> str:
+    """Make an organization in which all of them may edit."""
+    members = [{"name": user, "capacity": "editor"} for user in users]
+    return factories.Organization(users=members)["id"]
+
+
+def error_at(errors: Any, key: Iterable[Any]) -> str:
+    """Return the text of the only error at a place; there must be no other one anywhere."""
+    path = list(key)
+    for step in path:
+        errors = _only(errors, step)
+    assert len(errors) == 1, errors
+    return errors[0]
+
+
+def _only(errors: Any, step: Any) -> Any:
+    if isinstance(step, int):
+        assert [bool(item) for item in errors].count(True) == 1, errors
+        return errors[step]
+    assert set(errors) - {"__type"} == {step}, errors
+    return errors[step]
+
+
+class Api:
+    """CKAN's action API over the test application, with tokens."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._tokens: dict[str, str] = {}
+
+    def post(self, action: str, user: str | None, **data: Any) -> tuple[int, dict[str, Any]]:
+        """Return the status and the answer."""
+        headers = {"Authorization": self._token(user)} if user else {}
+        answer = self._app.post(
+            f"/api/action/{action}",
+            data=json.dumps(data),
+            headers={"Content-Type": "application/json", **headers},
+        )
+        model.Session.remove()
+        return answer.status_code, json.loads(answer.data)
+
+    def _token(self, user: str) -> str:
+        if user not in self._tokens:
+            self._tokens[user] = factories.APIToken(user=user)["token"]
+        return self._tokens[user]
+
+
+def exists(table: str, name: str) -> bool:
+    return look(f'SELECT EXISTS (SELECT FROM "{table}" WHERE name = :name)', name=name)
