@@ -38,6 +38,10 @@ class ProbePlugin(p.SingletonPlugin):
             "probe_apart": with_task_queue(atomic=False)(_probe),
         }
 
+    def before_dataset_index(self, pkg_dict: Any) -> Any:
+        self.call("before_dataset_index", pkg_dict)
+        return pkg_dict
+
     def after_dataset_create(self, context: Any, pkg_dict: Any) -> None:
         self.call("after_dataset_create", context, pkg_dict)
 

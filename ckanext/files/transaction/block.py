@@ -6,6 +6,7 @@ import threading
 from types import TracebackType
 
 from ckan.model import meta
+from sqlalchemy.orm import SessionTransaction
 
 from .hold import Hold
 from .journal import Callback, journal_of
@@ -39,17 +40,20 @@ class Block:
         caller, who has passed ``defer_commit``.
     """
 
-    __slots__ = ("_commit", "_eager", "_hold", "_parent")
+    __slots__ = ("_caller", "_commit", "_eager", "_hold", "_parent")
 
     def __init__(self, *, eager: bool = False, commit: bool = True) -> None:
         self._eager = eager
         self._commit = commit
         self._parent: Block | None = None
         self._hold: Hold | None = None
+        self._caller: SessionTransaction | None = None
 
     def __enter__(self) -> Block:
         self._parent = parent = _stack.innermost
-        if parent is not None and parent._hold is not None:
+        if parent is None:
+            self._caller = meta.Session().get_nested_transaction()
+        elif parent._hold is not None:
             parent._hold.enter()
             self._hold = parent._hold
         if self._eager:
@@ -61,7 +65,7 @@ class Block:
         """Keep back the commits of this thread's session from now on."""
         if self._hold is None:
             if self._parent is None:
-                self._hold = Hold(meta.Session())
+                self._hold = Hold(meta.Session(), self._caller)
             else:
                 self._hold = self._parent.hold()
                 self._hold.enter()

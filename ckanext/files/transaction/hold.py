@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,10 +47,15 @@ class _Level:
 class Hold:
     """Holds back the commits of one session until it finishes or rolls back."""
 
-    def __init__(self, session: Session) -> None:
-        _watch_changes()
+    def __init__(self, session: Session, caller: SessionTransaction | None) -> None:
+        """Begin.
+
+        :param caller: the savepoint that the caller of the outermost block had
+            open, if any.
+        """
+        _watch_commits()
         self.session = session
-        self._caller = session.get_nested_transaction()
+        self._caller = caller
         self._levels = [_Level(start=None)]
         self._due: list[Callback] = []
         index.keep_back(session)
@@ -63,7 +69,7 @@ class Hold:
 
     def save(self) -> None:
         """Commit, as far as anybody in the block can tell."""
-        self._release(self.floor)
+        self._release(self.floor or self._caller)
         self._levels[-1].committed = True
         self.mark()
 
@@ -73,7 +79,6 @@ class Hold:
         Releasing the last one keeps a thousand commits at one savepoint.
         """
         level = self._levels[-1]
-        _keep_changes(self.session)
         if level.saved:
             level.saved.commit()
         level.saved = self.session.begin_nested()
@@ -90,7 +95,6 @@ class Hold:
 
     def enter(self) -> None:
         """Begin a block within the hold."""
-        _keep_changes(self.session)
         self._levels.append(_Level(start=self.session.begin_nested()))
 
     def leave(self) -> None:
@@ -118,12 +122,11 @@ class Hold:
         commit = commit and self._levels[0].committed
         try:
             self._release(self._caller)
-            if commit and capabilities.commit_reaches_root(self.session):
-                self._release(None)
-            _put_changes_back(self.session)
+            self.keep_changes()
             take_away(self.session)
-            # where a commit ends only the caller's savepoint, it is not ours to make
-            if commit and not self.session.get_nested_transaction():
+            self._put_changes_back()
+            # on SQLAlchemy 1.4 a caller who has a savepoint open keeps the commit
+            if commit and (not self._caller or capabilities.commit_reaches_root(self.session)):
                 self._commit()
         except BaseException:
             self.roll_back()
@@ -145,6 +148,31 @@ class Hold:
             session.invalidate()
         session.__dict__.pop("_object_cache", None)
 
+    def keep_changes(self) -> None:
+        """Put the objects that CKAN has collected aside, to share the fate of their rows.
+
+        CKAN collects changed objects in ``session._object_cache`` and tells
+        its plugins of them at each commit, but SQLAlchemy announces each
+        released savepoint as a commit; and CKAN forgets all of them when any
+        savepoint is rolled back.
+        """
+        self.session.flush()
+        changes: dict[str, set[Any]] | None = self.session.__dict__.pop("_object_cache", None)
+        if changes and any(changes.values()):
+            journal_of(self.session).changes.append(changes)
+
+    def _put_changes_back(self) -> None:
+        """Let CKAN tell of them at the real commit."""
+        session = self.session
+        changes = journal_of(session).changes if session.in_transaction() else []
+        if changes:
+            session.__dict__["_object_cache"] = {
+                "deleted": {o for some in changes for o in some["deleted"]},
+                "changed": _in_session(session, (o for some in changes for o in some["changed"])),
+                "new": _in_session(session, (o for some in changes for o in some["new"])),
+            }
+            changes.clear()
+
     def _release(self, downto: SessionTransaction | None) -> None:
         """Release all savepoints above one of them."""
         nested = self.session.get_nested_transaction()
@@ -159,6 +187,8 @@ class Hold:
         journal = journal_of(session)
         callbacks, journal.callbacks = journal.callbacks, []
         try:
+            if session.get_nested_transaction():
+                journal.write()  # once the caller's savepoint is gone, no SQL is possible
             session.commit()
         except BaseException as error:
             self.roll_back()
@@ -179,35 +209,17 @@ class Hold:
 
 
 @functools.cache
-def _watch_changes() -> None:
-    """Keep CKAN from telling the world of a commit that is not one.
-
-    CKAN collects changed objects in ``session._object_cache`` and, before a
-    commit, tells its plugins of them. SQLAlchemy announces each released
-    savepoint as a commit.
-    """
-    event.listen(meta.Session, "before_commit", _keep_changes, insert=True)
+def _watch_commits() -> None:
+    """Be told of commits, before CKAN is: once in a process, at the first hold."""
+    event.listen(meta.Session, "before_commit", _before_commit, insert=True)
 
 
-def _keep_changes(session: Session) -> None:
-    """Put the objects that CKAN has collected aside, where a rollback finds them."""
-    if not isinstance(session, HeldSession):
-        return
-    session.flush()
-    changes: dict[str, set[Any]] | None = session.__dict__.pop("_object_cache", None)
-    if changes and any(changes.values()):
-        journal_of(session).changes.append(changes)
+def _before_commit(session: Session) -> None:
+    if isinstance(session, HeldSession):
+        session.hold.keep_changes()
 
 
-def _put_changes_back(session: Session) -> None:
-    _keep_changes(session)
-    if not session.in_transaction():
-        return
-    journal = journal_of(session)
-    if journal.changes:
-        session.__dict__["_object_cache"] = {
-            # those that were expunged meanwhile are of no use to anybody
-            kind: {o for some in journal.changes for o in some[kind] if kind == "deleted" or o in session}
-            for kind in ("new", "changed", "deleted")
-        }
-        journal.changes = []
+def _in_session(session: Session, objects: Iterable[Any]) -> set[Any]:
+    """Return the objects, those that were expunged meanwhile by what the session has for them."""
+    found = {o if o in session else session.get(type(o), sa.inspect(o).identity) for o in objects}
+    return found - {None}

@@ -87,7 +87,9 @@ def _directly(session: Session) -> Iterator[None]:
 def _repair(package_id: str) -> None:
     try:
         if model.Package.get(package_id):
-            search.rebuild(package_id)
+            # one by its id, CKAN 2.11 deletes first: then the new document may be refused
+            search.rebuild(package_ids=[package_id])
+            search.commit()
         else:
             search.clear(package_id)
     except Exception:

@@ -62,10 +62,11 @@ class Journal:
             write.run()
 
     def write(self) -> None:
-        """Do all writes."""
-        self.started = True
-        for entry in list(self.writes.values()):
-            entry.run()
+        """Do all writes, unless that was done."""
+        if not self.started:
+            self.started = True
+            for entry in list(self.writes.values()):
+                entry.run()
 
     def repair(self) -> None:
         """Put right what the writes have changed, if they had begun."""
@@ -77,8 +78,9 @@ class Journal:
         """Take over the entries of a released savepoint."""
         self.callbacks += released.callbacks
         self.changes += released.changes
-        for key, entry in released.writes.items():
-            self.add_write(key, entry)
+        self.started |= released.started
+        self.writes = {k: v for k, v in self.writes.items() if k not in released.writes}
+        self.writes |= released.writes
 
 
 def journal_of(session: Session) -> Journal:

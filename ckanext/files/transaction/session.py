@@ -10,7 +10,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from ckan.model import meta
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from ckanext.files import capabilities
 
@@ -22,36 +22,41 @@ class HeldSession(Session):
     """A session whose commits are savepoints and whose rollbacks return to them."""
 
     _own_class: type[Session]
-    _hold: Hold
+    hold: Hold
 
     def commit(self) -> None:
         """Save what was done so far; the hold makes it true at its end."""
         if self._is_in_savepoint_of_others():
             super().commit()
         else:
-            self._hold.save()
+            self.hold.save()
 
     def rollback(self) -> None:
         """Go back to the last commit, or to where the innermost block began."""
-        if self._hold.floor is None or self._is_in_savepoint_of_others():
+        if self.hold.floor is None or self._is_in_savepoint_of_others():
             super().rollback()
         else:
-            self._hold.go_back()
+            self.hold.go_back()
 
     def close(self) -> None:
         """As :meth:`rollback`, and forget all objects. Also what ``remove()`` calls."""
         self.expunge_all()  # first: going back would expire what the caller still holds
-        if self._hold.floor is None:
+        if self.hold.floor is None:
             super().close()
         else:
-            self._hold.go_back()
+            self.hold.go_back()
 
     reset = close
+
+    def begin_nested(self) -> SessionTransaction:
+        """Open a savepoint; a rollback to it concerns what comes after it only."""
+        self.hold.keep_changes()
+        return super().begin_nested()
 
     def _is_in_savepoint_of_others(self) -> bool:
         """Tell whether a commit or rollback means only the innermost savepoint."""
         innermost = self.get_nested_transaction()
-        return innermost not in (None, self._hold.floor) and not capabilities.commit_reaches_root(
+        return innermost not in (None, self.hold.floor) and not capabilities.commit_reaches_root(
             self
         )
 
@@ -60,14 +65,14 @@ def put_in_front(session: Session, hold: Hold) -> None:
     """Give the session the held behaviour."""
     _keep_registry()
     session.__class__ = _held_class(session.__class__)
-    session._hold = hold  # pyright: ignore[reportAttributeAccessIssue]
+    session.hold = hold  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def take_away(session: Session) -> None:
     """Give the session back its own class, if it has lost it."""
     if isinstance(session, HeldSession):
         session.__class__ = session._own_class
-        del session._hold
+        del session.hold
 
 
 @functools.cache

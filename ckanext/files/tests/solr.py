@@ -1,0 +1,12 @@
+"""What Solr says, asked over HTTP."""
+
+from __future__ import annotations
+
+from ckan.lib import search
+
+
+def title_in_solr(package_id: str) -> str | None:
+    """Return the title in a dataset's search document, None if there is no document."""
+    connection = search.make_connection()
+    found = connection.search(q=f'id:"{package_id}"', fl="title", rows=1).docs
+    return found[0].get("title") if found else None
