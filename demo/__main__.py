@@ -1,0 +1,103 @@
+"""Start the site, play the story, and leave the site to the visitor."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+from . import files_story, queue_story
+from .cast import Cast
+from .narrator import BrokenError, chapter, expect, fail, step
+from .people import ORGANIZATION, PASSWORD
+from .server import HOST, Server, ServerError, free_port, serve
+from .visitor import RefusedError
+
+HERE = Path(__file__).resolve().parent
+INI = HERE / "demo.ini"
+
+CKAN = version("ckan")
+SERIES = ".".join(CKAN.split(".")[:2])
+HAS_FILES = SERIES != "2.11"
+"""CKAN stores files itself."""
+
+LOG = HERE.parent / ".dev/log" / f"demo-{SERIES}.log"
+PORTS = {"2.11": 5011, "2.12": 5012}
+
+
+def main() -> int:
+    """Return the exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    began = time.monotonic()
+    print(f"A site with CKAN {CKAN} and ckanext-files {version('ckanext-files')}", flush=True)
+    port = free_port(PORTS[SERIES])
+    environment = {
+        **os.environ,
+        "CKAN_SITE_URL": f"http://{HOST}:{port}",
+        "CKAN_DEMO_SCHEMA": "dataset.yaml" if HAS_FILES else "dataset_without_files.yaml",
+    }
+    try:
+        tokens = _make_people(environment)
+        with serve(INI, LOG, port, environment) as server:
+            server.wait_until_ready()
+            cast = Cast.gather(server.url, tokens)
+            _play(cast)
+            print(f"\nAll of it holds ({time.monotonic() - began:.0f} s).", flush=True)
+            if os.environ.get("SERVE") != "0":
+                _leave_open(server, cast)
+    except (BrokenError, RefusedError, ServerError) as error:
+        fail(error)
+        print(f"  The log of the site: {LOG}")
+        return 1
+    return 0
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def _make_people(environment: dict[str, str]) -> dict[str, str]:
+    """Return the API token of each user."""
+    command = ["ckan", "-c", str(INI), "demo-people"]
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    with LOG.open("wb") as log:
+        process = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=log)
+    if process.returncode:
+        raise ServerError("the users could not be made")
+    # CKAN may have printed something before
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+def _play(cast: Cast) -> None:
+    chapter("The site")
+    step(f"Alice, an editor, makes the private dataset {cast.dataset}: package_create")
+    dataset = {"name": cast.dataset, "owner_org": ORGANIZATION, "private": True}
+    expect(cast.alice.call("package_create", dataset), 200, "the dataset is made")
+    expect(cast.bob.call("package_show", {"id": cast.dataset}), 200, "Bob, a member, sees it")
+    expect(cast.public.call("package_show", {"id": cast.dataset}), 403, "the public does not")
+    if HAS_FILES:
+        files_story.play(cast)
+    queue_story.play(cast)
+
+
+def _leave_open(server: Server, cast: Cast) -> None:
+    print(f"\n  {cast.url}/dataset/{cast.dataset}")
+    print(f"  Log in as alice, bob or admin, with the password {PASSWORD}")
+    print("  Ctrl-C stops the site.", flush=True)
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        print("\n  The site is stopped.")
+        return
+    raise ServerError("the web server has ended")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

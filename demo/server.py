@@ -1,0 +1,101 @@
+"""The real web server, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import requests
+
+HOST = "127.0.0.1"
+START_SECONDS = 120
+STOP_SECONDS = 10
+
+
+class ServerError(Exception):
+    """The web server did not start."""
+
+
+class Server:
+    """A running ``ckan run``."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
+        self._process = process
+        self.url = url
+
+    def wait_until_ready(self) -> None:
+        """Return when the site answers.
+
+        :raises ServerError: it has ended, or takes too long.
+        """
+        end = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None:
+                raise ServerError("the web server has ended")
+            if time.monotonic() > end:
+                raise ServerError(f"the web server does not answer within {START_SECONDS} s")
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy for the loopback address
+            try:
+                return session.get(f"{self.url}/api/3", timeout=5).ok
+            except requests.RequestException:
+                return False
+
+    def wait(self) -> int:
+        """Return when the server has ended."""
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """End the server and everything that it has started."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, number)
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+            return
+
+
+@contextmanager
+def serve(ini: Path, log: Path, port: int, environment: Mapping[str, str]) -> Iterator[Server]:
+    """Start CKAN, and stop it at the end."""
+    command = ["ckan", "-c", str(ini), "run", "--disable-reloader", "--threaded"]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            # should the demo be killed, the server goes with it
+            ["setpriv", "--pdeathsig", "KILL", *command, "--host", HOST, "--port", str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
+        )
+    server = Server(process, f"http://{HOST}:{port}")
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def free_port(preferred: int) -> int:
+    """Return the preferred port, or another one when that is taken."""
+    for port in (preferred, 0):
+        with closing(socket.socket()) as candidate:
+            # as the server does: connections that are just closing do not count
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                candidate.bind((HOST, port))
+            except OSError:
+                continue
+            return candidate.getsockname()[1]
+    raise ServerError("no free port")
