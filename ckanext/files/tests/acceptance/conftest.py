@@ -26,7 +26,7 @@ def lasting_servers(
 
 
 def _servers(folder: Path, pytestconfig: pytest.Config) -> Iterator[CkanServers]:
-    servers = CkanServers(folder, Path(pytestconfig.getoption("--ckan-ini")).resolve())
+    servers = CkanServers(folder, Path(str(pytestconfig.getoption("--ckan-ini"))).resolve())
     yield servers
     servers.stop()
 
