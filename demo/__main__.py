@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from importlib.metadata import version
@@ -44,35 +42,22 @@ def main() -> int:
         "CKAN_DEMO_SCHEMA": "dataset.yaml" if HAS_FILES else "dataset_without_files.yaml",
     }
     try:
-        tokens = _make_people(environment)
         with serve(INI, LOG, port, environment) as server:
+            cast = Cast.gather(server.url, server.tokens())
             server.wait_until_ready()
-            cast = Cast.gather(server.url, tokens)
             _play(cast)
             print(f"\nAll of it holds ({time.monotonic() - began:.0f} s).", flush=True)
             if os.environ.get("SERVE") != "0":
                 _leave_open(server, cast)
     except (BrokenError, RefusedError, ServerError) as error:
         fail(error)
-        print(f"  The log of the site: {LOG}")
+        print(f"  The log of the web server: {LOG}")
         return 1
     return 0
 
 
 def _end(number: int, frame: object) -> NoReturn:
     sys.exit(128 + number)
-
-
-def _make_people(environment: dict[str, str]) -> dict[str, str]:
-    """Return the API token of each user."""
-    command = ["ckan", "-c", str(INI), "demo-people"]
-    LOG.parent.mkdir(parents=True, exist_ok=True)
-    with LOG.open("wb") as log:
-        process = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=log)
-    if process.returncode:
-        raise ServerError("the users could not be made")
-    # CKAN may have printed something before
-    return json.loads(process.stdout.splitlines()[-1])
 
 
 def _play(cast: Cast) -> None:

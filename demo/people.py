@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import ckan.plugins.toolkit as tk
-import click
 from ckan import model
-from ckan.cli.db import upgrade
 from ckan.types import Context
 
 PASSWORD = "demo-password"
@@ -19,16 +16,14 @@ CAPACITIES = {"alice": "editor", "bob": "member"}
 TOKEN = "demo"
 
 
-@click.command("demo-people")
-@click.pass_context
-def demo_people(ctx: click.Context) -> None:
-    """Make the demo's users and their organization, and print new tokens as JSON."""
-    # the tables of the plugins: dev/run.sh has made CKAN's own
-    ctx.invoke(upgrade, skip_core=True)
-    with ctx.meta["flask_app"].test_request_context():
-        tokens = {name: _token(name) for name in (_admin(), *map(_user, CAPACITIES))}
-        _organization()
-    click.echo(json.dumps(tokens))
+def make_people() -> dict[str, str]:
+    """Make the users and their organization where they are missing.
+
+    :returns: a new API token for each user.
+    """
+    tokens = {name: _token(name) for name in (_admin(), *map(_user, CAPACITIES))}
+    _organization()
+    return tokens
 
 
 def _call(action: str, **data: Any) -> Any:

@@ -8,11 +8,11 @@ import ckan.plugins as p
 import click
 
 from .notice import demo_notice
-from .people import demo_people
+from .site import demo_site
 
 
 class DemoPlugin(p.SingletonPlugin):
-    """A validator that queues tasks, and the command that makes the users."""
+    """A validator that queues tasks, and the command that serves the site."""
 
     p.implements(p.IValidators)
     p.implements(p.IClick)
@@ -21,4 +21,4 @@ class DemoPlugin(p.SingletonPlugin):
         return {"demo_notice": demo_notice}
 
     def get_commands(self) -> list[click.Command]:
-        return [demo_people]
+        return [demo_site]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -23,11 +24,22 @@ class ServerError(Exception):
 
 
 class Server:
-    """A running ``ckan run``."""
+    """CKAN's own web server, started by the command ``demo-site``."""
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
         self._process = process
         self.url = url
+
+    def tokens(self) -> dict[str, str]:
+        """Return the API token of each user, once they are made.
+
+        :raises ServerError: they could not be made.
+        """
+        assert self._process.stdout
+        *_, last = ["", *self._process.stdout]
+        if not last.startswith("{"):
+            raise ServerError("the users could not be made")
+        return json.loads(last)
 
     def wait_until_ready(self) -> None:
         """Return when the site answers.
@@ -69,15 +81,17 @@ class Server:
 @contextmanager
 def serve(ini: Path, log: Path, port: int, environment: Mapping[str, str]) -> Iterator[Server]:
     """Start CKAN, and stop it at the end."""
-    command = ["ckan", "-c", str(ini), "run", "--disable-reloader", "--threaded"]
-    with log.open("ab") as output:
+    # should the demo be killed, the server goes with it
+    with_us = ["setpriv", "--pdeathsig", "KILL"]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as errors:
         process = subprocess.Popen(
-            # should the demo be killed, the server goes with it
-            ["setpriv", "--pdeathsig", "KILL", *command, "--host", HOST, "--port", str(port)],
+            [*with_us, "ckan", "-c", str(ini), "demo-site", HOST, str(port)],
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            stdout=subprocess.PIPE,
+            stderr=errors,
             env=environment,
+            text=True,
             start_new_session=True,
         )
     server = Server(process, f"http://{HOST}:{port}")
