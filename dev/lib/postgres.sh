@@ -14,7 +14,7 @@ postgres_is_ours() {
 
 as_postgres() {
   if is_root; then
-    (cd / && runuser -u postgres -- "$@")
+    (cd / && PATH=$PATH:/usr/sbin:/sbin runuser -u postgres -- "$@")
   else
     (cd / && "$@")
   fi
