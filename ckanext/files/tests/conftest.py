@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from ckan import model
+from ckan.lib import search
+from ckan.tests import helpers
 from ckan.plugins import plugin_loaded
 
 from ckanext.files.errors import OutOfQueueError
@@ -34,6 +36,13 @@ def full_size(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--full-size"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def empty_database() -> None:
+    """Once at the start: CKAN's factories draw user names that an earlier run may have drawn."""
+    helpers.reset_db()
+    search.clear_all()
+
+
 @pytest.fixture
 def hooks() -> Iterator[dict[str, Callable[..., Any]]]:
     """The hooks of the plugin ``files_test_probe``, empty again after the test."""
@@ -42,8 +51,8 @@ def hooks() -> Iterator[dict[str, Callable[..., Any]]]:
     ProbePlugin.hooks.clear()
 
 
-@pytest.fixture
-def effects(with_plugins: Any) -> Effects:
+@pytest.fixture(scope="module")
+def effects(loaded: None) -> Effects:
     """A table of the tests' own, beside CKAN's."""
     effects = Effects()
     effects.create_table()

@@ -9,7 +9,6 @@ of ours and are left alone.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -53,7 +52,6 @@ class Hold:
         :param caller: the savepoint that the caller of the outermost block had
             open, if any.
         """
-        _watch_commits()
         self.session = session
         self._caller = caller
         self._levels = [_Level(start=None)]
@@ -208,12 +206,7 @@ class Hold:
             raise
 
 
-@functools.cache
-def _watch_commits() -> None:
-    """Be told of commits, before CKAN is: once in a process, at the first hold."""
-    event.listen(meta.Session, "before_commit", _before_commit, insert=True)
-
-
+@event.listens_for(meta.Session, "before_commit", insert=True)  # before CKAN's
 def _before_commit(session: Session) -> None:
     if isinstance(session, HeldSession):
         session.hold.keep_changes()

@@ -10,7 +10,6 @@ callbacks right after it.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -85,7 +84,6 @@ class Journal:
 
 def journal_of(session: Session) -> Journal:
     """Return the journal of the innermost transaction, begun if there is none."""
-    _listen()
     innermost = session.get_nested_transaction() or session.get_transaction() or session.begin()
     return session.info.setdefault(_KEY, {}).setdefault(innermost, Journal())
 
@@ -104,25 +102,24 @@ def run_callbacks(callbacks: Iterable[Callback]) -> None:
             meta.Session.rollback()
 
 
-@functools.cache
-def _listen() -> None:
-    """Listen to CKAN's sessions: once in a process, at the first use."""
-    event.listen(meta.Session, "before_commit", _before_commit)
-    event.listen(meta.Session, "after_commit", _after_commit)
-    event.listen(meta.Session, "after_transaction_end", _after_transaction_end)
+# Listening begins at import, as CKAN's own does: SQLAlchemy cannot take on a
+# listener while another thread is at a commit.
 
 
+@event.listens_for(meta.Session, "before_commit")
 def _before_commit(session: Session) -> None:
     # SQLAlchemy tells of released savepoints too
     if session.info.get(_KEY) and session.get_nested_transaction() is None:
         journal_of(session).write()
 
 
+@event.listens_for(meta.Session, "after_commit")
 def _after_commit(session: Session) -> None:
     if session.info.get(_KEY):
         journal_of(session).committed = True
 
 
+@event.listens_for(meta.Session, "after_transaction_end")
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
     journals = session.info.get(_KEY)
     journal = journals.pop(transaction, None) if journals else None

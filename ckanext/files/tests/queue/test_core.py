@@ -15,11 +15,9 @@ from sqlalchemy.exc import IntegrityError
 from ckanext.files.shared import add_task
 from ckanext.files.tests.core_actions import each_action, prepare
 from ckanext.files.tests.effects import Effects, count_commits, look, watch
+from ckanext.files.tests.loaded import load_plugins
 
-pytestmark = [
-    pytest.mark.ckan_config("ckan.plugins", "files files_test_probe"),
-    pytest.mark.usefixtures("with_plugins"),
-]
+loaded = load_plugins("files", "files_test_probe")
 
 
 def slowly(task: Callable[[], Any]) -> Any:

@@ -16,12 +16,10 @@ from ckan.tests import factories
 
 from ckanext.files.shared import OutOfQueueError, TaskQueue, add_task, with_task_queue
 from ckanext.files.tests.effects import Effects, count_commits
+from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.transaction.session import HeldSession
 
-pytestmark = [
-    pytest.mark.ckan_config("ckan.plugins", "files files_test_probe"),
-    pytest.mark.usefixtures("with_plugins"),
-]
+loaded = load_plugins("files", "files_test_probe")
 
 
 @with_task_queue

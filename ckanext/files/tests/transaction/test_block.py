@@ -13,12 +13,10 @@ from ckan.tests import factories
 
 from ckanext.files.shared import OutOfQueueError, add_task, on_commit
 from ckanext.files.tests.effects import Effects, count_commits, engine
+from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.transaction import Block
 
-pytestmark = [
-    pytest.mark.ckan_config("ckan.plugins", "files files_test_probe"),
-    pytest.mark.usefixtures("with_plugins"),
-]
+loaded = load_plugins("files", "files_test_probe")
 
 
 def test_in_an_action(hooks: Any, effects: Effects, unique: Any) -> None:

@@ -18,13 +18,11 @@ from sqlalchemy.exc import IntegrityError, ResourceClosedError
 from ckanext.files.capabilities import CORE_FILES, commit_reaches_root
 from ckanext.files.shared import add_task, on_commit
 from ckanext.files.tests.effects import Effects, count_commits, engine, look
+from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.solr import title_in_solr
 from ckanext.files.transaction import Block
 
-pytestmark = [
-    pytest.mark.ckan_config("ckan.plugins", "files files_test_probe"),
-    pytest.mark.usefixtures("with_plugins"),
-]
+loaded = load_plugins("files", "files_test_probe")
 
 
 class TaskError(Exception):

@@ -1,0 +1,148 @@
+"""kill -9 at every point: nothing or everything, in PostgreSQL and in Solr."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import pytest
+from ckan.lib import search
+from ckan.tests import factories
+
+from ckanext.files.shared import add_task, on_commit
+from ckanext.files.tests.core_actions import TEN, Call, prepare
+from ckanext.files.tests.crash import (
+    fork,
+    kill_before_real_commit,
+    kill_between_index_and_commit,
+    kill_now,
+    was_killed,
+)
+from ckanext.files.tests.effects import Effects, look
+from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.solr import document, title_in_solr
+
+pytestmark = pytest.mark.crash
+
+loaded = load_plugins("files", "files_test_probe")
+
+
+def in_a_task() -> None:
+    add_task(kill_now)
+
+
+def after_the_last_task() -> None:
+    kill_before_real_commit()
+
+
+def between_solr_and_commit() -> None:
+    kill_between_index_and_commit()
+
+
+def after_the_commit() -> None:
+    on_commit(kill_now)
+
+
+def run_and_die(call: Call, die: Callable[[], None], hooks: Any, effects: Effects) -> None:
+    """Run the action in a process that is killed at the given point."""
+
+    def queue(*_: Any) -> None:
+        hooks.clear()
+        add_task(lambda *_: effects.write(call.mark))
+        die()
+
+    hooks[f"before:{call.action}"] = queue
+    assert was_killed(fork(call))
+    hooks.clear()
+
+
+def reference(call: Call) -> str:
+    """Of the dataset whose document the action writes; of none for groups and users."""
+    return call.package_id or str(call.data.get("name"))
+
+
+@pytest.mark.parametrize("action", TEN)
+@pytest.mark.parametrize("die", [in_a_task, after_the_last_task])
+def test_before_the_commit(
+    die: Callable[[], None], action: str, hooks: Any, effects: Effects, unique: Any
+) -> None:
+    call = prepare(action, unique)
+    before = document(reference(call))
+    run_and_die(call, die, hooks, effects)
+    assert not look(f"SELECT {call.is_visible}", mark=call.mark)
+    assert not effects.exists(call.mark)
+    assert document(reference(call)) == before
+
+
+@pytest.mark.parametrize("action", TEN)
+def test_after_the_commit(action: str, hooks: Any, effects: Effects, unique: Any) -> None:
+    call = prepare(action, unique)
+    run_and_die(call, after_the_commit, hooks, effects)
+    assert look(f"SELECT {call.is_visible}", mark=call.mark)
+    assert effects.exists(call.mark)
+    if action.startswith(("package", "resource")):
+        assert call.mark in str(document(reference(call)))
+
+
+@pytest.mark.parametrize("action", ["package_create", "package_update", "resource_create"])
+def test_in_the_instant_between_solr_and_commit(
+    action: str, hooks: Any, effects: Effects, unique: Any
+) -> None:
+    """Solr is ahead, as in stock CKAN 2.12; what the docs name repairs it."""
+    call = prepare(action, unique)
+    before = document(reference(call))
+    run_and_die(call, between_solr_and_commit, hooks, effects)
+    assert not look(f"SELECT {call.is_visible}", mark=call.mark)
+    assert not effects.exists(call.mark)
+    assert call.mark in str(document(reference(call)))  # the negative control of the tests above
+    if call.package_id:
+        search.rebuild(call.package_id)
+        assert call.mark not in str(document(reference(call)))
+    else:
+        search.clear(reference(call))
+        assert document(reference(call)) == before
+
+
+def test_at_any_time(hooks: Any, effects: Effects, unique: Any, full_size: bool, record_property: Any) -> None:
+    """A process that updates a dataset again and again is killed at random."""
+    dataset = factories.Dataset(title="0")
+    token, rounds, ahead = unique("round"), 400 if full_size else 25, 0
+    def retitle(*_: Any) -> None:
+        hooks["before:package_update"] = lambda context, data_dict: add_task(
+            lambda *_: effects.write(f"{token}-{data_dict['title']}")
+        )
+        start = int(tk.get_action("package_show")({}, {"id": dataset["id"]})["title"])
+        for number in itertools.count(start + 1):
+            patch = {"id": dataset["id"], "title": str(number)}
+            tk.get_action("package_patch")({"ignore_auth": True}, patch)
+            os.write(done, b".")
+
+    reader, done = os.pipe()
+    for _ in range(rounds):
+        pid = fork(retitle)
+        for _ in range(random.randint(1, 3)):
+            os.read(reader, 1)
+        time.sleep(random.uniform(0, 0.15))
+        os.kill(pid, signal.SIGKILL)
+        assert was_killed(pid)
+        title = look("SELECT title::int FROM package WHERE id = :id", id=dataset["id"])
+        effects_made = look(
+            "SELECT count(*) FROM files_test_effect WHERE name LIKE :names", names=f"{token}-%"
+        )
+        assert title == effects_made
+        in_solr = int(title_in_solr(dataset["id"]) or -1)
+        assert in_solr in (title, title + 1)
+        ahead += in_solr != title
+        if in_solr != title:
+            search.rebuild(dataset["id"])
+            assert title_in_solr(dataset["id"]) == str(title)
+    assert title >= rounds
+    record_property("kills", rounds)
+    record_property("updates", title)
+    record_property("solr_ahead", ahead)

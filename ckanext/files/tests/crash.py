@@ -1,0 +1,60 @@
+"""Processes that are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from ckan import model
+
+from ckanext.files.tests.effects import engine
+from ckanext.files.transaction.session import HeldSession
+
+
+def fork(run: Callable[[], Any]) -> int:
+    """Run something in a process of its own and return its id.
+
+    It has the plugins of this process loaded, and connections of its own.
+    """
+    model.Session.remove()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        engine().dispose(close=False)  # those connections are the parent's
+        run()
+    except BaseException:
+        traceback.print_exc(file=sys.__stderr__)
+        os._exit(1)
+    os._exit(0)
+
+
+def kill_now(*_: Any) -> None:
+    """End this process as a power cut would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def was_killed(pid: int) -> bool:
+    """Wait for a process; tell whether it was killed rather than ended."""
+    _, status = os.waitpid(pid, 0)
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+def kill_before_real_commit() -> None:
+    """Be killed after the last task, before the search index is written."""
+
+    def before_commit(session: Any) -> None:
+        if not isinstance(session, HeldSession) and not session.get_nested_transaction():
+            kill_now()
+
+    sa.event.listen(model.Session, "before_commit", before_commit, insert=True)
+
+
+def kill_between_index_and_commit() -> None:
+    """Be killed in the one instant in which Solr is ahead of PostgreSQL."""
+    sa.event.listen(engine(), "commit", kill_now)
