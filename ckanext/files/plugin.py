@@ -6,18 +6,24 @@ from importlib import import_module
 from typing import Any
 
 import ckan.plugins as p
+import ckan.plugins.toolkit as tk
+from ckan.common import CKANConfig
+from ckan.lib.plugins import DefaultTranslation
 
-from . import capabilities
+from . import capabilities, helpers
 from .logic.search_document import without_long_lists
 from .queue.core import chained_core_actions
 
 
-class FilesPlugin(p.SingletonPlugin):
+@tk.blanket.helpers(helpers)
+class FilesPlugin(p.SingletonPlugin, DefaultTranslation):
     """Task queues for CKAN's actions, and files that belong to datasets."""
 
     p.implements(p.IActions)
     p.implements(p.IAuthFunctions)
+    p.implements(p.IConfigurer)
     p.implements(p.IPackageController, inherit=True)
+    p.implements(p.ITranslation)
     p.implements(p.IValidators)
 
     def get_actions(self) -> dict[str, Any]:
@@ -27,7 +33,10 @@ class FilesPlugin(p.SingletonPlugin):
         return _logic_of_files("auth")
 
     def get_validators(self) -> dict[str, Any]:
-        return _logic_of_files("validators")
+        return {**_logic_of_files("validators"), **_logic_of_files("scheming")}
+
+    def update_config(self, config: CKANConfig) -> None:
+        tk.add_template_directory(config, "templates")
 
     def before_dataset_index(self, pkg_dict: dict[str, Any]) -> dict[str, Any]:
         return without_long_lists(pkg_dict)

@@ -17,7 +17,7 @@ from .refusals import Refusal
 from .rule import judge
 from .task import OwnershipTransferTask
 from .transfer import TransferRefusedError, Wish, transfer, transfer_together
-from .values import NoFileIdsError, is_id
+from .values import NoFileIdsError, file_ids, is_id
 
 __all__ = [
     "Claims",
@@ -29,6 +29,7 @@ __all__ = [
     "Refusal",
     "TransferRefusedError",
     "Wish",
+    "file_ids",
     "find_owner",
     "home_of",
     "is_id",

@@ -1,0 +1,138 @@
+"""The preset ``files_attachment``: what it stores and shows, and who owns the files then."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from ckan.logic import ValidationError
+
+from ckanext.files.errors import FilesError
+from ckanext.files.logic.scheming import files_attachment
+from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.portal import call, error_at, new_dataset, new_user, owner, owners, upload
+
+PRESETS = {
+    "scheming__presets": "ckanext.scheming:presets.json ckanext.files:presets.yaml",
+    "scheming__dataset_schemas": "ckanext.files.tests:schemas/preset_dataset.yaml",
+    "scheming__group_schemas": "ckanext.files.tests:schemas/preset_group.yaml",
+    "scheming__organization_schemas": "ckanext.files.tests:schemas/preset_organization.yaml",
+}
+
+loaded = load_plugins(
+    "files",
+    "scheming_datasets",
+    "scheming_nerf_index",
+    "scheming_groups",
+    "scheming_organizations",
+    **PRESETS,
+)
+
+
+@pytest.fixture
+def user() -> str:
+    return new_user(sysadmin=True)
+
+
+def create(user: str, **fields: Any) -> dict[str, Any]:
+    return new_dataset(user, type="files-preset", title="Dataset", **fields)
+
+
+def resource(**fields: Any) -> dict[str, Any]:
+    return {"url": "http://example.com", **fields}
+
+
+def test_dataset_owns_one(user: str) -> None:
+    (file,) = upload(user)
+    dataset = create(user, attachment=file)
+    assert dataset["attachment"] == file
+    assert owner(file) == ("package", dataset["id"], True)
+
+
+def test_dataset_owns_several_in_their_order(user: str) -> None:
+    files = upload(user, 3)[::-1]
+    dataset = create(user, attachments=files)
+    assert dataset["attachments"] == files
+    assert owners(*files) == [("package", dataset["id"], True)] * 3
+
+
+@pytest.mark.parametrize("as_form", [True, False])
+def test_empty_choices_of_a_form_do_not_count(user: str, as_form: bool) -> None:
+    (file,) = upload(user)
+    dataset = create(user, attachments=["", file] if as_form else file)
+    assert dataset["attachments"] == [file]
+    dataset = call("package_patch", user, id=dataset["id"], attachments="" if as_form else [])
+    assert dataset["attachments"] == []
+    assert owner(file) == ("package", dataset["id"], True)
+
+
+def test_fields_that_were_not_sent_are_not_there(user: str) -> None:
+    dataset = create(user, resources=[resource(codebook=upload(user)[0])])
+    assert not {"attachment", "attachments"} & set(dataset)
+    assert "photos" not in dataset["resources"][0]
+
+
+def test_resource_owns_its_files(user: str) -> None:
+    codebook, *photos = upload(user, 3)
+    dataset = create(user, resources=[resource(codebook=codebook, photos=photos)])
+    (shown,) = dataset["resources"]
+    assert (shown["codebook"], shown["photos"]) == (codebook, photos)
+    assert owners(codebook, *photos) == [("resource", shown["id"], True)] * 3
+
+
+def test_subfields(user: str) -> None:
+    paper, other, *papers, codebook, plan = upload(user, 6)
+    dataset = create(
+        user,
+        citations=[{"paper": paper}, {"paper": other, "papers": papers}],
+        resources=[resource(codebook=codebook, parts=[{"plan": plan}])],
+    )
+    assert [citation["paper"] for citation in dataset["citations"]] == [paper, other]
+    assert dataset["citations"][1]["papers"] == papers
+    assert dataset["resources"][0]["parts"] == [{"plan": plan}]
+    assert owners(paper, other, *papers) == [("package", dataset["id"], True)] * 4
+    assert owner(plan) == ("resource", dataset["resources"][0]["id"], True)
+
+
+@pytest.mark.parametrize("entity", ["group", "organization"])
+def test_groups_and_organizations(user: str, entity: str) -> None:
+    logo, *statutes = upload(user, 3)
+    fields: dict[str, Any] = {"type": f"files-preset-{entity}", "name": f"g-{uuid.uuid4()}"}
+    made = call(f"{entity}_create", user, **fields, logo=logo, statutes=statutes)
+    shown = call(f"{entity}_show", user, id=made["id"])
+    assert (shown["logo"], shown["statutes"]) == (logo, statutes)
+    assert owners(logo, *statutes) == [(entity, made["id"], True)] * 3
+
+
+@pytest.mark.parametrize("nothing", [None, "", [], [""], "[]"])
+def test_required(user: str, nothing: Any) -> None:
+    with pytest.raises(ValidationError) as refused:
+        create(user, resources=[resource(codebook=nothing)])
+    place = ["resources", 0, "codebook"]
+    assert error_at(refused.value.error_dict, place) == "Missing value"
+
+    group = {"type": "files-preset-group", "name": f"g-{uuid.uuid4()}", "statutes": nothing}
+    with pytest.raises(ValidationError) as refused:
+        call("group_create", user, **group)
+    assert error_at(refused.value.error_dict, ["statutes"]) == "Missing value"
+
+
+def test_field_for_one_takes_no_more(user: str) -> None:
+    files = upload(user, 2)
+    with pytest.raises(ValidationError) as refused:
+        create(user, attachment=files)
+    assert "Only one file" in error_at(refused.value.error_dict, ["attachment"])
+    assert {entry[0] for entry in owners(*files)} == {"user"}
+    assert create(user, attachment=files[:1])["attachment"] == files[0]
+
+
+def test_errors_of_the_files_are_errors_of_the_field(user: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        create(user, citations=[{"papers": [str(uuid.uuid4())]}])
+    assert "does not exist" in error_at(refused.value.error_dict, ["citations", 0, "papers"])
+
+
+def test_schema_of_something_else() -> None:
+    with pytest.raises(FilesError, match="files_transfer_ownership"):
+        files_attachment({"field_name": "attachment"}, {"user_type": "user"})
