@@ -137,7 +137,9 @@ def _target(field: Field, key: FlattenKey, data: FlattenDataDict, context: Conte
     if field.id_field == "id" and not start:
         id_ = _updated_id(field.owner_type, data, context)
     else:
-        id_ = data.get((*start, field.id_field))
+        # a field that the schema does not know is still among the rest
+        rest: Any = data.get((*start, "__extras")) or {}
+        id_ = data.get((*start, field.id_field), rest.get(field.id_field))
     return Owner(field.owner_type, id_) if isinstance(id_, str) and id_ else None
 
 
