@@ -90,3 +90,18 @@ def count_commits() -> Iterator[list[str]]:
         yield commits
     finally:
         sa.event.remove(engine(), "commit", committed)
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """Collect the SQL that this process sends."""
+    seen: list[str] = []
+
+    def sending(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    sa.event.listen(engine(), "before_cursor_execute", sending)
+    try:
+        yield seen
+    finally:
+        sa.event.remove(engine(), "before_cursor_execute", sending)

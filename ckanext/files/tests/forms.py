@@ -72,21 +72,16 @@ def _ignore_missing() -> Any:
     return tk.get_validator("ignore_missing")
 
 
-class GroupFormsPlugin(p.SingletonPlugin, tk.DefaultGroupForm):
-    """Groups of the type ``files-group`` with a logo."""
+class _WithLogo:
+    """Groups of a type of their own, with two fields."""
 
-    p.implements(p.IGroupForm, inherit=True)
-    is_organization = False
-    owner_type = "group"
+    owner_type: str
 
     def group_types(self) -> list[str]:
-        return ["files-group"]
+        return [f"files-{self.owner_type}"]
 
     def is_fallback(self) -> bool:
         return False
-
-    def group_controller(self) -> str:
-        return self.owner_type
 
     def create_group_schema(self) -> Schema:
         return self._with_files(core_schema.default_create_group_schema())
@@ -101,14 +96,19 @@ class GroupFormsPlugin(p.SingletonPlugin, tk.DefaultGroupForm):
         return schema
 
 
-class OrganizationFormsPlugin(GroupFormsPlugin):
-    """Organizations of the type ``files-organization`` with a logo."""
+class GroupFormsPlugin(_WithLogo, p.SingletonPlugin, tk.DefaultGroupForm):
+    """Groups of the type ``files-group``."""
 
-    is_organization = True
+    p.implements(p.IGroupForm, inherit=True)
+    owner_type = "group"
+
+
+class OrganizationFormsPlugin(_WithLogo, p.SingletonPlugin, tk.DefaultOrganizationForm):
+    """Organizations of the type ``files-organization``."""
+
+    p.implements(p.IGroupForm, inherit=True)
     owner_type = "organization"
-
-    def group_types(self) -> list[str]:
-        return ["files-organization"]
+    is_organization = True
 
 
 @tk.chained_action
@@ -124,5 +124,7 @@ def _user_update(next_action: Any, context: Any, data_dict: Any) -> Any:
 
 
 def _user_schema(schema: Any) -> Any:
-    schema["avatar"] = _owned("user")  # CKAN does not show fields that it does not know
+    # CKAN does not show fields of users that it does not know
+    schema["avatar"] = _owned("user")
+    schema["second_avatar"] = _owned("user")
     return schema

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import uuid
 from collections.abc import Iterable
@@ -28,8 +29,10 @@ def call(action: str, user: str | None, /, **data: Any) -> Any:
     return tk.get_action(action)(context, data)
 
 
-def new_user() -> str:
-    return factories.User()["name"]
+def new_user(*, sysadmin: bool = False) -> str:
+    """Make a user whose address no earlier test run has used."""
+    factory = factories.Sysadmin if sysadmin else factories.User
+    return factory(email=f"{uuid.uuid4()}@example.com")["name"]
 
 
 def upload(user: str, count: int = 1) -> list[str]:
@@ -140,14 +143,18 @@ class Api:
         self._app = app
         self._tokens: dict[str, str] = {}
 
-    def post(self, action: str, user: str | None, **data: Any) -> tuple[int, dict[str, Any]]:
+    def post(self, action: str, user: str | None, /, **data: Any) -> tuple[int, dict[str, Any]]:
         """Return the status and the answer."""
+        return self._send(action, user, data=json.dumps(data), content_type="application/json")
+
+    def upload(self, user: str, **data: Any) -> tuple[int, dict[str, Any]]:
+        """Upload a file as a browser does."""
+        data["upload"] = (io.BytesIO(b"hello"), "a.txt")
+        return self._send("file_create", user, data=data, content_type="multipart/form-data")
+
+    def _send(self, action: str, user: str | None, **request: Any) -> tuple[int, dict[str, Any]]:
         headers = {"Authorization": self._token(user)} if user else {}
-        answer = self._app.post(
-            f"/api/action/{action}",
-            data=json.dumps(data),
-            headers={"Content-Type": "application/json", **headers},
-        )
+        answer = self._app.post(f"/api/action/{action}", headers=headers, **request)
         model.Session.remove()
         return answer.status_code, json.loads(answer.data)
 

@@ -1,22 +1,34 @@
-"""Files of datasets and resources, with a schema in Python."""
+"""Files of datasets and their resources: the right one becomes the owner, and keeps it."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import ckan.plugins.toolkit as tk
 import pytest
+from ckan.logic import ValidationError
 
 from ckanext.files.tests import portal
-from ckanext.files.tests.portal import call, history, new_dataset, owner, upload
+from ckanext.files.tests.effects import count_commits, statements
+from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.portal import (
+    TWICE,
+    call,
+    error_at,
+    history,
+    new_dataset,
+    owner,
+    owners,
+    shown,
+    upload,
+)
 
-pytestmark = [
-    pytest.mark.ckan_config("ckan.plugins", "files files_test_forms"),
-    pytest.mark.usefixtures("with_plugins"),
-]
+loaded = load_plugins("files", "files_test_forms")
 
 
 @pytest.fixture
-def user(with_plugins: Any) -> str:
+def user() -> str:
     return portal.new_user()
 
 
@@ -28,6 +40,22 @@ def update(user: str, dataset: dict[str, Any], /, **fields: Any) -> dict[str, An
     return call("package_update", user, **{**dataset, **fields})
 
 
+def refused(user: str, dataset: dict[str, Any], /, **fields: Any) -> dict[str, Any]:
+    """Return the errors of an update that changes nothing."""
+    before = shown(dataset["id"])
+    with pytest.raises(ValidationError) as caught:
+        update(user, dataset, **fields)
+    assert shown(dataset["id"]) == before
+    return caught.value.error_dict
+
+
+def assert_resources_own_their_files(dataset: dict[str, Any]) -> None:
+    found = [(r["doc"], owner(r["doc"])) for r in dataset["resources"] if r.get("doc")]
+    assert found == [
+        (r["doc"], ("resource", r["id"], True)) for r in dataset["resources"] if r.get("doc")
+    ]
+
+
 def test_create(user: str) -> None:
     file, doc = upload(user, 2)
     dataset = new_dataset(user, attachment=file, resources=[resource("a"), resource("b", doc=doc)])
@@ -36,8 +64,458 @@ def test_create(user: str) -> None:
     assert owner(doc) == ("resource", dataset["resources"][1]["id"], True)
 
 
-def test_user_history(user: str) -> None:
+def test_history_tells_the_former_owner(user: str) -> None:
     (file,) = upload(user)
     former = owner(file)
-    new_dataset(user, attachment=file)
-    assert history(file) == [(*former[:2], user)]
+    dataset = new_dataset(user, attachment=file)
+    update(user, dataset, attachment="", resources=[resource("a", doc=file)])
+    assert history(file) == [(*former[:2], user), ("package", dataset["id"], user)]
+
+
+def test_one_commit(user: str) -> None:
+    file, *docs = upload(user, 5)
+    with count_commits() as commits:
+        new_dataset(user, attachment=file, resources=[resource("a", doc=doc) for doc in docs])
+    assert len(commits) == 1
+
+
+def test_pin_is_optional(user: str) -> None:
+    (file,) = upload(user)
+    dataset = new_dataset(user, loose=file)
+    assert owner(file) == ("package", dataset["id"], False)
+    # the same file in a field that keeps it
+    update(user, dataset, loose="", attachment=file)
+    assert owner(file) == ("package", dataset["id"], True)
+    assert len(history(file)) == 1
+    # what is kept is not let go without force
+    update(user, dataset, loose=file, attachment="")
+    assert owner(file) == ("package", dataset["id"], True)
+
+
+@pytest.mark.parametrize("field", ["several", "several_as_text"])
+def test_list(user: str, field: str) -> None:
+    files = upload(user, 3)
+    dataset = new_dataset(user, **{field: files})
+    assert owners(*files) == [("package", dataset["id"], True)] * 3
+    more = upload(user)
+    update(user, dataset, **{field: [*files[:2], *more]})
+    assert owners(*files, *more) == [("package", dataset["id"], True)] * 4
+
+
+def test_list_of_a_resource(user: str) -> None:
+    files = upload(user, 4)
+    dataset = new_dataset(
+        user, resources=[resource("a", docs=files[:2]), resource("b", docs=files[2:])]
+    )
+    a, b = (("resource", r["id"], True) for r in dataset["resources"])
+    assert owners(*files) == [a, a, b, b]
+
+
+def test_resource_field_for_the_dataset(user: str) -> None:
+    (file,) = upload(user)
+    dataset = new_dataset(user, resources=[resource("a"), resource("b", for_dataset=file)])
+    assert owner(file) == ("package", dataset["id"], True)
+
+
+@pytest.mark.parametrize("position", range(4))
+def test_insert_a_resource(user: str, position: int) -> None:
+    *docs, new = upload(user, 4)
+    dataset = new_dataset(user, resources=[resource(str(n), doc=d) for n, d in enumerate(docs)])
+    resources = dataset["resources"]
+    resources.insert(position, resource("new", doc=new))
+    dataset = update(user, dataset, resources=resources)
+    assert [r["doc"] for r in dataset["resources"]].index(new) == position
+    assert_resources_own_their_files(dataset)
+
+
+@pytest.mark.parametrize("changed", [[0], [1], [2], [0, 2], [1, 2], [0, 1, 2]])
+def test_change_resources_beside_others(user: str, changed: list[int]) -> None:
+    docs, new = upload(user, 3), upload(user, 3)
+    dataset = new_dataset(user, resources=[resource(str(n), doc=d) for n, d in enumerate(docs)])
+    for number in changed:
+        dataset["resources"][number]["doc"] = new[number]
+    updated = update(user, dataset)
+    assert_resources_own_their_files(updated)
+    assert [r["id"] for r in updated["resources"]] == [r["id"] for r in dataset["resources"]]
+
+
+@pytest.mark.parametrize("order", itertools.permutations(range(3)))
+def test_sort_change_remove_and_insert_at_once(user: str, order: tuple[int, ...]) -> None:
+    docs, new = upload(user, 3), upload(user, 2)
+    dataset = new_dataset(user, resources=[resource(str(n), doc=d) for n, d in enumerate(docs)])
+    resources = [dataset["resources"][n] for n in order]
+    del resources[1]
+    resources[0]["doc"] = new[0]
+    resources.insert(1, resource("new", doc=new[1]))
+    dataset = update(user, dataset, resources=resources)
+    assert len(dataset["resources"]) == 3
+    assert_resources_own_their_files(dataset)
+
+
+def test_resource_create(user: str) -> None:
+    docs = upload(user, 2)
+    dataset = new_dataset(user, resources=[resource("a", doc=docs[0])])
+    new = call("resource_create", user, package_id=dataset["id"], **resource("b", doc=docs[1]))
+    assert owner(docs[1]) == ("resource", new["id"], True)
+    assert_resources_own_their_files(shown(dataset["id"]))
+
+
+def test_resource_update_and_patch(user: str) -> None:
+    docs, new = upload(user, 3), upload(user, 2)
+    dataset = new_dataset(user, resources=[resource(str(n), doc=d) for n, d in enumerate(docs)])
+    call("resource_update", user, **{**dataset["resources"][1], "doc": new[0]})
+    call("resource_patch", user, id=dataset["resources"][2]["id"], doc=new[1])
+    dataset = shown(dataset["id"])
+    assert [r["doc"] for r in dataset["resources"]] == [docs[0], *new]
+    assert_resources_own_their_files(dataset)
+
+
+def test_errors_of_one_resource_come_without_the_others(user: str) -> None:
+    docs = upload(user, 3)
+    dataset = new_dataset(user, resources=[resource(str(n), doc=d) for n, d in enumerate(docs)])
+    with pytest.raises(ValidationError) as caught:
+        call("resource_update", user, **{**dataset["resources"][1], "doc": docs[2]})
+    assert TWICE in error_at(caught.value.error_dict, ["doc"])
+    with pytest.raises(ValidationError) as caught:
+        call("resource_create", user, package_id=dataset["id"], **resource("new", doc=docs[0]))
+    assert TWICE in error_at(caught.value.error_dict, ["doc"])
+    assert_resources_own_their_files(shown(dataset["id"]))
+
+
+def test_package_patch_and_revise(user: str) -> None:
+    files = upload(user, 3)
+    dataset = new_dataset(user, attachment=files[0])
+    call("package_patch", user, id=dataset["name"], attachment=files[1])
+    call(
+        "package_revise",
+        user,
+        match={"name": dataset["name"]},
+        update={"resources": [resource("a", doc=files[2])]},
+    )
+    dataset = shown(dataset["id"])
+    assert owner(files[1]) == ("package", dataset["id"], True)
+    assert_resources_own_their_files(dataset)
+
+
+# the same file twice
+
+
+def test_twice_at_create(user: str) -> None:
+    (file,) = upload(user)
+    before = owner(file)
+    with pytest.raises(ValidationError) as caught:
+        new_dataset(user, attachment=file, second=file)
+    assert TWICE in error_at(caught.value.error_dict, ["second"])
+    with pytest.raises(ValidationError) as caught:
+        new_dataset(
+            user, resources=[resource("a"), resource("b", doc=file), resource("c", doc=file)]
+        )
+    assert TWICE in error_at(caught.value.error_dict, ["resources", 2, "doc"])
+    with pytest.raises(ValidationError) as caught:
+        new_dataset(user, several=[file, file])
+    assert TWICE in error_at(caught.value.error_dict, ["several"])
+    assert owner(file) == before
+
+
+def test_twice_in_dataset_and_resource(user: str) -> None:
+    (file,) = upload(user)
+    dataset = new_dataset(user, resources=[resource("a"), resource("b")])
+    dataset["resources"][1]["doc"] = file
+    errors = refused(user, dataset, attachment=file)
+    assert TWICE in error_at(errors, ["resources", 1, "doc"])
+
+
+def test_twice_when_the_other_resource_has_not_changed(user: str) -> None:
+    """CKAN 2.12 does not validate the other one."""
+    docs = upload(user, 2)
+    dataset = new_dataset(
+        user, resources=[resource("a"), resource("b", doc=docs[0]), resource("c", doc=docs[1])]
+    )
+    dataset["resources"][2]["doc"] = docs[0]
+    assert TWICE in error_at(refused(user, dataset), ["resources", 2, "doc"])
+    dataset = shown(dataset["id"])
+    dataset["resources"][0]["doc"] = docs[1]
+    assert TWICE in error_at(refused(user, dataset), ["resources", 0, "doc"])
+    dataset = shown(dataset["id"])
+    assert TWICE in error_at(refused(user, dataset, attachment=docs[1]), ["attachment"])
+    dataset["resources"][0]["second_doc"] = docs[1]
+    assert TWICE in error_at(refused(user, dataset), ["resources", 0, "second_doc"])
+    assert_resources_own_their_files(shown(dataset["id"]))
+
+
+def test_twice_with_return_id_only(user: str) -> None:
+    (doc,) = upload(user)
+    dataset = new_dataset(user, resources=[resource("a", doc=doc)])
+    with pytest.raises(ValidationError) as caught:
+        tk.get_action("package_update")(
+            {"user": user, "return_id_only": True}, {**dataset, "attachment": doc}
+        )
+    assert TWICE in error_at(caught.value.error_dict, ["attachment"])
+
+
+# within one dataset
+
+
+def test_swap_fields(user: str) -> None:
+    files = upload(user, 2)
+    dataset = new_dataset(user, attachment=files[0], resources=[resource("a", doc=files[1])])
+    dataset["resources"][0]["doc"] = files[0]
+    dataset = update(user, dataset, attachment=files[1])
+    assert owner(files[1]) == ("package", dataset["id"], True)
+    assert_resources_own_their_files(dataset)
+
+
+def test_swap_resources(user: str) -> None:
+    docs = upload(user, 3)
+    dataset = new_dataset(user, resources=[resource(str(n), doc=d) for n, d in enumerate(docs)])
+    for number, doc in enumerate([docs[2], docs[0], docs[1]]):
+        dataset["resources"][number]["doc"] = doc
+    assert_resources_own_their_files(update(user, dataset))
+
+
+def test_move_to_another_field_of_the_same_resource(user: str) -> None:
+    (doc,) = upload(user)
+    dataset = new_dataset(user, resources=[resource("a", doc=doc), resource("b")])
+    dataset["resources"][0] |= {"doc": "", "for_dataset": doc}
+    dataset = update(user, dataset)
+    assert owner(doc) == ("package", dataset["id"], True)
+    dataset["resources"][0] |= {"doc": doc, "for_dataset": ""}
+    assert_resources_own_their_files(update(user, dataset))
+
+
+def test_resources_without_ids(user: str) -> None:
+    docs = upload(user, 3)
+    dataset = new_dataset(user, resources=[resource(str(n), doc=d) for n, d in enumerate(docs)])
+    again = [resource(r["name"], doc=r["doc"]) for r in dataset["resources"]]
+    updated = update(user, dataset, resources=again)
+    assert not {r["id"] for r in updated["resources"]} & {r["id"] for r in dataset["resources"]}
+    assert_resources_own_their_files(updated)
+    # and all of it in another order, with the dataset's field
+    dataset = update(
+        user, updated, attachment=docs[0], resources=[resource("x", doc=d) for d in docs[:0:-1]]
+    )
+    assert owner(docs[0]) == ("package", dataset["id"], True)
+    assert_resources_own_their_files(dataset)
+
+
+def test_file_of_a_removed_resource_may_stay_in_the_dataset(user: str) -> None:
+    docs = upload(user, 2)
+    dataset = new_dataset(user, resources=[resource("a", doc=docs[0]), resource("b", doc=docs[1])])
+    dataset = update(user, dataset, attachment=docs[0], resources=dataset["resources"][1:])
+    assert owner(docs[0]) == ("package", dataset["id"], True)
+    assert_resources_own_their_files(dataset)
+
+
+def test_what_a_field_no_longer_names_stays(user: str) -> None:
+    file, doc = upload(user, 2)
+    dataset = new_dataset(user, attachment=file, resources=[resource("a", doc=doc)])
+    before = owners(file, doc)
+    update(user, dataset, attachment="", resources=[])
+    assert owners(file, doc) == before
+    # so it is no file for another dataset, nor for this one, whose resource has gone before
+    with pytest.raises(ValidationError) as caught:
+        new_dataset(user, attachment=file)
+    assert portal.PINNED in error_at(caught.value.error_dict, ["attachment"])
+    with pytest.raises(ValidationError):
+        update(user, dataset, attachment=doc, resources=[])
+
+
+# saving again
+
+
+def test_save_again(user: str) -> None:
+    file, doc, *several = upload(user, 4)
+    dataset = new_dataset(
+        user, attachment=file, several=several, resources=[resource("a", doc=doc), resource("b")]
+    )
+    before = owners(file, doc, *several)
+    for title in ("one", "two"):
+        update(user, shown(dataset["id"]), title=title)
+        changed = shown(dataset["id"])
+        changed["resources"][0]["name"] = title
+        update(user, changed)
+    assert owners(file, doc, *several) == before
+    assert [len(history(id_)) for id_ in (file, doc)] == [1, 1]
+
+
+@pytest.mark.parametrize("who", ["another editor", "sysadmin"])
+def test_save_again_by_somebody_else(who: str, user: str) -> None:
+    other = portal.new_user(sysadmin=True) if who == "sysadmin" else portal.new_user()
+    organization = portal.organization_of(user, other)
+    file, doc = upload(user, 2)
+    dataset = new_dataset(
+        user, owner_org=organization, attachment=file, resources=[resource("a", doc=doc)]
+    )
+    dataset["resources"][0]["name"] = "b"
+    dataset = update(other, dataset, title="by somebody else")
+    assert dataset["title"] == "by somebody else"
+    assert owner(file) == ("package", dataset["id"], True)
+    assert_resources_own_their_files(dataset)
+    # moving within the dataset is theirs as well
+    dataset["resources"][0]["doc"] = file
+    assert_resources_own_their_files(update(other, dataset, attachment=doc))
+
+
+@pytest.mark.ckan_config("ckan.files.owner.cascade_access", {})
+@pytest.mark.usefixtures("ckan_config")
+def test_save_again_by_an_editor_who_may_not_edit_the_file(user: str) -> None:
+    other = portal.new_user()
+    organization = portal.organization_of(user, other)
+    file, doc = upload(user, 2)
+    dataset = new_dataset(
+        user, owner_org=organization, attachment=file, resources=[resource("a", doc=doc)]
+    )
+    dataset["resources"][0]["name"] = "b"
+    assert update(other, dataset, title="x")["title"] == "x"
+
+
+def test_saving_again_starts_no_hold(user: str) -> None:
+    """It is stock CKAN then: the action's own commit is a commit."""
+    file, doc = upload(user, 2)
+    dataset = new_dataset(user, attachment=file, resources=[resource("a", doc=doc)])
+    with statements() as seen:
+        update(user, dataset, title="x", resources=[{**dataset["resources"][0], "name": "b"}])
+    assert not [s for s in seen if "FOR UPDATE" in s and "file" in s]
+    assert len([s for s in seen if s.startswith("SAVEPOINT")]) == 1
+
+
+# ids, names and other contexts
+
+
+def test_update_by_name(user: str) -> None:
+    files = upload(user, 2)
+    dataset = new_dataset(user, attachment=files[0])
+    by_name = {**dataset, "id": dataset["name"], "attachment": files[1], "second": files[0]}
+    update(user, by_name)
+    assert owners(*files) == [("package", dataset["id"], True)] * 2
+
+
+def test_return_id_only(user: str) -> None:
+    files = upload(user, 4)
+    context: Any = {"user": user, "return_id_only": True}
+    data = {"type": "files-python", "name": f"d-{files[0]}", "attachment": files[0]}
+    dataset_id = tk.get_action("package_create")(
+        context, {**data, "resources": [resource("a"), resource("b", doc=files[1])]}
+    )
+    dataset = shown(dataset_id)
+    assert owner(files[0]) == ("package", dataset_id, True)
+    assert_resources_own_their_files(dataset)
+    dataset["resources"].insert(1, resource("c", doc=files[2]))
+    tk.get_action("package_update")(
+        {"user": user, "return_id_only": True}, {**dataset, "attachment": files[3]}
+    )
+    assert owner(files[3]) == ("package", dataset_id, True)
+    assert_resources_own_their_files(shown(dataset_id))
+
+
+def test_other_id_fields(user: str) -> None:
+    files = upload(user, 3)
+    organization = portal.organization_of(user)
+    dataset = new_dataset(
+        user,
+        owner_org=organization,
+        by_name=files[0],
+        for_organization=files[1],
+        resources=[resource("a"), resource("b", code="B7", by_code=files[2])],
+    )
+    assert owners(*files) == [
+        ("package", dataset["name"], True),
+        ("organization", organization, True),
+        ("resource", "B7", True),
+    ]
+    dataset["resources"].reverse()
+    update(user, dataset, title="again")
+    dataset["resources"][0]["name"] = "c"
+    update(user, dataset, title="and again")
+    assert owner(files[2]) == ("resource", "B7", True)
+
+
+def test_owner_without_an_id_is_an_error_of_the_field(user: str) -> None:
+    (file,) = upload(user)
+    with pytest.raises(ValidationError) as caught:
+        new_dataset(user, resources=[resource("a"), resource("b", by_code=file)])
+    assert file in error_at(caught.value.error_dict, ["resources", 1, "by_code"])
+
+
+def test_id_given_on_create(user: str) -> None:
+    (file, doc) = upload(user, 2)
+    ids = [portal.put(None)[0] for _ in range(2)]
+    sysadmin = portal.new_user(sysadmin=True)
+    new_dataset(sysadmin, id=ids[0], attachment=file, resources=[resource("a", id=ids[1], doc=doc)])
+    assert owners(file, doc) == [("package", ids[0], True), ("resource", ids[1], True)]
+
+
+def test_context_of_another_dataset(user: str) -> None:
+    """What a context was used for before does not make its dataset's files free to move."""
+    (file,) = upload(user)
+    dataset = new_dataset(user, attachment=file)
+    context: Any = {"user": user}
+    tk.get_action("package_show")(context, {"id": dataset["id"]})
+    assert context["package"]
+    with pytest.raises(ValidationError) as caught:
+        tk.get_action("package_create")(
+            context, {"type": "files-python", "name": f"d-{file}", "attachment": file}
+        )
+    assert portal.PINNED in error_at(caught.value.error_dict, ["attachment"])
+
+
+def test_resource_id_of_another_dataset(user: str) -> None:
+    """Taking over the id of a removed resource does not take over its files."""
+    (doc,) = upload(user)
+    theirs = new_dataset(user, resources=[resource("a", doc=doc)])
+    update(user, theirs, resources=[])
+    mine = new_dataset(user)
+    with pytest.raises(ValidationError):
+        update(user, mine, resources=[{**theirs["resources"][0], "package_id": mine["id"]}])
+    assert owner(doc) == ("resource", theirs["resources"][0]["id"], True)
+
+
+def test_file_of_nobody(user: str) -> None:
+    (file,) = portal.put(None)
+    with pytest.raises(ValidationError) as caught:
+        new_dataset(user, attachment=file)
+    assert portal.UNKNOWN in error_at(caught.value.error_dict, ["attachment"])
+    dataset = new_dataset(portal.new_user(sysadmin=True), attachment=file)
+    assert owner(file) == ("package", dataset["id"], True)
+    assert history(file) == []
+
+
+def test_file_of_a_purged_dataset(user: str) -> None:
+    (file,) = portal.put(("package", "no-more"))
+    with pytest.raises(ValidationError) as caught:
+        new_dataset(user, attachment=file)
+    assert portal.UNKNOWN in error_at(caught.value.error_dict, ["attachment"])
+
+
+def test_file_of_a_dataset_that_the_user_may_edit(user: str) -> None:
+    (file,) = upload(user)
+    loose = new_dataset(user, loose=file)
+    dataset = new_dataset(user, attachment=file)
+    assert owner(file) == ("package", dataset["id"], True)
+    assert history(file)[-1] == ("package", loose["id"], user)
+
+
+def test_ignore_auth(user: str) -> None:
+    (file,) = upload(user)
+    dataset = call("package_create", None, type="files-python", name=f"d-{file}", attachment=file)
+    assert owner(file) == ("package", dataset["id"], True)
+
+
+def test_file_created_in_the_same_transaction(user: str) -> None:
+    """Neither flushed nor committed, as file_create leaves it with defer_commit."""
+    sysadmin = portal.new_user(sysadmin=True)
+    file = tk.get_action("file_create")(
+        {"user": sysadmin, "defer_commit": True},
+        {"name": "a.txt", "upload": b"hello"},
+    )
+    dataset = new_dataset(sysadmin, attachment=file["id"])
+    assert owner(file["id"]) == ("package", dataset["id"], True)
+
+
+def test_failing_update_leaves_the_file(user: str) -> None:
+    (file,) = upload(user)
+    dataset = new_dataset(user)
+    before = owner(file)
+    errors = refused(user, dataset, attachment=file, private="maybe", owner_org="nobody")
+    assert "owner_org" in errors
+    assert owner(file) == before

@@ -1,0 +1,35 @@
+"""Load plugins once for all tests of a module: CKAN's ``with_plugins`` takes a second a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ckan import plugins
+from ckan.common import config
+from ckan.tests.helpers import _get_test_app
+from ckan.tests.pytest_ckan import ckan_setup
+
+
+def load_plugins(*names: str, **options: Any) -> Any:
+    """Return a fixture for a module: ``loaded = load_plugins("files", "files_test_forms")``.
+
+    It gives the test application when it is asked for.
+
+    :param options: further options of CKAN, with ``__`` for each dot.
+    """
+    changed = {"ckan.plugins": list(names)}
+    changed.update((name.replace("__", "."), value) for name, value in options.items())
+
+    @pytest.fixture(scope="module", autouse=True)
+    def loaded() -> Iterator[Any]:
+        with pytest.MonkeyPatch.context() as patch:
+            # CKAN puts its options back to these before each test
+            patch.setattr(ckan_setup, "_config", {**ckan_setup._config, **changed})
+            config.update(changed)
+            plugins.load_all()
+            yield _get_test_app
+            plugins.unload_all()
+
+    return loaded

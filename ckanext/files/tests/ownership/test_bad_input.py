@@ -1,0 +1,235 @@
+"""Whatever is sent for a field: the error is on that field, and nothing changes."""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ckan.logic import ValidationError
+
+from ckanext.files.tests import portal
+from ckanext.files.tests.forms import DATASET_TYPE
+from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.portal import (
+    NO_ID,
+    PINNED,
+    UNKNOWN,
+    Api,
+    call,
+    error_at,
+    exists,
+    new_dataset,
+    owner,
+    shown,
+)
+
+loaded = load_plugins("files", "files_test_forms")
+
+A_FILE = "<a file of the user's own>"
+
+#: What is sent, and what the error says.
+VALUES: dict[str, tuple[Any, str]] = {
+    "number": (7, NO_ID),
+    "zero": (0, NO_ID),
+    "float": (0.5, NO_ID),
+    "true": (True, NO_ID),
+    "false": (False, NO_ID),
+    "dict": ({"id": A_FILE}, NO_ID),
+    "empty dict": ({}, NO_ID),
+    "list of dicts": ([{"id": A_FILE}], NO_ID),
+    "list with a dict behind": ([A_FILE, {"id": A_FILE}], NO_ID),
+    "list of numbers": ([1, 2], NO_ID),
+    "nested list": ([[A_FILE]], NO_ID),
+    "list with a nested list": ([A_FILE, [A_FILE]], NO_ID),
+    "JSON of a nested list": ('[["a"]]', NO_ID),
+    "JSON of numbers": ("[1, 2]", NO_ID),
+    "cut off JSON": ('["a", "b', NO_ID),
+    "very deep JSON": ("[" * 50_000, NO_ID),
+    "very deep JSON that is closed": ("[" * 800 + "]" * 800, NO_ID),
+    "number of many digits": ("[" + "9" * 10_000 + "]", NO_ID),
+    "NUL": ("\x00", NO_ID),
+    "NUL in an id": ("abc\x00def", NO_ID),
+    "NUL in a list": (["abc\x00def"], NO_ID),
+    "half a surrogate pair": ("\ud800", NO_ID),
+    "half a surrogate pair in JSON": ('["\\ud800"]', NO_ID),
+    "line break": ("a\nb", NO_ID),
+    "100,000 characters": ("x" * 100_000, NO_ID),
+    "100,000 characters in a list": (["x" * 100_000], NO_ID),
+    "space": (" ", UNKNOWN),
+    "unknown id": ("00000000-0000-4000-8000-000000000000", UNKNOWN),
+    "list with an unknown id": ([A_FILE, "unknown"], UNKNOWN),
+    "SQL": ("' OR 1=1 --", UNKNOWN),
+    "name of another script": ("файл", UNKNOWN),
+}
+
+FIELDS = {
+    "dataset": ("attachment",),
+    "list before": ("several",),
+    "resource": ("resources", 1, "doc"),
+    "list of a resource": ("resources", 1, "docs"),
+}
+
+each_value = pytest.mark.parametrize("case", VALUES)
+
+
+@pytest.fixture(scope="module")
+def user(loaded: Any) -> str:
+    return portal.new_user()
+
+
+@pytest.fixture(scope="module")
+def stranger(loaded: Any) -> str:
+    return portal.new_user()
+
+
+@pytest.fixture(scope="module")
+def file(user: str) -> str:
+    return portal.upload(user)[0]
+
+
+@pytest.fixture(scope="module")
+def dataset(user: str) -> dict[str, Any]:
+    resources = [{"url": "http://example.com", "name": name} for name in "abc"]
+    return new_dataset(user, attachment=portal.upload(user)[0], resources=resources)
+
+
+@pytest.fixture(scope="module")
+def api(loaded: Any) -> Api:
+    return Api(loaded())
+
+
+def filled(value: Any, file: str) -> Any:
+    """Put a real file into a value of the table."""
+    if isinstance(value, dict):
+        return {key: filled(item, file) for key, item in value.items()}
+    if isinstance(value, list):
+        return [filled(item, file) for item in value]
+    return file if value == A_FILE else value
+
+
+def with_field(dataset: dict[str, Any], key: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    changed = {**dataset, "resources": [dict(r) for r in dataset.get("resources", [])]}
+    entity = changed["resources"][key[1]] if len(key) > 1 else changed
+    entity[key[-1]] = value
+    return changed
+
+
+Refuse = Callable[..., Any]
+
+
+@pytest.fixture(params=["python", "http"])
+def refuse(request: pytest.FixtureRequest) -> Refuse:
+    """Call an action, and return the errors with which it is refused."""
+    if request.param == "http":
+        return functools.partial(_refused_over_http, request.getfixturevalue("api"))
+    return _refused_in_python
+
+
+def _refused_in_python(action: str, user: str, **data: Any) -> Any:
+    with pytest.raises(ValidationError) as caught:
+        call(action, user, **data)
+    return caught.value.error_dict
+
+
+def _refused_over_http(api: Api, action: str, user: str, **data: Any) -> Any:
+    status, answer = api.post(action, user, **data)
+    assert status == 409, answer
+    assert answer["error"].pop("__type") == "Validation Error"
+    return answer["error"]
+
+
+@each_value
+def test_update(case: str, user: str, file: str, dataset: dict[str, Any], refuse: Refuse) -> None:
+    value, sentence = VALUES[case]
+    before = (owner(file), shown(dataset["id"]))
+    for key in FIELDS.values():
+        data = with_field(before[1], key, filled(value, file))
+        assert sentence in error_at(refuse("package_update", user, **data), key)
+    assert (owner(file), shown(dataset["id"])) == before
+
+
+@each_value
+def test_create(case: str, user: str, file: str, refuse: Refuse) -> None:
+    value, sentence = VALUES[case]
+    before = owner(file)
+    name = f"d-{uuid.uuid4()}"
+    data = {"type": DATASET_TYPE, "name": name, "attachment": filled(value, file)}
+    assert sentence in error_at(refuse("package_create", user, **data), ["attachment"])
+    assert not exists("package", name)
+    assert owner(file) == before
+
+
+@each_value
+def test_resource_update(
+    case: str, user: str, file: str, dataset: dict[str, Any], refuse: Refuse
+) -> None:
+    value, sentence = VALUES[case]
+    before = (owner(file), shown(dataset["id"]))
+    data = {**before[1]["resources"][2], "doc": filled(value, file)}
+    assert sentence in error_at(refuse("resource_update", user, **data), ["doc"])
+    assert (owner(file), shown(dataset["id"])) == before
+
+
+@pytest.mark.parametrize("empty", [None, "", [], "[]", [""], [None], "['']"])
+def test_empty_is_fine(empty: Any, user: str, dataset: dict[str, Any], api: Api) -> None:
+    for key in FIELDS.values():
+        data = with_field(shown(dataset["id"]), key, empty)
+        call("package_update", user, **{**data, "title": "in Python"})
+        status, answer = api.post("package_update", user, **{**data, "title": "over HTTP"})
+        assert status == 200, answer
+
+
+def test_somebody_elses_file_is_told_in_the_words_of_an_unknown_one(
+    user: str, stranger: str, dataset: dict[str, Any], refuse: Refuse
+) -> None:
+    theirs, gone = portal.upload(stranger)[0], "00000000-0000-4000-8000-000000000000"
+    (private,) = portal.upload(stranger)
+    new_dataset(stranger, owner_org=portal.organization_of(stranger), attachment=private)
+    before = portal.owners(theirs, private)
+    for key in FIELDS.values():
+        sentences = {
+            error_at(
+                refuse("package_update", user, **with_field(shown(dataset["id"]), key, id_)), key
+            ).replace(id_, "")
+            for id_ in (theirs, private, gone)
+        }
+        assert len(sentences) == 1
+    assert portal.owners(theirs, private) == before
+
+
+def test_pinned_elsewhere(user: str, dataset: dict[str, Any], refuse: Refuse) -> None:
+    """Said only to those who may edit the file."""
+    (file,) = portal.upload(user)
+    other = new_dataset(user, attachment=file)
+    for key in FIELDS.values():
+        data = with_field(shown(dataset["id"]), key, file)
+        assert PINNED in error_at(refuse("package_update", user, **data), key)
+    assert owner(file) == ("package", other["id"], True)
+
+
+def test_pinned_to_the_user(user: str, dataset: dict[str, Any], refuse: Refuse) -> None:
+    (file,) = portal.upload(user)
+    call("file_pin", user, id=file)
+    data = with_field(shown(dataset["id"]), ("attachment",), file)
+    assert PINNED in error_at(refuse("package_update", user, **data), ["attachment"])
+
+
+def test_deleted_file(user: str, dataset: dict[str, Any], refuse: Refuse) -> None:
+    (file,) = portal.upload(user)
+    portal.delete_file(file)
+    data = with_field(shown(dataset["id"]), ("attachment",), file)
+    assert UNKNOWN in error_at(refuse("package_update", user, **data), ["attachment"])
+
+
+def test_anonymous_visitor_who_registers(api: Api, user: str) -> None:
+    """They have no file yet, so there is none that they may name."""
+    (file,) = portal.upload(user)
+    name = f"u-{uuid.uuid4()}"
+    with pytest.raises(ValidationError) as caught:
+        call("user_create", "", name=name, email=f"{name}@x.org", password="12345678", avatar=file)
+    assert UNKNOWN in error_at(caught.value.error_dict, ["avatar"])
+    status, _ = api.post("package_create", None, type=DATASET_TYPE, name=name, attachment=file)
+    assert status == 403
