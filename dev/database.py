@@ -38,14 +38,25 @@ def is_current(connection: psycopg2.extensions.connection) -> bool:
                 return False
             cursor.execute(f"SELECT version_num FROM {table}")
             applied = {version for (version,) in cursor}
-            if applied != set(ScriptDirectory(str(folder)).get_heads()):
+            script = ScriptDirectory(str(folder))
+            if applied != set(script.get_heads()):
+                refuse_unknown(applied, script)
                 return False
     return True
 
 
+def refuse_unknown(applied: set[str], script: ScriptDirectory) -> None:
+    """Stop when something was applied that only another version of CKAN has."""
+    if applied - {revision.revision for revision in script.walk_revisions()}:
+        sys.exit("error: the database that CKAN_SQLALCHEMY_URL names is of another CKAN version")
+
+
 def main(ini: str) -> int:
     """Upgrade the database that the environment names, and return the exit code."""
-    connection = psycopg2.connect(os.environ["CKAN_SQLALCHEMY_URL"])
+    try:
+        connection = psycopg2.connect(os.environ["CKAN_SQLALCHEMY_URL"])
+    except psycopg2.OperationalError as error:
+        sys.exit(f"error: {error}")
     try:
         if is_current(connection):
             return 0

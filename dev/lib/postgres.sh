@@ -65,12 +65,23 @@ postgres_create_role() {
   postgres_admin <<<"ALTER ROLE ckan_default PASSWORD '$password'"
 }
 
+# Tells whether a server of this cluster runs that a killed script has not remembered; its working
+# folder proves that the process id has not gone to somebody else.
+postgres_left_behind() {
+  local pid
+  pid=$(head -n 1 "$POSTGRES_DATA/postmaster.pid" 2>/dev/null) \
+    && [[ $(as_postgres readlink "/proc/$pid/cwd") == "$POSTGRES_DATA" ]]
+}
+
+postgres_shut_down() {
+  as_postgres "$(postgres_bin)/pg_ctl" stop -D "$POSTGRES_DATA" -m fast -s
+}
+
 postgres_start() {
   is_up postgres && return
   [[ -s $POSTGRES_DATA/PG_VERSION ]] || postgres_create_cluster
   say "starting PostgreSQL"
-  # One of ours that a killed script has left behind, unremembered.
-  as_postgres "$(postgres_bin)/pg_ctl" stop -D "$POSTGRES_DATA" -m fast -s 2>/dev/null || true
+  if postgres_left_behind; then postgres_shut_down; fi
   pick_port postgres
   as_postgres "$(postgres_bin)/pg_ctl" start -D "$POSTGRES_DATA" -s -w \
     -l "$POSTGRES_HOME/log" -o "-p $(port_of postgres)" \
@@ -80,7 +91,7 @@ postgres_start() {
 }
 
 postgres_stop() {
-  process_of postgres >/dev/null && as_postgres "$(postgres_bin)/pg_ctl" stop -D "$POSTGRES_DATA" -m fast -s
+  if process_of postgres >/dev/null; then postgres_shut_down; fi
   forget_process postgres
 }
 
