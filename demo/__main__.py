@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+from requests import RequestException
+
 from . import files_story, queue_story
 from .cast import Cast
 from .narrator import BrokenError, chapter, expect, fail, step
@@ -49,7 +51,7 @@ def main() -> int:
             print(f"\nAll of it holds ({time.monotonic() - began:.0f} s).", flush=True)
             if os.environ.get("SERVE") != "0":
                 _leave_open(server, cast)
-    except (BrokenError, RefusedError, ServerError) as error:
+    except (BrokenError, RefusedError, ServerError, RequestException) as error:
         fail(error)
         print(f"  The log of the web server: {LOG}")
         return 1

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
+from logging.config import fileConfig
 
+import ckan.plugins.toolkit as tk
 import click
 from ckan import model
 from ckan.cli.db import upgrade
@@ -25,12 +28,21 @@ def demo_site(ctx: click.Context, host: str, port: str) -> None:
     """
     # the tables of the plugins: dev/run.sh has made CKAN's own
     ctx.invoke(upgrade, skip_core=True)
+    _configure_logging()
     with ctx.meta["flask_app"].test_request_context():
         tokens = make_people()
     model.Session.remove()
     click.echo(json.dumps(tokens))
     _end_output()
     ctx.invoke(run, host=host, port=port, disable_reloader=True, threaded=True)
+
+
+def _configure_logging() -> None:
+    """Log as the configuration says: migrations of plugins set up a logging of their own."""
+    fileConfig(tk.config["__file__"], disable_existing_loggers=False)
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.disabled = False
 
 
 def _end_output() -> None:

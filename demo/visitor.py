@@ -71,7 +71,11 @@ class Visitor:
 
     def download(self, file_id: str) -> Answer:
         """Ask for the bytes of a file."""
-        response = self._session.get(f"{self._url}/file/download/{file_id}", timeout=TIMEOUT)
+        return self.open(f"/file/download/{file_id}")
+
+    def open(self, path: str) -> Answer:
+        """Open a page, as a browser does."""
+        response = self._session.get(f"{self._url}{path}", timeout=TIMEOUT)
         return Answer(response.status_code, response.content, {})
 
     def _action(self, name: str) -> str:
