@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 from .cast import Cast
-from .narrator import chapter, check, expect, step
+from .narrator import chapter, check, check_same, expect, step
 from .visitor import Answer, Visitor
 
 LEVELS = b"day,centimetres\n2025-05-01,112\n2025-05-02,109\n"
@@ -58,7 +58,7 @@ def _failing_update(cast: Cast, first: str) -> str:
     answer = _patch(cast, attachment=second, checked_on="yesterday")
     expect(answer, 409, "the change is refused")
     check("the error is on the date", list(answer.errors) == ["checked_on"], answer)
-    check("the dataset is as it was", _dataset(cast) == before, _dataset(cast))
+    check_same("dataset", before, _dataset(cast))
     _check_owner(cast.alice, first, "package", "the first file is still the dataset's")
     _check_owner(cast.alice, second, "user", "the second file is still Alice's")
     _check_refused(cast, second)
@@ -81,7 +81,7 @@ def _wrong_ids(cast: Cast, attached: str) -> None:
         words[0] == words[1],
         words,
     )
-    check("the dataset is as it was", _dataset(cast) == before, _dataset(cast))
+    check_same("dataset", before, _dataset(cast))
     _check_owner(cast.alice, attached, "package", "its file is still the dataset's")
     _check_owner(cast.bob, bobs, "user", "Bob's file is still his own")
     cast.bob.see("file_delete", {"id": bobs})
@@ -114,7 +114,7 @@ def _given_to_resource(cast: Cast) -> None:
     answer = cast.alice.call("resource_create", {**resource, "checked_on": "yesterday"})
     expect(answer, 409, "the resource is refused")
     check("the error is on the date", list(answer.errors) == ["checked_on"], answer)
-    check("the dataset is as it was", _dataset(cast) == before, _dataset(cast))
+    check_same("dataset", before, _dataset(cast))
     _check_owner(cast.alice, file_id, "user", "the file is still Alice's")
 
     step("Alice names it in a new resource: resource_create file=...")

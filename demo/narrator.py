@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+from typing import Any
 
 from .visitor import Answer
 
@@ -44,6 +45,14 @@ def check(text: str, holds: bool, otherwise: object = "") -> None:
     if not holds:
         raise BrokenError(f"{text}\n     instead: {otherwise}" if otherwise != "" else text)
     print(f"     {_coloured('ok', GREEN)}  {text}", flush=True)
+
+
+def check_same(what: str, before: Any, after: Any) -> None:
+    """Tell that something is as it was."""
+    changed = after
+    if isinstance(after, dict):
+        changed = {key: value for key, value in after.items() if before.get(key) != value}
+    check(f"the {what} is as it was", before == after, changed)
 
 
 def expect(answer: Answer, status: int, text: str) -> Answer:
