@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ckan import model
+from ckan.logic.action import file as core  # pyright: ignore[reportAttributeAccessIssue]
 from ckan.plugins import toolkit as tk
-from ckan.types import Context
+from ckan.types import Action, Context
 
+from ckanext.files.chained import chained_like
 from ckanext.files.ownership import (
     Editor,
     Refusal,
@@ -18,11 +20,28 @@ from ckanext.files.ownership import (
     judge,
     transfer_together,
 )
-from ckanext.files.store import FileRecord, Owner, show
+from ckanext.files.store import FileRecord, Owner, is_configured, show
 
 from . import schema
 
-__all__ = ["files_transfer_ownership"]
+__all__ = ["file_create", "files_transfer_ownership"]
+
+
+def _file_create(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
+    try:
+        return next_action(context, data_dict)
+    except tk.ValidationError as error:
+        storage = data_dict.get("storage") or tk.config["ckan.files.default_storages.default"]
+        if "storage" in error.error_dict and not is_configured(storage):
+            option = f"ckan.files.storage.{storage}.type"
+            sentence = tk._("The storage {storage} is not configured: there is no option {option}")
+            message = sentence.format(storage=storage, option=option)
+            raise tk.ValidationError({"storage": [message]}) from error
+        raise
+
+
+#: CKAN's action; if an option is missing, the error names it.
+file_create = chained_like(core.file_create, _file_create)
 
 
 @tk.validate_action_data(schema.transfer_ownership)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import ckan.plugins.toolkit as tk
 from ckan.logic.action import create, update
 from ckan.types import Action, ChainedAction, Context
+
+from ckanext.files.chained import chained_like
 
 from .decorator import with_task_queue
 
@@ -26,11 +27,5 @@ def _with_task_queue(core: Action) -> ChainedAction:
     def chained(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
         return next_action(context, data_dict)
 
-    # CKAN wraps a chained action into a partial and copies vars() onto it:
-    # that is how the docstring that help_show tells and the marks survive
     chained.__name__ = core.__name__
-    vars(chained).update(
-        vars(core),
-        **{name: getattr(core, name) for name in ("__doc__", "__name__", "__qualname__", "__module__")},
-    )
-    return tk.chained_action(with_task_queue(chained))
+    return chained_like(core, with_task_queue(chained))

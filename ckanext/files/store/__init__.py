@@ -10,6 +10,7 @@ from .moving import NewOwner, give
 from .reading import lock, read
 from .records import FileRecord, Owner
 from .showing import show
+from .storages import is_configured
 
 __all__ = [
     "File",
@@ -20,6 +21,7 @@ __all__ = [
     "describe",
     "describe_belongings",
     "give",
+    "is_configured",
     "lock",
     "read",
     "show",

@@ -1,0 +1,18 @@
+"""Chain an action of CKAN's core, so that nobody can tell by its looks."""
+
+from __future__ import annotations
+
+from ckan.plugins import toolkit as tk
+from ckan.types import Action, ChainedAction
+
+_IDENTITY = ("__doc__", "__name__", "__qualname__", "__module__")
+
+
+def chained_like(core: Action, chained: ChainedAction) -> ChainedAction:
+    """Mark an action as chained, and give it the docstring and the marks of the core action.
+
+    CKAN makes a ``partial`` of a chained action and copies ``vars()`` onto it:
+    what ``help_show`` tells and whether GET is allowed must be found there.
+    """
+    vars(chained).update(vars(core), **{name: getattr(core, name) for name in _IDENTITY})
+    return tk.chained_action(chained)

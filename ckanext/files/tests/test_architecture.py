@@ -1,0 +1,84 @@
+"""Arrows go one way: edges, rooms, leaves."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ckanext.files
+
+ROOT = Path(next(iter(ckanext.files.__path__)))
+PACKAGE = "ckanext.files"
+
+# what each part may import of this extension; a part that is not here is an edge
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "capabilities": set(),
+    "chained": set(),
+    "transaction": {"errors", "capabilities"},
+    "queue": {"transaction", "chained", "errors"},
+    "store": {"errors", "capabilities"},
+    "ownership": {"queue", "store", "errors"},
+    "shared": {"transaction", "queue", "ownership", "errors"},
+    "logic": {"ownership", "chained", "store", "errors", "capabilities"},
+    "pages": {"ownership", "store", "errors", "capabilities"},
+    "helpers": {"pages", "store", "capabilities"},
+    "plugin": {"capabilities", "helpers", "logic", "queue"},
+}
+
+
+def parts() -> list[Path]:
+    return sorted(
+        path
+        for path in ROOT.iterdir()
+        if path.name not in {"tests", "__init__.py"}
+        and (path.suffix == ".py" or (path.is_dir() and list(path.glob("*.py"))))
+    )
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the parts that the modules of a part import."""
+    for module in [path] if path.suffix else path.rglob("*.py"):
+        package = [PACKAGE, *module.relative_to(ROOT).parts[:-1]]
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                base = package[: len(package) - node.level + 1] if node.level else []
+                base = ".".join(base).split(".") if base else []
+                names = [*base, *(node.module or "").split(".")]
+                names = [name for name in names if name]
+                if ".".join(names) == PACKAGE:
+                    yield from (alias.name for alias in node.names)
+                elif ".".join(names).startswith(PACKAGE + "."):
+                    yield names[2]
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    if alias.name.startswith(PACKAGE + "."):
+                        yield alias.name.split(".")[2]
+
+
+@pytest.mark.parametrize("path", parts(), ids=lambda path: path.stem)
+def test_imports(path: Path) -> None:
+    assert path.stem in MAY_IMPORT, "say in MAY_IMPORT where it stands"
+    assert set(imported(path)) - {path.stem} <= MAY_IMPORT[path.stem]
+
+
+def test_no_cycle() -> None:
+    """The negative control: what may be imported stands below."""
+    seen: set[str] = set()
+    rest = dict(MAY_IMPORT)
+    while rest:
+        lowest = {part for part, below in rest.items() if below <= seen}
+        assert lowest, f"a cycle in {sorted(rest)}"
+        seen |= lowest
+        rest = {part: below for part, below in rest.items() if part not in seen}
+
+
+def test_only_one_module_asks_for_versions() -> None:
+    for path in ROOT.rglob("*.py"):
+        if "tests" not in path.parts and path.name != "capabilities.py":
+            text = path.read_text()
+            assert "check_ckan_version" not in text, path
+            assert "__version__" not in text, path

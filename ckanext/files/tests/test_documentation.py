@@ -1,0 +1,263 @@
+"""Every example of README.rst and docs/ does what the text says."""
+
+from __future__ import annotations
+
+import configparser
+import io
+import json
+import re
+import sys
+import uuid
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import pytest
+import sqlalchemy as sa
+import yaml
+from ckan import plugins
+from ckan.cli.search_index import search_index
+from ckan.common import config, config_declaration
+
+from ckanext.files import shared
+from ckanext.files.capabilities import CORE_FILES
+from ckanext.files.tests import documented, portal
+from ckanext.files.tests.effects import count_commits, engine, look
+from ckanext.files.tests.portal import call, new_user
+from ckanext.files.transaction import outcome
+
+needs_files = pytest.mark.skipif(not CORE_FILES, reason="CKAN 2.11 has no files yet")
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Load plugins with options, for one test."""
+
+    def load(*names: str, **options: Any) -> Any:
+        monkeypatch.setitem(config, "ckan.plugins", list(names))
+        for name, value in options.items():
+            monkeypatch.setitem(config, name, value)
+        plugins.load_all()
+
+    yield load
+    plugins.unload_all()
+
+
+def options() -> dict[str, str]:
+    """The options of all ini blocks of the README."""
+    parser = configparser.RawConfigParser()
+    for block in documented.blocks("README.rst", "ini"):
+        parser.read_string("[app]\n" + block)
+    return dict(parser["app"])
+
+
+def test_every_block_is_known_here() -> None:
+    """A block that is added needs a test."""
+    counts = {
+        (path, language): len(documented.blocks(path, language))
+        for path in ("README.rst", "docs/tasks.rst", "docs/promise.rst")
+        for language in ("ini", "yaml", "python")
+    }
+    assert {key: count for key, count in counts.items() if count} == {
+        ("README.rst", "ini"): 3,
+        ("README.rst", "yaml"): 2,
+        ("README.rst", "python"): 1,
+        ("docs/tasks.rst", "python"): 4,
+    }
+
+
+def test_make_targets_exist() -> None:
+    text = (documented.ROOT / "README.rst").read_text()
+    targets = set(re.findall(r"^    make ([a-z-]+)", text, re.M))
+    assert targets == {"demo", "test"}
+    makefile = (documented.ROOT / "Makefile").read_text()
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.M)
+
+
+@needs_files
+def test_options_are_those_of_ckan() -> None:
+    names = {name for name in options() if name.startswith("ckan.")}
+    # the settings of a storage are those of its type; the upload below needs them
+    settings = {name for name in names if name.startswith("ckan.files.storage.")}
+    assert len(settings) == 7
+    assert names - settings <= {str(key) for key in config_declaration.iter_options()}
+
+
+@needs_files
+def test_upload_works_with_these_options(load: Any, tmp_path: Path) -> None:
+    """And is refused, with the name of the option, without the one that allows it."""
+    files = import_module("ckan.lib.files")
+    chosen = {name: value for name, value in options().items() if name.startswith("ckan.files.")}
+    chosen = {name: value.replace("/var/lib/ckan", str(tmp_path)) for name, value in chosen.items()}
+    chosen["ckan.files.authenticated_uploads.allow"] = True
+    chosen["ckan.files.authenticated_uploads.storages"] = ["default"]
+    load("files", **chosen)
+    files.storages.reset()
+    files.storages.collect()
+    user = new_user()
+    upload = {"upload": io.BytesIO(b"hello"), "name": "a.txt"}
+    stored = call("file_create", user, **upload)
+    assert stored["storage"] == "default"
+    assert look("SELECT owner_type FROM file_owner WHERE file_id = :id", id=stored["id"]) == "user"
+    with pytest.raises(tk.NotAuthorized, match=r"ckan\.files\.authenticated_uploads\.storages"):
+        call("file_create", user, storage="other", **upload)
+    config["ckan.files.authenticated_uploads.storages"].append("other")
+    with pytest.raises(tk.ValidationError, match=r"ckan\.files\.storage\.other\.type"):
+        call("file_create", user, storage="other", **upload)
+    config["ckan.files.authenticated_uploads.allow"] = False
+    with pytest.raises(tk.NotAuthorized, match=r"ckan\.files\.authenticated_uploads\.allow"):
+        call("file_create", user, **upload)
+
+
+@needs_files
+def test_schema_with_the_preset(load: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    schema = tmp_path / "documented_schema"
+    schema.mkdir()
+    (schema / "__init__.py").write_text("")
+    (schema / "report.yaml").write_text(documented.blocks("README.rst", "yaml")[0])
+    monkeypatch.syspath_prepend(tmp_path)
+    load(
+        "files",
+        "scheming_datasets",
+        **{
+            "scheming.presets": options()["scheming.presets"],
+            "scheming.dataset_schemas": "documented_schema:report.yaml",
+        },
+    )
+    user = new_user()
+    organization = portal.organization_of(user)
+    attachment, *annexes, codebook = portal.upload(user, 4)
+    report = call(
+        "package_create",
+        user,
+        type="report",
+        name=f"d-{uuid.uuid4()}",
+        title="Report",
+        owner_org=organization,
+        attachment=attachment,
+        annexes=annexes,
+        resources=[{"url": "http://example.com", "codebook": codebook}],
+    )
+    assert report["annexes"] == annexes
+    in_dataset = ("package", report["id"], True)
+    in_resource = ("resource", report["resources"][0]["id"], True)
+    assert portal.owners(attachment, *annexes, codebook) == [in_dataset] * 3 + [in_resource]
+    sys.modules.pop("documented_schema", None)
+
+
+@needs_files
+def test_field_with_the_validator_only(load: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    whole, field = (yaml.safe_load(block) for block in documented.blocks("README.rst", "yaml"))
+    whole["dataset_fields"] = [*whole["dataset_fields"][:3], *field]
+    whole["dataset_fields"][2]["required"] = False
+    schema = tmp_path / "documented_validator"
+    schema.mkdir()
+    (schema / "__init__.py").write_text("")
+    (schema / "report.json").write_text(json.dumps(whole))
+    monkeypatch.syspath_prepend(tmp_path)
+    load(
+        "files",
+        "scheming_datasets",
+        **{
+            "scheming.presets": options()["scheming.presets"],
+            "scheming.dataset_schemas": "documented_validator:report.json",
+        },
+    )
+    user = new_user()
+    (attachment,) = portal.upload(user)
+    report = call(
+        "package_create",
+        user,
+        type="report",
+        name=f"d-{uuid.uuid4()}",
+        title="Report",
+        owner_org=portal.organization_of(user),
+        attachment=attachment,
+    )
+    assert portal.owner(attachment) == ("package", report["id"], True)
+    sys.modules.pop("documented_validator", None)
+
+
+@needs_files
+def test_field_in_python(load: Any) -> None:
+    load("files", "files_test_documented_report")
+    user = new_user()
+    (attachment,) = portal.upload(user)
+    name = f"d-{uuid.uuid4()}"
+    with count_commits() as commits:
+        report = call("package_create", user, type="report", name=name, attachment=attachment)
+    assert len(commits) == 1
+    assert report["attachment"] == attachment
+    assert portal.owner(attachment) == ("package", report["id"], True)
+    with pytest.raises(tk.ValidationError) as raised:
+        call("package_update", new_user(sysadmin=True), **{**report, "attachment": "unknown"})
+    assert "attachment" in raised.value.error_dict
+
+
+def test_task_in_a_validator(load: Any) -> None:
+    load("files", "files_test_documented_licence")
+    with engine().begin() as connection:
+        connection.execute(
+            sa.text("CREATE TABLE IF NOT EXISTS licence_use (dataset_id text, licence text)")
+        )
+    user, name = new_user(), f"d-{uuid.uuid4()}"
+    with count_commits() as commits:
+        dataset = call("package_create", user, type="licensed", name=name, license_id="cc-by")
+    assert len(commits) == 1
+    used = look("SELECT licence FROM licence_use WHERE dataset_id = :id", id=dataset["id"])
+    assert used == "cc-by"
+
+
+def test_action_with_a_queue(load: Any) -> None:
+    load("files", "files_test_documented_publish")
+    user = new_user()
+    organization = portal.organization_of(user)
+    name = f"d-{uuid.uuid4()}"
+    dataset = call("package_create", user, name=name, private=True, owner_org=organization)
+    with count_commits() as commits:
+        call("dataset_publish", user, id=dataset["id"])
+    assert len(commits) == 1
+    shown = portal.shown(dataset["id"])
+    assert (shown["private"], shown["version"]) == (False, "published")
+
+
+def test_callback(load: Any) -> None:
+    load("files", "files_test_documented_announce")
+    announced = documented.AnnouncePlugin.after_dataset_create.__globals__["announced"]
+    user, name = new_user(), f"d-{uuid.uuid4()}"
+    with pytest.raises(tk.ValidationError):
+        call("package_create", user, name="Not A Name")
+    assert announced == []
+    call("package_create", user, name=name)
+    assert announced == [name]
+
+
+@needs_files
+def test_signal(load: Any) -> None:
+    """The weaker way moves the file too, after the commit."""
+    load("files", "files_test_documented_signal", "files_test_plain_field")
+    user = new_user()
+    (attachment,) = portal.upload(user)
+    with count_commits() as commits:
+        dataset = call(
+            "package_create",
+            user,
+            type="plain-field",
+            name=f"d-{uuid.uuid4()}",
+            attachment=attachment,
+        )
+    assert len(commits) == 2
+    assert portal.owner(attachment) == ("package", dataset["id"], True)
+
+
+def test_limits_that_are_told() -> None:
+    """``docs/promise.rst`` names real commands and exceptions."""
+    text = (documented.ROOT / "docs/promise.rst").read_text()
+    for command in re.findall(r"ckan search-index ([a-z-]+)", text):
+        assert command in search_index.commands
+    for exception in re.findall(r"``(\w+Error)``", text):
+        assert hasattr(shared, exception) or exception in ("ResourceClosedError",)
+    assert f"{outcome.PATIENCE:.0f} seconds" in text.replace("ten", "10")
