@@ -33,12 +33,12 @@ class Server:
     def tokens(self) -> dict[str, str]:
         """Return the API token of each user, once they are made.
 
-        :raises ServerError: they could not be made.
+        :raises ServerError: CKAN has ended before.
         """
         assert self._process.stdout
         *_, last = ["", *self._process.stdout]
         if not last.startswith("{"):
-            raise ServerError("the users could not be made")
+            raise ServerError("the site could not be started")
         return json.loads(last)
 
     def wait_until_ready(self) -> None:
