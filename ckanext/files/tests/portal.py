@@ -16,23 +16,15 @@ from ckan.tests import factories
 from ckanext.files.store.models import history_table
 from ckanext.files.tests.effects import engine, look
 from ckanext.files.tests.forms import DATASET_TYPE
+from ckanext.files.tests.people import call as call
+from ckanext.files.tests.people import new_user as new_user
+from ckanext.files.tests.people import organization_of as organization_of
+from ckanext.files.tests.people import shown as shown
 
 UNKNOWN = "does not exist, or you are not allowed to use it"
 PINNED = "belongs to something else"
 TWICE = "is named in two places"
 NO_ID = "Must be the id of a file"
-
-
-def call(action: str, user: str | None, /, **data: Any) -> Any:
-    """Call an action on behalf of a user; None ignores authorization."""
-    context: dict[str, Any] = {"ignore_auth": True} if user is None else {"user": user}
-    return tk.get_action(action)(context, data)
-
-
-def new_user(*, sysadmin: bool = False) -> str:
-    """Make a user whose address no earlier test run has used."""
-    factory = factories.Sysadmin if sysadmin else factories.User
-    return factory(email=f"{uuid.uuid4()}@example.com")["name"]
 
 
 def upload(user: str, count: int = 1) -> list[str]:
@@ -107,18 +99,6 @@ def new_dataset(user: str, **fields: Any) -> dict[str, Any]:
     return call("package_create", user, **fields)
 
 
-def shown(dataset_id: str) -> dict[str, Any]:
-    """Return a dataset as the database has it."""
-    context: Any = {"ignore_auth": True, "use_cache": False}
-    return tk.get_action("package_show")(context, {"id": dataset_id})
-
-
-def organization_of(*users: str) -> str:
-    """Make an organization in which all of them may edit."""
-    members = [{"name": user, "capacity": "editor"} for user in users]
-    return factories.Organization(users=members)["id"]
-
-
 def error_at(errors: Any, key: Iterable[Any]) -> str:
     """Return the text of the only error at a place; there must be no other one anywhere."""
     path = list(key)
@@ -166,3 +146,8 @@ class Api:
 
 def exists(table: str, name: str) -> bool:
     return look(f'SELECT EXISTS (SELECT FROM "{table}" WHERE name = :name)', name=name)
+
+
+def new_file(user: str) -> str:
+    """Upload a file with bytes."""
+    return call("file_create", user, name="a.txt", upload=b"hello")["id"]

@@ -23,10 +23,13 @@ from ckan.common import config, config_declaration
 
 from ckanext.files import shared
 from ckanext.files.capabilities import CORE_FILES
-from ckanext.files.tests import documented, portal
+from ckanext.files.tests import documented
 from ckanext.files.tests.effects import count_commits, engine, look
-from ckanext.files.tests.portal import call, new_user
+from ckanext.files.tests.people import call, new_user, organization_of, shown
 from ckanext.files.transaction import outcome
+
+if CORE_FILES:
+    from ckanext.files.tests import portal
 
 needs_files = pytest.mark.skipif(not CORE_FILES, reason="CKAN 2.11 has no files yet")
 
@@ -128,7 +131,7 @@ def test_schema_with_the_preset(load: Any, tmp_path: Path, monkeypatch: Any) -> 
         },
     )
     user = new_user()
-    organization = portal.organization_of(user)
+    organization = organization_of(user)
     attachment, *annexes, codebook = portal.upload(user, 4)
     report = call(
         "package_create",
@@ -174,7 +177,7 @@ def test_field_with_the_validator_only(load: Any, tmp_path: Path, monkeypatch: A
         type="report",
         name=f"d-{uuid.uuid4()}",
         title="Report",
-        owner_org=portal.organization_of(user),
+        owner_org=organization_of(user),
         attachment=attachment,
     )
     assert portal.owner(attachment) == ("package", report["id"], True)
@@ -214,14 +217,14 @@ def test_task_in_a_validator(load: Any) -> None:
 def test_action_with_a_queue(load: Any) -> None:
     load("files", "files_test_documented_publish")
     user = new_user()
-    organization = portal.organization_of(user)
+    organization = organization_of(user)
     name = f"d-{uuid.uuid4()}"
     dataset = call("package_create", user, name=name, private=True, owner_org=organization)
     with count_commits() as commits:
         call("dataset_publish", user, id=dataset["id"])
     assert len(commits) == 1
-    shown = portal.shown(dataset["id"])
-    assert (shown["private"], shown["version"]) == (False, "published")
+    published = shown(dataset["id"])
+    assert (published["private"], published["version"]) == (False, "published")
 
 
 def test_callback(load: Any) -> None:
