@@ -9,7 +9,7 @@ from ckan import model
 from sqlalchemy.orm import Session
 
 from ckanext.files.errors import FilesError
-from ckanext.files.store import FileRecord, NewOwner, Owner, give, lock
+from ckanext.files.store import FileRecord, Move, Owner, give, lock
 
 from .home import home_of
 from .refusals import Refusal
@@ -55,16 +55,19 @@ def transfer_together(
     refusals = {id_: reason for id_ in wishes if (reason := judge_file(id_, files.get(id_)))}
     if refusals:
         raise TransferRefusedError(refusals)
-    new = {
-        id_: NewOwner(wish.owner, wish.pin or (files[id_].pinned and not force))
-        for id_, wish in wishes.items()
-    }
-    changed = {
-        id_: owner for id_, owner in new.items() if owner != (files[id_].owner, files[id_].pinned)
-    }
-    if changed:
-        give(session, changed, actor)
-    return [id_ for id_, owner in changed.items() if owner.owner != files[id_].owner]
+    moves = [_move(files[id_], wish, force) for id_, wish in wishes.items()]
+    moves = [move for move in moves if move.file != (move.file.id, move.owner, move.pinned)]
+    given = give(session, moves, actor)
+    gone = [move.file.id for move in moves if move.owner != move.file.owner]
+    if len(given) < len(moves):
+        # somebody has given a file without an owner away, and has an owner that can be locked
+        again = transfer_together(session, wishes, judge_file, actor, force=force)
+        gone = [*given.intersection(gone), *again]
+    return gone
+
+
+def _move(file: FileRecord, wish: Wish, force: bool) -> Move:
+    return Move(file, wish.owner, wish.pin or (file.pinned and not force))
 
 
 def transfer(

@@ -6,7 +6,7 @@ cost the same few statements for one file and for a thousand.
 
 from .describing import FileDescription, describe, describe_belongings
 from .models import File
-from .moving import NewOwner, give
+from .moving import Move, give
 from .reading import lock, read
 from .records import FileRecord, Owner
 from .showing import show
@@ -16,7 +16,7 @@ __all__ = [
     "File",
     "FileDescription",
     "FileRecord",
-    "NewOwner",
+    "Move",
     "Owner",
     "describe",
     "describe_belongings",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -12,78 +11,111 @@ from sqlalchemy.orm import Session
 
 from .identity import expire
 from .models import history_table, owner_table
-from .records import Owner
+from .records import FileRecord, Owner
 
 
-class NewOwner(NamedTuple):
-    """To whom a file goes, and whether it stays there."""
+class Move(NamedTuple):
+    """A file as it is, and how it is to be."""
 
+    file: FileRecord
     owner: Owner
     pinned: bool
 
 
-def _column(name: str, of: Any = sa.TEXT) -> Any:
-    # a type in the statement itself: PostgreSQL cannot tell that of an empty array
-    array = postgresql.ARRAY(of)
-    return sa.cast(sa.bindparam(name, type_=array), array)
-
-
-_NEW = (
-    sa.func.unnest(
-        _column("file_ids"),
-        _column("owner_types"),
-        _column("owner_ids"),
-        _column("pins", sa.BOOLEAN),
-        _column("history_ids"),
+def _rows(**columns: Any) -> Any:
+    """Return a table of values: one array for each column, whatever the number of rows."""
+    arrays = (
+        # a type in the statement itself: PostgreSQL cannot tell that of an empty array
+        sa.cast(sa.bindparam(name, type_=postgresql.ARRAY(type_)), postgresql.ARRAY(type_))
+        for name, type_ in columns.items()
     )
-    .table_valued("file_id", "owner_type", "owner_id", "pinned", "history_id")
-    .render_derived("new")
+    return sa.func.unnest(*arrays).table_valued(*columns).render_derived("new")
+
+
+_NEW = _rows(
+    id=sa.TEXT, new_type=sa.TEXT, new_id=sa.TEXT, new_pinned=sa.BOOLEAN,
+    old_type=sa.TEXT, old_id=sa.TEXT, old_pinned=sa.BOOLEAN,
+)  # fmt: skip
+
+_CHANGE = (
+    sa.update(owner_table)
+    .where(
+        owner_table.c.file_id == _NEW.c.id,
+        owner_table.c.owner_type == _NEW.c.old_type,
+        owner_table.c.owner_id == _NEW.c.old_id,
+        owner_table.c.pinned == _NEW.c.old_pinned,
+    )
+    .values(owner_type=_NEW.c.new_type, owner_id=_NEW.c.new_id, pinned=_NEW.c.new_pinned)
+    .returning(owner_table.c.file_id)
 )
+
+_ADD = (
+    postgresql.insert(owner_table)
+    .from_select(
+        ["file_id", "owner_type", "owner_id", "pinned"],
+        sa.select(_NEW.c.id, _NEW.c.new_type, _NEW.c.new_id, _NEW.c.new_pinned),
+    )
+    .on_conflict_do_nothing()
+    .returning(owner_table.c.file_id)
+)
+
+_FORMER = _rows(id=sa.TEXT, file_id=sa.TEXT, owner_type=sa.TEXT, owner_id=sa.TEXT)
 
 _REMEMBER = sa.insert(history_table).from_select(
     ["id", "file_id", "owner_type", "owner_id", "actor", "action", "at"],
     sa.select(
-        _NEW.c.history_id,
-        owner_table.c.file_id,
-        owner_table.c.owner_type,
-        owner_table.c.owner_id,
+        *_FORMER.c,
         sa.bindparam("actor", type_=sa.TEXT),
         sa.literal("transfer"),
         sa.func.now(),
-    )
-    .select_from(_NEW.join(owner_table, owner_table.c.file_id == _NEW.c.file_id))
-    .where(
-        sa.or_(
-            owner_table.c.owner_type != _NEW.c.owner_type, owner_table.c.owner_id != _NEW.c.owner_id
-        )
     ),
 )
 
-_GIVE = postgresql.insert(owner_table).from_select(
-    ["file_id", "owner_type", "owner_id", "pinned"],
-    sa.select(_NEW.c.file_id, _NEW.c.owner_type, _NEW.c.owner_id, _NEW.c.pinned),
-)
-_GIVE = _GIVE.on_conflict_do_update(
-    index_elements=[owner_table.c.file_id],
-    set_={name: _GIVE.excluded[name] for name in ("owner_type", "owner_id", "pinned")},
-)
 
-
-def give(session: Session, files: Mapping[str, NewOwner], actor: str) -> None:
+def give(session: Session, moves: list[Move], actor: str) -> set[str]:
     """Make these the owners of files that this transaction has locked.
 
     A file that leaves an owner gets a line in its history, as CKAN writes it.
 
-    :param files: the new owner of each file, by the file's id.
     :param actor: name of the user who wants it so.
+    :returns: the ids of the files for which that has happened. One that had no
+        owner may be missing: CKAN's own transfer locks nothing, and can have
+        given it away since it was read.
     """
-    parameters = {
-        "file_ids": list(files),
-        "owner_types": [new.owner.type for new in files.values()],
-        "owner_ids": [new.owner.id for new in files.values()],
-        "pins": [new.pinned for new in files.values()],
-        "history_ids": [make_uuid() for _ in files],
+    given: set[str] = set()
+    for statement, some in (
+        (_CHANGE, [move for move in moves if move.file.owner]),
+        (_ADD, [move for move in moves if not move.file.owner]),
+    ):
+        if some:
+            given.update(session.execute(statement, _new(some)).scalars())
+    former = [
+        (move.file.id, move.file.owner)
+        for move in moves
+        if move.file.id in given and move.file.owner and move.file.owner != move.owner
+    ]
+    if former:
+        session.execute(_REMEMBER, {"actor": actor, **_history(former)})
+    expire(session, given)
+    return given
+
+
+def _new(moves: list[Move]) -> dict[str, list[Any]]:
+    return {
+        "id": [move.file.id for move in moves],
+        "new_type": [move.owner.type for move in moves],
+        "new_id": [move.owner.id for move in moves],
+        "new_pinned": [move.pinned for move in moves],
+        "old_type": [move.file.owner and move.file.owner.type for move in moves],
+        "old_id": [move.file.owner and move.file.owner.id for move in moves],
+        "old_pinned": [move.file.pinned for move in moves],
     }
-    session.execute(_REMEMBER, {**parameters, "actor": actor})
-    session.execute(_GIVE, parameters)
-    expire(session, files)
+
+
+def _history(former: list[tuple[str, Owner]]) -> dict[str, list[str]]:
+    return {
+        "id": [make_uuid() for _ in former],
+        "file_id": [file_id for file_id, _ in former],
+        "owner_type": [owner.type for _, owner in former],
+        "owner_id": [owner.id for _, owner in former],
+    }

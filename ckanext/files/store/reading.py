@@ -35,7 +35,9 @@ _LOCK_FILES = (
     sa.select(file_table.c.id)
     .where(file_table.c.id == sa.any_(_IDS))
     .order_by(file_table.c.id)
-    .with_for_update()
+    # not the strongest lock: CKAN's own transfer inserts an owner and then waits
+    # for the file, while we would wait for that owner
+    .with_for_update(key_share=True)
 )
 
 
@@ -55,6 +57,8 @@ def lock(session: Session, ids: Collection[str]) -> dict[str, FileRecord]:
     order, so that those who want the same files wait for each other and never
     in a circle: owners before files, as CKAN takes them when it deletes a
     file, and each sorted by id.
+
+    An owner that did not exist is not locked; see :func:`give`.
     """
     flush_files(session)
     parameters = {"ids": list(ids)}

@@ -1,0 +1,84 @@
+"""Bulk transfer, for code that has asked already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from ckan import model
+
+from ckanext.files.ownership import Refusal, TransferRefusedError, Wish, transfer, transfer_together
+from ckanext.files.store import Owner
+from ckanext.files.tests.effects import engine
+from ckanext.files.tests.portal import history, owners, put
+
+A, B = Owner("package", "a"), Owner("package", "b")
+
+
+def test_transfer() -> None:
+    theirs, free, here = *put(B), *put(None), *put(A)
+    assert sorted(transfer([theirs, free, here], *A, actor="me")) == sorted([theirs, free])
+    assert owners(theirs, free) == [(*B, False), None]
+    model.Session.commit()
+    assert owners(theirs, free, here) == [(*A, True)] * 3
+    assert history(theirs) == [(*B, "me")]
+
+
+def test_nothing_moves_when_one_may_not() -> None:
+    theirs, kept = *put(B), *put(B, pinned=True)
+    with pytest.raises(TransferRefusedError) as caught:
+        transfer([theirs, kept, "nix"], *A)
+    assert caught.value.refusals == {kept: Refusal.PINNED, "nix": Refusal.UNKNOWN}
+    assert kept in str(caught.value)
+    model.Session.commit()
+    assert owners(theirs, kept) == [(*B, False), (*B, True)]
+
+
+def test_force() -> None:
+    (kept,) = put(B, pinned=True)
+    transfer([kept], *A, pin=False, force=True)
+    model.Session.commit()
+    assert owners(kept) == [(*A, False)]
+
+
+def test_nothing_to_do() -> None:
+    (here,) = put(A, pinned=True)
+    assert transfer([here], *A) == []
+    assert transfer([here], *A, pin=False) == []
+    assert transfer([], *A) == []
+    model.Session.commit()
+    assert owners(here) == [(*A, True)]
+    assert history(here) == []
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_owner_that_appears_meanwhile(pinned: bool) -> None:
+    """CKAN's own transfer of a file without an owner is not kept off by any lock."""
+    free, theirs = *put(None), *put(B)
+    insert = sa.text(
+        "INSERT INTO file_owner (file_id, owner_type, owner_id, pinned)"
+        " VALUES (:id, 'package', 'c', :pinned)"
+    )
+
+    def judge_file(file_id: str, file: Any) -> Refusal | None:
+        if file.owner is None:
+            with engine().begin() as other:
+                other.execute(insert, {"id": file_id, "pinned": pinned})
+        return Refusal.PINNED if file.pinned and file.owner != A else None
+
+    wishes = {id_: Wish(A, True) for id_ in (free, theirs)}
+    if pinned:
+        with pytest.raises(TransferRefusedError):
+            transfer_together(model.Session(), wishes, judge_file, "me")
+        model.Session.rollback()
+        assert owners(free, theirs) == [("package", "c", True), (*B, False)]
+    else:
+        moved = transfer_together(model.Session(), wishes, judge_file, "me")
+        model.Session.commit()
+        assert sorted(moved) == sorted([free, theirs])
+        assert owners(free, theirs) == [(*A, True)] * 2
+        assert [history(id_) for id_ in (free, theirs)] == [
+            [("package", "c", "me")],
+            [(*B, "me")],
+        ]
