@@ -35,12 +35,14 @@ class Field(NamedTuple):
 
         :raises FieldArgumentError: something else.
         """
-        words = {"owner_type": owner_type, "id_field": id_field, "pin": pin}
-        defaults = {"owner_type": "", "id_field": "id", "pin": True}
-        for name, word in list(words.items()):
+        words = {"owner_type": "", "id_field": "id", "pin": True}
+        named: dict[str, Any] = {}
+        for name, word in (("owner_type", owner_type), ("id_field", id_field), ("pin", pin)):
             if isinstance(word, str) and (keyword := _KEYWORD.fullmatch(word)):
-                words[name] = defaults[name]
-                words[keyword[1]] = keyword[2]
+                named[keyword[1]] = keyword[2]
+            else:
+                words[name] = word
+        words |= named
         if _unquote(words["owner_type"]) == "dataset":
             raise FieldArgumentError(
                 "files_transfer_ownership: CKAN calls a dataset 'package' here."

@@ -1,0 +1,96 @@
+"""Find files and their owners in what an action returns; put errors where they belong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ckan.logic import ValidationError
+
+from ckanext.files.ownership import Field, Refusal
+from ckanext.files.ownership.arrivals import Arrivals
+from ckanext.files.ownership.claim import Claim
+from ckanext.files.ownership.home import Home
+from ckanext.files.ownership.places import Places
+from ckanext.files.ownership.problems import Problems
+from ckanext.files.store import FileRecord, Owner
+
+DATASET: dict[str, Any] = {
+    "id": "d",
+    "attachment": "f1",
+    "several": json.dumps(["f2", "f3"]),
+    "citations": [{"doc": "f4"}, {}, {"docs": json.dumps(["f5"])}],
+    "resources": [
+        {"id": "r0"},
+        {"id": "r1", "doc": "f6", "link": "/file/download/f7"},
+        {"id": "r2", "parts": [{"doc": ""}, {"doc": "f8", "docs": ["f9"]}]},
+    ],
+}
+
+
+def claim(file: str, owner_type: str, key: tuple[Any, ...], owner: Owner | None = None) -> Claim:
+    record = FileRecord(file, owner or Owner("user", "u"), False)
+    return Claim(record, Field.parse(owner_type), key, Home(None, None))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("file", "owner_type", "key", "owner"),
+    [
+        ("f1", "package", ("attachment",), "d"),
+        ("f3", "package", ("several",), "d"),
+        ("f4", "package", ("citations", 1, "doc"), "d"),
+        ("f5", "package", ("citations", 0, "docs"), "d"),
+        ("f6", "resource", ("resources", 0, "doc"), "r1"),
+        ("f6", "package", ("resources", 0, "doc"), "d"),
+        ("f7", "resource", ("resources", 0, "link"), "r1"),
+        ("f8", "resource", ("resources", 0, "parts", 7, "doc"), "r2"),
+        ("f9", "resource", ("resources", 9, "parts", 0, "docs"), "r2"),
+        # not shown at all: what the result describes is still known
+        ("f1", "user", ("avatar",), "d"),
+    ],
+)
+def test_new_owner(file: str, owner_type: str, key: tuple[Any, ...], owner: str) -> None:
+    arrivals = Arrivals(DATASET, {file: claim(file, owner_type, key)})
+    arrivals.problems.check()
+    assert arrivals.wishes[file].owner == (owner_type, owner)
+
+
+@pytest.mark.parametrize("result", [None, [], 7, {}, {"id": None}, DATASET])
+def test_no_owner(result: Any) -> None:
+    arrivals = Arrivals(result, {"nix": claim("nix", "resource", ("resources", 0, "doc"))})
+    with pytest.raises(ValidationError) as caught:
+        arrivals.problems.check()
+    assert caught.value.error_dict == {"resources": [{"doc": [Refusal.NO_OWNER.of("nix")]}]}
+
+
+@pytest.mark.parametrize(("present", "at"), [("r0", 1), ("r1", 0), ("x", 1)])
+def test_twice_is_an_error_where_the_file_has_not_been(present: str, at: int) -> None:
+    result = {"id": "d", "resources": [{"id": "r0", "doc": "f"}, {"id": "r1", "doc": "f"}]}
+    key = ("resources", 0, "doc")
+    arrivals = Arrivals(result, {"f": claim("f", "resource", key, Owner("resource", present))})
+    with pytest.raises(ValidationError) as caught:
+        arrivals.problems.check()
+    resources: Any = caught.value.error_dict["resources"]
+    assert [bool(item) for item in resources] == [n == at for n in range(at + 1)]
+
+
+def test_places_ignore_what_has_another_shape() -> None:
+    result = {"resources": ["x", None, {"doc": {"a": "f"}}, {"doc": 7}], "citations": "text"}
+    keys = [("resources", 0, "doc"), ("citations", 0, "doc"), ("nix",)]
+    assert [place.key for place in Places(result, keys).naming("f")] == [("resources", 2, "doc")]
+
+
+def test_problems() -> None:
+    problems = Problems()
+    problems.check()
+    problems.add(("attachment",), "a")
+    problems.add(("resources", 2, "parts", 1, "doc"), "b")
+    problems.add(("resources", 0, "doc"), "c")
+    problems.add(("resources", 0, "doc"), "d")
+    with pytest.raises(ValidationError) as caught:
+        problems.check()
+    assert caught.value.error_dict == {
+        "attachment": ["a"],
+        "resources": [{"doc": ["c", "d"]}, {}, {"parts": [{}, {"doc": ["b"]}]}],
+    }
