@@ -13,9 +13,10 @@ DATASET_TYPE = "files-python"
 
 
 def _owned(owner_type: str, *arguments: Any) -> list[Any]:
+    files_transfer_ownership: Any = tk.get_validator("files_transfer_ownership")
     return [
         tk.get_validator("ignore_missing"),
-        tk.get_validator("files_transfer_ownership")(owner_type, *arguments),
+        files_transfer_ownership(owner_type, *arguments),
     ]
 
 

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-import ckan.plugins.toolkit as tk
 import sqlalchemy as sa
 from ckan import model
 from ckan.tests import factories

@@ -112,7 +112,9 @@ def filled(value: Any, file: str) -> Any:
 
 def with_field(dataset: dict[str, Any], key: tuple[Any, ...], value: Any) -> dict[str, Any]:
     changed = {**dataset, "resources": [dict(r) for r in dataset.get("resources", [])]}
-    entity = changed["resources"][key[1]] if len(key) > 1 else changed
+    entity = changed
+    for step in key[:-1]:
+        entity = entity[step]
     entity[key[-1]] = value
     return changed
 

@@ -1,0 +1,96 @@
+"""Datasets with long lists of files can be indexed and found."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from ckan.lib.search import SearchIndexError
+
+from ckanext.files.logic.search_document import LONGEST_TERM, without_long_lists
+from ckanext.files.plugin import FilesPlugin
+from ckanext.files.tests import portal
+from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.portal import call, owners, upload
+
+loaded = load_plugins(
+    "files",
+    "files_test_forms",
+    "scheming_datasets",
+    "scheming_nerf_index",
+    scheming__dataset_schemas="ckanext.files.tests:schemas/dataset.yaml",
+)
+
+
+@pytest.fixture
+def user() -> str:
+    return portal.new_user()
+
+
+def search(**query: Any) -> list[str]:
+    return [d["id"] for d in call("package_search", None, **query)["results"]]
+
+
+@pytest.mark.parametrize(
+    ("dataset_type", "field"),
+    [
+        ("files-yaml", "list_after"),
+        ("files-yaml", "list_before"),
+        ("files-python", "several"),
+        ("files-python", "several_as_text"),
+    ],
+)
+def test_thousand_files_in_one_field(dataset_type: str, field: str, user: str) -> None:
+    files = upload(user, 1000)
+    name = f"d-{uuid.uuid4()}"
+    dataset = call("package_create", user, type=dataset_type, name=name, **{field: files})
+    assert set(owners(*files)) == {("package", dataset["id"], True)}
+    assert search(q=f"name:{name}") == [dataset["id"]]
+    assert search(q=f'"{files[777]}"') == [dataset["id"]]
+    updated = call("package_patch", user, id=name, title="again")
+    assert updated["title"] == "again"
+
+
+def test_solr_refuses_it_otherwise(user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control of the test above."""
+    monkeypatch.setattr(FilesPlugin, "before_dataset_index", lambda self, document: document)
+    files = upload(user, 1000)
+    name = f"d-{uuid.uuid4()}"
+    with pytest.raises(SearchIndexError, match="immense term"):
+        call("package_create", user, type="files-python", name=name, several=files)
+    assert {owner[0] for owner in owners(*files)} == {"user"}
+
+
+def test_thousand_files_in_a_subfield_and_in_resources(user: str) -> None:
+    inner, outer = upload(user, 1000), upload(user, 1000)
+    name = f"d-{uuid.uuid4()}"
+    dataset = call(
+        "package_create",
+        user,
+        type="files-yaml",
+        name=name,
+        citations=[{"docs": inner}],
+        resources=[{"url": "http://example.com", "docs": outer}],
+    )
+    assert set(owners(*inner)) == {("package", dataset["id"], True)}
+    assert set(owners(*outer)) == {("resource", dataset["resources"][0]["id"], True)}
+    assert search(q=f"name:{name}") == [dataset["id"]]
+
+
+def test_only_long_lists_are_left_out() -> None:
+    long = json.dumps(["x" * 36] * 1000)
+    document: dict[str, Any] = {
+        "attachments": long,
+        "extras_attachments": long,
+        "few": json.dumps(["x" * 36]),
+        "text": "[" + "x" * LONGEST_TERM,
+        "bytes": "[" + "ä" * (LONGEST_TERM // 2) + "]",
+        "exactly": "[" + "x" * (LONGEST_TERM - 2) + "]",
+        "surrogate": "[\ud800" + "x" * LONGEST_TERM + "]",
+        "number": 7,
+        "list": ["x"],
+    }
+    kept = without_long_lists(document)
+    assert set(document) - set(kept) == {"attachments", "bytes", "surrogate"}
