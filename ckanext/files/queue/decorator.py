@@ -20,9 +20,7 @@ def with_task_queue(action: Action) -> Action: ...
 
 
 @overload
-def with_task_queue(
-    *, atomic: bool = True, eager: bool = False
-) -> Callable[[Action], Action]: ...
+def with_task_queue(*, atomic: bool = True, eager: bool = False) -> Callable[[Action], Action]: ...
 
 
 def with_task_queue(action: Any = None, *, atomic: bool = True, eager: bool = False) -> Any:

@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from ckan import model
 from ckan.lib import search
 from ckan.tests import helpers
-from ckan.plugins import plugin_loaded
 
 from ckanext.files.errors import OutOfQueueError
 from ckanext.files.queue import current_queue

@@ -41,7 +41,8 @@ class Call:
         return f"EXISTS (SELECT FROM {table} WHERE {column} = :mark)"
 
     def __call__(self, **context: Any) -> Any:
-        return tk.get_action(self.action)({"user": self.user, **context}, self.data)
+        whole: Any = {"user": self.user, **context}
+        return tk.get_action(self.action)(whole, self.data)
 
 
 def prepare(action: str, unique: Callable[[str], str]) -> Call:

@@ -9,8 +9,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-import sqlalchemy as sa
 from ckan import model
+from sqlalchemy import event
 
 from ckanext.files.tests.effects import engine
 from ckanext.files.transaction.session import HeldSession
@@ -26,7 +26,7 @@ def fork(run: Callable[[], Any]) -> int:
     if pid:
         return pid
     try:
-        engine().dispose(close=False)  # those connections are the parent's
+        engine().dispose(close=False)  # pyright: ignore[reportCallIssue]  # those connections are the parent's
         run()
     except BaseException:
         traceback.print_exc(file=sys.__stderr__)
@@ -52,9 +52,9 @@ def kill_before_real_commit() -> None:
         if not isinstance(session, HeldSession) and not session.get_nested_transaction():
             kill_now()
 
-    sa.event.listen(model.Session, "before_commit", before_commit, insert=True)
+    event.listen(model.Session, "before_commit", before_commit, insert=True)
 
 
 def kill_between_index_and_commit() -> None:
     """Be killed in the one instant in which Solr is ahead of PostgreSQL."""
-    sa.event.listen(engine(), "commit", kill_now)
+    event.listen(engine(), "commit", kill_now)

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from ckan import model
 from ckan.model import meta
+from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 
@@ -85,11 +86,11 @@ def count_commits() -> Iterator[list[str]]:
     def committed(connection: Any) -> None:
         commits.append("COMMIT")
 
-    sa.event.listen(engine(), "commit", committed)
+    event.listen(engine(), "commit", committed)
     try:
         yield commits
     finally:
-        sa.event.remove(engine(), "commit", committed)
+        event.remove(engine(), "commit", committed)
 
 
 @contextmanager
@@ -100,8 +101,8 @@ def statements() -> Iterator[list[str]]:
     def sending(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
         seen.append(statement)
 
-    sa.event.listen(engine(), "before_cursor_execute", sending)
+    event.listen(engine(), "before_cursor_execute", sending)
     try:
         yield seen
     finally:
-        sa.event.remove(engine(), "before_cursor_execute", sending)
+        event.remove(engine(), "before_cursor_execute", sending)

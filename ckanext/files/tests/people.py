@@ -11,7 +11,7 @@ from ckan.tests import factories
 
 def call(action: str, user: str | None, /, **data: Any) -> Any:
     """Call an action on behalf of a user; None ignores authorization."""
-    context: dict[str, Any] = {"ignore_auth": True} if user is None else {"user": user}
+    context: Any = {"ignore_auth": True} if user is None else {"user": user}
     return tk.get_action(action)(context, data)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
@@ -42,21 +43,21 @@ def parts() -> list[Path]:
 def imported(path: Path) -> Iterator[str]:
     """Yield the parts that the modules of a part import."""
     for module in [path] if path.suffix else path.rglob("*.py"):
-        package = [PACKAGE, *module.relative_to(ROOT).parts[:-1]]
+        package = ".".join([PACKAGE, *module.relative_to(ROOT).parts[:-1]])
         for node in ast.walk(ast.parse(module.read_text())):
-            if isinstance(node, ast.ImportFrom):
-                base = package[: len(package) - node.level + 1] if node.level else []
-                base = ".".join(base).split(".") if base else []
-                names = [*base, *(node.module or "").split(".")]
-                names = [name for name in names if name]
-                if ".".join(names) == PACKAGE:
-                    yield from (alias.name for alias in node.names)
-                elif ".".join(names).startswith(PACKAGE + "."):
-                    yield names[2]
-            elif isinstance(node, ast.Import):
-                for alias in node.names:
-                    if alias.name.startswith(PACKAGE + "."):
-                        yield alias.name.split(".")[2]
+            for name in names(node, package):
+                if name.startswith(PACKAGE + "."):
+                    yield name.split(".")[2]
+
+
+def names(node: ast.AST, package: str) -> list[str]:
+    """Return what a statement imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        base = resolve_name("." * node.level + (node.module or ""), package)
+        return [f"{base}.{alias.name}" for alias in node.names]
+    return []
 
 
 @pytest.mark.parametrize("path", parts(), ids=lambda path: path.stem)

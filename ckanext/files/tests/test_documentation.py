@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ckan.plugins.toolkit as tk
 import pytest
@@ -28,8 +28,10 @@ from ckanext.files.tests.effects import count_commits, engine, look
 from ckanext.files.tests.people import call, new_user, organization_of, shown
 from ckanext.files.transaction import outcome
 
-if CORE_FILES:
+if TYPE_CHECKING or CORE_FILES:
     from ckanext.files.tests import portal
+
+UPLOADS = "ckan.files.authenticated_uploads"
 
 needs_files = pytest.mark.skipif(not CORE_FILES, reason="CKAN 2.11 has no files yet")
 
@@ -93,10 +95,11 @@ def test_options_are_those_of_ckan() -> None:
 def test_upload_works_with_these_options(load: Any, tmp_path: Path) -> None:
     """And is refused, with the name of the option, without the one that allows it."""
     files = import_module("ckan.lib.files")
-    chosen = {name: value for name, value in options().items() if name.startswith("ckan.files.")}
+    chosen: dict[str, Any] = {
+        name: value for name, value in options().items() if name.startswith("ckan.files.")
+    }
     chosen = {name: value.replace("/var/lib/ckan", str(tmp_path)) for name, value in chosen.items()}
-    chosen["ckan.files.authenticated_uploads.allow"] = True
-    chosen["ckan.files.authenticated_uploads.storages"] = ["default"]
+    chosen |= {f"{UPLOADS}.allow": True, f"{UPLOADS}.storages": ["default"]}
     load("files", **chosen)
     files.storages.reset()
     files.storages.collect()
@@ -107,10 +110,10 @@ def test_upload_works_with_these_options(load: Any, tmp_path: Path) -> None:
     assert look("SELECT owner_type FROM file_owner WHERE file_id = :id", id=stored["id"]) == "user"
     with pytest.raises(tk.NotAuthorized, match=r"ckan\.files\.authenticated_uploads\.storages"):
         call("file_create", user, storage="other", **upload)
-    config["ckan.files.authenticated_uploads.storages"].append("other")
+    config[f"{UPLOADS}.storages"].append("other")
     with pytest.raises(tk.ValidationError, match=r"ckan\.files\.storage\.other\.type"):
         call("file_create", user, storage="other", **upload)
-    config["ckan.files.authenticated_uploads.allow"] = False
+    config[f"{UPLOADS}.allow"] = False
     with pytest.raises(tk.NotAuthorized, match=r"ckan\.files\.authenticated_uploads\.allow"):
         call("file_create", user, **upload)
 

@@ -53,9 +53,9 @@ class Block:
         self._parent = parent = _stack.innermost
         if parent is None:
             self._caller = meta.Session().get_nested_transaction()
-        elif parent._hold is not None:
-            parent._hold.enter()
-            self._hold = parent._hold
+        elif (hold := parent._hold) is not None:  # noqa: SLF001 - of the same class
+            hold.enter()
+            self._hold = hold
         if self._eager:
             self.hold()
         _stack.innermost = self

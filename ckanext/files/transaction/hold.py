@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from ckan.model import meta
 from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from ckanext.files import capabilities
@@ -141,7 +142,7 @@ class Hold:
         try:
             while session.in_transaction():
                 session.rollback()
-        except sa.exc.SQLAlchemyError:
+        except SQLAlchemyError:
             log.exception("The transaction could not be rolled back; its connection is dropped")
             session.invalidate()
         session.__dict__.pop("_object_cache", None)
@@ -200,7 +201,7 @@ class Hold:
 
     def _has_committed(self, transaction_id: int | None, journal: Journal) -> bool:
         try:
-            return has_committed(self.session.get_bind(), transaction_id)
+            return has_committed(self.session.get_bind().engine, transaction_id)
         except CommitUnknownError:
             log.error("The search index may not agree with the database: %s", list(journal.writes))
             raise

@@ -29,10 +29,11 @@ _KEY = "ckanext.files.index_kept_back"
 
 def keep_back(session: Session) -> None:
     """From now on, what this session's thread indexes waits for its commit."""
-    current = search._INDICES["package"]
+    indices: Any = search._INDICES  # noqa: SLF001 - CKAN has no other place to say it
+    current = indices["package"]
     if not issubclass(current, _KeptBackIndex):
         # another extension may have put an index class of its own there
-        search._INDICES["package"] = type("KeptBackIndex", (_KeptBackIndex, current), {})
+        indices["package"] = type("KeptBackIndex", (_KeptBackIndex, current), {})
     session.info[_KEY] = True
 
 
@@ -45,19 +46,21 @@ class _KeptBackIndex(PackageSearchIndex):
     """Put in front of CKAN's index class. Without a hold it changes nothing."""
 
     def index_package(self, pkg_dict: dict[str, Any] | None, defer_commit: bool = False) -> None:
-        if not pkg_dict or not _kept_back():
-            return super().index_package(pkg_dict, defer_commit)
-        # the caller goes on using its dict, and hands it to the tasks
-        document = copy.deepcopy(pkg_dict)
         write = super().index_package
-        _record(document["id"], lambda: write(document, defer_commit))
+        if pkg_dict and _kept_back():
+            # the caller goes on using its dict, and hands it to the tasks
+            document = copy.deepcopy(pkg_dict)
+            _record(document["id"], lambda: write(document, defer_commit))
+        else:
+            write(pkg_dict, defer_commit)
 
     def delete_package(self, pkg_dict: dict[str, Any]) -> None:
-        if not _kept_back():
-            return super().delete_package(pkg_dict)
-        reference = {"id": pkg_dict.get("id")}
         write = super().delete_package
-        _record(str(reference["id"]), lambda: write(reference))
+        if _kept_back():
+            reference = dict(pkg_dict)
+            _record(reference["id"], lambda: write(reference))
+        else:
+            write(pkg_dict)
 
 
 def _kept_back() -> bool:

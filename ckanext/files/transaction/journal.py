@@ -121,8 +121,8 @@ def _after_commit(session: Session) -> None:
 
 @event.listens_for(meta.Session, "after_transaction_end")
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
-    journals = session.info.get(_KEY)
-    journal = journals.pop(transaction, None) if journals else None
+    journals: dict[SessionTransaction, Journal] = session.info.get(_KEY) or {}
+    journal = journals.pop(transaction, None)
     if journal is None or not journal.committed:
         return
     parent = transaction.parent

@@ -11,6 +11,7 @@ import time
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from ckanext.files.errors import CommitUnknownError
 
@@ -59,5 +60,5 @@ def _ask(engine: Engine, transaction_id: int, terminate: bool) -> str | None:
             if terminate:
                 connection.execute(_TERMINATE, parameters)
             return connection.execute(_STATUS, parameters).scalar()
-    except sa.exc.SQLAlchemyError:
+    except SQLAlchemyError:
         return None  # not back yet

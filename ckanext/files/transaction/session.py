@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class HeldSession(Session):
     """A session whose commits are savepoints and whose rollbacks return to them."""
 
-    _own_class: type[Session]
+    own_class: type[Session]
     hold: Hold
 
     def commit(self) -> None:
@@ -71,13 +71,13 @@ def put_in_front(session: Session, hold: Hold) -> None:
 def take_away(session: Session) -> None:
     """Give the session back its own class, if it has lost it."""
     if isinstance(session, HeldSession):
-        session.__class__ = session._own_class
         del session.hold
+        session.__class__ = session.own_class  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @functools.cache
 def _held_class(own: type[Session]) -> type[Session]:
-    return type(f"Held{own.__name__}", (HeldSession, own), {"_own_class": own})
+    return type(f"Held{own.__name__}", (HeldSession, own), {"own_class": own})
 
 
 @functools.cache

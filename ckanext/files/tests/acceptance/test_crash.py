@@ -109,10 +109,13 @@ def test_in_the_instant_between_solr_and_commit(
         assert document(reference(call)) == before
 
 
-def test_at_any_time(hooks: Any, effects: Effects, unique: Any, full_size: bool, record_property: Any) -> None:
+def test_at_any_time(
+    hooks: Any, effects: Effects, unique: Any, full_size: bool, record_property: Any
+) -> None:
     """A process that updates a dataset again and again is killed at random."""
     dataset = factories.Dataset(title="0")
-    token, rounds, ahead = unique("round"), 400 if full_size else 25, 0
+    token, rounds, ahead, title = unique("round"), 400 if full_size else 25, 0, 0
+
     def retitle(*_: Any) -> None:
         hooks["before:package_update"] = lambda context, data_dict: add_task(
             lambda *_: effects.write(f"{token}-{data_dict['title']}")

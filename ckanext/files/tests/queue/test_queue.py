@@ -13,7 +13,9 @@ import pytest
 import sqlalchemy as sa
 from ckan import model
 from ckan.tests import factories
+from sqlalchemy.exc import DBAPIError
 
+from ckanext.files.queue import current_queue
 from ckanext.files.shared import OutOfQueueError, TaskQueue, add_task, with_task_queue
 from ckanext.files.tests.effects import Effects, count_commits
 from ckanext.files.tests.loaded import load_plugins
@@ -60,12 +62,11 @@ def test_order_and_arguments() -> None:
 def test_result_is_exactly_what_the_action_returned(hooks: Any, unique: Any) -> None:
     seen = []
     hooks["before:package_create"] = lambda *_: add_task(lambda result, *_: seen.append(result))
-    context = {"user": factories.Sysadmin()["name"]}
-    created = tk.get_action("package_create")({**context}, {"name": unique("dataset")})
+    context: Any = {"user": factories.Sysadmin()["name"]}
+    created = tk.get_action("package_create")(context.copy(), {"name": unique("dataset")})
     assert seen[0] is created
-    only_id = tk.get_action("package_create")(
-        {**context, "return_id_only": True}, {"name": unique("dataset")}
-    )
+    context["return_id_only"] = True
+    only_id = tk.get_action("package_create")(context, {"name": unique("dataset")})
     assert seen[1] == only_id
     assert isinstance(only_id, str)
 
@@ -140,10 +141,14 @@ def test_task_uses_savepoints_and_actions(effects: Effects, unique: Any) -> None
     name = unique("name")
     dataset = factories.Dataset(title="before")
 
-    def task(*_: Any) -> None:
-        with pytest.raises(sa.exc.DBAPIError), model.Session.begin_nested():
-            effects.write(name + "-undone")
+    def write_and_divide_by_zero(name: str) -> None:
+        with model.Session.begin_nested():
+            effects.write(name)
             model.Session.execute(sa.text("SELECT 1 / 0"))
+
+    def task(*_: Any) -> None:
+        with pytest.raises(DBAPIError):
+            write_and_divide_by_zero(name + "-undone")
         with model.Session.begin_nested():
             effects.write(name + "-kept")
         patch = {"id": dataset["id"], "title": "after"}
@@ -269,8 +274,13 @@ def test_decorated_action_stays_recognizable() -> None:
     assert inspect.signature(decorated) == inspect.signature(plain)
 
 
-@pytest.mark.parametrize("decorate", [lambda f: tk.chained_action(with_task_queue(f)),
-                                      lambda f: with_task_queue(tk.chained_action(f))])
+@pytest.mark.parametrize(
+    "decorate",
+    [
+        lambda f: tk.chained_action(with_task_queue(f)),
+        lambda f: with_task_queue(tk.chained_action(f)),
+    ],
+)
 def test_chained_action(decorate: Any, effects: Effects, unique: Any) -> None:
     name = unique("name")
 
@@ -289,8 +299,6 @@ def test_chained_action(decorate: Any, effects: Effects, unique: Any) -> None:
 
 
 def test_memo_is_of_one_call_only() -> None:
-    from ckanext.files.queue import current_queue
-
     def do() -> TaskQueue:
         queue = current_queue()
         assert queue.action == "action"

@@ -13,10 +13,11 @@ import sqlalchemy as sa
 from ckan import model
 from ckan.lib.search import SearchIndexError
 from ckan.tests import factories
-from sqlalchemy.exc import IntegrityError, ResourceClosedError
+from sqlalchemy.exc import IntegrityError, OperationalError, ResourceClosedError
 
 from ckanext.files.capabilities import CORE_FILES, commit_reaches_root
 from ckanext.files.shared import add_task, on_commit
+from ckanext.files.tests.core_actions import prepare
 from ckanext.files.tests.effects import Effects, count_commits, engine, look
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.solr import title_in_solr
@@ -56,6 +57,8 @@ def release_savepoint(other: str) -> None:
         model.Session.execute(sa.text("SELECT 1"))
 
 
+AFTER = "after:package_create"
+
 # what a plugin's hook may do in the middle of an action, given another dataset
 DEEDS: dict[str, Callable[[str], Any]] = {
     "commit": lambda other: model.Session.commit(),
@@ -68,8 +71,23 @@ DEEDS: dict[str, Callable[[str], Any]] = {
 }
 
 
-@pytest.mark.parametrize("deed", DEEDS)
-@pytest.mark.parametrize("place", ["after_dataset_create", "after:package_create"])
+# ... and what it may do only after the action's own commit
+LATE_DEEDS: dict[str, Callable[[str], Any]] = {
+    "rollback": lambda other: model.Session.rollback(),
+    "close": lambda other: model.Session.close(),
+    "remove": lambda other: model.Session.remove(),
+}
+
+in_the_middle = pytest.mark.parametrize(
+    ("deed", "place"),
+    [
+        *((deed, place) for deed in DEEDS for place in ("after_dataset_create", AFTER)),
+        *((deed, AFTER) for deed in LATE_DEEDS),
+    ],
+)
+
+
+@in_the_middle
 def test_plugin_uses_the_session(
     deed: str, place: str, hooks: Any, effects: Effects, unique: Any
 ) -> None:
@@ -80,7 +98,7 @@ def test_plugin_uses_the_session(
 
     def act(*_: Any) -> None:
         hooks.clear()  # an action within would come here again
-        DEEDS[deed](other["id"])
+        (DEEDS | LATE_DEEDS)[deed](other["id"])
 
     hooks["before:package_create"] = lambda *_: add_task(lambda *_: effects.write(name))
     hooks[place] = act
@@ -93,8 +111,7 @@ def test_plugin_uses_the_session(
         assert title(other["id"]) == "another" == title_in_solr(other["id"])
 
 
-@pytest.mark.parametrize("deed", DEEDS)
-@pytest.mark.parametrize("place", ["after_dataset_create", "after:package_create"])
+@in_the_middle
 def test_nothing_of_it_stays_when_a_task_fails(
     deed: str, place: str, hooks: Any, effects: Effects, unique: Any
 ) -> None:
@@ -104,7 +121,7 @@ def test_nothing_of_it_stays_when_a_task_fails(
 
     def act(*_: Any) -> None:
         hooks.clear()
-        DEEDS[deed](other["id"])
+        (DEEDS | LATE_DEEDS)[deed](other["id"])
         effects.write(name)
 
     hooks["before:package_create"] = lambda *_: add_task(fail)
@@ -115,6 +132,32 @@ def test_nothing_of_it_stays_when_a_task_fails(
     assert not look("SELECT EXISTS (SELECT FROM package WHERE name = :name)", name=name)
     assert title(other["id"]) == "before" == title_in_solr(other["id"])
     assert tk.get_action("package_create")({"user": user}, {"name": name})["name"] == name
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("action", ["resource_create", "resource_update"])
+def test_hook_of_a_resource_changes_the_dataset_again(
+    action: str, fails: bool, hooks: Any, effects: Effects, unique: Any
+) -> None:
+    """As extensions do that look into an uploaded file."""
+    call = prepare(action, unique)
+    package_id = str(call.package_id)
+
+    def act(*_: Any) -> None:
+        hooks.clear()
+        patch(package_id, title=call.mark)
+        model.Session.commit()
+
+    hooks[f"before:{action}"] = lambda *_: add_task(lambda *_: effects.write(call.mark))
+    hooks["before:package_update"] = lambda *_: add_task(fail if fails else nothing)
+    hooks[f"after_{action}"] = act
+    with count_commits() as commits, pytest.raises(TaskError) if fails else nullcontext():
+        call()
+    assert len(commits) == int(not fails)
+    assert effects.exists(call.mark) is not fails
+    assert look(f"SELECT {call.is_visible}", mark=call.mark) is not fails
+    assert (title(package_id) == call.mark == title_in_solr(package_id)) is not fails
+    assert title(package_id) == title_in_solr(package_id)
 
 
 @pytest.mark.parametrize("undo", ["rollback", "close", "remove"])
@@ -440,7 +483,7 @@ def test_connection_is_lost_in_a_task(hooks: Any, effects: Effects, unique: Any)
         model.Session.execute(sa.text("SELECT 1"))
 
     hooks["before:package_update"] = lambda *_: add_task(lose_connection)
-    with pytest.raises(sa.exc.OperationalError):
+    with pytest.raises(OperationalError):
         patch(dataset["id"], title="after")
     assert title(dataset["id"]) == "before" == title_in_solr(dataset["id"])
     hooks.clear()
@@ -448,21 +491,24 @@ def test_connection_is_lost_in_a_task(hooks: Any, effects: Effects, unique: Any)
     assert title(dataset["id"]) == "later" == title_in_solr(dataset["id"])
 
 
-def test_block_without_hold_is_stock(effects: Effects, unique: Any) -> None:
-    name = unique("name")
-    with pytest.raises(TaskError), Block():
+def write_commit_and_fail(block: Block, name: str, effects: Effects) -> None:
+    with block:
         effects.write(name)
         model.Session.commit()
         raise TaskError
+
+
+def test_block_without_hold_is_stock(effects: Effects, unique: Any) -> None:
+    name = unique("name")
+    with pytest.raises(TaskError):
+        write_commit_and_fail(Block(), name, effects)
     assert effects.exists(name)
 
 
 def test_eager_block_undoes_its_commits(effects: Effects, unique: Any) -> None:
     name = unique("name")
-    with pytest.raises(TaskError), Block(eager=True):
-        effects.write(name)
-        model.Session.commit()
-        raise TaskError
+    with pytest.raises(TaskError):
+        write_commit_and_fail(Block(eager=True), name, effects)
     assert not effects.exists(name)
 
 

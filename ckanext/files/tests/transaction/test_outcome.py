@@ -7,8 +7,8 @@ from typing import Any
 
 import ckan.plugins.toolkit as tk
 import pytest
-import sqlalchemy as sa
 from ckan.tests import factories
+from sqlalchemy.exc import OperationalError
 
 from ckanext.files.shared import CommitUnknownError, add_task, on_commit
 from ckanext.files.tests.effects import Effects, engine, look
@@ -55,7 +55,7 @@ def test_commit_did_not_happen(
         proxy.cut = cut
 
     hooks["before:package_update"] = lambda *_: add_task(task)
-    with pytest.raises(sa.exc.OperationalError):
+    with pytest.raises(OperationalError):
         retitle(dataset, "after")
     assert titles(dataset) == ("before", "before")
     assert not effects.exists(name)
