@@ -118,15 +118,14 @@ class Hold:
 
         :param commit: False leaves the commit to the caller in any case.
         """
-        commit = commit and self._levels[0].committed
+        # on SQLAlchemy 1.4 a caller who has a savepoint open keeps the commit
+        ours = not self._caller or capabilities.commit_reaches_root(self.session)
         try:
             self._release(self._caller)
-            self.keep_changes()
-            take_away(self.session)
-            self._put_changes_back()
-            # on SQLAlchemy 1.4 a caller who has a savepoint open keeps the commit
-            if commit and (not self._caller or capabilities.commit_reaches_root(self.session)):
+            if commit and ours and self._levels[0].committed:
                 self._commit()
+            else:
+                self._let_go()
         except BaseException:
             self.roll_back()
             raise
@@ -183,11 +182,14 @@ class Hold:
         session = self.session
         session.flush()
         transaction_id = session.execute(sa.text("SELECT txid_current_if_assigned()")).scalar()
-        journal = journal_of(session)
-        callbacks, journal.callbacks = journal.callbacks, []
+        journal, callbacks = journal_of(session), []
         try:
-            if session.get_nested_transaction():
-                journal.write()  # once the caller's savepoint is gone, no SQL is possible
+            if journal.writes:
+                # still held: plugins that have a say in a search document may use the session
+                self._levels[0].saved = session.begin_nested()
+                journal.write()
+            self._let_go()
+            callbacks, journal.callbacks = journal.callbacks, []
             session.commit()
         except BaseException as error:
             self.roll_back()
@@ -198,6 +200,13 @@ class Hold:
             if not getattr(error, "connection_invalidated", False):
                 raise  # a listener has failed after the commit: that is news for the caller
         self._due = callbacks
+
+    def _let_go(self) -> None:
+        """Make the session an ordinary one again, still in its transaction."""
+        self._release(self._caller)
+        self.keep_changes()
+        take_away(self.session)
+        self._put_changes_back()
 
     def _has_committed(self, transaction_id: int | None, journal: Journal) -> bool:
         try:

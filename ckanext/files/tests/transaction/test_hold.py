@@ -400,6 +400,39 @@ def test_index_is_written_once_and_with_the_commit(hooks: Any, effects: Effects)
     assert title_in_solr(dataset["id"]) == "after" == title(dataset["id"])
 
 
+@pytest.mark.skipif(
+    not CORE_FILES,
+    reason="CKAN 2.11 makes the document while it commits: there the session cannot be used",
+)
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("deed", ["commit", "rollback"])
+def test_plugin_uses_the_session_while_the_document_is_made(
+    deed: str, fails: bool, hooks: Any, effects: Effects, unique: Any
+) -> None:
+    """In ``before_dataset_index``, which runs last of all, right before the commit."""
+    name = unique("name")
+    dataset = factories.Dataset(title="before")
+
+    def act(pkg_dict: dict[str, Any]) -> None:
+        hooks.clear()
+        effects.write(name + "-index")
+        getattr(model.Session, deed)()
+        if fails:
+            raise TaskError
+
+    def queue(*_: Any) -> None:
+        add_task(lambda *_: effects.write(name))
+        hooks["before_dataset_index"] = act
+
+    hooks["before:package_update"] = queue
+    with pytest.raises(TaskError) if fails else nullcontext():
+        patch(dataset["id"], title="after")
+    assert effects.exists(name) is not fails
+    assert effects.exists(name + "-index") is (deed == "commit" and not fails)
+    expected = "before" if fails else "after"
+    assert title(dataset["id"]) == expected == title_in_solr(dataset["id"])
+
+
 @pytest.mark.parametrize("action", ["package_create", "resource_create", "resource_update"])
 def test_plugins_are_told_of_changes_with_the_commit_only(
     action: str, hooks: Any, effects: Effects, unique: Any
