@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from ckan.types import FlattenKey
@@ -26,6 +27,7 @@ class Arrivals:
         self._result = result
         self._places = Places(result, (claim.key for claim in claims.values()))
         self._keys: dict[str, FlattenKey] = {}
+        self._owners: dict[tuple[Field, FlattenKey], Owner | None] = {}
         for file_id, claim in claims.items():
             self._find(file_id, claim)
 
@@ -39,43 +41,50 @@ class Arrivals:
         CKAN 2.12 does not validate resources that have not changed, so no
         validator has seen that two places name the file.
         """
-        if file.owner is None or file.owner.type != "resource":
+        owner = file.owner
+        if owner is None or owner.type != "resource" or owner == self.wishes[file.id].owner:
             return False
-        if file.owner == self.wishes[file.id].owner:
+        number = self._resource_numbers.get(owner.id)
+        if number is None or self._keys[file.id][:2] == ("resources", number):
             return False
+        return mentions(self._result["resources"][number], file.id)
+
+    @cached_property
+    def _resource_numbers(self) -> dict[str, int]:
         resources = self._result.get("resources") if isinstance(self._result, dict) else None
-        return any(
-            resource.get("id") == file.owner.id
-            and self._keys[file.id][:2] != ("resources", number)
-            and mentions(resource, file.id)
-            for number, resource in enumerate(resources or [])
-        )
+        return {resource["id"]: number for number, resource in enumerate(resources or [])}
 
     def _find(self, file_id: str, claim: Claim) -> None:
         places = self._places.naming(file_id) or self._places.mentioning(file_id, claim.key)
-        keys = [place.key for place in places]
-        # one of two places may be where the file has been all the time
-        new = [key for key in keys if self._owner(claim.field, key) != claim.file.owner]
-        self._keys[file_id] = (new or keys or [claim.key])[-1]
+        keys = [place.key for place in places] or [claim.key]
+        owners = [self._owner(claim.field, key, is_shown=bool(places)) for key in keys]
+        owner = owners[-1]
+        self._keys[file_id] = keys[-1]
         if len(keys) > 1:
+            # one of them may be where the file has been all the time
+            new = [k for k, o in zip(keys, owners, strict=True) if o != claim.file.owner]
+            self._keys[file_id] = (new or keys)[-1]
             self.refuse(file_id, Refusal.TWICE)
-            return
-        owner = self._owner(claim.field, keys[0] if keys else None)
-        if owner is None:
+        elif owner is None:
             self.refuse(file_id, Refusal.NO_OWNER)
         else:
             self.wishes[file_id] = Wish(owner, claim.field.pin)
 
-    def _owner(self, field: Field, key: FlattenKey | None) -> Owner | None:
+    def _owner(self, field: Field, key: FlattenKey, *, is_shown: bool) -> Owner | None:
         """Return the owner that a field at this place of the result stands for.
 
-        :param key: None if the result does not show the field, as with CKAN's
-            users: what the whole result describes can still be the owner.
+        A result need not show the field, as with CKAN's users: what it
+        describes as a whole can still be the owner.
         """
-        start = field.entity_key(key) if key else ()
-        if key is None and field.owner_type == "resource":
+        if is_shown:
+            start = field.entity_key(key)
+        elif field.owner_type == "resource":
             return None
-        entity = self._result
-        for step in start:
-            entity = entity[step]
-        return field.owner(entity)
+        else:
+            start = ()
+        if (field, start) not in self._owners:
+            entity = self._result
+            for step in start:
+                entity = entity[step]
+            self._owners[field, start] = field.owner(entity)
+        return self._owners[field, start]

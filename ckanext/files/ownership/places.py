@@ -31,7 +31,8 @@ class Places:
     """
 
     def __init__(self, result: Any, keys: Iterable[FlattenKey]) -> None:
-        self._fields = {names: list(_walk(result, names)) for names in {key[::2] for key in keys}}
+        shapes = dict.fromkeys(key[::2] for key in keys)
+        self._fields = {names: list(_walk(result, names)) for names in shapes}
         self._naming: dict[str, list[Place]] = {}
         for place in (place for places in self._fields.values() for place in places):
             for text in set(texts(place.value)):

@@ -19,6 +19,9 @@ class Refusal(enum.Enum):
     TWICE = enum.auto()
     """Two places name it, and only one can own it."""
 
+    TAKEN = enum.auto()
+    """It had no owner, and somebody has given it one at this very moment."""
+
     NO_OWNER = enum.auto()
     """What the action returned does not tell whose file it becomes."""
 
@@ -28,6 +31,8 @@ class Refusal(enum.Enum):
             sentence = tk._("File {id} belongs to something else, which keeps it")
         elif self is Refusal.TWICE:
             sentence = tk._("File {id} is named in two places, and can belong to one only")
+        elif self is Refusal.TAKEN:
+            sentence = tk._("File {id} has just been given to something else")
         elif self is Refusal.NO_OWNER:
             sentence = tk._(
                 "File {id} cannot be saved here: it cannot be told what it would belong to"

@@ -24,7 +24,7 @@ class Wish(NamedTuple):
 
 
 class TransferRefusedError(FilesError):
-    """Some of the files may not go to the new owner; none of them has moved."""
+    """Some of the files may not go to the new owner. The transaction has to be rolled back."""
 
     def __init__(self, refusals: Mapping[str, Refusal]) -> None:
         super().__init__("; ".join(refusal.of(id_) for id_, refusal in refusals.items()))
@@ -57,13 +57,10 @@ def transfer_together(
         raise TransferRefusedError(refusals)
     moves = [_move(files[id_], wish, force) for id_, wish in wishes.items()]
     moves = [move for move in moves if move.file != (move.file.id, move.owner, move.pinned)]
-    given = give(session, moves, actor)
-    gone = [move.file.id for move in moves if move.owner != move.file.owner]
-    if len(given) < len(moves):
-        # somebody has given a file without an owner away, and has an owner that can be locked
-        again = transfer_together(session, wishes, judge_file, actor, force=force)
-        gone = [*given.intersection(gone), *again]
-    return gone
+    taken = give(session, moves, actor)
+    if taken:
+        raise TransferRefusedError(dict.fromkeys(taken, Refusal.TAKEN))
+    return [move.file.id for move in moves if move.owner != move.file.owner]
 
 
 def _move(file: FileRecord, wish: Wish, force: bool) -> Move:

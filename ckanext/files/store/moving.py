@@ -32,28 +32,19 @@ def _rows(**columns: Any) -> Any:
     return sa.func.unnest(*arrays).table_valued(*columns).render_derived("new")
 
 
-_NEW = _rows(
-    id=sa.TEXT, new_type=sa.TEXT, new_id=sa.TEXT, new_pinned=sa.BOOLEAN,
-    old_type=sa.TEXT, old_id=sa.TEXT, old_pinned=sa.BOOLEAN,
-)  # fmt: skip
+_NEW = _rows(id=sa.TEXT, owner_type=sa.TEXT, owner_id=sa.TEXT, pinned=sa.BOOLEAN)
 
 _CHANGE = (
     sa.update(owner_table)
-    .where(
-        owner_table.c.file_id == _NEW.c.id,
-        owner_table.c.owner_type == _NEW.c.old_type,
-        owner_table.c.owner_id == _NEW.c.old_id,
-        owner_table.c.pinned == _NEW.c.old_pinned,
-    )
-    .values(owner_type=_NEW.c.new_type, owner_id=_NEW.c.new_id, pinned=_NEW.c.new_pinned)
-    .returning(owner_table.c.file_id)
+    .where(owner_table.c.file_id == _NEW.c.id)
+    .values(owner_type=_NEW.c.owner_type, owner_id=_NEW.c.owner_id, pinned=_NEW.c.pinned)
 )
 
 _ADD = (
     postgresql.insert(owner_table)
     .from_select(
         ["file_id", "owner_type", "owner_id", "pinned"],
-        sa.select(_NEW.c.id, _NEW.c.new_type, _NEW.c.new_id, _NEW.c.new_pinned),
+        sa.select(*_NEW.c),
     )
     .on_conflict_do_nothing()
     .returning(owner_table.c.file_id)
@@ -78,41 +69,35 @@ def give(session: Session, moves: list[Move], actor: str) -> set[str]:
     A file that leaves an owner gets a line in its history, as CKAN writes it.
 
     :param actor: name of the user who wants it so.
-    :returns: the ids of the files for which that has happened. One that had no
-        owner may be missing: CKAN's own transfer locks nothing, and can have
-        given it away since it was read.
+    :returns: the ids of files that had no owner and have got another one
+        meanwhile: CKAN's own transfer locks nothing. All others are done.
     """
-    given: set[str] = set()
-    for statement, some in (
-        (_CHANGE, [move for move in moves if move.file.owner]),
-        (_ADD, [move for move in moves if not move.file.owner]),
-    ):
-        if some:
-            given.update(session.execute(statement, _new(some)).scalars())
-    former = [
-        (move.file.id, move.file.owner)
-        for move in moves
-        if move.file.id in given and move.file.owner and move.file.owner != move.owner
-    ]
+    owned = [move for move in moves if move.file.owner]
+    free = [move for move in moves if not move.file.owner]
+    taken: set[str] = set()
+    if free:
+        added = set(session.execute(_ADD, _new(free)).scalars())
+        taken = {move.file.id for move in free} - added
+    if owned:
+        session.execute(_CHANGE, _new(owned))
+    former = [move.file for move in owned if move.file.owner != move.owner]
     if former:
         session.execute(_REMEMBER, {"actor": actor, **_history(former)})
-    expire(session, given)
-    return given
+    expire(session, {move.file.id for move in moves})
+    return taken
 
 
 def _new(moves: list[Move]) -> dict[str, list[Any]]:
     return {
         "id": [move.file.id for move in moves],
-        "new_type": [move.owner.type for move in moves],
-        "new_id": [move.owner.id for move in moves],
-        "new_pinned": [move.pinned for move in moves],
-        "old_type": [move.file.owner and move.file.owner.type for move in moves],
-        "old_id": [move.file.owner and move.file.owner.id for move in moves],
-        "old_pinned": [move.file.pinned for move in moves],
+        "owner_type": [move.owner.type for move in moves],
+        "owner_id": [move.owner.id for move in moves],
+        "pinned": [move.pinned for move in moves],
     }
 
 
-def _history(former: list[tuple[str, Owner]]) -> dict[str, list[str]]:
+def _history(files: list[FileRecord]) -> dict[str, list[str]]:
+    former = [(file.id, file.owner) for file in files if file.owner]
     return {
         "id": [make_uuid() for _ in former],
         "file_id": [file_id for file_id, _ in former],

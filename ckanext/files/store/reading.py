@@ -25,7 +25,12 @@ _READ = (
 )
 
 _LOCK_OWNERS = (
-    sa.select(owner_table.c.file_id)
+    sa.select(
+        owner_table.c.file_id,
+        owner_table.c.owner_type,
+        owner_table.c.owner_id,
+        owner_table.c.pinned,
+    )
     .where(owner_table.c.file_id == sa.any_(_IDS))
     .order_by(owner_table.c.file_id)
     .with_for_update()
@@ -44,26 +49,31 @@ _LOCK_FILES = (
 def read(session: Session, ids: Collection[str]) -> dict[str, FileRecord]:
     """Return what is known of these files; those that do not exist are left out."""
     flush_files(session)
-    return {
-        id_: FileRecord(id_, Owner(type_, owner_id) if type_ else None, bool(pinned))
-        for id_, type_, owner_id, pinned in session.execute(_READ, {"ids": list(ids)})
-    }
+    return _records(session.execute(_READ, {"ids": list(ids)}))
 
 
 def lock(session: Session, ids: Collection[str]) -> dict[str, FileRecord]:
     """Keep everybody else from giving these files away or deleting them, and read them.
 
-    The locks last until the transaction ends. They are always taken in one
-    order, so that those who want the same files wait for each other and never
-    in a circle: owners before files, as CKAN takes them when it deletes a
-    file, and each sorted by id.
+    The locks last until the transaction ends. What is locked is the owner,
+    which CKAN deletes before it deletes the file, or else the file. Locks are
+    always taken in one order, so that those who want the same files wait for
+    each other and never in a circle: owners before files, each sorted by id.
 
-    An owner that did not exist is not locked; see :func:`give`.
+    A file without an owner may get one while it is waited for: ``give`` finds out.
     """
     flush_files(session)
-    parameters = {"ids": list(ids)}
-    session.execute(_LOCK_OWNERS, parameters)
-    session.execute(_LOCK_FILES, parameters)  # a file may have no owner yet
+    files = _records(session.execute(_LOCK_OWNERS, {"ids": list(ids)}))
+    free = [id_ for id_ in ids if id_ not in files]
+    if free:
+        found = session.execute(_LOCK_FILES, {"ids": free}).scalars()
+        files.update((id_, FileRecord(id_, None, False)) for id_ in found)
     expire(session, ids)
-    # only a statement that begins now sees what others have committed while we waited
-    return read(session, ids)
+    return files
+
+
+def _records(rows: Any) -> dict[str, FileRecord]:
+    return {
+        id_: FileRecord(id_, Owner(type_, owner_id) if type_ else None, bool(pinned))
+        for id_, type_, owner_id, pinned in rows
+    }

@@ -27,7 +27,7 @@ def session() -> Iterator[Any]:
 def move(session: Any, ids: list[str], to: Owner, actor: str = "") -> None:
     files = lock(session, ids)
     moves = [Move(file, to, True) for file in files.values()]
-    assert give(session, moves, actor) == set(ids)
+    assert give(session, moves, actor) == set()
 
 
 def test_read(session: Any) -> None:
@@ -72,7 +72,7 @@ def test_same_statements_for_any_number(session: Any, count: int) -> None:
     assert len(seen) == 1
     with statements() as seen:
         move(session, ids, A)
-    assert len(seen) == 5
+    assert len(seen) == 3
     session.commit()
     assert set(portal.owners(*ids)) == {(*A, True)}
 
@@ -134,10 +134,8 @@ def _wait_until_blocked() -> None:
     raise AssertionError("nobody waits")
 
 
-@pytest.mark.parametrize("first", [B, None])
-def test_who_has_waited_sees_what_the_other_has_done(first: Owner | None) -> None:
-    (file,) = put(first)
-    session = model.Session()
+def test_who_has_waited_sees_what_the_other_has_done(session: Any) -> None:
+    (file,) = put(B)
     files = lock(session, [file])
     thread, result = _in_thread(lambda: lock(model.Session(), [file]))
     _wait_until_blocked()
@@ -145,6 +143,23 @@ def test_who_has_waited_sees_what_the_other_has_done(first: Owner | None) -> Non
     session.commit()
     thread.join(10)
     assert result == [{file: FileRecord(file, A, True)}]
+
+
+def test_two_who_want_a_file_without_an_owner(session: Any) -> None:
+    (file,) = put(None)
+    files = lock(session, [file])
+
+    def take() -> set[str]:
+        now = lock(model.Session(), [file])[file]
+        return give(model.Session(), [Move(now, B, True)], "")
+
+    thread, result = _in_thread(take)
+    _wait_until_blocked()
+    assert give(session, [Move(files[file], A, True)], "") == set()
+    session.commit()
+    thread.join(10)
+    assert result == [{file}]
+    assert owner(file) == (*A, True)
 
 
 def test_cores_own_transfer_of_a_file_without_an_owner(session: Any) -> None:
@@ -162,13 +177,13 @@ def test_cores_own_transfer_of_a_file_without_an_owner(session: Any) -> None:
         thread, result = _in_thread(lambda: give(model.Session(), [Move(files[file], A, True)], ""))
         _wait_until_blocked()
     thread.join(10)
-    assert result == [set()]
+    assert result == [{file}]
     assert owner(file) == ("package", "x", False)
     # the same when it has happened between reading and giving
     session.rollback()
-    assert give(session, [Move(files[file], A, True)], "") == set()
+    assert give(session, [Move(files[file], A, True)], "") == {file}
     now = lock(session, [file])[file]
-    assert give(session, [Move(now, A, True)], "") == {file}
+    assert give(session, [Move(now, A, True)], "") == set()
 
 
 def test_no_circle_with_somebody_who_deletes(session: Any) -> None:
@@ -183,15 +198,33 @@ def test_no_circle_with_somebody_who_deletes(session: Any) -> None:
     assert result == [{}]
 
 
-def test_locks_of_many_files_are_taken_in_one_order(session: Any) -> None:
-    """Whatever the order in which they are named, and with or without an owner."""
-    ids = sorted([*put(B, 3), *put(None, 3)])
-    session.execute(sa.text("SELECT id FROM file WHERE id = :id FOR UPDATE"), {"id": ids[2]})
+@pytest.mark.parametrize(("owner_", "table"), [(B, "file_owner"), (None, "file")])
+def test_locks_of_many_files_are_taken_in_one_order(
+    owner_: Owner | None, table: str, session: Any
+) -> None:
+    """Whatever the order in which they are named."""
+    ids = sorted(put(owner_, 6))
+    key = "file_id" if owner_ else "id"
+    some = sa.text(f"SELECT {key} FROM {table} WHERE {key} = :id FOR UPDATE")
+    session.execute(some, {"id": ids[2]})
     thread, result = _in_thread(lambda: list(lock(model.Session(), ids[::-1])))
     _wait_until_blocked()
     # the first two are locked, those behind the one that is waited for are not
-    free = sa.text("SELECT id FROM file WHERE id = ANY(:ids) ORDER BY id FOR UPDATE SKIP LOCKED")
-    assert list(session.execute(free, {"ids": ids}).scalars()) == ids[2:]
+    free = f"SELECT {key} FROM {table} WHERE {key} = ANY(:ids) ORDER BY 1 FOR UPDATE SKIP LOCKED"
+    assert list(session.execute(sa.text(free), {"ids": ids}).scalars()) == ids[2:]
     session.commit()
     thread.join(10)
     assert sorted(result[0]) == ids
+
+
+def test_owners_are_locked_before_files_without_one(session: Any) -> None:
+    owned, free = *put(B), *put(None)
+    session.execute(
+        sa.text("SELECT 1 FROM file_owner WHERE file_id = :id FOR UPDATE"), {"id": owned}
+    )
+    thread, result = _in_thread(lambda: list(lock(model.Session(), [free, owned])))
+    _wait_until_blocked()
+    session.execute(sa.text("SELECT 1 FROM file WHERE id = :id FOR UPDATE NOWAIT"), {"id": free})
+    session.commit()
+    thread.join(10)
+    assert set(result[0]) == {owned, free}
