@@ -1,0 +1,380 @@
+"""Random sequences of API calls against a small model of who owns what."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+from ckan.logic import NotAuthorized, ValidationError
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ckanext.files.ownership.values import file_ids
+from ckanext.files.tests import portal
+from ckanext.files.tests.effects import look
+from ckanext.files.tests.forms import DATASET_TYPE
+from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.portal import Api, call, owners, shown
+
+loaded = load_plugins("files", "files_test_forms")
+
+NO_SUCH_FILE = "00000000-0000-4000-8000-000000000000"
+
+Key = tuple[Any, ...]
+Owner = tuple[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Person:
+    name: str
+    id: str
+    organization: str
+    """Only this person may edit its datasets."""
+
+
+@dataclasses.dataclass
+class File:
+    owner: Owner
+    pinned: bool = False
+
+
+@dataclasses.dataclass
+class Claim:
+    """A place of a request that names a file."""
+
+    key: Key
+    file: str
+    pin: bool = True
+    validated: bool = True
+    """CKAN 2.12 does not validate resources that have not changed."""
+
+
+@dataclasses.dataclass
+class Portal:
+    """What the tests of one run share."""
+
+    api: Api
+    people: list[Person]
+
+
+portals: list[Portal] = []
+
+
+class Calls(RuleBasedStateMachine):
+    """Two people with datasets of their own upload files and move them about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.portal = portals[-1]
+        self.files: dict[str, File] = {}
+        self.editors: dict[str, Person] = {}
+        self.count = 0
+
+    # What people do
+
+    @initialize()
+    def begin(self) -> None:
+        for person in self.portal.people:
+            self.upload(person)
+            self.upload(person)
+
+    people = st.sampled_from([0, 1])
+
+    @rule(number=people)
+    def uploads(self, number: int) -> None:
+        self.upload(self.portal.people[number])
+
+    @rule(number=people, data=st.data())
+    def creates(self, number: int, data: Any) -> None:
+        person = self.portal.people[number]
+        request = {
+            "type": DATASET_TYPE,
+            "name": f"d-{uuid.uuid4()}",
+            "owner_org": person.organization,
+            **self.fields(data),
+            "resources": [self.new_resource(data) for _ in range(data.draw(st.integers(0, 2)))],
+        }
+        self.save("package_create", person, request, set(), data)
+
+    @precondition(lambda self: self.editors)
+    @rule(data=st.data())
+    def updates(self, data: Any) -> None:
+        dataset_id = data.draw(st.sampled_from(list(self.editors)))
+        before = shown(dataset_id)
+        resources = [self.changed(r, data) for r in before["resources"]]
+        kept = [r for r in resources if r is not None]
+        kept += [self.new_resource(data) for _ in range(data.draw(st.integers(0, 1)))]
+        request = {
+            **before,
+            **(self.fields(data) if data.draw(st.booleans()) else {}),
+            "title": self.new_title(),
+            "resources": data.draw(st.permutations(kept)),
+        }
+        self.save("package_update", self.editors[dataset_id], request, self.home(before), data)
+
+    @precondition(lambda self: self.editors)
+    @rule(data=st.data())
+    def patches_a_resource(self, data: Any) -> None:
+        dataset_id = data.draw(st.sampled_from(list(self.editors)))
+        before = shown(dataset_id)
+        hypothesis.assume(before["resources"])
+        resource = data.draw(st.sampled_from(before["resources"]))
+        number = before["resources"].index(resource)
+        changed = {**resource, "doc": self.any_file(data), "name": self.new_title()}
+        request = {**before, "resources": list(before["resources"])}
+        request["resources"][number] = changed
+        person = self.editors[dataset_id]
+        claims = self.claims(request, before)
+        expected = self.expected_errors(person, claims, self.home(before))
+        done, answer = self.call("resource_update", person, changed, data)
+        if done:
+            assert not expected
+            self.settle(request, before, shown(dataset_id))
+        else:
+            assert expected or self.left_behind(claims)
+            # the errors of this resource only, or those of everything if it is another's
+            assert set(answer) <= {"doc", "docs", "attachment", "loose", "several", "resources"}
+
+    @precondition(lambda self: self.editors)
+    @rule(number=people, data=st.data(), force=st.booleans(), pin=st.booleans())
+    def transfers(self, number: int, data: Any, force: bool, pin: bool) -> None:
+        person = self.portal.people[number]
+        file_id = self.any_file(data) or NO_SUCH_FILE
+        dataset = shown(data.draw(st.sampled_from(list(self.editors))))
+        targets = [("package", dataset["id"])]
+        targets += [("resource", r["id"]) for r in dataset["resources"]]
+        target = data.draw(st.sampled_from(targets))
+        request = {
+            "id": file_id,
+            "owner_type": target[0],
+            "owner_id": target[1],
+            "force": force,
+            "pin": pin,
+        }
+        done, _ = self.call("files_transfer_ownership", person, request, data)
+        allowed = self.editors[dataset["id"]] == person and self.may_move(
+            person, file_id, self.home(dataset), force
+        )
+        assert done == allowed
+        if done:
+            file = self.files[file_id]
+            file.owner, file.pinned = target, pin or (file.pinned and not force)
+
+    @rule(data=st.data())
+    def deletes(self, data: Any) -> None:
+        file_id = self.any_file(data)
+        hypothesis.assume(file_id in self.files)
+        portal.delete_file(file_id)
+        del self.files[file_id]
+
+    # What must hold
+
+    @invariant()
+    def owners_are_those_of_the_model(self) -> None:
+        expected = [(*file.owner, file.pinned) for file in self.files.values()]
+        assert owners(*self.files) == expected
+
+    # The calls
+
+    def save(
+        self, action: str, person: Person, request: dict[str, Any], home: set[Owner], data: Any
+    ) -> None:
+        before = shown(request["id"]) if "id" in request else {"resources": []}
+        claims = self.claims(request, before)
+        expected = self.expected_errors(person, claims, home)
+        spoil = data.draw(st.integers(0, 5)) == 5
+        sent = {**request, "version": "x" * 101} if spoil else request
+        done, answer = self.call(action, person, sent, data)
+        if done:
+            assert not expected, expected
+            self.editors[answer["id"]] = person
+            self.settle(request, before, answer)
+            return
+        found = set(_keys(answer)) - {("version",)}
+        assert found == expected or (not expected and found <= self.left_behind(claims))
+        assert found or spoil
+        if "id" in request:
+            assert shown(request["id"]) == before
+
+    def call(
+        self, action: str, person: Person, request: dict[str, Any], data: Any
+    ) -> tuple[bool, Any]:
+        """Return whether it was done, and the result or the errors."""
+        over_http = data.draw(st.booleans())
+        done, answer = (self.post if over_http else self.act)(action, person, request)
+        hypothesis.event(f"{action} {'done' if done else 'refused'}")
+        return done, answer
+
+    def post(self, action: str, person: Person, request: dict[str, Any]) -> tuple[bool, Any]:
+        status, answer = self.portal.api.post(action, person.name, **request)
+        assert status in (200, 403, 409), answer
+        if status == 200:
+            return True, answer["result"]
+        return False, {k: v for k, v in answer["error"].items() if k not in ("__type", "message")}
+
+    def act(self, action: str, person: Person, request: dict[str, Any]) -> tuple[bool, Any]:
+        try:
+            return True, call(action, person.name, **request)
+        except ValidationError as error:
+            return False, error.error_dict
+        except NotAuthorized:
+            return False, {}
+
+    # What is drawn
+
+    def any_file(self, data: Any) -> str:
+        return data.draw(st.sampled_from(["", *self.files, NO_SUCH_FILE]))
+
+    def fields(self, data: Any) -> dict[str, Any]:
+        return {
+            "attachment": self.any_file(data),
+            "loose": self.any_file(data),
+            "several": [self.any_file(data) for _ in range(data.draw(st.integers(0, 2)))],
+        }
+
+    def new_title(self) -> str:
+        self.count += 1
+        return f"title {self.count}"
+
+    def new_resource(self, data: Any) -> dict[str, Any]:
+        return {
+            "url": "http://example.com",
+            "name": self.new_title(),
+            "doc": self.any_file(data),
+            "docs": [self.any_file(data)],
+        }
+
+    def changed(self, resource: dict[str, Any], data: Any) -> dict[str, Any] | None:
+        what = data.draw(st.sampled_from(["keep", "keep", "remove", "change", "forget the id"]))
+        if what == "remove":
+            return None
+        if what == "change":
+            return {**resource, "doc": self.any_file(data), "name": self.new_title()}
+        if what == "forget the id":
+            return {**self.new_resource(data), "doc": resource.get("doc", "")}
+        return resource
+
+    # The model
+
+    def upload(self, person: Person) -> None:
+        self.files[portal.upload(person.name)[0]] = File(("user", person.id))
+
+    def claims(self, request: dict[str, Any], before: dict[str, Any]) -> list[Claim]:
+        """List what a request names, in the order in which CKAN validates it."""
+        claims = [
+            Claim((name,), file, pin=name != "loose")
+            for name in ("attachment", "loose", "several")
+            for file in file_ids(request.get(name))
+        ]
+        return claims + [
+            Claim(("resources", number, name), file, validated=resource not in before["resources"])
+            for number, resource in enumerate(request["resources"])
+            for name in ("doc", "docs")
+            for file in file_ids(resource.get(name))
+        ]
+
+    def expected_errors(self, person: Person, claims: list[Claim], home: set[Owner]) -> set[Key]:
+        errors: set[Key] = set()
+        taken: set[str] = set()
+        for claim in claims:
+            if not claim.validated:
+                continue
+            if claim.file in taken or not self.may_move(person, claim.file, home):
+                errors.add(claim.key)
+            taken.add(claim.file)
+        return errors
+
+    def settle(
+        self, request: dict[str, Any], before: dict[str, Any], after: dict[str, Any]
+    ) -> None:
+        """A request was carried out: what it names belongs to it."""
+        for claim in self.claims(request, before):
+            if claim.validated:
+                file = self.files[claim.file]
+                file.owner = _owner(claim.key, after)
+                file.pinned = file.pinned or claim.pin
+
+    def left_behind(self, claims: list[Claim]) -> set[Key]:
+        """Places of files that a resource which has not changed goes on naming."""
+        unseen = {claim.file for claim in claims if not claim.validated}
+        return {claim.key for claim in claims if claim.validated and claim.file in unseen}
+
+    def may_edit(self, person: Person, file: File) -> bool:
+        owner_type, owner_id = file.owner
+        if owner_type == "user":
+            return owner_id == person.id
+        if owner_type == "resource":
+            # one that was removed is still there for a while
+            owner_id = look("SELECT package_id FROM resource WHERE id = :id", id=owner_id)
+        return self.editors.get(owner_id) == person
+
+    def home(self, dataset: dict[str, Any]) -> set[Owner]:
+        return {("package", dataset["id"])} | {("resource", r["id"]) for r in dataset["resources"]}
+
+    def may_move(self, person: Person, file_id: str, home: set[Owner], force: bool = False) -> bool:
+        file = self.files.get(file_id)
+        if file is None:
+            return False
+        if file.owner in home and not force:
+            return True
+        return self.may_edit(person, file) and (force or not file.pinned)
+
+
+def _owner(key: Key, dataset: dict[str, Any]) -> Owner:
+    if key[0] == "resources":
+        return ("resource", dataset["resources"][key[1]]["id"])
+    return ("package", dataset["id"])
+
+
+def _keys(errors: Any, start: Key = ()) -> Iterator[Key]:
+    if isinstance(errors, dict):
+        for name, inner in errors.items():
+            yield from _keys(inner, (*start, name))
+    elif isinstance(errors, list) and any(isinstance(item, dict) for item in errors):
+        for number, item in enumerate(errors):
+            yield from _keys(item, (*start, number))
+    elif errors:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def two_people(loaded: Any) -> Iterator[None]:
+    people = []
+    for name in (portal.new_user(), portal.new_user()):
+        user_id = call("user_show", None, id=name)["id"]
+        people.append(Person(name, user_id, portal.organization_of(name)))
+    portals.append(Portal(Api(loaded()), people))
+    yield
+    portals.pop()
+
+
+@pytest.mark.usefixtures("two_people")
+def test_random_calls(full_size: bool) -> None:
+    run_state_machine_as_test(
+        Calls,
+        settings=hypothesis.settings(
+            max_examples=150 if full_size else 8,
+            stateful_step_count=30 if full_size else 12,
+            # the same ones each time, unless there is time to look for others
+            derandomize=not full_size,
+            database=None,
+            deadline=None,
+            suppress_health_check=[
+                hypothesis.HealthCheck.too_slow,
+                hypothesis.HealthCheck.filter_too_much,
+                hypothesis.HealthCheck.data_too_large,
+            ],
+            print_blob=True,
+        ),
+    )
