@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,7 +21,7 @@ from ckanext.files.shared import add_task, on_commit
 from ckanext.files.tests.core_actions import prepare
 from ckanext.files.tests.effects import Effects, count_commits, engine, look
 from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.solr import title_in_solr
+from ckanext.files.tests.solr import document, title_in_solr
 from ckanext.files.transaction import Block
 
 loaded = load_plugins("files", "files_test_probe")
@@ -319,6 +320,25 @@ def test_caller_keeps_the_commit(hooks: Any, effects: Effects, unique: Any) -> N
     assert look("SELECT EXISTS (SELECT FROM package WHERE name = :name)", name=name)
 
 
+def test_caller_keeps_the_commit_of_an_action_that_commits_all_the_same(
+    effects: Effects, unique: Any
+) -> None:
+    """As CKAN does when the datasets of a group change."""
+    name = unique("name")
+
+    def do(context: Any) -> None:
+        add_task(nothing)
+        effects.write(name)
+        model.Session.commit()
+
+    with count_commits() as commits:
+        tk.get_action("probe")({"defer_commit": True}, {"do": do})
+    assert not commits
+    assert not effects.exists(name)
+    model.Session.commit()
+    assert effects.exists(name)
+
+
 def test_caller_keeps_the_commit_and_rolls_back(hooks: Any, effects: Effects, unique: Any) -> None:
     name, called = unique("dataset"), []
     user = factories.Sysadmin()["name"]
@@ -468,6 +488,23 @@ def test_plugins_are_told_of_changes_with_the_commit_only(
     with pytest.raises(TaskError):
         run(fail)
     assert not told
+
+
+@pytest.mark.skipif(
+    not CORE_FILES, reason="CKAN 2.11 makes the document with the commit, from the database"
+)
+def test_task_that_changes_the_result_does_not_change_the_document(hooks: Any) -> None:
+    dataset = factories.Dataset(title="before")
+
+    def task(result: Any, *_: Any) -> None:
+        result["title"] = "changed by the task"
+        result["tags"].append({"name": "x", "vocabulary_id": None})
+
+    hooks["before:package_update"] = lambda *_: add_task(task)
+    answer = patch(dataset["id"], title="after")
+    assert answer["title"] == "changed by the task"
+    found = json.loads(str(document(dataset["id"])))
+    assert (found["title"], found["tags"]) == ("after", [])
 
 
 def test_solr_refuses_the_document(hooks: Any, effects: Effects, unique: Any) -> None:
