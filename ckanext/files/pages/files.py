@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import PurePath
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -66,6 +67,15 @@ def _page_file(file: FileDescription) -> PageFile:
         name=file.name,
         url=tk.url_for("file.download", id=file.id),
         size=file.size,
-        content_type=file.content_type,
+        format=_format(file),
         created=file.created,
     )
+
+
+def _format(file: FileDescription) -> str | None:
+    known = tk.h.resource_formats()
+    # the name first: a storage takes most tables for mere text
+    for hint in (PurePath(file.name).suffix[1:], file.content_type):
+        if found := known.get(hint.lower()):
+            return found[1]
+    return None

@@ -21,7 +21,9 @@ class PageFile:
     size: int | None = None
     """In bytes."""
 
-    content_type: str | None = None
+    format: str | None = None
+    """As CKAN calls formats; None if it does not know it."""
+
     created: datetime | None = None
 
     is_own: bool = False

@@ -95,7 +95,7 @@ class CkanServer:
         assert self._process, "not started"
         return self._process.wait(_SECONDS_TO_STOP)
 
-    def action(self, name: str, token: str = "", **data: Any) -> requests.Response:
+    def action(self, name: str, token: str = "", /, **data: Any) -> requests.Response:
         """Call an action of the API as JSON."""
         return requests.post(
             f"{self.url}/api/action/{name}", json=data, headers=_headers(token), timeout=60

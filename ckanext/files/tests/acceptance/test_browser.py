@@ -1,0 +1,235 @@
+"""People attach files with a browser, and others download them."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ckan.tests import factories
+
+from ckanext.files.tests.acceptance.browser import Browser, open_browser
+from ckanext.files.tests.acceptance.server import CkanServer, CkanServers
+
+PASSWORD = "correct horse battery"
+
+OPTIONS = {
+    "ckan.plugins": "files scheming_datasets scheming_organizations",
+    "scheming.presets": "ckanext.scheming:presets.json ckanext.files:presets.yaml",
+    "scheming.dataset_schemas": "ckanext.files.tests:schemas/preset_dataset.yaml",
+    "scheming.organization_schemas": "ckanext.files.tests:schemas/preset_organization.yaml",
+}
+
+with_javascript = pytest.mark.parametrize("browser", ["javascript"], indirect=True)
+without_javascript = pytest.mark.parametrize("browser", ["plain"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def site(lasting_servers: CkanServers) -> CkanServer:
+    return lasting_servers.start(OPTIONS)
+
+
+@pytest.fixture(scope="module", params=["javascript", "plain"])
+def browser(
+    request: pytest.FixtureRequest, site: CkanServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
+    folder = tmp_path_factory.mktemp("browser")
+    with open_browser(site.url, folder, javascript=request.param == "javascript") as browser:
+        yield browser
+
+
+@dataclasses.dataclass(frozen=True)
+class Person:
+    """Somebody with an account."""
+
+    site: CkanServer
+    name: str
+    token: str
+
+    def upload(self, name: str, content: bytes = b"a,b\n1,2\n") -> str:
+        return self.site.upload(self.token, name, content)["id"]
+
+    def call(self, action: str, **data: Any) -> dict[str, Any]:
+        answer = self.site.action(action, self.token, **data).json()
+        assert answer["success"], answer
+        return answer["result"]
+
+    def new_dataset(self, **fields: Any) -> str:
+        name = f"d-{uuid.uuid4()}"
+        self.call("package_create", type="files-preset", title="Levels", name=name, **fields)
+        return name
+
+
+@pytest.fixture
+def ann(site: CkanServer) -> Person:
+    return _person(site)
+
+
+@pytest.fixture
+def ben(site: CkanServer) -> Person:
+    return _person(site)
+
+
+def _person(site: CkanServer) -> Person:
+    name = f"p-{uuid.uuid4()}"
+    user = factories.UserWithToken(name=name, email=f"{name}@example.com", password=PASSWORD)
+    return Person(site, name, user["token"])
+
+
+def test_attach_one(browser: Browser, ann: Person, ben: Person) -> None:
+    content = b"\x00nothing that CKAN would show in the browser\xff"
+    ann.upload("other.csv")
+    ann.upload("levels.xlsx", content)
+    dataset = ann.new_dataset()
+
+    browser.log_in(ann.name, PASSWORD)
+    browser.go(f"/files-preset/edit/{dataset}")
+    choices = browser.select("#field-attachment")
+    assert [option.text.split(" ")[0] for option in choices.options] == [
+        "No",
+        "levels.xlsx",
+        "other.csv",
+    ]
+    choices.select_by_index(1)
+    browser.submit()
+    assert browser.texts(".dataset-details .files-attachment") == ["levels.xlsx"]
+
+    browser.log_in(ben.name, PASSWORD)
+    browser.go(f"/files-preset/{dataset}")
+    link = browser.find(".dataset-details .files-attachment")
+    assert "XLSX, 45 bytes" in browser.find(".dataset-details:has(.files-attachment)").text
+    saved = browser.download(link)
+    assert (saved.name, saved.read_bytes()) == ("levels.xlsx", content)
+
+
+def test_attach_several_and_take_one_away(browser: Browser, ann: Person) -> None:
+    files = {name: ann.upload(name) for name in ("c.csv", "b.csv", "a.csv")}
+    dataset = ann.new_dataset(attachments=[files["b.csv"]])
+
+    browser.log_in(ann.name, PASSWORD)
+    browser.go(f"/files-preset/edit/{dataset}")
+    assert _ticks(browser) == [("b.csv", True), ("a.csv", False), ("c.csv", False)]
+    for box in browser.find_all("#field-attachments [type=checkbox]")[1:]:
+        box.click()
+    browser.submit()
+    assert browser.texts(".files-attachments a") == ["b.csv", "a.csv", "c.csv"]
+
+    browser.go(f"/files-preset/edit/{dataset}")
+    browser.find(f"#field-attachments [value='{files['a.csv']}']").click()
+    browser.submit()
+    assert browser.texts(".files-attachments a") == ["b.csv", "c.csv"]
+
+    # it still belongs to the dataset, and can be attached again
+    browser.go(f"/files-preset/edit/{dataset}")
+    assert _ticks(browser) == [("b.csv", True), ("c.csv", True), ("a.csv", False)]
+    for box in browser.find_all("#field-attachments [type=checkbox]")[:2]:
+        box.click()
+    browser.submit()
+    assert not browser.find_all(".files-attachment")
+    assert ann.call("package_show", id=dataset)["attachments"] == []
+
+
+def _ticks(browser: Browser) -> list[tuple[str, bool]]:
+    return [
+        (label.text.split(" ")[0], browser.find(f"#{label.get_attribute('for')}").is_selected())
+        for label in browser.find_all("#field-attachments label")
+    ]
+
+
+def test_error_at_the_field(browser: Browser, ann: Person) -> None:
+    attached, wanted = ann.upload("attached.csv"), ann.upload("wanted.csv")
+    dataset = ann.new_dataset(attachment=attached)
+
+    browser.log_in(ann.name, PASSWORD)
+    browser.go(f"/files-preset/edit/{dataset}")
+    browser.select("#field-attachment").select_by_value(wanted)
+    ann.new_dataset(attachment=wanted)
+    browser.submit()
+
+    (message,) = browser.texts(".error-block")
+    assert "belongs to something else" in message
+    field = browser.find("#field-attachment")
+    assert field.get_attribute("aria-invalid") == "true"
+    assert browser.find("#field-attachment-error").text == message
+    assert "field-attachment-error" in str(field.get_attribute("aria-describedby")).split()
+
+    choices = browser.select("#field-attachment")
+    assert choices.first_selected_option.get_attribute("value") == wanted
+    choices.select_by_value(attached)
+    browser.submit()
+    assert browser.texts(".files-attachment") == ["attached.csv"]
+
+
+@with_javascript
+def test_several_choices_are_kept_when_the_form_comes_back(browser: Browser, ann: Person) -> None:
+    first, second, third = (ann.upload(name) for name in ("first.csv", "second.csv", "third.csv"))
+    dataset = ann.new_dataset()
+
+    browser.log_in(ann.name, PASSWORD)
+    browser.go(f"/files-preset/edit/{dataset}")
+    browser.select("#field-attachment").select_by_value(first)
+    for file in (first, third):
+        browser.find(f"#field-attachments [value='{file}']").click()
+    browser.submit()
+
+    assert "two places" in browser.find("#field-attachments-error").text
+    ticked = [box.get_attribute("value") for box in browser.find_all("#field-attachments :checked")]
+    assert ticked == [third, first]
+    browser.select("#field-attachment").select_by_value(second)
+    browser.submit()
+    assert browser.texts(".files-attachment") == ["second.csv", "third.csv", "first.csv"]
+
+
+@with_javascript
+def test_resource(browser: Browser, ann: Person, ben: Person) -> None:
+    dataset, codebook = ann.new_dataset(), ann.upload("codebook.pdf")
+
+    browser.log_in(ann.name, PASSWORD)
+    browser.go(f"/files-preset/{dataset}/resource/new")
+    browser.fill("#field-name", "Levels")
+    browser.submit()
+    assert browser.texts("#field-codebook-error") == ["Missing value"]
+    browser.select("#field-codebook").select_by_value(codebook)
+    browser.submit()
+
+    (resource,) = ann.call("package_show", id=dataset)["resources"]
+    browser.log_in(ben.name, PASSWORD)
+    browser.go(f"/files-preset/{dataset}/resource/{resource['id']}")
+    assert browser.texts(".files-attachment") == ["codebook.pdf"]
+
+
+@with_javascript
+def test_repeating_subfields(browser: Browser, ann: Person) -> None:
+    papers = {name: ann.upload(name) for name in ("first.pdf", "second.pdf")}
+    dataset = ann.new_dataset(citations=[{"paper": papers["first.pdf"]}])
+
+    browser.log_in(ann.name, PASSWORD)
+    browser.go(f"/files-preset/edit/{dataset}")
+    # CKAN's scripts start some time after the page is there
+    browser.wait(lambda _: not browser.find_all("[name=repeating-template]"))
+    browser.find("[name=repeating-add]").click()
+    browser.wait(lambda _: browser.find("#field-citations-1-paper").is_displayed())
+    browser.select("#field-citations-1-paper").select_by_value(papers["second.pdf"])
+    browser.submit()
+    assert browser.texts(".files-attachment") == ["first.pdf", "second.pdf"]
+
+
+@without_javascript
+def test_organization(browser: Browser, ann: Person) -> None:
+    logo, statutes = ann.upload("logo.png"), ann.upload("statutes.pdf")
+    organization = f"o-{uuid.uuid4()}"
+
+    browser.log_in(ann.name, PASSWORD)
+    browser.go("/files-preset-organization/new")
+    browser.fill("#field-name", organization)
+    browser.select("#field-logo").select_by_value(logo)
+    browser.submit()
+    assert browser.texts("#field-statutes-error") == ["Missing value"]
+    assert browser.select("#field-logo").first_selected_option.get_attribute("value") == logo
+    browser.find(f"#field-statutes [value='{statutes}']").click()
+    browser.submit()
+
+    shown = ann.call("organization_show", id=organization)
+    assert (shown["logo"], shown["statutes"]) == (logo, [statutes])
