@@ -20,7 +20,7 @@ from ckanext.files.ownership import (
     judge,
     transfer_together,
 )
-from ckanext.files.store import FileRecord, Owner, is_configured, show
+from ckanext.files.store import FileRecord, Owner, is_configured, read, show
 
 from . import schema
 
@@ -118,8 +118,9 @@ def _transfer(session: Any, context: Context, data_dict: dict[str, Any], owner: 
         return judge(file, owner, home, editor.may_edit, force=force)
 
     wish = {data_dict["id"]: Wish(owner, data_dict["pin"])}
+    files = read(session, wish)
     try:
-        transfer_together(session, wish, judge_file, editor.name, force=force)
+        transfer_together(session, wish, files, judge_file, editor.name, force=force)
     except TransferRefusedError as error:
         if not context.get("defer_commit"):
             session.rollback()  # nobody waits for a file that does not move

@@ -43,9 +43,10 @@ class OwnershipTransferTask:
                 return Refusal.TWICE
             return refusal
 
+        files = {file_id: claim.file for file_id, claim in self._claims.items()}
         try:
             return transfer_together(
-                model.Session(), arrivals.wishes, judge_file, self._editor.name
+                model.Session(), arrivals.wishes, files, judge_file, self._editor.name
             )
         except TransferRefusedError as error:
             for file_id, refusal in error.refusals.items():

@@ -9,7 +9,7 @@ from ckan import model
 from sqlalchemy.orm import Session
 
 from ckanext.files.errors import FilesError
-from ckanext.files.store import FileRecord, Move, Owner, give, lock
+from ckanext.files.store import FileRecord, Move, Owner, give, read
 
 from .home import home_of
 from .refusals import Refusal
@@ -34,33 +34,40 @@ class TransferRefusedError(FilesError):
 def transfer_together(
     session: Session,
     wishes: Mapping[str, Wish],
+    files: Mapping[str, FileRecord],
     judge_file: Callable[[str, FileRecord | None], Refusal | None],
     actor: str,
     *,
     force: bool = False,
 ) -> list[str]:
-    """Lock files, look again whether they may go, and move them.
+    """Move files that may move, and are what they are thought to be.
 
-    Costs the same few statements for any number of files. It neither commits
-    nor rolls back.
+    Whether a file may move is decided from what is known of it, and decided
+    again if that has changed in the meantime: then nobody else can touch it
+    any more. It neither commits nor rolls back.
 
     :param wishes: what is wanted for each file, by the file's id.
-    :param judge_file: told what is known of a file now that nobody else can
-        change it; returns why it may not move.
+    :param files: what is known of them.
+    :param judge_file: told an id and what is known of that file, returns why
+        it may not move.
     :param force: files that are not to be kept by the new owner are let go.
     :returns: the ids of those that have another owner now.
-    :raises TransferRefusedError: one may not move; then none does.
+    :raises TransferRefusedError: one may not move.
     """
-    files = lock(session, wishes)
     refusals = {id_: reason for id_ in wishes if (reason := judge_file(id_, files.get(id_)))}
     if refusals:
         raise TransferRefusedError(refusals)
     moves = [_move(files[id_], wish, force) for id_, wish in wishes.items()]
     moves = [move for move in moves if move.file != (move.file.id, move.owner, move.pinned)]
-    taken = give(session, moves, actor)
-    if taken:
+    lost = give(session, moves, actor) if moves else set()
+    gone = [m.file.id for m in moves if m.owner != m.file.owner and m.file.id not in lost]
+    if not lost:
+        return gone
+    if taken := [id_ for id_ in lost if not files[id_].owner]:
         raise TransferRefusedError(dict.fromkeys(taken, Refusal.TAKEN))
-    return [move.file.id for move in moves if move.owner != move.file.owner]
+    again = {id_: wishes[id_] for id_ in lost}
+    now = read(session, lost)
+    return gone + transfer_together(session, again, now, judge_file, actor, force=force)
 
 
 def _move(file: FileRecord, wish: Wish, force: bool) -> Move:
@@ -88,6 +95,7 @@ def transfer(
     :param actor: name of the user whose doing it is, for the files' history.
     :returns: the ids of those that have another owner now.
     :raises TransferRefusedError: a file does not exist, or its owner keeps it.
+        The transaction has to be rolled back then.
     """
     session = model.Session()
     owner = Owner(owner_type, owner_id)
@@ -97,4 +105,5 @@ def transfer(
         return judge(file, owner, home, lambda _: True, force=force)
 
     wishes = dict.fromkeys(file_ids, Wish(owner, pin))
-    return transfer_together(session, wishes, judge_file, actor, force=force)
+    files = read(session, wishes)
+    return transfer_together(session, wishes, files, judge_file, actor, force=force)

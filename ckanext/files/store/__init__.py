@@ -7,7 +7,7 @@ cost the same few statements for one file and for a thousand.
 from .describing import FileDescription, describe, describe_belongings
 from .models import File
 from .moving import Move, give
-from .reading import lock, read
+from .reading import read
 from .records import FileRecord, Owner
 from .showing import show
 from .storages import is_configured
@@ -22,7 +22,6 @@ __all__ = [
     "describe_belongings",
     "give",
     "is_configured",
-    "lock",
     "read",
     "show",
 ]

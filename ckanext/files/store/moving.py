@@ -9,13 +9,13 @@ from ckan.model.types import make_uuid
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from .identity import expire
-from .models import history_table, owner_table
+from .identity import expire, flush_files
+from .models import file_table, history_table, owner_table
 from .records import FileRecord, Owner
 
 
 class Move(NamedTuple):
-    """A file as it is, and how it is to be."""
+    """A file as it was when somebody decided that it may move, and how it is to be."""
 
     file: FileRecord
     owner: Owner
@@ -32,59 +32,109 @@ def _rows(**columns: Any) -> Any:
     return sa.func.unnest(*arrays).table_valued(*columns).render_derived("new")
 
 
-_NEW = _rows(id=sa.TEXT, owner_type=sa.TEXT, owner_id=sa.TEXT, pinned=sa.BOOLEAN)
-
-_CHANGE = (
-    sa.update(owner_table)
-    .where(owner_table.c.file_id == _NEW.c.id)
-    .values(owner_type=_NEW.c.owner_type, owner_id=_NEW.c.owner_id, pinned=_NEW.c.pinned)
-)
-
-_ADD = (
-    postgresql.insert(owner_table)
-    .from_select(
-        ["file_id", "owner_type", "owner_id", "pinned"],
-        sa.select(*_NEW.c),
+def _change() -> Any:
+    """Build the statement that moves files which have an owner, and remembers the old one."""
+    owner = owner_table.c
+    new: Any = _rows(
+        id=sa.TEXT,
+        owner_type=sa.TEXT,
+        owner_id=sa.TEXT,
+        pinned=sa.BOOLEAN,
+        old_type=sa.TEXT,
+        old_id=sa.TEXT,
+        old_pinned=sa.BOOLEAN,
+        history_id=sa.TEXT,
     )
-    .on_conflict_do_nothing()
-    .returning(owner_table.c.file_id)
-)
+    is_as_it_was = sa.and_(
+        owner.owner_type == new.c.old_type,
+        owner.owner_id == new.c.old_id,
+        owner.pinned == new.c.old_pinned,
+    )
+    # all are locked, in one order, also those that are not as they were
+    locked = (
+        sa.select(new, is_as_it_was.label("is_as_it_was"))
+        .join_from(owner_table, new, owner.file_id == new.c.id)
+        .order_by(owner.file_id)
+        .with_for_update(of=owner_table)
+        .cte("locked")
+    )
+    changed = (
+        sa.update(owner_table)
+        .where(owner.file_id == locked.c.id, locked.c.is_as_it_was)
+        .values(owner_type=locked.c.owner_type, owner_id=locked.c.owner_id, pinned=locked.c.pinned)
+        .returning(owner.file_id)
+        .cte("changed")
+    )
+    left = sa.or_(locked.c.owner_type != locked.c.old_type, locked.c.owner_id != locked.c.old_id)
+    actor = sa.bindparam("actor", type_=sa.TEXT)
+    remembered = (
+        sa.insert(history_table)
+        .from_select(
+            ["id", "file_id", "owner_type", "owner_id", "actor", "action", "at"],
+            sa.select(
+                locked.c.history_id,
+                locked.c.id,
+                locked.c.old_type,
+                locked.c.old_id,
+                actor,
+                sa.literal("transfer"),
+                sa.func.now(),
+            ).where(locked.c.is_as_it_was, left),
+        )
+        .cte("remembered")
+    )
+    given: Any = sa.select(changed.c.file_id)
+    return given.add_cte(remembered)
 
-_FORMER = _rows(id=sa.TEXT, file_id=sa.TEXT, owner_type=sa.TEXT, owner_id=sa.TEXT)
 
-_REMEMBER = sa.insert(history_table).from_select(
-    ["id", "file_id", "owner_type", "owner_id", "actor", "action", "at"],
-    sa.select(
-        *_FORMER.c,
-        sa.bindparam("actor", type_=sa.TEXT),
-        sa.literal("transfer"),
-        sa.func.now(),
-    ),
-)
+def _add() -> Any:
+    """Build the statement that gives an owner to files which have none."""
+    new: Any = _rows(id=sa.TEXT, owner_type=sa.TEXT, owner_id=sa.TEXT, pinned=sa.BOOLEAN)
+    existing = (
+        sa.select(new)
+        .join_from(file_table, new, file_table.c.id == new.c.id)
+        .order_by(file_table.c.id)
+        # the lock of a foreign key: CKAN's own transfer takes it as well
+        .with_for_update(of=file_table, key_share=True, read=True)
+    )
+    return (
+        postgresql.insert(owner_table)
+        .from_select(["file_id", "owner_type", "owner_id", "pinned"], existing)
+        .on_conflict_do_nothing()
+        .returning(owner_table.c.file_id)
+    )
+
+
+_CHANGE, _ADD = _change(), _add()
 
 
 def give(session: Session, moves: list[Move], actor: str) -> set[str]:
-    """Make these the owners of files that this transaction has locked.
+    """Give files to their new owners, unless they are no longer as they were.
+
+    Two statements at most, for one file or for a thousand. Both lock what they
+    find, in the order of the ids, until the transaction ends, so that those
+    who want the same files wait for each other and never in a circle. Somebody
+    who deletes a file waits as well: CKAN begins with its owner.
 
     A file that leaves an owner gets a line in its history, as CKAN writes it.
 
     :param actor: name of the user who wants it so.
-    :returns: the ids of files that had no owner and have got another one
-        meanwhile: CKAN's own transfer locks nothing. All others are done.
+    :returns: the ids of files that were not given away: they have got another
+        owner or were deleted since they were read. Those that had an owner and
+        still exist are locked now.
     """
+    flush_files(session)
     owned = [move for move in moves if move.file.owner]
     free = [move for move in moves if not move.file.owner]
-    taken: set[str] = set()
-    if free:
-        added = set(session.execute(_ADD, _new(free)).scalars())
-        taken = {move.file.id for move in free} - added
+    given: set[str] = set()
     if owned:
-        session.execute(_CHANGE, _new(owned))
-    former = [move.file for move in owned if move.file.owner != move.owner]
-    if former:
-        session.execute(_REMEMBER, {"actor": actor, **_history(former)})
-    expire(session, {move.file.id for move in moves})
-    return taken
+        old = {**_new(owned), **_old(owned), "actor": actor}
+        given.update(session.execute(_CHANGE, old).scalars())
+    if free:
+        given.update(session.execute(_ADD, _new(free)).scalars())
+    ids = {move.file.id for move in moves}
+    expire(session, ids)
+    return ids - given
 
 
 def _new(moves: list[Move]) -> dict[str, list[Any]]:
@@ -96,11 +146,10 @@ def _new(moves: list[Move]) -> dict[str, list[Any]]:
     }
 
 
-def _history(files: list[FileRecord]) -> dict[str, list[str]]:
-    former = [(file.id, file.owner) for file in files if file.owner]
+def _old(moves: list[Move]) -> dict[str, list[Any]]:
     return {
-        "id": [make_uuid() for _ in former],
-        "file_id": [file_id for file_id, _ in former],
-        "owner_type": [owner.type for _, owner in former],
-        "owner_id": [owner.id for _, owner in former],
+        "old_type": [move.file.owner and move.file.owner.type for move in moves],
+        "old_id": [move.file.owner and move.file.owner.id for move in moves],
+        "old_pinned": [move.file.pinned for move in moves],
+        "history_id": [make_uuid() for _ in moves],
     }

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.ownership import Refusal, TransferRefusedError, Wish, transfer, transfer_together
-from ckanext.files.store import Owner
+from ckanext.files.store import Owner, read
 from ckanext.files.tests.effects import engine
 from ckanext.files.tests.portal import history, owners, put
 
@@ -67,8 +67,40 @@ def test_owner_that_appears_meanwhile() -> None:
         return None
 
     wishes = {id_: Wish(A, True) for id_ in (free, theirs)}
+    files = read(model.Session(), wishes)
     with pytest.raises(TransferRefusedError) as caught:
-        transfer_together(model.Session(), wishes, judge_file, "me")
+        transfer_together(model.Session(), wishes, files, judge_file, "me")
     assert caught.value.refusals == {free: Refusal.TAKEN}
     model.Session.rollback()
     assert owners(free, theirs) == [("package", "c", False), (*B, False)]
+
+
+def test_judged_again_when_something_has_changed() -> None:
+    first, second = put(B, 2)
+    seen: list[Any] = []
+
+    def judge_file(file_id: str, file: Any) -> Refusal | None:
+        seen.append(file)
+        if len(seen) == 2:
+            with engine().begin() as other:
+                other.execute(
+                    sa.text("UPDATE file_owner SET owner_id = 'c' WHERE file_id = :id"),
+                    {"id": first},
+                )
+        return Refusal.UNKNOWN if file.owner.id == refused else None
+
+    wishes = {id_: Wish(A, True) for id_ in (first, second)}
+    for refused in ("nobody", "c"):
+        with engine().begin() as other:
+            other.execute(sa.text("UPDATE file_owner SET owner_id = 'b' WHERE owner_id = 'c'"))
+        seen.clear()
+        files = read(model.Session(), wishes)
+        if refused == "c":
+            with pytest.raises(TransferRefusedError) as caught:
+                transfer_together(model.Session(), wishes, files, judge_file, "me")
+            assert caught.value.refusals == {first: Refusal.UNKNOWN}
+        else:
+            moved = transfer_together(model.Session(), wishes, files, judge_file, "me")
+            assert sorted(moved) == sorted([first, second])
+        assert [file.owner.id for file in seen] == ["b", "b", "c"]
+        model.Session.rollback()

@@ -1,16 +1,17 @@
-"""Reading, locking and moving owners: statements, locks, and what the session knows."""
+"""Reading and giving away: statements, locks, and what the session knows."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from ckan import model
+from sqlalchemy.exc import SQLAlchemyError
 
-from ckanext.files.store import File, FileRecord, Move, Owner, give, lock, read
+from ckanext.files.store import File, FileRecord, Move, Owner, give, read
 from ckanext.files.tests import portal
 from ckanext.files.tests.effects import engine, statements
 from ckanext.files.tests.portal import history, owner, put
@@ -24,10 +25,10 @@ def session() -> Iterator[Any]:
     model.Session.rollback()
 
 
-def move(session: Any, ids: list[str], to: Owner, actor: str = "") -> None:
-    files = lock(session, ids)
-    moves = [Move(file, to, True) for file in files.values()]
-    assert give(session, moves, actor) == set()
+def move(ids: list[str], to: Owner, actor: str = "", *, pinned: bool = True) -> set[str]:
+    """Give files away as they are now; return those that were not."""
+    files = read(model.Session(), ids)
+    return give(model.Session(), [Move(files[id_], to, pinned) for id_ in ids], actor)
 
 
 def test_read(session: Any) -> None:
@@ -42,18 +43,27 @@ def test_read(session: Any) -> None:
 
 def test_give(session: Any) -> None:
     owned, same, free, other = *put(B), *put(A), *put(None), *put(B)
-    files = [owned, same, free]
-    move(session, files, A, actor="somebody")
+    assert move([owned, same, free], A, "somebody") == set()
     assert owner(owned) == (*B, False)
     session.commit()
-    assert portal.owners(*files, other) == [(*A, True)] * 3 + [(*B, False)]
+    assert portal.owners(owned, same, free, other) == [(*A, True)] * 3 + [(*B, False)]
     assert history(owned) == [(*B, "somebody")]
     assert history(same) == history(free) == []
+    assert give(session, [], "") == set()
+
+
+def test_each_to_its_own(session: Any) -> None:
+    ids = [*put(A, 2), *put(None, 2)]
+    files = read(session, ids)
+    new = [Owner("user", str(number)) for number in range(4)]
+    give(session, [Move(files[id_], to, False) for id_, to in zip(ids, new, strict=True)], "")
+    session.commit()
+    assert portal.owners(*ids) == [(*to, False) for to in new]
 
 
 def test_history_looks_as_cores_does(session: Any) -> None:
     (file,) = put(B)
-    move(session, [file], A, actor="somebody")
+    move([file], A, "somebody")
     session.commit()
     row = session.execute(
         sa.text("SELECT * FROM file_owner_transfer_history WHERE file_id = :id"), {"id": file}
@@ -65,33 +75,64 @@ def test_history_looks_as_cores_does(session: Any) -> None:
 
 @pytest.mark.parametrize("count", [1, 1000])
 def test_same_statements_for_any_number(session: Any, count: int) -> None:
-    ids = put(B, count)
+    owned, free = put(B, count), put(None, count)
     session.rollback()
-    with statements() as seen:
-        read(session, ids)
-    assert len(seen) == 1
-    with statements() as seen:
-        move(session, ids, A)
-    assert len(seen) == 3
+    for ids, expected in ((owned, 2), (free, 2)):
+        with statements() as seen:
+            move(ids, A)
+        assert len(seen) == expected
     session.commit()
-    assert set(portal.owners(*ids)) == {(*A, True)}
+    assert set(portal.owners(*owned, *free)) == {(*A, True)}
+
+
+# What is no longer as it was
+
+
+@pytest.mark.parametrize("owner_", [A, B, None])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE file_owner SET owner_id = 'x' WHERE file_id = :id",
+        "UPDATE file_owner SET owner_type = 'x' WHERE file_id = :id",
+        "UPDATE file_owner SET pinned = true WHERE file_id = :id",
+        "INSERT INTO file_owner (file_id, owner_type, owner_id, pinned)"
+        " VALUES (:id, 'package', 'x', false) ON CONFLICT (file_id) DO UPDATE SET owner_id = 'x'",
+        "DELETE FROM file WHERE id = :id",
+    ],
+)
+def test_file_that_has_changed_is_left_alone(
+    owner_: Owner | None, change: str, session: Any
+) -> None:
+    file, other = put(owner_, 2)
+    files = read(session, [file, other])
+    session.rollback()
+    with engine().begin() as somebody:
+        changed = somebody.execute(sa.text(change), {"id": file}).rowcount
+    now = owner(file)
+    lost = give(session, [Move(files[id_], A, True) for id_ in (file, other)], "me")
+    assert lost == ({file} if changed else set())
+    session.commit()
+    assert owner(other) == (*A, True)
+    if changed:
+        assert owner(file) == now
+        assert history(file) == []
 
 
 def test_mapped_objects_are_read_anew(session: Any) -> None:
     owned, free = *put(B), *put(None)
     items = [session.get(File, id_) for id_ in (owned, free)]
     assert [item.owner and item.owner.owner_id for item in items] == ["b", None]
-    move(session, [owned, free], A)
+    move([owned, free], A)
     assert [item.owner.owner_id for item in items] == ["a", "a"]
     assert items[0].owner.pinned
-    # a change by others, seen under the lock
+    # also what others have changed
     session.commit()
+    files = read(session, [owned])
+    change = sa.text("UPDATE file_owner SET owner_id = 'x' WHERE file_id = :id")
     with engine().begin() as other:
-        other.execute(
-            sa.text("UPDATE file_owner SET owner_id = 'x' WHERE file_id = :id"), {"id": owned}
-        )
+        other.execute(change, {"id": owned})
     assert items[0].owner.owner_id == "a"
-    assert lock(session, [owned])[owned].owner == Owner("package", "x")
+    assert give(session, [Move(files[owned], B, True)], "") == {owned}
     assert items[0].owner.owner_id == "x"
 
 
@@ -100,18 +141,26 @@ def test_pending_changes_of_mapped_objects_are_kept(session: Any) -> None:
     item = session.get(File, file)
     item.name = "renamed.txt"
     item.owner.pinned = True
-    assert lock(session, [file])[file].pinned
+    assert read(session, [file])[file].pinned
+    item.owner.pinned = False
+    move([file], A)
     assert item.name == "renamed.txt"
     session.commit()
-    assert owner(file) == (*B, True)
+    assert owner(file) == (*A, True)
 
 
-def _in_thread(call: Any) -> tuple[threading.Thread, list[Any]]:
+# Locks
+
+
+def _in_thread(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
     result: list[Any] = []
 
     def run() -> None:
         try:
             result.append(call())
+            model.Session.commit()
+        except SQLAlchemyError as error:
+            result.append(error)
         finally:
             model.Session.remove()
 
@@ -134,38 +183,83 @@ def _wait_until_blocked() -> None:
     raise AssertionError("nobody waits")
 
 
-def test_who_has_waited_sees_what_the_other_has_done(session: Any) -> None:
-    (file,) = put(B)
-    files = lock(session, [file])
-    thread, result = _in_thread(lambda: lock(model.Session(), [file]))
-    _wait_until_blocked()
-    give(session, [Move(files[file], A, True)], "")
-    session.commit()
-    thread.join(10)
-    assert result == [{file: FileRecord(file, A, True)}]
-
-
-def test_two_who_want_a_file_without_an_owner(session: Any) -> None:
-    (file,) = put(None)
-    files = lock(session, [file])
-
-    def take() -> set[str]:
-        now = lock(model.Session(), [file])[file]
-        return give(model.Session(), [Move(now, B, True)], "")
-
-    thread, result = _in_thread(take)
-    _wait_until_blocked()
+@pytest.mark.parametrize("owner_", [B, None])
+def test_one_of_two_wins(owner_: Owner | None, session: Any) -> None:
+    (file,) = put(owner_)
+    files = read(session, [file])
     assert give(session, [Move(files[file], A, True)], "") == set()
+    thread, result = _in_thread(lambda: give(model.Session(), [Move(files[file], B, True)], ""))
+    _wait_until_blocked()
     session.commit()
     thread.join(10)
     assert result == [{file}]
     assert owner(file) == (*A, True)
 
 
-def test_cores_own_transfer_of_a_file_without_an_owner(session: Any) -> None:
-    """It locks nothing: what it does while we decide is seen, and there is no circle."""
+@pytest.mark.parametrize("owner_", [B, None])
+def test_the_second_wins_when_the_first_gives_up(owner_: Owner | None, session: Any) -> None:
+    (file,) = put(owner_)
+    move([file], A)
+    thread, result = _in_thread(lambda: move([file], Owner("user", "c")))
+    _wait_until_blocked()
+    session.rollback()
+    thread.join(10)
+    assert result == [set()]
+    assert owner(file) == ("user", "c", True)
+
+
+def test_a_change_that_changes_nothing(session: Any) -> None:
+    """Who has waited for it goes on with the newer version of the row."""
+    (file,) = put(B)
+    session.execute(
+        sa.text("UPDATE file_owner SET pinned = pinned WHERE file_id = :id"), {"id": file}
+    )
+    thread, result = _in_thread(lambda: move([file], A))
+    _wait_until_blocked()
+    session.commit()
+    thread.join(10)
+    assert result == [set()]
+    assert owner(file) == (*A, True)
+    assert len(history(file)) == 1
+
+
+def test_a_lost_file_is_locked(session: Any) -> None:
+    """So that it can be decided again."""
+    (file,) = put(B)
+    files = read(session, [file])
+    session.rollback()
+    change = sa.text("UPDATE file_owner SET owner_id = 'x' WHERE file_id = :id")
+    with engine().begin() as other:
+        other.execute(change, {"id": file})
+    assert give(session, [Move(files[file], A, True)], "") == {file}
+    thread, _ = _in_thread(lambda: model.Session.execute(change, {"id": file}))
+    _wait_until_blocked()
+    assert move([file], A) == set()
+    session.commit()
+    thread.join(10)
+
+
+@pytest.mark.parametrize("owner_", [B, None])
+def test_no_circle_with_somebody_who_deletes(owner_: Owner | None, session: Any) -> None:
+    """CKAN deletes the row of the owner first, then that of the file."""
+    (file,) = put(owner_)
+    first, second = "DELETE FROM file_owner WHERE file_id = :id", "DELETE FROM file WHERE id = :id"
+    if owner_ is None:
+        first, second = second, first
+    session.execute(sa.text(first), {"id": file})
+    thread, result = _in_thread(lambda: move([file], A))
+    _wait_until_blocked()
+    session.execute(sa.text(second), {"id": file})
+    session.commit()
+    thread.join(10)
+    assert result == [{file}]
+
+
+def test_no_circle_with_cores_own_transfer(session: Any) -> None:
+    """It inserts an owner, and then takes the lock of the foreign key."""
     (file,) = put(None)
-    files = lock(session, [file])
+    files = read(session, [file])
+    session.rollback()
     with engine().begin() as other:
         other.execute(
             sa.text(
@@ -179,23 +273,6 @@ def test_cores_own_transfer_of_a_file_without_an_owner(session: Any) -> None:
     thread.join(10)
     assert result == [{file}]
     assert owner(file) == ("package", "x", False)
-    # the same when it has happened between reading and giving
-    session.rollback()
-    assert give(session, [Move(files[file], A, True)], "") == {file}
-    now = lock(session, [file])[file]
-    assert give(session, [Move(now, A, True)], "") == set()
-
-
-def test_no_circle_with_somebody_who_deletes(session: Any) -> None:
-    """CKAN deletes the row of the owner first, then that of the file."""
-    (file,) = put(B)
-    session.execute(sa.text("DELETE FROM file_owner WHERE file_id = :id"), {"id": file})
-    thread, result = _in_thread(lambda: lock(model.Session(), [file]))
-    _wait_until_blocked()
-    session.execute(sa.text("DELETE FROM file WHERE id = :id"), {"id": file})
-    session.commit()
-    thread.join(10)
-    assert result == [{}]
 
 
 @pytest.mark.parametrize(("owner_", "table"), [(B, "file_owner"), (None, "file")])
@@ -207,24 +284,11 @@ def test_locks_of_many_files_are_taken_in_one_order(
     key = "file_id" if owner_ else "id"
     some = sa.text(f"SELECT {key} FROM {table} WHERE {key} = :id FOR UPDATE")
     session.execute(some, {"id": ids[2]})
-    thread, result = _in_thread(lambda: list(lock(model.Session(), ids[::-1])))
+    thread, result = _in_thread(lambda: move(ids[::-1], A))
     _wait_until_blocked()
     # the first two are locked, those behind the one that is waited for are not
     free = f"SELECT {key} FROM {table} WHERE {key} = ANY(:ids) ORDER BY 1 FOR UPDATE SKIP LOCKED"
     assert list(session.execute(sa.text(free), {"ids": ids}).scalars()) == ids[2:]
     session.commit()
     thread.join(10)
-    assert sorted(result[0]) == ids
-
-
-def test_owners_are_locked_before_files_without_one(session: Any) -> None:
-    owned, free = *put(B), *put(None)
-    session.execute(
-        sa.text("SELECT 1 FROM file_owner WHERE file_id = :id FOR UPDATE"), {"id": owned}
-    )
-    thread, result = _in_thread(lambda: list(lock(model.Session(), [free, owned])))
-    _wait_until_blocked()
-    session.execute(sa.text("SELECT 1 FROM file WHERE id = :id FOR UPDATE NOWAIT"), {"id": free})
-    session.commit()
-    thread.join(10)
-    assert set(result[0]) == {owned, free}
+    assert result == [set()]
