@@ -13,6 +13,7 @@ from ckan import model
 from sqlalchemy import event
 
 from ckanext.files.tests.effects import engine
+from ckanext.files.tests.probe import ProbePlugin
 from ckanext.files.transaction.session import HeldSession
 
 
@@ -45,8 +46,10 @@ def was_killed(pid: int) -> bool:
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
-def kill_before_real_commit() -> None:
-    """Be killed after the last task, before the search index is written."""
+def kill_after_the_last_task() -> None:
+    """Be killed before anything is sent to Solr or committed."""
+    # CKAN 2.12 makes the document before the commit, CKAN 2.11 within it
+    ProbePlugin.hooks["before_dataset_index"] = kill_now
 
     def before_commit(session: Any) -> None:
         if not isinstance(session, HeldSession) and not session.get_nested_transaction():

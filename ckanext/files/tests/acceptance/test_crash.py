@@ -19,7 +19,7 @@ from ckanext.files.shared import add_task, on_commit
 from ckanext.files.tests.core_actions import TEN, Call, prepare
 from ckanext.files.tests.crash import (
     fork,
-    kill_before_real_commit,
+    kill_after_the_last_task,
     kill_between_index_and_commit,
     kill_now,
     was_killed,
@@ -38,7 +38,7 @@ def in_a_task() -> None:
 
 
 def after_the_last_task() -> None:
-    kill_before_real_commit()
+    kill_after_the_last_task()
 
 
 def between_solr_and_commit() -> None:
