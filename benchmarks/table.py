@@ -1,0 +1,20 @@
+"""Tables that can be read in a terminal and are reStructuredText."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table; the first column holds words, the others figures."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    rule = "  ".join("=" * width for width in widths)
+    return "\n".join([rule, _line(head, widths), rule, *(_line(r, widths) for r in rows), rule])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = [
+        cell.rjust(width) if number else cell.ljust(width)
+        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join([first, *others]).rstrip()

@@ -1,0 +1,37 @@
+"""The ways to do one piece of work that are compared."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What a worker process has loaded, and how it does its work."""
+
+    name: str
+    plugin: bool = True
+    """The plugin ``files`` is enabled."""
+
+    validator: str = "nothing"
+    """See ``AttachmentsPlugin.validator``."""
+
+    calls_transfer: bool = False
+    """Calls ``file_ownership_transfer`` for each file after the update."""
+
+    @property
+    def plugins(self) -> str:
+        return "files files_benchmark" if self.plugin else "files_benchmark"
+
+
+STOCK = Variant("stock", plugin=False)
+STOCK_AGAIN = Variant("stock again", plugin=False)
+NO_TASK = Variant("no task")
+EMPTY_TASK = Variant("empty task", validator="task")
+TRANSFER = Variant("transfer", validator="transfer")
+TWO_CALLS = Variant("two calls", plugin=False, calls_transfer=True)
+
+VARIANTS = {
+    variant.name: variant
+    for variant in (STOCK, STOCK_AGAIN, NO_TASK, EMPTY_TASK, TRANSFER, TWO_CALLS)
+}
