@@ -9,6 +9,7 @@ from ckan.model.types import make_uuid
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
+from .arrays import literal, rows
 from .identity import expire, flush_files
 from .models import file_table, history_table, owner_table
 from .records import FileRecord, Owner
@@ -22,20 +23,10 @@ class Move(NamedTuple):
     pinned: bool
 
 
-def _rows(**columns: Any) -> Any:
-    """Return a table of values: one array for each column, whatever the number of rows."""
-    arrays = (
-        # a type in the statement itself: PostgreSQL cannot tell that of an empty array
-        sa.cast(sa.bindparam(name, type_=postgresql.ARRAY(type_)), postgresql.ARRAY(type_))
-        for name, type_ in columns.items()
-    )
-    return sa.func.unnest(*arrays).table_valued(*columns).render_derived("new")
-
-
 def _change() -> Any:
     """Build the statement that moves files which have an owner, and remembers the old one."""
     owner = owner_table.c
-    new: Any = _rows(
+    new = rows(
         id=sa.TEXT,
         owner_type=sa.TEXT,
         owner_id=sa.TEXT,
@@ -43,7 +34,6 @@ def _change() -> Any:
         old_type=sa.TEXT,
         old_id=sa.TEXT,
         old_pinned=sa.BOOLEAN,
-        history_id=sa.TEXT,
     )
     is_as_it_was = sa.and_(
         owner.owner_type == new.c.old_type,
@@ -66,13 +56,13 @@ def _change() -> Any:
         .cte("changed")
     )
     left = sa.or_(locked.c.owner_type != locked.c.old_type, locked.c.owner_id != locked.c.old_id)
-    actor = sa.bindparam("actor", type_=sa.TEXT)
+    seed, actor = sa.bindparam("seed", type_=sa.TEXT), sa.bindparam("actor", type_=sa.TEXT)
     remembered = (
         sa.insert(history_table)
         .from_select(
             ["id", "file_id", "owner_type", "owner_id", "actor", "action", "at"],
             sa.select(
-                locked.c.history_id,
+                sa.cast(sa.cast(sa.func.md5(seed + locked.c.id), postgresql.UUID), sa.TEXT),
                 locked.c.id,
                 locked.c.old_type,
                 locked.c.old_id,
@@ -89,7 +79,7 @@ def _change() -> Any:
 
 def _add() -> Any:
     """Build the statement that gives an owner to files which have none."""
-    new: Any = _rows(id=sa.TEXT, owner_type=sa.TEXT, owner_id=sa.TEXT, pinned=sa.BOOLEAN)
+    new = rows(id=sa.TEXT, owner_type=sa.TEXT, owner_id=sa.TEXT, pinned=sa.BOOLEAN)
     existing = (
         sa.select(new)
         .join_from(file_table, new, file_table.c.id == new.c.id)
@@ -128,7 +118,7 @@ def give(session: Session, moves: list[Move], actor: str) -> set[str]:
     free = [move for move in moves if not move.file.owner]
     given: set[str] = set()
     if owned:
-        old = {**_new(owned), **_old(owned), "actor": actor}
+        old = {**_new(owned), **_old(owned), "actor": actor, "seed": make_uuid()}
         given.update(session.execute(_CHANGE, old).scalars())
     if free:
         given.update(session.execute(_ADD, _new(free)).scalars())
@@ -137,19 +127,19 @@ def give(session: Session, moves: list[Move], actor: str) -> set[str]:
     return ids - given
 
 
-def _new(moves: list[Move]) -> dict[str, list[Any]]:
+def _new(moves: list[Move]) -> dict[str, str]:
     return {
-        "id": [move.file.id for move in moves],
-        "owner_type": [move.owner.type for move in moves],
-        "owner_id": [move.owner.id for move in moves],
-        "pinned": [move.pinned for move in moves],
+        "id": literal(move.file.id for move in moves),
+        "owner_type": literal(move.owner.type for move in moves),
+        "owner_id": literal(move.owner.id for move in moves),
+        "pinned": literal(move.pinned for move in moves),
     }
 
 
-def _old(moves: list[Move]) -> dict[str, list[Any]]:
+def _old(moves: list[Move]) -> dict[str, str]:
+    owners = [move.file.owner for move in moves if move.file.owner]
     return {
-        "old_type": [move.file.owner and move.file.owner.type for move in moves],
-        "old_id": [move.file.owner and move.file.owner.id for move in moves],
-        "old_pinned": [move.file.pinned for move in moves],
-        "history_id": [make_uuid() for _ in moves],
+        "old_type": literal(owner.type for owner in owners),
+        "old_id": literal(owner.id for owner in owners),
+        "old_pinned": literal(move.file.pinned for move in moves),
     }
