@@ -183,6 +183,26 @@ def test_plugin_rolls_the_action_back(undo: str, hooks: Any, effects: Effects, u
     assert not effects.exists(name + "-callback")
 
 
+@pytest.mark.parametrize("end", ["close", "remove"])
+def test_objects_survive_the_end_of_the_session(end: str) -> None:
+    """Who still holds one can read it, as in stock CKAN."""
+    dataset = factories.Dataset(title="before")
+
+    def do(context: Any) -> None:
+        add_task(nothing)
+        model.Session.commit()
+        package = model.Package.get(dataset["id"])
+        assert package
+        package.title = "changed"
+        model.Session.flush()
+        getattr(model.Session, end)()
+        assert package not in model.Session()
+        assert package.title == "changed"
+
+    tk.get_action("probe")({}, {"do": do})
+    assert title(dataset["id"]) == "before"
+
+
 @pytest.mark.parametrize("undo", ["rollback", "close", "remove"])
 def test_rollback_before_any_commit(undo: str, effects: Effects, unique: Any) -> None:
     name = unique("name")
