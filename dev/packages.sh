@@ -30,6 +30,11 @@ has_python_headers() {
   "$(find_python)" -c 'import sysconfig; open(sysconfig.get_path("include") + "/Python.h")'
 }
 
+# Debian's servers come with a pg_config of their own, but without the headers.
+has_libpq_headers() {
+  test -e "$(pg_config --includedir)/libpq-fe.h"
+}
+
 has_libmagic() {
   compgen -G '/usr/lib/*/libmagic.so.1' || compgen -G '/usr/lib/libmagic.so.1'
 }
@@ -66,7 +71,7 @@ need_python() {
   need python3-venv has_venv
   need python3-dev has_python_headers
   need gcc has gcc
-  need libpq-dev has pg_config
+  need libpq-dev has_libpq_headers
   need libmagic1 has_libmagic
 }
 
