@@ -13,6 +13,7 @@ help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "CKAN=2.11 or CKAN=2.12 names one version, ARGS='...' goes to pytest, SERVE=0 ends the demo."
+	@echo "QUICK=1 makes of the measurement a first look, ARGS=--write has its results written."
 
 demo: ## play the whole scenario on a real site, and leave the site running
 	@CKAN="$(or $(CKAN),2.12)" SERVE="$(SERVE)" demo/run.sh
