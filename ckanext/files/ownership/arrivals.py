@@ -12,7 +12,7 @@ from ckanext.files.store import FileRecord, Owner
 
 from .claim import Claim
 from .field import Field
-from .places import Places, mentions
+from .places import Places, mentions, walk
 from .problems import Problems
 from .refusals import Refusal
 from .transfer import Wish
@@ -51,8 +51,8 @@ class Arrivals:
 
     @cached_property
     def _resource_numbers(self) -> dict[str, int]:
-        resources = self._result.get("resources") if isinstance(self._result, dict) else None
-        return {resource["id"]: number for number, resource in enumerate(resources or [])}
+        ids = walk(self._result, ("resources", "id"))
+        return {place.value: place.key[1] for place in ids if isinstance(place.value, str)}
 
     def _find(self, file_id: str, claim: Claim) -> None:
         places = self._places.naming(file_id) or self._places.mentioning(file_id, claim.key)

@@ -32,7 +32,7 @@ class Places:
 
     def __init__(self, result: Any, keys: Iterable[FlattenKey]) -> None:
         shapes = dict.fromkeys(key[::2] for key in keys)
-        self._fields = {names: list(_walk(result, names)) for names in shapes}
+        self._fields = {names: list(walk(result, names)) for names in shapes}
         self._naming: dict[str, list[Place]] = {}
         for place in (place for places in self._fields.values() for place in places):
             for text in set(texts(place.value)):
@@ -55,7 +55,8 @@ def mentions(value: Any, file_id: str) -> bool:
     return any(file_id in text for text in texts(value))
 
 
-def _walk(value: Any, names: tuple[Any, ...], key: FlattenKey = ()) -> Iterator[Place]:
+def walk(value: Any, names: tuple[Any, ...], key: FlattenKey = ()) -> Iterator[Place]:
+    """Yield the places of a field: its names lead through lists of dicts."""
     if not isinstance(value, dict) or names[0] not in value:
         return
     inner, key = value[names[0]], (*key, names[0])
@@ -63,4 +64,4 @@ def _walk(value: Any, names: tuple[Any, ...], key: FlattenKey = ()) -> Iterator[
         yield Place(key, inner)
     elif isinstance(inner, list):
         for number, item in enumerate(inner):
-            yield from _walk(item, names[1:], (*key, number))
+            yield from walk(item, names[1:], (*key, number))

@@ -94,3 +94,10 @@ def test_problems() -> None:
         "attachment": ["a"],
         "resources": [{"doc": ["c", "d"]}, {}, {"parts": [{}, {"doc": ["b"]}]}],
     }
+
+
+@pytest.mark.parametrize("resources", [None, "x", [], ["x"], [{}], [{"id": 7}], [{"id": []}]])
+def test_odd_resources_in_a_result(resources: Any) -> None:
+    """Of a custom action, which may return anything."""
+    arrivals = Arrivals({"id": "d", "resources": resources}, {"f": claim("f", "package", ("x",))})
+    assert not arrivals.is_left_behind(FileRecord("f", Owner("resource", "r"), False))
