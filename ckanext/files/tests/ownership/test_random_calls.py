@@ -61,6 +61,16 @@ class Claim:
 
 
 @dataclasses.dataclass
+class Hand:
+    """Who writes a request, and what is drawn for it."""
+
+    person: Person
+    home: set[Owner]
+    data: Any
+    used: set[str] = dataclasses.field(default_factory=set)
+
+
+@dataclasses.dataclass
 class Portal:
     """What the tests of one run share."""
 
@@ -86,8 +96,10 @@ class Calls(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         for person in self.portal.people:
-            self.upload(person)
-            self.upload(person)
+            for _ in range(3):
+                self.upload(person)
+            dataset = portal.new_dataset(person.name, owner_org=person.organization)
+            self.editors[dataset["id"]] = person
 
     people = st.sampled_from([0, 1])
 
@@ -95,15 +107,18 @@ class Calls(RuleBasedStateMachine):
     def uploads(self, number: int) -> None:
         self.upload(self.portal.people[number])
 
+    # updates are what is interesting
+    @precondition(lambda self: len(self.editors) < 4)
     @rule(number=people, data=st.data())
     def creates(self, number: int, data: Any) -> None:
         person = self.portal.people[number]
+        hand = Hand(person, set(), data)
         request = {
             "type": DATASET_TYPE,
             "name": f"d-{uuid.uuid4()}",
             "owner_org": person.organization,
-            **self.fields(data),
-            "resources": [self.new_resource(data) for _ in range(data.draw(st.integers(0, 2)))],
+            **self.fields(hand),
+            "resources": [self.new_resource(hand) for _ in range(data.draw(st.integers(0, 2)))],
         }
         self.save("package_create", person, request, set(), data)
 
@@ -111,17 +126,19 @@ class Calls(RuleBasedStateMachine):
     @rule(data=st.data())
     def updates(self, data: Any) -> None:
         dataset_id = data.draw(st.sampled_from(list(self.editors)))
-        before = shown(dataset_id)
-        resources = [self.changed(r, data) for r in before["resources"]]
+        person, before = self.editors[dataset_id], shown(dataset_id)
+        hand = Hand(person, self.home(before), data)
+        fields = self.fields(hand) if data.draw(st.booleans()) else {}
+        resources = [self.changed(r, hand) for r in before["resources"]]
         kept = [r for r in resources if r is not None]
-        kept += [self.new_resource(data) for _ in range(data.draw(st.integers(0, 1)))]
+        kept += [self.new_resource(hand) for _ in range(data.draw(st.integers(0, 1)))]
         request = {
             **before,
-            **(self.fields(data) if data.draw(st.booleans()) else {}),
+            **fields,
             "title": self.new_title(),
             "resources": data.draw(st.permutations(kept)),
         }
-        self.save("package_update", self.editors[dataset_id], request, self.home(before), data)
+        self.save("package_update", person, request, hand.home, data)
 
     @precondition(lambda self: self.editors)
     @rule(data=st.data())
@@ -131,10 +148,11 @@ class Calls(RuleBasedStateMachine):
         hypothesis.assume(before["resources"])
         resource = data.draw(st.sampled_from(before["resources"]))
         number = before["resources"].index(resource)
-        changed = {**resource, "doc": self.any_file(data), "name": self.new_title()}
+        person = self.editors[dataset_id]
+        doc = self.any_file(Hand(person, self.home(before), data))
+        changed = {**resource, "doc": doc, "name": self.new_title()}
         request = {**before, "resources": list(before["resources"])}
         request["resources"][number] = changed
-        person = self.editors[dataset_id]
         claims = self.claims(request, before)
         expected = self.expected_errors(person, claims, self.home(before))
         done, answer = self.call("resource_update", person, changed, data)
@@ -147,11 +165,13 @@ class Calls(RuleBasedStateMachine):
             assert set(answer) <= {"doc", "docs", "attachment", "loose", "several", "resources"}
 
     @precondition(lambda self: self.editors)
-    @rule(number=people, data=st.data(), force=st.booleans(), pin=st.booleans())
-    def transfers(self, number: int, data: Any, force: bool, pin: bool) -> None:
-        person = self.portal.people[number]
-        file_id = self.any_file(data) or NO_SUCH_FILE
+    @rule(data=st.data(), force=st.booleans(), pin=st.booleans())
+    def transfers(self, data: Any, force: bool, pin: bool) -> None:
+        file_id = data.draw(st.sampled_from([*self.files, NO_SUCH_FILE]))
         dataset = shown(data.draw(st.sampled_from(list(self.editors))))
+        person = self.editors[dataset["id"]]
+        if data.draw(st.integers(0, 4)) == 4:
+            person = data.draw(st.sampled_from(self.portal.people))
         targets = [("package", dataset["id"])]
         targets += [("resource", r["id"]) for r in dataset["resources"]]
         target = data.draw(st.sampled_from(targets))
@@ -173,8 +193,8 @@ class Calls(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def deletes(self, data: Any) -> None:
-        file_id = self.any_file(data)
-        hypothesis.assume(file_id in self.files)
+        hypothesis.assume(self.files)
+        file_id = data.draw(st.sampled_from(list(self.files)))
         portal.delete_file(file_id)
         del self.files[file_id]
 
@@ -193,7 +213,7 @@ class Calls(RuleBasedStateMachine):
         before = shown(request["id"]) if "id" in request else {"resources": []}
         claims = self.claims(request, before)
         expected = self.expected_errors(person, claims, home)
-        spoil = data.draw(st.integers(0, 5)) == 5
+        spoil = data.draw(st.integers(0, 9)) == 9
         sent = {**request, "version": "x" * 101} if spoil else request
         done, answer = self.call(action, person, sent, data)
         if done:
@@ -233,36 +253,50 @@ class Calls(RuleBasedStateMachine):
 
     # What is drawn
 
-    def any_file(self, data: Any) -> str:
-        return data.draw(st.sampled_from(["", *self.files, NO_SUCH_FILE]))
+    def any_file(self, hand: Hand) -> str:
+        """Draw a file, more often one that will do: one bad file spoils the whole request."""
+        fine = [file for file in self.files if self.may_move(hand.person, file, hand.home)]
+        files = {
+            "none": [""],
+            "fine": [file for file in fine if file not in hand.used],
+            "used": [file for file in fine if file in hand.used],
+            "bad": [*(file for file in self.files if file not in fine), NO_SUCH_FILE],
+        }
+        kinds = ["fine"] * 7 + ["none"] * 5 + ["bad", "used"]
+        kind = hand.data.draw(st.sampled_from(kinds))
+        file = hand.data.draw(st.sampled_from(files[kind] or [""]))
+        hand.used.add(file)
+        return file
 
-    def fields(self, data: Any) -> dict[str, Any]:
+    def fields(self, hand: Hand) -> dict[str, Any]:
         return {
-            "attachment": self.any_file(data),
-            "loose": self.any_file(data),
-            "several": [self.any_file(data) for _ in range(data.draw(st.integers(0, 2)))],
+            "attachment": self.any_file(hand),
+            "loose": self.any_file(hand),
+            "several": [self.any_file(hand) for _ in range(hand.data.draw(st.integers(0, 2)))],
         }
 
     def new_title(self) -> str:
         self.count += 1
         return f"title {self.count}"
 
-    def new_resource(self, data: Any) -> dict[str, Any]:
+    def new_resource(self, hand: Hand) -> dict[str, Any]:
         return {
             "url": "http://example.com",
             "name": self.new_title(),
-            "doc": self.any_file(data),
-            "docs": [self.any_file(data)],
+            "doc": self.any_file(hand),
+            "docs": [self.any_file(hand)] if hand.data.draw(st.booleans()) else [],
         }
 
-    def changed(self, resource: dict[str, Any], data: Any) -> dict[str, Any] | None:
-        what = data.draw(st.sampled_from(["keep", "keep", "remove", "change", "forget the id"]))
-        if what == "remove":
+    def changed(self, resource: dict[str, Any], hand: Hand) -> dict[str, Any] | None:
+        kinds = st.sampled_from(["keep", "keep", "remove", "change", "forget the id"])
+        kind = hand.data.draw(kinds)
+        if kind == "remove":
             return None
-        if what == "change":
-            return {**resource, "doc": self.any_file(data), "name": self.new_title()}
-        if what == "forget the id":
-            return {**self.new_resource(data), "doc": resource.get("doc", "")}
+        if kind == "change":
+            return {**resource, "doc": self.any_file(hand), "name": self.new_title()}
+        hand.used.add(resource.get("doc", ""))
+        if kind == "forget the id":
+            return {**self.new_resource(hand), "doc": resource.get("doc", "")}
         return resource
 
     # The model
@@ -364,8 +398,8 @@ def test_random_calls(full_size: bool) -> None:
     run_state_machine_as_test(
         Calls,
         settings=hypothesis.settings(
-            max_examples=150 if full_size else 8,
-            stateful_step_count=30 if full_size else 12,
+            max_examples=200 if full_size else 15,
+            stateful_step_count=40 if full_size else 20,
             # the same ones each time, unless there is time to look for others
             derandomize=not full_size,
             database=None,
