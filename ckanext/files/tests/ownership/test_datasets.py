@@ -10,7 +10,7 @@ import pytest
 from ckan.logic import ValidationError
 
 from ckanext.files.tests import portal
-from ckanext.files.tests.effects import count_commits, statements
+from ckanext.files.tests.effects import count_commits, statements, watch
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.portal import (
     TWICE,
@@ -77,6 +77,27 @@ def test_one_commit(user: str) -> None:
     with count_commits() as commits:
         new_dataset(user, attachment=file, resources=[resource("a", doc=doc) for doc in docs])
     assert len(commits) == 1
+
+
+@pytest.mark.parametrize("action", ["package_create", "package_update", "resource_create"])
+def test_change_and_owner_become_visible_together(action: str, user: str) -> None:
+    (file,) = upload(user)
+    name = f"d-{file}"
+    data: dict[str, Any] = {"attachment": file, "title": name}
+    if action == "package_create":
+        data |= {"type": "files-python", "name": name}
+    else:
+        data |= {"id": new_dataset(user)["id"]}
+    if action == "resource_create":
+        data = {"package_id": data["id"], **resource(name, doc=file)}
+    table, column = ("resource", "name") if action == "resource_create" else ("package", "title")
+    query = (
+        f"SELECT EXISTS (SELECT FROM {table} WHERE {column} = :name),"
+        f" EXISTS (SELECT FROM file_owner WHERE file_id = :file AND owner_type = '{table}')"
+    )
+    with watch(query, name=name, file=file) as seen:
+        call(action, user, **data)
+    assert seen == {(False, False), (True, True)}
 
 
 def test_pin_is_optional(user: str) -> None:
