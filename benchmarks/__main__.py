@@ -31,14 +31,13 @@ def main() -> int:
     contests = WITHOUT_FILES if SERIES == "2.11" else WITH_FILES
     if quick:
         contests = [contest.quick() for contest in contests]
-    run = Run(contests, generations=1 if quick else GENERATIONS)
-    run.go()
-
-    text = report(run.scores, run.parts)
-    print(f"\n{text}")
-    if arguments.write:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(f"{text}\n")
+    with Run(contests, generations=1 if quick else GENERATIONS) as run:
+        run.go()
+        text = report(run.scores, run.parts)
+        print(f"\n{text}", flush=True)
+        if arguments.write:
+            RESULTS.parent.mkdir(exist_ok=True)
+            RESULTS.write_text(f"{text}\n")
     verdicts = {judge(e, scores) for c, scores in run.scores.items() for e in c.entries}
     return 1 if Verdict.MISSED in verdicts else 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Sequence
+from types import TracebackType
 
 from .contests import Contest
 from .crew import Crew
@@ -14,7 +15,10 @@ from .variants import EMPTY_TASK, STOCK, Variant
 
 
 class Run:
-    """All contests, several times with new processes."""
+    """All contests, several times with new processes.
+
+    As a context manager, it removes at its end what was made for it.
+    """
 
     def __init__(self, contests: Sequence[Contest], generations: int) -> None:
         self.scores: dict[Contest, Scores] = {contest: Scores() for contest in contests}
@@ -25,19 +29,28 @@ class Run:
         self._user = f"benchmark-{uuid.uuid4().hex[:8]}"
         self._datasets: dict[Contest, list[str]] = {}
 
+    def __enter__(self) -> Run:
+        with Crew([STOCK], self._user, seed=0) as crew:
+            crew[STOCK].ask("people")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with Crew([STOCK], self._user, seed=0) as crew:
+            crew[STOCK].ask("remove")
+
     def go(self) -> None:
-        """Measure everything, and remove what was made for it."""
-        try:
-            with Crew([STOCK], self._user, seed=0) as crew:
-                crew[STOCK].ask("people")
-                for contest in self.scores:
-                    self._datasets[contest] = _make_datasets(crew, contest)
-            for generation in range(self._generations):
-                with Crew(self._variants(), self._user, seed=generation) as crew:
-                    self._measure(crew, generation)
-        finally:
-            with Crew([STOCK], self._user, seed=0) as crew:
-                crew[STOCK].ask("remove")
+        """Measure everything."""
+        with Crew([STOCK], self._user, seed=0) as crew:
+            for contest in self.scores:
+                self._datasets[contest] = _make_datasets(crew, contest)
+        for generation in range(self._generations):
+            with Crew(self._variants(), self._user, seed=generation) as crew:
+                self._measure(crew, generation)
 
     def _variants(self) -> dict[Variant, None]:
         return dict.fromkeys(v for contest in self.scores for v in contest.variants)
