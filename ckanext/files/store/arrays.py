@@ -8,25 +8,10 @@ many expressions: most of the time of a statement about a thousand files.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
-
-
-def array(name: str, of: Any = sa.TEXT) -> Any:
-    """Return a parameter that is an array in the statement; fill it with :func:`literal`."""
-    return sa.cast(sa.bindparam(name, type_=sa.TEXT), ARRAY(of))
-
-
-def rows(**columns: Any) -> Any:
-    """Return a table ``new`` whose columns are arrays, by name and type."""
-    arrays = (array(name, type_) for name, type_ in columns.items())
-    return sa.func.unnest(*arrays).table_valued(*columns).render_derived("new")
 
 
 def literal(values: Iterable[str | bool]) -> str:
-    """Write values as the text of an array."""
+    """Write values as the text of an array, to be cast in the statement."""
     return "{" + ",".join(map(_quoted, values)) + "}"
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from ckan.model.types import make_uuid
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from .arrays import literal, rows
+from .arrays import literal
 from .identity import expire, flush_files
 from .models import file_table, history_table, owner_table
 from .records import FileRecord, Owner
@@ -23,79 +22,56 @@ class Move(NamedTuple):
     pinned: bool
 
 
-def _change() -> Any:
-    """Build the statement that moves files which have an owner, and remembers the old one."""
-    owner = owner_table.c
-    new = rows(
-        id=sa.TEXT,
-        owner_type=sa.TEXT,
-        owner_id=sa.TEXT,
-        pinned=sa.BOOLEAN,
-        old_type=sa.TEXT,
-        old_id=sa.TEXT,
-        old_pinned=sa.BOOLEAN,
+# Moves files that have an owner, and remembers the old one. All are locked, in
+# one order, also those that are not as they were.
+_CHANGE = sa.text(f"""
+    WITH locked AS (
+        SELECT
+            new.*,
+            (owner.owner_type, owner.owner_id, owner.pinned)
+                = (new.old_type, new.old_id, new.old_pinned) AS is_as_it_was
+        FROM
+            unnest(
+                CAST(:ids AS text[]),
+                CAST(:owner_types AS text[]), CAST(:owner_ids AS text[]), CAST(:pinned AS bool[]),
+                CAST(:old_types AS text[]), CAST(:old_ids AS text[]), CAST(:old_pinned AS bool[])
+            ) AS new (id, owner_type, owner_id, pinned, old_type, old_id, old_pinned)
+            JOIN {owner_table} AS owner ON owner.file_id = new.id
+        ORDER BY new.id
+        FOR UPDATE OF owner
+    ),
+    changed AS (
+        UPDATE {owner_table} AS owner
+        SET owner_type = locked.owner_type, owner_id = locked.owner_id, pinned = locked.pinned
+        FROM locked
+        WHERE owner.file_id = locked.id AND locked.is_as_it_was
+        RETURNING locked.*
+    ),
+    remembered AS (
+        INSERT INTO {history_table} (id, file_id, owner_type, owner_id, actor, action, at)
+        SELECT CAST(md5(:seed || id) AS uuid), id, old_type, old_id, :actor, 'transfer', now()
+        FROM changed
+        WHERE (owner_type, owner_id) <> (old_type, old_id)
     )
-    is_as_it_was = sa.and_(
-        owner.owner_type == new.c.old_type,
-        owner.owner_id == new.c.old_id,
-        owner.pinned == new.c.old_pinned,
-    )
-    # all are locked, in one order, also those that are not as they were
-    locked = (
-        sa.select(new, is_as_it_was.label("is_as_it_was"))
-        .join_from(owner_table, new, owner.file_id == new.c.id)
-        .order_by(owner.file_id)
-        .with_for_update(of=owner_table)
-        .cte("locked")
-    )
-    changed = (
-        sa.update(owner_table)
-        .where(owner.file_id == locked.c.id, locked.c.is_as_it_was)
-        .values(owner_type=locked.c.owner_type, owner_id=locked.c.owner_id, pinned=locked.c.pinned)
-        .returning(owner.file_id)
-        .cte("changed")
-    )
-    left = sa.or_(locked.c.owner_type != locked.c.old_type, locked.c.owner_id != locked.c.old_id)
-    seed, actor = sa.bindparam("seed", type_=sa.TEXT), sa.bindparam("actor", type_=sa.TEXT)
-    remembered = (
-        sa.insert(history_table)
-        .from_select(
-            ["id", "file_id", "owner_type", "owner_id", "actor", "action", "at"],
-            sa.select(
-                sa.cast(sa.cast(sa.func.md5(seed + locked.c.id), postgresql.UUID), sa.TEXT),
-                locked.c.id,
-                locked.c.old_type,
-                locked.c.old_id,
-                actor,
-                sa.literal("transfer"),
-                sa.func.now(),
-            ).where(locked.c.is_as_it_was, left),
-        )
-        .cte("remembered")
-    )
-    given: Any = sa.select(changed.c.file_id)
-    return given.add_cte(remembered)
+    SELECT id FROM changed
+""")
 
-
-def _add() -> Any:
-    """Build the statement that gives an owner to files which have none."""
-    new = rows(id=sa.TEXT, owner_type=sa.TEXT, owner_id=sa.TEXT, pinned=sa.BOOLEAN)
-    existing = (
-        sa.select(new)
-        .join_from(file_table, new, file_table.c.id == new.c.id)
-        .order_by(file_table.c.id)
-        # the lock of a foreign key: CKAN's own transfer takes it as well
-        .with_for_update(of=file_table, key_share=True, read=True)
-    )
-    return (
-        postgresql.insert(owner_table)
-        .from_select(["file_id", "owner_type", "owner_id", "pinned"], existing)
-        .on_conflict_do_nothing()
-        .returning(owner_table.c.file_id)
-    )
-
-
-_CHANGE, _ADD = _change(), _add()
+# Gives an owner to files that have none. The lock is that of a foreign key,
+# which CKAN's own transfer takes as well.
+_ADD = sa.text(f"""
+    INSERT INTO {owner_table} (file_id, owner_type, owner_id, pinned)
+    SELECT new.*
+    FROM
+        unnest(
+            CAST(:ids AS text[]),
+            CAST(:owner_types AS text[]), CAST(:owner_ids AS text[]), CAST(:pinned AS bool[])
+        ) AS new (id, owner_type, owner_id, pinned)
+        JOIN {file_table} AS file ON file.id = new.id
+    ORDER BY new.id
+    FOR KEY SHARE OF file
+    ON CONFLICT DO NOTHING
+    RETURNING file_id
+""")
 
 
 def give(session: Session, moves: list[Move], actor: str) -> set[str]:
@@ -129,9 +105,9 @@ def give(session: Session, moves: list[Move], actor: str) -> set[str]:
 
 def _new(moves: list[Move]) -> dict[str, str]:
     return {
-        "id": literal(move.file.id for move in moves),
-        "owner_type": literal(move.owner.type for move in moves),
-        "owner_id": literal(move.owner.id for move in moves),
+        "ids": literal(move.file.id for move in moves),
+        "owner_types": literal(move.owner.type for move in moves),
+        "owner_ids": literal(move.owner.id for move in moves),
         "pinned": literal(move.pinned for move in moves),
     }
 
@@ -139,7 +115,7 @@ def _new(moves: list[Move]) -> dict[str, str]:
 def _old(moves: list[Move]) -> dict[str, str]:
     owners = [move.file.owner for move in moves if move.file.owner]
     return {
-        "old_type": literal(owner.type for owner in owners),
-        "old_id": literal(owner.id for owner in owners),
+        "old_types": literal(owner.type for owner in owners),
+        "old_ids": literal(owner.id for owner in owners),
         "old_pinned": literal(move.file.pinned for move in moves),
     }

@@ -9,7 +9,6 @@ makes the commit fail.
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +48,7 @@ class _KeptBackIndex(PackageSearchIndex):
         write = super().index_package
         if pkg_dict and _kept_back():
             # the caller goes on using its dict, and hands it to the tasks
-            document = copy.deepcopy(pkg_dict)
+            document = _copy(pkg_dict)
             _record(document["id"], lambda: write(document, defer_commit))
         else:
             write(pkg_dict, defer_commit)
@@ -61,6 +60,15 @@ class _KeptBackIndex(PackageSearchIndex):
             _record(reference["id"], lambda: write(reference))
         else:
             write(pkg_dict)
+
+
+def _copy(value: Any) -> Any:
+    """Copy what CKAN and its plugins change in place; ``deepcopy`` takes three times as long."""
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value
 
 
 def _kept_back() -> bool:
