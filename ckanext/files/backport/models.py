@@ -1,0 +1,95 @@
+"""Files, their owners and their history, under the names that CKAN 2.12 has for them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import sqlalchemy as sa
+from ckan.lib.dictization import table_dictize
+from ckan.model.meta import registry
+from sqlalchemy.orm import relationship
+
+from .tables import file_table, history_table, owner_table
+
+
+class File:
+    """A file: what is known of it, not its bytes."""
+
+    __table__ = file_table
+    owner: FileOwner | None
+
+    def __init__(self, **values: Any) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def dictize(self, include_plugin_data: bool = False) -> dict[str, Any]:
+        """Return the dictionary that actions answer with."""
+        result: dict[str, Any] = table_dictize(self, {})
+        plugin_data = result.pop("plugin_data")
+        result["storage_data"] = copy.deepcopy(result["storage_data"])
+        owner = self.owner
+        result["owner_type"] = owner.owner_type if owner else None
+        result["owner_id"] = owner.owner_id if owner else None
+        result["pinned"] = owner.pinned if owner else False
+        if include_plugin_data:
+            result["plugin_data"] = copy.deepcopy(plugin_data)
+        return result
+
+    @classmethod
+    def by_location(cls, location: str, storage: str) -> Any:
+        """Return a statement that selects the file at a place."""
+        return sa.select(cls).where(
+            file_table.c.location == location, file_table.c.storage == storage
+        )
+
+
+class FileOwner:
+    """What a file belongs to at present."""
+
+    __table__ = owner_table
+    file_id: str
+    owner_type: str
+    owner_id: str
+    pinned: bool
+
+    def __init__(self, **values: Any) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
+
+
+class FileOwnerTransferHistory:
+    """An owner that a file has left."""
+
+    __table__ = history_table
+
+    def __init__(self, **values: Any) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    @classmethod
+    def from_owner(cls, owner: FileOwner, actor: str = "") -> FileOwnerTransferHistory:
+        """Return the line that remembers an owner."""
+        return cls(
+            file_id=owner.file_id,
+            owner_id=owner.owner_id,
+            owner_type=owner.owner_type,
+            actor=actor,
+        )
+
+
+registry.map_imperatively(
+    File,
+    file_table,
+    properties={
+        "owner": relationship(
+            FileOwner,
+            uselist=False,
+            cascade="all, delete-orphan",
+            passive_deletes=True,
+            lazy="joined",
+        )
+    },
+)
+registry.map_imperatively(FileOwner, owner_table)
+registry.map_imperatively(FileOwnerTransferHistory, history_table)

@@ -1,0 +1,78 @@
+"""The tables that hold files on CKAN 2.11.
+
+They have the shape that the tables of ckanext-files 1.3 have, so that its rows
+stay where they are, and the columns of CKAN 2.12's own tables, so that the rows
+can move there. On CKAN 2.12 nothing but that move reads them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from ckan.model import meta
+from ckan.model.types import make_uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+from ckanext.files import capabilities
+
+# CKAN makes and empties the tables of its own metadata
+metadata: sa.MetaData = sa.MetaData() if capabilities.CORE_FILES else meta.metadata
+
+
+def _text(name: str, *arguments: Any, **options: Any) -> Any:
+    return sa.Column(name, sa.TEXT, *arguments, nullable=False, **options)
+
+
+def _jsonb(name: str) -> Any:
+    return sa.Column(name, JSONB, nullable=False, default=dict, server_default="{}")
+
+
+def _time(name: str) -> Any:
+    return sa.Column(
+        name, sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()
+    )
+
+
+file_table = sa.Table(
+    "files_file",
+    metadata,
+    sa.Column("id", sa.TEXT, primary_key=True, default=make_uuid),
+    _text("name"),
+    _text("storage"),
+    _time("created"),
+    _jsonb("storage_data"),
+    _jsonb("plugin_data"),
+    _text("location"),
+    _text("content_type", default="application/octet-stream"),
+    sa.Column("size", sa.BigInteger, nullable=False, default=0),
+    _text("hash", default=""),
+    _text("algorithm", default=""),
+    sa.Index("idx_files_file_location_in_storage", "storage", "location", unique=True),
+)
+
+owner_table = sa.Table(
+    "files_owner",
+    metadata,
+    sa.Column(
+        "file_id", sa.TEXT, sa.ForeignKey("files_file.id", ondelete="CASCADE"), primary_key=True
+    ),
+    _text("owner_id"),
+    _text("owner_type"),
+    sa.Column("pinned", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
+    sa.Index("idx_files_owner_owner", "owner_type", "owner_id"),
+)
+
+history_table = sa.Table(
+    "files_transfer_history",
+    metadata,
+    sa.Column("id", sa.TEXT, primary_key=True, default=make_uuid),
+    _text("file_id", sa.ForeignKey("files_owner.file_id", ondelete="CASCADE")),
+    _text("owner_id"),
+    _text("owner_type"),
+    _time("at"),
+    _text("actor"),
+    _text("action", default="transfer", server_default="transfer"),
+    # what deletes a file looks for its history
+    sa.Index("idx_files_transfer_history_file", "file_id"),
+)

@@ -1,0 +1,44 @@
+"""Runs the migrations of the plugin ``files``.
+
+The table of versions has a name of its own. ``files_alembic_version``, which
+would be the usual one, is that of ckanext-files 1.x where it was installed: its
+revisions mean nothing here, and a portal that goes back needs them as they are.
+"""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import engine_from_config, pool
+
+from ckanext.files.backport.tables import metadata
+
+VERSIONS = "ckanext_files_alembic_version"
+
+
+def include_name(name: str | None, type_: str, _: object) -> bool:
+    """Look at the tables of this plugin only."""
+    return type_ != "table" or (name or "").startswith("files_")
+
+
+def run() -> None:
+    """Run the migrations, or print them (``--sql``)."""
+    options = {
+        "target_metadata": metadata,
+        "version_table": VERSIONS,
+        "include_name": include_name,
+    }
+    if context.is_offline_mode():
+        url = context.config.get_main_option("sqlalchemy.url")
+        context.configure(url=url, literal_binds=True, **options)
+        with context.begin_transaction():
+            context.run_migrations()
+        return
+    section = context.config.get_section(context.config.config_ini_section) or {}
+    engine = engine_from_config(section, prefix="sqlalchemy.", poolclass=pool.NullPool)
+    with engine.connect() as connection:
+        context.configure(connection=connection, **options)
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+run()
