@@ -1,0 +1,24 @@
+"""The adapters that storages may have on CKAN 2.11."""
+
+from __future__ import annotations
+
+import file_keeper as fk
+from ckan.common import asbool, config
+from file_keeper import ext
+from file_keeper.core.utils import ensure_setup
+
+from ckanext.files.keeper.catalogue import adapters, all_adapters
+
+from . import storage
+
+
+@ensure_setup
+def reset() -> None:
+    """Register file-keeper's own adapters, those of its extensions, and CKAN's."""
+    ext.register(reset=True)
+    wrapped = all_adapters(storage)
+    ours = {"ckan:fs": wrapped["fs"], **adapters(storage)}
+    if asbool(config.get("testing")):
+        ours.update({"ckan:memory": wrapped["memory"], "ckan:null": wrapped["null"]})
+    for name, adapter in ours.items():
+        fk.adapters.register(name, adapter)

@@ -1,0 +1,55 @@
+"""The validators of options that CKAN 2.12 has and CKAN 2.11 has not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import file_keeper as fk
+from ckan.types import Validator
+
+__all__ = ["cascade_storage_access", "parse_filesize", "starts_with"]
+
+
+def parse_filesize(value: str | int) -> int:
+    """Read a size such as ``10MB`` or ``1.5 KiB``, in bytes."""
+    if isinstance(value, int):
+        return value
+    # file-keeper knows no negative sizes, which stand for no limit
+    if value.strip().removeprefix("-").isdigit():
+        return int(value)
+    try:
+        return fk.parse_filesize(value)
+    except ValueError as error:
+        raise tk.Invalid(f"Wrong filesize string: {value}") from error
+
+
+def starts_with(*prefixes: str) -> Validator:
+    """Refuse text that begins with none of these."""
+
+    def validator(value: Any) -> Any:
+        if isinstance(value, str) and not value.startswith(prefixes):
+            raise tk.Invalid(tk._("Must start with {}").format(", ".join(prefixes)))
+        return value
+
+    return validator
+
+
+def cascade_storage_access(value: Any) -> dict[str, set[str]]:
+    """Read the types of owners that give access to their files.
+
+    ``package resource:a resource:b`` becomes ``{"package": set(), "resource": {"a", "b"}}``:
+    all files of a dataset, and those files of a resource that are in storage a or b.
+    """
+    if isinstance(value, dict):
+        return value
+    rules: dict[str, set[str]] = {}
+    for rule in value.split() if isinstance(value, str) else value or []:
+        owner_type, _, storage = rule.partition(":")
+        rules.setdefault(owner_type, set()).update([storage] if storage else [])
+    if rules.get("user") == set():
+        raise tk.Invalid(
+            "Access to files by way of the user who owns them needs a storage:"
+            " user:STORAGE instead of user"
+        )
+    return rules

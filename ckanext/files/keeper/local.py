@@ -1,0 +1,77 @@
+"""Files on local disk."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import file_keeper as fk
+import flask
+from ckan.config.declaration import Declaration, Key
+
+
+class LocalUploader:
+    """Writes a file beside its place and puts it there when it is complete.
+
+    An upload that fails leaves nothing. One that is killed leaves a file
+    ``*.part``, which a scan of the storage finds.
+    """
+
+    storage: Any
+
+    def upload(
+        self, location: fk.Location, upload: fk.Upload, extras: dict[str, Any]
+    ) -> fk.FileData:
+        """Store an upload."""
+        place = Path(self.storage.full_path(location))
+        if place.exists() and not self.storage.settings.overwrite_existing:
+            raise fk.exc.ExistingFileError(self.storage, location)
+        part = fk.Location(str(Path(location).with_name(f"{uuid.uuid4().hex}.part")))
+        path_of_part = Path(self.storage.full_path(part))
+        base: Any = super()
+        try:
+            data = base.upload(part, upload, extras)
+            path_of_part.replace(place)
+        except BaseException:
+            path_of_part.unlink(missing_ok=True)
+            raise
+        return fk.FileData.from_object(data, location=location)
+
+
+class LocalReader:
+    """Lets Flask or the web server send the file: parts of it and unchanged ones too."""
+
+    storage: Any
+
+    def response(self, data: fk.FileData, extras: dict[str, Any]) -> flask.Response:
+        """Return a response with the content of the file."""
+        if not self.storage.supports(fk.Capability.STREAM):
+            raise fk.exc.UnsupportedOperationError("stream", self.storage)
+        path = Path(self.storage.full_path(data.location))
+        if not path.is_file():
+            raise fk.exc.MissingFileError(self.storage, data.location)
+        return flask.send_file(path, mimetype=data.content_type or None)
+
+
+class LocalStorage:
+    """Storage in a folder."""
+
+    @classmethod
+    def configure(cls, settings: Mapping[str, Any] | fk.Settings) -> fk.Settings:
+        """Make the settings; the folder itself may be reached by a symbolic link."""
+        base: Any = super()
+        # file-keeper compares each file's path with the one it really has
+        if isinstance(settings, Mapping) and settings.get("path"):
+            settings = {**settings, "path": os.path.realpath(settings["path"])}
+        return base.configure(settings)
+
+    @classmethod
+    def declare_config_options(cls, declaration: Declaration, key: Key) -> None:
+        """Declare the options; the folder has to be named."""
+        base: Any = super()
+        base.declare_config_options(declaration, key)
+        folder = declaration[key.path].required().append_validators('starts_with("/")')
+        folder.set_description("Absolute path of the folder that holds the files.")

@@ -1,0 +1,18 @@
+"""The adapters ``files:NAME``: file-keeper's own, as storages of CKAN.
+
+CKAN 2.12 asks for them through its interface ``IFiles``. On CKAN 2.11 the
+backport registers the same ones beside those of CKAN.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ckanext.files.keeper import catalogue
+
+from .storages import bases
+
+
+def adapters() -> dict[str, Any]:
+    """Return what file-keeper offers, where the libraries are installed."""
+    return catalogue.adapters(bases)
