@@ -26,7 +26,7 @@ def histories() -> Iterator[tuple[str, Path]]:
     yield "alembic_version", Path(ckan.submodule_search_locations[0], "migration")
     own = ROOT / "ckanext/files/migration/files"
     if own.exists():
-        yield "files_alembic_version", own
+        yield "ckanext_files_alembic_version", own
 
 
 def is_current(connection: psycopg2.extensions.connection) -> bool:

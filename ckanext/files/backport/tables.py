@@ -1,7 +1,7 @@
 """The tables that hold files on CKAN 2.11.
 
-They have the shape that the tables of ckanext-files 1.3 have, so that its rows
-stay where they are, and the columns of CKAN 2.12's own tables, so that the rows
+They have the shape and the names that the tables of ckanext-files 1.3 have, so
+that its rows stay where they are, and the columns of CKAN 2.12's own tables, so that the rows
 can move there. On CKAN 2.12 nothing but that move reads them.
 """
 
@@ -20,7 +20,8 @@ from ckanext.files import capabilities
 metadata: sa.MetaData = sa.MetaData() if capabilities.CORE_FILES else meta.metadata
 
 
-def _text(name: str, *arguments: Any, **options: Any) -> Any:
+def _text(name: str, *arguments: Any, default: str | None = None) -> Any:
+    options: Any = {} if default is None else {"default": default, "server_default": default}
     return sa.Column(name, sa.TEXT, *arguments, nullable=False, **options)
 
 
@@ -29,9 +30,7 @@ def _jsonb(name: str) -> Any:
 
 
 def _time(name: str) -> Any:
-    return sa.Column(
-        name, sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()
-    )
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now())
 
 
 file_table = sa.Table(
@@ -45,7 +44,7 @@ file_table = sa.Table(
     _jsonb("plugin_data"),
     _text("location"),
     _text("content_type", default="application/octet-stream"),
-    sa.Column("size", sa.BigInteger, nullable=False, default=0),
+    sa.Column("size", sa.BigInteger, nullable=False, default=0, server_default=sa.text("0")),
     _text("hash", default=""),
     _text("algorithm", default=""),
     sa.Index("idx_files_file_location_in_storage", "storage", "location", unique=True),
@@ -60,19 +59,26 @@ owner_table = sa.Table(
     _text("owner_id"),
     _text("owner_type"),
     sa.Column("pinned", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
-    sa.Index("idx_files_owner_owner", "owner_type", "owner_id"),
+    sa.Index("idx_file_owner_owner", "owner_type", "owner_id"),
 )
 
 history_table = sa.Table(
     "files_transfer_history",
     metadata,
     sa.Column("id", sa.TEXT, primary_key=True, default=make_uuid),
-    _text("file_id", sa.ForeignKey("files_owner.file_id", ondelete="CASCADE")),
+    _text(
+        "file_id",
+        sa.ForeignKey(
+            "files_owner.file_id",
+            "files_transfer_history_owner_file_id_fkey",
+            ondelete="CASCADE",
+        ),
+    ),
     _text("owner_id"),
     _text("owner_type"),
     _time("at"),
     _text("actor"),
-    _text("action", default="transfer", server_default="transfer"),
+    _text("action", default="transfer"),
     # what deletes a file looks for its history
     sa.Index("idx_files_transfer_history_file", "file_id"),
 )

@@ -7,10 +7,17 @@ none here.
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
+
+from ckanext.files import capabilities
+
+#: Where ckanext-files 1.x remembers what it has done.
+TABLE_OF_VERSIONS_1 = "files_alembic_version"
 
 revision = "b7d1c5f0a901"
 down_revision = None
@@ -19,67 +26,96 @@ depends_on = None
 
 
 def upgrade() -> None:
-    tables = sa.inspect(op.get_bind())
-    if tables.has_table("file_owner"):
+    if capabilities.CORE_FILES:
         return
+    tables = sa.inspect(op.get_bind())
     if tables.has_table("files_file"):
+        _say_whose(tables)
+        return
+    _create_files()
+    _create_owners()
+    _create_history()
+
+
+def downgrade() -> None:
+    tables = sa.inspect(op.get_bind())
+    if tables.has_table(TABLE_OF_VERSIONS_1):
         click.secho(
-            "The tables of ckanext-files 1.x are there and will be used with the files that they "
-            "hold. Check them with: ckan files takeover --dry-run",
-            fg="yellow",
+            "The tables of files were made by ckanext-files 1.x and stay as they are.", fg="yellow"
         )
         return
+    for name in ("files_transfer_history", "files_owner", "files_file"):
+        if tables.has_table(name):
+            op.drop_table(name)
+
+
+def _say_whose(tables: Any) -> None:
+    if not tables.has_table(TABLE_OF_VERSIONS_1):
+        click.echo("The tables of files are there already.")
+        return
+    revision = op.get_bind().execute(sa.text(f"SELECT version_num FROM {TABLE_OF_VERSIONS_1}"))
+    click.secho(
+        f"ckanext-files 1.x has made the tables of files (its revision is {revision.scalar()}). "
+        "They are used as they are. Check them with: ckan files takeover --dry-run",
+        fg="yellow",
+    )
+
+
+def _create_files() -> None:
     op.create_table(
         "files_file",
         sa.Column("id", sa.TEXT, primary_key=True),
-        sa.Column("name", sa.TEXT, nullable=False),
-        sa.Column("storage", sa.TEXT, nullable=False),
+        _text("name"),
+        _text("storage"),
         _time("created"),
         _jsonb("storage_data"),
         _jsonb("plugin_data"),
-        sa.Column("location", sa.TEXT, nullable=False),
-        sa.Column("content_type", sa.TEXT, nullable=False),
-        sa.Column("size", sa.BigInteger, nullable=False),
-        sa.Column("hash", sa.TEXT, nullable=False),
-        sa.Column("algorithm", sa.TEXT, nullable=False),
+        _text("location"),
+        _text("content_type", server_default="application/octet-stream"),
+        sa.Column("size", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+        _text("hash", server_default=""),
+        _text("algorithm", server_default=""),
     )
     op.create_index(
         "idx_files_file_location_in_storage", "files_file", ["storage", "location"], unique=True
     )
+
+
+def _create_owners() -> None:
     op.create_table(
         "files_owner",
         sa.Column(
             "file_id", sa.TEXT, sa.ForeignKey("files_file.id", ondelete="CASCADE"), primary_key=True
         ),
-        sa.Column("owner_id", sa.TEXT, nullable=False),
-        sa.Column("owner_type", sa.TEXT, nullable=False),
+        _text("owner_id"),
+        _text("owner_type"),
         sa.Column("pinned", sa.Boolean, nullable=False, server_default=sa.false()),
     )
-    op.create_index("idx_files_owner_owner", "files_owner", ["owner_type", "owner_id"])
+    op.create_index("idx_file_owner_owner", "files_owner", ["owner_type", "owner_id"])
+
+
+def _create_history() -> None:
     op.create_table(
         "files_transfer_history",
         sa.Column("id", sa.TEXT, primary_key=True),
-        sa.Column(
-            "file_id",
-            sa.TEXT,
-            sa.ForeignKey("files_owner.file_id", ondelete="CASCADE"),
-            nullable=False,
-        ),
-        sa.Column("owner_id", sa.TEXT, nullable=False),
-        sa.Column("owner_type", sa.TEXT, nullable=False),
+        _text("file_id"),
+        _text("owner_id"),
+        _text("owner_type"),
         _time("at"),
-        sa.Column("actor", sa.TEXT, nullable=False),
-        sa.Column("action", sa.TEXT, nullable=False, server_default="transfer"),
+        _text("actor"),
+        _text("action", server_default="transfer"),
+        sa.ForeignKeyConstraint(
+            ["file_id"],
+            ["files_owner.file_id"],
+            "files_transfer_history_owner_file_id_fkey",
+            ondelete="CASCADE",
+        ),
     )
     op.create_index("idx_files_transfer_history_file", "files_transfer_history", ["file_id"])
 
 
-def downgrade() -> None:
-    tables = sa.inspect(op.get_bind())
-    if tables.has_table("files_alembic_version") or not tables.has_table("files_file"):
-        return
-    for name in ("files_transfer_history", "files_owner", "files_file"):
-        op.drop_table(name)
+def _text(name: str, **options: Any) -> sa.Column:
+    return sa.Column(name, sa.TEXT, nullable=False, **options)
 
 
 def _jsonb(name: str) -> sa.Column:
