@@ -52,7 +52,7 @@ class SafeStorage:
     def full_path(self, location: fk.Location, /, **kwargs: Any) -> str:
         """Return the place of a file, which is always within the storage."""
         path = PurePosixPath(location)
-        if not path.parts or path.is_absolute() or ".." in path.parts:
+        if path.is_absolute() or ".." in path.parts:
             raise fk.exc.LocationError(self, location)
         base: Any = super()
         return base.full_path(location, **kwargs)

@@ -42,6 +42,7 @@ def wrap(adapter: type[fk.Storage], bases: ModuleType) -> Any:
 def _joined(ours: tuple[type, ...], base: type, theirs: type, **attributes: Any) -> Any:
     # the bases of CKAN 2.11 have some of ours already
     missing = [part for part in ours if not issubclass(base, part)]
+    attributes["__module__"] = __name__
     return type(theirs.__name__, (*missing, base, theirs), attributes)
 
 

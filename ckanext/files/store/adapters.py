@@ -6,13 +6,17 @@ backport registers the same ones beside those of CKAN.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
+from ckanext.files import capabilities
 from ckanext.files.keeper import catalogue
 
-from .storages import bases
+_BASES = import_module(
+    "ckan.lib.files" if capabilities.CORE_FILES else "ckanext.files.backport.storage"
+)
 
 
 def adapters() -> dict[str, Any]:
     """Return what file-keeper offers, where the libraries are installed."""
-    return catalogue.adapters(bases)
+    return catalogue.adapters(_BASES)

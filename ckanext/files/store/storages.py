@@ -10,24 +10,23 @@ from typing import Any
 
 from ckanext.files import capabilities
 
-#: What :mod:`..keeper` makes adapters of.
-bases: Any = import_module(
+_source: Any = import_module(
     "ckan.lib.files" if capabilities.CORE_FILES else "ckanext.files.backport.storages"
 )
 
-Capability: Any = bases.Capability
-FileData: Any = bases.FileData
-Location: Any = bases.Location
-Reader: Any = bases.Reader
-Settings: Any = bases.Settings
-Storage: Any = bases.Storage
-Upload: Any = bases.Upload
-exc: Any = bases.exc
-get_storage: Any = bases.get_storage
-is_supported_type: Any = bases.is_supported_type
-make_upload: Any = bases.make_upload
-reset: Any = bases.reset
-storages: Any = bases.storages
+Capability: Any = _source.Capability
+FileData: Any = _source.FileData
+Location: Any = _source.Location
+Reader: Any = _source.Reader
+Settings: Any = _source.Settings
+Storage: Any = _source.Storage
+Upload: Any = _source.Upload
+exc: Any = _source.exc
+get_storage: Any = _source.get_storage
+is_supported_type: Any = _source.is_supported_type
+make_upload: Any = _source.make_upload
+reset: Any = _source.reset
+storages: Any = _source.storages
 
 
 def is_configured(name: str) -> bool:
