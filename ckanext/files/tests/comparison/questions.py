@@ -1,0 +1,166 @@
+"""What is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .cast import GONE, Cast
+
+
+class Question(NamedTuple):
+    """A call of an action; ``FILE`` in its data stands for the file."""
+
+    name: str
+    action: str
+    data: dict[str, Any]
+    owner: str | None = None
+    """What a file made for each user belongs to; None: no file is needed."""
+
+    pinned: bool = False
+    users: tuple[str, ...] = ("anonymous", "other", "owner", "member", "editor", "sysadmin")
+    options: Mapping[str, Any] = {}
+
+
+FILE = "the file"
+_SYSADMIN = ("sysadmin",)
+_FEW = ("owner", "editor", "sysadmin")
+
+
+def questions(cast: Cast) -> Iterator[Question]:
+    """Yield all of them."""
+    for owner in cast.owners:
+        yield from _about_a_file_of(owner)
+    for owner in cast.owners:
+        yield from _about_giving_to(owner, cast)
+    yield from _with_other_options(cast)
+    yield from _about_creating()
+    yield from _with_bad_ids()
+    yield from _with_bad_values(cast)
+
+
+def _about_a_file_of(owner: str) -> Iterator[Question]:
+    for pinned in (False, True):
+        state = "pinned" if pinned else "loose"
+        for action, more in (
+            ("file_show", {}),
+            ("file_rename", {"name": "../b c.txt"}),
+            ("file_pin", {}),
+            ("file_unpin", {}),
+            ("file_delete", {}),
+        ):
+            name = f"{action}: a {state} file of {owner}"
+            yield Question(name, action, {"id": FILE, **more}, owner, pinned)
+
+
+def _about_giving_to(owner: str, cast: Cast) -> Iterator[Question]:
+    type_, id_ = cast.owners[owner]
+    scan = {"owner_type": type_, "owner_id": id_, "rows": 0}
+    yield Question(f"file_owner_scan: {owner}", "file_owner_scan", scan)
+    for before, pinned in (("user", False), ("user", True), ("package", True), ("nobody", False)):
+        for more in ({}, {"force": True}, {"pin": True}):
+            state = "pinned" if pinned else "loose"
+            yield Question(
+                f"file_ownership_transfer: a {state} file of {before} to {owner} {more}",
+                "file_ownership_transfer",
+                {"id": FILE, "owner_type": type_, "owner_id": id_, **more},
+                before,
+                pinned,
+            )
+
+
+def _with_other_options(cast: Cast) -> Iterator[Question]:
+    prefix = "ckan.files.owner"
+    for access in ({}, {"package": []}, {"package": ["default"]}, {"package": ["elsewhere"]}):
+        for owner in ("package", "private resource"):
+            name = f"file_show: a file of {owner}, cascade_access {access}"
+            options = {f"{prefix}.cascade_access": access}
+            yield Question(name, "file_show", {"id": FILE}, owner, options=options)
+    type_, id_ = cast.owners["package"]
+    owner_ = {"owner_type": type_, "owner_id": id_}
+    for option, action, data in (
+        ("scan_as_update", "file_owner_scan", {**owner_, "rows": 0}),
+        ("transfer_as_update", "file_ownership_transfer", {"id": FILE, **owner_}),
+    ):
+        options = {f"{prefix}.{option}": False}
+        yield Question(f"{action}: no {option}", action, data, "user", options=options)
+    upload = {"name": "a.txt", "upload": b"hello"}
+    prefix = "ckan.files.authenticated_uploads"
+    for options in ({f"{prefix}.allow": False}, {f"{prefix}.storages": ["elsewhere"]}):
+        yield Question(f"file_create: {options}", "file_create", upload, options=options)
+
+
+def _about_creating() -> Iterator[Question]:
+    hello = b"hello"
+    for number, data in enumerate(
+        (
+            {"name": "a.txt", "upload": hello},
+            {"name": "a.txt", "upload": b""},
+            {"name": "../../etc/passwd", "upload": hello},
+            {"name": "/etc/passwd", "upload": hello},
+            {"name": "a\0b.txt", "upload": hello},
+            {"name": "x" * 300 + ".txt", "upload": hello},
+            {"name": "a.html", "upload": b"<!doctype html><script>alert(1)</script>"},
+            {"name": "a.svg", "upload": b"<svg xmlns='http://www.w3.org/2000/svg'/>"},
+            {"name": "", "upload": hello},
+            {"upload": hello},
+            {"name": "a.txt"},
+            {"name": "a.txt", "upload": ""},
+            {"name": "a.txt", "upload": "hello"},
+            {"name": "a.txt", "upload": None},
+            {"name": "a.txt", "upload": 5},
+            {"name": 5, "upload": hello},
+            {"name": ["a.txt"], "upload": hello},
+            {"name": "a.txt", "upload": hello, "storage": "elsewhere"},
+            {"name": "a.txt", "upload": hello, "storage": ""},
+            {"name": "a.txt", "upload": hello, "storage": 5},
+            {"name": "a.txt", "upload": hello, "id": "mine", "owner_id": "mine", "size": 99},
+        )
+    ):
+        shown = {key: value for key, value in data.items() if key != "upload"}
+        yield Question(f"file_create {number}: {shown!r:.60}", "file_create", data, users=_FEW)
+    for data in ({}, {"location": "x"}, {"location": "../x"}, {"location": "x", "storage": "y"}):
+        yield Question(f"file_register: {data}", "file_register", data)
+
+
+def _with_bad_ids() -> Iterator[Question]:
+    more: dict[str, dict[str, Any]] = {
+        "file_show": {},
+        "file_rename": {"name": "b"},
+        "file_pin": {},
+        "file_unpin": {},
+        "file_delete": {},
+        "file_ownership_transfer": {"owner_type": "user", "owner_id": GONE},
+    }
+    ids: tuple[Any, ...] = ("", None, 5, 1.5, True, ["x"], {"x": "y"}, GONE, "x" * 5000)
+    for action, data in more.items():
+        yield Question(f"{action}: no id", action, data, users=_FEW)
+        for id_ in ids:
+            name = f"{action}: id {id_!r:.50}"
+            yield Question(name, action, {"id": id_, **data}, users=_FEW)
+
+
+def _with_bad_values(cast: Cast) -> Iterator[Question]:
+    odd: tuple[Any, ...] = ("", None, 5, ["x"])
+    for name in odd:
+        data = {"id": FILE, "name": name}
+        yield Question(f"file_rename: name {name!r}", "file_rename", data, "user", users=_FEW)
+    type_, id_ = cast.owners["package"]
+    good = {"id": FILE, "owner_type": type_, "owner_id": id_}
+    for field in ("owner_type", "owner_id", "force", "pin"):
+        for value in odd:
+            name = f"file_ownership_transfer: {field} {value!r}"
+            data = {**good, field: value}
+            yield Question(name, "file_ownership_transfer", data, "user", users=_FEW)
+    owner = {"owner_type": "package", "owner_id": cast.owners["purged package"][1]}
+    for more in (
+        {"sort": "size"},
+        {"sort": ["name", ["size", "desc"]]},
+        {"sort": "nothing"},
+        {"sort": [["name", "sideways"]]},
+        {"rows": "x"},
+        {"rows": "5", "start": "0"},
+        {"start": None},
+    ):
+        yield Question(f"file_owner_scan: {more}", "file_owner_scan", {**owner, **more}, users=_FEW)
+    yield Question("file_owner_scan: own", "file_owner_scan", {"rows": 0})
