@@ -13,10 +13,11 @@ from ckan.lib.plugins import DefaultTranslation
 from . import capabilities, helpers
 from .logic.search_document import without_long_lists
 from .queue.core import chained_core_actions
+from .storages_plugin import OPTION_VALIDATORS, StoragesPlugin
 
 
 @tk.blanket.helpers(helpers)
-class FilesPlugin(p.SingletonPlugin, DefaultTranslation):
+class FilesPlugin(StoragesPlugin, DefaultTranslation):
     """Task queues for CKAN's actions, and files that belong to datasets."""
 
     p.implements(p.IActions)
@@ -33,7 +34,11 @@ class FilesPlugin(p.SingletonPlugin, DefaultTranslation):
         return _logic_of_files("auth")
 
     def get_validators(self) -> dict[str, Any]:
-        return {**_logic_of_files("validators"), **_logic_of_files("scheming")}
+        return {
+            **OPTION_VALIDATORS,
+            **_logic_of_files("validators"),
+            **_logic_of_files("scheming"),
+        }
 
     def update_config(self, config: CKANConfig) -> None:
         tk.add_template_directory(config, "templates")
