@@ -1,0 +1,22 @@
+"""The commands ``ckan files ...``, one module each."""
+
+from __future__ import annotations
+
+import click
+
+from .takeover import takeover
+
+__all__ = ["get_commands"]
+
+
+@click.group()
+def files() -> None:
+    """Files: move them in from elsewhere, and on to CKAN's own tables."""
+
+
+files.add_command(takeover)
+
+
+def get_commands() -> list[click.Command]:
+    """Return what CKAN adds to its own commands."""
+    return [files]

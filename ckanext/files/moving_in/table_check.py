@@ -1,0 +1,249 @@
+"""Compare the tables of ckanext-files 1.x with ours, and say how to make them alike.
+
+Nothing is changed here. What is missing and can be put right without a doubt is
+a step; whatever else differs stands in the way, and is left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import dialect
+from sqlalchemy.engine import Connection, Inspector
+from sqlalchemy.schema import CreateIndex
+
+from ckanext.files.backport.tables import file_table, history_table, owner_table
+
+#: In this order each refers only to those before it.
+TABLES: tuple[sa.Table, ...] = (file_table, owner_table, history_table)
+
+_DIALECT = dialect()
+
+# how a column gets the type that it should have, for the types that lose nothing
+_CONVERSIONS = {
+    ("VARCHAR", "TEXT"): "{column}::text",
+    ("SMALLINT", "BIGINT"): "{column}::bigint",
+    ("INTEGER", "BIGINT"): "{column}::bigint",
+    ("JSON", "JSONB"): "{column}::jsonb",
+    # CKAN and its extensions write times of no zone in UTC
+    ("TIMESTAMP WITHOUT TIME ZONE", "TIMESTAMP WITH TIME ZONE"): "{column} AT TIME ZONE 'UTC'",
+}
+
+
+class Step(NamedTuple):
+    """One change of a table."""
+
+    text: str
+    """What it does, for people."""
+
+    statement: str
+
+
+class TableCheck(NamedTuple):
+    """What was found."""
+
+    steps: list[Step]
+    obstacles: list[str]
+    remarks: list[str]
+
+
+def check_tables(connection: Connection) -> TableCheck:
+    """Compare all tables with what they should be, column by column."""
+    check = TableCheck([], [], [])
+    inspector: Any = sa.inspect(connection)
+    for table in TABLES:
+        if inspector.has_table(table.name):
+            for part in (_columns, _keys, _foreign_keys, _indexes):
+                for finding in part(connection, inspector, table):
+                    _file(check, finding)
+        else:
+            check.obstacles.append(f"there is no table {table}")
+    return check
+
+
+class _Obstacle(NamedTuple):
+    text: str
+
+
+class _Remark(NamedTuple):
+    text: str
+
+
+_Findings = Iterator[Step | _Obstacle | _Remark]
+
+
+def _file(check: TableCheck, finding: Step | _Obstacle | _Remark) -> None:
+    if isinstance(finding, Step):
+        check.steps.append(finding)
+    elif isinstance(finding, _Obstacle):
+        check.obstacles.append(finding.text)
+    else:
+        check.remarks.append(finding.text)
+
+
+def _columns(connection: Connection, inspector: Inspector, table: sa.Table) -> _Findings:
+    found = {column["name"]: column for column in inspector.get_columns(table.name)}
+    for column in table.columns:
+        if column.name in found:
+            yield from _column(connection, column, found.pop(column.name))
+        else:
+            yield _missing_column(column)
+    for name, column in found.items():
+        where = f"column {table}.{name}"
+        if column["nullable"] or column["default"]:
+            yield _Remark(f"{where} is not one of ours and stays as it is")
+        else:
+            yield _Obstacle(f"{where} is not one of ours and must be filled: files cannot be added")
+
+
+def _missing_column(column: Any) -> Step | _Obstacle:
+    where = f"column {column.table}.{column.name}"
+    if not column.server_default:
+        return _Obstacle(f"{where} is missing")
+    definition = f"{_type(column.type)} NOT NULL DEFAULT {_default(column)}"
+    return Step(
+        f"add the {where}", f"ALTER TABLE {column.table} ADD COLUMN {column.name} {definition}"
+    )
+
+
+def _column(connection: Connection, column: Any, found: Any) -> _Findings:
+    where, alter = f"column {column.table}.{column.name}", f"ALTER TABLE {column.table} "
+    alter += f"ALTER COLUMN {column.name}"
+    wanted, given = _type(column.type), _type(found["type"])
+    default = found["default"]
+    if given != wanted:
+        conversion = _CONVERSIONS.get((given.split("(")[0], wanted))
+        if not conversion:
+            yield _Obstacle(f"{where} is of type {given}, not {wanted}")
+            return
+        if default:
+            # one of the old type might not do for the new one
+            yield Step(f"drop the default of {where}", f"{alter} DROP DEFAULT")
+            default = None
+        using = conversion.format(column=column.name)
+        yield Step(
+            f"change {where} from {given} to {wanted}", f"{alter} TYPE {wanted} USING {using}"
+        )
+    if column.server_default and not default:
+        yield Step(f"give {where} its default", f"{alter} SET DEFAULT {_default(column)}")
+    if found["nullable"]:
+        yield from _not_null(connection, column, where, alter)
+    if wanted == "JSONB" and _count(connection, column, f"{column.name}::text = 'null'"):
+        yield Step(
+            f"fill {where} where it is null",
+            f"UPDATE {column.table} SET {column.name} = {_default(column)} "
+            f"WHERE {column.name}::text = 'null'",
+        )
+
+
+def _not_null(connection: Connection, column: Any, where: str, alter: str) -> _Findings:
+    filling = _default(column) if column.server_default else _python_default(column)
+    if empty := _count(connection, column, f"{column.name} IS NULL"):
+        if filling is None:
+            yield _Obstacle(f"{where} is empty in {empty} rows")
+            return
+        yield Step(
+            f"fill {where} where it is empty",
+            f"UPDATE {column.table} SET {column.name} = {filling} WHERE {column.name} IS NULL",
+        )
+    yield Step(f"let {where} be never empty", f"{alter} SET NOT NULL")
+
+
+def _keys(connection: Connection, inspector: Inspector, table: sa.Table) -> _Findings:
+    wanted = [column.name for column in table.primary_key]
+    found = inspector.get_pk_constraint(table.name)["constrained_columns"]
+    if found != wanted:
+        yield _Obstacle(f"the primary key of {table} is {_listed(found)}, not {_listed(wanted)}")
+
+
+def _foreign_keys(connection: Connection, inspector: Inspector, table: sa.Table) -> _Findings:
+    found = inspector.get_foreign_keys(table.name)
+    for key in table.foreign_keys:
+        target, column = key.column.table.name, key.parent.name
+        known = [
+            item
+            for item in found
+            if item["constrained_columns"] == [column]
+            and item["referred_table"] == target
+            and item["referred_columns"] == [key.column.name]
+        ]
+        if any(item.get("options", {}).get("ondelete") == key.ondelete for item in known):
+            continue
+        where = f"{table}.{column}"
+        for item in known:
+            yield Step(
+                f"drop {item['name']}, which does not cascade",
+                f'ALTER TABLE {table} DROP CONSTRAINT "{item["name"]}"',
+            )
+        lost = _count(
+            connection,
+            key.parent,
+            f"NOT EXISTS (SELECT FROM {target} AS t WHERE t.{key.column.name} = {where})",
+        )
+        if lost:
+            yield _Obstacle(f"{lost} rows of {table} have no row in {target}")
+            continue
+        yield Step(
+            f"let {where} follow {target}",
+            f"ALTER TABLE {table} ADD FOREIGN KEY ({column}) "
+            f"REFERENCES {target} ({key.column.name}) ON DELETE {key.ondelete}",
+        )
+
+
+def _indexes(connection: Connection, inspector: Inspector, table: sa.Table) -> _Findings:
+    unique = [item["column_names"] for item in inspector.get_unique_constraints(table.name)]
+    found = [(item["column_names"], item["unique"]) for item in inspector.get_indexes(table.name)]
+    found += [(columns, True) for columns in unique]
+    names = {item["name"] for item in inspector.get_indexes(table.name)}
+    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+        columns = [column.name for column in index.columns]
+        if (columns, True) in found or (not index.unique and (columns, False) in found):
+            continue
+        if index.name in names:
+            yield _Obstacle(f"the index {index.name} is not what it should be")
+        elif index.unique and (twice := _twice(connection, table, columns)):
+            yield _Obstacle(f"{twice} pairs of {_listed(columns)} are in {table} more than once")
+        else:
+            statement = str(CreateIndex(index).compile(dialect=_DIALECT))
+            yield Step(f"index {table} by {_listed(columns)}", statement)
+
+
+def _count(connection: Connection, column: Any, condition: str) -> int:
+    statement = f"SELECT count(*) FROM {column.table} WHERE {condition}"
+    return connection.execute(sa.text(statement)).scalar() or 0
+
+
+def _twice(connection: Connection, table: sa.Table, columns: list[str]) -> int:
+    names = ", ".join(columns)
+    groups = f"SELECT 1 FROM {table} GROUP BY {names} HAVING count(*) > 1"
+    return connection.execute(sa.text(f"SELECT count(*) FROM ({groups}) AS g")).scalar() or 0
+
+
+def _type(type_: Any) -> str:
+    return type_.compile(dialect=_DIALECT)
+
+
+def _default(column: Any) -> str:
+    """Return the default that the database has for a column, as SQL."""
+    value = column.server_default.arg
+    if isinstance(value, str):
+        return _quoted(value)
+    return str(value.compile(dialect=_DIALECT))
+
+
+def _python_default(column: Any) -> str | None:
+    """Return the constant that we write into a column when nothing is known, as SQL."""
+    if isinstance(column.type, sa.BigInteger):
+        return None  # nobody knows the size of a file without having looked
+    value = column.default.arg if column.default and column.default.is_scalar else None
+    return _quoted(value) if isinstance(value, str) else None
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(names) or "nothing"
