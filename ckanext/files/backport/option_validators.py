@@ -11,9 +11,9 @@ from ckan.types import Validator
 __all__ = ["cascade_storage_access", "parse_filesize", "starts_with"]
 
 
-def parse_filesize(value: str | int) -> int:
+def parse_filesize(value: Any) -> Any:
     """Read a size such as ``10MB`` or ``1.5 KiB``, in bytes."""
-    if isinstance(value, int):
+    if not isinstance(value, str):
         return value
     # file-keeper knows no negative sizes, which stand for no limit
     if value.strip().removeprefix("-").isdigit():

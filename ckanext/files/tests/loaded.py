@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -19,17 +20,29 @@ def load_plugins(*names: str, **options: Any) -> Any:
 
     :param options: further options of CKAN, with ``__`` for each dot.
     """
-    changed = {"ckan.plugins": list(names)}
-    changed.update((name.replace("__", "."), value) for name, value in options.items())
 
     @pytest.fixture(scope="module", autouse=True)
     def loaded() -> Iterator[Any]:
-        with pytest.MonkeyPatch.context() as patch:
-            # CKAN puts its options back to these before each test
-            patch.setattr(ckan_setup, "_config", {**ckan_setup._config, **changed})
-            config.update(changed)
-            plugins.load_all()
+        changed = {name.replace("__", "."): value for name, value in options.items()}
+        with plugins_loaded(*names, **changed):
             yield _get_test_app
-            plugins.unload_all()
 
     return loaded
+
+
+@contextmanager
+def plugins_loaded(*names: str, **options: Any) -> Iterator[None]:
+    """Load plugins with further options of CKAN, until the end of the block."""
+    changed = {"ckan.plugins": list(names), **options}
+    before = dict(config)
+    with pytest.MonkeyPatch.context() as patch:
+        # CKAN puts its options back to these before each test
+        patch.setattr(ckan_setup, "_config", {**ckan_setup._config, **changed})
+        config.update(changed)
+        try:
+            plugins.load_all()
+            yield
+        finally:
+            config.clear()
+            config.update(before)
+            plugins.unload_all()
