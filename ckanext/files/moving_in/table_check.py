@@ -54,12 +54,8 @@ def check_tables(connection: Connection) -> TableCheck:
     check = TableCheck([], [], [])
     inspector: Any = sa.inspect(connection)
     for table in TABLES:
-        if inspector.has_table(table.name):
-            for part in (_columns, _keys, _foreign_keys, _indexes):
-                for finding in part(connection, inspector, table):
-                    _file(check, finding)
-        else:
-            check.obstacles.append(f"there is no table {table}")
+        for finding in _findings(connection, inspector, table):
+            _file(check, finding)
     return check
 
 
@@ -72,6 +68,19 @@ class _Remark(NamedTuple):
 
 
 _Findings = Iterator[Step | _Obstacle | _Remark]
+
+
+def _findings(connection: Connection, inspector: Any, table: sa.Table) -> _Findings:
+    if not inspector.has_table(table.name):
+        yield _Obstacle(f"there is no table {table}")
+        return
+    yield from _columns(connection, inspector, table)
+    names = {column["name"] for column in inspector.get_columns(table.name)}
+    used = {column.name for index in table.indexes for column in index.columns}
+    if used.union(key.parent.name for key in table.foreign_keys) <= names:
+        yield from _keys(inspector, table)
+        yield from _foreign_keys(connection, inspector, table)
+        yield from _indexes(connection, inspector, table)
 
 
 def _file(check: TableCheck, finding: Step | _Obstacle | _Remark) -> None:
@@ -151,7 +160,7 @@ def _not_null(connection: Connection, column: Any, where: str, alter: str) -> _F
     yield Step(f"let {where} be never empty", f"{alter} SET NOT NULL")
 
 
-def _keys(connection: Connection, inspector: Inspector, table: sa.Table) -> _Findings:
+def _keys(inspector: Inspector, table: sa.Table) -> _Findings:
     wanted = [column.name for column in table.primary_key]
     found = inspector.get_pk_constraint(table.name)["constrained_columns"]
     if found != wanted:
