@@ -150,12 +150,12 @@ def test_options_are_valid() -> None:
 @needs_backport
 def test_access_by_owners_keeps_its_storages() -> None:
     """CKAN 2.12.0 forgets them when it reads the options for the second time."""
-    assert config["ckan.files.owner.cascade_access"] == {
-        "package": set(),
-        "resource": {"strict", "own"},
-    }
-    config_declaration.normalize(config)
-    assert config["ckan.files.owner.cascade_access"]["resource"] == {"strict", "own"}
+    for _ in range(2):
+        config_declaration.normalize(config)
+        assert config["ckan.files.owner.cascade_access"] == {
+            "package": set(),
+            "resource": {"strict", "own"},
+        }
 
 
 def test_unknown_adapter_is_only_a_warning(caplog: pytest.LogCaptureFixture) -> None:
