@@ -22,6 +22,7 @@ class FilesPlugin(StoragesPlugin, DefaultTranslation):
 
     p.implements(p.IActions)
     p.implements(p.IAuthFunctions)
+    p.implements(p.IClick)
     p.implements(p.IConfigurer)
     p.implements(p.IPackageController, inherit=True)
     p.implements(p.ITranslation)
@@ -32,6 +33,11 @@ class FilesPlugin(StoragesPlugin, DefaultTranslation):
 
     def get_auth_functions(self) -> dict[str, Any]:
         return _logic_of_files("auth")
+
+    def get_commands(self) -> list[Any]:
+        if not capabilities.CORE_FILES:
+            return []
+        return import_module("ckanext.files.cli").get_commands()
 
     def get_validators(self) -> dict[str, Any]:
         return {
