@@ -70,7 +70,9 @@ def _print_options(report: OptionsReport) -> None:
         click.echo()
     else:
         click.secho("The configuration has all that it needs.", fg="green")
-    _list(report.remarks)
+    if report.remarks:
+        click.echo("What is different, or has no equivalent:")
+        _list(report.remarks)
 
 
 def _print_files() -> list[Stored]:

@@ -200,14 +200,18 @@ def _storage_value(where: str, option: str, value: str, remarks: list[str]) -> s
 
 def _full_types(where: str, value: str, remarks: list[str], wanted: Callable[[str], bool]) -> str:
     """Write out what stands for several types: only full names have an effect now."""
-    known = sorted({*mimetypes.MimeTypes().types_map[True].values()})
+    named = mimetypes.MimeTypes()
+    known = sorted({*named.types_map[True].values(), *named.types_map[False].values()})
     types: list[str] = []
     for word in value.split():
         if "/" in word or word == "*":
             types.append(word)
             continue
-        types += [type_ for type_ in known if word in type_.split("/") and wanted(type_)]
-        remarks.append(f"{where}: {word} is written out, only full names have an effect")
+        meant = [type_ for type_ in known if word in type_.split("/")]
+        kept = [type_ for type_ in meant if wanted(type_)]
+        types += kept
+        less = ", without those that can hold scripts" if kept != meant else ""
+        remarks.append(f"{where}: {word} is written out, only full names have an effect{less}")
     return " ".join(types)
 
 
