@@ -14,6 +14,7 @@ Beyond what the storages of CKAN 2.12.0 do:
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from pathlib import PurePosixPath
 from typing import Any
@@ -22,7 +23,7 @@ from urllib.parse import quote
 import file_keeper as fk
 import flask
 from ckan.common import config
-from werkzeug.wsgi import FileWrapper
+from werkzeug.wsgi import ClosingIterator, FileWrapper
 
 _CHUNK_SIZE = 64 * 1024
 
@@ -35,8 +36,11 @@ class SafeReader:
     def response(self, data: fk.FileData, extras: dict[str, Any]) -> flask.Response:
         """Return a response with the content of the file."""
         stream = self.storage.stream(data, **extras)
+        chunks = iter(FileWrapper(stream, _CHUNK_SIZE) if hasattr(stream, "read") else stream)
+        # some adapters look for the file only when its content is wanted
+        first = next(chunks, b"")
         return flask.Response(
-            FileWrapper(stream, _CHUNK_SIZE) if hasattr(stream, "read") else stream,
+            ClosingIterator(itertools.chain([first], chunks), getattr(stream, "close", None)),
             mimetype=data.content_type or None,
             headers={"Content-Length": str(data.size)},
         )

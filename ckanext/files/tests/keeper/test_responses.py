@@ -76,9 +76,19 @@ def test_content_is_sent(make: Make, kind: str) -> None:
         assert max(map(len, chunks)) <= 64 * 1024
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_missing_file(make: Make, kind: str) -> None:
-    storage = make(kind)
+def test_connection_is_given_back(make: Make) -> None:
+    """Also when the client goes away."""
+    storage = make("s3")
+    data = storage.upload(Location("a"), make_upload(b"x" * 1_000_000))
+    # a bucket's client has ten connections by default
+    for _ in range(30):
+        response = storage.as_response(data)
+        next(response.iter_encoded())
+        response.close()
+    assert storage.exists(data)
+
+
+def test_missing_file(storage: Any) -> None:
     assert storage.as_response(FileData(Location("a"))).status_code == 404
 
 
