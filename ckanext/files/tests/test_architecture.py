@@ -21,13 +21,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "chained": set(),
     "transaction": {"errors", "capabilities"},
     "queue": {"transaction", "chained", "errors"},
-    "store": {"errors", "capabilities"},
+    "keeper": set(),
+    "backport": {"keeper", "capabilities"},
+    "store": {"backport", "keeper", "errors", "capabilities"},
+    "storages_plugin": {"backport", "store", "capabilities"},
     "ownership": {"queue", "store", "errors"},
     "shared": {"transaction", "queue", "ownership", "errors"},
     "logic": {"ownership", "chained", "store", "errors", "capabilities"},
     "pages": {"ownership", "store", "errors", "capabilities"},
     "helpers": {"pages", "store", "capabilities"},
-    "plugin": {"capabilities", "helpers", "logic", "queue"},
+    "plugin": {"capabilities", "helpers", "logic", "queue", "storages_plugin"},
 }
 
 
