@@ -13,7 +13,7 @@ from ckan.lib.plugins import DefaultTranslation
 from . import capabilities, helpers
 from .logic.search_document import without_long_lists
 from .queue.core import chained_core_actions
-from .storages_plugin import OPTION_VALIDATORS, StoragesPlugin
+from .storages_plugin import StoragesPlugin, option_validators
 
 
 @tk.blanket.helpers(helpers)
@@ -41,7 +41,7 @@ class FilesPlugin(StoragesPlugin, DefaultTranslation):
 
     def get_validators(self) -> dict[str, Any]:
         return {
-            **OPTION_VALIDATORS,
+            **option_validators(),
             **_logic_of_files("validators"),
             **_logic_of_files("scheming"),
         }

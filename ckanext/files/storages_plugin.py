@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import ckan.plugins as p
@@ -10,36 +11,37 @@ from ckan.config.declaration import Declaration, Key
 
 from . import capabilities
 
-#: Those of CKAN 2.12 that the options need, where CKAN has them not.
-OPTION_VALIDATORS: dict[str, Any] = {}
 
-if capabilities.CORE_FILES:
-    from .store.adapters import adapters
+class StoragesPlugin(p.SingletonPlugin):
+    """Storages with their adapters and options."""
 
-    class StoragesPlugin(p.SingletonPlugin):
-        """Adapters for the storages of CKAN itself."""
-
-        p.implements(p.IFiles, inherit=True)  # pyright: ignore[reportAttributeAccessIssue]
-
-        def files_get_storage_adapters(self) -> dict[str, Any]:
-            return adapters()
-
-else:
-    from .backport import declaration, option_validators, storages
-
-    OPTION_VALIDATORS.update(
-        {name: getattr(option_validators, name) for name in option_validators.__all__}
-    )
-
-    class StoragesPlugin(p.SingletonPlugin):
-        """Storages with their options."""
-
+    if capabilities.CORE_FILES:
+        p.implements(p.IFiles, inherit=True)  # pyright: ignore
+    else:
         p.implements(p.IConfigDeclaration)
         p.implements(p.IConfigurable)
 
-        def declare_config_options(self, declared: Declaration, key: Key) -> None:
-            declaration.declare(declared, key)
+    def files_get_storage_adapters(self) -> dict[str, Any]:
+        from .store.adapters import adapters
 
-        def configure(self, config: CKANConfig) -> None:
-            storages.storages.reset()
-            storages.storages.collect()
+        return adapters()
+
+    def declare_config_options(self, declaration: Declaration, key: Key) -> None:
+        _backport("declaration").declare(declaration, key)
+
+    def configure(self, config: CKANConfig) -> None:
+        storages = _backport("storages").storages
+        storages.reset()
+        storages.collect()
+
+
+def option_validators() -> dict[str, Any]:
+    """Return the validators of CKAN 2.12 that the options need, where CKAN has them not."""
+    if capabilities.CORE_FILES:
+        return {}
+    module = _backport("option_validators")
+    return {name: getattr(module, name) for name in module.__all__}
+
+
+def _backport(name: str) -> Any:
+    return import_module(f"ckanext.files.backport.{name}")

@@ -46,10 +46,10 @@ class Storage(SafeStorage, fk.Storage):
     """A place for files."""
 
     settings: Any
-    SettingsFactory: ClassVar[type[Settings]] = Settings
-    UploaderFactory: ClassVar[type[Uploader]] = Uploader
-    ReaderFactory: ClassVar[type[Reader]] = Reader
-    ManagerFactory: ClassVar[type[Manager]] = Manager
+    SettingsFactory: ClassVar[type[fk.Settings]] = Settings
+    UploaderFactory: ClassVar[type[fk.Uploader]] = Uploader
+    ReaderFactory: ClassVar[type[fk.Reader]] = Reader
+    ManagerFactory: ClassVar[type[fk.Manager]] = Manager
 
     @classmethod
     def declare_config_options(cls, declaration: Declaration, key: Key) -> None:
