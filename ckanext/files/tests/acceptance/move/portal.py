@@ -1,0 +1,159 @@
+"""One portal on its way: other programs each time, the same database and the same files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import requests
+
+from ckanext.files.tests.acceptance.server import CkanServer
+from ckanext.files.tests.documented import ROOT
+
+REFUSED = "refused"
+
+# of a portal, whatever it runs on
+_OPTIONS = {"ckan.plugins": "files", "ckan.site_id": "move"}
+
+
+class Database:
+    """A database of its own on the server that the tests have."""
+
+    def __init__(self, name: str) -> None:
+        self._administration = os.environ["CKAN_SQLALCHEMY_URL"]
+        self.name = name
+        self.url = f"{self._administration.rpartition('/')[0]}/{name}"
+
+    def create(self) -> None:
+        self._administer(f"CREATE DATABASE {self.name}")
+
+    def drop(self) -> None:
+        self._administer(f"DROP DATABASE {self.name} WITH (FORCE)")
+
+    def rows(self, query: str) -> list[Any]:
+        """Return what a query finds."""
+        with self.transaction() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """Hold a transaction open, and take back in the end what it did."""
+        connection = psycopg2.connect(self.url)
+        try:
+            with connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+    def _administer(self, statement: str) -> None:
+        connection = psycopg2.connect(self._administration)
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        finally:
+            connection.close()
+
+
+class Portal:
+    """A CKAN with its extension and its configuration, in a virtual environment.
+
+    :param environment: variables that name its servers and its programs.
+    :param options: of its own, in the configuration file.
+    """
+
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str], options: Mapping[str, str]
+    ) -> None:
+        folder.mkdir()
+        self._base_ini = folder / "base.ini"
+        self._base_ini.write_text(_without_files((ROOT / "test.ini").read_text()))
+        self._environment = dict(environment)
+        self._server = CkanServer(
+            folder, self._base_ini, {**_OPTIONS, **options}, self._environment
+        )
+        self.ini = self._server.ini
+
+    def popen(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command in its environment."""
+        return subprocess.Popen(
+            command,
+            env=self._server.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ckan(self, *arguments: str, status: int = 0) -> str:
+        """Run a command of CKAN, which must end with that status; return what it prints."""
+        return self.run("ckan", "-c", str(self.ini), *arguments, status=status)
+
+    def run(self, *command: str, status: int = 0) -> str:
+        """Run a command in its environment; return what it prints."""
+        process = self.popen(*command)
+        output, errors = process.communicate(timeout=600)
+        assert process.returncode == status, f"{command}:\n{output}\n{errors}"
+        return output
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """Answer requests at the address that is given."""
+        self._server.start()
+        try:
+            yield self._server.url
+        finally:
+            self._server.stop()
+
+
+def download_all(
+    address: str, tokens: Mapping[str, str], ids: list[str]
+) -> dict[tuple[str, str], str]:
+    """Download each file as each user and as nobody; return the hashes of what they get."""
+    people = {**tokens, "nobody": ""}
+    wanted = [(person, file_id) for person in people for file_id in ids]
+
+    def download(one: tuple[str, str]) -> str:
+        person, file_id = one
+        headers = {"Authorization": people[person]} if people[person] else {}
+        url = f"{address}/{file_id}"
+        response = requests.get(url, headers=headers, timeout=60, allow_redirects=False)
+        assert response.status_code in (200, 302, 401, 403, 404), (one, response.text)
+        if response.status_code != 200:
+            return REFUSED
+        return hashlib.sha256(response.content).hexdigest()
+
+    with ThreadPoolExecutor(6) as threads:
+        return dict(zip(wanted, threads.map(download, wanted), strict=True))
+
+
+def environment_of(version: str, database: Database, storage: Path) -> dict[str, str]:
+    """Return the variables for one of the two versions of CKAN with this extension."""
+    command = [str(ROOT / "dev/run.sh"), version, "env", "-0"]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found = dict(line.split("=", 1) for line in output.split("\0") if line)
+    names = [name for name in found if name.startswith("CKAN_")]
+    return {
+        **{name: found[name] for name in [*names, "PATH"]},
+        "CKAN_SQLALCHEMY_URL": database.url,
+        "CKAN_STORAGE_PATH": str(storage),
+    }
+
+
+def environment_of_old_portal(like: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables for CKAN 2.11 with ckanext-files 1.3.4."""
+    subprocess.run([ROOT / "dev/legacy.sh"], check=True)
+    programs = ROOT / ".dev/venv-legacy/bin"
+    return {**like, "PATH": f"{programs}:{like['PATH']}", "PYTHONPATH": ""}
+
+
+def _without_files(ini: str) -> str:
+    return "\n".join(line for line in ini.splitlines() if not line.startswith("ckan.files."))
