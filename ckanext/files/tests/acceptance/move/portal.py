@@ -74,12 +74,11 @@ class Portal:
         self, folder: Path, environment: Mapping[str, str], options: Mapping[str, str]
     ) -> None:
         folder.mkdir()
-        self._base_ini = folder / "base.ini"
-        self._base_ini.write_text(_without_files((ROOT / "test.ini").read_text()))
-        self._environment = dict(environment)
-        self._server = CkanServer(
-            folder, self._base_ini, {**_OPTIONS, **options}, self._environment
-        )
+        base_ini = folder / "base.ini"
+        base_ini.write_text(_without_files((ROOT / "test.ini").read_text()))
+        # of each version its own
+        options = {**_OPTIONS, "ckan.webassets.path": str(folder / "webassets"), **options}
+        self._server = CkanServer(folder, base_ini, options, environment)
         self.ini = self._server.ini
 
     def popen(self, *command: str) -> subprocess.Popen[str]:
@@ -119,20 +118,26 @@ def download_all(
 ) -> dict[tuple[str, str], str]:
     """Download each file as each user and as nobody; return the hashes of what they get."""
     people = {**tokens, "nobody": ""}
+    # CKAN cannot make the assets of its pages for two requests at once
+    for person in people:
+        _get(f"{address}/none", people[person])
     wanted = [(person, file_id) for person in people for file_id in ids]
 
     def download(one: tuple[str, str]) -> str:
         person, file_id = one
-        headers = {"Authorization": people[person]} if people[person] else {}
-        url = f"{address}/{file_id}"
-        response = requests.get(url, headers=headers, timeout=60, allow_redirects=False)
-        assert response.status_code in (200, 302, 401, 403, 404), (one, response.text)
+        response = _get(f"{address}/{file_id}", people[person])
+        assert response.status_code in (200, 302, 401, 403, 404), (one, response.status_code)
         if response.status_code != 200:
             return REFUSED
         return hashlib.sha256(response.content).hexdigest()
 
     with ThreadPoolExecutor(6) as threads:
         return dict(zip(wanted, threads.map(download, wanted), strict=True))
+
+
+def _get(url: str, token: str) -> requests.Response:
+    headers = {"Authorization": token} if token else {}
+    return requests.get(url, headers=headers, timeout=60, allow_redirects=False)
 
 
 def environment_of(version: str, database: Database, storage: Path) -> dict[str, str]:
