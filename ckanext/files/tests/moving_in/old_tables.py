@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 
 SCHEMA = "files_test_old"
 
-_TABLES = """
+TABLES = """
     CREATE TABLE files_file (
         id text PRIMARY KEY,
         name text NOT NULL,
@@ -74,7 +74,7 @@ def connect() -> Engine:
 def old_tables() -> Iterator[Engine]:
     """Make the tables with a few rows, and remove them in the end."""
     engine = connect()
-    run(engine, f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA}; {_TABLES}")
+    run(engine, f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA}; {TABLES}")
     yield engine
     run(engine, f"DROP SCHEMA {SCHEMA} CASCADE")
     engine.dispose()

@@ -26,11 +26,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    if capabilities.CORE_FILES:
-        return
     tables = sa.inspect(op.get_bind())
     if tables.has_table("files_file"):
         _say_whose(tables)
+    if capabilities.CORE_FILES or tables.has_table("files_file"):
         return
     _create_files()
     _create_owners()
@@ -56,9 +55,11 @@ def _say_whose(tables: Any) -> None:
     revision = op.get_bind().execute(sa.text(f"SELECT version_num FROM {TABLE_OF_VERSIONS_1}"))
     click.secho(
         f"ckanext-files 1.x has made the tables of files (its revision is {revision.scalar()}). "
-        "They are used as they are. Check them with: ckan files takeover --dry-run",
+        "They stay as they are. Check them with: ckan files takeover --dry-run",
         fg="yellow",
     )
+    if capabilities.CORE_FILES:
+        click.secho("Then move the files to CKAN's own tables: ckan files to-core", fg="yellow")
 
 
 def _create_files() -> None:

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from ckanext.files.tests.acceptance.database import Database
 from ckanext.files.tests.acceptance.move import old_portal
 from ckanext.files.tests.acceptance.move.portal import (
     REFUSED,
-    Database,
     Portal,
     download_all,
     environment_of,

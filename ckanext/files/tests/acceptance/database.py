@@ -1,0 +1,56 @@
+"""A database of its own, for what cannot be done to that of the tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+
+
+class Database:
+    """A database of its own on the server that the tests have."""
+
+    def __init__(self, name: str) -> None:
+        self._administration = os.environ["CKAN_SQLALCHEMY_URL"]
+        self.name = name
+        self.url = f"{self._administration.rpartition('/')[0]}/{name}"
+
+    def create(self) -> None:
+        self._administer(f"CREATE DATABASE {self.name}")
+
+    def drop(self) -> None:
+        self._administer(f"DROP DATABASE {self.name} WITH (FORCE)")
+
+    def rows(self, query: str) -> list[Any]:
+        """Return what a query finds."""
+        with self.transaction() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall()
+
+    def change(self, statements: str) -> None:
+        """Run statements and commit."""
+        with self.transaction() as cursor:
+            cursor.execute(statements)
+            cursor.connection.commit()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """Hold a transaction open, and take back in the end what it did."""
+        connection = psycopg2.connect(self.url)
+        try:
+            with connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+    def _administer(self, statement: str) -> None:
+        connection = psycopg2.connect(self._administration)
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        finally:
+            connection.close()
