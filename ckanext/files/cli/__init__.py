@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .takeover import takeover
+from .to_core import to_core
 
 __all__ = ["get_commands"]
 
@@ -15,6 +16,7 @@ def files() -> None:
 
 
 files.add_command(takeover)
+files.add_command(to_core)
 
 
 def get_commands() -> list[click.Command]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import ckan.plugins.toolkit as tk
 import click
@@ -32,14 +33,14 @@ def takeover(dry_run: bool) -> None:
     It may be run any number of times. The exit code is 1 when something stands
     in the way: of the tables, or because a storage is not configured.
     """
-    engine = model.Session.get_bind()
+    engine: Any = model.Session.get_bind()
     try:
         check = look_at_tables(engine) if dry_run else adapt_tables(engine)
     except FilesError as error:
         raise click.ClickException(str(error)) from error
     _print_tables(check, dry_run=dry_run)
     _print_options(translate_options(tk.config, config_declaration))
-    lacking = [] if check.obstacles else _print_files()
+    lacking = [] if check.obstacles else _print_files(engine)
     if check.obstacles or lacking:
         sys.exit(1)
 
@@ -75,11 +76,11 @@ def _print_options(report: OptionsReport) -> None:
         _list(report.remarks)
 
 
-def _print_files() -> list[Stored]:
+def _print_files(engine: Any) -> list[Stored]:
     """Return the storages that are not configured."""
     _heading("Files")
     lacking: list[Stored] = []
-    with model.Session.get_bind().connect() as connection:
+    with engine.connect() as connection:
         for stored in list_storages(connection):
             if not stored.is_configured:
                 lacking.append(stored)
