@@ -70,7 +70,7 @@ history_table = sa.Table(
         "file_id",
         sa.ForeignKey(
             "files_owner.file_id",
-            "files_transfer_history_owner_file_id_fkey",
+            name="files_transfer_history_owner_file_id_fkey",
             ondelete="CASCADE",
         ),
     ),
