@@ -54,8 +54,12 @@ def check_tables(connection: Connection) -> TableCheck:
     check = TableCheck([], [], [])
     inspector: Any = sa.inspect(connection)
     for table in TABLES:
-        for finding in _findings(connection, inspector, table):
-            _file(check, finding)
+        _file(check, _columns_and_key(connection, inspector, table))
+    # what is between the tables can only be asked when the columns are there
+    if not check.obstacles:
+        for table in TABLES:
+            _file(check, _foreign_keys(connection, inspector, table))
+            _file(check, _indexes(connection, inspector, table))
     return check
 
 
@@ -70,26 +74,25 @@ class _Remark(NamedTuple):
 _Findings = Iterator[Step | _Obstacle | _Remark]
 
 
-def _findings(connection: Connection, inspector: Any, table: sa.Table) -> _Findings:
+def _file(check: TableCheck, findings: _Findings) -> None:
+    for finding in findings:
+        if isinstance(finding, Step):
+            check.steps.append(finding)
+        elif isinstance(finding, _Obstacle):
+            check.obstacles.append(finding.text)
+        else:
+            check.remarks.append(finding.text)
+
+
+def _columns_and_key(connection: Connection, inspector: Any, table: sa.Table) -> _Findings:
     if not inspector.has_table(table.name):
         yield _Obstacle(f"there is no table {table}")
         return
     yield from _columns(connection, inspector, table)
-    names = {column["name"] for column in inspector.get_columns(table.name)}
-    used = {column.name for index in table.indexes for column in index.columns}
-    if used.union(key.parent.name for key in table.foreign_keys) <= names:
-        yield from _keys(inspector, table)
-        yield from _foreign_keys(connection, inspector, table)
-        yield from _indexes(connection, inspector, table)
-
-
-def _file(check: TableCheck, finding: Step | _Obstacle | _Remark) -> None:
-    if isinstance(finding, Step):
-        check.steps.append(finding)
-    elif isinstance(finding, _Obstacle):
-        check.obstacles.append(finding.text)
-    else:
-        check.remarks.append(finding.text)
+    wanted = [column.name for column in table.primary_key]
+    found = inspector.get_pk_constraint(table.name)["constrained_columns"]
+    if found != wanted:
+        yield _Obstacle(f"the primary key of {table} is {_listed(found)}, not {_listed(wanted)}")
 
 
 def _columns(connection: Connection, inspector: Inspector, table: sa.Table) -> _Findings:
@@ -160,16 +163,10 @@ def _not_null(connection: Connection, column: Any, where: str, alter: str) -> _F
     yield Step(f"let {where} be never empty", f"{alter} SET NOT NULL")
 
 
-def _keys(inspector: Inspector, table: sa.Table) -> _Findings:
-    wanted = [column.name for column in table.primary_key]
-    found = inspector.get_pk_constraint(table.name)["constrained_columns"]
-    if found != wanted:
-        yield _Obstacle(f"the primary key of {table} is {_listed(found)}, not {_listed(wanted)}")
-
-
 def _foreign_keys(connection: Connection, inspector: Inspector, table: sa.Table) -> _Findings:
     found = inspector.get_foreign_keys(table.name)
-    for key in table.foreign_keys:
+    keys: Any = table.foreign_keys
+    for key in keys:
         target, column = key.column.table.name, key.parent.name
         known = [
             item

@@ -46,6 +46,9 @@ REPAIRS = {
 
 # what nobody can put right without knowing more
 OBSTACLES = {
+    "DROP TABLE files_file CASCADE": "there is no table files_file",
+    "ALTER TABLE files_owner DROP CONSTRAINT files_owner_file_id_fkey; ALTER TABLE files_file "
+    "ALTER id TYPE int USING right(id, 1)::int": "files_file.id is of type INTEGER, not TEXT",
     "DROP TABLE files_transfer_history": "there is no table files_transfer_history",
     "ALTER TABLE files_file DROP COLUMN location": "column files_file.location is missing",
     "ALTER TABLE files_file ALTER name TYPE bytea USING NULL, "
@@ -146,12 +149,12 @@ def test_two_at_once(engine: Engine) -> None:
 def test_killed_at_each_statement(engine: Engine) -> None:
     run(engine, "ALTER TABLE files_file ALTER created TYPE timestamp, ALTER hash DROP DEFAULT")
     before, kept = shape(engine), rows(engine)
-    for number in itertools.count(1):
-        if not _is_killed_at(number):
-            break
+    kills = 0
+    while _is_killed_at(kills + 1):
+        kills += 1
         assert shape(engine) == before
         assert rows(engine) == kept
-    assert number > 30
+    assert kills > 30
     assert look_at_tables(engine) == ([], [], [])
     assert rows(engine) == kept
 

@@ -115,13 +115,13 @@ def _create_history() -> None:
     op.create_index("idx_files_transfer_history_file", "files_transfer_history", ["file_id"])
 
 
-def _text(name: str, **options: Any) -> sa.Column:
+def _text(name: str, **options: Any) -> Any:
     return sa.Column(name, sa.TEXT, nullable=False, **options)
 
 
-def _jsonb(name: str) -> sa.Column:
+def _jsonb(name: str) -> Any:
     return sa.Column(name, JSONB, nullable=False, server_default="{}")
 
 
-def _time(name: str) -> sa.Column:
+def _time(name: str) -> Any:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now())

@@ -33,7 +33,8 @@ class Portal:
 
     def __init__(self) -> None:
         self.users = {name: self._user(name) for name in ("admin", "editor", "owner", "other")}
-        model.User.get("admin").sysadmin = True
+        admin: Any = model.User.get("admin")
+        admin.sysadmin = True
         model.Session.commit()
         self.tokens = {
             name: call("api_token_create", None, user=name, name="move")["token"]
