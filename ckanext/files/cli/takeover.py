@@ -15,7 +15,9 @@ from ckanext.files.errors import FilesError
 from ckanext.files.moving_in.old_options import OptionsReport, translate_options
 from ckanext.files.moving_in.stored import Stored, find_missing, list_storages
 from ckanext.files.moving_in.table_check import TableCheck
-from ckanext.files.moving_in.takeover import adapt_tables, look_at_tables
+from ckanext.files.moving_in.takeover import adapt_tables, are_there, look_at_tables
+
+from .progress import Progress
 
 _SHOWN = 20
 
@@ -34,6 +36,9 @@ def takeover(dry_run: bool) -> None:
     in the way: of the tables, or because a storage is not configured.
     """
     engine: Any = model.Session.get_bind()
+    if not are_there(engine):
+        click.echo("There is nothing to take over: this portal has no tables of ckanext-files 1.x.")
+        return
     try:
         check = look_at_tables(engine) if dry_run else adapt_tables(engine)
     except FilesError as error:
@@ -91,8 +96,9 @@ def _print_files(engine: Any) -> list[Stored]:
             elif not stored.can_be_asked:
                 click.echo(f"{stored.storage}: {stored.files} files, which cannot be looked for")
             else:
-                with click.progressbar(length=stored.files, label=stored.storage) as bar:
-                    missing = find_missing(connection, stored, bar.update)
+                with Progress(f"Looking into {stored.storage}") as bar:
+                    bar.begin(stored.files)
+                    missing = find_missing(connection, stored, bar.add)
                 _print_missing(stored, missing)
     return lacking
 

@@ -6,6 +6,8 @@ transaction, or, when something is not understood, nothing is changed at all.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
@@ -19,6 +21,12 @@ _SECONDS_TO_WAIT = 10
 
 class TablesInUseError(FilesError):
     """Somebody works with the tables, so that they cannot be changed."""
+
+
+def are_there(engine: Engine) -> bool:
+    """Tell whether there is any of the tables."""
+    inspector: Any = sa.inspect(engine)
+    return any(inspector.has_table(table.name) for table in TABLES)
 
 
 def look_at_tables(engine: Engine) -> TableCheck:
