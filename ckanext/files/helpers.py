@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from ckanext.files import capabilities
+from ckanext.files.pages import files as pages
 from ckanext.files.pages.page_file import PageFile
-
-if capabilities.CORE_FILES:
-    from ckanext.files.pages import files as pages
-else:
-    from ckanext.files.pages import plain as pages
 
 __all__ = ["files_attached", "files_offered", "files_own_files"]
 

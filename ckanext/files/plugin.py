@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import ckan.plugins as p
@@ -10,14 +10,16 @@ import ckan.plugins.toolkit as tk
 from ckan.common import CKANConfig
 from ckan.lib.plugins import DefaultTranslation
 
-from . import capabilities, helpers
+from . import helpers
+from .cli import get_commands
+from .core_files import CoreFilesPlugin, on_top_of_core, validators_of_options
+from .logic import action, auth, scheming, validators
 from .logic.search_document import without_long_lists
 from .queue.core import chained_core_actions
-from .storages_plugin import StoragesPlugin, option_validators
 
 
 @tk.blanket.helpers(helpers)
-class FilesPlugin(StoragesPlugin, DefaultTranslation):
+class FilesPlugin(CoreFilesPlugin, DefaultTranslation):
     """Task queues for CKAN's actions, and files that belong to datasets."""
 
     p.implements(p.IActions)
@@ -29,22 +31,16 @@ class FilesPlugin(StoragesPlugin, DefaultTranslation):
     p.implements(p.IValidators)
 
     def get_actions(self) -> dict[str, Any]:
-        return {**chained_core_actions(), **_logic_of_files("action")}
+        return {**chained_core_actions(), **on_top_of_core("action", _public(action))}
 
     def get_auth_functions(self) -> dict[str, Any]:
-        return _logic_of_files("auth")
+        return on_top_of_core("auth", _public(auth))
 
     def get_commands(self) -> list[Any]:
-        if not capabilities.CORE_FILES:
-            return []
-        return import_module("ckanext.files.cli").get_commands()
+        return get_commands()
 
     def get_validators(self) -> dict[str, Any]:
-        return {
-            **option_validators(),
-            **_logic_of_files("validators"),
-            **_logic_of_files("scheming"),
-        }
+        return {**validators_of_options(), **_public(validators), **_public(scheming)}
 
     def update_config(self, config: CKANConfig) -> None:
         tk.add_template_directory(config, "templates")
@@ -53,9 +49,5 @@ class FilesPlugin(StoragesPlugin, DefaultTranslation):
         return without_long_lists(pkg_dict)
 
 
-def _logic_of_files(name: str) -> dict[str, Any]:
-    """Return what a module of ``logic`` offers, where there are files."""
-    if not capabilities.CORE_FILES:
-        return {}
-    module = import_module(f"ckanext.files.logic.{name}")
-    return {item: getattr(module, item) for item in module.__all__}
+def _public(module: ModuleType) -> dict[str, Any]:
+    return {name: getattr(module, name) for name in module.__all__}

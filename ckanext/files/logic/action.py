@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ckan import model
-from ckan.logic.action import file as core  # pyright: ignore[reportAttributeAccessIssue]
 from ckan.plugins import toolkit as tk
 from ckan.types import Action, Context
 
@@ -20,7 +19,7 @@ from ckanext.files.ownership import (
     judge,
     transfer_together,
 )
-from ckanext.files.store import FileRecord, Owner, is_configured, read, show
+from ckanext.files.store import FileRecord, Owner, actions, is_configured, read, show
 
 from . import schema
 
@@ -41,7 +40,7 @@ def _file_create(next_action: Action, context: Context, data_dict: dict[str, Any
 
 
 #: CKAN's action; if an option is missing, the error names it.
-file_create = chained_like(core.file_create, _file_create)
+file_create = chained_like(actions.file_create, _file_create)
 
 
 @tk.validate_action_data(schema.transfer_ownership)

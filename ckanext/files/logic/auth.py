@@ -47,9 +47,11 @@ def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> Aut
 def _may_give_to(owner: Owner, editor: Editor) -> bool:
     if editor.may("permission_manage_files", {}):
         return True
-    interface: Any = p.IFiles  # pyright: ignore[reportAttributeAccessIssue]
-    for plugin in p.PluginImplementations(interface):
-        answer = plugin.files_owner_allows(editor.context, owner.type, owner.id, "file_transfer")
+    interface: Any = getattr(p, "IFiles", None)  # CKAN 2.11 has it not
+    for plugin in p.PluginImplementations(interface) if interface else ():
+        answer: Any = plugin.files_owner_allows(
+            editor.context, owner.type, owner.id, "file_transfer"
+        )
         if answer is not None:
             return answer
     as_update = tk.config["ckan.files.owner.transfer_as_update"]

@@ -8,20 +8,19 @@ from ckan.logic.schema import validator_args
 from ckan.plugins import toolkit as tk
 from ckan.types import Schema, Validator, ValidatorFactory
 
+from ckanext.files.flag import flag
 from ckanext.files.ownership import is_id
 
 
 @validator_args
-def transfer_ownership(
-    not_empty: Validator, default: ValidatorFactory, boolean_validator: Validator
-) -> Schema:
+def transfer_ownership(not_empty: Validator, default: ValidatorFactory) -> Schema:
     """Return the schema of ``files_transfer_ownership``."""
     return {
         "id": [not_empty, _id],
         "owner_type": [not_empty, _id],
         "owner_id": [not_empty, _id],
-        "force": [default(False), boolean_validator],
-        "pin": [default(False), boolean_validator],
+        "force": [default(False), flag],
+        "pin": [default(False), flag],
     }
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ckan import model
+from ckan import model, plugins
+from ckan.cli.db import _run_migrations
 from ckan.lib import search
 from ckan.tests import helpers
 
@@ -38,6 +39,8 @@ def full_size(request: pytest.FixtureRequest) -> bool:
 def empty_database() -> None:
     """Once at the start: CKAN's factories draw user names that an earlier run may have drawn."""
     helpers.reset_db()
+    with plugins.use_plugin("files"):
+        _run_migrations("files")
     search.clear_all()
 
 

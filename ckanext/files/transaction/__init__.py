@@ -15,6 +15,6 @@ requests sent elsewhere, and SQL that ends the transaction past the session
 This package knows neither tasks nor files.
 """
 
-from .block import Block, current_block, on_commit
+from .block import Block, current_block, on_commit, on_rollback
 
-__all__ = ["Block", "current_block", "on_commit"]
+__all__ = ["Block", "current_block", "on_commit", "on_rollback"]

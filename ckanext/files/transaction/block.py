@@ -113,3 +113,18 @@ def on_commit(callback: Callback) -> None:
     if block is not None:
         block.hold()
     journal_of(meta.Session()).callbacks.append(callback)
+
+
+def on_rollback(callback: Callback) -> None:
+    """Call something if the present change of the database is rolled back.
+
+    For what PostgreSQL cannot undo, such as a file that was stored. It runs
+    while the session ends its transaction or savepoint, so it must not use
+    that session. An exception in it is logged. When the connection is lost
+    during COMMIT the callback runs as well, and has to find out by itself
+    whether the change has become true. A process that is killed does not make
+    the call.
+
+    :param callback: called without arguments, in the thread whose session it is.
+    """
+    journal_of(meta.Session()).undoing.append(callback)

@@ -4,7 +4,7 @@ Entries belong to the transaction or savepoint in which they were made: they
 move to the parent when a savepoint is released and vanish with a rollback, so
 that they share the fate of the rows that were written beside them. When the
 outermost transaction commits, the writes run right before the COMMIT and the
-callbacks right after it.
+callbacks right after it; what undoes something runs right after a rollback.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ class Journal:
     callbacks: list[Callback] = dataclasses.field(default_factory=list)
     """To be called after the real commit, in this order."""
 
+    undoing: list[Callback] = dataclasses.field(default_factory=list)
+    """To be called after a rollback, the last one first."""
+
     writes: dict[str, Write] = dataclasses.field(default_factory=dict)
     """To be done right before the real commit: for each key the last one."""
 
@@ -76,6 +79,7 @@ class Journal:
     def absorb(self, released: Journal) -> None:
         """Take over the entries of a released savepoint."""
         self.callbacks += released.callbacks
+        self.undoing += released.undoing
         self.changes += released.changes
         self.started |= released.started
         self.writes = {k: v for k, v in self.writes.items() if k not in released.writes}
@@ -102,6 +106,15 @@ def run_callbacks(callbacks: Iterable[Callback]) -> None:
             meta.Session.rollback()
 
 
+def _run_undoing(callbacks: Iterable[Callback]) -> None:
+    """Undo what a rollback of the database does not, the last thing first."""
+    for callback in reversed(list(callbacks)):
+        try:
+            callback()
+        except Exception:
+            log.exception("A callback of on_rollback failed: %r", callback)
+
+
 # Listening begins at import, as CKAN's own does: SQLAlchemy cannot take on a
 # listener while another thread is at a commit.
 
@@ -123,7 +136,10 @@ def _after_commit(session: Session) -> None:
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
     journals: dict[SessionTransaction, Journal] = session.info.get(_KEY) or {}
     journal = journals.pop(transaction, None)
-    if journal is None or not journal.committed:
+    if journal is None:
+        return
+    if not journal.committed:
+        _run_undoing(journal.undoing)
         return
     parent = transaction.parent
     while parent is not None and parent.parent is not None and not parent.nested:

@@ -9,11 +9,12 @@ import pytest
 from ckan import model
 from ckan.common import config
 from ckan.tests import factories
+from werkzeug.http import parse_options_header
 
 from .cast import GONE, Cast
 from .plain import plain
 
-_HEADERS = ("Content-Type", "Content-Disposition", "Content-Length", "X-Content-Type-Options")
+_HEADERS = ("Content-Type", "Content-Length", "X-Content-Type-Options")
 
 _SCRIPT = b"<script>alert(1)</script>"
 
@@ -89,4 +90,6 @@ class Visitor:
         if response.status_code != 200:
             return {"status": response.status_code}
         headers = {name: response.headers.get(name) for name in _HEADERS}
-        return plain({**headers, "bytes": response.data.decode("latin-1")}, labels)
+        disposition, options = parse_options_header(response.headers["Content-Disposition"])
+        said = {**headers, "disposition": disposition, "name": options["filename"]}
+        return plain({**said, "bytes": response.data.decode("latin-1")}, labels)

@@ -1,4 +1,4 @@
-"""What pages can tell depends on whether CKAN has files."""
+"""Visitors of pages."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 import pytest
 from ckan import model
-
-from ckanext.files import capabilities
-
-_WITH_FILES = ["test_files.py", "test_snippets.py", "test_viewer.py"]
-collect_ignore = ["test_plain.py"] if capabilities.CORE_FILES else _WITH_FILES
 
 
 @pytest.fixture

@@ -1,0 +1,373 @@
+"""The actions of files.
+
+Rows and bytes have no common commit. A row is written before its bytes are
+stored, so that no two uploads store at one place, and committed after that;
+:mod:`.leftovers` removes bytes whose row was rolled back or deleted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import sqlalchemy as sa
+from ckan import model
+from ckan.lib.munge import munge_filename
+from ckan.types import Context
+from sqlalchemy.exc import IntegrityError
+
+from . import schema
+from .leftovers import remove_unless_committed, remove_when_committed
+from .models import File, FileOwner, FileOwnerTransferHistory
+from .storages import Capability, FileData, exc, get_storage
+from .tables import file_table, owner_table
+
+__all__ = [
+    "file_create",
+    "file_delete",
+    "file_owner_scan",
+    "file_ownership_transfer",
+    "file_pin",
+    "file_register",
+    "file_rename",
+    "file_show",
+    "file_unpin",
+]
+
+
+@tk.validate_action_data(schema.file_create)
+def file_create(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Upload a file.
+
+    The storage decides where the file is kept, and whether its size and its
+    type are accepted. The file belongs to the user who uploads it.
+
+    By default only sysadmins may upload. ``ckan.files.authenticated_uploads.allow``
+    lets all users do so, into ``ckan.files.authenticated_uploads.storages``.
+
+    :param name: name that people see; by default that of the uploaded file
+    :type name: str, optional
+    :param storage: storage that keeps the file, by default
+        ``ckan.files.default_storages.default``
+    :type storage: str, optional
+    :param upload: content of the file
+    :type upload: bytes, an open file or an uploaded one
+
+    :returns: details of the file
+    :rtype: dict
+    """
+    tk.check_access("file_create", context, data_dict)
+    session = _session(context)
+    storage = _storage(data_dict["storage"], Capability.CREATE)
+    upload = data_dict["upload"]
+    name = data_dict.get("name") or upload.filename
+    if not name:
+        message = "Name is missing and cannot be deduced from upload"
+        raise tk.ValidationError({"upload": [message]})
+    name = munge_filename(name)
+    location = storage.prepare_location(name, upload)
+    file = File(name=name, storage=data_dict["storage"], location=location)
+    try:
+        with session.begin_nested():
+            session.add(file)
+            session.flush()
+            data = storage.upload(location, upload)
+            remove_unless_committed(session, data_dict["storage"], data)
+    except IntegrityError as error:
+        raise tk.ValidationError({"upload": ["File already exists"]}) from error
+    except (exc.UploadError, exc.ExistingFileError) as error:
+        raise tk.ValidationError({"upload": [str(error)]}) from error
+    return _finish(context, file, data)
+
+
+@tk.validate_action_data(schema.file_register)
+def file_register(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Make a file of what is in a storage already.
+
+    :param location: where in the storage it is
+    :type location: str
+    :param storage: the storage, by default ``ckan.files.default_storages.default``
+    :type storage: str, optional
+
+    :returns: details of the file
+    :rtype: dict
+    """
+    tk.check_access("file_register", context, data_dict)
+    session = _session(context)
+    storage = _storage(data_dict["storage"], Capability.ANALYZE)
+    location = data_dict["location"]
+    try:
+        data = storage.analyze(location)
+    except exc.MissingFileError as error:
+        raise tk.ObjectNotFound("file not found at location") from error
+    except exc.LocationError as error:
+        raise tk.ValidationError({"location": [str(error)]}) from error
+    name = munge_filename(data.location)
+    file = File(name=name, storage=data_dict["storage"], location=location)
+    try:
+        with session.begin_nested():
+            session.add(file)
+            session.flush()
+    except IntegrityError as error:
+        raise tk.ValidationError({"location": ["File is already registered"]}) from error
+    return _finish(context, file, data)
+
+
+@tk.validate_action_data(schema.one_file)
+def file_delete(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Delete a file.
+
+    Its content is removed right after the commit.
+
+    :param id: id of the file
+    :type id: str
+
+    :returns: details of the file that was deleted
+    :rtype: dict
+    """
+    tk.check_access("file_delete", context, data_dict)
+    file = _file(context, data_dict, "file id not found")
+    session, data, storage = _session(context), FileData.from_object(file), _storage(file.storage)
+    if not storage.supports(Capability.REMOVE) and _may_exist(storage, data):
+        raise tk.ValidationError({"storage": ["Operation is not supported"]})
+    result = _shown(context, file)
+    session.delete(file)
+    session.flush()
+    remove_when_committed(session, file.storage, data)
+    _commit(context)
+    return result
+
+
+@tk.side_effect_free
+@tk.validate_action_data(schema.one_file)
+def file_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of a file; its content is at ``/file/download/ID``.
+
+    :param id: id of the file
+    :type id: str
+
+    :returns: details of the file
+    :rtype: dict
+    """
+    tk.check_access("file_show", context, data_dict)
+    return _shown(context, _file(context, data_dict))
+
+
+@tk.validate_action_data(schema.file_rename)
+def file_rename(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Change the name of a file that people see; where it is stored does not change.
+
+    :param id: id of the file
+    :type id: str
+    :param name: new name
+    :type name: str
+
+    :returns: details of the file
+    :rtype: dict
+    """
+    tk.check_access("file_rename", context, data_dict)
+    file = _file(context, data_dict)
+    file.name = munge_filename(data_dict["name"])
+    return _saved(context, file)
+
+
+@tk.validate_action_data(schema.one_file)
+def file_pin(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Let the owner of a file keep it: it is transferred no more without ``force``.
+
+    :param id: id of the file
+    :type id: str
+
+    :returns: details of the file
+    :rtype: dict
+    """
+    tk.check_access("file_pin", context, data_dict)
+    file = _file(context, data_dict)
+    if file.owner is None:
+        raise tk.ValidationError({"id": ["File has no owner"]})
+    file.owner.pinned = True
+    return _saved(context, file)
+
+
+@tk.validate_action_data(schema.one_file)
+def file_unpin(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Let a file be transferred again.
+
+    :param id: id of the file
+    :type id: str
+
+    :returns: details of the file
+    :rtype: dict
+    """
+    tk.check_access("file_unpin", context, data_dict)
+    file = _file(context, data_dict)
+    if file.owner is not None:
+        file.owner.pinned = False
+    return _saved(context, file)
+
+
+@tk.validate_action_data(schema.file_ownership_transfer)
+def file_ownership_transfer(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Give a file to another owner.
+
+    Those who may see, change or delete the owner may then do so with the file,
+    where ``ckan.files.owner.cascade_access`` names the owner's type.
+
+    ``files_transfer_ownership`` of this extension also accepts names, and
+    checks that the owner exists.
+
+    :param id: id of the file
+    :type id: str
+    :param owner_id: id of the new owner
+    :type owner_id: str
+    :param owner_type: type of the new owner
+    :type owner_type: str
+    :param force: transfer the file even if it is pinned. Default: `False`
+    :type force: bool
+    :param pin: let the new owner keep the file. Default: `False`
+    :type pin: bool
+
+    :returns: details of the file
+    :rtype: dict
+    """
+    tk.check_access("file_ownership_transfer", context, data_dict)
+    file, session = _file(context, data_dict), _session(context)
+    new = {name: data_dict[name] for name in ("owner_type", "owner_id")}
+    if file.owner is None:
+        file.owner = FileOwner(file_id=file.id, **new)
+    elif file.owner.pinned and not data_dict["force"]:
+        raise tk.ValidationError({"force": ["Must be enabled to transfer pinned files"]})
+    elif new != {name: getattr(file.owner, name) for name in new}:
+        session.add(FileOwnerTransferHistory.from_owner(file.owner, context["user"]))
+        file.owner.owner_type, file.owner.owner_id = new["owner_type"], new["owner_id"]
+    file.owner.pinned = data_dict["pin"]
+    return _saved(context, file)
+
+
+@tk.side_effect_free
+@tk.validate_action_data(schema.file_owner_scan)
+def file_owner_scan(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """List the files of an owner.
+
+    :param owner_id: id of the owner; by default that of the user who asks
+    :type owner_id: str, optional
+    :param owner_type: type of the owner. Default: ``user``
+    :type owner_type: str, optional
+    :param start: how many files to leave out. Default: ``0``
+    :type start: int, optional
+    :param rows: how many files to return. Default: ``10``
+    :type rows: int, optional
+    :param sort: field by which they are sorted, or a list of fields and of
+        pairs such as ``["size", "desc"]``. Default: ``name``
+    :type sort: str or list, optional
+
+    :returns: ``count``, the number of all files, and ``results``
+    :rtype: dict
+    """
+    if not data_dict["owner_id"] and data_dict["owner_type"] == "user":
+        user = context.get("auth_user_obj") or model.User.get(context["user"])
+        data_dict["owner_id"] = user.id if isinstance(user, model.User) else ""
+    tk.check_access("file_owner_scan", context, data_dict)
+    session, columns = _session(context), owner_table.c
+    mine = sa.and_(
+        columns.owner_type == data_dict["owner_type"], columns.owner_id == data_dict["owner_id"]
+    )
+    count = sa.select(sa.func.count()).select_from(owner_table).where(mine)
+    found = (
+        sa.select(File)
+        .join(owner_table, columns.file_id == file_table.c.id)
+        .where(mine)
+        .order_by(*_order(data_dict["sort"]))
+        .limit(data_dict["rows"])
+        .offset(data_dict["start"])
+    )
+    return {
+        "count": session.execute(count).scalar(),
+        "results": [_shown(context, file) for file in session.execute(found).scalars()],
+    }
+
+
+_SORTABLE = {
+    **{
+        name: file_table.c[name]
+        for name in (
+            "name",
+            "storage",
+            "location",
+            "size",
+            "hash",
+            "created",
+            "storage_data",
+            "plugin_data",
+        )
+    },
+    **{name: owner_table.c[name] for name in ("owner_id", "owner_type", "pinned")},
+}
+
+
+def _order(sort: Any) -> list[Any]:
+    order: list[Any] = []
+    for part in [sort] if isinstance(sort, str) else sort:
+        field, direction = (part, "asc") if isinstance(part, str) else _pair(part)
+        if direction not in ("asc", "desc"):
+            raise tk.ValidationError({"sort": [f"Invalid sort direction: {direction}"]})
+        if field not in _SORTABLE:
+            raise tk.ValidationError({"sort": [f"Invalid sort field: {field}"]})
+        order.append(getattr(_SORTABLE[field], direction)())
+    return order
+
+
+def _pair(part: Any) -> tuple[Any, Any]:
+    if not isinstance(part, list) or len(part) != 2:
+        raise tk.ValidationError({"sort": [f"Invalid sort value: {part}"]})
+    return part[0], part[1]
+
+
+def _session(context: Context) -> Any:
+    return context.get("session") or model.Session
+
+
+def _file(context: Context, data_dict: dict[str, Any], message: str = "file") -> Any:
+    file = _session(context).get(File, data_dict["id"])
+    if file is None:
+        raise tk.ObjectNotFound(message)
+    return file
+
+
+def _storage(name: str, needed: Capability = Capability.NONE) -> Any:
+    try:
+        storage = get_storage(name)
+    except exc.UnknownStorageError as error:
+        raise tk.ValidationError({"storage": [str(error)]}) from error
+    if not storage.supports(needed):
+        raise tk.ValidationError({"storage": ["Operation is not supported"]})
+    return storage
+
+
+def _may_exist(storage: Any, data: FileData) -> bool:
+    return not storage.supports(Capability.EXISTS) or storage.exists(data)
+
+
+def _finish(context: Context, file: File, data: FileData) -> dict[str, Any]:
+    """Complete a file that is stored, and let it belong to the user."""
+    for name, value in data.as_dict().items():
+        setattr(file, name, value)
+    if user := context.get("auth_user_obj"):
+        file.owner = FileOwner(file_id=file.id, owner_id=user.id, owner_type="user")
+    return _saved(context, file)
+
+
+def _saved(context: Context, file: File) -> dict[str, Any]:
+    _session(context).flush()
+    result = _shown(context, file)
+    _commit(context)
+    return result
+
+
+def _commit(context: Context) -> None:
+    if not context.get("defer_commit"):
+        _session(context).commit()
+
+
+def _shown(context: Context, file: File) -> dict[str, Any]:
+    return file.dictize(bool(context.get("include_plugin_data")))

@@ -1,0 +1,179 @@
+"""Auth functions: who may do what with files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+from ckan import authz, model
+from ckan.types import AuthResult, Context, DataDict
+
+from .models import File
+
+__all__ = [
+    "file_create",
+    "file_delete",
+    "file_owner_scan",
+    "file_ownership_transfer",
+    "file_pin",
+    "file_register",
+    "file_rename",
+    "file_show",
+    "file_unpin",
+    "permission_delete_file",
+    "permission_download_file",
+    "permission_edit_file",
+    "permission_manage_files",
+    "permission_owns_file",
+    "permission_read_file",
+]
+
+_OWNER = "ckan.files.owner"
+_UPLOADS = "ckan.files.authenticated_uploads"
+
+
+def permission_manage_files(context: Context, data_dict: DataDict) -> AuthResult:
+    """Nobody but sysadmins may do everything with all files, unless a plugin says so."""
+    return {"success": False, "msg": "Not allowed to manage files"}
+
+
+@tk.auth_allow_anonymous_access
+def permission_owns_file(context: Context, data_dict: DataDict) -> AuthResult:
+    """Users own the files that belong to them."""
+    file, user = _file(context, data_dict), _user(context)
+    owner = file.owner if file else None
+    return {
+        "success": _may("permission_manage_files", context, data_dict)
+        or bool(owner and user and (owner.owner_type, owner.owner_id) == ("user", user.id)),
+        "msg": "Not an owner of the file",
+    }
+
+
+def permission_edit_file(context: Context, data_dict: DataDict) -> AuthResult:
+    """Whoever owns a file or may update what it belongs to may edit it."""
+    success = _may_as_owner(context, data_dict, "update")
+    return {"success": success, "msg": "Not allowed to edit file"}
+
+
+def permission_delete_file(context: Context, data_dict: DataDict) -> AuthResult:
+    """Whoever owns a file or may delete what it belongs to may delete it."""
+    success = _may_as_owner(context, data_dict, "delete")
+    return {"success": success, "msg": "Not allowed to delete file"}
+
+
+@tk.auth_allow_anonymous_access
+def permission_read_file(context: Context, data_dict: DataDict) -> AuthResult:
+    """Whoever owns a file or may see what it belongs to may see it."""
+    success = _may_as_owner(context, data_dict, "show")
+    return {"success": success, "msg": "Not allowed to read file"}
+
+
+@tk.auth_allow_anonymous_access
+def permission_download_file(context: Context, data_dict: DataDict) -> AuthResult:
+    """Whoever may see a file may have its content."""
+    success = _may("permission_read_file", context, data_dict)
+    return {"success": success, "msg": "Not allowed to read file"}
+
+
+def file_create(context: Context, data_dict: DataDict) -> AuthResult:
+    """Users may upload where the configuration lets them."""
+    storages = tk.config[f"{_UPLOADS}.storages"]
+    is_allowed = tk.config[f"{_UPLOADS}.allow"] and data_dict["storage"] in storages
+    if context["user"] and is_allowed:
+        return {"success": True}
+    return authz.is_authorized("permission_manage_files", context, data_dict)
+
+
+def file_register(context: Context, data_dict: DataDict) -> AuthResult:
+    """Only those who manage files may."""
+    return authz.is_authorized("permission_manage_files", context, data_dict)
+
+
+def file_delete(context: Context, data_dict: DataDict) -> AuthResult:
+    """As ``permission_delete_file``."""
+    return authz.is_authorized("permission_delete_file", context, data_dict)
+
+
+@tk.auth_allow_anonymous_access
+def file_show(context: Context, data_dict: DataDict) -> AuthResult:
+    """As ``permission_read_file``."""
+    return authz.is_authorized("permission_read_file", context, data_dict)
+
+
+def file_rename(context: Context, data_dict: DataDict) -> AuthResult:
+    """As ``permission_edit_file``."""
+    return authz.is_authorized("permission_edit_file", context, data_dict)
+
+
+def file_pin(context: Context, data_dict: DataDict) -> AuthResult:
+    """As ``permission_edit_file``."""
+    return authz.is_authorized("permission_edit_file", context, data_dict)
+
+
+def file_unpin(context: Context, data_dict: DataDict) -> AuthResult:
+    """As ``permission_edit_file``."""
+    return authz.is_authorized("permission_edit_file", context, data_dict)
+
+
+def file_ownership_transfer(context: Context, data_dict: DataDict) -> AuthResult:
+    """Whoever may edit the file and give files to the new owner."""
+    file = _file(context, data_dict)
+    if file is None or (file.owner and file.owner.pinned and not data_dict["force"]):
+        return {"success": False, "msg": "File is pinned"}
+    success = _may("permission_manage_files", context, data_dict) or (
+        _may("permission_edit_file", context, data_dict)
+        and _owner_allows(context, data_dict, "file_transfer", "transfer_as_update")
+    )
+    return {"success": success, "msg": "Not allowed to transfer ownership"}
+
+
+@tk.auth_allow_anonymous_access
+def file_owner_scan(context: Context, data_dict: DataDict) -> AuthResult:
+    """Whoever may update the owner may see what belongs to it."""
+    success = _may("permission_manage_files", context, data_dict) or _owner_allows(
+        context, data_dict, "file_scan", "scan_as_update"
+    )
+    return {"success": success, "msg": "Not allowed to list files"}
+
+
+def _may(permission: str, context: Context, data_dict: DataDict) -> bool:
+    return authz.is_authorized_boolean(permission, context, data_dict)
+
+
+def _may_as_owner(context: Context, data_dict: DataDict, operation: str) -> bool:
+    """Tell whether the user owns the file, or may do the same with its owner."""
+    if _may("permission_owns_file", context, data_dict):
+        return True
+    file = _file(context, data_dict)
+    if file is None or file.owner is None:
+        return False
+    type_, cascade = file.owner.owner_type, tk.config[f"{_OWNER}.cascade_access"]
+    # no storage stands for all of them
+    if type_ not in cascade or (cascade[type_] and file.storage not in cascade[type_]):
+        return False
+    return _asked(context, f"{type_}_{operation}", file.owner.owner_id)
+
+
+def _owner_allows(context: Context, data_dict: DataDict, operation: str, as_update: str) -> bool:
+    """Tell whether the user may do something with all files of an owner."""
+    if tk.config[f"{_OWNER}.{as_update}"]:
+        operation = "update"
+    return _asked(context, f"{data_dict['owner_type']}_{operation}", data_dict["owner_id"])
+
+
+def _asked(context: Context, function: str, owner_id: str) -> bool:
+    """Ask the auth function of an owner's type; one that nobody has allows nothing."""
+    if function not in authz.auth_functions_list():
+        return False
+    answer = authz.is_authorized(function, tk.fresh_context(context), {"id": owner_id})
+    return bool(answer["success"])
+
+
+def _user(context: Context) -> Any:
+    user = context.get("auth_user_obj")
+    return user if isinstance(user, model.User) else model.User.get(context["user"])
+
+
+def _file(context: Context, data_dict: DataDict) -> Any:
+    session = context.get("session") or model.Session
+    return session.get(File, data_dict["id"])

@@ -1,0 +1,31 @@
+"""Let no file run script in the site's origin.
+
+By CKAN's rule a file is sent as an attachment, unless its type is one of
+``ckan.files.inline_content_types``. CKAN 2.12.0 does not keep it for storages
+of the type ``ckan:fs``: an HTML page that some user has uploaded would be
+shown, with the cookies of whoever looks at it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+from flask import Blueprint
+
+blueprint = Blueprint("files_downloads", __name__)
+
+_DOWNLOADS = ("file.download", "file.trusted_download")
+
+
+@blueprint.after_app_request
+def send_as_attachment(response: Any) -> Any:
+    """Correct the response to a download."""
+    if tk.request.endpoint not in _DOWNLOADS or response.status_code >= 300:
+        return response
+    types = tk.config["ckan.files.inline_content_types"]
+    header = response.headers.get("Content-Disposition", "")
+    if header.startswith("inline") and not {"*", response.mimetype} & set(types):
+        response.headers["Content-Disposition"] = header.replace("inline", "attachment", 1)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
