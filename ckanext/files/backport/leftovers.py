@@ -11,6 +11,7 @@ import functools
 import logging
 from typing import Any
 
+import sqlalchemy as sa
 from ckan.model.types import make_uuid
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Engine
@@ -22,6 +23,12 @@ from .storages import FileData, get_storage
 from .tables import file_table
 
 log = logging.getLogger(__name__)
+
+#: How long to wait for those who have taken a location and do not commit. One
+#: of them can be the very transaction whose savepoint was rolled back.
+PATIENCE = "10s"
+
+_WAIT = sa.text("SELECT set_config('lock_timeout', :patience, true)")
 
 
 def remove_unless_committed(session: Session, storage: str, data: FileData) -> None:
@@ -43,6 +50,7 @@ def _remove(engine: Engine, storage: str, data: FileData) -> None:
     """
     try:
         with engine.connect() as connection, connection.begin() as transaction:
+            connection.execute(_WAIT, {"patience": PATIENCE})
             if connection.execute(_take(storage, str(data.location))).scalar():
                 get_storage(storage).remove(data)
             transaction.rollback()
