@@ -24,8 +24,6 @@ INI = HERE / "demo.ini"
 
 CKAN = version("ckan")
 SERIES = ".".join(CKAN.split(".")[:2])
-HAS_FILES = SERIES != "2.11"
-"""CKAN stores files itself."""
 
 LOG = HERE.parent / ".dev/log" / f"demo-{SERIES}.log"
 PORTS = {"2.11": 5011, "2.12": 5012}
@@ -38,11 +36,7 @@ def main() -> int:
     began = time.monotonic()
     print(f"A site with CKAN {CKAN} and ckanext-files {version('ckanext-files')}", flush=True)
     port = free_port(PORTS[SERIES])
-    environment = {
-        **os.environ,
-        "CKAN_SITE_URL": f"http://{HOST}:{port}",
-        "CKAN_DEMO_SCHEMA": "dataset.yaml" if HAS_FILES else "dataset_without_files.yaml",
-    }
+    environment = {**os.environ, "CKAN_SITE_URL": f"http://{HOST}:{port}"}
     try:
         with serve(INI, LOG, port, environment) as server:
             cast = Cast.gather(server.url, server.tokens())
@@ -69,8 +63,7 @@ def _play(cast: Cast) -> None:
     expect(cast.alice.call("package_create", dataset), 200, "the dataset is made")
     expect(cast.bob.call("package_show", {"id": cast.dataset}), 200, "Bob, a member, sees it")
     expect(cast.public.call("package_show", {"id": cast.dataset}), 403, "the public does not")
-    if HAS_FILES:
-        files_story.play(cast)
+    files_story.play(cast)
     queue_story.play(cast)
 
 
