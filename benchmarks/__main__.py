@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ckan import __version__ as ckan_version
 
-from .contests import WITH_FILES, WITHOUT_FILES
+from .contests import CONTESTS
 from .report import report
 from .run import Run
 from .verdict import Verdict, judge
@@ -28,9 +28,7 @@ def main() -> int:
     arguments = parser.parse_args()
 
     quick = os.environ.get("QUICK", "0") != "0"
-    contests = WITHOUT_FILES if SERIES == "2.11" else WITH_FILES
-    if quick:
-        contests = [contest.quick() for contest in contests]
+    contests = [contest.quick() for contest in CONTESTS] if quick else CONTESTS
     with Run(contests, generations=1 if quick else GENERATIONS) as run:
         run.go()
         text = report(run.scores, run.parts)

@@ -7,24 +7,29 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 import sqlalchemy as sa
 from ckan import model
-from ckan.model.types import make_uuid
 from ckan.types import Context
 
 from .attachments import DATASET_TYPE
 
-_HAS_FILES = hasattr(model, "File")
 _STORAGE = "benchmarks"
 
-_MAKE_FILES = sa.text("""
+# of CKAN 2.12, and of the extension on CKAN 2.11; stock CKAN runs without it in the process
+_FILES, _OWNERS, _HISTORY = (
+    ("file", "file_owner", "file_owner_transfer_history")
+    if hasattr(model, "File")
+    else ("files_file", "files_owner", "files_transfer_history")
+)
+
+_MAKE_FILES = sa.text(f"""
     WITH made AS (
-        INSERT INTO file
+        INSERT INTO {_FILES}
             (id, name, location, storage, content_type, size, hash, algorithm, created,
              storage_data, plugin_data)
-        SELECT id, 'file.txt', id, :storage, 'text/plain', 0, '', '', now(), '{}', '{}'
+        SELECT id, 'file.txt', id, :storage, 'text/plain', 0, '', '', now(), '{{}}', '{{}}'
         FROM (SELECT gen_random_uuid()::text AS id FROM generate_series(1, :count)) AS new
         RETURNING id
     )
-    INSERT INTO file_owner (file_id, owner_type, owner_id, pinned)
+    INSERT INTO {_OWNERS} (file_id, owner_type, owner_id, pinned)
     SELECT id, 'user', :user_id, false FROM made RETURNING file_id
 """)
 
@@ -53,12 +58,7 @@ def make_dataset(name: str, owner_org: str, resources: int) -> str:
 
 
 def make_files(count: int, user: str) -> list[str]:
-    """Make files that belong to a user, and return their ids.
-
-    CKAN 2.11 has no files: there they are nothing but ids.
-    """
-    if not _HAS_FILES:
-        return [make_uuid() for _ in range(count)]
+    """Make files that belong to a user, and return their ids."""
     owner = model.User.get(user)
     assert owner
     parameters = {"storage": _STORAGE, "count": count, "user_id": owner.id}
@@ -69,9 +69,8 @@ def make_files(count: int, user: str) -> list[str]:
 
 def analyze() -> None:
     """Let PostgreSQL know how many there are."""
-    if _HAS_FILES:
-        model.Session.execute(sa.text("ANALYZE file, file_owner"))
-        model.Session.commit()
+    model.Session.execute(sa.text(f"ANALYZE {_FILES}, {_OWNERS}"))
+    model.Session.commit()
 
 
 def remove_everything(user: str) -> None:
@@ -81,12 +80,11 @@ def remove_everything(user: str) -> None:
     for id_ in ids:
         _call("dataset_purge", id=id_)
     _call("organization_purge", id=user)
-    if _HAS_FILES:
-        # CKAN has no index for the cascade: without one, each file reads the whole history
-        history = "benchmark_history ON file_owner_transfer_history (file_id)"
-        model.Session.execute(sa.text(f"CREATE INDEX {history}"))
-        model.Session.execute(sa.text("DELETE FROM file WHERE storage = :s"), {"s": _STORAGE})
-        model.Session.execute(sa.text("DROP INDEX benchmark_history"))
+    # CKAN has no index for the cascade: without one, each file reads the whole history
+    history = f"benchmark_history ON {_HISTORY} (file_id)"
+    model.Session.execute(sa.text(f"CREATE INDEX {history}"))
+    model.Session.execute(sa.text(f"DELETE FROM {_FILES} WHERE storage = :s"), {"s": _STORAGE})
+    model.Session.execute(sa.text("DROP INDEX benchmark_history"))
     if account := model.User.get(user):
         account.purge()
         model.Session.commit()

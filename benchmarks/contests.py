@@ -69,15 +69,13 @@ class Contest:
         return dataclasses.replace(self, rounds=max(2, self.rounds // 20), entries=entries)
 
 
-_ALONE = (
+_ONE_FILE = (
     Entry(STOCK_AGAIN, "one file: stock CKAN, against itself"),
     Entry(NO_TASK, "one file: no task", goal=1.0),
     Entry(EMPTY_TASK, "one file: a task that does nothing"),
+    Entry(TRANSFER, "one file: transfer", goal=1.02),
+    Entry(TWO_CALLS, "one file: 2 calls"),
 )
-
-
-def _one_file(*more: Entry) -> Contest:
-    return Contest("attachment", 1, "one file", 500, (*_ALONE, *more))
 
 
 def _resources(size: int, rounds: int, every: int) -> Contest:
@@ -98,14 +96,8 @@ def _list(size: int, rounds: int, every: int) -> Contest:
     return Contest("attachments", size, title, rounds, entries)
 
 
-WITHOUT_FILES = [_one_file()]
-"""For CKAN 2.11, which has no files yet: what the field names is only text."""
-
-WITH_FILES = [
-    _one_file(
-        Entry(TRANSFER, "one file: transfer", goal=1.02),
-        Entry(TWO_CALLS, "one file: 2 calls"),
-    ),
+CONTESTS = [
+    Contest("attachment", 1, "one file", 500, _ONE_FILE),
     _resources(10, rounds=200, every=1),
     _resources(100, rounds=100, every=10),
     _resources(1000, rounds=30, every=10),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from ckan import model
+
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
@@ -29,7 +31,8 @@ STOCK_AGAIN = Variant("stock again", plugin=False)
 NO_TASK = Variant("no task")
 EMPTY_TASK = Variant("empty task", validator="task")
 TRANSFER = Variant("transfer", validator="transfer")
-TWO_CALLS = Variant("two calls", plugin=False, calls_transfer=True)
+# on CKAN 2.11 the action comes with the plugin
+TWO_CALLS = Variant("two calls", plugin=not hasattr(model, "File"), calls_transfer=True)
 
 VARIANTS = {
     variant.name: variant
