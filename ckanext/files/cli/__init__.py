@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .claim import claim
 from .takeover import takeover
 from .to_core import to_core
 
@@ -15,6 +16,7 @@ def files() -> None:
     """Files: move them in from elsewhere, and on to CKAN's own tables."""
 
 
+files.add_command(claim)
 files.add_command(takeover)
 files.add_command(to_core)
 

@@ -1,0 +1,159 @@
+"""A field as it is stored, in datasets, resources, groups, organizations or users.
+
+Read from the database and not through actions: a hundred thousand datasets take
+seconds, and no plugin shows the ids as something else. What is deleted is left
+out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from ckan import model
+from sqlalchemy.orm import Session, selectinload
+
+from ckanext.files.ownership import NoFileIdsError, file_ids
+from ckanext.files.store import Owner
+
+#: What a validator can make the owner of files.
+OWNER_TYPES = ("package", "resource", "group", "organization", "user")
+
+_AT_ONCE = 200
+_RESOURCES = "resources"
+
+
+class Mention(NamedTuple):
+    """One file that one field names."""
+
+    file_id: str
+
+    is_id: bool
+    """It could be one; otherwise it is the start of some other text."""
+
+    owner: Owner
+    """Whose it is to be."""
+
+    dataset_id: str | None
+    """The dataset that the owner is, or is part of."""
+
+    where: str
+    """The same for people."""
+
+
+class Page(NamedTuple):
+    """What some of the datasets, resources and so on name."""
+
+    mentions: list[Mention]
+
+    size: int
+    """How many datasets and so on there are in it; none is the end."""
+
+    last: str
+    """Where the next page begins."""
+
+
+class StoredField:
+    """A field, given as in a schema.
+
+    :param owner_type: what the files are to belong to.
+    :param path: name of the field, with dots for subfields: ``parts.doc``. For
+        fields of resources it may begin with ``resources.``, and has to where
+        the dataset becomes the owner. For users it begins in what
+        ``plugin_extras`` holds: ``my_plugin.portrait``.
+    :param of_type: only datasets, groups or organizations of this type.
+    """
+
+    def __init__(self, owner_type: str, path: str, of_type: str | None = None) -> None:
+        names = path.split(".")
+        self._owner_type = owner_type
+        self._kind = owner_type
+        if owner_type in ("package", "resource") and names[0] == _RESOURCES and len(names) > 1:
+            self._kind = "resource"
+            names = names[1:]
+        self._names = names
+        self._of_type = of_type
+        self._model: Any = {
+            "package": model.Package,
+            "resource": model.Resource,
+            "user": model.User,
+        }.get(self._kind, model.Group)
+
+    def count(self, session: Session) -> int:
+        """Return how many datasets, resources and so on there are to look at."""
+        return session.execute(self._live(sa.select(sa.func.count(self._model.id)))).scalar_one()
+
+    def page(self, session: Session, after: str, *, lock: bool) -> Page:
+        """Read those that come after an id.
+
+        :param lock: nobody else may change them before the transaction ends.
+        """
+        rows = list(session.execute(self._statement(after, lock=lock)))
+        mentions = [mention for row in rows for mention in self._mentions(*row)]
+        return Page(mentions, len(rows), rows[-1][0].id if rows else after)
+
+    def _statement(self, after: str, *, lock: bool) -> Any:
+        columns = [self._model]
+        if self._kind == "resource":
+            columns.append(model.Package.name)
+        statement = self._live(sa.select(*columns)).where(self._model.id > after)
+        statement = statement.order_by(self._model.id).limit(_AT_ONCE)
+        if "_extras" in sa.inspect(self._model).relationships:
+            # in a table of their own
+            statement = statement.options(selectinload(self._model._extras))  # noqa: SLF001
+        return statement.with_for_update(read=True, of=self._model) if lock else statement
+
+    def _live(self, statement: Any) -> Any:
+        typed = self._model
+        statement = statement.where(self._model.state != model.State.DELETED)
+        if self._kind == "resource":
+            typed = model.Package
+            statement = statement.join(
+                model.Package, model.Package.id == model.Resource.package_id
+            ).where(model.Package.state != model.State.DELETED)
+        if self._model is model.Group:
+            is_organization = self._kind == "organization"
+            statement = statement.where(model.Group.is_organization == is_organization)
+        if self._of_type:
+            statement = statement.where(typed.type == self._of_type)
+        return statement
+
+    def _mentions(self, entity: Any, dataset: str = "") -> Iterator[Mention]:
+        stored = entity.plugin_extras if self._kind == "user" else entity.extras
+        owner, dataset_id, where = Owner(self._owner_type, entity.id), None, ""
+        for value in _values(dict(stored or {}), self._names):
+            if not where:
+                where = f"{self._owner_type} {getattr(entity, 'name', '')}"
+                if self._kind == "package":
+                    dataset_id, where = entity.id, f"dataset {entity.name}"
+                elif self._kind == "resource":
+                    dataset_id, where = (
+                        entity.package_id,
+                        f"dataset {dataset}, resource {entity.id}",
+                    )
+                    if self._owner_type == "package":
+                        owner = Owner("package", entity.package_id)
+            try:
+                for file_id in file_ids(value):
+                    yield Mention(file_id, True, owner, dataset_id, where)
+            except NoFileIdsError:
+                yield Mention(repr(value)[:40], False, owner, dataset_id, where)
+
+
+def _values(value: Any, names: list[str]) -> Iterator[Any]:
+    """Yield the values of a field, in lists of dicts also as JSON, as scheming stores them."""
+    if not names:
+        yield value
+        return
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return
+    if isinstance(value, list):
+        for item in value:
+            yield from _values(item, names)
+    elif isinstance(value, dict) and names[0] in value:
+        yield from _values(value[names[0]], names[1:])
