@@ -18,7 +18,7 @@ class CoreFilesPlugin(p.SingletonPlugin):
 
     p.implements(p.IBlueprint)
     if capabilities.CORE_FILES:
-        p.implements(p.IFiles, inherit=True)  # pyright: ignore
+        p.implements(capabilities.IFiles, inherit=True)
     else:
         p.implements(p.IConfigDeclaration)
         p.implements(p.IConfigurable)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import ckan.plugins as p
 from ckan import authz, model
 from ckan.plugins import toolkit as tk
 from ckan.types import AuthFunction, AuthResult, Context, DataDict
 
+from ckanext.files import capabilities
 from ckanext.files.ownership import Editor, find_owner, home_of, is_id, judge
 from ckanext.files.store import Owner, read
 
@@ -47,11 +47,8 @@ def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> Aut
 def _may_give_to(owner: Owner, editor: Editor) -> bool:
     if editor.may("permission_manage_files", {}):
         return True
-    interface: Any = getattr(p, "IFiles", None)  # CKAN 2.11 has it not
-    for plugin in p.PluginImplementations(interface) if interface else ():
-        answer: Any = plugin.files_owner_allows(
-            editor.context, owner.type, owner.id, "file_transfer"
-        )
+    for plugin in capabilities.plugins_of_files():
+        answer = plugin.files_owner_allows(editor.context, owner.type, owner.id, "file_transfer")
         if answer is not None:
             return answer
     as_update = tk.config["ckan.files.owner.transfer_as_update"]

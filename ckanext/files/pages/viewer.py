@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
 
 import ckan.plugins as p
 import ckan.plugins.toolkit as tk
 
+from ckanext.files import capabilities
 from ckanext.files.store import FileDescription
 
 #: What CKAN asks before it lets somebody download a file.
 _ASKED = ("permission_download_file", "file_show")
 
 _DECIDING = {*_ASKED, "permission_read_file", "permission_owns_file", "permission_manage_files"}
+
+
+#: Has those of the backport, which go by owner and storage as CKAN's own do.
+_OURS = "files"
 
 
 class Viewer:
@@ -46,11 +50,11 @@ def _is_allowed(auth_function: str, file_id: str) -> bool:
 
 
 def _plugins_tell_files_apart() -> bool:
-    interface: Any = p.IFiles  # pyright: ignore[reportAttributeAccessIssue]
     return any(
-        type(plugin).files_file_allows is not interface.files_file_allows
-        for plugin in p.PluginImplementations(interface)
+        type(plugin).files_file_allows is not capabilities.IFiles.files_file_allows
+        for plugin in capabilities.plugins_of_files()
     ) or any(
         not _DECIDING.isdisjoint(plugin.get_auth_functions())
         for plugin in p.PluginImplementations(p.IAuthFunctions)
+        if plugin.name != _OURS
     )

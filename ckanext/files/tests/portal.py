@@ -6,13 +6,14 @@ import io
 import json
 import uuid
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from typing import Any
 
 import sqlalchemy as sa
 from ckan import model
 from ckan.tests import factories
 
-from ckanext.files.store.models import history_table
+from ckanext.files.store.models import file_table, history_table, owner_table
 from ckanext.files.tests.effects import engine, look
 from ckanext.files.tests.forms import DATASET_TYPE
 from ckanext.files.tests.people import call as call
@@ -20,10 +21,24 @@ from ckanext.files.tests.people import new_user as new_user
 from ckanext.files.tests.people import organization_of as organization_of
 from ckanext.files.tests.people import shown as shown
 
+#: Names of the tables.
+FILES, OWNERS, HISTORY = str(file_table), str(owner_table), str(history_table)
+
 UNKNOWN = "does not exist, or you are not allowed to use it"
 PINNED = "belongs to something else"
 TWICE = "is named in two places"
 NO_ID = "Must be the id of a file"
+
+_ROW: dict[str, Any] = {
+    "name": "a.txt",
+    "storage": "default",
+    "content_type": "text/plain",
+    "size": 1,
+    "hash": "",
+    "algorithm": "",
+    "storage_data": {},
+    "plugin_data": {},
+}
 
 
 def upload(user: str, count: int = 1) -> list[str]:
@@ -36,22 +51,19 @@ def upload(user: str, count: int = 1) -> list[str]:
 def put(owner: tuple[str, str] | None, count: int = 1, *, pinned: bool = False) -> list[str]:
     """Make files with any owner, committed."""
     ids = [str(uuid.uuid4()) for _ in range(count)]
+    created = datetime.now(timezone.utc)
     with engine().begin() as connection:
         connection.execute(
-            sa.text(
-                "INSERT INTO file (id, name, location, storage, content_type, size, hash,"
-                " algorithm, created, storage_data, plugin_data) VALUES (:id, 'a.txt', :id,"
-                " 'default', 'text/plain', 1, '', '', now(), '{}', '{}')"
-            ),
-            [{"id": id_} for id_ in ids],
+            sa.insert(file_table),
+            [{**_ROW, "id": i, "location": i, "created": created} for i in ids],
         )
         if owner:
             connection.execute(
-                sa.text(
-                    "INSERT INTO file_owner (file_id, owner_type, owner_id, pinned)"
-                    " VALUES (:id, :type, :owner, :pinned)"
-                ),
-                [{"id": i, "type": owner[0], "owner": owner[1], "pinned": pinned} for i in ids],
+                sa.insert(owner_table),
+                [
+                    {"file_id": i, "owner_type": owner[0], "owner_id": owner[1], "pinned": pinned}
+                    for i in ids
+                ],
             )
     return ids
 
@@ -59,18 +71,17 @@ def put(owner: tuple[str, str] | None, count: int = 1, *, pinned: bool = False) 
 def delete_file(file_id: str) -> None:
     """Delete a file behind everybody's back."""
     with engine().begin() as connection:
-        connection.execute(sa.text("DELETE FROM file WHERE id = :id"), {"id": file_id})
+        connection.execute(sa.delete(file_table).where(file_table.c.id == file_id))
 
 
 def owners(*file_ids: str) -> list[Any]:
     """Return who owns these files in the database: (type, id, pinned) of each."""
     with engine().connect() as connection:
+        columns = owner_table.c
         rows = connection.execute(
-            sa.text(
-                "SELECT file_id, owner_type, owner_id, pinned FROM file_owner"
-                " WHERE file_id = ANY(:ids)"
-            ),
-            {"ids": list(file_ids)},
+            sa.select(columns.file_id, columns.owner_type, columns.owner_id, columns.pinned).where(
+                columns.file_id.in_(file_ids)
+            )
         )
         found = {row[0]: tuple(row[1:]) for row in rows}
     return [found.get(file_id) for file_id in file_ids]

@@ -9,9 +9,8 @@ import re
 import sys
 import uuid
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ckan.plugins.toolkit as tk
 import pytest
@@ -22,18 +21,13 @@ from ckan.cli.search_index import search_index
 from ckan.common import config, config_declaration
 
 from ckanext.files import shared
-from ckanext.files.capabilities import CORE_FILES
-from ckanext.files.tests import documented
+from ckanext.files.store.storages import storages
+from ckanext.files.tests import documented, portal
 from ckanext.files.tests.effects import count_commits, engine, look
 from ckanext.files.tests.people import call, new_user, organization_of, shown
 from ckanext.files.transaction import outcome
 
-if TYPE_CHECKING or CORE_FILES:
-    from ckanext.files.tests import portal
-
 UPLOADS = "ckan.files.authenticated_uploads"
-
-needs_files = pytest.mark.skipif(not CORE_FILES, reason="CKAN 2.11 has no files yet")
 
 
 @pytest.fixture
@@ -82,7 +76,6 @@ def test_make_targets_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.M)
 
 
-@needs_files
 def test_options_are_those_of_ckan() -> None:
     names = {name for name in options() if name.startswith("ckan.")}
     # the settings of a storage are those of its type; the upload below needs them
@@ -91,23 +84,21 @@ def test_options_are_those_of_ckan() -> None:
     assert names - settings <= {str(key) for key in config_declaration.iter_options()}
 
 
-@needs_files
 def test_upload_works_with_these_options(load: Any, tmp_path: Path) -> None:
     """And is refused, with the name of the option, without the one that allows it."""
-    files = import_module("ckan.lib.files")
     chosen: dict[str, Any] = {
         name: value for name, value in options().items() if name.startswith("ckan.files.")
     }
     chosen = {name: value.replace("/var/lib/ckan", str(tmp_path)) for name, value in chosen.items()}
     chosen |= {f"{UPLOADS}.allow": True, f"{UPLOADS}.storages": ["default"]}
     load("files", **chosen)
-    files.storages.reset()
-    files.storages.collect()
+    storages.reset()
+    storages.collect()
     user = new_user()
     upload = {"upload": io.BytesIO(b"hello"), "name": "a.txt"}
     stored = call("file_create", user, **upload)
     assert stored["storage"] == "default"
-    assert look("SELECT owner_type FROM file_owner WHERE file_id = :id", id=stored["id"]) == "user"
+    assert portal.owner(stored["id"])[0] == "user"
     with pytest.raises(tk.NotAuthorized, match=r"ckan\.files\.authenticated_uploads\.storages"):
         call("file_create", user, storage="other", **upload)
     config[f"{UPLOADS}.storages"].append("other")
@@ -118,7 +109,6 @@ def test_upload_works_with_these_options(load: Any, tmp_path: Path) -> None:
         call("file_create", user, **upload)
 
 
-@needs_files
 def test_schema_with_the_preset(load: Any, tmp_path: Path, monkeypatch: Any) -> None:
     schema = tmp_path / "documented_schema"
     schema.mkdir()
@@ -154,7 +144,6 @@ def test_schema_with_the_preset(load: Any, tmp_path: Path, monkeypatch: Any) -> 
     sys.modules.pop("documented_schema", None)
 
 
-@needs_files
 def test_field_with_the_validator_only(load: Any, tmp_path: Path, monkeypatch: Any) -> None:
     whole, field = (yaml.safe_load(block) for block in documented.blocks("README.rst", "yaml"))
     whole["dataset_fields"] = [*whole["dataset_fields"][:3], *field]
@@ -187,7 +176,6 @@ def test_field_with_the_validator_only(load: Any, tmp_path: Path, monkeypatch: A
     sys.modules.pop("documented_validator", None)
 
 
-@needs_files
 def test_field_in_python(load: Any) -> None:
     load("files", "files_test_documented_report")
     user = new_user()
@@ -241,7 +229,6 @@ def test_callback(load: Any) -> None:
     assert announced == [name]
 
 
-@needs_files
 def test_signal(load: Any) -> None:
     """The weaker way moves the file too, after the commit."""
     load("files", "files_test_documented_signal", "files_test_plain_field")

@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from ckanext.files import capabilities
 from ckanext.files.tests.acceptance.server import CkanServers
-
-collect_ignore = [] if capabilities.CORE_FILES else ["test_browser.py"]
 
 
 @pytest.fixture

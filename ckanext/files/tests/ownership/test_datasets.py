@@ -13,6 +13,7 @@ from ckanext.files.tests import portal
 from ckanext.files.tests.effects import count_commits, statements, watch
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.portal import (
+    OWNERS,
     TWICE,
     call,
     error_at,
@@ -93,7 +94,7 @@ def test_change_and_owner_become_visible_together(action: str, user: str) -> Non
     table, column = ("resource", "name") if action == "resource_create" else ("package", "title")
     query = (
         f"SELECT EXISTS (SELECT FROM {table} WHERE {column} = :name),"
-        f" EXISTS (SELECT FROM file_owner WHERE file_id = :file AND owner_type = '{table}')"
+        f" EXISTS (SELECT FROM {OWNERS} WHERE file_id = :file AND owner_type = '{table}')"
     )
     with watch(query, name=name, file=file) as seen:
         call(action, user, **data)

@@ -11,7 +11,7 @@ from ckan import model
 from ckanext.files.ownership import Refusal, TransferRefusedError, Wish, transfer, transfer_together
 from ckanext.files.store import Owner, read
 from ckanext.files.tests.effects import engine
-from ckanext.files.tests.portal import history, owners, put
+from ckanext.files.tests.portal import OWNERS, history, owners, put
 
 A, B = Owner("package", "a"), Owner("package", "b")
 
@@ -56,7 +56,7 @@ def test_owner_that_appears_meanwhile() -> None:
     """CKAN's own transfer of a file without an owner is not kept off by any lock."""
     free, theirs = *put(None), *put(B)
     insert = sa.text(
-        "INSERT INTO file_owner (file_id, owner_type, owner_id, pinned)"
+        f"INSERT INTO {OWNERS} (file_id, owner_type, owner_id, pinned)"
         " VALUES (:id, 'package', 'c', false)"
     )
 
@@ -84,7 +84,7 @@ def test_judged_again_when_something_has_changed() -> None:
         if len(seen) == 2:
             with engine().begin() as other:
                 other.execute(
-                    sa.text("UPDATE file_owner SET owner_id = 'c' WHERE file_id = :id"),
+                    sa.text(f"UPDATE {OWNERS} SET owner_id = 'c' WHERE file_id = :id"),
                     {"id": first},
                 )
         return Refusal.UNKNOWN if file.owner.id == refused else None
@@ -92,7 +92,7 @@ def test_judged_again_when_something_has_changed() -> None:
     wishes = {id_: Wish(A, True) for id_ in (first, second)}
     for refused in ("nobody", "c"):
         with engine().begin() as other:
-            other.execute(sa.text("UPDATE file_owner SET owner_id = 'b' WHERE owner_id = 'c'"))
+            other.execute(sa.text(f"UPDATE {OWNERS} SET owner_id = 'b' WHERE owner_id = 'c'"))
         seen.clear()
         files = read(model.Session(), wishes)
         if refused == "c":

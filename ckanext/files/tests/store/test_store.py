@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ckanext.files.store import File, FileRecord, Move, Owner, give, read
 from ckanext.files.tests import portal
 from ckanext.files.tests.effects import engine, statements
-from ckanext.files.tests.portal import history, owner, put
+from ckanext.files.tests.portal import FILES, HISTORY, OWNERS, history, owner, put
 
 A, B = Owner("package", "a"), Owner("resource", "b")
 
@@ -66,7 +66,7 @@ def test_history_looks_as_cores_does(session: Any) -> None:
     move([file], A, "somebody")
     session.commit()
     row = session.execute(
-        sa.text("SELECT * FROM file_owner_transfer_history WHERE file_id = :id"), {"id": file}
+        sa.text(f"SELECT * FROM {HISTORY} WHERE file_id = :id"), {"id": file}
     ).one()
     assert row.action == "transfer"
     assert len(row.id) == 36
@@ -92,12 +92,12 @@ def test_same_statements_for_any_number(session: Any, count: int) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE file_owner SET owner_id = 'x' WHERE file_id = :id",
-        "UPDATE file_owner SET owner_type = 'x' WHERE file_id = :id",
-        "UPDATE file_owner SET pinned = true WHERE file_id = :id",
-        "INSERT INTO file_owner (file_id, owner_type, owner_id, pinned)"
+        f"UPDATE {OWNERS} SET owner_id = 'x' WHERE file_id = :id",
+        f"UPDATE {OWNERS} SET owner_type = 'x' WHERE file_id = :id",
+        f"UPDATE {OWNERS} SET pinned = true WHERE file_id = :id",
+        f"INSERT INTO {OWNERS} (file_id, owner_type, owner_id, pinned)"
         " VALUES (:id, 'package', 'x', false) ON CONFLICT (file_id) DO UPDATE SET owner_id = 'x'",
-        "DELETE FROM file WHERE id = :id",
+        f"DELETE FROM {FILES} WHERE id = :id",
     ],
 )
 def test_file_that_has_changed_is_left_alone(
@@ -128,7 +128,7 @@ def test_mapped_objects_are_read_anew(session: Any) -> None:
     # also what others have changed
     session.commit()
     files = read(session, [owned])
-    change = sa.text("UPDATE file_owner SET owner_id = 'x' WHERE file_id = :id")
+    change = sa.text(f"UPDATE {OWNERS} SET owner_id = 'x' WHERE file_id = :id")
     with engine().begin() as other:
         other.execute(change, {"id": owned})
     assert items[0].owner.owner_id == "a"
@@ -212,7 +212,7 @@ def test_a_change_that_changes_nothing(session: Any) -> None:
     """Who has waited for it goes on with the newer version of the row."""
     (file,) = put(B)
     session.execute(
-        sa.text("UPDATE file_owner SET pinned = pinned WHERE file_id = :id"), {"id": file}
+        sa.text(f"UPDATE {OWNERS} SET pinned = pinned WHERE file_id = :id"), {"id": file}
     )
     thread, result = _in_thread(lambda: move([file], A))
     _wait_until_blocked()
@@ -228,7 +228,7 @@ def test_a_lost_file_is_locked(session: Any) -> None:
     (file,) = put(B)
     files = read(session, [file])
     session.rollback()
-    change = sa.text("UPDATE file_owner SET owner_id = 'x' WHERE file_id = :id")
+    change = sa.text(f"UPDATE {OWNERS} SET owner_id = 'x' WHERE file_id = :id")
     with engine().begin() as other:
         other.execute(change, {"id": file})
     assert give(session, [Move(files[file], A, True)], "") == {file}
@@ -243,7 +243,8 @@ def test_a_lost_file_is_locked(session: Any) -> None:
 def test_no_circle_with_somebody_who_deletes(owner_: Owner | None, session: Any) -> None:
     """CKAN deletes the row of the owner first, then that of the file."""
     (file,) = put(owner_)
-    first, second = "DELETE FROM file_owner WHERE file_id = :id", "DELETE FROM file WHERE id = :id"
+    first = f"DELETE FROM {OWNERS} WHERE file_id = :id"
+    second = f"DELETE FROM {FILES} WHERE id = :id"
     if owner_ is None:
         first, second = second, first
     session.execute(sa.text(first), {"id": file})
@@ -263,7 +264,7 @@ def test_no_circle_with_cores_own_transfer(session: Any) -> None:
     with engine().begin() as other:
         other.execute(
             sa.text(
-                "INSERT INTO file_owner (file_id, owner_type, owner_id, pinned)"
+                f"INSERT INTO {OWNERS} (file_id, owner_type, owner_id, pinned)"
                 " VALUES (:id, 'package', 'x', false)"
             ),
             {"id": file},
@@ -275,7 +276,7 @@ def test_no_circle_with_cores_own_transfer(session: Any) -> None:
     assert owner(file) == ("package", "x", False)
 
 
-@pytest.mark.parametrize(("owner_", "table"), [(B, "file_owner"), (None, "file")])
+@pytest.mark.parametrize(("owner_", "table"), [(B, OWNERS), (None, FILES)])
 def test_locks_of_many_files_are_taken_in_one_order(
     owner_: Owner | None, table: str, session: Any
 ) -> None:
