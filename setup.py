@@ -5,6 +5,7 @@ from setuptools import setup
 setup(
     message_extractors={
         "ckanext": [
+            ("**/tests/**", "ignore", None),
             ("**.py", "python", None),
             ("**.js", "javascript", None),
             ("**/templates/**.html", "ckan", None),

@@ -76,7 +76,8 @@ def test_make_targets_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.M)
 
 
-def test_options_are_those_of_ckan() -> None:
+def test_options_are_those_of_ckan(load: Any) -> None:
+    load("files")
     names = {name for name in options() if name.startswith("ckan.")}
     # the settings of a storage are those of its type; the upload below needs them
     settings = {name for name in names if name.startswith("ckan.files.storage.")}
