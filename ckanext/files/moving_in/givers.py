@@ -43,7 +43,8 @@ class Givers:
                 "(see --trust-sysadmins)"
             )
         # an auth function keeps what it has found in the context: one for each question
-        if not Editor({"user": user.name}).may(f"{owner.type}_update", {"id": owner.id}):
+        editor = Editor({"user": user.name, "auth_user_obj": user})
+        if not editor.may(f"{owner.type}_update", {"id": owner.id}):
             return f"belongs to the user {user.name}, who may not edit this"
         return None
 

@@ -21,7 +21,8 @@ from ckanext.files.store import Owner
 #: What a validator can make the owner of files.
 OWNER_TYPES = ("package", "resource", "group", "organization", "user")
 
-_AT_ONCE = 200
+# whoever wants to change one of them waits for all of them: less than a second
+_AT_ONCE = 100
 _RESOURCES = "resources"
 
 
