@@ -16,7 +16,8 @@ from ckanext.files.tests.acceptance.server import CkanServer, CkanServers
 PASSWORD = "correct horse battery"
 
 OPTIONS = {
-    "ckan.plugins": "files scheming_datasets scheming_organizations",
+    # CKAN 2.11 can index repeating subfields with the last one only
+    "ckan.plugins": "files scheming_datasets scheming_organizations scheming_nerf_index",
     "scheming.presets": "ckanext.scheming:presets.json ckanext.files:presets.yaml",
     "scheming.dataset_schemas": "ckanext.files.tests:schemas/preset_dataset.yaml",
     "scheming.organization_schemas": "ckanext.files.tests:schemas/preset_organization.yaml",
