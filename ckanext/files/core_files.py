@@ -24,11 +24,10 @@ class CoreFilesPlugin(p.SingletonPlugin):
         p.implements(p.IConfigurable)
 
     def get_blueprint(self) -> list[Any]:
-        if capabilities.CORE_FILES:
-            from .views.downloads import blueprint
+        from .views import downloads, old_links
 
-            return [blueprint]
-        return [_backport("view").blueprint]
+        files = downloads if capabilities.CORE_FILES else _backport("view")
+        return [files.blueprint, old_links.blueprint]
 
     def files_get_storage_adapters(self) -> dict[str, Any]:
         from .store.adapters import adapters
