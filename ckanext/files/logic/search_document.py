@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 #: Solr refuses a document with a longer term, in bytes.
@@ -23,6 +24,8 @@ def without_long_lists(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_long_list(value: Any) -> bool:
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        value = json.dumps(value, default=str)  # as ckanext-scheming will, after this
     return (
         isinstance(value, str)
         and value.startswith("[")

@@ -1,7 +1,8 @@
 """What the validators of one action remember together.
 
-A validator checks and records; it changes nothing and takes no lock. When the
-action has succeeded, one task moves all files that were recorded as moving.
+A validator checks and records. It changes nothing, and locks nothing but the
+dataset that is updated. When the action has succeeded, one task moves all files
+that were recorded as moving.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ckanext.files.store import FileRecord, Owner, read
 from .claim import Claim
 from .editor import Editor
 from .field import Field
-from .home import IN_DATASET, Home
+from .home import IN_DATASET, Home, lock_home
 from .refusals import Refusal
 from .rule import judge
 from .task import OwnershipTransferTask
@@ -69,9 +70,9 @@ class Claims:
         :raises NoFileIdsError: its value is nothing that names files.
         """
         ids = file_ids(data.get(key))
+        home = self._home(field, data, context)
         self._load(ids, key, data)
         target = _target(field, key, data, context)
-        home = self._home(field, data, context)
         # nobody has checked yet that a resource's id in the request is of this dataset
         known = None if field.id_field == "id" and field.entity_key(key) else target
         errors: list[str] = []
@@ -104,6 +105,8 @@ class Claims:
         if field.owner_type in IN_DATASET:
             dataset_id = _updated_id(field.owner_type, data, context)
         if dataset_id not in self._homes:
+            if dataset_id:
+                lock_home(self._session, dataset_id)
             self._homes[dataset_id] = Home(self._session, dataset_id)
         return self._homes[dataset_id]
 

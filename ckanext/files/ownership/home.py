@@ -42,6 +42,17 @@ class Home:
         return frozenset(self._session.execute(live).scalars())
 
 
+def lock_home(session: Session, dataset_id: str) -> None:
+    """Let other updates of a dataset wait until this one is committed.
+
+    What the validator reads of the dataset's files stays true then. Otherwise
+    this update could remove a resource that another one has just given a file
+    to which is named here, and was here when the validator looked.
+    """
+    mine = sa.select(model.Package.id).where(model.Package.id == dataset_id)
+    session.execute(mine.with_for_update(key_share=True))
+
+
 def home_of(session: Session, owner: Owner) -> Home:
     """Return the dataset that an owner is part of; an empty home if there is none."""
     if owner.type == "resource":

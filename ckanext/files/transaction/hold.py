@@ -86,10 +86,10 @@ class Hold:
         """Undo what was done since the last commit, or since the block began."""
         level = self._levels[-1]
         if level.saved:
-            level.saved.rollback()
+            self._roll_back(level.saved)
             level.saved = self.session.begin_nested()
         elif level.start:
-            level.start.rollback()
+            self._roll_back(level.start)
             level.start = self.session.begin_nested()
 
     def enter(self) -> None:
@@ -108,7 +108,7 @@ class Hold:
         """End a block that failed: nothing of it stays."""
         level = self._levels.pop()
         assert level.start
-        level.start.rollback()
+        self._roll_back(level.start)
 
     def finish(self, commit: bool) -> None:
         """End the hold: the one real commit, if somebody asked for it.
@@ -177,6 +177,14 @@ class Hold:
         while nested is not None and nested is not downto:
             nested.commit()
             nested = self.session.get_nested_transaction()
+
+    def _roll_back(self, savepoint: SessionTransaction) -> None:
+        """Roll back a savepoint, after all above it: SQLAlchemy 1.4 warns of any other order."""
+        nested = self.session.get_nested_transaction()
+        while nested is not None and nested is not savepoint:
+            nested.rollback()
+            nested = self.session.get_nested_transaction()
+        savepoint.rollback()
 
     def _commit(self) -> None:
         session = self.session
