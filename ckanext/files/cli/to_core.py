@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 from ckan import model
@@ -33,7 +34,7 @@ def to_core(dry_run: bool) -> None:
             "This CKAN has no files of its own to move to. Upgrade to CKAN 2.12 first; until then "
             "the files work where they are."
         )
-    engine = model.Session.get_bind()
+    engine: Any = model.Session.get_bind()
     try:
         with Progress("Moving files") as bar:
             move = (
@@ -56,8 +57,8 @@ def _print_obstacles(move: CoreMove) -> None:
         click.secho(f"\n{obstacle.text}:", bold=True)
         for place in obstacle.places:
             click.echo(f"  - {place}")
-        if obstacle.count > len(obstacle.places):
-            click.echo(f"  and {obstacle.count - len(obstacle.places)} more")
+        if obstacle.number > len(obstacle.places):
+            click.echo(f"  and {obstacle.number - len(obstacle.places)} more")
         click.echo(obstacle.advice)
 
 

@@ -109,22 +109,31 @@ class Claiming:
 
     def _claim_page(self, after: str) -> Page:
         for _ in range(_ATTEMPTS):
-            page = self._field.page(self._session, after, lock=not self._dry_run)
-            batch = _Batch(self._session, page.mentions, self._several, self._givers)
-            try:
-                if not self._dry_run:
-                    batch.transfer(pin=self._pin)
-                    self._session.commit()
-            except TransferRefusedError:
-                # a file has got another owner meanwhile: to be judged anew
-                self._forget()
-                continue
-            break
+            page, batch = self._decide(after)
+            if self._transfer(batch):
+                break
         else:
+            page, batch = self._decide(after)
             batch.refuse_all()
         self._forget()
         self._add(batch)
         return page
+
+    def _decide(self, after: str) -> tuple[Page, _Batch]:
+        self._forget()
+        page = self._field.page(self._session, after, lock=not self._dry_run)
+        return page, _Batch(self._session, page.mentions, self._several, self._givers)
+
+    def _transfer(self, batch: _Batch) -> bool:
+        """Tell whether it is done; if not, a file has got another owner meanwhile."""
+        if self._dry_run:
+            return True
+        try:
+            batch.transfer(pin=self._pin)
+        except TransferRefusedError:
+            return False
+        self._session.commit()
+        return True
 
     def _add(self, batch: _Batch) -> None:
         report = self._report

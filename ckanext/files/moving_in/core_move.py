@@ -30,7 +30,7 @@ class Obstacle(NamedTuple):
     places: list[str]
     """The first of those that are concerned."""
 
-    count: int
+    number: int
     """Of all that are concerned."""
 
 

@@ -200,7 +200,7 @@ def test_long_lists_are_cut() -> None:
         " '', '', now(), '{}', '{}' FROM files_file"
     )
     found = obstacle()
-    assert (len(found.places), found.count) == (20, COUNT)
+    assert (len(found.places), found.number) == (20, COUNT)
 
 
 def test_tables_that_were_not_taken_over() -> None:
@@ -269,7 +269,7 @@ def test_two_at_once() -> None:
 
 @pytest.mark.crash
 def test_killed_at_each_statement() -> None:
-    before = checksums()
+    before, number = checksums(), 0
     for number in itertools.count(1):
         if not was_killed(fork(lambda number=number: move_until(number))):
             break
