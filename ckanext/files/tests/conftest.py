@@ -27,6 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run races, kills and random sequences at the sizes that a release needs",
     )
+    parser.addoption(
+        "--record-answers",
+        action="store_true",
+        help="keep what the files of CKAN 2.12's core answer",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -121,9 +121,10 @@ def on_rollback(callback: Callback) -> None:
     For what PostgreSQL cannot undo, such as a file that was stored. It runs
     while the session ends its transaction or savepoint, so it must not use
     that session. An exception in it is logged. When the connection is lost
-    during COMMIT the callback runs as well, and has to find out by itself
-    whether the change has become true. A process that is killed does not make
-    the call.
+    during COMMIT, an action that carries a task queue finds out what became of
+    the change, and makes no call if it cannot. Elsewhere the callback runs in
+    any case, and has to find that out by itself. A process that is killed does
+    not make the call.
 
     :param callback: called without arguments, in the thread whose session it is.
     """

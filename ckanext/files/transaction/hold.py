@@ -23,7 +23,7 @@ from ckanext.files import capabilities
 from ckanext.files.errors import CommitUnknownError
 
 from . import index
-from .journal import Callback, Journal, journal_of, run_callbacks
+from .journal import Callback, Journal, journal_of, run_callbacks, run_undoing
 from .outcome import has_committed
 from .session import HeldSession, put_in_front, take_away
 
@@ -200,8 +200,11 @@ class Hold:
             callbacks, journal.callbacks = journal.callbacks, []
             session.commit()
         except BaseException as error:
+            # nothing is undone before it is known that there is something to undo
+            undoing, journal.undoing = journal.undoing, []
             self.roll_back()
             if not self._has_committed(transaction_id, journal):
+                run_undoing(undoing)
                 journal.repair()
                 raise
             self._due = callbacks

@@ -106,7 +106,7 @@ def run_callbacks(callbacks: Iterable[Callback]) -> None:
             meta.Session.rollback()
 
 
-def _run_undoing(callbacks: Iterable[Callback]) -> None:
+def run_undoing(callbacks: Iterable[Callback]) -> None:
     """Undo what a rollback of the database does not, the last thing first."""
     for callback in reversed(list(callbacks)):
         try:
@@ -139,7 +139,7 @@ def _after_transaction_end(session: Session, transaction: SessionTransaction) ->
     if journal is None:
         return
     if not journal.committed:
-        _run_undoing(journal.undoing)
+        run_undoing(journal.undoing)
         return
     parent = transaction.parent
     while parent is not None and parent.parent is not None and not parent.nested:

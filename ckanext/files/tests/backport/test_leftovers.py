@@ -186,8 +186,10 @@ def test_bytes_that_another_row_names_stay() -> None:
     assert _stored() == {"a.txt": b"old"}
 
 
-@pytest.mark.parametrize("held", [True, False])
-@pytest.mark.parametrize("cut", ["before", "after"])
+@pytest.mark.parametrize(
+    ("cut", "held"),
+    [("before", True), ("after", True), ("hang", True), ("before", False), ("after", False)],
+)
 def test_lost_commit(cut: Any, held: bool) -> None:
     """Bytes stay if the commit has happened after all."""
     with session_through_proxy() as proxy:

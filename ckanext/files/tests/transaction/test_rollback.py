@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.tests.effects import Effects, engine
 from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.proxy import session_through_proxy
+from ckanext.files.tests.proxy import Proxy, session_through_proxy
 from ckanext.files.transaction import Block, on_rollback
 
 loaded = load_plugins("files", "files_test_probe")
@@ -165,6 +165,47 @@ def test_lost_commit(effects: Effects, unique: Callable[[str], str], called: lis
             model.Session.commit()
         _rollback()
     assert called == [True]
+
+
+@pytest.mark.parametrize("cut", ["before", "hang"])
+def test_lost_commit_of_an_action(
+    cut: Any, effects: Effects, unique: Callable[[str], str], called: list[Any]
+) -> None:
+    """The callback runs when it is certain that the commit has not happened."""
+    name = unique("name")
+
+    def write() -> None:
+        with engine().begin() as connection:
+            connection.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+            insert = sa.text("INSERT INTO files_test_effect VALUES (:name)")
+            connection.execute(insert, {"name": name})
+        called.append(effects.exists(name))
+
+    with session_through_proxy() as proxy, pytest.raises(DBAPIError):
+        _write_and_commit(proxy, cut, name, effects, write)
+    assert called == [True]
+
+
+def test_commit_of_an_action_that_has_happened(
+    effects: Effects, unique: Callable[[str], str], called: list[Any]
+) -> None:
+    name = unique("name")
+    with session_through_proxy() as proxy:
+        _write_and_commit(proxy, "after", name, effects, lambda: called.append(1))
+    assert effects.exists(name)
+    assert not called
+
+
+def _write_and_commit(
+    proxy: Proxy, cut: Any, name: str, effects: Effects, callback: Callable[[], Any]
+) -> None:
+    def do(_: Any) -> None:
+        effects.write(name)
+        on_rollback(callback)
+        model.Session.commit()
+        proxy.cut = cut
+
+    tk.get_action("probe_eager")({}, {"do": do})
 
 
 def test_failing_callback_is_logged_and_stops_no_other(
