@@ -238,7 +238,7 @@ def file_ownership_transfer(context: Context, data_dict: dict[str, Any]) -> dict
     elif file.owner.pinned and not data_dict["force"]:
         raise tk.ValidationError({"force": ["Must be enabled to transfer pinned files"]})
     elif new != {name: getattr(file.owner, name) for name in new}:
-        session.add(FileOwnerTransferHistory.from_owner(file.owner, context["user"]))
+        session.add(FileOwnerTransferHistory.from_owner(file.owner, context.get("user", "")))
         file.owner.owner_type, file.owner.owner_id = new["owner_type"], new["owner_id"]
     file.owner.pinned = data_dict["pin"]
     return _saved(context, file)
@@ -265,7 +265,7 @@ def file_owner_scan(context: Context, data_dict: dict[str, Any]) -> dict[str, An
     :rtype: dict
     """
     if not data_dict["owner_id"] and data_dict["owner_type"] == "user":
-        user = context.get("auth_user_obj") or model.User.get(context["user"])
+        user = context.get("auth_user_obj") or model.User.get(context.get("user"))
         data_dict["owner_id"] = user.id if isinstance(user, model.User) else ""
     tk.check_access("file_owner_scan", context, data_dict)
     session, columns = _session(context), owner_table.c

@@ -79,7 +79,7 @@ def file_create(context: Context, data_dict: DataDict) -> AuthResult:
     """Users may upload where the configuration lets them."""
     storages = tk.config[f"{_UPLOADS}.storages"]
     is_allowed = tk.config[f"{_UPLOADS}.allow"] and data_dict["storage"] in storages
-    if context["user"] and is_allowed:
+    if context.get("user") and is_allowed:
         return {"success": True}
     return authz.is_authorized("permission_manage_files", context, data_dict)
 
@@ -166,12 +166,12 @@ def _asked(context: Context, function: str, owner_id: str) -> bool:
     if function not in authz.auth_functions_list():
         return False
     answer = authz.is_authorized(function, tk.fresh_context(context), {"id": owner_id})
-    return bool(answer["success"])
+    return bool(answer.get("success"))
 
 
 def _user(context: Context) -> Any:
     user = context.get("auth_user_obj")
-    return user if isinstance(user, model.User) else model.User.get(context["user"])
+    return user if isinstance(user, model.User) else model.User.get(context.get("user"))
 
 
 def _file(context: Context, data_dict: DataDict) -> Any:

@@ -17,6 +17,7 @@ class File:
     """A file: what is known of it, not its bytes."""
 
     __table__ = file_table
+    id: str
     owner: FileOwner | None
 
     def __init__(self, **values: Any) -> None:

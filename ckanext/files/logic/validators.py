@@ -52,22 +52,25 @@ def files_transfer_ownership(
         if errors.get(key):
             return
         found = _check(field, key, data, context)
-        if found:
-            errors.setdefault(key, []).extend(found)
+        for place, messages in found.items():
+            errors.setdefault(place, []).extend(messages)
+        if key in found:
             raise tk.StopOnError
 
     return claim_files
 
 
-def _check(field: Field, key: FlattenKey, data: FlattenDataDict, context: Context) -> list[str]:
+def _check(
+    field: Field, key: FlattenKey, data: FlattenDataDict, context: Context
+) -> FlattenErrorDict:
     try:
         if _is_scattered(key, data):
             raise NoFileIdsError
         if data.get(key) in (None, "", [], tk.missing):
-            return []
+            return {}
         return Claims.of_action(context).claim(field, key, data, context)
     except NoFileIdsError:
-        return [tk._("Must be the id of a file, or a list of such ids")]
+        return {key: [tk._("Must be the id of a file, or a list of such ids")]}
 
 
 def _is_scattered(key: FlattenKey, data: FlattenDataDict) -> bool:

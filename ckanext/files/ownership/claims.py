@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ckan import model
-from ckan.types import Context, FlattenDataDict, FlattenKey
+from ckan.types import Context, FlattenDataDict, FlattenErrorDict, FlattenKey
 
 from ckanext.files.queue import TaskQueue, current_queue
 from ckanext.files.store import FileRecord, Owner, read
@@ -63,10 +63,11 @@ class Claims:
 
     def claim(
         self, field: Field, key: FlattenKey, data: FlattenDataDict, context: Context
-    ) -> list[str]:
+    ) -> FlattenErrorDict:
         """Check the files that a field names, and record that it names them.
 
-        :returns: what is wrong with that field.
+        :returns: what is wrong, also with places that were claimed before: of
+            two that name a file, the one is right to which it belongs.
         :raises NoFileIdsError: its value is nothing that names files.
         """
         ids = file_ids(data.get(key))
@@ -75,17 +76,19 @@ class Claims:
         target = _target(field, key, data, context)
         # nobody has checked yet that a resource's id in the request is of this dataset
         known = None if field.id_field == "id" and field.entity_key(key) else target
-        errors: list[str] = []
+        problems: FlattenErrorDict = {}
         for number, id_ in enumerate(ids):
-            file = self._files[id_]
+            file, wrong = self._files[id_], key
             refusal = judge(file, known, home, self._editor.may_edit)
-            if not refusal and self._places.setdefault(id_, (key, number)) != (key, number):
+            first = self._places.setdefault(id_, (key, number))
+            if not refusal and first != (key, number):
                 refusal = Refusal.TWICE
+                wrong = first[0] if file and file.owner and file.owner == target else key
             if refusal:
-                errors.append(refusal.of(id_))
+                problems.setdefault(wrong, []).append(refusal.of(id_))
             elif file:
                 self._record(Claim(file, field, key, home), target)
-        return errors
+        return problems
 
     def _load(self, ids: list[str], key: FlattenKey, data: FlattenDataDict) -> None:
         """Read these files, together with those that the field names elsewhere.

@@ -41,9 +41,9 @@ class FormsPlugin(p.SingletonPlugin, tk.DefaultDatasetForm):
     def _with_files(self, schema: Any) -> Schema:
         to_extras = tk.get_converter("convert_to_extras")
         to_text = tk.get_validator("unicode_safe")
-        schema["attachment"] = [*_owned("package"), to_extras]
-        schema["second"] = [*_owned("package"), to_extras]
-        schema["loose"] = [*_owned("package", "id", False), to_extras]
+        schema["attachment"] = [*_owned("package"), to_text, to_extras]
+        schema["second"] = [*_owned("package"), to_text, to_extras]
+        schema["loose"] = [*_owned("package", "id", False), to_text, to_extras]
         # the order makes a difference: a list, or the text that it becomes
         schema["several"] = [*_owned("package"), to_text, to_extras]
         schema["several_as_text"] = [to_text, *_owned("package"), to_extras]

@@ -64,11 +64,16 @@ def _rows() -> list[str]:
 
 def _create(name: str, content: Any = b"old", **context: Any) -> str:
     data = {"name": name, "storage": "plain", "upload": content}
-    return tk.get_action("file_create")({"ignore_auth": True, **context}, data)["id"]
+    return _call("file_create", data, **context)["id"]
 
 
 def _delete(id_: str, **context: Any) -> None:
-    tk.get_action("file_delete")({"ignore_auth": True, **context}, {"id": id_})
+    _call("file_delete", {"id": id_}, **context)
+
+
+def _call(action: str, data: dict[str, Any], **context: Any) -> Any:
+    ours: Any = {"ignore_auth": True, **context}
+    return tk.get_action(action)(ours, data)
 
 
 def _within_an_action(do: Callable[[], Any]) -> Any:

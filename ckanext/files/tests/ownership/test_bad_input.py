@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ckan.logic import ValidationError
 
+from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.tests import portal
 from ckanext.files.tests.forms import DATASET_TYPE
 from ckanext.files.tests.loaded import load_plugins
@@ -72,7 +73,34 @@ FIELDS = {
     "list of a resource": ("resources", 1, "docs"),
 }
 
-each_value = pytest.mark.parametrize("case", VALUES)
+#: CKAN 2.11 takes it apart before any validator sees it.
+TAKEN_APART = "list of dicts"
+
+needs_whole_lists = pytest.mark.skipif(
+    not CORE_FILES, reason="CKAN 2.11 refuses a list of dicts as unexpected input, see __junk"
+)
+
+each_value = pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=needs_whole_lists if case == TAKEN_APART else ()) for case in VALUES],
+)
+
+
+@pytest.mark.skipif(CORE_FILES, reason="CKAN 2.12 leaves lists of dicts to validators")
+@pytest.mark.parametrize("http", [False, True], ids=["python", "http"])
+def test_list_that_is_taken_apart(
+    http: bool, user: str, file: str, dataset: dict[str, Any], api: Api
+) -> None:
+    value, _ = VALUES[TAKEN_APART]
+    before = (owner(file), shown(dataset["id"]))
+    data = with_field(before[1], FIELDS["dataset"], filled(value, file))
+    if http:
+        status, answer = api.post("package_update", user, **data)
+        assert (status, list(answer["error"])) == (409, ["__junk", "__type"])
+    else:
+        with pytest.raises(ValidationError, match="__junk"):
+            call("package_update", user, **data)
+    assert (owner(file), shown(dataset["id"])) == before
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import ckan.plugins.toolkit as tk
 import pytest
 from ckan.logic import ValidationError
 
+from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.tests import portal
 from ckanext.files.tests.effects import count_commits, statements, watch
 from ckanext.files.tests.loaded import load_plugins
@@ -248,7 +249,7 @@ def test_twice_in_dataset_and_resource(user: str) -> None:
 
 
 def test_twice_when_the_other_resource_has_not_changed(user: str) -> None:
-    """CKAN 2.12 does not validate the other one."""
+    """CKAN 2.12 does not validate the other one, CKAN 2.11 does."""
     docs = upload(user, 2)
     dataset = new_dataset(
         user, resources=[resource("a"), resource("b", doc=docs[0]), resource("c", doc=docs[1])]
@@ -398,7 +399,8 @@ def test_saving_again_starts_no_hold(user: str) -> None:
     with statements() as seen:
         update(user, dataset, title="x", resources=[{**dataset["resources"][0], "name": "b"}])
     assert not [s for s in seen if "FOR UPDATE" in s and "file" in s]
-    assert len([s for s in seen if s.startswith("SAVEPOINT")]) == 1
+    # CKAN 2.12 has one of its own
+    assert len([s for s in seen if s.startswith("SAVEPOINT")]) == int(CORE_FILES)
 
 
 # ids, names and other contexts

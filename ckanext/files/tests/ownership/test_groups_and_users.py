@@ -9,6 +9,7 @@ import ckan.plugins.toolkit as tk
 import pytest
 from ckan.logic import ValidationError
 
+from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.tests import portal
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.portal import (
@@ -50,6 +51,10 @@ KINDS = [
     Kind("organization", "files-yaml-organization", "logo", "logos"),
     Kind("user", None, "avatar", "second_avatar"),
 ]
+
+needs_whole_lists = pytest.mark.skipif(
+    not CORE_FILES, reason="CKAN 2.11 drops a list of dicts before any validator sees it"
+)
 
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.type or kind.entity)
 
@@ -123,7 +128,17 @@ def test_return_id_only(kind: Kind, user: str) -> None:
 
 
 @each_kind
-@pytest.mark.parametrize("value", [7, {"a": 1}, [{"a": 1}], ["x", ["y"]], "\x00", "x" * 100_000])
+@pytest.mark.parametrize(
+    "value",
+    [
+        7,
+        {"a": 1},
+        pytest.param([{"a": 1}], marks=needs_whole_lists),
+        ["x", ["y"]],
+        "\x00",
+        "x" * 100_000,
+    ],
+)
 def test_bad_input(kind: Kind, user: str, value: Any, api: Api) -> None:
     data = {**data_of(kind), kind.field: value}
     with pytest.raises(ValidationError) as caught:

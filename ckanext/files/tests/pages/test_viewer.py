@@ -12,6 +12,7 @@ from sqlalchemy import event
 
 from ckanext.files import capabilities
 from ckanext.files.tests.effects import engine
+from ckanext.files.tests.hidden_file import HiddenFilePlugin
 from ckanext.files.tests.portal import new_dataset, new_user, upload
 
 Visit = Callable[[str | None], None]
@@ -29,24 +30,6 @@ class OneHiddenFile(p.SingletonPlugin):
 
     def files_file_allows(self, context: Any, file: Any, operation: Any) -> bool | None:
         return False if file.id == self.hidden else None
-
-
-class OneHiddenFileByAuth(p.SingletonPlugin):
-    """The same in another way."""
-
-    p.implements(p.IAuthFunctions)
-    hidden = ""
-
-    def get_auth_functions(self) -> dict[str, Any]:
-        return {"permission_read_file": self._permission_read_file}
-
-    @staticmethod
-    @tk.chained_auth_function
-    @tk.auth_allow_anonymous_access
-    def _permission_read_file(next_auth: Any, context: Any, data_dict: Any) -> Any:
-        if data_dict["id"] == OneHiddenFileByAuth.hidden:
-            return {"success": False}
-        return next_auth(context, data_dict)
 
 
 class OnlyAdapters(p.SingletonPlugin):
@@ -88,10 +71,9 @@ def test_plugin_that_decides_by_file(with_plugins: None, visit: Visit) -> None:
     check_one_is_hidden(OneHiddenFile, visit)
 
 
-@pytest.mark.ckan_config("ckan.plugins", FORMS)
-@pytest.mark.with_plugins({"one_hidden_file_by_auth": OneHiddenFileByAuth})
+@pytest.mark.ckan_config("ckan.plugins", f"{FORMS} files_test_hidden_file")
 def test_auth_function_that_decides_by_file(with_plugins: None, visit: Visit) -> None:
-    check_one_is_hidden(OneHiddenFileByAuth, visit)
+    check_one_is_hidden(HiddenFilePlugin, visit)
 
 
 def check_one_is_hidden(plugin: Any, visit: Visit) -> None:
