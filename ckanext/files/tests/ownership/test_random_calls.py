@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.ownership.values import file_ids
 from ckanext.files.tests import portal
 from ckanext.files.tests.effects import look
@@ -55,9 +56,12 @@ class Claim:
 
     key: Key
     file: str
+    target: tuple[str, str | None]
+    """What the place belongs to; None: it has no id yet."""
+
     pin: bool = True
     validated: bool = True
-    """CKAN 2.12 does not validate resources that have not changed."""
+    """CKAN 2.12 does not validate resources that have not changed, CKAN 2.11 does."""
 
 
 @dataclasses.dataclass
@@ -307,12 +311,17 @@ class Calls(RuleBasedStateMachine):
     def claims(self, request: dict[str, Any], before: dict[str, Any]) -> list[Claim]:
         """List what a request names, in the order in which CKAN validates it."""
         claims = [
-            Claim((name,), file, pin=name != "loose")
+            Claim((name,), file, ("package", request.get("id")), pin=name != "loose")
             for name in ("attachment", "loose", "several")
             for file in file_ids(request.get(name))
         ]
         return claims + [
-            Claim(("resources", number, name), file, validated=resource not in before["resources"])
+            Claim(
+                ("resources", number, name),
+                file,
+                ("resource", resource.get("id")),
+                validated=not CORE_FILES or resource not in before["resources"],
+            )
             for number, resource in enumerate(request["resources"])
             for name in ("doc", "docs")
             for file in file_ids(resource.get(name))
@@ -320,13 +329,14 @@ class Calls(RuleBasedStateMachine):
 
     def expected_errors(self, person: Person, claims: list[Claim], home: set[Owner]) -> set[Key]:
         errors: set[Key] = set()
-        taken: set[str] = set()
-        for claim in claims:
-            if not claim.validated:
-                continue
-            if claim.file in taken or not self.may_move(person, claim.file, home):
+        first: dict[str, Claim] = {}
+        for claim in (claim for claim in claims if claim.validated):
+            before = first.setdefault(claim.file, claim)
+            if not self.may_move(person, claim.file, home):
                 errors.add(claim.key)
-            taken.add(claim.file)
+            elif before is not claim:
+                stays = self.files[claim.file].owner == claim.target
+                errors.add(before.key if stays else claim.key)
         return errors
 
     def settle(
