@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .check import check
 from .claim import claim
 from .takeover import takeover
 from .to_core import to_core
@@ -13,9 +14,10 @@ __all__ = ["get_commands"]
 
 @click.group()
 def files() -> None:
-    """Files: move them in from elsewhere, and on to CKAN's own tables."""
+    """Files: check them, move them in from elsewhere, and on to CKAN's own tables."""
 
 
+files.add_command(check)
 files.add_command(claim)
 files.add_command(takeover)
 files.add_command(to_core)

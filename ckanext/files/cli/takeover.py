@@ -11,11 +11,12 @@ import click
 from ckan import model
 from ckan.common import config_declaration
 
+from ckanext.files.backport.tables import file_table
 from ckanext.files.errors import FilesError
 from ckanext.files.moving_in.old_options import OptionsReport, translate_options
-from ckanext.files.moving_in.stored import Stored, find_missing, list_storages
 from ckanext.files.moving_in.table_check import TableCheck
 from ckanext.files.moving_in.takeover import adapt_tables, are_there, look_at_tables
+from ckanext.files.store.stored import Stored, find_missing, list_storages
 
 from .progress import Progress
 
@@ -86,7 +87,7 @@ def _print_files(engine: Any) -> list[Stored]:
     _heading("Files")
     lacking: list[Stored] = []
     with engine.connect() as connection:
-        for stored in list_storages(connection):
+        for stored in list_storages(connection, file_table):
             if not stored.is_configured:
                 lacking.append(stored)
                 click.secho(
@@ -98,7 +99,7 @@ def _print_files(engine: Any) -> list[Stored]:
             else:
                 with Progress(f"Looking into {stored.storage}") as bar:
                     bar.begin(stored.files)
-                    missing = find_missing(connection, stored, bar.add)
+                    missing = find_missing(connection, file_table, stored, bar.add)
                 _print_missing(stored, missing)
     return lacking
 

@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "helpers": {"pages"},
     "views": set(),
     "moving_in": {"backport", "ownership", "store", "errors", "capabilities"},
-    "cli": {"moving_in", "store", "errors", "capabilities"},
+    "cli": {"backport", "moving_in", "store", "errors", "capabilities"},
     "plugin": {"cli", "core_files", "helpers", "logic", "queue"},
 }
 

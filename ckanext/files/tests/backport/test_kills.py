@@ -15,8 +15,10 @@ import pytest
 import sqlalchemy as sa
 from ckan import model
 from ckan.common import config
+from sqlalchemy import event
 
 from ckanext.files.backport.storages import storages
+from ckanext.files.tests.cli.console import run
 from ckanext.files.tests.crash import fork, kill_now, was_killed
 from ckanext.files.tests.effects import engine, look
 from ckanext.files.tests.loaded import plugins_loaded
@@ -80,7 +82,7 @@ def _within_an_action(do: Callable[[], Any]) -> None:
 
 
 def _die_at_commit() -> None:
-    sa.event.listen(engine(), "commit", kill_now)
+    event.listen(engine(), "commit", kill_now)
 
 
 def test_upload_before_the_commit() -> None:
@@ -127,6 +129,9 @@ def test_at_any_time(full_size: bool, record_property: Any) -> None:
         assert not _rows() - _stored()
     left = _stored() - _rows()
     assert len(left) <= kills
+    code, said = run("check", "killed")
+    assert code == bool(left)
+    assert {line for line in said.splitlines() if "\t" in line} == {f"killed\t{f}" for f, _ in left}
     assert look("SELECT count(*) FROM files_file WHERE storage = 'killed'")
     record_property("kills", kills)
     record_property("bytes_without_a_row", len(left))

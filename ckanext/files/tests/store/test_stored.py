@@ -1,4 +1,4 @@
-"""Which storages the old tables name, and whether the bytes are there."""
+"""Which storages a table names, and whether the bytes are there."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy.engine import Connection
 
-from ckanext.files.moving_in.stored import Stored, find_missing, list_storages
+from ckanext.files.backport.tables import file_table
 from ckanext.files.store.storages import get_storage, make_upload
+from ckanext.files.store.stored import Stored, find_missing, list_storages
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.moving_in.old_tables import old_tables, run
 
@@ -28,7 +29,7 @@ def connection() -> Iterator[Connection]:
 
 
 def test_storages(connection: Connection) -> None:
-    assert list_storages(connection) == [
+    assert list_storages(connection, file_table) == [
         Stored("default", 3, is_configured=True, can_be_asked=True),
         Stored("gone", 1, is_configured=False, can_be_asked=False),
     ]
@@ -36,6 +37,6 @@ def test_storages(connection: Connection) -> None:
 
 def test_missing_bytes(connection: Connection) -> None:
     looked_at: list[int] = []
-    stored = list_storages(connection)[0]
-    assert find_missing(connection, stored, looked_at.append) == ["f2", "f3"]
+    stored = list_storages(connection, file_table)[0]
+    assert find_missing(connection, file_table, stored, looked_at.append) == ["f2", "f3"]
     assert sum(looked_at) == 3

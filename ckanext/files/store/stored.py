@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ckanext.files.backport.tables import file_table
-from ckanext.files.store.storages import Capability, FileData, exc, get_storage, is_configured
+from .arrays import literal
+from .storages import Capability, FileData, exc, get_storage, is_configured
 
 _ROWS_AT_ONCE = 1000
 
@@ -24,9 +25,9 @@ class Stored(NamedTuple):
     """The storage tells whether a file exists."""
 
 
-def list_storages(connection: Connection) -> list[Stored]:
-    """Return the storages that the table of files names."""
-    columns = file_table.c
+def list_storages(connection: Connection, table: sa.Table) -> list[Stored]:
+    """Return the storages that a table of files names."""
+    columns = table.c
     statement = sa.select(columns.storage, sa.func.count()).group_by(columns.storage)
     return [
         Stored(name, files, is_configured(name), _can_be_asked(name))
@@ -35,17 +36,18 @@ def list_storages(connection: Connection) -> list[Stored]:
 
 
 def find_missing(
-    connection: Connection, stored: Stored, progress: Callable[[int], Any]
+    connection: Connection, table: sa.Table, stored: Stored, progress: Callable[[int], Any]
 ) -> list[str]:
     """Return the ids of files whose bytes are not in their storage.
 
     No byte is read. Slow where each question goes to a cloud.
 
+    :param table: table of files.
     :param progress: called with the number of files that have been looked at.
     """
     storage = get_storage(stored.storage)
     missing: list[str] = []
-    for rows in _rows(connection, stored.storage):
+    for rows in _rows(connection, table, stored.storage):
         missing += [id_ for id_, location in rows if not _exists(storage, location)]
         progress(len(rows))
     return missing
@@ -62,8 +64,28 @@ def _exists(storage: Any, location: str) -> bool:
         return False  # a location that is not one of this storage
 
 
-def _rows(connection: Connection, storage: str) -> Iterator[list[Any]]:
-    columns = file_table.c
+def find_strays(connection: Connection, table: sa.Table, storage: str) -> list[str]:
+    """Return the locations in a storage that no row names.
+
+    An upload that is under way is one of them until it is committed.
+
+    :param storage: name of one that can be scanned.
+    """
+    strays: list[str] = []
+    locations = iter(get_storage(storage).scan())
+    named = sa.text(
+        f"SELECT location FROM {table}"
+        " WHERE storage = :storage AND location = ANY (CAST(:locations AS text[]))"
+    )
+    while some := [str(location) for location in islice(locations, _ROWS_AT_ONCE)]:
+        values = {"storage": storage, "locations": literal(some)}
+        found = {location for (location,) in connection.execute(named, values)}
+        strays += [location for location in some if location not in found]
+    return strays
+
+
+def _rows(connection: Connection, table: sa.Table, storage: str) -> Iterator[list[Any]]:
+    columns = table.c
     last = ""
     while True:
         statement = (
