@@ -403,6 +403,17 @@ def test_saving_again_starts_no_hold(user: str) -> None:
     assert len([s for s in seen if s.startswith("SAVEPOINT")]) == int(CORE_FILES)
 
 
+def test_files_are_read_when_other_updates_wait(user: str) -> None:
+    (file,) = upload(user)
+    dataset = new_dataset(user)
+    with statements() as seen:
+        update(user, dataset, attachment=file)
+    (lock,) = (n for n, s in enumerate(seen) if "FROM package" in s and "FOR NO KEY UPDATE" in s)
+    (read,) = (n for n, s in enumerate(seen) if f"JOIN {OWNERS}" in s and "wanted" in s)
+    (write,) = (n for n, s in enumerate(seen) if f"UPDATE {OWNERS}" in s)
+    assert lock < read < write
+
+
 # ids, names and other contexts
 
 
