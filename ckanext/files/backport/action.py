@@ -96,6 +96,9 @@ def file_register(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]
     session = _session(context)
     storage = _storage(data_dict["storage"], Capability.ANALYZE)
     location = data_dict["location"]
+    taken = tk.ValidationError({"location": ["File is already registered"]})
+    if session.execute(File.by_location(location, data_dict["storage"])).first():
+        raise taken
     try:
         data = storage.analyze(location)
     except exc.MissingFileError as error:
@@ -109,7 +112,7 @@ def file_register(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]
             session.add(file)
             session.flush()
     except IntegrityError as error:
-        raise tk.ValidationError({"location": ["File is already registered"]}) from error
+        raise taken from error
     return _finish(context, file, data)
 
 
