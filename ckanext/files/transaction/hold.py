@@ -30,6 +30,9 @@ from .session import HeldSession, put_in_front, take_away
 log = logging.getLogger(__name__)
 
 
+_TRANSACTION_ID = sa.text("SELECT txid_current_if_assigned()")
+
+
 @dataclasses.dataclass
 class _Level:
     """The savepoints of one block."""
@@ -57,6 +60,8 @@ class Hold:
         self._caller = caller
         self._levels = [_Level(start=None)]
         self._due: list[Callback] = []
+        self.transaction_id: int | None = None
+        """For those who happen to know ``txid_current()``: it saves a question."""
         index.keep_back(session)
         put_in_front(session, self)
 
@@ -71,6 +76,10 @@ class Hold:
         self._release(self.floor or self._caller)
         self._levels[-1].committed = True
         self.mark()
+
+    def ask(self) -> None:
+        """Have the end of the block commit, whether or not anybody in it commits."""
+        self._levels[-1].committed = True
 
     def mark(self) -> None:
         """Open a savepoint for rollbacks to return to, in place of the last one.
@@ -189,7 +198,7 @@ class Hold:
     def _commit(self) -> None:
         session = self.session
         session.flush()
-        transaction_id = session.execute(sa.text("SELECT txid_current_if_assigned()")).scalar()
+        transaction_id = self.transaction_id or session.execute(_TRANSACTION_ID).scalar()
         journal, callbacks = journal_of(session), []
         try:
             if journal.writes:

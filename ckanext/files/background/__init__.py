@@ -1,0 +1,59 @@
+"""Background tasks: rows that are written by the commit that asks for them.
+
+The public names for those who install ``ckanext-files[background]``. A *task*
+is a function, a *call* is a task with its arguments, a *job* is the row of a
+call that a worker runs, a *step* is one run of a call within its job. Each step
+is one commit: what it has changed, where the job goes on, and its progress.
+"""
+
+from procrastinate.retry import RetryStrategy
+
+from .call import Call, deserialize_task
+from .chain import chain
+from .context import JobContext, current_job, set_progress
+from .discovery import IBackgroundTasks
+from .errors import (
+    AlreadyEnqueuedError,
+    ArgumentError,
+    BackgroundError,
+    JobAborted,
+    MaxRetriesExceededError,
+    NotInJobError,
+    NotInstalledError,
+    StepTimeout,
+    TaskDefinitionError,
+    UnknownTaskError,
+)
+from .job import Job
+from .manager import manager
+from .retry import Retry
+from .sending import send_task
+from .task import Task, periodic, task
+
+__all__ = [
+    "AlreadyEnqueuedError",
+    "ArgumentError",
+    "BackgroundError",
+    "Call",
+    "IBackgroundTasks",
+    "Job",
+    "JobAborted",
+    "JobContext",
+    "MaxRetriesExceededError",
+    "NotInJobError",
+    "NotInstalledError",
+    "Retry",
+    "RetryStrategy",
+    "StepTimeout",
+    "Task",
+    "TaskDefinitionError",
+    "UnknownTaskError",
+    "chain",
+    "current_job",
+    "deserialize_task",
+    "manager",
+    "periodic",
+    "send_task",
+    "set_progress",
+    "task",
+]

@@ -1,0 +1,91 @@
+"""Procrastinate's queries within CKAN's own transaction.
+
+A job that is deferred is a row of the present transaction of ``ckan.model.Session``:
+it is there when that commits, and only then. Within an action that carries a
+task queue it asks for the hold, so it shares the action's one commit.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+from ckan import model
+from procrastinate.contrib.sqlalchemy.psycopg2_connector import (
+    PERCENT_PATTERN,
+    SQLAlchemyPsycopg2Connector,
+    wrap_exceptions,
+)
+from procrastinate.sql import queries
+
+from ckanext.files.transaction import current_block
+
+from .schema import SCHEMA
+
+_NAME = re.compile(r"\bprocrastinate_")
+
+
+@functools.cache
+def qualified(query: str) -> str:
+    """Return a query with the schema in front of each of Procrastinate's names."""
+    return _NAME.sub(f"{SCHEMA}.procrastinate_", query)
+
+
+class SessionConnector(SQLAlchemyPsycopg2Connector):
+    """Runs queries on the connection of this thread's session, and commits nothing.
+
+    The async methods do the same: the session belongs to the thread, and a
+    query that waited for another turn of a loop could come after its commit.
+    """
+
+    def open(self, engine: Any = None) -> None:
+        """Do nothing: the session is there."""
+
+    def close(self) -> None:
+        """Do nothing: the session is CKAN's."""
+
+    async def open_async(self, pool: Any = None) -> None:
+        """As :meth:`open`."""
+
+    async def close_async(self) -> None:
+        """As :meth:`close`."""
+
+    def execute_query(self, query: str, **arguments: Any) -> None:
+        self._run(lambda *_: None, query, arguments)
+
+    def execute_query_one(self, query: str, **arguments: Any) -> Any:
+        return self._run(lambda result: result.mappings().fetchone(), query, arguments)
+
+    def execute_query_all(self, query: str, **arguments: Any) -> Any:
+        return self._run(lambda result: result.mappings().all(), query, arguments)
+
+    async def execute_query_async(self, query: str, **arguments: Any) -> None:
+        self.execute_query(query, **arguments)
+
+    async def execute_query_one_async(self, query: str, **arguments: Any) -> Any:
+        return self.execute_query_one(query, **arguments)
+
+    async def execute_query_all_async(self, query: str, **arguments: Any) -> Any:
+        return self.execute_query_all(query, **arguments)
+
+    def _run(self, read: Callable[[Any], Any], query: str, arguments: dict[str, Any]) -> Any:
+        block = current_block()
+        if block is not None:
+            block.hold()
+        session = model.Session()
+        session.flush()
+        connection = session.connection()
+        statement = PERCENT_PATTERN.sub("%%", qualified(query))
+        # an error must not spoil the transaction of those who catch it
+        savepoint = nullcontext() if _cannot_clash(query, arguments) else connection.begin_nested()
+        with wrap_exceptions(), savepoint:
+            return read(connection.exec_driver_sql(statement, self._wrap_json(arguments)))
+
+
+def _cannot_clash(query: str, arguments: dict[str, Any]) -> bool:
+    return query == queries["defer_jobs"] and not any(
+        job.queueing_lock for job in arguments["jobs"]
+    )

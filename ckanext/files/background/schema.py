@@ -1,0 +1,106 @@
+"""The PostgreSQL schema of background tasks: Procrastinate's tables, and what they do not keep.
+
+It is a schema of its own because ``ckan db clean`` stumbles over tables that it
+does not know, and it is not in anybody's search path: queries name it, and its
+functions look there by themselves. Nothing makes it but :func:`install`.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from procrastinate.schema import SchemaManager
+
+from .errors import NotInstalledError
+
+SCHEMA = "ckanext_files_background"
+
+_LOCK = 7_107_000
+"""Of those who install at the same time."""
+
+_MISSING = "The tables of background tasks are missing. Run: ckan files background init"
+
+_UNDEFINED = {"3F000", "42704", "42883", "42P01"}
+"""PostgreSQL's codes for a schema, a type, a function, a table that is not there."""
+
+_FUNCTIONS = sa.text(
+    "SELECT p.oid::regprocedure::text FROM pg_proc p"
+    " WHERE p.pronamespace = CAST(:name AS regnamespace)"
+)
+
+
+def install(engine: Any) -> bool:
+    """Make the schema, or bring it up to date, in one transaction; tell whether it was made.
+
+    Safe to call again, and by several at once.
+    """
+    with engine.begin() as connection:
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        made = not is_installed(connection)
+        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        connection.exec_driver_sql(f"SET LOCAL search_path = {SCHEMA}")
+        if made:
+            _run(connection, SchemaManager.get_schema())
+        _run(connection, _own("tables.sql"))
+        _migrate(connection, made)
+        _run(connection, _own("functions.sql"))
+        for function in connection.execute(_FUNCTIONS, {"name": SCHEMA}).scalars().all():
+            # needed again after each migration: CREATE OR REPLACE forgets it
+            connection.exec_driver_sql(
+                f"ALTER FUNCTION {function} SET search_path = {SCHEMA}, pg_temp"
+            )
+    return made
+
+
+def is_installed(connection: Any) -> bool:
+    """Tell whether the tables are there."""
+    query = sa.text("SELECT to_regclass(:table)")
+    return connection.execute(query, {"table": f"{SCHEMA}.files_version"}).scalar() is not None
+
+
+def check(connection: Any) -> None:
+    """Raise NotInstalledError unless the schema is there and up to date."""
+    if not is_installed(connection):
+        raise NotInstalledError(_MISSING)
+    query = sa.text(f"SELECT procrastinate FROM {SCHEMA}.files_version")
+    if connection.execute(query).scalar() != _migrations()[-1].name:
+        raise NotInstalledError(
+            "The tables of background tasks are those of another version of Procrastinate. "
+            "Stop the workers and run: ckan files background init"
+        )
+
+
+def explain(error: Exception) -> Exception:
+    """Return what to tell instead of an error of the database."""
+    code = getattr(getattr(error.__cause__, "orig", None), "pgcode", None)
+    return NotInstalledError(_MISSING) if code in _UNDEFINED else error
+
+
+def _migrate(connection: Any, made: bool) -> None:
+    """Apply those of Procrastinate's migrations that are newer than the tables."""
+    migrations = _migrations()
+    if not made:
+        last = connection.execute(sa.text("SELECT procrastinate FROM files_version")).scalar()
+        for migration in migrations:
+            if migration.name > last:
+                _run(connection, migration.read_text())
+    connection.execute(sa.text("DELETE FROM files_version"))
+    connection.execute(
+        sa.text("INSERT INTO files_version VALUES (:last)"), {"last": migrations[-1].name}
+    )
+
+
+def _migrations() -> list[Path]:
+    return sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
+
+
+def _own(name: str) -> str:
+    return (resources.files(__package__) / "sql" / name).read_text()
+
+
+def _run(connection: Any, script: str) -> None:
+    # the driver takes a % for a parameter
+    connection.exec_driver_sql(script.replace("%", "%%"))

@@ -1,0 +1,227 @@
+-- Statements of the worker, with plans that PostgreSQL keeps.
+--
+-- A job belongs to a worker while status = 'doing', worker_id is the worker's and attempts is what it
+-- was when the worker claimed it (the fence). Whoever takes a job away adds one to attempts.
+
+-- Whether another job with the same lock runs, or comes first.
+CREATE OR REPLACE FUNCTION files_is_locked(_id bigint, _lock text, _priority integer)
+    RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (
+        SELECT FROM procrastinate_jobs other
+        WHERE other.lock = _lock AND other.id <> _id
+          AND (other.status = 'doing' OR other.status = 'todo' AND (
+              other.priority > _priority OR other.priority = _priority AND other.id < _id)))
+$$;
+
+-- Claim the next job for a worker, and return it as JSON; NULL if none waits.
+--
+-- Three lines are looked at: jobs that wait, jobs that were put off until now, and jobs that have begun
+-- and wait for their next turn. The first of the highest priority runs. Without _with_lock jobs that
+-- have a lock are left out: only they can clash, which would undo the caller's transaction.
+CREATE OR REPLACE FUNCTION files_claim(_queues varchar[], _worker bigint, _with_lock boolean)
+    RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    waiting record;
+    due record;
+    begun record;
+    _id bigint;
+BEGIN
+    SELECT j.id AS place, j.priority INTO waiting FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at IS NULL
+          AND (_queues IS NULL OR j.queue_name = ANY (_queues))
+          AND (j.lock IS NULL OR _with_lock AND NOT files_is_locked(j.id, j.lock, j.priority))
+        ORDER BY j.priority DESC, j.id LIMIT 1 FOR UPDATE SKIP LOCKED;
+    -- not now(), which is the time at which the caller's step began
+    SELECT j.id AS place, j.priority INTO due FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at <= clock_timestamp()
+          AND (_queues IS NULL OR j.queue_name = ANY (_queues))
+          AND (j.lock IS NULL OR _with_lock AND NOT files_is_locked(j.id, j.lock, j.priority))
+        ORDER BY j.scheduled_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+    SELECT j.id, f.turn AS place, j.priority INTO begun
+        FROM files_job f JOIN procrastinate_jobs j ON j.id = f.job_id
+        WHERE f.turn IS NOT NULL AND j.status = 'doing' AND j.worker_id IS NULL
+          AND (_queues IS NULL OR j.queue_name = ANY (_queues))
+        ORDER BY j.priority DESC, f.turn LIMIT 1 FOR UPDATE SKIP LOCKED;
+    SELECT line.id INTO _id FROM (VALUES
+        (waiting.place, waiting.place, waiting.priority),
+        (due.place, due.place, due.priority),
+        (begun.id, begun.place, begun.priority)) AS line (id, place, priority)
+        WHERE line.id IS NOT NULL ORDER BY line.priority DESC, line.place LIMIT 1;
+    IF _id IS NULL THEN
+        RETURN NULL;
+    END IF;
+    UPDATE procrastinate_jobs SET status = 'doing', worker_id = _worker WHERE id = _id;
+    IF _id = begun.id THEN
+        UPDATE files_job SET turn = NULL WHERE job_id = _id;
+    END IF;
+    RETURN files_describe(_id);
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION files_describe(_id bigint) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT json_build_object(
+        'id', j.id, 'status', j.status, 'task_name', j.task_name, 'args', j.args,
+        'queue_name', j.queue_name, 'priority', j.priority, 'lock', j.lock,
+        'queueing_lock', j.queueing_lock, 'scheduled_at', j.scheduled_at, 'attempts', j.attempts,
+        'call', f.call, 'step', coalesce(f.step, 0), 'retries', coalesce(f.retries, 0),
+        'percent', f.percent, 'text', f.text, 'user_id', f.user_id, 'task_id', f.task_id)::text
+    FROM procrastinate_jobs j LEFT JOIN files_job f ON f.job_id = j.id WHERE j.id = _id
+$$;
+
+-- Whether a job waits that files_claim would find with _with_lock.
+CREATE OR REPLACE FUNCTION files_others_wait(_queues varchar[]) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (
+        SELECT FROM procrastinate_jobs WHERE status = 'todo'
+        AND (scheduled_at IS NULL OR scheduled_at <= clock_timestamp())
+        AND lock IS NOT NULL AND NOT files_is_locked(id, lock, priority)
+        AND (_queues IS NULL OR queue_name = ANY (_queues)))
+$$;
+
+-- The end of a step that went well, within its transaction.
+--
+-- _call is where the job goes on, NULL if it is finished. With _claim the worker takes the next job that
+-- waits, whose description is _next; a job that goes on then gives way. Without it such a job is
+-- handed back. _outcome is 'lost' if the job is not the worker's any more, else 'finished', 'aborted',
+-- 'stays' (the worker goes on with it) or 'gave way'. _transaction is the id of the transaction.
+CREATE OR REPLACE FUNCTION files_end_step(
+    _job bigint, _worker bigint, _attempts integer, _call jsonb, _percent real, _text text,
+    _queues varchar[], _claim boolean,
+    OUT _outcome text, OUT _next text, OUT _transaction bigint)
+    LANGUAGE plpgsql AS $$
+DECLARE
+    _aborted boolean;
+BEGIN
+    _transaction := txid_current();
+    SELECT abort_requested INTO _aborted FROM procrastinate_jobs
+        WHERE id = _job AND status = 'doing' AND worker_id = _worker AND attempts = _attempts
+        FOR UPDATE;
+    IF NOT FOUND THEN
+        _outcome := 'lost';
+        RETURN;
+    END IF;
+    IF _call IS NULL THEN
+        _outcome := 'finished';
+        UPDATE procrastinate_jobs SET status = 'succeeded', worker_id = NULL,
+            attempts = attempts + 1, abort_requested = false WHERE id = _job;
+        IF _percent IS NULL AND _text IS NULL THEN
+            UPDATE files_job SET step = step + 1, error = NULL, traceback = NULL,
+                percent = CASE WHEN percent IS NOT NULL THEN 100 END WHERE job_id = _job;
+        ELSE
+            PERFORM files_note_step(_job, NULL, _percent, _text);
+        END IF;
+    ELSE
+        PERFORM files_note_step(_job, _call, _percent, _text);
+        IF _aborted THEN
+            _outcome := 'aborted';
+            UPDATE procrastinate_jobs SET status = 'aborted', worker_id = NULL,
+                attempts = attempts + 1, abort_requested = false WHERE id = _job;
+        ELSE
+            _outcome := 'stays';
+        END IF;
+    END IF;
+    IF _claim THEN
+        _next := files_claim(_queues, _worker, false);
+    END IF;
+    IF _outcome = 'stays' AND (NOT _claim OR _next IS NOT NULL OR files_others_wait(_queues)) THEN
+        _outcome := 'gave way';
+        UPDATE procrastinate_jobs SET worker_id = NULL WHERE id = _job;
+        UPDATE files_job SET turn = nextval('procrastinate_jobs_id_seq') WHERE job_id = _job;
+    END IF;
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION files_note_step(_job bigint, _call jsonb, _percent real, _text text)
+    RETURNS void LANGUAGE sql AS $$
+    INSERT INTO files_job AS f (job_id, call, step, percent, text) VALUES (_job, _call, 1, _percent, _text)
+        ON CONFLICT (job_id) DO UPDATE SET call = coalesce(_call, f.call), step = f.step + 1,
+        retries = 0, rescues = 0, percent = coalesce(_percent, f.percent),
+        text = coalesce(_text, f.text), error = NULL, traceback = NULL
+$$;
+
+-- End a job badly, or put it off to be tried again at _retry_at; false if it is not the worker's any more.
+CREATE OR REPLACE FUNCTION files_fail(
+    _job bigint, _worker bigint, _attempts integer, _status procrastinate_job_status,
+    _error text, _traceback text, _percent real, _text text,
+    _retry_at timestamptz, _call jsonb, _queue varchar, _priority integer, _lock varchar)
+    RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    _aborted boolean;
+BEGIN
+    SELECT abort_requested INTO _aborted FROM procrastinate_jobs
+        WHERE id = _job AND status = 'doing' AND worker_id = _worker AND attempts = _attempts
+        FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO files_job AS f (job_id, error, traceback, percent, text, retries, call)
+        VALUES (_job, _error, _traceback, _percent, _text,
+                CASE WHEN _retry_at IS NULL THEN 0 ELSE 1 END, _call)
+        ON CONFLICT (job_id) DO UPDATE SET error = _error, traceback = _traceback,
+            percent = coalesce(_percent, f.percent), text = coalesce(_text, f.text),
+            retries = f.retries + excluded.retries, call = coalesce(_call, f.call);
+    IF _retry_at IS NULL OR _aborted THEN
+        UPDATE procrastinate_jobs SET worker_id = NULL, attempts = attempts + 1,
+            abort_requested = false, status = CASE WHEN _aborted AND _retry_at IS NOT NULL THEN 'aborted' ELSE _status END
+            WHERE id = _job;
+    ELSE
+        -- a job that has begun stands in no other job's way: its queueing lock is free
+        UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL, attempts = attempts + 1,
+            scheduled_at = _retry_at, queueing_lock = NULL, queue_name = coalesce(_queue, queue_name),
+            priority = coalesce(_priority, priority), lock = coalesce(_lock, lock) WHERE id = _job;
+    END IF;
+    RETURN true;
+END;
+$$;
+
+-- Take jobs from a worker, so that others go on with them: all, or one of them; returns how many.
+--
+-- A job whose workers were lost _most times at the same step fails: it may be what kills them. NULL
+-- counts nothing.
+CREATE OR REPLACE FUNCTION files_take_away(_worker bigint, _job bigint, _attempts integer, _most integer)
+    RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    _jobs bigint[];
+BEGIN
+    WITH taken AS (
+        UPDATE procrastinate_jobs SET worker_id = NULL, attempts = attempts + 1
+        WHERE status = 'doing' AND worker_id = _worker
+          AND (_job IS NULL OR id = _job AND attempts = _attempts) RETURNING id
+    ), told AS (
+        INSERT INTO procrastinate_events (job_id, type) SELECT id, 'deferred_for_retry' FROM taken
+    ), noted AS (
+        INSERT INTO files_job AS f (job_id, rescues, turn)
+        SELECT id, CASE WHEN _most IS NULL THEN 0 ELSE 1 END, id FROM taken
+        ON CONFLICT (job_id) DO UPDATE SET turn = excluded.turn, rescues = f.rescues + excluded.rescues
+        RETURNING job_id
+    )
+    SELECT array_agg(job_id) INTO _jobs FROM noted;
+    WITH killers AS (
+        UPDATE files_job SET turn = NULL, traceback = NULL,
+            error = 'The worker was lost ' || rescues || ' times while it ran this step'
+        WHERE job_id = ANY (_jobs) AND rescues >= _most RETURNING job_id
+    )
+    UPDATE procrastinate_jobs SET status = 'failed', abort_requested = false
+        WHERE id IN (SELECT job_id FROM killers);
+    RETURN coalesce(cardinality(_jobs), 0);
+END;
+$$;
+
+-- Jobs that have no worker any more because its row was deleted.
+CREATE OR REPLACE FUNCTION files_adopt() RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    _count integer;
+BEGIN
+    WITH orphans AS (
+        SELECT j.id FROM procrastinate_jobs j LEFT JOIN files_job f ON f.job_id = j.id
+        WHERE j.status = 'doing' AND j.worker_id IS NULL AND f.turn IS NULL
+        FOR UPDATE OF j SKIP LOCKED
+    ), taken AS (
+        UPDATE procrastinate_jobs SET attempts = attempts + 1
+        WHERE id IN (SELECT id FROM orphans) RETURNING id
+    )
+    INSERT INTO files_job (job_id, turn) SELECT id, id FROM taken
+        ON CONFLICT (job_id) DO UPDATE SET turn = excluded.turn;
+    GET DIAGNOSTICS _count = ROW_COUNT;
+    RETURN _count;
+END;
+$$;

@@ -1,0 +1,42 @@
+-- What Procrastinate's tables do not keep of a job. There is a row where there is something to say.
+CREATE TABLE IF NOT EXISTS files_job (
+    job_id bigint PRIMARY KEY REFERENCES procrastinate_jobs ON DELETE CASCADE,
+    -- given by the caller of send_task
+    task_id text UNIQUE,
+    -- who asked for the job
+    user_id text,
+    -- where the job goes on, {"task": ..., "args": ...}; NULL at its first step
+    call jsonb,
+    -- finished steps
+    step integer NOT NULL DEFAULT 0,
+    -- how often the present step was tried again, and how often a worker died at it
+    retries integer NOT NULL DEFAULT 0,
+    rescues integer NOT NULL DEFAULT 0,
+    percent real,
+    text text,
+    error text,
+    traceback text,
+    -- the place in the line of a job that has begun and has no worker: status is 'doing', worker_id NULL
+    turn bigint
+);
+
+CREATE INDEX IF NOT EXISTS files_job_user_idx ON files_job (user_id, job_id) WHERE user_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS files_job_turn_idx ON files_job (turn) WHERE turn IS NOT NULL;
+
+-- Jobs that may run now, and those that were put off: thousands of the latter slow nothing down.
+CREATE INDEX IF NOT EXISTS files_jobs_waiting_idx ON procrastinate_jobs (priority DESC, id)
+    WHERE status = 'todo' AND scheduled_at IS NULL;
+CREATE INDEX IF NOT EXISTS files_jobs_due_idx ON procrastinate_jobs (scheduled_at)
+    WHERE status = 'todo' AND scheduled_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS files_jobs_lock_idx ON procrastinate_jobs (lock)
+    WHERE lock IS NOT NULL AND status IN ('todo', 'doing');
+-- Without it the end of a worker, whose row is deleted, looks through all jobs that ever were.
+CREATE INDEX IF NOT EXISTS files_jobs_worker_idx ON procrastinate_jobs (worker_id)
+    WHERE worker_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS files_jobs_unowned_idx ON procrastinate_jobs (id)
+    WHERE status = 'doing' AND worker_id IS NULL;
+
+CREATE TABLE IF NOT EXISTS files_version (
+    -- the last of Procrastinate's migrations that was applied
+    procrastinate text NOT NULL
+);

@@ -1,0 +1,172 @@
+"""One step of a job: one run of a call, in one commit.
+
+What the step has changed, where the job goes on, its progress and the fence
+become true together: if the job is not this worker's any more, nothing does.
+CKAN's actions may commit within a step as they like, see
+:mod:`ckanext.files.transaction`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import traceback
+from typing import Any, Protocol
+
+from ckan import model
+
+from ckanext.files.transaction import Block
+
+from .call import Call
+from .claim import Claim, stored
+from .context import JobContext, running
+from .errors import JobAborted, LostJobError, UnknownTaskError
+from .registry import find
+from .retry import Retry
+from .schema import SCHEMA
+
+_END = (
+    f"SELECT _outcome, _next, _transaction FROM {SCHEMA}.files_end_step("
+    "%(job)s, %(worker)s, %(attempts)s, %(call)s, %(percent)s, %(text)s, %(queues)s, %(claim)s)"
+)
+
+_FAIL = (
+    f"SELECT {SCHEMA}.files_fail(%(job)s, %(worker)s, %(attempts)s, %(status)s,"
+    " %(error)s, %(traceback)s, %(percent)s, %(text)s, %(at)s, %(call)s,"
+    " %(queue)s, %(priority)s, %(lock)s)"
+)
+
+
+class Hands(Protocol):
+    """Who runs steps: a slot of a worker, or a test."""
+
+    worker_id: int
+
+    def next_queues(self) -> tuple[bool, list[str] | None]:
+        """Tell whether to claim another job at the end of the step, and from which queues."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class End:
+    """How a step ended."""
+
+    outcome: str
+    """``finished``, ``stays``, ``gave way``, ``aborted``, ``failed``, ``retry`` or ``lost``."""
+
+    next: Claim | None = None
+    """What to run next: this job or another one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """What is to be kept of a step that failed."""
+
+    status: str = "failed"
+    error: str = ""
+    traceback: str = ""
+    at: dt.datetime | None = None
+    """When to try it again; None for never."""
+
+    call: Call | None = None
+    queue: str | None = None
+    priority: int | None = None
+    lock: str | None = None
+
+
+def run(call: Call, context: JobContext) -> tuple[Any, float | None]:
+    """Run the call of a step; return its result, and the progress after it."""
+    with running(context):
+        result = find(call.task_name).run(call)
+        if isinstance(result, Call):
+            following = find(result.task_name).percent_of(result)
+            return result, context.percent if following is None else following
+        return result, None if context.percent is None and context.text is None else 100.0
+
+
+def end(
+    claim: Claim,
+    context: JobContext,
+    result: Any,
+    percent: float | None,
+    hands: Hands,
+    block: Block,
+) -> End:
+    """Write the end of a step into its transaction, and claim what comes next.
+
+    :raises LostJobError: the job is not this worker's any more.
+    """
+    call = result if isinstance(result, Call) else None
+    claims, queues = hands.next_queues()
+    values = {
+        "job": claim.id,
+        "worker": hands.worker_id,
+        "attempts": claim.attempts,
+        "call": json.dumps(stored(call)) if call else None,
+        "percent": percent,
+        "text": context.text,
+        "queues": queues,
+        "claim": claims,
+    }
+    session = model.Session()
+    session.flush()
+    outcome, following, transaction = session.connection().exec_driver_sql(_END, values).one()
+    if outcome == "lost":
+        raise LostJobError(f"Job {claim.id} was taken away from worker {hands.worker_id}")
+    hold = block.hold()
+    hold.transaction_id = transaction
+    hold.ask()
+    if outcome == "stays":
+        assert call
+        return End(outcome, claim.after(call))
+    return End(outcome, Claim.read(following))
+
+
+def fail(claim: Claim, context: JobContext, failure: Failure, worker_id: int, cursor: Any) -> bool:
+    """Write that a step failed; tell whether the job was still this worker's.
+
+    :param cursor: of the driver, of a connection that commits.
+    """
+    values = {
+        **dataclasses.asdict(failure),
+        "job": claim.id,
+        "worker": worker_id,
+        "attempts": claim.attempts,
+        "percent": context.percent,
+        "text": context.text,
+        "call": json.dumps(stored(failure.call)) if failure.call else None,
+    }
+    cursor.execute(_FAIL, values)
+    return bool(cursor.fetchone()[0])
+
+
+def judge(error: BaseException, claim: Claim) -> Failure:
+    """Decide what becomes of a job whose step has raised an error."""
+    kept = {"error": _line(error), "traceback": _text("".join(traceback.format_exception(error)))}
+    if isinstance(error, Retry):
+        return Failure(at=error.at, call=error.call, **kept)
+    if isinstance(error, JobAborted):
+        return Failure("aborted", **kept)
+    try:
+        strategy = find(claim.call.task_name).retry_strategy
+    except UnknownTaskError:
+        return Failure(**kept)
+    again = strategy and strategy.get_retry_exception(error, claim.for_strategy())
+    if not again:
+        return Failure(**kept)
+    decision = again.retry_decision
+    at = decision.retry_at or dt.datetime.now(dt.timezone.utc)
+    return Failure(
+        at=at, queue=decision.queue, priority=decision.priority, lock=decision.lock, **kept
+    )
+
+
+def _line(error: BaseException) -> str:
+    cause = error.__cause__ if isinstance(error, Retry) else None
+    return _text("".join(traceback.format_exception_only(cause or error)).strip())
+
+
+def _text(text: str) -> str:
+    # PostgreSQL holds no NUL, and UTF-8 no halves of surrogate pairs
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

@@ -1,0 +1,324 @@
+"""Tasks: top-level functions that workers can find and run."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, NoReturn, TypeVar, overload
+
+from croniter import croniter
+from procrastinate.retry import RetryValue, get_retry_strategy
+
+from . import registry
+from .app import app
+from .call import Call
+from .context import as_percent, current_job, running_call
+from .deferring import defer, job_options
+from .errors import TaskDefinitionError
+from .job import Job
+from .retry import retry_step
+from .signature import Signature
+
+log = logging.getLogger(__name__)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LONGEST_NAME = 128
+
+
+class Task(Generic[F]):
+    """A function that can run in the background. Made by :func:`task`.
+
+    Calling it runs nothing: it returns a :class:`Call`.
+    """
+
+    def __init__(
+        self,
+        function: F,
+        *,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        queue: str = "default",
+        retry: RetryValue = False,
+        lock: str | None = None,
+        queueing_lock: str | None = None,
+        priority: int = 0,
+        percent: Callable[..., float] | None = None,
+        pass_context: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        self.path = _path(function)
+        self.function = function
+        self.name = name or self.path
+        self.aliases = list(aliases)
+        self.percent = percent
+        self.pass_context = pass_context
+        self.timeout = timeout
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.retry_strategy = get_retry_strategy(retry)
+        self.signature = Signature(function, self.name, pass_context)
+        self.options: dict[str, Any] = {
+            "queue": queue,
+            "lock": lock,
+            "queueing_lock": queueing_lock,
+            "priority": priority,
+        }
+        self.__doc__ = function.__doc__
+        self.__name__ = function.__name__
+        self.__module__ = function.__module__
+        self.__wrapped__ = function
+        _check(self)
+        registry.register(self)
+
+    def __repr__(self) -> str:
+        return f"<task {self.name}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Call:
+        """Return a call of the task. Nothing runs.
+
+        :raises ArgumentError: the arguments do not fit, or JSON cannot hold them.
+        """
+        return Call(self.name, self.signature.pack(args, kwargs))
+
+    def delay(self, *args: Any, **kwargs: Any) -> Job:
+        """Ask for a job with these arguments; see :meth:`configure` for more.
+
+        The job is written at the call, into the present transaction of
+        ``ckan.model.Session``: it is there when that commits, and only then.
+        Awaiting the job gives the job.
+        """
+        return self.configure().delay(*args, **kwargs)
+
+    defer = delay
+    defer_sync = delay
+
+    def batch_defer(self, *arguments: Mapping[str, Any]) -> list[Job]:
+        """Ask for many jobs at once: one for each dict of keyword arguments."""
+        return self.configure().batch_defer(*arguments)
+
+    def configure(
+        self,
+        *,
+        queue: str | None = None,
+        lock: str | None = None,
+        queueing_lock: str | None = None,
+        priority: int | None = None,
+        eta: dt.datetime | None = None,
+        countdown: float | None = None,
+    ) -> Deferrer:
+        """Say how the job shall run, where that differs from what the task says.
+
+        :param queue: which workers run it, see ``worker -q``.
+        :param lock: of the jobs with the same lock one runs at a time, in order.
+        :param queueing_lock: of the jobs with the same one, one waits at a time.
+        :param priority: higher ones run first.
+        :param eta: not before that time; it has a time zone.
+        :param countdown: not before so many seconds from now.
+        """
+        options = job_options(queue, lock, queueing_lock, priority, eta, countdown)
+        return Deferrer(self, {**self.options, **options})
+
+    def retry(
+        self,
+        args: Sequence[Any] | str | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        exc: BaseException | None = None,
+        countdown: float | None = None,
+        eta: dt.datetime | None = None,
+        max_retries: int | None = 3,
+    ) -> NoReturn:
+        """End the running step, and have it tried again later.
+
+        What the step has changed in the database is undone.
+
+        :param args: positional arguments for the next try; those of this one if
+            neither these nor ``kwargs`` are given. A single string is one argument.
+        :param exc: why; told when the tries are used up.
+        :param countdown: seconds to wait, 180 unless ``eta`` is given.
+        :param eta: not before that time; it has a time zone.
+        :param max_retries: how often a step is tried again; None for ever.
+        :raises Retry: always, for the worker.
+        :raises MaxRetriesExceededError: the tries are used up; instead of it ``exc``, if given.
+        :raises NotInJobError: no step of a job runs here.
+        """
+        call = None
+        if args is not None or kwargs is not None:
+            positional = (args,) if isinstance(args, str) else args or ()
+            call = self(*positional, **(kwargs or {}))
+        retry_step(call, exc, countdown, eta, max_retries)
+
+    def run(self, call: Call) -> Any:
+        """Run the function with a call's arguments; for workers and :meth:`Call.run_once`.
+
+        An async task runs in a loop of its own, or in the caller's if there is one.
+        """
+        args, kwargs = self.signature.unpack(call.args)
+        context = [current_job()] if self.pass_context else []
+        with running_call(call):
+            result = self.function(*context, *args, **kwargs)
+            if not inspect.isawaitable(result) or _in_loop():
+                return result
+            return asyncio.run(_finish(result))
+
+    def percent_of(self, call: Call) -> float | None:
+        """Return the progress at which a call begins, if the task can tell."""
+        if self.percent is None:
+            return None
+        try:
+            args, kwargs = self.signature.unpack(call.args)
+            return as_percent(self.percent(*args, **kwargs))
+        except Exception:
+            # what the job does is worth more than what is told of it
+            log.exception("The progress of %r is not known", call)
+            return None
+
+
+class Deferrer:
+    """A task with the options of a job, see :meth:`Task.configure`."""
+
+    def __init__(self, task: Task[Any], options: Mapping[str, Any]) -> None:
+        self._task = task
+        self._options = options
+
+    def delay(self, *args: Any, **kwargs: Any) -> Job:
+        """As :meth:`Task.delay`."""
+        return self._defer([self._task(*args, **kwargs)])[0]
+
+    defer = delay
+    defer_sync = delay
+
+    def batch_defer(self, *arguments: Mapping[str, Any]) -> list[Job]:
+        """As :meth:`Task.batch_defer`."""
+        return self._defer([self._task(**each) for each in arguments])
+
+    def _defer(self, calls: Sequence[Call]) -> list[Job]:
+        return defer(self._task.name, [call.args for call in calls], self._options)
+
+
+@overload
+def task(function: F, /) -> Task[F]: ...
+
+
+@overload
+def task(
+    *,
+    name: str | None = None,
+    aliases: Sequence[str] = (),
+    queue: str = "default",
+    retry: RetryValue = False,
+    lock: str | None = None,
+    queueing_lock: str | None = None,
+    priority: int = 0,
+    percent: Callable[..., float] | None = None,
+    pass_context: bool = False,
+    timeout: float | None = None,
+) -> Callable[[F], Task[F]]: ...
+
+
+def task(function: Any = None, /, **options: Any) -> Any:
+    """Make a top-level function a task.
+
+    :param name: ``module.function`` unless given.
+    :param aliases: other names, of old jobs for example.
+    :param queue: which workers run its jobs.
+    :param retry: True to try a failed step again at once for ever, a number of
+        times, or a :class:`RetryStrategy`.
+    :param lock: of the jobs with the same lock one runs at a time.
+    :param queueing_lock: of the jobs with the same one, one waits at a time.
+    :param priority: higher ones run first.
+    :param percent: called with the arguments of a call, tells the progress (0 to
+        100) at which it begins. It must change nothing.
+    :param pass_context: the function's first argument is the :class:`JobContext`.
+    :param timeout: seconds that a step may take.
+    :raises TaskDefinitionError: a worker could not find or run it.
+    """
+    if function is not None:
+        return Task(function)
+    return lambda function: Task(function, **options)
+
+
+def periodic(*, cron: str, periodic_id: str = "", **options: Any) -> Callable[[Task[F]], Task[F]]:
+    """Have a job of the task deferred at each time that a cron expression names.
+
+    The task gets ``timestamp``, the time that was meant, in seconds since 1970.
+    Each time is deferred once, by any of the workers. When no worker ran for
+    ten minutes, that time is left out.
+
+    :param cron: five fields, or six with seconds; the times are in UTC.
+    :param periodic_id: tells several schedules of one task apart.
+    :param options: of :meth:`Task.configure`, and ``task_kwargs`` for more arguments.
+    :raises TaskDefinitionError: the expression is none.
+    """
+
+    def decorate(task: Task[F]) -> Task[F]:
+        register_periodic(task, cron, periodic_id, options)
+        return task
+
+    return decorate
+
+
+def register_periodic(
+    task: Task[Any], cron: str, periodic_id: str, options: Mapping[str, Any]
+) -> None:
+    """Have jobs of a task deferred periodically, see :func:`periodic`."""
+    if not isinstance(task, Task):
+        raise TaskDefinitionError(f"@periodic goes above @task: {task!r} is no task")
+    schedules = app.periodic_registry
+    schedules.periodic_tasks.pop((task.name, periodic_id), None)
+    try:
+        croniter(cron)
+        schedules.register_task(
+            task=_for_procrastinate(task),
+            cron=cron,
+            periodic_id=periodic_id,
+            configure_kwargs={**task.options, **options},  # pyright: ignore[reportArgumentType]
+        )
+    except ValueError as error:
+        raise TaskDefinitionError(
+            f"The schedule {cron!r} of task {task.name} is no cron expression: {error}"
+        ) from error
+
+
+def _for_procrastinate(task: Task[Any]) -> Any:
+    if task.name not in app.tasks:
+        app.task(name=task.name)(task.function)
+    return app.tasks[task.name]
+
+
+def _path(function: Callable[..., Any]) -> str:
+    try:
+        return f"{function.__module__}.{function.__qualname__}"
+    except AttributeError:
+        raise TaskDefinitionError(f"Only a function can be a task: {function!r} is none") from None
+
+
+def _check(task: Task[Any]) -> None:
+    if "<locals>" in task.path or "<lambda>" in task.path:
+        raise TaskDefinitionError(
+            f"{task.path} is defined within a function, where no worker can find it: "
+            "define it at the top level of a module"
+        )
+    if "." in task.function.__qualname__:
+        raise TaskDefinitionError(f"{task.path} is a method: a task is a top-level function")
+    if inspect.isgeneratorfunction(task.function) or inspect.isasyncgenfunction(task.function):
+        raise TaskDefinitionError(f"{task.path} is a generator: a task returns, it does not yield")
+    for name in [task.name, *task.aliases]:
+        if len(name) > _LONGEST_NAME:
+            raise TaskDefinitionError(f"The name {name} is longer than {_LONGEST_NAME} characters")
+    if task.timeout is not None and not task.timeout > 0:
+        raise TaskDefinitionError(f"The timeout of {task.name} must be a number of seconds above 0")
+
+
+def _in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _finish(awaitable: Any) -> Any:
+    return await awaitable

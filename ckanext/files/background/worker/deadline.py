@@ -1,0 +1,57 @@
+"""Interrupting a thread, at a place where that is allowed."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import StepTimeout
+
+_raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+
+
+class Interruptible:
+    """Code of a thread that another thread may interrupt, by :class:`StepTimeout`.
+
+    The exception is raised between two instructions of Python: code that waits
+    elsewhere gets it when it is back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: int | None = None
+        self.interrupted = False
+
+    @contextmanager
+    def within(self) -> Iterator[None]:
+        """Let the code within be interrupted, and nothing after it."""
+        with self._lock:
+            self.interrupted = False
+            self._thread = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._shut()
+
+    def interrupt(self) -> bool:
+        """Interrupt the code, if it still runs; tell whether it does."""
+        with self._lock:
+            if self._thread is None:
+                return False
+            self.interrupted = True
+            _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(StepTimeout))
+            return True
+
+    def _shut(self) -> None:
+        while True:
+            try:
+                with self._lock:
+                    thread, self._thread = self._thread, None
+                    if thread is not None:
+                        # what has not been raised yet must not be raised later
+                        _raise_in(ctypes.c_ulong(thread), None)
+                return
+            except StepTimeout:
+                continue  # it came while the lock was taken

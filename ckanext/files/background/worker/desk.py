@@ -1,0 +1,211 @@
+"""The worker's own statements, beside those of the steps.
+
+They run on one connection, which commits each by itself and does not wait for
+the disk: what a crash of the database undoes here, it undoes to ``todo``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from psycopg2 import InterfaceError, OperationalError
+from psycopg2.errors import UniqueViolation
+
+from ..claim import Claim
+from ..context import JobContext
+from ..schema import SCHEMA
+from ..step import Failure, fail
+from .connection import connect
+
+#: First half of the key of the advisory lock that tells that a worker lives.
+ALIVE = 7_107
+
+_DEAD = f"""
+    SELECT id, free FROM (
+        SELECT w.id, last_heartbeat, pg_try_advisory_xact_lock({ALIVE}, w.id::integer) AS free
+        FROM {SCHEMA}.procrastinate_workers w
+        WHERE w.id <> %(me)s AND EXISTS (
+            SELECT FROM {SCHEMA}.procrastinate_jobs
+            WHERE worker_id = w.id AND worker_id IS NOT NULL AND status = 'doing')
+        OFFSET 0) AS worker
+    WHERE free OR last_heartbeat < now() - make_interval(secs => %(silence)s)
+"""
+
+_SESSIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE application_name = %(name)s AND datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+_FORGET = f"""
+    DELETE FROM {SCHEMA}.procrastinate_workers w
+    WHERE last_heartbeat < now() - interval '1 hour'
+      AND pg_try_advisory_xact_lock({ALIVE}, w.id::integer)
+      AND NOT EXISTS (SELECT FROM {SCHEMA}.procrastinate_jobs WHERE worker_id = w.id)
+"""
+
+_DUE = f"""
+    SELECT extract(epoch FROM min(scheduled_at) - clock_timestamp())
+    FROM {SCHEMA}.procrastinate_jobs WHERE status = 'todo' AND scheduled_at IS NOT NULL
+"""
+
+_PROGRESS = f"""
+    INSERT INTO {SCHEMA}.files_job AS f (job_id, percent, text)
+    SELECT id, %(percent)s, %(text)s FROM {SCHEMA}.procrastinate_jobs
+    WHERE id = %(job)s AND status = 'doing' AND worker_id = %(worker)s AND attempts = %(attempts)s
+    ON CONFLICT (job_id) DO UPDATE
+    SET percent = excluded.percent, text = coalesce(excluded.text, f.text)
+"""
+
+
+class Desk:
+    """What a worker writes and asks between steps; used by all its threads."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._connection: Any = None
+        self.worker_id = 0
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._drop()
+
+    def register(self) -> int:
+        """Make the worker known; return its id."""
+        self.worker_id = self._one(f"SELECT * FROM {SCHEMA}.procrastinate_register_worker_v1()")
+        self.close()  # its next connection bears its name
+        return self.worker_id
+
+    def unregister(self) -> None:
+        """Forget the worker."""
+        self._one(f"SELECT {SCHEMA}.procrastinate_unregister_worker_v1(%s)", (self.worker_id,))
+
+    def beat(self) -> bool:
+        """Give a sign of life; tell whether the worker is known."""
+        query = f"UPDATE {SCHEMA}.procrastinate_workers SET last_heartbeat = now() WHERE id = %s"
+        with self._cursor() as cursor:
+            cursor.execute(query, (self.worker_id,))
+            return bool(cursor.rowcount)
+
+    def claim(self, queues: Sequence[str]) -> Claim | None:
+        """Claim the next job."""
+        query = f"SELECT {SCHEMA}.files_claim(%s, %s, true)"
+        try:
+            return Claim.read(self._one(query, (list(queues) or None, self.worker_id)))
+        except UniqueViolation:
+            return None  # another worker was first to take a job with the same lock
+
+    def fail(self, claim: Claim, context: JobContext, failure: Failure) -> bool:
+        """Write that a step failed; tell whether the job was still this worker's."""
+        with self._cursor() as cursor:
+            return fail(claim, context, failure, self.worker_id, cursor)
+
+    def publish(self, claim: Claim, context: JobContext) -> None:
+        """Let others see the progress of a running step."""
+        values = {
+            "job": claim.id,
+            "worker": self.worker_id,
+            "attempts": claim.attempts,
+            "percent": context.percent,
+            "text": context.text,
+        }
+        with self._cursor() as cursor:
+            cursor.execute(_PROGRESS, values)
+
+    def release(self, claim: Claim, most: int | None) -> None:
+        """Hand back a job whose step has lost its connection."""
+        self._take_away(self.worker_id, claim.id, claim.attempts, most)
+
+    def release_all(self) -> int:
+        """Hand back all jobs of the worker."""
+        return self._take_away(self.worker_id, None, None, None)
+
+    def owned(self) -> set[tuple[int, int]]:
+        """Return id and attempts of each job that is this worker's."""
+        query = f"SELECT id, attempts FROM {SCHEMA}.procrastinate_jobs WHERE status = 'doing'"
+        with self._cursor() as cursor:
+            cursor.execute(f"{query} AND worker_id = %s", (self.worker_id,))
+            return set(cursor.fetchall())
+
+    def release_stray(self, job_id: int, attempts: int) -> None:
+        """Hand back a job that no slot runs."""
+        self._take_away(self.worker_id, job_id, attempts, None)
+
+    def rescue(self, frozen_after: float, most: int) -> dict[int, int]:
+        """Take the jobs of dead and frozen workers from them.
+
+        Their sessions are ended first: one that was only frozen can commit
+        nothing when it wakes.
+
+        :returns: the number of jobs by worker.
+        """
+        with self._cursor() as cursor:
+            cursor.execute(_DEAD, {"me": self.worker_id, "silence": frozen_after})
+            dead = [row[0] for row in cursor.fetchall()]
+        rescued = {}
+        for worker_id in dead:
+            self._end_sessions(worker_id)
+            rescued[worker_id] = self._take_away(worker_id, None, None, most)
+        self._one(f"SELECT {SCHEMA}.files_adopt()")
+        return {worker_id: count for worker_id, count in rescued.items() if count}
+
+    def forget_dead(self) -> None:
+        """Delete the rows of workers that ended long ago without a word."""
+        with self._cursor() as cursor:
+            cursor.execute(_FORGET)
+
+    def next_due(self) -> float | None:
+        """Return the seconds until a job that was put off is due; None if there is none."""
+        due = self._one(_DUE)
+        return None if due is None else float(due)
+
+    def cancel_statements(self, pids: Iterable[int]) -> None:
+        """Interrupt what sessions are doing."""
+        self._one("SELECT count(pg_cancel_backend(pid)) FROM unnest(%s::integer[]) AS pid", (list(pids),))
+
+    def end_sessions(self, pids: Iterable[int]) -> None:
+        """End sessions, so that they commit nothing any more."""
+        self._one("SELECT count(pg_terminate_backend(pid)) FROM unnest(%s::integer[]) AS pid", (list(pids),))
+
+    def _end_sessions(self, worker_id: int) -> None:
+        with self._cursor() as cursor:
+            cursor.execute(_SESSIONS, {"name": application_name(worker_id)})
+
+    def _take_away(
+        self, worker_id: int, job_id: int | None, attempts: int | None, most: int | None
+    ) -> int:
+        query = f"SELECT {SCHEMA}.files_take_away(%s, %s, %s, %s)"
+        return self._one(query, (worker_id, job_id, attempts, most))
+
+    def _one(self, query: str, values: Sequence[Any] = ()) -> Any:
+        with self._cursor() as cursor:
+            cursor.execute(query, values)
+            return cursor.fetchone()[0]
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        with self._lock:
+            if self._connection is None:
+                self._connection = connect(self._engine)
+                self._connection.cursor().execute("SET synchronous_commit = off")
+            try:
+                with self._connection.cursor() as cursor:
+                    yield cursor
+            except (OperationalError, InterfaceError):
+                if self._connection.closed:
+                    self._drop()
+                raise
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def application_name(worker_id: int) -> str:
+    """Return the name that all database sessions of a worker bear."""
+    return f"ckan-files-worker:{worker_id}"

@@ -1,0 +1,72 @@
+"""Several worker processes, and one that looks after them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from .options import WorkerOptions
+from .worker import run_worker
+
+log = logging.getLogger(__name__)
+
+_PAUSE = 1.0
+"""Seconds before a worker that has died is replaced."""
+
+
+def run_processes(flask_app: Any, options: WorkerOptions, count: int) -> None:
+    """Run workers in processes of their own until a signal ends them.
+
+    A worker that dies is replaced. This process uses neither the database nor threads.
+    """
+    if count == 1:
+        run_worker(flask_app, options)
+        return
+    _Processes(flask_app, options).run(count)
+
+
+class _Processes:
+    def __init__(self, flask_app: Any, options: WorkerOptions) -> None:
+        self._flask_app = flask_app
+        self._options = options
+        self._pids: set[int] = set()
+        self._stopping = False
+
+    def run(self, count: int) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        for _ in range(count):
+            self._start()
+        while self._pids:
+            pid, status = os.wait()
+            self._pids.discard(pid)
+            done = self._stopping or (status == 0 and not self._options.wait)
+            if not done:
+                log.error("Worker process %s has ended with status %s", pid, status)
+                time.sleep(_PAUSE)
+                self._start()
+
+    def _start(self) -> None:
+        pid = os.fork()
+        if pid:
+            self._pids.add(pid)
+            return
+        status = 1
+        try:
+            run_worker(self._flask_app, self._options)
+            status = 0
+        except BaseException:
+            log.exception("A worker has failed")
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _stop(self, *_: Any) -> None:
+        self._stopping = True
+        for pid in self._pids:
+            os.kill(pid, signal.SIGTERM)

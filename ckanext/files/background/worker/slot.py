@@ -1,0 +1,140 @@
+"""A slot of a worker: a thread that runs one step after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ckan import model
+from sqlalchemy.exc import DBAPIError
+
+from ckanext.files.errors import CommitUnknownError
+from ckanext.files.transaction import Block
+
+from ..claim import Claim
+from ..context import JobContext
+from ..errors import LostJobError, StepTimeout
+from ..registry import find, is_known
+from ..step import end, judge, run
+from .deadline import Interruptible
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+log = logging.getLogger(__name__)
+
+_MOST_IN_A_ROW = 8
+"""Claims within a step's commit, before jobs with a lock are looked at, too."""
+
+
+@dataclasses.dataclass
+class Running:
+    """The step that a slot runs."""
+
+    claim: Claim
+    context: JobContext
+    timeout: float
+    began: float = dataclasses.field(default_factory=time.monotonic)
+    published: tuple[float | None, str | None] = (None, None)
+    aborted: bool = False
+    pids: set[int] = dataclasses.field(default_factory=set)
+    """The server's processes that serve the step's connections."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When it has taken too long, by the monotonic clock."""
+        return self.began + self.timeout if self.timeout else None
+
+
+class Slot(threading.Thread):
+    """Claims jobs and runs steps until the worker stops."""
+
+    def __init__(self, worker: Worker, number: int) -> None:
+        super().__init__(name=f"slot-{number}", daemon=True)
+        self._worker = worker
+        self._in_a_row = 0
+        self.worker_id = worker.desk.worker_id
+        self.running: Running | None = None
+        self.interruptible = Interruptible()
+        self.given_up = False
+        """The worker does not wait for this thread any more."""
+
+    def run(self) -> None:
+        claim = self._worker.obtain()
+        while claim is not None:
+            claim = self._run_step(claim)
+            if claim is None and not self.given_up:
+                self._in_a_row = 0
+                claim = self._worker.obtain()
+
+    def next_queues(self) -> tuple[bool, list[str] | None]:
+        """As :class:`~ckanext.files.background.step.Hands` says."""
+        self._in_a_row += 1
+        claims = self._in_a_row < _MOST_IN_A_ROW and not self._worker.stopping
+        return claims, list(self._worker.options.queues) or None
+
+    def _run_step(self, claim: Claim) -> Claim | None:
+        running = Running(claim, claim.context(lambda: running.aborted), self._timeout(claim))
+        self.running = running
+        try:
+            request = self._worker.flask_app.test_request_context()
+            with request, _own_session(), Block(eager=True) as block:
+                with self.interruptible.within():
+                    result, percent = run(claim.call, running.context)
+                ended = end(claim, running.context, result, percent, self, block)
+            log.debug("Job %s: %s %s", claim.id, claim.call, ended.outcome)
+            return ended.next
+        except LostJobError as error:
+            log.warning("%s", error)
+        except BaseException as error:
+            self._failed(running, error)
+        finally:
+            self.running = None
+            if claim.row["lock"]:
+                self._worker.bell.ring()
+        return None
+
+    def _failed(self, running: Running, error: BaseException) -> None:
+        claim = running.claim
+        if self.interruptible.interrupted:
+            timeout = StepTimeout(f"The step took longer than {running.timeout:g} seconds")
+            timeout.__cause__ = None if isinstance(error, StepTimeout) else error
+            error = timeout.with_traceback(error.__traceback__)
+        elif _is_lost(error):
+            log.warning("Job %s: its step has lost the database: %s", claim.id, error)
+            self._worker.insist(lambda: self._worker.release(claim))
+            return
+        failure = judge(error, claim)
+        level = logging.WARNING if failure.at else logging.ERROR
+        log.log(level, "Job %s: %s failed: %s", claim.id, claim.call, failure.traceback)
+        self._worker.insist(lambda: self._worker.desk.fail(claim, running.context, failure))
+
+    def _timeout(self, claim: Claim) -> float:
+        name = claim.call.task_name
+        own = find(name).timeout if is_known(name) else None
+        return own or self._worker.options.timeout
+
+
+def _is_lost(error: BaseException | None) -> bool:
+    """Tell whether the connection is to blame, and not the task."""
+    while error is not None:
+        if isinstance(error, CommitUnknownError):
+            return True
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@contextmanager
+def _own_session() -> Any:
+    """Begin with a session that nobody has used, and leave none behind."""
+    model.Session.remove()
+    try:
+        yield
+    finally:
+        model.Session.remove()

@@ -1,0 +1,280 @@
+"""A worker process."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ckan import model
+from ckan.common import config
+from psycopg2 import InterfaceError, OperationalError
+from sqlalchemy import engine_from_config, event
+from sqlalchemy.exc import OperationalError as SessionOperationalError
+
+from .. import schema
+from ..claim import Claim
+from ..errors import BackgroundError, StepTimeout
+from ..registry import all_tasks
+from ..step import judge
+from .bell import Bell
+from .connection import name_sessions
+from .desk import Desk, application_name
+from .ear import Ear
+from .options import WorkerOptions
+from .schedule import Schedule
+from .slot import Slot
+
+log = logging.getLogger(__name__)
+
+_LOST = (OperationalError, InterfaceError, SessionOperationalError)
+"""What tells that the database cannot be reached."""
+
+_TICK = 1.0
+"""Seconds between signs of life, and looks after dead workers."""
+
+_GRACE = 5.0
+"""Seconds that a step gets to end after its timeout, before its thread is given up."""
+
+_BACK_OFF = 0.5
+"""Seconds between attempts to reach the database."""
+
+
+class Worker:
+    """Runs jobs until it is told to stop.
+
+    The main thread listens, gives signs of life, rescues the jobs of dead
+    workers, defers periodic tasks and watches over timeouts; slots run steps.
+    """
+
+    def __init__(self, flask_app: Any, options: WorkerOptions) -> None:
+        self.flask_app = flask_app
+        self.options = options
+        self.stopping = False
+        self.bell = Bell()
+        self._engine: Any = _engine_for(options.concurrency)
+        self.desk = Desk(self._engine)
+        self._ear = Ear(self._engine, options.queues)
+        self._schedule = Schedule()
+        self._slots: list[Slot] = []
+        self._strays: set[tuple[int, int]] = set()
+        self._ticked = 0.0
+
+    def run(self) -> None:
+        """Work; returns when the worker was told to stop and has done so.
+
+        :raises NotInstalledError: the tables are missing.
+        """
+        with self._engine.connect() as connection:
+            schema.check(connection)
+        worker_id = self.desk.register()
+        name_sessions(self._engine, lambda: application_name(worker_id))
+        self._engine.dispose()
+        self._note_pids()
+        self._ear.open(worker_id)
+        log.info("Worker %s knows: %s", worker_id, ", ".join(t.name for t in all_tasks()))
+        for number in range(self.options.concurrency):
+            self._start_slot(number)
+        try:
+            while not self.stopping:
+                self._reconnecting(self._turn)
+        finally:
+            self._end()
+
+    def stop(self, *_: Any) -> None:
+        """Have the worker stop, once the steps that run have ended. A signal handler."""
+        self.stopping = True
+        self._ear.poke()
+
+    def obtain(self) -> Claim | None:
+        """Wait for a job and claim it; None when the worker stops. For slots."""
+        while not self.stopping:
+            heard = self.bell.listen()
+            try:
+                claim = self.desk.claim(self.options.queues)
+            except _LOST as error:
+                log.warning("No job can be claimed: %s", error)
+                time.sleep(_BACK_OFF)
+                continue
+            if claim is not None:
+                return claim
+            if not self.options.wait and not self.desk.owned():
+                self.stop()
+                break
+            self.bell.wait(heard)
+        return None
+
+    def release(self, claim: Claim) -> None:
+        """Hand back a job whose step has lost its connection."""
+        self.desk.release(claim, self.options.most_rescues)
+        self.bell.ring()
+
+    def insist(self, write: Callable[[], Any]) -> None:
+        """Write something, as soon as the database can be reached. For slots."""
+        while True:
+            try:
+                write()
+                return
+            except _LOST as error:
+                log.warning("The end of a step cannot be written yet: %s", error)
+                time.sleep(_BACK_OFF)
+
+    def _start_slot(self, number: int) -> None:
+        slot = Slot(self, number)
+        self._slots.append(slot)
+        slot.start()
+
+    def _note_pids(self) -> None:
+        """Know which sessions of the server a step uses, so that it can be interrupted."""
+
+        @event.listens_for(self._engine, "checkout")
+        def checked_out(connection: Any, record: Any, proxy: Any) -> None:
+            slot = _this_slot()
+            if slot and slot.running:
+                slot.running.pids.add(connection.get_backend_pid())
+
+    def _turn(self) -> None:
+        """Wait for something to do, and do it."""
+        for notification in self._ear.wait(self._patience()):
+            if notification["type"] == "job_inserted":
+                self.bell.ring()
+            else:
+                self._abort(notification["job_id"])
+        self._watch_deadlines()
+        if time.monotonic() >= self._ticked + _TICK:
+            self._tick()
+
+    def _patience(self) -> float:
+        now = time.monotonic()
+        ends = [self._ticked + _TICK]
+        ends += [running.deadline for running in self._running() if running.deadline]
+        if self.bell.waiting:
+            due = self.desk.next_due()
+            if due is not None and due <= 0:
+                self.bell.ring()
+            elif due is not None:
+                ends.append(now + due)
+        return min(ends) - now
+
+    def _tick(self) -> None:
+        self._ticked = time.monotonic()
+        if not self.desk.beat():
+            raise BackgroundError(
+                f"Worker {self.desk.worker_id} was away for so long that the others forgot it"
+            )
+        for worker_id, count in self._rescue().items():
+            log.warning("Rescued %s jobs of worker %s", count, worker_id)
+        for slot_running in self._running():
+            self._publish(slot_running)
+        self._release_strays()
+        self._schedule.defer()
+        self.desk.forget_dead()
+        self.bell.ring(everybody=True)
+
+    def _rescue(self) -> dict[int, int]:
+        return self.desk.rescue(self.options.frozen_after, self.options.most_rescues)
+
+    def _running(self) -> Iterable[Any]:
+        return [running for slot in self._slots if (running := slot.running)]
+
+    def _publish(self, running: Any) -> None:
+        progress = (running.context.percent, running.context.text)
+        if progress != running.published:
+            self.desk.publish(running.claim, running.context)
+            running.published = progress
+
+    def _release_strays(self) -> None:
+        """Hand back jobs of this worker that no slot knows of.
+
+        A COMMIT whose answer was lost may have claimed one.
+        """
+        held = {(running.claim.id, running.claim.attempts) for running in self._running()}
+        strays = self.desk.owned() - held
+        for job_id, attempts in strays & self._strays:
+            log.warning("Job %s was claimed by a commit that got lost", job_id)
+            self.desk.release_stray(job_id, attempts)
+        self._strays = strays
+
+    def _abort(self, job_id: int) -> None:
+        for running in self._running():
+            if running.claim.id == job_id:
+                running.aborted = True
+
+    def _watch_deadlines(self) -> None:
+        now = time.monotonic()
+        for slot in list(self._slots):
+            running = slot.running
+            if running is None or running.deadline is None or now < running.deadline:
+                continue
+            if now >= running.deadline + _GRACE:
+                self._give_up(slot, running)
+            elif not slot.interruptible.interrupted and slot.interruptible.interrupt():
+                self.desk.cancel_statements(running.pids)
+
+    def _give_up(self, slot: Slot, running: Any) -> None:
+        """Leave a thread that cannot be interrupted to itself: it can commit nothing any more."""
+        error = StepTimeout(
+            f"The step took longer than {running.timeout:g} seconds and could not be interrupted"
+        )
+        self.desk.end_sessions(running.pids)
+        self.desk.fail(running.claim, running.context, judge(error, running.claim))
+        log.error("Job %s: %s", running.claim.id, error)
+        slot.given_up = True
+        self._slots.remove(slot)
+        self._start_slot(len(self._slots))
+
+    def _reconnecting(self, turn: Callable[[], None]) -> None:
+        try:
+            turn()
+        except _LOST as error:
+            log.warning("The worker has lost the database: %s", error)
+            time.sleep(_BACK_OFF)
+            try:
+                self._ear.open(self.desk.worker_id)
+            except _LOST:
+                log.warning("It cannot be reached yet")
+
+    def _end(self) -> None:
+        """Let the steps that run end, or hand their jobs back."""
+        self.stopping = True
+        self.bell.ring(everybody=True)
+        end = time.monotonic() + self.options.shutdown_timeout
+        for slot in self._slots:
+            slot.join(max(0.0, end - time.monotonic()))
+        for running in self._running():
+            log.warning("Job %s is handed back", running.claim.id)
+            self.desk.end_sessions(running.pids)
+        self.desk.release_all()
+        self.desk.unregister()
+        self._ear.close()
+        self.desk.close()
+
+
+def _engine_for(concurrency: int) -> Any:
+    """Give CKAN an engine with a connection for each slot.
+
+    Whether one is alive is not asked at each step: a step that finds out that
+    it is not runs again.
+    """
+    own = {"sqlalchemy.pool_size": concurrency + 2, "sqlalchemy.pool_pre_ping": False}
+    model.Session.remove()
+    model.meta.engine.dispose()
+    engine = engine_from_config({**config, **own})
+    model.init_model(engine)
+    return engine
+
+
+def _this_slot() -> Slot | None:
+    thread = threading.current_thread()
+    return thread if isinstance(thread, Slot) else None
+
+
+def run_worker(flask_app: Any, options: WorkerOptions) -> None:
+    """Run a worker in this process until a signal ends it."""
+    worker = Worker(flask_app, options)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, worker.stop)
+    worker.run()
