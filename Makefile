@@ -7,13 +7,13 @@ SERVE ?= 1
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-crash lint types bench services stop clean
+.PHONY: help demo test test-crash lint types bench bench-background services stop clean
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "CKAN=2.11 or CKAN=2.12 names one version, ARGS='...' goes to pytest, SERVE=0 ends the demo."
-	@echo "QUICK=1 makes of the measurement a first look, ARGS=--write has its results written."
+	@echo "QUICK=1 makes of a measurement a first look, ARGS=--write has its results written."
 
 demo: ## play the whole scenario on a real site, and leave the site running
 	@CKAN="$(or $(CKAN),2.12)" SERVE="$(SERVE)" demo/run.sh
@@ -34,6 +34,9 @@ types: ## check the types against CKAN 2.12 and 2.11
 
 bench: ## measure what the plugin costs, as ratios to stock CKAN
 	@dev/run.sh "$(or $(CKAN),2.12)" python -m benchmarks $(ARGS)
+
+bench-background: ## measure how fast background jobs are done, ours and those of other queues
+	@dev/run.sh "$(or $(CKAN),2.12)" python -m benchmarks.background $(ARGS)
 
 services: ## start PostgreSQL, Redis and Solr, and leave them running
 	@dev/services.sh up

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -18,21 +18,20 @@ class WorkerDiedError(Exception):
 
 
 class Hand:
-    """The process of one variant."""
+    """A process that does what it is told; see ``serving``."""
 
-    def __init__(self, variant: Variant, user: str, seed: int) -> None:
-        self._name = variant.name
+    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str]) -> None:
+        self._name = arguments[0]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", variant.name, user],
+            [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # the order of sets is the same for those who are compared
-            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            env={**os.environ, **environment},
         )
 
     def ask(self, do: str, **arguments: Any) -> Any:
-        """Have something done, and return the answer; see ``worker.Worker``."""
+        """Have something done, and return the answer."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
@@ -51,7 +50,12 @@ class Crew:
     """One process for each variant, started together."""
 
     def __init__(self, variants: Iterable[Variant], user: str, seed: int) -> None:
-        self._hands = {variant: Hand(variant, user, seed) for variant in variants}
+        # the order of sets is the same for those who are compared
+        environment = {"PYTHONHASHSEED": str(seed)}
+        self._hands = {
+            variant: Hand("benchmarks.worker", variant.name, user, environment=environment)
+            for variant in variants
+        }
 
     def __enter__(self) -> Crew:
         return self

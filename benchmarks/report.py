@@ -10,7 +10,7 @@ from ckan import __version__ as ckan_version
 from .contests import Contest, Entry
 from .estimate import CONFIDENCE, Estimate
 from .scores import Call, Scores
-from .table import table
+from .table import section, table
 from .variants import STOCK, Variant
 from .verdict import judge
 
@@ -23,13 +23,13 @@ Results = Mapping[Contest, Scores]
 def report(results: Results, parts: Sequence[Mapping[str, float]]) -> str:
     """Return all of it."""
     sections = [_ratios(results), _ahead(results), _windows(results), _parts(parts)]
-    return "\n\n\n".join(section for section in sections if section)
+    return "\n\n\n".join(part for part in sections if part)
 
 
 def _ratios(results: Results) -> str:
     head = ("", "goal", "ratio", "interval", "n", "COMMITs", "goal is", "CPU")
     rows = [_ratio(entry, scores) for _, entry, scores in _entries(results)]
-    return _section(
+    return section(
         f"How much longer it takes than with stock CKAN {ckan_version}",
         "The median of the ratios of n rounds, and the interval in which the true one lies with"
         f"\n{CONFIDENCE:.0%} confidence (sign test). CPU is the same for the time that CKAN's"
@@ -68,7 +68,7 @@ def _ahead(results: Results) -> str:
         (title, *_milliseconds(scores, variant, lambda call: call.ahead))
         for title, variant, scores in _one_call(results)
     ]
-    return _section(
+    return section(
         "The instant in which Solr is ahead",
         "From Solr's answer to the end of the COMMIT, in milliseconds.",
         table(("", "p50", "p99", "n"), rows),
@@ -96,7 +96,7 @@ def _windows(results: Results) -> str:
     ]
     if not rows:
         return ""
-    return _section(
+    return section(
         "The window that two calls leave",
         "From the first COMMIT, which shows a dataset whose files nobody may have, to the last, in"
         "\nmilliseconds. With one call there is none.",
@@ -113,7 +113,7 @@ def _parts(parts: Sequence[Mapping[str, float]]) -> str:
         ("a commit of one changed row that is held back", median("held")),
         ("a real commit of one changed row", median("real")),
     ]
-    return _section("What the parts cost", "The median, in microseconds.", table(("", "µs"), rows))
+    return section("What the parts cost", "The median, in microseconds.", table(("", "µs"), rows))
 
 
 def _entries(results: Results) -> list[tuple[Contest, Entry, Scores]]:
@@ -131,7 +131,3 @@ def _milliseconds(
         f"{times[min(len(times) - 1, len(times) * 99 // 100)]:,.2f}",
         str(len(times)),
     )
-
-
-def _section(title: str, words: str, body: str) -> str:
-    return f"{title}\n{'=' * len(title)}\n\n{words}\n\n{body}"

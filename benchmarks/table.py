@@ -1,4 +1,4 @@
-"""Tables that can be read in a terminal and are reStructuredText."""
+"""Tables and sections that can be read in a terminal and are reStructuredText."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     rule = "  ".join("=" * width for width in widths)
     return "\n".join([rule, _line(head, widths), rule, *(_line(r, widths) for r in rows), rule])
+
+
+def section(title: str, words: str, body: str) -> str:
+    """Return a section with its heading."""
+    return f"{title}\n{'=' * len(title)}\n\n{words}\n\n{body}"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

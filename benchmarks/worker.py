@@ -1,20 +1,15 @@
-"""A process that has one variant loaded: ``python -m benchmarks.worker VARIANT USER``.
-
-Reads commands from its standard input and answers each, one line of JSON for
-each. What CKAN prints goes to standard error.
-"""
+"""A process that has one variant loaded: ``python -m benchmarks.worker VARIANT USER``."""
 
 from __future__ import annotations
 
 import gc
-import json
-import os
 import sys
-from typing import Any, TextIO
+from typing import Any
 
 from ckan import model
 
 from . import belongings
+from .serving import serve
 from .site import load_site
 from .variants import VARIANTS, Variant
 from .work import Work
@@ -64,18 +59,5 @@ class Worker:
         belongings.remove_everything(self._user)
 
 
-def _serve(worker: Worker, answers: TextIO) -> None:
-    for line in sys.stdin:
-        print(json.dumps(worker.answer(json.loads(line))), file=answers, flush=True)
-
-
-def _own_output() -> TextIO:
-    """Keep standard output for the answers, and send what anybody prints elsewhere."""
-    output = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    return output
-
-
 if __name__ == "__main__":
-    output = _own_output()
-    _serve(Worker(VARIANTS[sys.argv[1]], sys.argv[2]), output)
+    serve(lambda: Worker(VARIANTS[sys.argv[1]], sys.argv[2]).answer)

@@ -1,0 +1,127 @@
+"""The process that enqueues: ``python -m benchmarks.background.client QUEUE``.
+
+A site has done its changes and commits, and wants something done in the
+background: what it has loaded is CKAN, and one of the ``queues``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import random
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from ckan import model
+
+from ..serving import serve
+from . import site
+from .journal import Journal, Line, MissingError, now
+from .queues import Queue
+
+_IDLE = (0.03, 0.08)
+"""Seconds without a job, in between of those that find an idle worker."""
+
+_SECONDS = 30
+"""How long one job may take, or to write down that all are done."""
+
+_LOOK_EVERY = 0.005
+
+_WRITTEN = sa.text("""
+    SELECT count(*), count(DISTINCT number) FROM benchmark_write
+    WHERE number >= :first AND number < :first + :count
+""")
+
+
+class Client:
+    """Does what commands say; each public method but ``answer`` is one.
+
+    Jobs are given by the number of the first and their count.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._journal = Journal()
+
+    def answer(self, command: dict[str, Any]) -> Any:
+        with site.load().test_request_context():
+            try:
+                return getattr(self, command.pop("do"))(**command)
+            finally:
+                model.Session.remove()
+
+    def prepare(self, history: int) -> None:
+        self._queue.prepare(history)
+
+    def clean(self) -> None:
+        self._queue.clean()
+        model.Session.execute(sa.text("TRUNCATE benchmark_write, benchmark_request"))
+        model.Session.commit()
+
+    def enqueue(self, work: str, first: int, count: int) -> None:
+        self._queue.enqueue(work, range(first, first + count))
+
+    def started(self) -> int:
+        """Return how many jobs have started."""
+        return self._journal.look()
+
+    def check(self, work: str, first: int, count: int) -> dict[str, Any]:
+        """Fail unless each was done once; return when the last started and the processes."""
+        _wait_until(lambda: not self._queue.unfinished())
+        lines = self._journal.take()
+        _check(lines, range(first, first + count))
+        if work == "write":
+            # some queues hold a job no more when it starts
+            _wait_until(lambda: _written(first, count) == (count, count))
+        return {
+            "last": max(line.time for line in lines),
+            "processes": sorted({line.pid for line in lines}),
+        }
+
+    def ask(self, first: int, count: int) -> list[float]:
+        """Ask an idle worker for one job after the other; return the seconds until each started."""
+        waits = []
+        for number in range(first, first + count):
+            asked = self._queue.ask(number)
+            waits.append(self._wait(number) - asked)
+            time.sleep(random.uniform(*_IDLE))
+        return waits
+
+    def _wait(self, number: int) -> float:
+        _wait_until(self._journal.look)
+        lines = self._journal.take()
+        _check(lines, range(number, number + 1))
+        return lines[0].time
+
+
+def _wait_until(condition: Callable[[], Any]) -> None:
+    until = now() + _SECONDS
+    while not condition():
+        if now() > until:
+            raise MissingError(f"something is not done after {_SECONDS} s")
+        time.sleep(_LOOK_EVERY)
+
+
+def _written(first: int, count: int) -> tuple[int, int]:
+    """Return how many rows there are of these jobs, and of how many different ones."""
+    rows, different = model.Session.execute(_WRITTEN, {"first": first, "count": count}).one()
+    # the next look shall see what others have committed meanwhile
+    model.Session.rollback()
+    return rows, different
+
+
+def _check(lines: list[Line], numbers: range) -> None:
+    if sorted(line.number for line in lines) != list(numbers):
+        raise MissingError(f"not each of the jobs {numbers} was done once: {lines[:10]} ...")
+
+
+def _load() -> Any:
+    site.load()
+    module = importlib.import_module(f"{__package__}.queues.{sys.argv[1]}")
+    return Client(module.queue).answer
+
+
+if __name__ == "__main__":
+    serve(_load)
