@@ -8,16 +8,13 @@ from typing import Any
 
 import click
 from ckan import model
-from ckan.common import config
 
 from ckanext.files.store.models import file_table
+from ckanext.files.store.neighbours import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage, is_configured, storages
 from ckanext.files.store.stored import find_missing, find_strays, list_storages
 
 from .progress import Progress
-
-#: CKAN itself keeps things without rows in these.
-_OF_CKAN = ("resource", "user", "group", "admin")
 
 
 @click.command()
@@ -59,7 +56,7 @@ def _missing(connection: Any, chosen: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _strays(connection: Any, chosen: Sequence[str]) -> dict[str, list[str]]:
-    of_ckan = {config.get(f"ckan.files.default_storages.{kind}") for kind in _OF_CKAN}
+    of_ckan = storages_of_ckan()
     names = chosen or [name for name in storages if name not in of_ckan]
     return {
         name: find_strays(connection, file_table, name)

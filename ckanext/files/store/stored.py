@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from .arrays import literal
+from .neighbours import Neighbours, Place
 from .storages import Capability, FileData, exc, get_storage, is_configured
 
 _ROWS_AT_ONCE = 1000
@@ -67,21 +68,46 @@ def _exists(storage: Any, location: str) -> bool:
 def find_strays(connection: Connection, table: sa.Table, storage: str) -> list[str]:
     """Return the locations in a storage that no row names.
 
-    An upload that is under way is one of them until it is committed.
+    An upload that is under way is one of them until it is committed. What lies
+    in the folder of another storage, or of CKAN itself, is none.
 
     :param storage: name of one that can be scanned.
     """
     strays: list[str] = []
-    locations = iter(get_storage(storage).scan())
-    named = sa.text(
-        f"SELECT location FROM {table}"
-        " WHERE storage = :storage AND location = ANY (CAST(:locations AS text[]))"
-    )
-    while some := [str(location) for location in islice(locations, _ROWS_AT_ONCE)]:
-        values = {"storage": storage, "locations": literal(some)}
-        found = {location for (location,) in connection.execute(named, values)}
-        strays += [location for location in some if location not in found]
+    neighbours = Neighbours(storage)
+    locations = filter(neighbours.own, map(str, get_storage(storage).scan()))
+    while some := list(islice(locations, _ROWS_AT_ONCE)):
+        strays += unnamed(connection, table, storage, some, neighbours)
     return strays
+
+
+def unnamed(
+    connection: Connection,
+    table: sa.Table,
+    storage: str,
+    locations: Sequence[str],
+    neighbours: Neighbours,
+) -> list[str]:
+    """Return those locations that no row names, whatever storage it is in."""
+    places = {
+        location: [Place(storage, location), *neighbours.places(location)] for location in locations
+    }
+    wanted = [place for some in places.values() for place in some]
+    values = {
+        "storages": literal(place.storage for place in wanted),
+        "locations": literal(place.location for place in wanted),
+    }
+    found = {Place(*row) for row in connection.execute(_named(table), values)}
+    return [location for location, some in places.items() if not found.intersection(some)]
+
+
+def _named(table: sa.Table) -> Any:
+    return sa.text(f"""
+        SELECT storage, location
+        FROM unnest(CAST(:storages AS text[]), CAST(:locations AS text[]))
+            AS place (storage, location)
+            JOIN {table} USING (storage, location)
+    """)
 
 
 def _rows(connection: Connection, table: sa.Table, storage: str) -> Iterator[list[Any]]:
