@@ -112,7 +112,7 @@ OWN = Contender(
     queue="own_tasks",
     command="ckan files background worker -c 4 --processes 2",
     does="What a job writes and that it is done are one commit, also of a job that does nothing;"
-    " each\n    has a request context and is a row of the history.",
+    " each has a request context and is a row of the history.",
     processes=2,
     history=_HISTORY,
     plugins="files files_background",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 from collections.abc import Sequence
 
 from ckan import __version__ as ckan_version
@@ -110,15 +111,17 @@ def _ratio(scores: Scores, variant: Contender, work: str) -> tuple[str, str]:
 
 
 def _commands(contenders: Sequence[Contender]) -> str:
-    lines = [
-        f"{contender}\n    ``{contender.command}``. {contender.does}" for contender in contenders
-    ]
     return section(
         "What was run",
         "Each worker has CKAN loaded. A job that writes inserts a row through CKAN's session and"
         " commits,\nin a request context and with a session of its own.",
-        "\n\n".join(lines),
+        "\n\n".join(_command(contender) for contender in contenders),
     )
+
+
+def _command(contender: Contender) -> str:
+    words = textwrap.fill(contender.does, 95)
+    return f"{contender}\n" + textwrap.indent(f"``{contender.command}``\n\n{words}", "    ")
 
 
 def _number(value: float) -> str:
