@@ -23,7 +23,7 @@ class Claim:
     """
 
     row: dict[str, Any]
-    """What the SQL function ``files_describe`` tells."""
+    """What the SQL function ``files_claim`` tells."""
 
     @classmethod
     def read(cls, description: str | None) -> Claim | None:

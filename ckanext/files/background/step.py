@@ -75,7 +75,19 @@ class Failure:
     lock: str | None = None
 
 
-def run(call: Call, context: JobContext) -> tuple[Any, float | None]:
+def perform(claim: Claim, context: JobContext, hands: Hands, within: Any) -> End:
+    """Run a step of a job in one commit.
+
+    :param within: a context manager, in which the task's code runs.
+    :raises LostJobError: the job is not this worker's any more.
+    """
+    with Block(eager=True) as block:
+        with within:
+            result, percent = _run(claim.call, context)
+        return _end(claim, context, result, percent, hands, block)
+
+
+def _run(call: Call, context: JobContext) -> tuple[Any, float | None]:
     """Run the call of a step; return its result, and the progress after it."""
     with running(context):
         result = find(call.task_name).run(call)
@@ -85,7 +97,7 @@ def run(call: Call, context: JobContext) -> tuple[Any, float | None]:
         return result, None if context.percent is None and context.text is None else 100.0
 
 
-def end(
+def _end(
     claim: Claim,
     context: JobContext,
     result: Any,

@@ -54,18 +54,15 @@ BEGIN
     IF _id = begun.id THEN
         UPDATE files_job SET turn = NULL WHERE job_id = _id;
     END IF;
-    RETURN files_describe(_id);
+    RETURN (
+        SELECT json_build_object(
+            'id', j.id, 'task_name', j.task_name, 'args', j.args, 'queue_name', j.queue_name,
+            'priority', j.priority, 'lock', j.lock, 'queueing_lock', j.queueing_lock,
+            'scheduled_at', j.scheduled_at, 'attempts', j.attempts, 'call', f.call,
+            'step', coalesce(f.step, 0), 'retries', coalesce(f.retries, 0),
+            'user_id', f.user_id, 'task_id', f.task_id)
+        FROM procrastinate_jobs j LEFT JOIN files_job f ON f.job_id = j.id WHERE j.id = _id);
 END;
-$$;
-
-CREATE OR REPLACE FUNCTION files_describe(_id bigint) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT json_build_object(
-        'id', j.id, 'status', j.status, 'task_name', j.task_name, 'args', j.args,
-        'queue_name', j.queue_name, 'priority', j.priority, 'lock', j.lock,
-        'queueing_lock', j.queueing_lock, 'scheduled_at', j.scheduled_at, 'attempts', j.attempts,
-        'call', f.call, 'step', coalesce(f.step, 0), 'retries', coalesce(f.retries, 0),
-        'percent', f.percent, 'text', f.text, 'user_id', f.user_id, 'task_id', f.task_id)::text
-    FROM procrastinate_jobs j LEFT JOIN files_job f ON f.job_id = j.id WHERE j.id = _id
 $$;
 
 -- Whether a job waits that files_claim would find with _with_lock.

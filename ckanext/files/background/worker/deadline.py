@@ -45,13 +45,12 @@ class Interruptible:
             return True
 
     def _shut(self) -> None:
-        while True:
-            try:
-                with self._lock:
-                    thread, self._thread = self._thread, None
-                    if thread is not None:
-                        # what has not been raised yet must not be raised later
-                        _raise_in(ctypes.c_ulong(thread), None)
-                return
-            except StepTimeout:
-                continue  # it came while the lock was taken
+        try:
+            with self._lock:
+                self._thread = None
+            # an interrupt that came at the last moment is raised here, and not later
+            for _ in range(2):
+                pass
+        except StepTimeout:
+            self._thread = None
+            self.interrupted = False

@@ -39,6 +39,8 @@ _SESSIONS = """
     WHERE application_name = %(name)s AND datname = current_database() AND pid <> pg_backend_pid()
 """
 
+_EACH = "SELECT count({}(pid)) FROM unnest(%s::integer[]) AS pid"
+
 _FORGET = f"""
     DELETE FROM {SCHEMA}.procrastinate_workers w
     WHERE last_heartbeat < now() - interval '1 hour'
@@ -165,11 +167,11 @@ class Desk:
 
     def cancel_statements(self, pids: Iterable[int]) -> None:
         """Interrupt what sessions are doing."""
-        self._one("SELECT count(pg_cancel_backend(pid)) FROM unnest(%s::integer[]) AS pid", (list(pids),))
+        self._one(_EACH.format("pg_cancel_backend"), (list(pids),))
 
     def end_sessions(self, pids: Iterable[int]) -> None:
         """End sessions, so that they commit nothing any more."""
-        self._one("SELECT count(pg_terminate_backend(pid)) FROM unnest(%s::integer[]) AS pid", (list(pids),))
+        self._one(_EACH.format("pg_terminate_backend"), (list(pids),))
 
     def _end_sessions(self, worker_id: int) -> None:
         with self._cursor() as cursor:

@@ -13,13 +13,12 @@ from ckan import model
 from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.errors import CommitUnknownError
-from ckanext.files.transaction import Block
 
 from ..claim import Claim
 from ..context import JobContext
 from ..errors import LostJobError, StepTimeout
 from ..registry import find, is_known
-from ..step import end, judge, run
+from ..step import judge, perform
 from .deadline import Interruptible
 
 if TYPE_CHECKING:
@@ -81,11 +80,9 @@ class Slot(threading.Thread):
         running = Running(claim, claim.context(lambda: running.aborted), self._timeout(claim))
         self.running = running
         try:
-            request = self._worker.flask_app.test_request_context()
-            with request, _own_session(), Block(eager=True) as block:
-                with self.interruptible.within():
-                    result, percent = run(claim.call, running.context)
-                ended = end(claim, running.context, result, percent, self, block)
+            with self._worker.request_context(), _own_session():
+                within = self.interruptible.within()
+                ended = perform(claim, running.context, self, within)
             log.debug("Job %s: %s %s", claim.id, claim.call, ended.outcome)
             return ended.next
         except LostJobError as error:

@@ -51,7 +51,9 @@ class Worker:
     """
 
     def __init__(self, flask_app: Any, options: WorkerOptions) -> None:
-        self.flask_app = flask_app
+        self._flask_app = flask_app
+        with flask_app.test_request_context() as request:
+            self._environ = request.request.environ
         self.options = options
         self.stopping = False
         self.bell = Bell()
@@ -88,6 +90,10 @@ class Worker:
         """Have the worker stop, once the steps that run have ended. A signal handler."""
         self.stopping = True
         self._ear.poke()
+
+    def request_context(self) -> Any:
+        """Return what CKAN's code expects around it. For slots."""
+        return self._flask_app.request_context(dict(self._environ))
 
     def obtain(self) -> Claim | None:
         """Wait for a job and claim it; None when the worker stops. For slots."""

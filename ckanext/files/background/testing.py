@@ -1,0 +1,149 @@
+"""Running jobs within a test, on the real database, by the code of the real worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypedDict
+
+import sqlalchemy as sa
+from ckan import model
+from flask import has_request_context
+
+from ckanext.files.transaction import Block
+
+from . import schema
+from .claim import Claim
+from .context import JobContext
+from .step import fail, judge, perform
+
+_S = schema.SCHEMA
+
+_ROWS = sa.text(
+    "SELECT id, queue_name, task_name, lock, queueing_lock, args, status::text AS status,"
+    f" scheduled_at, attempts FROM {_S}.procrastinate_jobs ORDER BY id"
+)
+_CLAIM = sa.text(f"SELECT {_S}.files_claim(NULL, :worker, true)")
+_REGISTER = sa.text(f"SELECT worker_id FROM {_S}.procrastinate_register_worker_v1()")
+_UNREGISTER = sa.text(f"SELECT {_S}.procrastinate_unregister_worker_v1(:worker)")
+
+
+class JobRow(TypedDict):
+    """A job as its row is."""
+
+    id: int
+    queue_name: str
+    task_name: str
+    lock: str | None
+    queueing_lock: str | None
+    args: dict[str, Any]
+    status: str
+    scheduled_at: Any
+    attempts: int
+
+
+class Ran:
+    """What :meth:`TasksManager.run_pending_jobs` returns; it may be awaited, too."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        """How many steps were run."""
+
+    def __await__(self) -> Generator[Any, None, Ran]:
+        return self
+        yield
+
+
+class TasksManager:
+    """The jobs of the portal, in a test. The fixture ``tasks`` gives one."""
+
+    worker_id: int
+
+    def __init__(self, flask_app: Callable[[], Any]) -> None:
+        self._flask_app = flask_app
+
+    @property
+    def jobs(self) -> dict[int, JobRow]:
+        """All jobs by id, those of the session's present transaction included."""
+        rows = model.Session.execute(_ROWS).mappings()
+        return {row["id"]: JobRow(**row) for row in rows}
+
+    @property
+    def pending_jobs(self) -> list[JobRow]:
+        """Those that wait, also for a time to come."""
+        return self._with_status("todo")
+
+    @property
+    def finished_jobs(self) -> list[JobRow]:
+        """Those that failed and those that succeeded."""
+        return self._with_status("failed", "succeeded")
+
+    @property
+    def failed_jobs(self) -> list[JobRow]:
+        """Those that failed."""
+        return self._with_status("failed")
+
+    @property
+    def succeeded_jobs(self) -> list[JobRow]:
+        """Those that succeeded."""
+        return self._with_status("succeeded")
+
+    def run_pending_jobs(self, commit: bool = True) -> Ran:
+        """Run jobs, with all their steps, until none waits that may run now.
+
+        Jobs that were put off are left alone. A job's failure is no error of the
+        test: look at :attr:`failed_jobs`.
+
+        :param commit: False leaves everything in the session's present
+            transaction, which the test may roll back.
+        """
+        if commit:
+            model.Session.commit()
+        with self._context(), nullcontext() if commit else Block(eager=True, commit=False):
+            self.worker_id = model.Session.execute(_REGISTER).scalar()
+            steps = 0
+            while claim := self._claim():
+                self._run_step(claim)
+                steps += 1
+            model.Session.execute(_UNREGISTER, {"worker": self.worker_id})
+            model.Session.commit()
+        return Ran(steps)
+
+    def reset(self) -> None:
+        """Delete all jobs."""
+        model.Session.rollback()
+        for table in ("procrastinate_jobs", "procrastinate_periodic_defers"):
+            model.Session.execute(sa.text(f"DELETE FROM {_S}.{table}"))
+        model.Session.commit()
+
+    def next_queues(self) -> tuple[bool, list[str] | None]:
+        """As :class:`~ckanext.files.background.step.Hands` says: a job gives way at each step."""
+        return False, None
+
+    def _with_status(self, *states: str) -> list[JobRow]:
+        return [job for job in self.jobs.values() if job["status"] in states]
+
+    def _claim(self) -> Claim | None:
+        return Claim.read(model.Session.execute(_CLAIM, {"worker": self.worker_id}).scalar())
+
+    def _run_step(self, claim: Claim) -> None:
+        context = claim.context(lambda: False)
+        with Block(eager=True) as block:
+            try:
+                perform(claim, context, self, nullcontext())
+            except Exception as error:
+                self._fail(claim, context, error)
+            block.hold().ask()
+
+    def _fail(self, claim: Claim, context: JobContext, error: Exception) -> None:
+        connection: Any = model.Session.connection()
+        with connection.connection.cursor() as cursor:
+            fail(claim, context, judge(error, claim), self.worker_id, cursor)
+
+    @contextmanager
+    def _context(self) -> Any:
+        if has_request_context():
+            yield
+            return
+        with self._flask_app().test_request_context():
+            yield

@@ -1,0 +1,79 @@
+"""``ckan files background worker``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import click
+from ckan.common import config
+
+from ckanext.files.background.errors import BackgroundError
+from ckanext.files.background.registry import all_tasks
+from ckanext.files.background.worker import WorkerOptions, run_processes
+
+_PREFIX = "ckanext.files.background"
+
+
+@click.command()
+@click.option(
+    "-c",
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Steps that a process runs at a time.",
+)
+@click.option(
+    "-q",
+    "--queue",
+    "queues",
+    multiple=True,
+    metavar="QUEUE...",
+    help="Work for these queues only; for all without it.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes, each with its own threads.",
+)
+@click.option("--wait/--no-wait", default=True, help="Go on, or end when nothing waits any more.")
+@click.option("-v", "--verbose", is_flag=True, help="Log each step.")
+@click.argument("more_queues", nargs=-1, metavar="")
+@click.pass_context
+def worker(
+    context: click.Context,
+    concurrency: int,
+    queues: Sequence[str],
+    processes: int,
+    wait: bool,
+    verbose: bool,
+    more_queues: Sequence[str],
+) -> None:
+    """Run jobs until a signal ends it.
+
+    On SIGTERM and Ctrl-C it lets the steps that run end, and hands the jobs that
+    go on to other workers.
+    Several queues: "-q mails -q reports" or "-q mails reports".
+    """
+    options = WorkerOptions(
+        queues=(*queues, *more_queues),
+        concurrency=concurrency,
+        wait=wait,
+        timeout=config[f"{_PREFIX}.timeout"],
+        shutdown_timeout=config[f"{_PREFIX}.shutdown_timeout"],
+        frozen_after=config[f"{_PREFIX}.frozen_after"],
+        most_rescues=config[f"{_PREFIX}.most_rescues"],
+    )
+    logging.getLogger("ckanext.files.background").setLevel(
+        logging.DEBUG if verbose else logging.INFO
+    )
+    click.echo("Tasks loaded:")
+    for task in all_tasks():
+        click.echo(f"  {task.name}")
+    try:
+        run_processes(context.meta["flask_app"], options, processes)
+    except BackgroundError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,44 @@
+"""Fixtures for the tests of extensions that use this one.
+
+Loaded by pytest wherever this extension is installed, so it imports nothing
+until a fixture is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from ckanext.files.background.testing import TasksManager
+
+
+@pytest.fixture
+def tasks(request: pytest.FixtureRequest) -> Iterator[TasksManager]:
+    """Look at background jobs and run them, in a test.
+
+    Makes the tables if they are missing, and begins and ends without jobs. It
+    needs the extra ``ckanext-files[background]``; load the plugins of your test
+    before it, with ``with_plugins`` for example.
+    """
+    from ckan import model
+
+    from ckanext.files.background import schema
+    from ckanext.files.background.testing import TasksManager
+
+    with model.meta.engine.connect() as connection:
+        missing = not schema.is_installed(connection)
+    if missing:
+        schema.install(model.meta.engine)
+    manager = TasksManager(lambda: request.getfixturevalue("app").flask_app)
+    manager.reset()
+    yield manager
+    manager.reset()
+
+
+@pytest.fixture
+def tqmanager(tasks: TasksManager) -> TasksManager:
+    """The fixture ``tasks`` by another name."""
+    return tasks

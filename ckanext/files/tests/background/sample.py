@@ -1,0 +1,112 @@
+"""Tasks that the tests run, in this process and in workers."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import sqlalchemy as sa
+from ckan import model
+
+from ckanext.files.background import (
+    Call,
+    JobAborted,
+    JobContext,
+    chain,
+    current_job,
+    set_progress,
+    task,
+)
+
+INSERT = sa.text("INSERT INTO files_test_effects (name) VALUES (:name)")
+
+
+def effect(name: str) -> None:
+    """Write a row into the tests' own table."""
+    model.Session.execute(INSERT, {"name": name})
+
+
+@task
+def noop() -> None:
+    """Do nothing."""
+
+
+@task
+def write(name: str) -> None:
+    effect(name)
+
+
+@task
+def fail_after(name: str) -> None:
+    effect(name)
+    raise ValueError(f"{name} is wrong")
+
+
+@task
+def commit_and_fail(name: str) -> None:
+    effect(name)
+    model.Session.commit()
+    raise ValueError("after its own commit")
+
+
+@task(percent=lambda name, total, remaining: 100 * (total - remaining) / total)
+def count_down(name: str, total: int, remaining: int) -> Call | str:
+    effect(f"{name}-{remaining}")
+    if remaining:
+        return count_down(name, total, remaining - 1)
+    return "finished"
+
+
+@task
+def count_and_write(name: str, times: int) -> Call:
+    return chain([count_down(name, times, times), write(f"{name}-last")])
+
+
+@task
+async def write_async(name: str) -> None:
+    effect(name)
+
+
+@task
+def patch(dataset: str, title: str) -> None:
+    tk.get_action("package_patch")({"ignore_auth": True}, {"id": dataset, "title": title})
+
+
+@task
+def flaky(name: str, failures: int, countdown: float = 0) -> None:
+    """Fail, and be tried again, until it has done so often enough."""
+    job = current_job()
+    assert job
+    effect(f"{name}-{job.retries}")
+    if job.retries < failures:
+        flaky.retry(countdown=countdown, max_retries=5)
+
+
+@task(pass_context=True)
+def remember(context: JobContext, name: str) -> None:
+    effect(f"{name}-{context.id}-{context.user_id}")
+
+
+@task
+def tell(name: str, percent: float, text: str, seconds: float = 0) -> None:
+    set_progress(percent, text)
+    time.sleep(seconds)
+
+
+@task(pass_context=True)
+def wait_for_abort(context: JobContext) -> None:
+    while not context.should_abort():
+        time.sleep(0.01)
+    raise JobAborted("somebody wants it")
+
+
+@task(timeout=0.3)
+def busy() -> None:
+    while True:
+        sum(range(1000))
+
+
+@task
+def anything(*args: Any, **kwargs: Any) -> None:
+    """Take whatever comes."""

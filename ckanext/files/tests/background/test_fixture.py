@@ -1,0 +1,71 @@
+"""The fixture ``tasks``, which extensions use in their tests."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import sqlalchemy as sa
+from ckan import model
+
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.tests.background import sample
+from ckanext.files.tests.effects import Effects
+from ckanext.files.tests.loaded import load_plugins
+
+loaded = load_plugins("files", "files_background")
+
+
+def test_jobs(tasks: TasksManager, tqmanager: TasksManager, effects: Effects, unique: Any) -> None:
+    name = unique("job")
+    assert tasks is tqmanager
+    assert len(tasks.jobs) == 0
+    job = sample.write.delay(name)
+    sample.fail_after.configure(queue="mails").delay(name=name)
+    assert tasks.jobs[job.id] == {
+        "id": job.id,
+        "queue_name": "default",
+        "task_name": "ckanext.files.tests.background.sample.write",
+        "lock": None,
+        "queueing_lock": None,
+        "args": {"name": name},
+        "status": "todo",
+        "scheduled_at": None,
+        "attempts": 0,
+    }
+    assert len(tasks.pending_jobs) == 2
+    assert tasks.run_pending_jobs().steps == 2
+    assert tasks.pending_jobs == []
+    assert [job["status"] for job in tasks.finished_jobs] == ["succeeded", "failed"]
+    assert [job["queue_name"] for job in tasks.failed_jobs] == ["mails"]
+    assert [job["attempts"] for job in tasks.succeeded_jobs] == [1]
+    assert effects.exists(name)
+    tasks.reset()
+    assert tasks.jobs == {}
+
+
+def test_awaited(tasks: TasksManager, unique: Any) -> None:
+    async def run() -> None:
+        job = await sample.count_down.defer(unique("job"), 3, 3)
+        assert job.id in tasks.jobs
+        ran = await tasks.run_pending_jobs()
+        assert ran.steps == 4
+
+    asyncio.run(run())
+    assert len(tasks.succeeded_jobs) == 1
+
+
+def test_in_the_tests_own_transaction(
+    tasks: TasksManager, effects: Effects, unique: Any
+) -> None:
+    name = unique("job")
+    sample.write.delay(name)
+    sample.commit_and_fail.delay(f"{name}-failed")
+    tasks.run_pending_jobs(commit=False)
+    count = sa.text("SELECT name FROM files_test_effects WHERE name LIKE :name")
+    assert model.Session.execute(count, {"name": f"{name}%"}).scalars().all() == [name]
+    assert len(tasks.succeeded_jobs) == len(tasks.failed_jobs) == 1
+    assert not effects.exists(name)
+    model.Session.rollback()
+    assert tasks.jobs == {}
+    assert not effects.exists(name)
