@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from ckan.tests.helpers import CKANTestApp
+
     from ckanext.files.background.testing import TasksManager
 
 
 @pytest.fixture
-def tasks(request: pytest.FixtureRequest) -> Iterator[TasksManager]:
+def tasks(app: CKANTestApp) -> Iterator[TasksManager]:
     """Look at background jobs and run them, in a test.
 
     Makes the tables if they are missing, and begins and ends without jobs. It
@@ -32,7 +34,7 @@ def tasks(request: pytest.FixtureRequest) -> Iterator[TasksManager]:
         missing = not schema.is_installed(connection)
     if missing:
         schema.install(model.meta.engine)
-    manager = TasksManager(lambda: request.getfixturevalue("app").flask_app)
+    manager = TasksManager(app.flask_app)
     manager.reset()
     yield manager
     manager.reset()

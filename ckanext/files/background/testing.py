@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypedDict
 
@@ -59,7 +59,7 @@ class TasksManager:
 
     worker_id: int
 
-    def __init__(self, flask_app: Callable[[], Any]) -> None:
+    def __init__(self, flask_app: Any) -> None:
         self._flask_app = flask_app
 
     @property
@@ -99,7 +99,8 @@ class TasksManager:
         """
         if commit:
             model.Session.commit()
-        with self._context(), nullcontext() if commit else Block(eager=True, commit=False):
+        # the end of a request closes the session, so it must be within the block
+        with nullcontext() if commit else Block(eager=True, commit=False), self._context():
             self.worker_id = model.Session.execute(_REGISTER).scalar()
             steps = 0
             while claim := self._claim():
@@ -145,5 +146,5 @@ class TasksManager:
         if has_request_context():
             yield
             return
-        with self._flask_app().test_request_context():
+        with self._flask_app.test_request_context():
             yield

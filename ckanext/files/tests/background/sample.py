@@ -19,7 +19,7 @@ from ckanext.files.background import (
     task,
 )
 
-INSERT = sa.text("INSERT INTO files_test_effects (name) VALUES (:name)")
+INSERT = sa.text("INSERT INTO files_test_effect (name) VALUES (:name)")
 
 
 def effect(name: str) -> None:

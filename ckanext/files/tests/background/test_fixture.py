@@ -62,7 +62,7 @@ def test_in_the_tests_own_transaction(
     sample.write.delay(name)
     sample.commit_and_fail.delay(f"{name}-failed")
     tasks.run_pending_jobs(commit=False)
-    count = sa.text("SELECT name FROM files_test_effects WHERE name LIKE :name")
+    count = sa.text("SELECT name FROM files_test_effect WHERE name LIKE :name")
     assert model.Session.execute(count, {"name": f"{name}%"}).scalars().all() == [name]
     assert len(tasks.succeeded_jobs) == len(tasks.failed_jobs) == 1
     assert not effects.exists(name)
