@@ -30,10 +30,8 @@ def tasks(app: CKANTestApp) -> Iterator[TasksManager]:
     from ckanext.files.background import schema
     from ckanext.files.background.testing import TasksManager
 
-    with model.meta.engine.connect() as connection:
-        missing = not schema.is_installed(connection)
-    if missing:
-        schema.install(model.meta.engine)
+    if not schema.is_installed(model.Session.connection()):
+        schema.install(model.Session.get_bind())
     manager = TasksManager(app.flask_app)
     manager.reset()
     yield manager

@@ -13,6 +13,7 @@ from ckan.common import current_user
 from flask import has_request_context
 from procrastinate import exceptions
 from procrastinate.tasks import configure_task
+from sqlalchemy.exc import IntegrityError
 
 from . import schema
 from .app import app
@@ -96,7 +97,7 @@ def _note(ids: list[int], task_id: str | None, user_id: str | None) -> None:
         connection = model.Session.connection()
         with connection.begin_nested() if task_id else nullcontext():
             connection.execute(_NOTE, values)
-    except sa.exc.IntegrityError as error:
+    except IntegrityError as error:
         raise ArgumentError(f"There is a job with the task_id {task_id!r} already") from error
 
 

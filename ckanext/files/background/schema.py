@@ -7,7 +7,6 @@ functions look there by themselves. Nothing makes it but :func:`install`.
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +97,7 @@ def _migrations() -> list[Path]:
 
 
 def _own(name: str) -> str:
-    return (resources.files(__package__) / "sql" / name).read_text()
+    return (Path(__file__).parent / "sql" / name).read_text()
 
 
 def _run(connection: Any, script: str) -> None:

@@ -15,6 +15,7 @@ import traceback
 from typing import Any, Protocol
 
 from ckan import model
+from procrastinate.retry import RetryDecision
 
 from ckanext.files.transaction import Block
 
@@ -155,23 +156,32 @@ def fail(claim: Claim, context: JobContext, failure: Failure, worker_id: int, cu
 
 def judge(error: BaseException, claim: Claim) -> Failure:
     """Decide what becomes of a job whose step has raised an error."""
-    kept = {"error": _line(error), "traceback": _text("".join(traceback.format_exception(error)))}
+    trace = _text("".join(traceback.format_exception(error)))
+    failure = Failure(error=_line(error), traceback=trace)
     if isinstance(error, Retry):
-        return Failure(at=error.at, call=error.call, **kept)
+        return dataclasses.replace(failure, at=error.at, call=error.call)
     if isinstance(error, JobAborted):
-        return Failure("aborted", **kept)
+        return dataclasses.replace(failure, status="aborted")
+    decision = _decide(error, claim)
+    if decision is None:
+        return failure
+    return dataclasses.replace(
+        failure,
+        at=decision.retry_at or dt.datetime.now(dt.timezone.utc),
+        queue=decision.queue,
+        priority=decision.priority,
+        lock=decision.lock,
+    )
+
+
+def _decide(error: BaseException, claim: Claim) -> RetryDecision | None:
+    """Ask the task's retry strategy, if it has one."""
     try:
         strategy = find(claim.call.task_name).retry_strategy
     except UnknownTaskError:
-        return Failure(**kept)
+        return None
     again = strategy and strategy.get_retry_exception(error, claim.for_strategy())
-    if not again:
-        return Failure(**kept)
-    decision = again.retry_decision
-    at = decision.retry_at or dt.datetime.now(dt.timezone.utc)
-    return Failure(
-        at=at, queue=decision.queue, priority=decision.priority, lock=decision.lock, **kept
-    )
+    return again.retry_decision if again else None
 
 
 def _line(error: BaseException) -> str:

@@ -101,7 +101,7 @@ class TasksManager:
             model.Session.commit()
         # the end of a request closes the session, so it must be within the block
         with nullcontext() if commit else Block(eager=True, commit=False), self._context():
-            self.worker_id = model.Session.execute(_REGISTER).scalar()
+            self.worker_id = model.Session.execute(_REGISTER).scalar_one()
             steps = 0
             while claim := self._claim():
                 self._run_step(claim)

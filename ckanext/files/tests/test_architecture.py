@@ -34,6 +34,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "views": set(),
     "moving_in": {"backport", "ownership", "store", "errors", "capabilities"},
     "cli": {"backport", "moving_in", "store", "errors", "capabilities"},
+    "background": {"transaction", "errors"},
+    "pytest_plugin": {"background"},
+    "maintenance": {"background", "store", "backport", "transaction", "errors", "capabilities"},
+    "jobs": {"background", "maintenance", "transaction", "errors", "cli"},
     "plugin": {"cli", "core_files", "helpers", "logic", "queue"},
 }
 

@@ -266,8 +266,9 @@ def _engine_for(concurrency: int) -> Any:
     it is not runs again.
     """
     own = {"sqlalchemy.pool_size": concurrency + 2, "sqlalchemy.pool_pre_ping": False}
+    before: Any = model.Session.get_bind()
     model.Session.remove()
-    model.meta.engine.dispose()
+    before.dispose()
     engine = engine_from_config({**config, **own})
     model.init_model(engine)
     return engine

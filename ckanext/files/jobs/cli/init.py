@@ -15,6 +15,6 @@ def init() -> None:
     They are in a schema of their own, beside CKAN's tables. Stop the workers
     before an update. Safe to run again.
     """
-    made = schema.install(model.meta.engine)
+    made = schema.install(model.Session.get_bind())
     done = "made" if made else "up to date"
     click.secho(f"The tables in schema {schema.SCHEMA} are {done}", fg="green")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 import sqlalchemy as sa
 from ckan import model
@@ -30,7 +32,8 @@ def status() -> None:
 
     The exit code is 1 when the tables are missing or out of date.
     """
-    with model.meta.engine.connect() as connection:
+    engine: Any = model.Session.get_bind()
+    with engine.connect() as connection:
         try:
             schema.check(connection)
         except NotInstalledError as error:
