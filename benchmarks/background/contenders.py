@@ -19,7 +19,9 @@ class Contender:
     """One queue with its workers."""
 
     name: str
+
     title: str
+    """May name ``history``."""
 
     queue: str
     """The module of ``queues``."""
@@ -50,7 +52,7 @@ class Contender:
     """The copy of CKAN's database."""
 
     def __str__(self) -> str:
-        return self.title
+        return self.title.format(history=self.history)
 
     def quick(self) -> Contender:
         """Return the same for a first look."""
@@ -136,7 +138,7 @@ VARIANTS = (
     dataclasses.replace(
         OWN,
         name="own-history",
-        title=f"{OWN.title}, after {_LONG_HISTORY:,} jobs",
+        title=f"{OWN.title}, after {{history:,}} jobs",
         history=_LONG_HISTORY,
         database="history",
     ),
