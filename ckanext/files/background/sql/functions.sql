@@ -18,8 +18,13 @@ $$;
 -- Three lines are looked at: jobs that wait, jobs that were put off until now, and jobs that have begun
 -- and wait for their next turn. The first of the highest priority runs. Without _with_lock jobs that
 -- have a lock are left out: only they can clash, which would undo the caller's transaction.
+--
+-- The plans are made once and must not depend on how many jobs there were then: each line is read in
+-- the order of its index.
 CREATE OR REPLACE FUNCTION files_claim(_queues varchar[], _worker bigint, _with_lock boolean)
-    RETURNS text LANGUAGE plpgsql AS $$
+    RETURNS text LANGUAGE plpgsql
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
+    AS $$
 DECLARE
     waiting record;
     due record;

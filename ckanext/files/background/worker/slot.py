@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MOST_IN_A_ROW = 8
+_MOST_IN_A_ROW = 32
 """Claims within a step's commit, before jobs with a lock are looked at, too."""
 
 
