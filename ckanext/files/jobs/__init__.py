@@ -1,1 +1,8 @@
-"""The edges of background tasks: plugin, actions, commands, and the header that names a job."""
+"""The edges of background tasks: plugin, actions, commands, and the header that names a job.
+
+For other extensions: :func:`set_task_location`.
+"""
+
+from .location import set_task_location
+
+__all__ = ["set_task_location"]

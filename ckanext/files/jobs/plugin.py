@@ -10,9 +10,13 @@ from ckan.common import CKANConfig
 
 from ckanext.files.background.discovery import load_tasks
 
+from . import action, auth, location
 from .cli import get_commands
 
 
+@tk.blanket.actions(action)
+@tk.blanket.auth_functions(auth)
+@tk.blanket.blueprints([location.blueprint])
 @tk.blanket.config_declarations
 class FilesBackgroundPlugin(p.SingletonPlugin):
     """Background tasks, written by the commit that asks for them."""
@@ -21,6 +25,12 @@ class FilesBackgroundPlugin(p.SingletonPlugin):
     p.implements(p.IConfigurable)
 
     def configure(self, config: CKANConfig) -> None:
+        if not p.plugin_loaded("files"):
+            raise p.PluginNotFoundException(
+                "The plugin files_background needs the plugin files: "
+                "ckan.plugins = ... files files_background"
+            )
+        location.listen()
         load_tasks()
 
     def get_commands(self) -> list[Any]:

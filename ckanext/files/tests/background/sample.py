@@ -110,3 +110,16 @@ def busy() -> None:
 @task
 def anything(*args: Any, **kwargs: Any) -> None:
     """Take whatever comes."""
+
+
+broken: set[str] = set()
+"""What shall fail, by name."""
+
+
+@task
+def fail_once_after_steps(steps: int) -> Call | None:
+    if steps:
+        return fail_once_after_steps(steps - 1)
+    if "fail_once_after_steps" in broken:
+        raise ValueError("broken")
+    return None

@@ -1,0 +1,83 @@
+"""Ending jobs, and beginning them again.
+
+In the present transaction of CKAN's session. Whatever a worker does at the
+same moment comes before or after it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from ckan import model
+
+from . import schema
+
+_S = schema.SCHEMA
+
+_CANCEL = sa.text(f"""
+    WITH changed AS (
+        UPDATE {_S}.procrastinate_jobs SET
+            status = CASE
+                WHEN status = 'todo' THEN 'cancelled'
+                WHEN worker_id IS NULL THEN 'aborted'
+                ELSE status END::{_S}.procrastinate_job_status,
+            abort_requested = status = 'doing' AND worker_id IS NOT NULL
+        WHERE id = :id AND status IN ('todo', 'doing') RETURNING id, status
+    ), aborted AS (
+        UPDATE {_S}.files_job SET turn = NULL
+        WHERE job_id IN (SELECT id FROM changed WHERE status = 'aborted')
+    )
+    SELECT status::text FROM changed
+""")
+
+_RETRY = sa.text(f"""
+    WITH changed AS (
+        UPDATE {_S}.procrastinate_jobs
+        SET status = 'todo', scheduled_at = NULL, queueing_lock = NULL, abort_requested = false
+        WHERE id = :id AND status IN ('failed', 'cancelled', 'aborted') RETURNING id, queue_name
+    ), noted AS (
+        UPDATE {_S}.files_job SET retries = 0, rescues = 0, turn = NULL
+        WHERE job_id IN (SELECT id FROM changed)
+    ), payload AS (
+        SELECT queue_name, json_build_object('type', 'job_inserted', 'job_id', id)::text AS text
+        FROM changed
+    )
+    SELECT pg_notify('procrastinate_any_queue_v1', text),
+        pg_notify('procrastinate_queue_v1#' || queue_name, text)
+    FROM payload
+""")
+
+_DELETE = sa.text(f"""
+    DELETE FROM {_S}.procrastinate_jobs WHERE id = ANY (:ids)
+      AND status IN ('succeeded', 'failed', 'cancelled', 'aborted')
+""")
+
+
+def cancel(job_id: int) -> str | None:
+    """End a job; return its state after that, None if it has ended already.
+
+    One that waits is ``cancelled``, one between two steps ``aborted``. One that
+    runs stays ``doing``: it ends with its present step, unless that finishes it,
+    or earlier if its task asks for :meth:`JobContext.should_abort`.
+    """
+    return _connection().execute(_CANCEL, {"id": job_id}).scalar()
+
+
+def retry(job_id: int) -> bool:
+    """Have a job that failed, was cancelled or aborted run again, from its last finished step.
+
+    :returns: False if it is none of these.
+    """
+    return _connection().execute(_RETRY, {"id": job_id}).first() is not None
+
+
+def delete(job_ids: list[int]) -> int:
+    """Delete jobs that have ended; return how many."""
+    return _connection().execute(_DELETE, {"ids": job_ids}).rowcount
+
+
+def _connection() -> Any:
+    connection: Any = model.Session.connection()
+    schema.check(connection)
+    return connection

@@ -1,0 +1,143 @@
+"""Jobs as people see them: rows, progress and history.
+
+Read through CKAN's session, in its present transaction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from ckan import model
+
+from . import schema
+
+#: All that a job can be.
+STATES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborted")
+
+_S = schema.SCHEMA
+
+_FROM = f"FROM {_S}.procrastinate_jobs j LEFT JOIN {_S}.files_job f ON f.job_id = j.id"
+
+_CONDITIONS = {
+    "id": "j.id = :id",
+    "task_id": "f.task_id = :task_id",
+    "user_id": "f.user_id = :user_id",
+    "status": f"j.status = ANY(CAST(:status AS {_S}.procrastinate_job_status[]))",
+    "task": "j.task_name = :task",
+    "queue": "j.queue_name = :queue",
+}
+
+# the history is looked up for the jobs of the page only
+_SELECT = f"""
+    WITH page AS (
+        SELECT j.id, f.task_id, f.user_id, j.task_name AS task, j.args, j.queue_name AS queue,
+            j.status::text AS status, j.priority, j.lock, j.queueing_lock, j.scheduled_at,
+            j.attempts, j.abort_requested, coalesce(f.step, 0) AS step, f.percent, f.text,
+            f.error, f.traceback
+        {_FROM} {{where}} ORDER BY j.id DESC LIMIT :limit OFFSET :offset)
+    SELECT page.*, history.* FROM page LEFT JOIN LATERAL (
+        SELECT min(at) FILTER (WHERE type = 'deferred') AS created,
+            min(at) FILTER (WHERE type = 'started') AS started,
+            max(at) FILTER (
+                WHERE type IN ('succeeded', 'failed', 'cancelled', 'aborted')) AS finished
+        FROM {_S}.procrastinate_events WHERE job_id = page.id) history ON true
+    ORDER BY page.id DESC
+"""
+
+_EVENTS = sa.text(
+    f"SELECT type::text, at FROM {_S}.procrastinate_events WHERE job_id = :id ORDER BY id"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A job."""
+
+    id: int
+    task_id: str | None
+    user_id: str | None
+    task: str
+    args: dict[str, Any]
+    queue: str
+    status: str
+    priority: int
+    lock: str | None
+    queueing_lock: str | None
+    scheduled_at: dt.datetime | None
+    attempts: int
+    abort_requested: bool
+    step: int
+    """Finished steps."""
+
+    percent: float | None
+    text: str | None
+    error: str | None
+    """The last line of what went wrong last."""
+
+    traceback: str | None
+    created: dt.datetime | None
+    started: dt.datetime | None
+    finished: dt.datetime | None
+    """When it ended; None before that, and again when it is tried again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """Something that happened to a job."""
+
+    type: str
+    """One of Procrastinate's types of events."""
+
+    at: dt.datetime
+
+
+def find(job_id: int) -> Record | None:
+    """Return a job.
+
+    :raises NotInstalledError: the tables are missing.
+    """
+    return next(iter(page({"id": job_id}, limit=1)), None)
+
+
+def page(filters: dict[str, Any], limit: int, offset: int = 0) -> Sequence[Record]:
+    """Return jobs, the newest first.
+
+    :param filters: ``id``, ``task_id``, ``user_id``, ``status`` (a list of
+        states), ``task`` and ``queue``; all must hold.
+    :raises NotInstalledError: the tables are missing.
+    """
+    query = sa.text(_SELECT.format(where=_where(filters)))
+    rows = _connection().execute(query, {**filters, "limit": limit, "offset": offset})
+    return [_record(dict(row)) for row in rows.mappings()]
+
+
+def count(filters: dict[str, Any]) -> int:
+    """Return the number of jobs for which all filters hold, see :func:`page`."""
+    query = sa.text(f"SELECT count(*) {_FROM} {_where(filters)}")
+    return _connection().execute(query, filters).scalar()
+
+
+def history(job_id: int) -> Sequence[Event]:
+    """Return what happened to a job, the first thing first."""
+    return [Event(type_, at) for type_, at in _connection().execute(_EVENTS, {"id": job_id})]
+
+
+def _record(row: dict[str, Any]) -> Record:
+    if row["status"] in ("todo", "doing"):
+        row["finished"] = None  # of an earlier end
+    return Record(**row)
+
+
+def _where(filters: dict[str, Any]) -> str:
+    conditions = " AND ".join(_CONDITIONS[name] for name in filters)
+    return f"WHERE {conditions}" if conditions else ""
+
+
+def _connection() -> Any:
+    connection: Any = model.Session.connection()
+    schema.check(connection)
+    return connection

@@ -1,0 +1,162 @@
+"""Actions on jobs."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import Any
+
+from ckan import authz, model
+from ckan.plugins import toolkit as tk
+from ckan.types import Context
+
+from ckanext.files.background import control, record
+
+from . import schema
+
+__all__ = ["files_job_cancel", "files_job_list", "files_job_retry", "files_job_show"]
+
+
+@tk.side_effect_free
+def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """List background jobs, the newest first.
+
+    A user gets the jobs that this user asked for, a sysadmin those of everybody. For
+    example, what failed lately::
+
+        tk.get_action("files_job_list")({"user": "admin"}, {"status": "failed", "limit": 5})
+
+    :param status: one state or a list of them: ``todo``, ``doing``,
+        ``succeeded``, ``failed``, ``cancelled``, ``aborted``
+    :type status: string or list of strings, optional
+    :param task: the name of a task
+    :type task: string, optional
+    :param queue: the name of a queue
+    :type queue: string, optional
+    :param task_id: what the caller of ``send_task`` named it
+    :type task_id: string, optional
+    :param user_id: who asked; id or name
+    :type user_id: string, optional
+    :param limit: at most so many, 20 by default and 1000 at most
+    :type limit: int, optional
+    :param offset: skip so many
+    :type offset: int, optional
+
+    :returns: ``count``, the number of all that were found, and ``results``, the
+        page, see ``files_job_show``
+    :rtype: dictionary
+    """
+    tk.check_access("files_job_list", context, data_dict)
+    filters, errors = tk.navl_validate(data_dict, schema.job_list(), context)
+    if errors:
+        raise tk.ValidationError(errors)
+    limit, offset = filters.pop("limit"), filters.pop("offset")
+    filters = {name: filters[name] for name in schema.job_list() if name in filters}
+    user_id = filters.pop("user_id", None) or _own_jobs_only(context)
+    if user_id:
+        user = model.User.get(user_id)
+        # somebody who has no jobs, and not somebody who has all
+        filters["user_id"] = user.id if user else user_id
+    found = record.page(filters, limit, offset)
+    return {"count": record.count(filters), "results": [_dictized(job) for job in found]}
+
+
+@tk.side_effect_free
+def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Show a background job.
+
+    Times are in UTC. ``percent`` and ``text`` are the progress that the task tells; ``step`` is the
+    number of its finished steps. A job that waits between two steps is ``doing``.
+
+    :param id: the id of the job
+    :type id: int
+
+    :returns: ``id``, ``task_id``, ``user_id``, ``task``, ``args``, ``queue``, ``status``,
+        ``priority``, ``lock``, ``queueing_lock``, ``scheduled_at``, ``attempts``,
+        ``abort_requested``, ``step``, ``percent``, ``text``, ``error``, ``traceback``,
+        ``created``, ``started``, ``finished``, and ``events``, a list of dictionaries
+        with ``type`` and ``at``
+    :rtype: dictionary
+    """
+    tk.check_access("files_job_show", context, data_dict)
+    job = _find(context, data_dict)
+    events = [{"type": event.type, "at": _time(event.at)} for event in record.history(job.id)]
+    return {**_dictized(job), "events": events}
+
+
+def files_job_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """End a background job.
+
+    One that waits is ``cancelled``, one between two steps ``aborted``. One that runs is
+    ``aborted`` at the end of its present step, unless that finishes it; a task may
+    look for it and end earlier.
+
+    :param id: the id of the job
+    :type id: int
+
+    :returns: the job, see ``files_job_show``
+    :rtype: dictionary
+    """
+    tk.check_access("files_job_cancel", context, data_dict)
+    job = _find(context, data_dict)
+    if control.cancel(job.id) is None:
+        sentence = tk._("The job has ended already: it is {status}")
+        raise tk.ValidationError({"id": [sentence.format(status=job.status)]})
+    return _changed(context, job.id)
+
+
+def files_job_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Have a background job run again that failed, was cancelled or aborted.
+
+    It goes on after its last finished step.
+
+    :param id: the id of the job
+    :type id: int
+
+    :returns: the job, see ``files_job_show``
+    :rtype: dictionary
+    """
+    tk.check_access("files_job_retry", context, data_dict)
+    job = _find(context, data_dict)
+    if not control.retry(job.id):
+        sentence = tk._(
+            "Only a job that failed, was cancelled or aborted can run again: it is {status}"
+        )
+        raise tk.ValidationError({"id": [sentence.format(status=job.status)]})
+    return _changed(context, job.id)
+
+
+def _find(context: Context, data_dict: dict[str, Any]) -> record.Record:
+    data, errors = tk.navl_validate(data_dict, schema.job(), context)
+    if errors:
+        raise tk.ValidationError(errors)
+    job = record.find(data["id"])
+    if job is None:
+        raise tk.ObjectNotFound(tk._("There is no job {job}").format(job=data["id"]))
+    return job
+
+
+def _changed(context: Context, job_id: int) -> dict[str, Any]:
+    job = record.find(job_id)
+    assert job
+    if not context.get("defer_commit"):
+        model.Session.commit()
+    return _dictized(job)
+
+
+def _own_jobs_only(context: Context) -> str | None:
+    """Return the user whose jobs are meant if none is named; None for those of everybody."""
+    if context.get("ignore_auth") or authz.is_sysadmin(context.get("user")):
+        return None
+    return context["user"]
+
+
+def _dictized(job: record.Record) -> dict[str, Any]:
+    return {
+        name: _time(value) if isinstance(value, dt.datetime) else value
+        for name, value in dataclasses.asdict(job).items()
+    }
+
+
+def _time(value: dt.datetime) -> str:
+    return value.astimezone(dt.timezone.utc).isoformat()

@@ -1,0 +1,59 @@
+"""Auth functions: users see and control the jobs that they asked for, sysadmins all.
+
+Somebody else's job is refused in the words for a job that does not exist.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ckan import model
+from ckan.plugins import toolkit as tk
+from ckan.types import AuthResult, Context, DataDict
+
+from ckanext.files.background import record
+
+__all__ = ["files_job_cancel", "files_job_list", "files_job_retry", "files_job_show"]
+
+
+def files_job_list(context: Context, data_dict: DataDict) -> AuthResult:
+    """Check if the user may list jobs: own ones, and only a sysadmin those of others."""
+    user = _asking(context)
+    if user and data_dict.get("user_id") in (None, "", user.id, user.name):
+        return {"success": True}
+    return {"success": False, "msg": tk._("You may list your own jobs only")}
+
+
+def files_job_show(context: Context, data_dict: DataDict) -> AuthResult:
+    """Check if the user asked for the job."""
+    user = _asking(context)
+    job_id = _number(data_dict.get("id"))
+    job = record.find(job_id) if user and job_id is not None else None
+    if user and job and job.user_id == user.id:
+        return {"success": True}
+    sentence = tk._("There is no job {job}, or you are not allowed to see it")
+    return {"success": False, "msg": sentence.format(job=data_dict.get("id"))}
+
+
+def files_job_cancel(context: Context, data_dict: DataDict) -> AuthResult:
+    """Check if the user asked for the job."""
+    return files_job_show(context, data_dict)
+
+
+def files_job_retry(context: Context, data_dict: DataDict) -> AuthResult:
+    """Check if the user asked for the job."""
+    return files_job_show(context, data_dict)
+
+
+def _asking(context: Context) -> model.User | None:
+    # not auth_user_obj, which for visitors is an object, too
+    name = context.get("user")
+    return model.User.get(name) if name else None
+
+
+def _number(value: Any) -> int | None:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        return None
+    return number if 0 < number < 2**63 else None

@@ -1,0 +1,46 @@
+"""People who call the API."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ckan import model
+from ckan.tests import factories
+
+from ckanext.files.tests.people import new_user
+
+
+class Client:
+    """Calls actions over the API, as a user or as nobody.
+
+    :param app: CKAN's test application.
+    """
+
+    def __init__(self, app: Any, *, sysadmin: bool = False, anonymous: bool = False) -> None:
+        self._app = app
+        self._headers = {}
+        self.name = self.id = ""
+        if not anonymous:
+            self.name = new_user(sysadmin=sysadmin)
+            user = model.User.get(self.name)
+            assert user
+            self.id = user.id
+            self._headers = {"Authorization": factories.APIToken(user=self.name)["token"]}
+
+    def ask(self, action: str, /, **data: Any) -> Any:
+        """Return the response."""
+        response = self._app.post(
+            f"/api/action/{action}",
+            data=json.dumps(data),
+            headers=self._headers,
+            content_type="application/json",
+        )
+        model.Session.remove()
+        return response
+
+    def call(self, action: str, /, **data: Any) -> tuple[int, Any]:
+        """Return the status, and the result or the error."""
+        response = self.ask(action, **data)
+        body = json.loads(response.body)
+        return response.status_code, body["result"] if body["success"] else body["error"]

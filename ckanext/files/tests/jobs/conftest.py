@@ -1,0 +1,5 @@
+"""Fixtures of the tests of the edges."""
+
+from ckanext.files.tests.background.conftest import job_tables
+
+__all__ = ["job_tables"]
