@@ -100,8 +100,8 @@ def _variants(scores: Scores, variants: Sequence[Contender]) -> str:
     ]
     return section(
         "What processes and history change",
-        f"Times the rate of {OWN} with {OWN.processes} processes, after {OWN.history:,} jobs, round by"
-        " round.",
+        f"Times the rate of {OWN} with {OWN.processes} processes, after {OWN.history:,} jobs,"
+        " round by round.",
         table(("", "no-op", "interval", "one row", "interval"), rows),
     )
 
