@@ -1,0 +1,129 @@
+"""Copying the bytes of files into another storage.
+
+A copy has a location that nobody else uses, so nothing is ever overwritten. It
+is read again before anybody relies on it, and it goes when the transaction that
+was to name it is rolled back. A process that is killed leaves it, as bytes
+without a row.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import tempfile
+import uuid
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ckanext.files.store.models import file_table
+from ckanext.files.store.storages import Capability, FileData, Upload, exc
+from ckanext.files.transaction import on_rollback
+
+from .checksum import Progress, compare
+from .content import chunks_of, digest_of
+from .errors import DamagedContentError, MaintenanceError, NotAcceptedError, StorageRefusedError
+from .removal import remove_in_vain, storage_for
+from .stored_file import StoredFile
+
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}")
+
+
+class Copy(NamedTuple):
+    """A file, and its bytes in the other storage."""
+
+    file: StoredFile
+    data: Any
+
+
+class Copier:
+    """Copies from one storage into another.
+
+    :raises StorageRefusedError: one of them cannot do its part.
+    """
+
+    def __init__(self, source: str, target: str) -> None:
+        if source == target:
+            raise StorageRefusedError(f"{source} cannot be both source and target")
+        self.source, self.target = source, target
+        self._source = storage_for(source, Capability.STREAM, Capability.REMOVE)
+        self._target = storage_for(target, Capability.CREATE, Capability.STREAM, Capability.REMOVE)
+
+    def check(self, file: StoredFile) -> None:
+        """Raise NotAcceptedError if the target takes no such file, as far as its row tells."""
+        try:
+            self._target.validate_size(file.size)
+            self._target.validate_content_type(file.content_type)
+        except exc.UploadError as error:
+            raise NotAcceptedError(str(error)) from error
+
+    def copy(self, session: Session, file: StoredFile, progress: Progress) -> Copy:
+        """Copy what was stored, provided that the target gives it back.
+
+        :param session: whose transaction is to name the copy.
+        :param progress: called with the number of bytes of each chunk. All of
+            them are read twice.
+        :raises ContentError: the file is missing or damaged, or its copy is.
+        :raises NotAcceptedError: the target does not take it.
+        """
+        self.check(file)
+        own, stored = hashlib.sha256(), digest_of(file)
+        # a file of its own: not every cloud takes a stream that cannot be read twice
+        with tempfile.TemporaryFile() as content:
+            with chunks_of(self._source, file.data) as chunks:
+                for chunk in chunks:
+                    own.update(chunk)
+                    if stored:
+                        stored.update(chunk)
+                    content.write(chunk)
+                    progress(len(chunk))
+            size = content.tell()
+            compare(file, size, stored)
+            content.seek(0)
+            upload: Any = Upload(content, file.name, size, file.content_type)
+            data = self._store(session, file, upload)
+        try:
+            self._check_copy(data, own.digest(), progress)
+        except MaintenanceError:
+            remove_in_vain(_engine(session), self.target, data)
+            raise
+        return Copy(file, data)
+
+    def _store(self, session: Session, file: StoredFile, upload: Any) -> Any:
+        location = self._target.prepare_location(_unique_name(file.name), upload)
+        if _is_named(session, self.target, location):
+            raise NotAcceptedError(f"{self.target} wants it at {location}, which is taken")
+        # before the upload, which may end halfway
+        leftover = FileData(location)
+        on_rollback(functools.partial(remove_in_vain, _engine(session), self.target, leftover))
+        try:
+            return self._target.upload(location, upload)
+        except exc.UploadError as error:
+            raise NotAcceptedError(str(error)) from error
+
+    def _check_copy(self, data: Any, fingerprint: bytes, progress: Progress) -> None:
+        digest = hashlib.sha256()
+        with chunks_of(self._target, data) as chunks:
+            for chunk in chunks:
+                digest.update(chunk)
+                progress(len(chunk))
+        if digest.digest() != fingerprint:
+            raise DamagedContentError(f"its copy {data.location} is not what was sent")
+
+
+def _unique_name(name: str) -> str:
+    suffix = PurePosixPath(name).suffix
+    return f"{uuid.uuid4()}{suffix if _SUFFIX.fullmatch(suffix) else ''}"
+
+
+def _is_named(session: Session, storage: str, location: str) -> bool:
+    columns = file_table.c
+    named = sa.select(columns.id).where(columns.storage == storage, columns.location == location)
+    return session.execute(named).first() is not None
+
+
+def _engine(session: Session) -> Any:
+    return session.get_bind().engine

@@ -1,0 +1,84 @@
+"""Which files the database names anywhere.
+
+A field may name a file without owning it: it has no validator, or had none
+when it was saved, or it is a link in a text. So every row of every table is
+read as text, those of other plugins too, and looked through for ids.
+
+Not found: what another database names (the datastore), a table that CKAN's user
+may not read, another site, and an id in another form than CKAN writes it. Left
+out: the tables of files and of jobs, and those that only tell of the past.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from ckanext.files.backport import tables as of_backport
+from ckanext.files.store.arrays import literal
+from ckanext.files.store.models import file_table, history_table, owner_table
+
+_ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+_PAST = frozenset({"activity", "activity_detail", "tracking_raw", "tracking_summary"})
+_OURS = frozenset(
+    table.name
+    for tables in (
+        (file_table, owner_table, history_table),
+        (of_backport.file_table, of_backport.owner_table, of_backport.history_table),
+    )
+    for table in tables
+)
+
+_TABLES = sa.text("""
+    SELECT pg_class.oid::regclass::text, relname
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE relkind IN ('r', 'p', 'm') AND NOT relispartition
+        AND nspname NOT IN ('information_schema', 'ckanext_files_background')
+        AND nspname NOT LIKE 'pg\\_%'
+        AND has_schema_privilege(pg_namespace.oid, 'USAGE')
+        AND has_table_privilege(pg_class.oid, 'SELECT')
+    ORDER BY pg_class.oid
+""")
+
+
+def can_be_found(file_id: str) -> bool:
+    """Tell whether an id looks like those that CKAN makes."""
+    return re.fullmatch(_ID, file_id) is not None
+
+
+def find_mentioned(engine: Engine, ids: Collection[str]) -> set[str]:
+    """Return those of these files that some committed row names.
+
+    Reads the whole database once, however many files there are. Each table is
+    read by a transaction of its own, so that nobody who wants to alter one has
+    to wait for all of them.
+
+    :param ids: that can be found.
+    """
+    found: set[str] = set()
+    with engine.connect() as connection:
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        for table, name in connection.execute(_TABLES).all():
+            rest = set(ids) - found
+            if rest and not _tells_of_the_past(name):
+                values = {"ids": literal(rest)}
+                found.update(connection.execute(_mentioned(table), values).scalars())
+    return found
+
+
+def _tells_of_the_past(name: str) -> bool:
+    return name in _OURS or name in _PAST or name.endswith("_revision")
+
+
+def _mentioned(table: str) -> Any:
+    return sa.text(f"""
+        SELECT DISTINCT wanted.id
+        FROM {table} AS whole_row
+            CROSS JOIN LATERAL regexp_matches(CAST(whole_row AS text), '{_ID}', 'g') AS match
+            JOIN unnest(CAST(:ids AS text[])) AS wanted (id) ON wanted.id = match[1]
+    """)

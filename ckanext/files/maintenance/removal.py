@@ -1,0 +1,64 @@
+"""Removing bytes that no row names."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from sqlalchemy.engine import Engine
+
+from ckanext.files.backport.removal import remove_unnamed
+from ckanext.files.store.models import file_table
+from ckanext.files.store.storages import Capability, exc, get_storage
+
+from .errors import StorageRefusedError
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = "10s"
+
+
+def storage_for(name: str, *needed: Any) -> Any:
+    """Return a storage that can do what is needed.
+
+    :param needed: capabilities.
+    :raises StorageRefusedError: it cannot, or there is none of that name.
+    """
+    try:
+        keeper = get_storage(name)
+    except exc.UnknownStorageError as error:
+        raise StorageRefusedError(f"There is no option ckan.files.storage.{name}.type") from error
+    for capability in needed:
+        if not keeper.supports(capability):
+            raise StorageRefusedError(
+                f"The storage {name} cannot do what is needed: it lacks {capability.name}"
+            )
+    return keeper
+
+
+def can_remove(name: str) -> bool:
+    """Tell whether there is a storage of that name that can remove bytes."""
+    try:
+        storage_for(name, Capability.REMOVE)
+    except StorageRefusedError:
+        return False
+    return True
+
+
+def remove(engine: Engine, storage: str, data: Any) -> bool:
+    """Remove bytes unless a row names them; tell whether there were any.
+
+    On a connection of its own. Whoever stores there at the moment is waited
+    for, as far as they have a row for it: CKAN 2.12 writes the row last, so
+    there a location that is used again could lose its new bytes.
+    """
+    keeper = storage_for(storage, Capability.REMOVE)
+    return remove_unnamed(engine, file_table, storage, keeper, data, _PATIENCE)
+
+
+def remove_in_vain(engine: Engine, storage: str, data: Any) -> None:
+    """Remove what was stored in vain. What fails is logged: there is something else to tell."""
+    try:
+        remove(engine, storage, data)
+    except Exception:
+        log.exception("Storage %s keeps what no row names: %s", storage, data.location)

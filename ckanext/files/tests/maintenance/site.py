@@ -1,0 +1,158 @@
+"""Files of all ages in two storages, and jobs that look after them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from ckan import model
+from ckan.common import config
+
+from ckanext.files.background import Task, current_job, schema
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.store.models import file_table, owner_table
+from ckanext.files.store.storages import storages
+from ckanext.files.tests.effects import engine, look
+from ckanext.files.tests.loaded import plugins_loaded
+from ckanext.files.tests.people import call, new_user
+
+OPTION = "ckan.files.storage"
+
+
+@contextmanager
+def loaded_with(folder: Path, *plugins: str, **options: Any) -> Iterator[None]:
+    """Load the plugins, with the storages ``here`` and ``there``.
+
+    :param options: further options, with ``__`` for each dot.
+    """
+    named = {name.replace("__", "."): value for name, value in options.items()}
+    for name in ("here", "there"):
+        named[f"{OPTION}.{name}.type"] = "files:fs"
+        named[f"{OPTION}.{name}.path"] = str(folder / name)
+        named[f"{OPTION}.{name}.initialize"] = "true"
+        named[f"{OPTION}.{name}.location_transformers"] = "uuid4"
+    with plugins_loaded("files", "files_background", *plugins, **named):
+        yield
+    storages.reset()
+
+
+def forget_files() -> None:
+    """Delete all files of the two storages, rows and bytes."""
+    model.Session.remove()
+    with engine().begin() as connection:
+        mine = file_table.c.storage.in_(["here", "there", "nowhere"])
+        connection.execute(file_table.delete().where(mine))
+    for name in ("here", "there"):
+        for path in folder_of(name).iterdir():
+            path.unlink()
+
+
+def folder_of(storage: str) -> Path:
+    return Path(config[f"{OPTION}.{storage}.path"])
+
+
+def upload(
+    user: str | None = None,
+    content: bytes = b"hello",
+    *,
+    name: str = "a.txt",
+    storage: str = "here",
+    days: float = 100,
+) -> str:
+    """Upload a file, some days ago; return its id."""
+    user = user or new_user(sysadmin=True)
+    id_ = call("file_create", user, name=name, upload=content, storage=storage)["id"]
+    age(id_, days)
+    return id_
+
+
+def age(file_id: str, days: float) -> None:
+    """Let a file have been uploaded some days ago."""
+    change(file_id, created=sa.func.now() - sa.text(f"interval '{days} days'"))
+
+
+def change(file_id: str, **columns: Any) -> None:
+    with engine().begin() as connection:
+        connection.execute(file_table.update().where(file_table.c.id == file_id).values(**columns))
+    model.Session.remove()
+
+
+def attach(file_id: str, owner_type: str, owner_id: str, *, pin: bool = True) -> None:
+    """Let a file belong to something, which it has done for ever."""
+    with engine().begin() as connection:
+        connection.execute(
+            owner_table.update()
+            .where(owner_table.c.file_id == file_id)
+            .values(owner_type=owner_type, owner_id=owner_id, pinned=pin)
+        )
+    model.Session.remove()
+
+
+def row(file_id: str) -> dict[str, Any] | None:
+    """Return the committed row of a file."""
+    with engine().connect() as connection:
+        found = connection.execute(sa.select(file_table).where(file_table.c.id == file_id))
+        first = found.mappings().first()
+        return dict(first) if first else None
+
+
+def owner_of(file_id: str) -> tuple[str, str, bool] | None:
+    with engine().connect() as connection:
+        columns = owner_table.c
+        found = sa.select(columns.owner_type, columns.owner_id, columns.pinned)
+        first = connection.execute(found.where(columns.file_id == file_id)).first()
+        return (first[0], first[1], first[2]) if first else None
+
+
+def stored(storage: str) -> dict[str, bytes]:
+    """Return what a storage has, by locations."""
+    return {path.name: path.read_bytes() for path in folder_of(storage).iterdir()}
+
+
+def path_of(file_id: str) -> Path:
+    file = row(file_id)
+    assert file
+    return folder_of(file["storage"]) / file["location"]
+
+
+def run(tasks: TasksManager, task: Task[Any], *args: Any, **kwargs: Any) -> str:
+    """Run a job with all its steps; return the text of its progress."""
+    job = task.delay(*args, **kwargs)
+    tasks.run_pending_jobs()
+    status, said, error = told(job.id)
+    assert status == "succeeded", error
+    return said
+
+
+def told(job_id: int) -> tuple[str, str, str]:
+    """Return a job's status, the text of its progress, and its error."""
+    query = f"""
+        SELECT concat_ws('|', status, text, error) FROM {schema.SCHEMA}.procrastinate_jobs
+        LEFT JOIN {schema.SCHEMA}.files_job ON job_id = id WHERE id = :id
+    """
+    said = look(query.replace("text, error", "coalesce(text, ''), coalesce(error, '')"), id=job_id)
+    status, text, error = said.split("|", 2)
+    return status, text, error
+
+
+def steps_of(job_id: int) -> int:
+    return look(f"SELECT step FROM {schema.SCHEMA}.files_job WHERE job_id = :id", id=job_id)
+
+
+def hurry(tasks: TasksManager) -> None:
+    """Run jobs that were put off, as if their time had come."""
+    with engine().begin() as connection:
+        connection.execute(
+            sa.text(
+                f"UPDATE {schema.SCHEMA}.procrastinate_jobs SET scheduled_at = now()"
+                " WHERE status = 'todo'"
+            )
+        )
+    tasks.run_pending_jobs()
+
+
+def no_job_runs() -> bool:
+    return current_job() is None

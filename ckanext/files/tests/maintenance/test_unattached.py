@@ -1,0 +1,274 @@
+"""Uploads that nobody attached are deleted, and no others."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import pytest
+import sqlalchemy as sa
+from ckan import model
+from ckan.tests import factories
+
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.maintenance import walk
+from ckanext.files.maintenance.deletion import delete
+from ckanext.files.maintenance.mentions import find_mentioned
+from ckanext.files.maintenance.tasks import delete_unattached
+from ckanext.files.maintenance.unneeded import unattached
+from ckanext.files.store.models import file_table, history_table, owner_table
+from ckanext.files.store.storages import Capability, get_storage
+from ckanext.files.tests.effects import engine
+from ckanext.files.tests.maintenance.site import (
+    attach,
+    change,
+    hurry,
+    row,
+    run,
+    steps_of,
+    stored,
+    upload,
+)
+from ckanext.files.tests.people import call, new_user
+
+
+def test_deleted_with_bytes_and_owner(tasks: TasksManager) -> None:
+    id_ = upload()
+    assert run(tasks, delete_unattached, dry_run=False) == "1 deleted"
+    assert row(id_) is None
+    assert stored("here") == {}
+    with engine().connect() as connection:
+        owners = sa.select(owner_table).where(owner_table.c.file_id == id_)
+        assert connection.execute(owners).first() is None
+
+
+def test_dry_run_is_what_happens_unasked(tasks: TasksManager) -> None:
+    id_ = upload()
+    assert run(tasks, delete_unattached) == "1 would be deleted"
+    assert row(id_)
+    assert len(stored("here")) == 1
+    assert len(tasks.jobs) == 1
+
+
+def test_again(tasks: TasksManager) -> None:
+    upload()
+    run(tasks, delete_unattached, dry_run=False)
+    assert run(tasks, delete_unattached, dry_run=False) == "nothing to do"
+
+
+def test_files_that_are_wanted(tasks: TasksManager) -> None:
+    kept = upload(days=29)
+    pinned = upload()
+    call("file_pin", None, id=pinned)
+    of_dataset = upload()
+    attach(of_dataset, "package", factories.Dataset()["id"], pin=False)
+    nobodys = upload()
+    with engine().begin() as connection:
+        connection.execute(owner_table.delete().where(owner_table.c.file_id == nobodys))
+    given_back = upload()
+    with engine().begin() as connection:
+        line = {"id": given_back, "file_id": given_back, "owner_type": "package", "owner_id": "x"}
+        connection.execute(
+            history_table.insert().values(**line, at=sa.func.now(), actor="a", action="transfer")
+        )
+    assert run(tasks, delete_unattached, dry_run=False) == "nothing to do"
+    assert all(map(row, (kept, pinned, of_dataset, nobodys, given_back)))
+
+
+def test_only_in_some_storages(tasks: TasksManager) -> None:
+    here, there = upload(), upload(storage="there")
+    assert run(tasks, delete_unattached, storages=["there"], dry_run=False) == "1 deleted"
+    assert row(here)
+    assert not row(there)
+
+
+@pytest.mark.parametrize("storage", ["nowhere", "here"])
+def test_storage_that_cannot_remove(
+    tasks: TasksManager, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = get_storage("here")
+    monkeypatch.setattr(keeper, "capabilities", keeper.capabilities.exclude(Capability.REMOVE))
+    id_ = upload()
+    change(id_, storage=storage)
+    said = run(tasks, delete_unattached, dry_run=False)
+    assert said == "1 in a storage that cannot remove"
+    assert row(id_)
+
+
+def test_id_that_cannot_be_looked_for(tasks: TasksManager) -> None:
+    id_ = upload()
+    with engine().begin() as connection:
+        connection.execute(owner_table.delete().where(owner_table.c.file_id == id_))
+    change(id_, id="my-file")
+    with engine().begin() as connection:
+        owner = {"file_id": "my-file", "owner_type": "user", "owner_id": "x", "pinned": False}
+        connection.execute(owner_table.insert().values(**owner))
+    said = run(tasks, delete_unattached, dry_run=False)
+    assert said == "1 with an id that cannot be looked for"
+
+
+def _in_an_extra(id_: str) -> None:
+    factories.Dataset(extras=[{"key": "doc", "value": json.dumps([{"file": [id_, "x"]}])}])
+
+
+def _in_a_text(id_: str) -> None:
+    factories.Dataset(notes=f"See [it](/file/download/{id_})!")
+
+
+def _in_a_resource(id_: str) -> None:
+    dataset = factories.Dataset()["id"]
+    factories.Resource(package_id=dataset, url=f"http://test.ckan.net/file/download/{id_}?x=1")
+
+
+def _in_a_field_of_a_resource(id_: str) -> None:
+    factories.Resource(package_id=factories.Dataset()["id"], url="http://x", doc=f"['{id_}']")
+
+
+def _in_a_deleted_dataset(id_: str) -> None:
+    dataset = factories.Dataset(notes=id_)
+    call("package_delete", None, id=dataset["id"])
+
+
+def _in_an_organization(id_: str) -> None:
+    factories.Organization(extras=[{"key": "logo", "value": id_}])
+
+
+def _at_a_user(id_: str) -> None:
+    user = new_user()
+    context: Any = {"ignore_auth": True}
+    person = tk.get_action("user_show")(context, {"id": user, "include_plugin_extras": True})
+    person |= {"plugin_extras": {"mine": {"portrait": id_}}, "email": "a@example.com"}
+    tk.get_action("user_update")(context, person)
+
+
+def _in_a_table_of_a_plugin(id_: str) -> None:
+    _run_sql("CREATE SCHEMA files_test_pages")
+    _run_sql("CREATE TABLE files_test_pages.page (body jsonb)")
+    body = json.dumps({"text": f"<img src='/file/download/{id_}'>"})
+    _run_sql("INSERT INTO files_test_pages.page VALUES (:body)", body=body)
+
+
+def _run_sql(query: str, **values: Any) -> None:
+    with engine().begin() as connection:
+        connection.execute(sa.text(query), values)
+
+
+@pytest.mark.parametrize(
+    "name_it",
+    [
+        _in_an_extra,
+        _in_a_text,
+        _in_a_resource,
+        _in_a_field_of_a_resource,
+        _in_a_deleted_dataset,
+        _in_an_organization,
+        _at_a_user,
+        _in_a_table_of_a_plugin,
+    ],
+)
+def test_named_somewhere(tasks: TasksManager, name_it: Any) -> None:
+    """A field may name a file without owning it."""
+    named, other = upload(), upload()
+    name_it(named)
+    try:
+        said = run(tasks, delete_unattached, dry_run=False)
+        assert said == "1 named somewhere, 1 deleted"
+        assert row(named)
+        assert row(other) is None
+    finally:
+        _run_sql("DROP SCHEMA IF EXISTS files_test_pages CASCADE")
+
+
+def test_what_does_not_name_a_file(tasks: TasksManager) -> None:
+    """Its own rows, its job, and what only tells of the past."""
+    id_ = upload()
+    delete_unattached.delay(storages=[id_])
+    model.Session.commit()
+    _run_sql("CREATE TABLE files_test_copy AS SELECT id FROM (VALUES (:id)) AS copied (id)", id=id_)
+    try:
+        assert find_mentioned(engine(), {id_}) == {id_}
+        _run_sql("ALTER TABLE files_test_copy RENAME TO files_test_revision")
+        assert find_mentioned(engine(), {id_}) == set()
+    finally:
+        _run_sql("DROP TABLE IF EXISTS files_test_copy, files_test_revision")
+
+
+def test_a_step_a_batch(tasks: TasksManager) -> None:
+    user = new_user(sysadmin=True)
+    ids = [upload(user) for _ in range(7)]
+    job = delete_unattached.delay(dry_run=False, batch=3)
+    tasks.run_pending_jobs()
+    assert steps_of(job.id) == 3
+    assert not any(map(row, ids))
+
+
+def test_attached_meanwhile(tasks: TasksManager) -> None:
+    """A file is looked at again when it is locked."""
+    ids = sorted([upload(), upload()])
+    selection = unattached(30)
+    assert [file.id for file in selection.page(model.Session(), "", 9)] == ids
+    attach(ids[0], "package", "p")
+    assert [file.id for file in delete(model.Session(), selection, ids)] == [ids[1]]
+    model.Session.commit()
+    assert row(ids[0])
+    assert not row(ids[1])
+
+
+def test_somebody_works_with_it(tasks: TasksManager) -> None:
+    """Nobody is waited for."""
+    ids = sorted(upload() for _ in range(3))
+    with engine().begin() as connection:
+        lock = sa.select(file_table.c.id).where(file_table.c.id == ids[0])
+        connection.execute(lock.with_for_update(key_share=True))
+        lock = sa.select(owner_table.c.file_id).where(owner_table.c.file_id == ids[1])
+        connection.execute(lock.with_for_update(read=True))
+        assert run(tasks, delete_unattached, dry_run=False) == "1 deleted, 2 changed meanwhile"
+    assert run(tasks, delete_unattached, dry_run=False) == "2 deleted"
+
+
+def test_bytes_stay_until_the_commit(tasks: TasksManager) -> None:
+    upload()
+    delete_unattached.delay(dry_run=False)
+    model.Session.commit()
+    call_ = delete_unattached(dry_run=False)
+    call_.run_once()
+    assert len(stored("here")) == 1
+    model.Session.rollback()
+    assert len(stored("here")) == 1
+    tasks.run_pending_jobs()
+    assert stored("here") == {}
+
+
+def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row is gone, and its bytes go when the storage is back."""
+    keeper = get_storage("here")
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper, "remove", _fail)
+        upload()
+        assert run(tasks, delete_unattached, dry_run=False) == "1 deleted"
+    assert len(stored("here")) == 1
+    assert [job["task_name"].rpartition(".")[2] for job in tasks.pending_jobs] == ["remove_bytes"]
+    hurry(tasks)
+    assert stored("here") == {}
+
+
+def _fail(*_: Any) -> None:
+    raise OSError("away")
+
+
+def test_log(
+    tasks: TasksManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids are logged up to a bound, after the commit."""
+    monkeypatch.setattr(walk, "MOST_IN_LOG", 2)
+    user = new_user(sysadmin=True)
+    ids = sorted(upload(user) for _ in range(4))
+    with caplog.at_level(logging.INFO, walk.__name__):
+        delete_unattached(dry_run=False, batch=3).run_once()
+        assert caplog.messages == []
+        model.Session.rollback()
+        run(tasks, delete_unattached, dry_run=False, batch=3)
+    said = [message.partition("delete_unattached: ")[2] for message in caplog.messages]
+    assert said == [f"deleted: {ids[0]}", f"deleted: {ids[1]}", "deleted: and more", "4 deleted"]
