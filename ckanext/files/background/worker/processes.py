@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import time
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from .options import WorkerOptions
 from .worker import run_worker
@@ -17,11 +18,14 @@ log = logging.getLogger(__name__)
 _PAUSE = 1.0
 """Seconds before a worker that has died is replaced."""
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 def run_processes(flask_app: Any, options: WorkerOptions, count: int) -> None:
     """Run workers in processes of their own until a signal ends them.
 
-    A worker that dies is replaced. This process uses neither the database nor threads.
+    A worker that dies is replaced, and none outlives this process for long. This
+    process uses neither the database nor threads.
     """
     if count == 1:
         run_worker(flask_app, options)
@@ -33,11 +37,12 @@ class _Processes:
     def __init__(self, flask_app: Any, options: WorkerOptions) -> None:
         self._flask_app = flask_app
         self._options = options
+        self._pid = os.getpid()
         self._pids: set[int] = set()
         self._stopping = False
 
     def run(self, count: int) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _SIGNALS:
             signal.signal(number, self._stop)
         for _ in range(count):
             self._start()
@@ -51,13 +56,23 @@ class _Processes:
                 self._start()
 
     def _start(self) -> None:
-        pid = os.fork()
-        if pid:
+        # a signal must find the new worker among those to stop
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        if not self._stopping:
+            pid = os.fork()
+            if not pid:
+                self._work()
             self._pids.add(pid)
-            return
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+    def _work(self) -> NoReturn:
+        """Be the worker."""
         status = 1
         try:
-            run_worker(self._flask_app, self._options)
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            run_worker(self._flask_app, self._options, parent=self._pid)
             status = 0
         except BaseException:
             log.exception("A worker has failed")
@@ -69,4 +84,5 @@ class _Processes:
     def _stop(self, *_: Any) -> None:
         self._stopping = True
         for pid in self._pids:
-            os.kill(pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -48,13 +49,16 @@ class Worker:
 
     The main thread listens, gives signs of life, rescues the jobs of dead
     workers, defers periodic tasks and watches over timeouts; slots run steps.
+
+    :param parent: the process without which this one shall not go on.
     """
 
-    def __init__(self, flask_app: Any, options: WorkerOptions) -> None:
+    def __init__(self, flask_app: Any, options: WorkerOptions, parent: int | None = None) -> None:
         self._flask_app = flask_app
         with flask_app.test_request_context() as request:
             self._environ = request.request.environ
         self.options = options
+        self._parent = parent
         self.stopping = False
         self.bell = Bell()
         self._engine: Any = _engine_for(options.concurrency)
@@ -167,6 +171,9 @@ class Worker:
 
     def _tick(self) -> None:
         self._ticked = time.monotonic()
+        if self._parent and os.getppid() != self._parent:
+            log.error("The process that looks after this worker is gone")
+            self.stop()
         if not self.desk.beat():
             raise BackgroundError(
                 f"Worker {self.desk.worker_id} was away for so long that the others forgot it"
@@ -279,9 +286,9 @@ def _this_slot() -> Slot | None:
     return thread if isinstance(thread, Slot) else None
 
 
-def run_worker(flask_app: Any, options: WorkerOptions) -> None:
-    """Run a worker in this process until a signal ends it."""
-    worker = Worker(flask_app, options)
+def run_worker(flask_app: Any, options: WorkerOptions, parent: int | None = None) -> None:
+    """Run a worker in this process until a signal, or the end of its parent, ends it."""
+    worker = Worker(flask_app, options, parent)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, worker.stop)
     worker.run()
