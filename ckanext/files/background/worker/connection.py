@@ -9,11 +9,12 @@ from sqlalchemy import event
 
 
 def connect(engine: Any) -> Any:
-    """Return a connection of the driver, out of the pool, that commits each statement.
+    """Return a new connection of the driver that commits each statement.
 
-    CKAN's engine knows how to reach the database.
+    CKAN's engine knows how to reach the database. Its own pool may have nothing
+    but dead connections, after the server was away.
     """
-    pooled = engine.raw_connection()
+    pooled = engine.pool.recreate().connect()
     connection: Any = pooled.dbapi_connection
     pooled.detach()
     connection.rollback()

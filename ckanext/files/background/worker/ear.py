@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from procrastinate.manager import get_channel_for_queues
+from psycopg2 import InterfaceError
 from psycopg2.extensions import quote_ident
 
 from .connection import connect
@@ -55,7 +56,10 @@ class Ear:
         """Wait until something is heard; return Procrastinate's notifications.
 
         :raises psycopg2.OperationalError: the connection is lost.
+        :raises psycopg2.InterfaceError: it was lost before, and not opened again.
         """
+        if self._connection is None:
+            raise InterfaceError("not connected")
         ready, _, _ = select.select([self._reading, self._connection], [], [], max(0, timeout))
         if self._reading in ready:
             os.read(self._reading, 4096)
