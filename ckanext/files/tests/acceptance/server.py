@@ -44,7 +44,7 @@ class CkanServer:
         self.log = folder / "ckan.log"
         # as a portal has it: errors are pages, and forms need their token
         portal = {"ckan.site_url": self.url, "testing": "false", "WTF_CSRF_ENABLED": "true"}
-        _write_ini(self.ini, base_ini, {**portal, **(options or {})})
+        write_ini(self.ini, base_ini, {**portal, **(options or {})})
         self.environment = {**os.environ, **(environment or {})}
         self.environment.pop("CKAN_SITE_URL", None)
         self._process: subprocess.Popen[bytes] | None = None
@@ -157,7 +157,8 @@ class CkanServers:
         return {str(server): server.log.read_text() for server in self._servers}
 
 
-def _write_ini(ini: Path, base_ini: Path, options: Mapping[str, str]) -> None:
+def write_ini(ini: Path, base_ini: Path, options: Mapping[str, str]) -> None:
+    """Write a configuration that differs from another one in some options."""
     # not "use = config:...": CKAN follows that only to a file that has such a line itself
     parser = RawConfigParser()
     parser.optionxform = str  # pyright: ignore[reportAttributeAccessIssue]

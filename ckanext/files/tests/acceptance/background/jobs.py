@@ -1,0 +1,63 @@
+"""What the tests ask of jobs, in the database and over another connection than the session's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from ckanext.files.background import Job, schema
+from ckanext.files.tests.acceptance.background.workers import wait_for
+from ckanext.files.tests.effects import engine, look
+
+S = schema.SCHEMA
+
+
+def rows(query: str, **parameters: Any) -> list[Any]:
+    """Return what a query finds."""
+    with engine().connect() as connection:
+        return list(connection.execute(sa.text(query), parameters).all())
+
+
+def change(statement: str, **parameters: Any) -> None:
+    """Change something, and commit."""
+    with engine().begin() as connection:
+        connection.execute(sa.text(statement), parameters)
+
+
+def state(job: Job, column: str = "status") -> Any:
+    """Return a column of a job, or of what is kept beside it."""
+    query = f"""
+        SELECT {column} FROM {S}.procrastinate_jobs j LEFT JOIN {S}.files_job f ON f.job_id = j.id
+        WHERE j.id = :id
+    """
+    return look(query, id=job.id)
+
+
+def effects(prefix: str) -> list[str]:
+    """Return the effects whose names begin so."""
+    query = "SELECT name FROM files_test_effect WHERE starts_with(name, :prefix) ORDER BY name"
+    return [name for (name,) in rows(query, prefix=prefix)]
+
+
+def wait_for_job(job: Job, status: str = "succeeded", seconds: float = 30) -> None:
+    """Wait until a job has ended; it must have ended so."""
+    wait_for(lambda: state(job) not in ("todo", "doing"), seconds)
+    assert state(job) == status, state(job, "f.traceback")
+
+
+def wait_for_effect(name: str, seconds: float = 30) -> None:
+    """Wait until there are effects whose names begin so."""
+    wait_for(lambda: effects(name), seconds)
+
+
+def sessions_of(worker_id: int) -> list[int]:
+    """Return PostgreSQL's processes for a worker."""
+    query = "SELECT pid FROM pg_stat_activity WHERE application_name = :name"
+    return [pid for (pid,) in rows(query, name=f"ckan-files-worker:{worker_id}")]
+
+
+def cut(pids: list[int]) -> None:
+    """Cut connections, as an administrator or a broken network does."""
+    for pid in pids:
+        look("SELECT pg_terminate_backend(:pid)", pid=pid)

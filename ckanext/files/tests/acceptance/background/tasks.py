@@ -1,0 +1,116 @@
+"""Tasks that real workers run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from contextlib import suppress
+
+import sqlalchemy as sa
+from ckan import model
+
+from ckanext.files.background import Call, JobAborted, JobContext, current_job, set_progress, task
+from ckanext.files.tests.background.sample import effect
+
+
+def effect_at_once(name: str) -> None:
+    """Write an effect that does not wait for the commit of the step."""
+    engine = model.Session.get_bind()
+    with engine.connect() as connection:
+        connection.execute(sa.text("INSERT INTO files_test_effect VALUES (:n)"), {"n": name})
+        connection.execute(sa.text("COMMIT"))
+
+
+@task
+def steps(name: str, number: int, of: int, seconds: float = 0) -> Call | None:
+    """Write an effect at each of many steps."""
+    time.sleep(seconds)
+    effect(f"{name}-{number:04}")
+    return steps(name, number + 1, of, seconds) if number < of else None
+
+
+@task
+def begin_and_end(name: str, seconds: float) -> None:
+    """Tell that it has begun; its effect is only there when it has ended."""
+    effect_at_once(f"{name}-begun-{time.time_ns()}")
+    time.sleep(seconds)
+    effect(f"{name}-ended")
+
+
+@task
+def slow_at_first(name: str, seconds: float) -> None:
+    """Take long the first time, and no time later."""
+    job = current_job()
+    assert job
+    effect_at_once(f"{name}-begun-{job.attempts}")
+    if not job.attempts:
+        time.sleep(seconds)
+    effect(f"{name}-ended")
+
+
+@task
+def kill_the_worker(name: str) -> None:
+    effect(name)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(timeout=0.5)
+def busy(name: str) -> None:
+    effect(name)
+    while True:
+        sum(range(1000))
+
+
+@task(timeout=0.5)
+def asleep(name: str, seconds: float) -> None:
+    effect(name)
+    time.sleep(seconds)
+
+
+@task(timeout=0.5)
+def asleep_in_sql(name: str) -> None:
+    effect(name)
+    model.Session.execute(sa.text("SELECT pg_sleep(60)"))
+
+
+@task(timeout=0.5)
+def stubborn(name: str) -> None:
+    """Catch what interrupts it, and go on."""
+    effect(name)
+    while True:
+        with suppress(BaseException):
+            time.sleep(0.01)
+
+
+@task(pass_context=True)
+def until_aborted(context: JobContext, name: str) -> None:
+    effect_at_once(f"{name}-begun")
+    effect(f"{name}-never")
+    while not context.should_abort():
+        time.sleep(0.01)
+    raise JobAborted("somebody wants it")
+
+
+@task
+async def wait_async(name: str, seconds: float, fails: bool) -> None:
+    """Tell which connection the session has, before others have had their turn and after it."""
+    before = _connection()
+    effect_at_once(f"{name}-begun-{before}")
+    effect(f"{name}-wrote")
+    await asyncio.sleep(seconds)
+    assert _connection() == before
+    if fails:
+        raise ValueError(f"{name} fails")
+
+
+def _connection() -> int:
+    return model.Session.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+
+
+@task
+def slow_progress(name: str) -> None:
+    for percent in (25, 50, 75):
+        set_progress(percent, f"{name}: {percent} of 100")
+        time.sleep(1.2)

@@ -1,0 +1,181 @@
+"""What becomes of the jobs of workers that die, stand still or lose their connections."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from ckan import model
+
+from ckanext.files.background import Job
+from ckanext.files.tests.acceptance.background import tasks
+from ckanext.files.tests.acceptance.background.jobs import (
+    S,
+    change,
+    cut,
+    sessions_of,
+    state,
+    wait_for_effect,
+    wait_for_job,
+)
+from ckanext.files.tests.acceptance.background.jobs import (
+    effects as effects_of,
+)
+from ckanext.files.tests.acceptance.background.workers import Worker, Workers, wait_for
+from ckanext.files.tests.background import sample
+from ckanext.files.tests.effects import look
+from ckanext.files.tests.loaded import load_plugins
+
+pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("effects")]
+
+loaded = load_plugins("files", "files_background")
+
+
+def begun(name: str, seconds: float = 60) -> Job:
+    """Defer a job that takes long at the first worker that runs it, and wait until it does."""
+    job = tasks.slow_at_first.delay(name, seconds)
+    model.Session.commit()
+    wait_for_effect(f"{name}-begun-0")
+    return job
+
+
+def owner(job: Job, one: Worker, other: Worker) -> tuple[Worker, Worker]:
+    """Return the worker that runs the job, and the other one."""
+    return (one, other) if state(job, "worker_id") == one.id else (other, one)
+
+
+def test_killed(workers: Workers, unique: Any, record_property: Any) -> None:
+    one, other = workers.start_two("-c", "2")
+    took = []
+    for _ in range(3):
+        name = unique("job")
+        job = begun(name)
+        killed, rescuer = owner(job, one, other)
+        killed.kill()
+        start = time.monotonic()
+        wait_for_effect(f"{name}-begun-1")
+        took.append(time.monotonic() - start)
+        wait_for_job(job)
+        assert effects_of(f"{name}-ended") == [f"{name}-ended"]
+        assert state(job, "rescues") == 1
+        assert "Rescued 1 jobs of worker" in rescuer.said
+        killed.start()
+    record_property("seconds_to_rescue", took)
+    assert min(took) <= 2, took
+
+
+def test_all_workers_are_killed(workers: Workers, unique: Any) -> None:
+    """A worker that starts rescues what those before it have left."""
+    name = unique("job")
+    worker = workers.start("-c", "2")
+    job = begun(name)
+    worker.kill()
+    assert state(job) == "doing"
+    worker.start()
+    start = time.monotonic()
+    wait_for_job(job)
+    assert time.monotonic() - start < 2
+    wait_for(lambda: look(f"SELECT count(*) FROM {S}.procrastinate_workers") == 2)
+
+
+def test_frozen(workers: Workers, unique: Any) -> None:
+    """It is taken for dead when it has given no sign of life for long enough, and not before."""
+    name = unique("job")
+    one, other = workers.start_two("-c", "2", frozen_after=3)
+    job = begun(name, seconds=3)
+    frozen, rescuer = owner(job, one, other)
+    frozen.freeze()
+    start = time.monotonic()
+    wait_for_job(job)
+    took = time.monotonic() - start
+    assert 1.5 < took < 5.5  # its last sign of life was up to a second before
+    assert "Rescued 1 jobs of worker" in rescuer.said
+    assert sessions_of(frozen.id) == []
+    frozen.wake()
+    # what it was about to commit is lost, and it works on
+    wait_for(lambda: "lost the database" in frozen.said)
+    rescuer.stop()
+    again = sample.write.delay(f"{name}-again")
+    model.Session.commit()
+    wait_for_job(again)
+    assert frozen.running
+    time.sleep(1.5)  # the step that it was frozen in has ended
+    assert effects_of(f"{name}-ended") == [f"{name}-ended"]
+    assert state(job, "attempts") == 2
+
+
+def test_kills_its_worker_each_time(workers: Workers, unique: Any) -> None:
+    name = unique("job")
+    killer = tasks.kill_the_worker.configure(lock=name).delay(name)
+    others = sample.count_down.batch_defer(
+        *({"name": f"{name}-{number}", "total": 4, "remaining": 4} for number in range(20))
+    )
+    after = sample.write.configure(lock=name).delay(f"{name}-after")
+    model.Session.commit()
+    worker = workers.prepare("-c", "2", most_rescues=3)
+    for _ in range(3):
+        worker.launch()
+        assert worker.wait() == -9
+    worker.start()
+    wait_for_job(killer, "failed")
+    assert state(killer, "error") == "The worker was lost 3 times while it ran this step"
+    for job in [*others, after]:
+        wait_for_job(job)
+    assert effects_of(name) == sorted(
+        [f"{name}-after", *(f"{name}-{number}-{left}" for number in range(20) for left in range(5))]
+    )
+
+
+def test_row_of_the_worker_is_deleted(workers: Workers, unique: Any) -> None:
+    """It ends with a message, and its jobs go on elsewhere."""
+    name = unique("job")
+    one, other = workers.start_two()
+    job = begun(name, seconds=3)
+    forgotten, _ = owner(job, one, other)
+    change(f"DELETE FROM {S}.procrastinate_workers WHERE id = :id", id=forgotten.id)
+    assert forgotten.wait() == 1
+    assert "was away for so long that the others forgot it" in forgotten.said
+    wait_for_job(job)
+    assert effects_of(f"{name}-ended") == [f"{name}-ended"]
+
+
+def test_connections_are_cut_while_it_waits(workers: Workers, unique: Any) -> None:
+    """It works on, and also hears of jobs again: it need not look for them."""
+    worker = workers.start("-c", "4")
+    took = []
+    for _ in range(3):
+        cut(sessions_of(worker.id))
+        name = unique("job")
+        jobs = sample.write.batch_defer(*({"name": f"{name}-{n}"} for n in range(8)))
+        model.Session.commit()
+        for job in jobs:
+            wait_for_job(job)
+        assert len(effects_of(name)) == 8
+        time.sleep(1)
+        start = time.monotonic()
+        job = sample.write.delay(f"{name}-again")
+        model.Session.commit()
+        wait_for_job(job)
+        took.append(time.monotonic() - start)
+    assert min(took) < 0.2
+    assert worker.running
+    assert len(worker.ids) == 1
+
+
+def test_connections_are_cut_while_it_works(workers: Workers, unique: Any) -> None:
+    name = unique("job")
+    worker = workers.start("-c", "4")
+    jobs = tasks.steps.batch_defer(
+        *({"name": f"{name}-{n}", "number": 1, "of": 20, "seconds": 0.05} for n in range(12))
+    )
+    model.Session.commit()
+    for step in range(5):
+        wait_for_effect(f"{name}-{step}-0002")
+        cut(sessions_of(worker.id))
+    for job in jobs:
+        wait_for_job(job, seconds=60)
+    assert effects_of(name) == [
+        f"{name}-{n}-{s:04}" for n in sorted(map(str, range(12))) for s in range(1, 21)
+    ]
+    assert worker.running

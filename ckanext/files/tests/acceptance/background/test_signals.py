@@ -1,0 +1,197 @@
+"""Ending workers: by signals, by themselves, one and several processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ckan import model
+
+from ckanext.files.tests.acceptance.background import tasks
+from ckanext.files.tests.acceptance.background.jobs import (
+    S,
+    rows,
+    state,
+    wait_for_effect,
+    wait_for_job,
+)
+from ckanext.files.tests.acceptance.background.jobs import effects as effects_of
+from ckanext.files.tests.acceptance.background.workers import Workers, wait_for
+from ckanext.files.tests.background import sample
+from ckanext.files.tests.effects import look
+from ckanext.files.tests.loaded import load_plugins
+
+pytestmark = pytest.mark.usefixtures("effects")
+
+loaded = load_plugins("files", "files_background")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_running_step_ends(number: int, workers: Workers, unique: Any) -> None:
+    """What waits is left to others."""
+    name = unique("job")
+    running = tasks.begin_and_end.delay(f"{name}-1", 1.5)
+    waiting = tasks.begin_and_end.delay(f"{name}-2", 0)
+    model.Session.commit()
+    worker = workers.start()
+    wait_for_effect(f"{name}-1-begun")
+    os.kill(worker.pid, number)
+    assert worker.wait() == 0
+    assert state(running) == "succeeded"
+    assert state(waiting) == "todo"
+    assert len(effects_of(name)) == 2
+    assert look(f"SELECT count(*) FROM {S}.procrastinate_workers") == 0
+
+
+def test_a_job_that_goes_on_is_handed_back(workers: Workers, unique: Any) -> None:
+    name = unique("job")
+    jobs = tasks.steps.batch_defer(
+        *({"name": f"{name}-{n}", "number": 1, "of": 30, "seconds": 0.1} for n in range(4))
+    )
+    model.Session.commit()
+    one, other = workers.start_two("-c", "2")
+    wait_for_effect(f"{name}-3-0002")
+    start = time.monotonic()
+    assert one.stop() == 0
+    assert time.monotonic() - start < 5
+    assert "doing" in [state(job) for job in jobs]
+    for job in jobs:
+        wait_for_job(job)
+        assert state(job, "attempts") == 1  # nobody had to take it away
+    assert other.running
+    assert effects_of(name) == [f"{name}-{n}-{s:04}" for n in range(4) for s in range(1, 31)]
+
+
+def test_a_step_that_takes_too_long_is_handed_back(workers: Workers, unique: Any) -> None:
+    name = unique("job")
+    job = tasks.slow_at_first.delay(name, 60)
+    model.Session.commit()
+    worker = workers.start(shutdown_timeout=1)
+    wait_for_effect(f"{name}-begun-0")
+    start = time.monotonic()
+    assert worker.stop() == 0
+    assert 0.9 < time.monotonic() - start < 5
+    assert f"Job {job.id} is handed back" in worker.said
+    assert state(job) == "doing"
+    assert state(job, "worker_id") is None
+    worker.start()
+    wait_for_job(job)
+    assert state(job, "rescues") == 0  # its own step is not to blame
+    assert effects_of(f"{name}-ended") == [f"{name}-ended"]
+
+
+def test_signal_while_it_waits(workers: Workers) -> None:
+    worker = workers.start("-c", "4")
+    start = time.monotonic()
+    assert worker.stop() == 0
+    assert time.monotonic() - start < 3
+
+
+def test_no_wait(workers: Workers, unique: Any) -> None:
+    """It ends when nothing waits any more, also when what runs asks for more."""
+    name = unique("job")
+    jobs = tasks.steps.batch_defer(
+        *({"name": f"{name}-{n}", "number": 1, "of": 5, "seconds": 0.05} for n in range(10))
+    )
+    later = sample.write.configure(countdown=3600).delay(f"{name}-later")
+    model.Session.commit()
+    worker = workers.start("-c", "4", "--no-wait")
+    assert worker.wait() == 0
+    assert {state(job) for job in jobs} == {"succeeded"}
+    assert state(later) == "todo"
+    assert len(effects_of(name)) == 50
+
+
+def test_no_wait_with_processes(workers: Workers, unique: Any) -> None:
+    name = unique("job")
+    sample.write.batch_defer(*({"name": f"{name}-{n}"} for n in range(50)))
+    model.Session.commit()
+    worker = workers.prepare("-c", "2", "--no-wait", "--processes", "2")
+    worker.launch()
+    assert worker.wait() == 0
+    assert len(effects_of(name)) == 50
+
+
+def test_processes(workers: Workers, unique: Any) -> None:
+    """All work; one that was killed is replaced; a signal to their parent ends them all."""
+    name = unique("job")
+    worker = workers.prepare("-c", "2", "--processes", "2")
+    worker.start(workers=2)
+    assert len(worker.children) == 2
+    jobs = [tasks.slow_at_first.delay(f"{name}-{n}", 60) for n in range(4)]
+    model.Session.commit()
+    for n in range(4):
+        wait_for_effect(f"{name}-{n}-begun-0")
+    owners = {state(job, "worker_id") for job in jobs}
+    assert owners == set(worker.ids)
+
+    killed = worker.children[0]
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: len(worker.ids) == 3)
+    assert len(worker.children) == 2
+    assert killed not in worker.children
+    wait_for(lambda: [state(job) for job in jobs].count("succeeded") == 2)
+
+    for pid in worker.children:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: len(worker.ids) == 5)
+    for job in jobs:
+        wait_for_job(job)
+    assert len(effects_of(f"{name}-")) == 12
+
+    children = worker.children
+    assert worker.stop() == 0
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    assert (
+        rows(f"SELECT id FROM {S}.procrastinate_workers WHERE id = ANY (:ids)", ids=worker.ids[-2:])
+        == []
+    )
+
+
+def test_signal_to_the_group(workers: Workers, unique: Any) -> None:
+    """Ctrl-C in a terminal, and systemd, tell the children too."""
+    name = unique("job")
+    jobs = [tasks.begin_and_end.delay(f"{name}-{n}", 1.5) for n in range(2)]
+    model.Session.commit()
+    worker = workers.prepare("--processes", "2")
+    worker.start(workers=2)
+    for n in range(2):
+        wait_for_effect(f"{name}-{n}-begun")
+    for pid in [*worker.children, worker.pid]:
+        os.kill(pid, signal.SIGINT)
+    assert worker.wait() == 0
+    assert [state(job) for job in jobs] == ["succeeded", "succeeded"]
+
+
+def test_signal_while_a_worker_is_replaced(workers: Workers) -> None:
+    worker = workers.prepare("--processes", "2")
+    worker.start(workers=2)
+    os.kill(worker.children[0], signal.SIGKILL)
+    wait_for(lambda: "has ended with status 9" in worker.said)
+    assert worker.stop() == 0
+    assert len(worker.ids) == 2
+
+
+def test_parent_is_killed(workers: Workers, unique: Any) -> None:
+    """No worker is left behind that nobody looks after."""
+    name = unique("job")
+    worker = workers.prepare("--processes", "2")
+    worker.start(workers=2)
+    job = tasks.begin_and_end.delay(name, 2)
+    model.Session.commit()
+    wait_for_effect(f"{name}-begun")
+    children = worker.children
+    worker.kill()
+    wait_for(lambda: not [pid for pid in children if _runs(pid)])
+    assert state(job) == "succeeded"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,188 @@
+"""Real workers: ``ckan files background worker`` in processes of their own.
+
+They use the database, Solr and Redis of the test, and can be killed, frozen
+and woken. They end with the tests, even if those are killed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ckanext.files.tests.acceptance.server import write_ini
+
+SECONDS_TO_START = 60
+SECONDS_TO_STOP = 60
+
+MODULES = "ckanext.files.tests.background.sample ckanext.files.tests.acceptance.background.tasks"
+
+_READY = re.compile(r"Worker (\d+) knows: ")
+
+
+class Worker:
+    """A worker, or with ``--processes`` several and the process that looks after them."""
+
+    def __init__(self, ini: Path, log: Path, arguments: tuple[str, ...]) -> None:
+        self._command = ["setpriv", "--pdeathsig", "TERM", "ckan", "-c", str(ini)]
+        self._command += ["files", "background", "worker", *arguments]
+        self.log = log
+        self._began = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self.frozen = False
+
+    @property
+    def pid(self) -> int:
+        assert self._process, "not started"
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return bool(self._process) and self._process.poll() is None
+
+    @property
+    def said(self) -> str:
+        """What it has printed since it was started last."""
+        return self.log.read_bytes()[self._began :].decode()
+
+    @property
+    def ids(self) -> list[int]:
+        """Ids of the workers that got as far as to look for jobs."""
+        return [int(found) for found in _READY.findall(self.said)]
+
+    @property
+    def id(self) -> int:
+        """Id of the only worker."""
+        (only,) = self.ids
+        return only
+
+    @property
+    def children(self) -> list[int]:
+        """The processes that it looks after."""
+        told = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in told.split()]
+
+    def launch(self) -> None:
+        """Start it, also again, and do not wait for it."""
+        self._began = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                env={**os.environ},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def start(self, workers: int = 1) -> None:
+        """Start it, and return when so many workers look for jobs."""
+        self.launch()
+        self.wait_until_ready(workers)
+
+    def wait_until_ready(self, workers: int = 1) -> None:
+        """Wait until so many workers look for jobs."""
+        wait_for(lambda: len(self.ids) >= workers or not self.running, SECONDS_TO_START)
+        assert len(self.ids) >= workers, "the worker has ended at its start"
+
+    def kill(self) -> None:
+        """End it at once, as a power failure does."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.wait()
+        self.frozen = False
+
+    def freeze(self) -> None:
+        """Let it stand still, as a machine that swaps or a paused virtual one does."""
+        os.kill(self.pid, signal.SIGSTOP)
+        self.frozen = True
+
+    def wake(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+        self.frozen = False
+
+    def terminate(self) -> None:
+        """Tell it to stop, and do not wait for that."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    def stop(self) -> int:
+        """Tell it to stop; return its exit status."""
+        self.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until it has ended; return its exit status, negative for a signal."""
+        assert self._process, "not started"
+        return self._process.wait(SECONDS_TO_STOP)
+
+    def clear_away(self) -> None:
+        """End it and its children, in whatever state they are."""
+        if self.running:
+            for pid in [self.pid, *self.children]:
+                os.kill(pid, signal.SIGKILL)
+            self.wait()
+
+
+class Workers:
+    """The workers of a test."""
+
+    def __init__(self, folder: Path, base_ini: Path) -> None:
+        self._folder = folder
+        self._base_ini = base_ini
+        self._workers: list[Worker] = []
+
+    def prepare(
+        self, *arguments: str, plugins: str = "files files_background", **options: Any
+    ) -> Worker:
+        """Return one more, not started.
+
+        :param arguments: of the command.
+        :param options: those of ``ckanext.files.background``.
+        """
+        number = len(self._workers)
+        ini = self._folder / f"worker-{number}.ini"
+        options = {"task_modules": MODULES, **options}
+        own = {f"ckanext.files.background.{name}": str(value) for name, value in options.items()}
+        write_ini(ini, self._base_ini, {"ckan.plugins": plugins, **own})
+        worker = Worker(ini, self._folder / f"worker-{number}.log", arguments)
+        self._workers.append(worker)
+        return worker
+
+    def start(self, *arguments: str, **options: Any) -> Worker:
+        """Start one more, see :meth:`prepare`; returns when it looks for jobs."""
+        worker = self.prepare(*arguments, **options)
+        worker.start()
+        return worker
+
+    def start_two(self, *arguments: str, **options: Any) -> tuple[Worker, Worker]:
+        """Start two at once."""
+        one, other = self.prepare(*arguments, **options), self.prepare(*arguments, **options)
+        for worker in (one, other):
+            worker.launch()
+        for worker in (one, other):
+            worker.wait_until_ready()
+        return one, other
+
+    def stop(self) -> None:
+        """End those that still run."""
+        for worker in self._workers:
+            worker.clear_away()
+
+    def logs(self) -> dict[str, str]:
+        """Return what each has printed."""
+        return {w.log.name: w.log.read_text() for w in self._workers if w.log.exists()}
+
+
+def wait_for(answer: Callable[[], Any], seconds: float = 30) -> Any:
+    """Ask again and again until the answer is true; return it.
+
+    :raises AssertionError: it was not in that time.
+    """
+    end = time.monotonic() + seconds
+    while not (found := answer()):
+        assert time.monotonic() < end, f"waited {seconds} seconds in vain"
+        time.sleep(0.01)
+    return found
