@@ -53,10 +53,12 @@ _DUE = f"""
     FROM {SCHEMA}.procrastinate_jobs WHERE status = 'todo' AND scheduled_at IS NOT NULL
 """
 
+# Before the end of the step or not at all: whoever ends it locks the job first and this row then.
 _PROGRESS = f"""
     INSERT INTO {SCHEMA}.files_job AS f (job_id, percent, text)
     SELECT id, %(percent)s, %(text)s FROM {SCHEMA}.procrastinate_jobs
     WHERE id = %(job)s AND status = 'doing' AND worker_id = %(worker)s AND attempts = %(attempts)s
+    FOR SHARE SKIP LOCKED
     ON CONFLICT (job_id) DO UPDATE
     SET percent = excluded.percent, text = coalesce(excluded.text, f.text)
 """
@@ -106,8 +108,8 @@ class Desk:
         with self._cursor() as cursor:
             return fail(claim, context, failure, self.worker_id, cursor)
 
-    def publish(self, claim: Claim, context: JobContext) -> None:
-        """Let others see the progress of a running step."""
+    def publish(self, claim: Claim, context: JobContext) -> bool:
+        """Let others see the progress of a running step; False if the job is in other hands now."""
         values = {
             "job": claim.id,
             "worker": self.worker_id,
@@ -117,6 +119,7 @@ class Desk:
         }
         with self._cursor() as cursor:
             cursor.execute(_PROGRESS, values)
+            return bool(cursor.rowcount)
 
     def release(self, claim: Claim, most: int | None) -> None:
         """Hand back a job whose step has lost its connection."""

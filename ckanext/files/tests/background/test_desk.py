@@ -1,0 +1,71 @@
+"""What a worker writes beside the steps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ckan import model
+
+from ckanext.files.background.claim import Claim
+from ckanext.files.background.schema import SCHEMA
+from ckanext.files.background.worker.desk import Desk
+from ckanext.files.tests.background import sample
+from ckanext.files.tests.effects import engine, look
+from ckanext.files.tests.loaded import load_plugins
+
+loaded = load_plugins("files", "files_background")
+
+LOCK = f"SELECT id FROM {SCHEMA}.procrastinate_jobs WHERE id = %s FOR UPDATE"
+END = f"SELECT _outcome FROM {SCHEMA}.files_end_step(%s, %s, %s, NULL, 100, 'done', NULL, false)"
+PERCENT = f"SELECT percent FROM {SCHEMA}.files_job WHERE job_id = :id"
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    desk = Desk(engine())
+    desk.register()
+    yield desk
+    desk.unregister()
+    desk.close()
+
+
+def claimed(desk: Desk) -> Claim:
+    sample.noop.delay()
+    model.Session.commit()
+    claim = desk.claim([])
+    assert claim
+    return claim
+
+
+def test_progress(desk: Desk) -> None:
+    claim = claimed(desk)
+    context = claim.context(bool)
+    context.percent = 42.5
+    assert desk.publish(claim, context)
+    assert look(PERCENT, id=claim.id) == 42.5
+
+
+def test_progress_stays_out_of_the_way_of_the_steps_end(desk: Desk) -> None:
+    """It waits for nobody, nobody waits for it, and it does not come after the end."""
+    claim = claimed(desk)
+    context = claim.context(bool)
+    context.percent = 42.5
+    answers: list[Any] = []
+    ending: Any = engine().raw_connection()
+    try:
+        cursor = ending.cursor()
+        cursor.execute(LOCK, (claim.id,))  # as the end of a step begins
+        publish = threading.Thread(target=lambda: answers.append(desk.publish(claim, context)))
+        publish.start()
+        publish.join(5)
+        assert answers == [False]
+        cursor.execute(END, (claim.id, desk.worker_id, claim.attempts))
+        assert cursor.fetchone() == ("finished",)
+        ending.commit()
+    finally:
+        ending.close()
+    assert not desk.publish(claim, context)
+    assert look(PERCENT, id=claim.id) == 100
