@@ -41,6 +41,8 @@ def plugins_loaded(*names: str, **options: Any) -> Iterator[None]:
         config.update(changed)
         try:
             plugins.load_all()
+            # with what the options of these plugins are by default
+            patch.setattr(ckan_setup, "_config", {**config, **ckan_setup._config})
             yield
         finally:
             config.clear()

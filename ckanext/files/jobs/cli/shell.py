@@ -11,7 +11,6 @@ from procrastinate.shell import ProcrastinateShell
 
 from ckanext.files.background import schema
 from ckanext.files.background.app import app
-from ckanext.files.background.errors import NotInstalledError
 
 
 class _Shell(ProcrastinateShell):
@@ -37,8 +36,5 @@ class _Shell(ProcrastinateShell):
 @click.command()
 def shell() -> None:
     """Look at queues, tasks, locks and jobs in a shell."""
-    try:
-        schema.check(model.Session.connection())
-    except NotInstalledError as error:
-        raise click.ClickException(str(error)) from error
+    schema.check(model.Session.connection())
     _Shell(app.job_manager).cmdloop()

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.background import schema
-from ckanext.files.background.errors import NotInstalledError
 from ckanext.files.background.worker.desk import ALIVE
 
 _JOBS = f"""
@@ -34,10 +33,7 @@ def status() -> None:
     """
     engine: Any = model.Session.get_bind()
     with engine.connect() as connection:
-        try:
-            schema.check(connection)
-        except NotInstalledError as error:
-            raise click.ClickException(str(error)) from error
+        schema.check(connection)
         click.echo(f"The tables in schema {schema.SCHEMA} are up to date")
         workers = connection.execute(sa.text(_WORKERS)).all()
         click.echo(f"\nWorkers: {sum(alive for _, _, alive in workers)}")

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import click
 from ckan.common import config
 
-from ckanext.files.background.errors import BackgroundError
 from ckanext.files.background.registry import all_tasks
 from ckanext.files.background.worker import WorkerOptions, run_processes
 
@@ -73,7 +72,4 @@ def worker(
     click.echo("Tasks loaded:")
     for task in all_tasks():
         click.echo(f"  {task.name}")
-    try:
-        run_processes(context.meta["flask_app"], options, processes)
-    except BackgroundError as error:
-        raise click.ClickException(str(error)) from error
+    run_processes(context.meta["flask_app"], options, processes)

@@ -1,0 +1,80 @@
+"""``ckan files background list``."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from ckan import model
+
+from ckanext.files.background import record
+
+_HEAD = ("id", "status", "created", "queue", "task", "steps", "progress", "")
+_WIDEST = 60
+
+
+@click.command("list")
+@click.option(
+    "--status",
+    "states",
+    multiple=True,
+    type=click.Choice(record.STATES),
+    help="Only jobs of this state; may be given several times.",
+)
+@click.option("--queue", help="Only jobs of this queue.")
+@click.option("--task", help="Only jobs of the task of this name.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="The most jobs to list.",
+)
+def list_jobs(states: Sequence[str], queue: str | None, task: str | None, limit: int) -> None:
+    """List jobs, the newest first.
+
+    The last column is what a job tells of its progress, or why it failed. Times
+    are in UTC.
+    """
+    chosen = {"status": list(states), "queue": queue, "task": task}
+    filters: dict[str, Any] = {name: value for name, value in chosen.items() if value}
+    jobs = record.page(filters, limit)
+    if jobs:
+        _print_table([_HEAD, *map(_row, jobs)])
+    hidden = record.count(filters) - len(jobs)
+    if hidden:
+        click.echo(f"And {hidden} older: see --limit")
+    elif not jobs:
+        click.echo("There are no such jobs.")
+    model.Session.rollback()
+
+
+def _row(job: record.Record) -> tuple[str, ...]:
+    percent = "" if job.percent is None else f"{job.percent:.0f} %"
+    said = job.error if job.status == "failed" else job.text
+    [line, *_] = [*(said or "").splitlines(), ""]
+    if len(line) > _WIDEST:
+        line = f"{line[:_WIDEST]}..."
+    return (
+        str(job.id),
+        job.status,
+        _time(job.created),
+        job.queue,
+        job.task,
+        str(job.step),
+        percent,
+        line,
+    )
+
+
+def _time(at: dt.datetime | None) -> str:
+    return f"{at.astimezone(dt.timezone.utc):%Y-%m-%d %H:%M:%S}" if at else ""
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())

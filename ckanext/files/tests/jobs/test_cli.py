@@ -1,0 +1,321 @@
+"""The commands ``ckan files background ...``."""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import pytest
+import sqlalchemy as sa
+from ckan import model
+from ckan.common import config, config_declaration
+from ckan.tests.helpers import _get_test_app
+from click.testing import CliRunner
+
+from ckanext.files.background import Job, control, purge, schema
+from ckanext.files.background.schema import SCHEMA
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.jobs.cli import get_commands
+from ckanext.files.tests.background import sample
+from ckanext.files.tests.effects import Effects, engine, look
+from ckanext.files.tests.loaded import load_plugins
+
+loaded = load_plugins("files", "files_background")
+
+UNKNOWN = 4_000_000_000
+
+
+def run(*arguments: str, typed: str | None = None) -> tuple[int, str]:
+    """Run ``ckan files background ...``; return the exit code and what was printed."""
+    model.Session.remove()
+    [files] = get_commands()
+    ckan = click.Context(click.Group("ckan"))
+    if "worker" in arguments:
+        ckan.meta["flask_app"] = _get_test_app().flask_app
+    result = CliRunner().invoke(files, ["background", *arguments], input=typed, parent=ckan)
+    model.Session.remove()
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+def state(job: Job) -> str:
+    query = f"SELECT status::text FROM {SCHEMA}.procrastinate_jobs WHERE id = :id"
+    return look(query, id=job.id)
+
+
+def listed(*arguments: str) -> list[int]:
+    """Return the ids that ``list`` shows."""
+    code, said = run("list", *arguments)
+    assert code == 0, said
+    return [int(number) for number in re.findall(r"^(\d+) ", said, re.M)]
+
+
+def make_old(days: int, *jobs: Job) -> None:
+    """Let everything that has happened to jobs have happened earlier."""
+    query = (
+        f"UPDATE {SCHEMA}.procrastinate_events SET at = at - make_interval(days => :days)"
+        " WHERE job_id = ANY (:ids)"
+    )
+    with engine().begin() as connection:
+        connection.execute(sa.text(query), {"days": days, "ids": [job.id for job in jobs]})
+
+
+@pytest.fixture
+def one_of_each(tasks: TasksManager, effects: Effects, unique: Any) -> dict[str, Job]:
+    """A job for each state in which no worker has one."""
+    ended = {"succeeded": sample.noop.delay(), "failed": sample.fail_after.delay(unique("job"))}
+    tasks.run_pending_jobs()
+    waiting = {"cancelled": sample.noop.delay(), "todo": sample.write.delay(unique("job"))}
+    control.cancel(waiting["cancelled"].id)
+    model.Session.commit()
+    found = {**ended, **waiting}
+    assert {name: state(job) for name, job in found.items()} == {name: name for name in found}
+    return found
+
+
+@pytest.fixture
+def nothing_there() -> Iterator[None]:
+    """The tables are missing."""
+    model.Session.remove()
+    with engine().begin() as connection:
+        connection.execute(sa.text(f"DROP SCHEMA {SCHEMA} CASCADE"))
+    yield
+    schema.install(engine())
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["status", "shell", "worker --no-wait", "list", "retry 1", "cancel 1", "purge --older-than 1"],
+)
+def test_without_tables(command: str, nothing_there: None, only_for_a_worker: None) -> None:
+    code, said = run(*command.split())
+    assert code == 1
+    assert "Run: ckan files background init" in said
+    assert "Traceback" not in said
+
+
+def test_init(nothing_there: None) -> None:
+    code, said = run("init")
+    assert (code, said) == (0, f"The tables in schema {SCHEMA} are made\n")
+    job = sample.noop.delay()
+    model.Session.commit()
+    code, said = run("init")
+    assert (code, said) == (0, f"The tables in schema {SCHEMA} are up to date\n")
+    assert state(job) == "todo"
+    assert run("status")[0] == 0
+
+
+def test_status(one_of_each: dict[str, Job]) -> None:
+    code, said = run("status")
+    assert code == 0
+    assert "up to date" in said
+    for name in one_of_each:
+        assert f"  default  {name}: 1\n" in said
+
+
+def test_status_of_other_tables(monkeypatch: Any) -> None:
+    """Those of another version of Procrastinate."""
+    with engine().begin() as connection:
+        last = connection.execute(sa.text(f"SELECT procrastinate FROM {SCHEMA}.files_version"))
+        name = last.scalar_one()
+        connection.execute(sa.text(f"UPDATE {SCHEMA}.files_version SET procrastinate = '0'"))
+    try:
+        code, said = run("status")
+    finally:
+        with engine().begin() as connection:
+            query = sa.text(f"UPDATE {SCHEMA}.files_version SET procrastinate = :name")
+            connection.execute(query, {"name": name})
+    assert code == 1
+    assert "another version of Procrastinate" in said
+    assert "ckan files background init" in said
+
+
+def test_shell(one_of_each: dict[str, Job]) -> None:
+    job = one_of_each["todo"]
+    code, said = run("shell", typed=f"list_jobs\n\ncancel {job.id}\nexit\n")
+    assert code == 0
+    assert f"#{job.id} {sample.write.name}" in said
+    assert state(job) == "cancelled"
+
+
+def test_list(one_of_each: dict[str, Job]) -> None:
+    sample.noop.configure(queue="mails").delay()
+    model.Session.commit()
+    code, said = run("list")
+    assert code == 0
+    head, *lines = said.splitlines()
+    assert head.split() == ["id", "status", "created", "queue", "task", "steps", "progress"]
+    assert "mails" in lines[0]
+    ids = [int(line.split()[0]) for line in lines]
+    assert ids == sorted(ids, reverse=True)
+    assert len(ids) == 5
+    [failed] = [line for line in lines if "failed" in line]
+    assert f"{sample.fail_after.name}  0" in failed
+    assert "ValueError: job-" in failed
+
+
+def test_list_with_filters(one_of_each: dict[str, Job]) -> None:
+    mail = sample.noop.configure(queue="mails").delay()
+    model.Session.commit()
+    assert listed("--queue", "mails") == [mail.id]
+    assert listed("--task", sample.write.name) == [one_of_each["todo"].id]
+    assert listed("--status", "failed") == [one_of_each["failed"].id]
+    both = [one_of_each["cancelled"].id, one_of_each["succeeded"].id]
+    assert listed("--status", "cancelled", "--status", "succeeded") == both
+    assert listed("--status", "aborted") == []
+    assert listed("--limit", "2") == [mail.id, one_of_each["todo"].id]
+    assert "And 3 older" in run("list", "--limit", "2")[1]
+    assert "no such jobs" in run("list", "--queue", "elsewhere")[1]
+    assert run("list", "--status", "lost")[0] == 2
+
+
+def test_list_tells_of_progress(tasks: TasksManager) -> None:
+    sample.tell.delay("job", 30, "a third, " + "or so " * 20 + "\nand more")
+    tasks.run_pending_jobs()
+    _, said = run("list")
+    assert re.search(r"sample\.tell  1 +100 % +a third, or so", said)
+    assert "..." in said
+    assert "and more" not in said
+
+
+def test_retry(one_of_each: dict[str, Job]) -> None:
+    failed, done = one_of_each["failed"], one_of_each["succeeded"]
+    code, said = run("retry", str(failed.id), str(one_of_each["cancelled"].id))
+    assert code == 0
+    assert said.splitlines()[0] == f"Job {failed.id} waits to run again"
+    assert state(failed) == state(one_of_each["cancelled"]) == "todo"
+    code, said = run("retry", str(done.id), str(UNKNOWN))
+    assert code == 1
+    assert f"Job {done.id} cannot run again: it is succeeded" in said
+    assert f"Job {UNKNOWN} does not exist" in said
+    assert state(done) == "succeeded"
+
+
+def test_cancel(one_of_each: dict[str, Job]) -> None:
+    waiting, done = one_of_each["todo"], one_of_each["succeeded"]
+    code, said = run("cancel", str(done.id), str(UNKNOWN), str(waiting.id))
+    assert code == 1
+    assert said.splitlines() == [
+        f"Job {done.id} has ended already: it is succeeded",
+        f"Job {UNKNOWN} does not exist",
+        f"Job {waiting.id} is cancelled",
+    ]
+    assert state(waiting) == "cancelled"
+    assert run("cancel")[0] == run("cancel", "first")[0] == 2
+
+
+def test_cancel_what_runs(tasks: TasksManager) -> None:
+    job = sample.noop.delay()
+    tasks.worker_id = model.Session.execute(
+        sa.text(f"SELECT worker_id FROM {SCHEMA}.procrastinate_register_worker_v1()")
+    ).scalar_one()
+    assert tasks._claim()
+    model.Session.commit()
+    code, said = run("cancel", str(job.id))
+    assert (code, said) == (0, f"Job {job.id} is asked to end: it runs\n")
+    assert state(job) == "doing"
+
+
+@pytest.fixture
+def only_for_a_worker() -> Iterator[None]:
+    """A worker changes its process: put that back."""
+    engine_before = model.meta.engine
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    level = logging.getLogger("ckanext.files.background").level
+    yield
+    model.Session.remove()
+    model.init_model(engine_before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    logging.getLogger("ckanext.files.background").setLevel(level)
+
+
+def test_worker(only_for_a_worker: None, effects: Effects, unique: Any) -> None:
+    """In this process; tests/acceptance has real ones."""
+    name, other = unique("job"), unique("job")
+    sample.write.delay(name)
+    sample.write.configure(queue="other").delay(other)
+    model.Session.commit()
+    code, said = run("worker", "--no-wait", "-c", "2", "-q", "mails", "default")
+    assert code == 0
+    assert "Tasks loaded:\n" in said
+    assert f"  {sample.write.name}\n" in said
+    assert effects.exists(name)
+    assert not effects.exists(other)
+
+
+def test_purge(one_of_each: dict[str, Job]) -> None:
+    make_old(10, *one_of_each.values())
+    recent = sample.noop.delay()
+    control.cancel(recent.id)
+    model.Session.commit()
+    looked = run("purge", "--older-than", "9", "--dry-run")
+    assert [state(job) for job in one_of_each.values()] == list(one_of_each)
+    code, said = run("purge", "--older-than", "9")
+    assert code == looked[0] == 0
+    assert counts(said) == {
+        "succeeded": 1,
+        "failed": 1,
+        "cancelled": 1,
+        "aborted": 0,
+        "deleted": 3,
+    }
+    assert counts(looked[1].replace("to be deleted", "deleted")) == counts(said)
+    assert listed() == [recent.id, one_of_each["todo"].id]
+    events = f"SELECT count(DISTINCT job_id) FROM {SCHEMA}.procrastinate_events"
+    assert look(events) == 2
+
+
+def test_purge_by_state(one_of_each: dict[str, Job]) -> None:
+    make_old(10, *one_of_each.values())
+    code, said = run("purge", "--older-than", "9", "--status", "succeeded")
+    assert code == 0
+    assert counts(said) == {"succeeded": 1, "deleted": 1}
+    assert state(one_of_each["failed"]) == "failed"
+    assert run("purge", "--older-than", "9", "--status", "todo")[0] == 2
+    assert run("purge")[0] == run("purge", "--older-than", "-1")[0] == 2
+
+
+def test_purge_in_batches(tasks: TasksManager, monkeypatch: Any) -> None:
+    """What was tried again since is not old."""
+    monkeypatch.setattr(purge, "_BATCH", 3)
+    jobs = sample.noop.batch_defer(*[{} for _ in range(10)])
+    tasks.run_pending_jobs()
+    make_old(10, *jobs)
+    stays = jobs[4]
+    with engine().begin() as connection:
+        again = f"INSERT INTO {SCHEMA}.procrastinate_events (job_id, type)"
+        query = sa.text(f"{again} VALUES (:id, 'deferred_for_retry')")
+        connection.execute(query, {"id": stays.id})
+    assert counts(run("purge", "--older-than", "5")[1])["deleted"] == 9
+    assert listed() == [stays.id]
+
+
+def test_purge_leaves_what_is_locked(one_of_each: dict[str, Job]) -> None:
+    make_old(10, *one_of_each.values())
+    failed = one_of_each["failed"]
+    with engine().begin() as connection:
+        lock = f"SELECT FROM {SCHEMA}.procrastinate_jobs WHERE id = :id FOR UPDATE"
+        connection.execute(sa.text(lock), {"id": failed.id})
+        assert counts(run("purge", "--older-than", "9")[1])["deleted"] == 2
+    assert state(failed) == "failed"
+
+
+def counts(said: str) -> dict[str, int]:
+    return {name: int(number) for name, number in re.findall(r"^(\w+) +(\d+)$", said, re.M)}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("timeout", -1), ("shutdown_timeout", -1), ("frozen_after", 0), ("most_rescues", 0)],
+)
+def test_options_out_of_range(name: str, wrong: int) -> None:
+    """CKAN does not start with what it cannot validate."""
+    option = f"ckanext.files.background.{name}"
+    for value, is_wrong in ((wrong, True), ("soon", True), (wrong + 1, False)):
+        _, errors = config_declaration.validate({**config, option: value})
+        assert (option in errors) == is_wrong
