@@ -124,7 +124,7 @@ def _end(
     }
     session = model.Session()
     session.flush()
-    outcome, following, transaction = session.connection().exec_driver_sql(_END, values).one()
+    outcome, following, transaction = _driver_row(session, _END, values)
     if outcome == "lost":
         raise LostJobError(f"Job {claim.id} was taken away from worker {hands.worker_id}")
     hold = block.hold()
@@ -134,6 +134,13 @@ def _end(
         assert call
         return End(outcome, claim.after(call))
     return End(outcome, Claim.read(following))
+
+
+def _driver_row(session: Any, query: str, values: dict[str, Any]) -> Any:
+    """Run a query in the session's transaction, past SQLAlchemy: that doubles what it costs."""
+    with session.connection().connection.cursor() as cursor:
+        cursor.execute(query, values)
+        return cursor.fetchone()
 
 
 def fail(claim: Claim, context: JobContext, failure: Failure, worker_id: int, cursor: Any) -> bool:

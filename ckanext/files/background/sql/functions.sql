@@ -90,36 +90,32 @@ CREATE OR REPLACE FUNCTION files_end_step(
     _queues varchar[], _claim boolean,
     OUT _outcome text, OUT _next text, OUT _transaction bigint)
     LANGUAGE plpgsql AS $$
-DECLARE
-    _aborted boolean;
 BEGIN
     _transaction := txid_current();
-    SELECT abort_requested INTO _aborted FROM procrastinate_jobs
-        WHERE id = _job AND status = 'doing' AND worker_id = _worker AND attempts = _attempts
-        FOR UPDATE;
-    IF NOT FOUND THEN
-        _outcome := 'lost';
+    IF _call IS NULL THEN
+        UPDATE procrastinate_jobs SET status = 'succeeded', worker_id = NULL,
+            attempts = attempts + 1, abort_requested = false
+            WHERE id = _job AND status = 'doing' AND worker_id = _worker AND attempts = _attempts;
+        _outcome := CASE WHEN FOUND THEN 'finished' ELSE 'lost' END;
+    ELSE
+        SELECT CASE WHEN abort_requested THEN 'aborted' ELSE 'stays' END INTO _outcome
+            FROM procrastinate_jobs
+            WHERE id = _job AND status = 'doing' AND worker_id = _worker AND attempts = _attempts
+            FOR UPDATE;
+    END IF;
+    _outcome := coalesce(_outcome, 'lost');
+    IF _outcome = 'lost' THEN
         RETURN;
     END IF;
-    IF _call IS NULL THEN
-        _outcome := 'finished';
-        UPDATE procrastinate_jobs SET status = 'succeeded', worker_id = NULL,
-            attempts = attempts + 1, abort_requested = false WHERE id = _job;
-        IF _percent IS NULL AND _text IS NULL THEN
-            UPDATE files_job SET step = step + 1, error = NULL, traceback = NULL,
-                percent = CASE WHEN percent IS NOT NULL THEN 100 END WHERE job_id = _job;
-        ELSE
-            PERFORM files_note_step(_job, NULL, _percent, _text);
-        END IF;
+    IF _outcome = 'finished' AND _percent IS NULL AND _text IS NULL THEN
+        UPDATE files_job SET step = step + 1, error = NULL, traceback = NULL,
+            percent = CASE WHEN percent IS NOT NULL THEN 100 END WHERE job_id = _job;
     ELSE
         PERFORM files_note_step(_job, _call, _percent, _text);
-        IF _aborted THEN
-            _outcome := 'aborted';
-            UPDATE procrastinate_jobs SET status = 'aborted', worker_id = NULL,
-                attempts = attempts + 1, abort_requested = false WHERE id = _job;
-        ELSE
-            _outcome := 'stays';
-        END IF;
+    END IF;
+    IF _outcome = 'aborted' THEN
+        UPDATE procrastinate_jobs SET status = 'aborted', worker_id = NULL,
+            attempts = attempts + 1, abort_requested = false WHERE id = _job;
     END IF;
     IF _claim THEN
         _next := files_claim(_queues, _worker, false);

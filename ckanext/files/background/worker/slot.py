@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ckan import model
+from psycopg2 import Error, InterfaceError, OperationalError
 from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.errors import CommitUnknownError
@@ -123,8 +124,15 @@ def _is_lost(error: BaseException | None) -> bool:
             return True
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             return True
+        if isinstance(error, (InterfaceError, OperationalError)) and _is_disconnect(error):
+            return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _is_disconnect(error: Error) -> bool:
+    # without a code of PostgreSQL the answer was none; 57P01 and 57P02 end a session
+    return error.pgcode is None or error.pgcode in ("57P01", "57P02")
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from typing import Any
 
 from ckan import model
 from ckan.common import config
+from flask.ctx import RequestContext
+from flask.sessions import SecureCookieSession
 from psycopg2 import InterfaceError, OperationalError
 from sqlalchemy import engine_from_config, event
 from sqlalchemy.exc import OperationalError as SessionOperationalError
@@ -97,7 +99,8 @@ class Worker:
 
     def request_context(self) -> Any:
         """Return what CKAN's code expects around it. For slots."""
-        return self._flask_app.request_context(dict(self._environ))
+        # with a session of its own, which nobody has to look up or sign
+        return RequestContext(self._flask_app, dict(self._environ), session=SecureCookieSession())
 
     def obtain(self) -> Claim | None:
         """Wait for a job and claim it; None when the worker stops. For slots."""
