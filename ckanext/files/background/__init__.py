@@ -6,7 +6,12 @@ call that a worker runs, a *step* is one run of a call within its job. Each step
 is one commit: what it has changed, where the job goes on, and its progress.
 """
 
-from procrastinate.retry import RetryStrategy
+try:
+    from procrastinate.retry import RetryStrategy
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "Background tasks need Procrastinate. Run: pip install 'ckanext-files[background]'"
+    ) from error
 
 from .call import Call, deserialize_task
 from .chain import chain

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import resolve_name
 from pathlib import Path
@@ -86,6 +88,38 @@ def test_no_cycle() -> None:
         assert lowest, f"a cycle in {sorted(rest)}"
         seen |= lowest
         rest = {part: below for part, below in rest.items() if part not in seen}
+
+
+def test_procrastinate_lives_in_one_room() -> None:
+    rooms = {
+        path.relative_to(ROOT).parts[0]
+        for path in ROOT.rglob("*.py")
+        if "tests" not in path.relative_to(ROOT).parts and "procrastinate" in foreign(path)
+    }
+    assert rooms == {"background"}
+
+
+def test_without_the_extra() -> None:
+    """Plugin ``files`` does without Procrastinate, ``files_background`` says what to install."""
+    script = """
+import sys
+sys.modules["procrastinate"] = None
+import ckanext.files.plugin, ckanext.files.shared, ckanext.files.pytest_plugin
+try:
+    import ckanext.files.jobs.plugin
+except ImportError as error:
+    print(error)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert "pip install 'ckanext-files[background]'" in ran.stdout
+
+
+def foreign(path: Path) -> set[str]:
+    """Return the packages that a module imports."""
+    tree = ast.parse(path.read_text())
+    return {
+        name.split(".")[0] for node in ast.walk(tree) for name in names(node, PACKAGE + ".x.y.z")
+    }
 
 
 def test_only_one_module_asks_for_versions() -> None:

@@ -36,6 +36,8 @@ with flask_app.test_request_context():
         "template": flask_app.jinja_env.get_template(
             "scheming/form_snippets/files_attachment.html"
         ).filename,
+        "background": plugin_loaded("files_background"),
+        "sql": (Path(next(iter(ckanext.files.__path__))) / "background/sql/tables.sql").exists(),
         "typed": (Path(next(iter(ckanext.files.__path__))) / "py.typed").exists(),
         "help": tk.get_action("help_show")({}, {"name": "package_update"})[:16],
     }
@@ -69,7 +71,7 @@ def test_installed_wheel_works(installed: Path, tmp_path: Path) -> None:
         .read_text()
         .replace(
             "ckan.plugins = files",
-            "ckan.plugins = files scheming_datasets\n"
+            "ckan.plugins = files files_background scheming_datasets\n"
             "scheming.presets = ckanext.scheming:presets.json ckanext.files:presets.yaml",
         )
     )
@@ -85,5 +87,7 @@ def test_installed_wheel_works(installed: Path, tmp_path: Path) -> None:
     assert Path(found["template"]).is_relative_to(installed)
     assert found["loaded"]
     assert found["typed"]
+    assert found["background"]
+    assert found["sql"]
     assert "files_attachment" in found["preset"]
     assert found["help"].startswith("Update a dataset")
