@@ -12,7 +12,7 @@ import click
 import pytest
 import sqlalchemy as sa
 from ckan import model
-from ckan.common import config, config_declaration
+from ckan.common import CKANConfig, config, config_declaration
 from ckan.tests.helpers import _get_test_app
 from click.testing import CliRunner
 
@@ -223,7 +223,7 @@ def test_cancel_what_runs(tasks: TasksManager) -> None:
 @pytest.fixture
 def only_for_a_worker() -> Iterator[None]:
     """A worker changes its process: put that back."""
-    engine_before = model.meta.engine
+    engine_before = engine()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     level = logging.getLogger("ckanext.files.background").level
     yield
@@ -317,5 +317,5 @@ def test_options_out_of_range(name: str, wrong: int) -> None:
     """CKAN does not start with what it cannot validate."""
     option = f"ckanext.files.background.{name}"
     for value, is_wrong in ((wrong, True), ("soon", True), (wrong + 1, False)):
-        _, errors = config_declaration.validate({**config, option: value})
+        _, errors = config_declaration.validate(CKANConfig({**config, option: value}))
         assert (option in errors) == is_wrong
