@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -18,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from . import schema
 from .app import app
 from .context import current_job
-from .errors import AlreadyEnqueuedError, ArgumentError, BackgroundError
+from .errors import AlreadyEnqueuedError, ArgumentError
 from .job import Job, listeners
 
 _NOTE = sa.text(
@@ -36,19 +35,23 @@ def defer(
     """Write a job for each of the arguments.
 
     :param arguments: of each job, as a :class:`Call` has them.
-    :param options: see :func:`job_options`.
+    :param options: see :func:`~ckanext.files.background.options.job_options`.
     :raises AlreadyEnqueuedError: a job with the same queueing lock is waiting.
     :raises NotInstalledError: the tables are missing.
     """
     if not arguments:
         return []
-    deferrer = configure_task(name=task_name, job_manager=app.job_manager, **options)
+    row = configure_task(name=task_name, job_manager=app.job_manager, **options).job
     try:
-        ids = deferrer.batch_defer(*arguments)
+        # not by the deferrer, which cannot have an argument that is called self
+        rows = app.job_manager.batch_defer_jobs(
+            [row.evolve(task_kwargs=each) for each in arguments]
+        )
     except exceptions.AlreadyEnqueued as error:
         raise AlreadyEnqueuedError(str(error)) from error
     except exceptions.ConnectorException as error:
         raise schema.explain(error) from error
+    ids = [row.id for row in rows if row.id]
     user_id = asking_user()
     if task_id is not None or user_id is not None:
         _note(ids, task_id, user_id)
@@ -57,25 +60,6 @@ def defer(
         for listener in listeners:
             listener(job)
     return jobs
-
-
-def job_options(
-    queue: str | None = None,
-    lock: str | None = None,
-    queueing_lock: str | None = None,
-    priority: int | None = None,
-    eta: dt.datetime | None = None,
-    countdown: float | None = None,
-) -> dict[str, Any]:
-    """Return the options of :meth:`Task.configure` that were given, in Procrastinate's words."""
-    options = {
-        "queue": queue,
-        "lock": lock,
-        "queueing_lock": queueing_lock,
-        "priority": priority,
-        "schedule_at": when(eta, countdown),
-    }
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def asking_user() -> str | None:
@@ -99,20 +83,3 @@ def _note(ids: list[int], task_id: str | None, user_id: str | None) -> None:
             connection.execute(_NOTE, values)
     except IntegrityError as error:
         raise ArgumentError(f"There is a job with the task_id {task_id!r} already") from error
-
-
-def when(eta: dt.datetime | None, countdown: float | None) -> dt.datetime | None:
-    """Return the time that one of the two names.
-
-    :raises BackgroundError: both are given, or ``eta`` has no time zone.
-    """
-    if eta is not None and countdown is not None:
-        raise BackgroundError("Give eta or countdown, not both")
-    if countdown is not None:
-        return dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=countdown)
-    if eta is not None and eta.utcoffset() is None:
-        raise BackgroundError(
-            f"The eta {eta.isoformat()} has no time zone: give it one, such as "
-            "datetime.now(timezone.utc) has"
-        )
-    return eta

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .errors import TaskDefinitionError, UnknownTaskError
@@ -23,12 +24,21 @@ def register(task: Task[Any]) -> None:
     names = [task.name, *task.aliases]
     for name in names:
         other = _tasks.get(name)
-        if other and other.path != task.path:
+        if other and (other.path != task.path or _is_another(task, other)):
             raise TaskDefinitionError(
                 f"Two tasks are called {name}: {other.path} and {task.path}. "
                 "Give one of them another name: @task(name=...)"
             )
     _tasks.update(dict.fromkeys(names, task))
+
+
+def _is_another(task: Task[Any], other: Task[Any]) -> bool:
+    """Tell whether a module that is imported for the first time has two functions of one name."""
+    module = sys.modules.get(task.__module__)
+    names = getattr(module, "__dict__", None)
+    # not so when it is reloaded
+    being_imported = getattr(getattr(module, "__spec__", None), "_initializing", False)
+    return being_imported and other.function.__globals__ is names
 
 
 def is_known(name: str) -> bool:

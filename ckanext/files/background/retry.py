@@ -7,8 +7,8 @@ from typing import NoReturn
 
 from .call import Call
 from .context import JobContext, current_job
-from .deferring import when
 from .errors import ArgumentError, BackgroundError, MaxRetriesExceededError, NotInJobError
+from .options import when
 from .registry import find
 
 DELAY = 180.0

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import registry
-from .deferring import defer, job_options
+from .deferring import defer
 from .errors import ArgumentError
 from .job import Job
-from .signature import REST
+from .options import checked_name, job_options
+from .signature import by_name
 from .values import as_json
 
 
@@ -32,17 +33,16 @@ def send_task(
     :raises ArgumentError: the arguments do not fit, JSON cannot hold them, or
         there is a job with that ``task_id``.
     """
-    if isinstance(args, str):
-        raise ArgumentError(f"The args of {name} are a list or tuple of arguments, not a string")
-    if task_id is not None and not isinstance(task_id, str):
-        task_id = str(task_id)
+    if isinstance(args, str) or not isinstance(args, Sequence):
+        raise ArgumentError(f"The args of {name} are a list or tuple of arguments, not {args!r}")
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise ArgumentError(f"The kwargs of {name} are a dict of arguments, not {kwargs!r}")
+    if task_id is not None:
+        task_id = as_json(str(task_id), "task_id")
     chosen = job_options(**options)
     if registry.is_known(name):
         task = registry.find(name)
         packed = task.signature.pack(args, kwargs or {})
         return defer(name, [packed], {**task.options, **chosen}, task_id)[0]
-    packed = {
-        key: as_json(value, f"argument {key!r} of task {name}")
-        for key, value in [*(kwargs or {}).items(), *([(REST, list(args))] if args else [])]
-    }
+    packed = by_name(kwargs or {}, args, checked_name(name, "name of a task"))
     return defer(name, [packed], chosen, task_id)[0]

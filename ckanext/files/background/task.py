@@ -16,17 +16,17 @@ from . import registry
 from .app import app
 from .call import Call
 from .context import as_percent, current_job, running_call
-from .deferring import defer, job_options
-from .errors import TaskDefinitionError
+from .deferring import defer
+from .definition import check_context, check_names, check_options, path_of
+from .errors import BackgroundError, TaskDefinitionError
 from .job import Job
+from .options import job_options
 from .retry import retry_step
 from .signature import Signature
 
 log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_LONGEST_NAME = 128
 
 
 class Task(Generic[F]):
@@ -50,14 +50,16 @@ class Task(Generic[F]):
         pass_context: bool = False,
         timeout: float | None = None,
     ) -> None:
-        self.path = _path(function)
+        self.path = path_of(function)
+        check_options(self.path, retry, percent, timeout)
+        if pass_context:
+            check_context(function, self.path)
         self.function = function
         self.name = name or self.path
-        self.aliases = list(aliases)
+        self.aliases = aliases
         self.percent = percent
         self.pass_context = pass_context
         self.timeout = timeout
-        self.is_async = inspect.iscoroutinefunction(function)
         self.retry_strategy = get_retry_strategy(retry)
         self.signature = Signature(function, self.name, pass_context)
         self.options: dict[str, Any] = {
@@ -70,20 +72,22 @@ class Task(Generic[F]):
         self.__name__ = function.__name__
         self.__module__ = function.__module__
         self.__wrapped__ = function
-        _check(self)
+        self.schedules: set[str] = set()
+        """The ``periodic_id`` of each schedule."""
+        check_names(self)
         registry.register(self)
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Call:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Call:
         """Return a call of the task. Nothing runs.
 
         :raises ArgumentError: the arguments do not fit, or JSON cannot hold them.
         """
         return Call(self.name, self.signature.pack(args, kwargs))
 
-    def delay(self, *args: Any, **kwargs: Any) -> Job:
+    def delay(self, /, *args: Any, **kwargs: Any) -> Job:
         """Ask for a job with these arguments; see :meth:`configure` for more.
 
         The job is written at the call, into the present transaction of
@@ -183,7 +187,7 @@ class Deferrer:
         self._task = task
         self._options = options
 
-    def delay(self, *args: Any, **kwargs: Any) -> Job:
+    def delay(self, /, *args: Any, **kwargs: Any) -> Job:
         """As :meth:`Task.delay`."""
         return self._defer([self._task(*args, **kwargs)])[0]
 
@@ -250,10 +254,16 @@ def periodic(*, cron: str, periodic_id: str = "", **options: Any) -> Callable[[T
     :param cron: five fields, or six with seconds; the times are in UTC.
     :param periodic_id: tells several schedules of one task apart.
     :param options: of :meth:`Task.configure`, and ``task_kwargs`` for more arguments.
-    :raises TaskDefinitionError: the expression is none.
+    :raises TaskDefinitionError: the expression is none, the task takes no
+        ``timestamp``, or has a schedule with that id.
     """
 
     def decorate(task: Task[F]) -> Task[F]:
+        if isinstance(task, Task) and periodic_id in task.schedules:
+            raise TaskDefinitionError(
+                f"Two schedules of task {task.name} have the periodic_id {periodic_id!r}: "
+                "give each one of its own"
+            )
         register_periodic(task, cron, periodic_id, options)
         return task
 
@@ -266,6 +276,7 @@ def register_periodic(
     """Have jobs of a task deferred periodically, see :func:`periodic`."""
     if not isinstance(task, Task):
         raise TaskDefinitionError(f"@periodic goes above @task: {task!r} is no task")
+    _check_schedule(task, options)
     schedules = app.periodic_registry
     schedules.periodic_tasks.pop((task.name, periodic_id), None)
     try:
@@ -280,36 +291,22 @@ def register_periodic(
         raise TaskDefinitionError(
             f"The schedule {cron!r} of task {task.name} is no cron expression: {error}"
         ) from error
+    task.schedules.add(periodic_id)
+
+
+def _check_schedule(task: Task[Any], options: Mapping[str, Any]) -> None:
+    chosen = dict(options)
+    try:
+        task.signature.pack((), {**chosen.pop("task_kwargs", {}), "timestamp": 0})
+        job_options(**chosen)
+    except (BackgroundError, TypeError) as error:
+        raise TaskDefinitionError(f"The schedule of task {task.name} cannot be: {error}") from error
 
 
 def _for_procrastinate(task: Task[Any]) -> Any:
     if task.name not in app.tasks:
         app.task(name=task.name)(task.function)
     return app.tasks[task.name]
-
-
-def _path(function: Callable[..., Any]) -> str:
-    try:
-        return f"{function.__module__}.{function.__qualname__}"
-    except AttributeError:
-        raise TaskDefinitionError(f"Only a function can be a task: {function!r} is none") from None
-
-
-def _check(task: Task[Any]) -> None:
-    if "<locals>" in task.path or "<lambda>" in task.path:
-        raise TaskDefinitionError(
-            f"{task.path} is defined within a function, where no worker can find it: "
-            "define it at the top level of a module"
-        )
-    if "." in task.function.__qualname__:
-        raise TaskDefinitionError(f"{task.path} is a method: a task is a top-level function")
-    if inspect.isgeneratorfunction(task.function) or inspect.isasyncgenfunction(task.function):
-        raise TaskDefinitionError(f"{task.path} is a generator: a task returns, it does not yield")
-    for name in [task.name, *task.aliases]:
-        if len(name) > _LONGEST_NAME:
-            raise TaskDefinitionError(f"The name {name} is longer than {_LONGEST_NAME} characters")
-    if task.timeout is not None and not task.timeout > 0:
-        raise TaskDefinitionError(f"The timeout of {task.name} must be a number of seconds above 0")
 
 
 def _in_loop() -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import asyncio
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypedDict
 
@@ -131,7 +132,7 @@ class TasksManager:
         context = claim.context(lambda: False)
         with Block(eager=True) as block:
             try:
-                perform(claim, context, self, nullcontext())
+                perform(claim, context, self, _outside_of_loops())
             except Exception as error:
                 self._fail(claim, context, error)
             block.hold().ask()
@@ -148,3 +149,15 @@ class TasksManager:
             return
         with self._flask_app.test_request_context():
             yield
+
+
+@contextmanager
+def _outside_of_loops() -> Iterator[None]:
+    """Let a step be what it is in a worker, outside of any loop, also in an async test."""
+    # asyncio does not offer that; a thread of its own would have a session of its own
+    loop = asyncio._get_running_loop()  # noqa: SLF001
+    asyncio._set_running_loop(None)  # noqa: SLF001
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(loop)  # noqa: SLF001

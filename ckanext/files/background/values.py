@@ -1,7 +1,10 @@
 """Values that a job can keep: JSON, and calls within it.
 
 They are checked when a call is made, where the mistake is, and not when a
-worker reads them. Nothing is converted silently but tuples, which become lists.
+worker reads them. Tuples become lists, and objects of classes derived from
+``str``, ``int`` or ``float`` become plain ones; nothing else is converted. (But
+PostgreSQL keeps a number's digits and not how it was written: ``1e22`` arrives
+as an integer.)
 """
 
 from __future__ import annotations
@@ -9,10 +12,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .call import Call
 from .errors import ArgumentError
 
+_DEEPEST = 200
+"""Levels of lists and dicts in each other."""
 
-def as_json(value: Any, name: str) -> Any:
+_DIGITS = 4300
+"""Of an integer that Python reads."""
+
+_TOO_LARGE = 10**_DIGITS
+
+
+def as_json(value: Any, name: str, level: int = 0) -> Any:
     """Return a value as JSON has it.
 
     :param value: of str, int, float, bool, None, list, tuple, dict with keys of
@@ -20,30 +32,48 @@ def as_json(value: Any, name: str) -> Any:
     :param name: what to call it in an error, such as ``argument 'when' of task report``.
     :raises ArgumentError: JSON or PostgreSQL cannot hold it.
     """
-    if value is None or isinstance(value, (bool, int)):
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         return _text(value, name)
-    if isinstance(value, float):
-        if math.isfinite(value):
-            return value
-        raise ArgumentError(f"The {name} is {value}, which JSON cannot hold")
+    if isinstance(value, (int, float)):
+        return _number(value, name)
+    if level > _DEEPEST:
+        raise ArgumentError(f"The {name} is nested too deeply, or contains itself")
+    if isinstance(value, Call):
+        value = value.as_json()
     if isinstance(value, (list, tuple)):
-        return [as_json(item, f"{name}[{number}]") for number, item in enumerate(value)]
+        items = enumerate(value)
+        return [as_json(item, f"{name}[{number}]", level + 1) for number, item in items]
     if isinstance(value, dict):
-        return {_key(key, name): as_json(item, f"{name}[{key!r}]") for key, item in value.items()}
-    if hasattr(value, "as_json"):
-        return value.as_json()
+        return {
+            as_key(key, f"key {key!r} of the {name}"): as_json(item, f"{name}[{key!r}]", level + 1)
+            for key, item in value.items()
+        }
     raise ArgumentError(
         f"The {name} is of type {type(value).__name__}, which JSON cannot hold: "
         "pass str, int, float, bool, None, lists and dicts of them, or a call of a task"
     )
 
 
-def _key(key: Any, name: str) -> str:
+def as_key(key: Any, name: str) -> str:
+    """Return a key of a dict as JSON has it.
+
+    :raises ArgumentError: it is no string, or one that PostgreSQL cannot hold.
+    """
     if isinstance(key, str):
-        return _text(key, f"{name}[{key!r}]")
-    raise ArgumentError(f"The {name} has the key {key!r}: in JSON keys are strings")
+        return _text(key, name)
+    raise ArgumentError(f"The {name} is no string, which keys of JSON are")
+
+
+def _number(value: float, name: str) -> float:
+    if isinstance(value, int):
+        if abs(value) >= _TOO_LARGE:
+            raise ArgumentError(f"The {name} is an integer of more than {_DIGITS} digits")
+        return int(value)
+    if math.isfinite(value):
+        return float(value)
+    raise ArgumentError(f"The {name} is {value}, which JSON cannot hold")
 
 
 def _text(value: str, name: str) -> str:
@@ -53,4 +83,4 @@ def _text(value: str, name: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise ArgumentError(f"The {name} has half of a surrogate pair: no valid text") from None
-    return value
+    return str.__str__(value)

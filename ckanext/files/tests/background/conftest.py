@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ckan import model
 from sqlalchemy import text
 
-from ckanext.files.background import schema
+from ckanext.files.background import registry, schema
+from ckanext.files.background.app import app as procrastinate
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +30,44 @@ def job_tables(loaded: Any) -> Iterator[None]:
     yield
     model.Session.remove()
     _empty(engine)
+
+
+@pytest.fixture(scope="module")
+def app(loaded: Any) -> Any:
+    """CKAN's test application, made once a module: each takes a second."""
+    return loaded()
+
+
+@pytest.fixture
+def define(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Make a module of its source, as an extension has it; all its tasks are forgotten later.
+
+    A second source for the same name is what a worker finds after an upgrade:
+    the tasks of the first are not known any more.
+    """
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_tasks", dict(registry._tasks))
+    schedules = procrastinate.periodic_registry
+    monkeypatch.setattr(schedules, "periodic_tasks", dict(schedules.periodic_tasks))
+    made: set[str] = set()
+
+    def define(source: str, name: str = "files_test_tasks") -> Any:
+        for known, task in list(registry._tasks.items()):
+            if task.__module__ == name:
+                del registry._tasks[known]
+        made.add(name)
+        sys.modules.pop(name, None)
+        (tmp_path / f"{name}.py").write_text(
+            "from ckanext.files.background import *\n" + textwrap.dedent(source)
+        )
+        # a file of the same second and size would be taken for the compiled one
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        importlib.invalidate_caches()
+        return importlib.import_module(name)
+
+    yield define
+    for name in made:
+        sys.modules.pop(name, None)
 
 
 @contextmanager

@@ -1,0 +1,95 @@
+"""How a job shall run: what can be said of it, in words that PostgreSQL can keep.
+
+It is checked when it is said. PostgreSQL would refuse it, too, but a statement
+that it refuses spoils the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from .errors import ArgumentError, BackgroundError
+from .values import as_json
+
+LONGEST_NAME = 128
+"""Characters of a name of a task or a queue."""
+
+_PRIORITIES = range(-(2**31), 2**31)
+
+
+def job_options(
+    queue: str | None = None,
+    lock: str | None = None,
+    queueing_lock: str | None = None,
+    priority: int | None = None,
+    eta: dt.datetime | None = None,
+    countdown: float | None = None,
+) -> dict[str, Any]:
+    """Return the options of :meth:`Task.configure` that were given, in Procrastinate's words.
+
+    :raises BackgroundError: one of them is not what it should be.
+    """
+    options = {
+        "queue": queue if queue is None else checked_name(queue, "queue"),
+        "lock": lock if lock is None else _text(lock, "lock"),
+        "queueing_lock": (
+            queueing_lock if queueing_lock is None else _text(queueing_lock, "queueing_lock")
+        ),
+        "priority": priority if priority is None else _priority(priority),
+        "schedule_at": when(eta, countdown),
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def when(eta: dt.datetime | None, countdown: float | None) -> dt.datetime | None:
+    """Return the time that one of the two names.
+
+    :raises BackgroundError: both are given, or one is no time.
+    """
+    if eta is not None and countdown is not None:
+        raise BackgroundError("Give eta or countdown, not both")
+    if countdown is not None:
+        try:
+            return dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=countdown)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise BackgroundError(
+                f"The countdown {countdown!r} is no number of seconds from now: {error}"
+            ) from error
+    if eta is None:
+        return None
+    if not isinstance(eta, dt.datetime):
+        raise BackgroundError(f"The eta {eta!r} is no datetime")
+    if eta.utcoffset() is None:
+        raise BackgroundError(
+            f"The eta {eta.isoformat()} has no time zone: give it one, such as "
+            "datetime.now(timezone.utc) has"
+        )
+    return eta
+
+
+def checked_name(name: Any, what: str) -> str:
+    """Return the name of a task or a queue.
+
+    :raises BackgroundError: the table of jobs cannot hold it.
+    """
+    if len(_text(name, what)) > LONGEST_NAME:
+        raise BackgroundError(f"The {what} {name} is longer than {LONGEST_NAME} characters")
+    return name
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise BackgroundError(f"The {what} {value!r} is no string")
+    try:
+        return as_json(value, f"{what} {value!r}")
+    except ArgumentError as error:
+        raise BackgroundError(str(error)) from None
+
+
+def _priority(priority: Any) -> int:
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise BackgroundError(f"The priority {priority!r} is no integer")
+    if priority not in _PRIORITIES:
+        raise BackgroundError(f"The priority {priority} is not within 32 bits")
+    return priority

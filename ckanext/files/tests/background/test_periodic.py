@@ -1,0 +1,96 @@
+"""What a schedule can be; the workers' tests show that it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ckanext.files.background import TaskDefinitionError, manager, periodic
+from ckanext.files.background.app import app
+from ckanext.files.tests.background import sample
+from ckanext.files.tests.loaded import load_plugins
+
+loaded = load_plugins("files", "files_background")
+
+Define = Callable[..., Any]
+
+
+def schedules() -> dict[tuple[str, str], str]:
+    return {key: schedule.cron for key, schedule in app.periodic_registry.periodic_tasks.items()}
+
+
+def test_two_schedules_of_one_task(define: Define) -> None:
+    module = define("""
+        @manager.periodic(cron="0 * * * *")
+        @manager.periodic(cron="*/5 * * * * *", periodic_id="often", queue="slow")
+        @manager.task
+        def clean(timestamp: int) -> None: ...
+    """)
+    assert isinstance(module.clean, type(sample.noop))
+    mine = {key: cron for key, cron in schedules().items() if key[0] == "files_test_tasks.clean"}
+    assert mine == {
+        ("files_test_tasks.clean", ""): "0 * * * *",
+        ("files_test_tasks.clean", "often"): "*/5 * * * * *",
+    }
+
+
+def test_schedules_of_one_id(define: Define) -> None:
+    """The first would be lost without a word."""
+    with pytest.raises(TaskDefinitionError, match=r"files_test_tasks\.clean .*periodic_id ''"):
+        define("""
+            @periodic(cron="0 * * * *")
+            @periodic(cron="30 * * * *")
+            @task
+            def clean(timestamp): ...
+        """)
+
+
+def test_a_module_that_is_reloaded(define: Define) -> None:
+    source = """
+        @periodic(cron="{} * * * *")
+        @task
+        def clean(timestamp): ...
+    """
+    for minute in (1, 2):
+        define(source.format(minute))
+        assert schedules()["files_test_tasks.clean", ""] == f"{minute} * * * *"
+
+
+@pytest.mark.parametrize(
+    ("options", "culprit"),
+    [
+        ({"cron": "every day"}, "'every day' of task .*clean"),
+        ({"cron": "61 * * * *"}, "'61 "),
+        ({"cron": ""}, "''"),
+        ({"cron": "* * * * *", "priority": "high"}, "priority 'high'"),
+        ({"cron": "* * * * *", "colour": "red"}, "colour"),
+        ({"cron": "* * * * *", "task_kwargs": {"when": 1}}, "when"),
+        ({"cron": "* * * * *", "task_kwargs": {"more": {1}}}, "'more' of task .*set"),
+    ],
+)
+def test_schedules_that_are_wrong(define: Define, options: Any, culprit: str) -> None:
+    before = schedules()
+    module = define("""
+        @task
+        def clean(timestamp, more=None): ...
+    """)
+    with pytest.raises(TaskDefinitionError, match=culprit) as raised:
+        periodic(**options)(module.clean)
+    assert "files_test_tasks.clean" in str(raised.value)
+    assert schedules() == before
+
+
+def test_a_task_without_the_timestamp(define: Define) -> None:
+    module = define("""
+        @task
+        def clean(): ...
+    """)
+    with pytest.raises(TaskDefinitionError, match=r"files_test_tasks\.clean.*timestamp"):
+        manager.periodic(cron="0 * * * *")(module.clean)
+
+
+def test_below_the_task_instead_of_above() -> None:
+    with pytest.raises(TaskDefinitionError, match=r"@periodic goes above @task: .*function"):
+        periodic(cron="0 * * * *")(sample.noop.function)  # pyright: ignore[reportArgumentType]
