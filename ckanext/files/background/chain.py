@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .call import Call, deserialize_task
+from .context import sharing
 from .registry import find
 from .task import task
 
@@ -29,9 +30,11 @@ def chain(calls: list[Any], total: int | None = None) -> Any:
     """
     if not calls:
         return None
-    total = total or len(calls)
+    total = max(total or 0, len(calls))
     first, *rest = calls
-    result = deserialize_task(first).run_once()
+    done = total - len(calls)
+    with sharing(100.0 * done / total, 100.0 * (done + 1) / total):
+        result = deserialize_task(first).run_once()
     if isinstance(result, Call):
         return chain([result, *rest], total)
     return chain(rest, total) if rest else result

@@ -42,6 +42,9 @@ class JobContext:
     innermost: Call | None = None
     """The call that runs at the moment, by :meth:`Call.run_once` within the step's."""
 
+    share: tuple[float, float] = (0.0, 100.0)
+    """Between which percentages of the job the running call is, see :func:`chain`."""
+
     aborting: Callable[[], bool] = bool
 
     def should_abort(self) -> bool:
@@ -84,12 +87,30 @@ def running_call(call: Call) -> Iterator[None]:
         context.innermost = outer
 
 
+@contextmanager
+def sharing(first: float, last: float) -> Iterator[None]:
+    """Let the progress of the code within be a part of that of the call.
+
+    :param first: the percentage of the call at which the code begins, ``last`` at which it ends.
+    """
+    context = current_job()
+    if context is None:
+        yield
+        return
+    outer = context.share
+    context.share = _in_share(outer, first), _in_share(outer, last)
+    try:
+        yield
+    finally:
+        context.share = outer
+
+
 def set_progress(percent: float, text: str | None = None) -> None:
     """Say how far the job is, from within a step.
 
     Others see it within a second, and for good with the commit of the step.
 
-    :param percent: 0 to 100 of the whole job.
+    :param percent: 0 to 100 of the task; in a :func:`chain`, of its part of the job.
     :param text: for people, such as ``3 of 7 files``; None keeps the last one.
     :raises NotInJobError: no step of a job runs here.
     :raises ValueError: the percentage is none.
@@ -97,7 +118,7 @@ def set_progress(percent: float, text: str | None = None) -> None:
     context = current_job()
     if context is None:
         raise NotInJobError("Only a step of a job has a progress: no job runs here")
-    context.percent = as_percent(percent)
+    context.percent = _in_share(context.share, as_percent(percent))
     if text is not None:
         context.text = text
 
@@ -108,3 +129,8 @@ def as_percent(value: Any) -> float:
     if not 0 <= percent <= 100:
         raise ValueError(f"A progress is from 0 to 100 percent, not {value!r}")
     return percent
+
+
+def _in_share(share: tuple[float, float], percent: float) -> float:
+    first, last = share
+    return first + (last - first) * percent / 100

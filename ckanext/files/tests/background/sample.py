@@ -123,3 +123,13 @@ def fail_once_after_steps(steps: int) -> Call | None:
     if "fail_once_after_steps" in broken:
         raise ValueError("broken")
     return None
+
+
+@task
+def note_progress(name: str, percents: list[float]) -> None:
+    """Set a progress and write down what that is of the job."""
+    job = current_job()
+    assert job
+    for percent in percents:
+        set_progress(percent)
+        effect(f"{name}-{job.percent:g}")
