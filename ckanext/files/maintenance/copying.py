@@ -97,11 +97,14 @@ class Copier:
         if _is_named(session, self.target, location):
             raise NotAcceptedError(f"{self.target} wants it at {location}, which is taken")
         # before the upload, which may end halfway
-        leftover = FileData(location)
-        on_rollback(functools.partial(remove_in_vain, _engine(session), self.target, leftover))
+        give_up = functools.partial(
+            remove_in_vain, _engine(session), self.target, FileData(location)
+        )
+        on_rollback(give_up)
         try:
             return self._target.upload(location, upload)
         except exc.UploadError as error:
+            give_up()
             raise NotAcceptedError(str(error)) from error
 
     def _check_copy(self, data: Any, fingerprint: bytes, progress: Progress) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from ckan import model
 from ckan.common import config
 
-from ckanext.files.background import Task, current_job, schema
+from ckanext.files.background import Task, schema
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.store.models import file_table, owner_table
 from ckanext.files.store.storages import storages
@@ -130,11 +130,10 @@ def run(tasks: TasksManager, task: Task[Any], *args: Any, **kwargs: Any) -> str:
 def told(job_id: int) -> tuple[str, str, str]:
     """Return a job's status, the text of its progress, and its error."""
     query = f"""
-        SELECT concat_ws('|', status, text, error) FROM {schema.SCHEMA}.procrastinate_jobs
+        SELECT concat(status, '|', text, '|', error) FROM {schema.SCHEMA}.procrastinate_jobs
         LEFT JOIN {schema.SCHEMA}.files_job ON job_id = id WHERE id = :id
     """
-    said = look(query.replace("text, error", "coalesce(text, ''), coalesce(error, '')"), id=job_id)
-    status, text, error = said.split("|", 2)
+    status, text, error = look(query, id=job_id).split("|", 2)
     return status, text, error
 
 
@@ -152,7 +151,3 @@ def hurry(tasks: TasksManager) -> None:
             )
         )
     tasks.run_pending_jobs()
-
-
-def no_job_runs() -> bool:
-    return current_job() is None

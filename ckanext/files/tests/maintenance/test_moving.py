@@ -1,0 +1,356 @@
+"""Files move to another storage, and whoever reads them finds them all the time."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from ckan import model
+
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.maintenance.copying import Copier
+from ckanext.files.maintenance.selection import Selection
+from ckanext.files.maintenance.switching import switch
+from ckanext.files.maintenance.tasks import move_storage
+from ckanext.files.store.models import file_table
+from ckanext.files.store.storages import Capability, FileData, exc, get_storage
+from ckanext.files.tests.effects import engine
+from ckanext.files.tests.maintenance.site import (
+    change,
+    folder_of,
+    hurry,
+    owner_of,
+    path_of,
+    row,
+    run,
+    steps_of,
+    stored,
+    told,
+    upload,
+)
+from ckanext.files.tests.people import call, new_user
+
+
+def test_moved(tasks: TasksManager) -> None:
+    user = new_user(sysadmin=True)
+    contents = {upload(user, f"content {n}".encode(), name=f"{n}.txt"): n for n in range(5)}
+    before = {id_: row(id_) for id_ in contents}
+    owners = {id_: owner_of(id_) for id_ in contents}
+    job = move_storage.delay("here", "there", dry_run=False, batch=2)
+    tasks.run_pending_jobs()
+    assert told(job.id)[:2] == ("succeeded", "5 moved")
+    assert steps_of(job.id) == 3
+    for id_, number in contents.items():
+        assert path_of(id_).read_bytes() == f"content {number}".encode()
+        now: Any = row(id_)
+        assert now == {**(before[id_] or {}), "storage": "there", "location": now["location"]}
+    assert {id_: owner_of(id_) for id_ in contents} == owners
+    assert len(stored("there")) == 5
+
+
+def test_old_bytes_go_later(tasks: TasksManager) -> None:
+    upload()
+    run(tasks, move_storage, "here", "there", dry_run=False, keep_seconds=600)
+    assert len(stored("here")) == 1
+    assert len(tasks.pending_jobs) == 1
+    hurry(tasks)
+    assert stored("here") == {}
+    assert len(stored("there")) == 1
+
+
+def test_dry_run_is_what_happens_unasked(tasks: TasksManager) -> None:
+    file = upload()
+    assert run(tasks, move_storage, "here", "there") == "1 would be moved, 1 left in here"
+    assert path_of(file).parent == folder_of("here")
+    assert stored("there") == {}
+
+
+def test_again_and_back(tasks: TasksManager) -> None:
+    file = upload()
+    run(tasks, move_storage, "here", "there", dry_run=False)
+    assert run(tasks, move_storage, "here", "there", dry_run=False) == "nothing to do"
+    assert run(tasks, move_storage, "there", "here", dry_run=False) == "1 moved"
+    hurry(tasks)
+    assert path_of(file).read_bytes() == b"hello"
+    assert len(stored("here")) == 1
+    assert stored("there") == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("here", "nowhere"), "ckan.files.storage.nowhere.type"),
+        (("nowhere", "there"), "ckan.files.storage.nowhere.type"),
+        (("here", "here"), "both source and target"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_refused_storages(
+    tasks: TasksManager, arguments: tuple[str, str], said: str, dry_run: bool
+) -> None:
+    file = upload()
+    job = move_storage.delay(*arguments, dry_run=dry_run)
+    tasks.run_pending_jobs()
+    status, _, error = told(job.id)
+    assert status == "failed"
+    assert said in error
+    assert path_of(file).exists()
+
+
+@pytest.mark.parametrize(
+    ("storage", "lacking"),
+    [
+        ("here", "STREAM"),
+        ("here", "REMOVE"),
+        ("there", "CREATE"),
+        ("there", "STREAM"),
+        ("there", "REMOVE"),
+    ],
+)
+def test_missing_capabilities(
+    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, storage: str, lacking: str
+) -> None:
+    upload()
+    keeper = get_storage(storage)
+    less = keeper.capabilities.exclude(Capability[lacking])
+    monkeypatch.setattr(keeper, "capabilities", less)
+    job = move_storage.delay("here", "there", dry_run=False)
+    tasks.run_pending_jobs()
+    assert told(job.id)[0] == "failed"
+    assert f"The storage {storage} cannot do what is needed: it lacks {lacking}" in told(job.id)[2]
+    assert stored("there") == {}
+
+
+def test_files_that_stay(tasks: TasksManager) -> None:
+    damaged, lost, large, sound = (upload() for _ in range(4))
+    path_of(damaged).write_bytes(b"hellO")
+    path_of(lost).unlink()
+    change(large, size=10**9)
+    keeper = get_storage("there")
+    keeper.settings.max_size = 10**6
+    try:
+        said = run(tasks, move_storage, "here", "there", dry_run=False)
+    finally:
+        keeper.settings.max_size = -1
+    counts = {"1 moved", "1 damaged", "1 missing", "1 not accepted", "3 left in here"}
+    assert set(said.split(", ")) == counts
+    assert path_of(sound).parent == folder_of("there")
+    assert len(stored("there")) == 1
+
+
+def test_type_that_the_target_does_not_take(
+    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload()
+    monkeypatch.setattr(get_storage("there").settings, "supported_types", ["image/png"])
+    for dry_run in (True, False):
+        said = run(tasks, move_storage, "here", "there", dry_run=dry_run)
+        assert said == "1 not accepted, 1 left in here"
+    assert stored("there") == {}
+
+
+def test_target_that_writes_something_else(
+    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written is read again before anybody relies on it."""
+    file = upload()
+    keeper = get_storage("there")
+    store = keeper.upload
+
+    def spoil(location: Any, upload: Any, **extras: Any) -> Any:
+        data = store(location, upload, **extras)
+        (folder_of("there") / location).write_bytes(b"hellO")
+        return data
+
+    monkeypatch.setattr(keeper, "upload", spoil)
+    said = run(tasks, move_storage, "here", "there", dry_run=False)
+    assert said == "1 damaged, 1 left in here"
+    assert path_of(file).read_bytes() == b"hello"
+    assert stored("there") == {}
+
+
+def test_checksum_that_cannot_be_compared(tasks: TasksManager) -> None:
+    """The file gets that of its new storage."""
+    file = upload()
+    change(file, hash="", algorithm="")
+    assert run(tasks, move_storage, "here", "there", dry_run=False) == "1 moved"
+    now: Any = row(file)
+    assert (now["algorithm"], now["hash"]) == ("md5", "5d41402abc4b2a76b9719d911017c592")
+
+
+def test_place_that_is_taken(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A storage may choose its places by itself."""
+    there, file = upload(storage="there", content=b"mine"), upload()
+    taken = path_of(there).name
+    monkeypatch.setattr(get_storage("there"), "prepare_location", lambda *_: taken)
+    said = run(tasks, move_storage, "here", "there", dry_run=False)
+    assert said == "1 not accepted, 1 left in here"
+    assert path_of(there).read_bytes() == b"mine"
+    assert path_of(file).read_bytes() == b"hello"
+
+
+@pytest.mark.parametrize("error", [OSError("no space left"), exc.UploadError("no")])
+def test_upload_that_fails_halfway(
+    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """What stands in the way of all files ends the step, and leaves nothing of it."""
+    user = new_user(sysadmin=True)
+    ids = sorted(upload(user) for _ in range(3))
+    keeper, last = get_storage("there"), row(ids[-1])
+    assert last
+    change(ids[-1], name="last.txt")
+    store = keeper.upload
+
+    def fail(location: Any, upload: Any, **extras: Any) -> Any:
+        if upload.filename == "last.txt":
+            (folder_of("there") / location).write_bytes(b"he")
+            raise error
+        return store(location, upload, **extras)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper, "upload", fail)
+        job = move_storage.delay("here", "there", dry_run=False)
+        tasks.run_pending_jobs()
+        if isinstance(error, OSError):
+            assert told(job.id)[0] == "todo"
+            assert stored("there") == {}
+            assert all(path_of(id_).parent == folder_of("here") for id_ in ids)
+        else:
+            assert told(job.id)[1] == "1 not accepted, 2 moved, 1 left in here"
+            assert len(stored("there")) == 2
+    if isinstance(error, OSError):
+        hurry(tasks)
+        assert told(job.id)[:2] == ("succeeded", "3 moved")
+
+
+def _copies(ids: list[str]) -> list[Any]:
+    copier, session = Copier("here", "there"), model.Session()
+    files = Selection([file_table.c.id.in_(ids)]).page(session, "", 9)
+    return [copier.copy(session, file, lambda _: None) for file in files]
+
+
+def test_changed_meanwhile() -> None:
+    """Deleted, moved, other bytes, or somebody works with it: it stays as it is."""
+    user = new_user(sysadmin=True)
+    ids = [upload(user) for _ in range(5)]
+    copies = _copies(ids)
+    call("file_delete", None, id=ids[0])
+    change(ids[1], storage="nowhere")
+    change(ids[2], hash="another")
+    with engine().begin() as connection:
+        busy = sa.select(file_table.c.id).where(file_table.c.id == ids[3]).with_for_update()
+        connection.execute(busy)
+        assert switch(model.Session(), "here", "there", copies) == {ids[4]}
+        model.Session.commit()
+    stays = [row(id_) for id_ in ids]
+    assert [file and file["storage"] for file in stays] == [
+        None,
+        "nowhere",
+        "here",
+        "here",
+        "there",
+    ]
+
+
+def test_copies_of_those_that_changed_go(
+    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = upload()
+    keeper = get_storage("there")
+    store = keeper.upload
+
+    def meanwhile(location: Any, upload: Any, **extras: Any) -> Any:
+        change(file, hash="another")
+        return store(location, upload, **extras)
+
+    monkeypatch.setattr(keeper, "upload", meanwhile)
+    said = run(tasks, move_storage, "here", "there", dry_run=False)
+    assert said == "1 changed meanwhile, 1 left in here"
+    assert stored("there") == {}
+
+
+def test_deleted_before_it_was_copied(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = upload()
+    keeper = get_storage("here")
+
+    def deleted(data: Any, **extras: Any) -> Any:
+        call("file_delete", None, id=file)
+        raise exc.MissingFileError(keeper, data.location)
+
+    monkeypatch.setattr(keeper, "stream", deleted)
+    assert run(tasks, move_storage, "here", "there", dry_run=False) == "1 changed meanwhile"
+
+
+def test_names_that_are_no_suffix(tasks: TasksManager) -> None:
+    names = {"a.tar.gz": ".gz", "b": "", "c. d": "", "e.ä": "", "f." + "x" * 20: ""}
+    user = new_user(sysadmin=True)
+    ids = {upload(user, name=name): suffix for name, suffix in names.items()}
+    for id_, name in zip(ids, names, strict=True):
+        change(id_, name=name)
+    get_storage("there").settings.location_transformers = []
+    try:
+        run(tasks, move_storage, "here", "there", dry_run=False)
+    finally:
+        get_storage("there").settings.location_transformers = ["uuid4"]
+    assert [path_of(id_).suffix for id_ in ids] == list(ids.values())
+
+
+class _Reader(threading.Thread):
+    """Reads files all the time: the row first, and then what it names."""
+
+    def __init__(self, ids: list[str]) -> None:
+        super().__init__()
+        self._ids = ids
+        self.stopping = threading.Event()
+        self.reads = 0
+        self.storages: set[str] = set()
+        self.gaps: list[str] = []
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            for id_ in self._ids:
+                file = row(id_)
+                assert file
+                self.storages.add(file["storage"])
+                # somebody who is slow
+                self.stopping.wait(0.002)
+                try:
+                    with get_storage(file["storage"]).stream(FileData.from_dict(file)) as stream:
+                        content = stream.read()
+                except exc.MissingFileError:
+                    content = b"nothing"
+                if content != id_.encode():
+                    self.gaps.append(id_)
+                self.reads += 1
+
+
+def test_readers_see_no_gap(tasks: TasksManager) -> None:
+    user = new_user(sysadmin=True)
+    ids = [upload(user) for _ in range(10)]
+    for id_ in ids:
+        path_of(id_).write_bytes(id_.encode())
+        change(id_, hash="", algorithm="", size=36)
+    reader = _Reader(ids)
+    reader.start()
+    source, target = "here", "there"
+    for _ in range(6):
+        job = move_storage.delay(source, target, dry_run=False, batch=3)
+        tasks.run_pending_jobs()
+        assert told(job.id)[1] == "10 moved"
+        source, target = target, source
+    reader.stopping.set()
+    reader.join()
+    assert reader.reads > 20
+    assert reader.storages == {"here", "there"}
+    assert reader.gaps == []
+
+
+@pytest.mark.parametrize(("keep_seconds", "finds_it"), [(60, True), (0, False)])
+def test_reader_who_is_slow(tasks: TasksManager, keep_seconds: int, finds_it: bool) -> None:
+    """The negative control: the old bytes are there as long as they are kept."""
+    file = row(upload())
+    assert file
+    run(tasks, move_storage, "here", "there", dry_run=False, keep_seconds=keep_seconds)
+    assert get_storage("here").exists(FileData.from_dict(file)) == finds_it

@@ -1,0 +1,174 @@
+"""Bytes without a row are removed, if they are seen twice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ckan.common import config
+
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.maintenance.strays import Stray, find, remove_again_seen
+from ckanext.files.maintenance.tasks import remove_strays
+from ckanext.files.store.neighbours import storages_of_ckan
+from ckanext.files.store.storages import get_storage, make_upload, storages
+from ckanext.files.tests import portal
+from ckanext.files.tests.effects import engine
+from ckanext.files.tests.maintenance.site import (
+    OPTION,
+    change,
+    folder_of,
+    hurry,
+    loaded_with,
+    path_of,
+    run,
+    steps_of,
+    stored,
+    told,
+    upload,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    memory = {f"{OPTION}.memory.type": "ckan:memory"}
+    with loaded_with(tmp_path_factory.mktemp("maintenance"), **memory):
+        yield
+
+
+def _leave(name: str, content: str = "left", storage: str = "here") -> Path:
+    path = folder_of(storage) / name
+    path.write_text(content)
+    return path
+
+
+def test_removed_when_seen_again(tasks: TasksManager) -> None:
+    file, stray = upload(), _leave("left")
+    assert run(tasks, remove_strays, ["here"], dry_run=False) == "1 to be looked at again"
+    assert stray.exists()
+    [job] = tasks.pending_jobs
+    hurry(tasks)
+    assert told(job["id"])[:2] == ("succeeded", "1 removed")
+    assert not stray.exists()
+    assert path_of(file).exists()
+
+
+def test_not_before_its_time(tasks: TasksManager) -> None:
+    _leave("left")
+    run(tasks, remove_strays, ["here"], hours=1, dry_run=False)
+    tasks.run_pending_jobs()
+    assert len(tasks.pending_jobs) == 1
+
+
+def test_dry_run_is_what_happens_unasked(tasks: TasksManager) -> None:
+    _leave("left")
+    assert run(tasks, remove_strays, ["here"]) == "1 without a row"
+    assert len(tasks.jobs) == 1
+
+
+def test_all_storages_but_those_of_ckan(
+    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for storage in ("here", "there"):
+        _leave("left", storage=storage)
+    monkeypatch.setitem(config, "ckan.files.default_storages.user", "there")
+    job = remove_strays.delay()
+    tasks.run_pending_jobs()
+    assert told(job.id)[1] == "1 without a row"
+    others = set(storages) - storages_of_ckan()
+    assert "there" not in others
+    assert steps_of(job.id) == len(others) + 1
+
+
+@pytest.mark.parametrize("storage", ["nowhere", "there"])
+def test_refused_storages(
+    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, storage: str
+) -> None:
+    monkeypatch.setitem(config, "ckan.files.default_storages.user", "there")
+    _leave("left", storage="there")
+    job = remove_strays.delay(["here", storage], dry_run=False)
+    tasks.run_pending_jobs()
+    status, _, error = told(job.id)
+    assert status == "failed"
+    assert "StorageRefusedError" in error
+    assert storage in error
+    assert not tasks.pending_jobs
+
+
+def _seen() -> list[Stray]:
+    with engine().connect() as connection:
+        return find(connection, "here")
+
+
+def _look_again(strays: list[Stray]) -> list[str]:
+    return remove_again_seen(engine(), "here", strays)
+
+
+def test_upload_that_is_committed_meanwhile() -> None:
+    seen = [Stray("late", _seen_at(_leave("late")))]
+    assert _seen() == seen
+    [id_] = portal.put(None)
+    change(id_, storage="here", location="late")
+    assert _look_again(seen) == []
+    assert set(stored("here")) == {"late"}
+
+
+def _seen_at(path: Path) -> str:
+    state = path.stat()
+    return f"{state.st_mtime_ns}:{state.st_size}"
+
+
+@pytest.mark.parametrize("content", ["other", "left"])
+def test_other_bytes_at_the_same_place(content: str) -> None:
+    """Somebody stores there again: that is a new upload."""
+    path = _leave("left")
+    seen = _seen()
+    path.unlink()
+    _leave("left", content)
+    os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))
+    assert _look_again(seen) == []
+    assert path.exists()
+
+
+def test_storage_that_knows_no_times() -> None:
+    keeper = get_storage("memory")
+    for location, content in (("same", b"1"), ("other", b"1"), ("gone", b"1")):
+        keeper.upload(location, make_upload(content))
+    with engine().connect() as connection:
+        seen = find(connection, "memory")
+    assert len({stray.sight for stray in seen}) == 1
+    keeper.upload("other", make_upload(b"2"))
+    keeper.settings.bucket.pop("gone")
+    assert remove_again_seen(engine(), "memory", seen) == ["same"]
+    assert list(keeper.scan()) == ["other"]
+    keeper.settings.bucket.clear()
+
+
+def test_folder_of_another_storage(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was free when it was looked at first."""
+    inner = folder_of("here") / "inner"
+    inner.mkdir()
+    try:
+        path = _leave("inner/left")
+        seen = _seen()
+        assert [stray.location for stray in seen] == ["inner/left"]
+        monkeypatch.setattr(get_storage("there").settings, "path", str(inner))
+        assert _look_again(seen) == []
+        assert path.exists()
+    finally:
+        (inner / "left").unlink()
+        inner.rmdir()
+
+
+def test_many(tasks: TasksManager) -> None:
+    """Each job looks at some of them."""
+    for number in range(1001):
+        _leave(f"left-{number}")
+    run(tasks, remove_strays, ["here"], dry_run=False)
+    args: Any = [job["args"] for job in tasks.pending_jobs]
+    assert [len(each["strays"]) for each in args] == [500, 500, 1]
+    hurry(tasks)
+    assert stored("here") == {}
