@@ -37,7 +37,7 @@ def workers(tmp_path: Path, pytestconfig: pytest.Config, job_tables: None) -> It
 
 
 def _empty() -> None:
-    for table in ("jobs", "periodic_defers", "workers"):
+    for table in ("jobs", "periodic_defers"):
         change(f"DELETE FROM {S}.procrastinate_{table}")
 
 

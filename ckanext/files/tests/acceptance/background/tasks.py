@@ -7,11 +7,14 @@ import os
 import signal
 import time
 from contextlib import suppress
+from typing import Any
 
+import ckan.plugins.toolkit as tk
 import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.background import Call, JobAborted, JobContext, current_job, set_progress, task
+from ckanext.files.tests.acceptance.background import witness
 from ckanext.files.tests.background.sample import effect
 
 
@@ -48,6 +51,19 @@ def slow_at_first(name: str, seconds: float) -> None:
     if not job.attempts:
         time.sleep(seconds)
     effect(f"{name}-ended")
+
+
+@task
+def lose_the_connection(name: str, fails: bool) -> None:
+    """Lose it the first time, and catch the error, as CKAN does when it tells of changes."""
+    job = current_job()
+    assert job
+    effect(name)
+    if not job.attempts:
+        with suppress(Exception):
+            model.Session.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        if fails:
+            raise ValueError("this is not why")
 
 
 @task
@@ -114,3 +130,40 @@ def slow_progress(name: str) -> None:
     for percent in (25, 50, 75):
         set_progress(percent, f"{name}: {percent} of 100")
         time.sleep(1.2)
+
+
+@task
+def work(run: str, number: int, step: int, steps: int, datasets: list[str]) -> Call | None:
+    """Change the database at each step, through the session and through an action of CKAN."""
+    dataset = witness.dataset_of(number, step, datasets)
+    title = model.Session.execute(_LOCKED_TITLE, {"id": dataset}).scalar_one()
+    witness.write_through_session(_values(run, number, step, dataset))
+    patch = {"id": dataset, "title": str(int(title) + 1)}
+    tk.get_action("package_patch")({"ignore_auth": True}, patch)
+    return work(run, number, step + 1, steps, datasets) if step < steps else None
+
+
+@task
+def work_naively(run: str, number: int, step: int, steps: int, datasets: list[str]) -> Call | None:
+    """Commit the effects of each step before the step is."""
+    time.sleep(0.3)
+    dataset = witness.dataset_of(number, step, datasets)
+    witness.write_apart(_values(run, number, step, dataset))
+    time.sleep(0.2)
+    return work_naively(run, number, step + 1, steps, datasets) if step < steps else None
+
+
+_LOCKED_TITLE = sa.text("SELECT title FROM package WHERE id = :id FOR UPDATE")
+
+
+def _values(run: str, number: int, step: int, dataset: str) -> dict[str, Any]:
+    job = current_job()
+    assert job
+    return {
+        "run": run,
+        "number": number,
+        "step": step,
+        "dataset": dataset,
+        "job_id": job.id,
+        "attempts": job.attempts,
+    }

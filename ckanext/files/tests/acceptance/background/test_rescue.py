@@ -24,7 +24,6 @@ from ckanext.files.tests.acceptance.background.jobs import (
 )
 from ckanext.files.tests.acceptance.background.workers import Worker, Workers, wait_for
 from ckanext.files.tests.background import sample
-from ckanext.files.tests.effects import look
 from ckanext.files.tests.loaded import load_plugins
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("effects")]
@@ -76,7 +75,6 @@ def test_all_workers_are_killed(workers: Workers, unique: Any) -> None:
     start = time.monotonic()
     wait_for_job(job)
     assert time.monotonic() - start < 2
-    wait_for(lambda: look(f"SELECT count(*) FROM {S}.procrastinate_workers") == 2)
 
 
 def test_frozen(workers: Workers, unique: Any) -> None:
@@ -179,3 +177,16 @@ def test_connections_are_cut_while_it_works(workers: Workers, unique: Any) -> No
         f"{name}-{n}-{s:04}" for n in sorted(map(str, range(12))) for s in range(1, 21)
     ]
     assert worker.running
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_lost_connection_that_the_task_hides(fails: bool, workers: Workers, unique: Any) -> None:
+    """The connection is to blame, and not the task: it runs again."""
+    name = unique("job")
+    worker = workers.start()
+    job = tasks.lose_the_connection.delay(name, fails)
+    model.Session.commit()
+    wait_for_job(job)
+    assert "its step has lost the database" in worker.said
+    assert state(job, "attempts") == 2
+    assert effects_of(name) == [name]

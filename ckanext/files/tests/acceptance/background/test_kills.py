@@ -1,0 +1,86 @@
+"""Killed, frozen and disconnected workers: each step is done exactly once."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from ckan import model
+from ckan.tests import factories
+
+from ckanext.files.background import Task
+from ckanext.files.tests.acceptance.background import tasks, witness
+from ckanext.files.tests.acceptance.background.jobs import S
+from ckanext.files.tests.acceptance.background.storm import Storm
+from ckanext.files.tests.acceptance.background.witness import Findings
+from ckanext.files.tests.acceptance.background.workers import Workers
+from ckanext.files.tests.effects import look
+from ckanext.files.tests.loaded import load_plugins
+
+pytestmark = pytest.mark.crash
+
+loaded = load_plugins("files", "files_background")
+
+DATASETS = 6
+
+
+@pytest.fixture(scope="module")
+def tables(loaded: None) -> None:
+    witness.create_tables()
+
+
+def prepare(task: Task[Any], run: str, jobs: int, steps: int) -> list[str]:
+    """Defer jobs; return the datasets that they change."""
+    datasets = [factories.Dataset(title="0")["id"] for _ in range(DATASETS)]
+    task.batch_defer(
+        *(
+            {"run": run, "number": n, "step": 1, "steps": steps, "datasets": datasets}
+            for n in range(jobs)
+        )
+    )
+    model.Session.commit()
+    return datasets
+
+
+def waiting() -> int:
+    return look(f"SELECT count(*) FROM {S}.procrastinate_jobs WHERE status IN ('todo', 'doing')")
+
+
+def taken_over() -> int:
+    return look(f"SELECT count(*) FROM {S}.procrastinate_events WHERE type = 'deferred_for_retry'")
+
+
+@pytest.mark.usefixtures("tables")
+def test_exactly_once(workers: Workers, unique: Any, full_size: bool, record_property: Any) -> None:
+    run, jobs, steps = unique("run"), 2000 if full_size else 60, 5
+    datasets = prepare(tasks.work, run, jobs, steps)
+    storm = Storm(
+        list(workers.start_two("-c", "4", frozen_after=2)),
+        kills=120 if full_size else 4,
+        freezes=30 if full_size else 1,
+        cuts=60 if full_size else 4,
+    )
+    start = time.monotonic()
+    storm.rage(lambda: jobs * steps if not waiting() else witness.done(run), jobs * steps)
+    record_property("seconds", time.monotonic() - start)
+    record_property("taken_over", taken_over())
+    for name in ("kills", "freezes", "cuts"):
+        record_property(name, getattr(storm, name))
+    time.sleep(2)  # for workers that were woken last
+    assert witness.examine(run, jobs, steps, datasets, patched=True) == Findings()
+
+
+@pytest.mark.usefixtures("tables")
+def test_the_naive_order_of_commits(workers: Workers, unique: Any, record_property: Any) -> None:
+    """The negative control: the same examination finds what a worker can do wrong."""
+    run, jobs, steps = unique("run"), 24, 3
+    datasets = prepare(tasks.work_naively, run, jobs, steps)
+    storm = Storm(list(workers.start_two("-c", "4", frozen_after=2)), kills=3, freezes=2)
+    storm.rage(lambda: jobs * steps if not waiting() else witness.done(run), jobs * steps)
+    time.sleep(2)
+    findings = witness.examine(run, jobs, steps, datasets, patched=False)
+    record_property("findings", findings)
+    assert findings.doubled > 0
+    assert findings.foul > 0
+    assert findings.wrong_counters
