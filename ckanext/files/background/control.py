@@ -15,30 +15,36 @@ from . import schema
 
 _S = schema.SCHEMA
 
+# the fence of workers: whoever takes a job away adds one to attempts
 _CANCEL = sa.text(f"""
-    WITH changed AS (
-        UPDATE {_S}.procrastinate_jobs SET
-            status = CASE
-                WHEN status = 'todo' THEN 'cancelled'
-                WHEN worker_id IS NULL THEN 'aborted'
-                ELSE status END::{_S}.procrastinate_job_status,
-            abort_requested = status = 'doing' AND worker_id IS NOT NULL
-        WHERE id = :id AND status IN ('todo', 'doing') RETURNING id, status
-    ), aborted AS (
-        UPDATE {_S}.files_job SET turn = NULL
-        WHERE job_id IN (SELECT id FROM changed WHERE status = 'aborted')
-    )
-    SELECT status::text FROM changed
+    UPDATE {_S}.procrastinate_jobs SET
+        status = CASE
+            WHEN status = 'todo' THEN 'cancelled'
+            WHEN worker_id IS NULL THEN 'aborted'
+            ELSE status END::{_S}.procrastinate_job_status,
+        attempts = attempts + CASE WHEN status = 'doing' AND worker_id IS NULL THEN 1 ELSE 0 END,
+        abort_requested = status = 'doing' AND worker_id IS NOT NULL
+    WHERE id = :id AND status IN ('todo', 'doing') RETURNING status::text
 """)
 
+# a statement of its own, which sees what a worker has committed while the other one waited for it
+_LEAVE_LINE = sa.text(f"UPDATE {_S}.files_job SET turn = NULL WHERE job_id = :id")
+
+# of Procrastinate's triggers, that of events knows only failed jobs, that of new jobs none of these
 _RETRY = sa.text(f"""
-    WITH changed AS (
-        UPDATE {_S}.procrastinate_jobs
+    WITH ended AS (
+        SELECT id, status FROM {_S}.procrastinate_jobs
+        WHERE id = :id AND status IN ('failed', 'cancelled', 'aborted') FOR NO KEY UPDATE
+    ), changed AS (
+        UPDATE {_S}.procrastinate_jobs j
         SET status = 'todo', scheduled_at = NULL, queueing_lock = NULL, abort_requested = false
-        WHERE id = :id AND status IN ('failed', 'cancelled', 'aborted') RETURNING id, queue_name
+        FROM ended WHERE j.id = ended.id RETURNING j.id, j.queue_name, ended.status AS before
     ), noted AS (
         UPDATE {_S}.files_job SET retries = 0, rescues = 0, turn = NULL
         WHERE job_id IN (SELECT id FROM changed)
+    ), told AS (
+        INSERT INTO {_S}.procrastinate_events (job_id, type)
+        SELECT id, 'retried' FROM changed WHERE before <> 'failed'
     ), payload AS (
         SELECT queue_name, json_build_object('type', 'job_inserted', 'job_id', id)::text AS text
         FROM changed
@@ -61,11 +67,18 @@ def cancel(job_id: int) -> str | None:
     runs stays ``doing``: it ends with its present step, unless that finishes it,
     or earlier if its task asks for :meth:`JobContext.should_abort`.
     """
-    return _connection().execute(_CANCEL, {"id": job_id}).scalar()
+    connection = _connection()
+    status = connection.execute(_CANCEL, {"id": job_id}).scalar()
+    if status == "aborted":
+        connection.execute(_LEAVE_LINE, {"id": job_id})
+    return status
 
 
 def retry(job_id: int) -> bool:
     """Have a job that failed, was cancelled or aborted run again, from its last finished step.
+
+    It runs as soon as a worker is free, also if it was put off. What went wrong is kept until
+    a step goes well.
 
     :returns: False if it is none of these.
     """

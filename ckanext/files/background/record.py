@@ -31,20 +31,22 @@ _CONDITIONS = {
     "queue": "j.queue_name = :queue",
 }
 
-# the history is looked up for the jobs of the page only
+# first the ids, then all else for the jobs of the page only: so a page far down is as cheap as one
 _SELECT = f"""
-    WITH page AS (
-        SELECT j.id, f.task_id, f.user_id, j.task_name AS task, j.args, j.queue_name AS queue,
-            j.status::text AS status, j.priority, j.lock, j.queueing_lock, j.scheduled_at,
-            j.attempts, j.abort_requested, coalesce(f.step, 0) AS step, f.percent, f.text,
-            f.error, f.traceback
-        {_FROM} {{where}} ORDER BY j.id DESC LIMIT :limit OFFSET :offset)
-    SELECT page.*, history.* FROM page LEFT JOIN LATERAL (
+    WITH page AS MATERIALIZED (
+        SELECT j.id {_FROM} {{where}} ORDER BY j.id DESC LIMIT :limit OFFSET :offset)
+    SELECT j.id, f.task_id, f.user_id, j.task_name AS task, j.args, j.queue_name AS queue,
+        j.status::text AS status, j.priority, j.lock, j.queueing_lock, j.scheduled_at,
+        j.attempts, j.abort_requested, coalesce(f.step, 0) AS step, f.percent, f.text,
+        f.error, f.traceback, history.*
+    FROM page JOIN {_S}.procrastinate_jobs j ON j.id = page.id
+    LEFT JOIN {_S}.files_job f ON f.job_id = page.id
+    CROSS JOIN LATERAL (
         SELECT min(at) FILTER (WHERE type = 'deferred') AS created,
             min(at) FILTER (WHERE type = 'started') AS started,
             max(at) FILTER (
                 WHERE type IN ('succeeded', 'failed', 'cancelled', 'aborted')) AS finished
-        FROM {_S}.procrastinate_events WHERE job_id = page.id) history ON true
+        FROM {_S}.procrastinate_events WHERE job_id = page.id) history
     ORDER BY page.id DESC
 """
 

@@ -1,0 +1,91 @@
+"""A worker in the hands of a test: each of its statements when the test says so."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ckan import model
+
+from ckanext.files.background.schema import SCHEMA
+from ckanext.files.tests.effects import engine, look
+
+_WAITING = """
+    SELECT EXISTS (SELECT FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND datname = current_database())
+"""
+
+
+class Hands:
+    """What a worker does with jobs, on a connection of its own that commits when it is told to."""
+
+    def __init__(self) -> None:
+        self._connection: Any = engine().raw_connection()
+        self._cursor = self._connection.cursor()
+        self.worker_id = self._one(f"SELECT * FROM {SCHEMA}.procrastinate_register_worker_v1()")
+        self.commit()
+
+    def claim(self) -> dict[str, Any]:
+        """Claim the next job; return it as the worker gets it."""
+        claimed = self._one(f"SELECT {SCHEMA}.files_claim(NULL, %s, true)", self.worker_id)
+        assert claimed, "no job waits"
+        return json.loads(claimed)
+
+    def end_step(self, job: dict[str, Any], *, goes_on: bool) -> str:
+        """End a step of a job that was claimed; return the outcome."""
+        call = json.dumps({"task": job["task_name"], "args": {}}) if goes_on else None
+        query = (
+            f"SELECT _outcome FROM {SCHEMA}.files_end_step(%s, %s, %s, %s, 100, 'x', NULL, false)"
+        )
+        return self._one(query, job["id"], self.worker_id, job["attempts"], call)
+
+    def fail(self, job: dict[str, Any]) -> bool:
+        """Let a step of a job fail for good."""
+        query = (
+            f"SELECT {SCHEMA}.files_fail(%s, %s, %s, 'failed', 'E: wrong', 'trace',"
+            " NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
+        )
+        return self._one(query, job["id"], self.worker_id, job["attempts"])
+
+    def run(self, query: str, *values: Any) -> None:
+        """Run a statement of the test's own."""
+        self._cursor.execute(query, values)
+
+    def commit(self) -> None:
+        self._connection.commit()
+
+    def close(self) -> None:
+        """Leave, with all that was not committed undone."""
+        self._connection.rollback()
+        self._one(f"SELECT {SCHEMA}.procrastinate_unregister_worker_v1(%s)", self.worker_id)
+        self.commit()
+        self._connection.close()
+
+    def _one(self, query: str, *values: Any) -> Any:
+        self._cursor.execute(query, values)
+        return self._cursor.fetchone()[0]
+
+
+def let_wait(call: Callable[[], Any], meanwhile: Callable[[], Any]) -> Any:
+    """Call something that waits for a lock; do the other thing then; return the call's result."""
+    results: list[Any] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+            model.Session.commit()
+        finally:
+            model.Session.remove()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    end = time.monotonic() + 10
+    while not look(_WAITING):
+        assert time.monotonic() < end, "it does not wait"
+        time.sleep(0.005)
+    meanwhile()
+    thread.join(10)
+    return results[0]
