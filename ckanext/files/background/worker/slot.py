@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ckan import model
-from psycopg2 import Error, InterfaceError, OperationalError
-from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.errors import CommitUnknownError
 
@@ -44,6 +42,11 @@ class Running:
     pids: set[int] = dataclasses.field(default_factory=set)
     """The server's processes that serve the step's connections."""
 
+    lost: bool = False
+    """A connection was lost, or could not be made: the task is not to blame."""
+
+    interruptible: Interruptible = dataclasses.field(default_factory=Interruptible)
+
     @property
     def deadline(self) -> float | None:
         """When it has taken too long, by the monotonic clock."""
@@ -59,13 +62,12 @@ class Slot(threading.Thread):
         self._in_a_row = 0
         self.worker_id = worker.desk.worker_id
         self.running: Running | None = None
-        self.interruptible = Interruptible()
         self.given_up = False
         """The worker does not wait for this thread any more."""
 
     def run(self) -> None:
         claim = self._worker.obtain()
-        while claim is not None:
+        while claim is not None and not self.given_up:
             claim = self._run_step(claim)
             if claim is None and not self.given_up:
                 self._in_a_row = 0
@@ -82,7 +84,7 @@ class Slot(threading.Thread):
         self.running = running
         try:
             with self._worker.request_context(), _own_session():
-                within = self.interruptible.within()
+                within = running.interruptible.within()
                 ended = perform(claim, running.context, self, within)
             log.debug("Job %s: %s %s", claim.id, claim.call, ended.outcome)
             return ended.next
@@ -98,11 +100,11 @@ class Slot(threading.Thread):
 
     def _failed(self, running: Running, error: BaseException) -> None:
         claim = running.claim
-        if self.interruptible.interrupted:
+        if running.interruptible.interrupted:
             timeout = StepTimeout(f"The step took longer than {running.timeout:g} seconds")
             timeout.__cause__ = None if isinstance(error, StepTimeout) else error
             error = timeout.with_traceback(error.__traceback__)
-        elif _is_lost(error):
+        elif running.lost or isinstance(error, CommitUnknownError):
             log.warning("Job %s: its step has lost the database: %s", claim.id, error)
             self._worker.insist(lambda: self._worker.release(claim))
             return
@@ -115,24 +117,6 @@ class Slot(threading.Thread):
         name = claim.call.task_name
         own = find(name).timeout if is_known(name) else None
         return own or self._worker.options.timeout
-
-
-def _is_lost(error: BaseException | None) -> bool:
-    """Tell whether the connection is to blame, and not the task."""
-    while error is not None:
-        if isinstance(error, CommitUnknownError):
-            return True
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
-            return True
-        if isinstance(error, (InterfaceError, OperationalError)) and _is_disconnect(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _is_disconnect(error: Error) -> bool:
-    # without a code of PostgreSQL the answer was none; 57P01 and 57P02 end a session
-    return error.pgcode is None or error.pgcode in ("57P01", "57P02")
 
 
 @contextmanager

@@ -81,7 +81,7 @@ class Worker:
         worker_id = self.desk.register()
         name_sessions(self._engine, lambda: application_name(worker_id))
         self._engine.dispose()
-        self._note_pids()
+        self._watch_sessions()
         self._ear.open(worker_id)
         log.info("Worker %s knows: %s", worker_id, ", ".join(t.name for t in all_tasks()))
         for number in range(self.options.concurrency):
@@ -140,14 +140,20 @@ class Worker:
         self._slots.append(slot)
         slot.start()
 
-    def _note_pids(self) -> None:
-        """Know which sessions of the server a step uses, so that it can be interrupted."""
+    def _watch_sessions(self) -> None:
+        """Know which sessions of the server a step uses, and whether it has lost one."""
 
         @event.listens_for(self._engine, "checkout")
         def checked_out(connection: Any, record: Any, proxy: Any) -> None:
             slot = _this_slot()
             if slot and slot.running:
                 slot.running.pids.add(connection.get_backend_pid())
+
+        @event.listens_for(self._engine, "handle_error")
+        def failed(context: Any) -> None:
+            slot = _this_slot()
+            if slot and slot.running and (context.is_disconnect or context.connection is None):
+                slot.running.lost = True
 
     def _turn(self) -> None:
         """Wait for something to do, and do it."""
@@ -227,7 +233,7 @@ class Worker:
                 continue
             if now >= running.deadline + _GRACE:
                 self._give_up(slot, running)
-            elif not slot.interruptible.interrupted and slot.interruptible.interrupt():
+            elif not running.interruptible.interrupted and running.interruptible.interrupt():
                 self.desk.cancel_statements(running.pids)
 
     def _give_up(self, slot: Slot, running: Any) -> None:
@@ -237,6 +243,8 @@ class Worker:
         )
         self.desk.end_sessions(running.pids)
         self.desk.fail(running.claim, running.context, judge(error, running.claim))
+        if slot.running is not running:
+            return  # it has ended at the last moment
         log.error("Job %s: %s", running.claim.id, error)
         slot.given_up = True
         self._slots.remove(slot)
