@@ -60,12 +60,14 @@ def _modules_of(point: EntryPoint) -> Iterable[str]:
 def _listed(modules: Callable[[], Iterable[str]], origin: str) -> list[str]:
     try:
         found: Any = modules()
-        names = [] if isinstance(found, str) else list(found)
+        listed = isinstance(found, Iterable) and not isinstance(found, (str, bytes))
+        names: list[Any] = list(found) if listed else []
     except Exception as error:
         raise TaskDefinitionError(f"The {origin} fails: {error!r}") from error
-    if isinstance(found, str) or not all(isinstance(name, str) for name in names):
+    if not listed or not all(name and isinstance(name, str) for name in names):
+        told = names or found
         raise TaskDefinitionError(
-            f"The {origin} must give a list of paths of modules, not {found!r}"
+            f"The {origin} must give a list of paths of modules, not {told!r}"
         )
     return names
 
