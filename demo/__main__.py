@@ -12,11 +12,11 @@ from typing import NoReturn
 
 from requests import RequestException
 
-from . import files_story, queue_story
+from . import background_story, files_story, queue_story
 from .cast import Cast
 from .narrator import BrokenError, chapter, expect, fail, step
 from .people import ORGANIZATION, PASSWORD
-from .server import HOST, Server, ServerError, free_port, serve
+from .server import HOST, Server, ServerError, free_port, serve, work
 from .visitor import RefusedError
 
 HERE = Path(__file__).resolve().parent
@@ -25,7 +25,9 @@ INI = HERE / "demo.ini"
 CKAN = version("ckan")
 SERIES = ".".join(CKAN.split(".")[:2])
 
-LOG = HERE.parent / ".dev/log" / f"demo-{SERIES}.log"
+LOGS = HERE.parent / ".dev/log"
+LOG = LOGS / f"demo-{SERIES}.log"
+WORKER_LOG = LOGS / f"demo-{SERIES}-worker.log"
 PORTS = {"2.11": 5011, "2.12": 5012}
 
 
@@ -40,14 +42,15 @@ def main() -> int:
     try:
         with serve(INI, LOG, port, environment) as server:
             cast = Cast.gather(server.url, server.tokens())
-            server.wait_until_ready()
-            _play(cast)
-            print(f"\nAll of it holds ({time.monotonic() - began:.0f} s).", flush=True)
-            if os.environ.get("SERVE") != "0":
-                _leave_open(server, cast)
+            with work(INI, WORKER_LOG, environment):
+                server.wait_until_ready()
+                _play(cast)
+                print(f"\nAll of it holds ({time.monotonic() - began:.0f} s).", flush=True)
+                if os.environ.get("SERVE") != "0":
+                    _leave_open(server, cast)
     except (BrokenError, RefusedError, ServerError, RequestException) as error:
         fail(error)
-        print(f"  The log of the web server: {LOG}")
+        print(f"  The logs of web server and worker: {LOG} {WORKER_LOG}")
         return 1
     return 0
 
@@ -65,6 +68,7 @@ def _play(cast: Cast) -> None:
     expect(cast.public.call("package_show", {"id": cast.dataset}), 403, "the public does not")
     files_story.play(cast)
     queue_story.play(cast)
+    background_story.play(cast)
 
 
 def _leave_open(server: Server, cast: Cast) -> None:

@@ -1,10 +1,8 @@
-"""The real web server, in a process of its own."""
+"""The real web server and the real worker, each in a process of its own."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import time
@@ -14,9 +12,10 @@ from pathlib import Path
 
 import requests
 
+from . import process
+
 HOST = "127.0.0.1"
 START_SECONDS = 120
-STOP_SECONDS = 10
 
 
 class ServerError(Exception):
@@ -66,39 +65,21 @@ class Server:
         """Return when the server has ended."""
         return self._process.wait()
 
-    def stop(self) -> None:
-        """End the server and everything that it has started."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if self._process.poll() is None:
-                os.killpg(self._process.pid, number)
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
-            return
-
 
 @contextmanager
 def serve(ini: Path, log: Path, port: int, environment: Mapping[str, str]) -> Iterator[Server]:
     """Start CKAN, and stop it at the end."""
-    # should the demo be killed, the server goes with it
-    with_us = ["setpriv", "--pdeathsig", "KILL"]
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            [*with_us, "ckan", "-c", str(ini), "demo-site", HOST, str(port)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-            text=True,
-            start_new_session=True,
-        )
-    server = Server(process, f"http://{HOST}:{port}")
-    try:
-        yield server
-    finally:
-        server.stop()
+    command = ["demo-site", HOST, str(port)]
+    with process.start(ini, log, environment, *command, output=subprocess.PIPE) as started:
+        yield Server(started, f"http://{HOST}:{port}")
+
+
+@contextmanager
+def work(ini: Path, log: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """Start a worker, and stop it at the end."""
+    command = ["files", "background", "worker", "--concurrency", "2"]
+    with process.start(ini, log, environment, *command):
+        yield
 
 
 def free_port(preferred: int) -> int:

@@ -14,6 +14,8 @@ from ckan import model
 from ckan.cli.db import upgrade
 from ckan.cli.server import run
 
+from ckanext.files.jobs.cli.init import init
+
 from .people import make_people
 
 
@@ -28,6 +30,7 @@ def demo_site(ctx: click.Context, host: str, port: str) -> None:
     """
     # the tables of the plugins: dev/run.sh has made CKAN's own
     ctx.invoke(upgrade, skip_core=True)
+    ctx.invoke(init)
     _configure_logging()
     with ctx.meta["flask_app"].test_request_context():
         tokens = make_people()

@@ -23,6 +23,7 @@ class Answer:
     body: bytes
     message: Mapping[str, Any]
     """The parsed body of an API call, empty for other pages."""
+    headers: Mapping[str, str]
 
     @property
     def result(self) -> Any:
@@ -76,7 +77,11 @@ class Visitor:
     def open(self, path: str) -> Answer:
         """Open a page, as a browser does."""
         response = self._session.get(f"{self._url}{path}", timeout=TIMEOUT)
-        return Answer(response.status_code, response.content, {})
+        return Answer(response.status_code, response.content, {}, response.headers)
+
+    def follow(self, address: str) -> Answer:
+        """Open an address that the API has given."""
+        return _api(self._session.get(address, timeout=TIMEOUT))
 
     def _action(self, name: str) -> str:
         return f"{self._url}/api/3/action/{name}"
@@ -89,4 +94,4 @@ def _api(response: requests.Response) -> Answer:
         message = None
     # on some errors CKAN's API answers with a bare string
     fields = message if isinstance(message, dict) else {}
-    return Answer(response.status_code, response.content, fields)
+    return Answer(response.status_code, response.content, fields, response.headers)
