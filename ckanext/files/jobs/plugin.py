@@ -7,6 +7,7 @@ from typing import Any
 import ckan.plugins as p
 import ckan.plugins.toolkit as tk
 from ckan.common import CKANConfig
+from ckan.exceptions import CkanConfigurationException
 
 from ckanext.files.background.discovery import load_tasks
 
@@ -24,12 +25,16 @@ class FilesBackgroundPlugin(p.SingletonPlugin):
     p.implements(p.IClick)
     p.implements(p.IConfigurable)
 
-    def configure(self, config: CKANConfig) -> None:
+    def __init__(self, **kwargs: Any) -> None:
+        # when CKAN loads it, in the order of ckan.plugins
         if not p.plugin_loaded("files"):
-            raise p.PluginNotFoundException(
-                "The plugin files_background needs the plugin files: "
-                "ckan.plugins = ... files files_background"
+            raise CkanConfigurationException(
+                "The plugin files_background needs the plugin files before it: "
+                "ckan.plugins = files files_background"
             )
+        super().__init__(**kwargs)
+
+    def configure(self, config: CKANConfig) -> None:
         location.listen()
         load_tasks()
 
