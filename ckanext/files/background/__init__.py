@@ -31,9 +31,10 @@ from .errors import (
 )
 from .job import Job
 from .manager import manager
+from .periodic import periodic
 from .retry import Retry
 from .sending import send_task
-from .task import Task, periodic, task
+from .task import Task, task
 
 __all__ = [
     "AlreadyEnqueuedError",

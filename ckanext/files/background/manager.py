@@ -5,8 +5,9 @@ from __future__ import annotations
 from ckan import model
 
 from . import schema
+from .periodic import periodic
 from .sending import send_task
-from .task import periodic, task
+from .task import task
 
 
 class Manager:

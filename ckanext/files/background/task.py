@@ -9,16 +9,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, NoReturn, TypeVar, overload
 
-from croniter import croniter
 from procrastinate.retry import RetryValue, get_retry_strategy
 
 from . import registry
-from .app import app
 from .call import Call
 from .context import as_percent, current_job, running_call
 from .deferring import defer
 from .definition import check_context, check_names, check_options, path_of
-from .errors import BackgroundError, TaskDefinitionError
 from .job import Job
 from .options import job_options
 from .retry import retry_step
@@ -242,71 +239,6 @@ def task(function: Any = None, /, **options: Any) -> Any:
     if function is not None:
         return Task(function)
     return lambda function: Task(function, **options)
-
-
-def periodic(*, cron: str, periodic_id: str = "", **options: Any) -> Callable[[Task[F]], Task[F]]:
-    """Have a job of the task deferred at each time that a cron expression names.
-
-    The task gets ``timestamp``, the time that was meant, in seconds since 1970.
-    Each time is deferred once, by any of the workers. When no worker ran for
-    ten minutes, that time is left out.
-
-    :param cron: five fields, or six with seconds; the times are in UTC.
-    :param periodic_id: tells several schedules of one task apart.
-    :param options: of :meth:`Task.configure`, and ``task_kwargs`` for more arguments.
-    :raises TaskDefinitionError: the expression is none, the task takes no
-        ``timestamp``, or has a schedule with that id.
-    """
-
-    def decorate(task: Task[F]) -> Task[F]:
-        if isinstance(task, Task) and periodic_id in task.schedules:
-            raise TaskDefinitionError(
-                f"Two schedules of task {task.name} have the periodic_id {periodic_id!r}: "
-                "give each one of its own"
-            )
-        register_periodic(task, cron, periodic_id, options)
-        return task
-
-    return decorate
-
-
-def register_periodic(
-    task: Task[Any], cron: str, periodic_id: str, options: Mapping[str, Any]
-) -> None:
-    """Have jobs of a task deferred periodically, see :func:`periodic`."""
-    if not isinstance(task, Task):
-        raise TaskDefinitionError(f"@periodic goes above @task: {task!r} is no task")
-    _check_schedule(task, options)
-    schedules = app.periodic_registry
-    schedules.periodic_tasks.pop((task.name, periodic_id), None)
-    try:
-        croniter(cron)
-        schedules.register_task(
-            task=_for_procrastinate(task),
-            cron=cron,
-            periodic_id=periodic_id,
-            configure_kwargs={**task.options, **options},  # pyright: ignore[reportArgumentType]
-        )
-    except ValueError as error:
-        raise TaskDefinitionError(
-            f"The schedule {cron!r} of task {task.name} is no cron expression: {error}"
-        ) from error
-    task.schedules.add(periodic_id)
-
-
-def _check_schedule(task: Task[Any], options: Mapping[str, Any]) -> None:
-    chosen = dict(options)
-    try:
-        task.signature.pack((), {**chosen.pop("task_kwargs", {}), "timestamp": 0})
-        job_options(**chosen)
-    except (BackgroundError, TypeError) as error:
-        raise TaskDefinitionError(f"The schedule of task {task.name} cannot be: {error}") from error
-
-
-def _for_procrastinate(task: Task[Any]) -> Any:
-    if task.name not in app.tasks:
-        app.task(name=task.name)(task.function)
-    return app.tasks[task.name]
 
 
 def _in_loop() -> bool:

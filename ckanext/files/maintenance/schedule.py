@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from croniter import croniter
 
 from ckanext.files.background import Call, Task, task
-from ckanext.files.background.task import register_periodic
+from ckanext.files.background.periodic import register_periodic
 
 from .errors import ScheduleError
 from .options import PREFIX, option

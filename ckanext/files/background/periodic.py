@@ -1,0 +1,80 @@
+"""Tasks that run at times that a cron expression names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from croniter import croniter
+
+from .app import app
+from .errors import BackgroundError, TaskDefinitionError
+from .options import job_options
+from .task import Task
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def periodic(*, cron: str, periodic_id: str = "", **options: Any) -> Callable[[Task[F]], Task[F]]:
+    """Have a job of the task deferred at each time that a cron expression names.
+
+    The task gets ``timestamp``, the time that was meant, in seconds since 1970.
+    Each time is deferred once, by any of the workers. When no worker ran for
+    ten minutes, that time is left out.
+
+    :param cron: five fields, or six with seconds; the times are in UTC.
+    :param periodic_id: tells several schedules of one task apart.
+    :param options: of :meth:`Task.configure`, and ``task_kwargs`` for more arguments.
+    :raises TaskDefinitionError: the expression is none, the task takes no
+        ``timestamp``, or has a schedule with that id.
+    """
+
+    def decorate(task: Task[F]) -> Task[F]:
+        if isinstance(task, Task) and periodic_id in task.schedules:
+            raise TaskDefinitionError(
+                f"Two schedules of task {task.name} have the periodic_id {periodic_id!r}: "
+                "give each one of its own"
+            )
+        register_periodic(task, cron, periodic_id, options)
+        return task
+
+    return decorate
+
+
+def register_periodic(
+    task: Task[Any], cron: str, periodic_id: str, options: Mapping[str, Any]
+) -> None:
+    """Have jobs of a task deferred periodically, see :func:`periodic`."""
+    if not isinstance(task, Task):
+        raise TaskDefinitionError(f"@periodic goes above @task: {task!r} is no task")
+    _check_schedule(task, options)
+    schedules = app.periodic_registry
+    schedules.periodic_tasks.pop((task.name, periodic_id), None)
+    try:
+        croniter(cron)
+        schedules.register_task(
+            task=_for_procrastinate(task),
+            cron=cron,
+            periodic_id=periodic_id,
+            configure_kwargs={**task.options, **options},  # pyright: ignore[reportArgumentType]
+        )
+    except ValueError as error:
+        raise TaskDefinitionError(
+            f"The schedule {cron!r} of task {task.name} is no cron expression: {error}"
+        ) from error
+    task.schedules.add(periodic_id)
+
+
+def _check_schedule(task: Task[Any], options: Mapping[str, Any]) -> None:
+    chosen = dict(options)
+    try:
+        task.signature.pack((), {**chosen.pop("task_kwargs", {}), "timestamp": 0})
+        job_options(**chosen)
+    except (BackgroundError, TypeError) as error:
+        raise TaskDefinitionError(f"The schedule of task {task.name} cannot be: {error}") from error
+
+
+def _for_procrastinate(task: Task[Any]) -> Any:
+    if task.name not in app.tasks:
+        app.task(name=task.name)(task.function)
+    return app.tasks[task.name]
