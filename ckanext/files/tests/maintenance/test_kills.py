@@ -1,0 +1,281 @@
+"""kill -9 at any time of a move: each row names its bytes, and the job goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from ckan import model
+from sqlalchemy import event
+
+from ckanext.files.background import schema
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.maintenance.tasks import (
+    delete_unattached,
+    move_storage,
+    moving,
+    remove_strays,
+)
+from ckanext.files.store.models import file_table
+from ckanext.files.store.storages import get_storage
+from ckanext.files.tests.cli.console import run as run_command
+from ckanext.files.tests.crash import fork, kill_now, was_killed
+from ckanext.files.tests.effects import engine, look
+from ckanext.files.tests.maintenance.site import (
+    folder_of,
+    hurry,
+    run,
+    steps_of,
+    stored,
+    told,
+    upload,
+)
+from ckanext.files.tests.people import new_user
+from ckanext.files.transaction.session import HeldSession
+
+pytestmark = pytest.mark.crash
+
+_JOBS = f"{schema.SCHEMA}.procrastinate_jobs"
+
+
+@pytest.fixture
+def contents() -> dict[str, bytes]:
+    """The content of each of some files, by their ids."""
+    user, chance = new_user(sysadmin=True), random.Random(7)
+    contents = [chance.randbytes(chance.choice((0, 10, 1000, 600_000))) for _ in range(9)]
+    return {upload(user, content): content for content in contents}
+
+
+def _check(contents: dict[str, bytes]) -> set[str]:
+    """Read all files as anybody would; return the places that rows name."""
+    bytes_of = {name: stored(name) for name in ("here", "there")}
+    with engine().connect() as connection:
+        columns = file_table.c
+        mine = sa.select(columns.id, columns.storage, columns.location)
+        rows = connection.execute(mine.where(columns.storage.in_(list(bytes_of)))).all()
+    assert {id_ for id_, _, _ in rows} == set(contents)
+    for id_, storage, location in rows:
+        assert bytes_of[storage][location] == contents[id_]
+    return {f"{storage}\t{location}" for _, storage, location in rows}
+
+
+def _rescue() -> None:
+    """Hand back the jobs of the dead, as a worker does."""
+    busy = """
+        SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND state <> 'idle' AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+    """
+    end = time.monotonic() + 10
+    while look(busy):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    with engine().begin() as connection:
+        dead = f"SELECT DISTINCT worker_id FROM {_JOBS} WHERE status = 'doing'"
+        for worker_id in connection.execute(sa.text(dead)).scalars().all():
+            take = f"SELECT {schema.SCHEMA}.files_take_away(:worker, NULL, NULL, NULL)"
+            connection.execute(sa.text(take), {"worker": worker_id})
+
+
+def _clean_up(tasks: TasksManager) -> None:
+    for dry_run in (False, True):
+        said = run(tasks, remove_strays, ["here", "there"], dry_run=dry_run)
+        hurry(tasks)
+    assert said == "nothing to do"
+
+
+def _die_halfway_of_the_upload(number: int) -> None:
+    keeper = get_storage("there")
+    base, calls = keeper.upload, []
+
+    def die_halfway(location: Any, upload: Any, **extras: Any) -> Any:
+        calls.append(location)
+        if len(calls) == number:
+            (folder_of("there") / location).write_bytes(b"half")
+            kill_now()
+        return base(location, upload, **extras)
+
+    keeper.upload = die_halfway
+
+
+def _die_after_the_upload(number: int) -> None:
+    keeper = get_storage("there")
+    base, calls = keeper.upload, []
+
+    def die_after(location: Any, upload: Any, **extras: Any) -> Any:
+        data = base(location, upload, **extras)
+        calls.append(location)
+        if len(calls) == number:
+            kill_now()
+        return data
+
+    keeper.upload = die_after
+
+
+def _after_switches(number: int, listen: Callable[[], None]) -> None:
+    """Listen once so many steps have switched rows."""
+    seen: list[str] = []
+
+    def sending(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if f"UPDATE {file_table} AS file" in statement:
+            seen.append(statement)
+            if len(seen) == number:
+                listen()
+
+    event.listen(engine(), "after_cursor_execute", sending)
+
+
+def _die_after_the_switch(number: int) -> None:
+    _after_switches(number, kill_now)
+
+
+def _die_at_the_commit(number: int) -> None:
+    _after_switches(number, lambda: event.listen(engine(), "commit", kill_now))
+
+
+def _die_after_the_commit(number: int) -> None:
+    def after_commit(session: Any) -> None:
+        if not isinstance(session, HeldSession) and not session.get_nested_transaction():
+            kill_now()
+
+    _after_switches(number, lambda: event.listen(model.Session, "after_commit", after_commit))
+
+
+def _die_at_the_removal(number: int) -> None:
+    keeper = get_storage("here")
+    base, calls = keeper.remove, []
+
+    def remove(data: Any, **extras: Any) -> Any:
+        calls.append(data)
+        if len(calls) == number:
+            kill_now()
+        return base(data, **extras)
+
+    keeper.remove = remove
+
+
+def _die_after_the_removal(number: int) -> None:
+    keeper = get_storage("here")
+    base, calls = keeper.remove, []
+
+    def remove(data: Any, **extras: Any) -> Any:
+        calls.append(base(data, **extras))
+        if len(calls) == number:
+            kill_now()
+        return calls[-1]
+
+    keeper.remove = remove
+
+
+@pytest.mark.parametrize(
+    ("die", "number", "moved", "left"),
+    [
+        (_die_halfway_of_the_upload, 5, 3, 2),
+        (_die_after_the_upload, 5, 3, 2),
+        (_die_after_the_upload, 1, 0, 1),
+        (_die_after_the_switch, 2, 3, 3),
+        (_die_at_the_commit, 2, 3, 3),
+        (_die_after_the_commit, 2, 6, 0),
+        (_die_at_the_removal, 2, 3, 0),
+        (_die_after_the_removal, 2, 3, 0),
+    ],
+)
+def test_at_a_certain_time(
+    tasks: TasksManager,
+    contents: dict[str, bytes],
+    die: Callable[[int], None],
+    number: int,
+    moved: int,
+    left: int,
+) -> None:
+    """:param left: how many copies are left in vain; the command finds them."""
+    job = move_storage.delay("here", "there", dry_run=False, keep_seconds=0, batch=3)
+    model.Session.commit()
+    assert was_killed(fork(lambda: (die(number), tasks.run_pending_jobs())))
+    places = _check(contents)
+    assert sum(place.startswith("there") for place in places) == moved
+    assert len(stored("there")) == moved + left
+    code, said = run_command("check", "there")
+    assert code == bool(left)
+    assert "Rows without bytes: 0" in said
+    assert f"Bytes without a row: {left}" in said
+    _rescue()
+    tasks.run_pending_jobs()
+    assert told(job.id)[:2] == ("succeeded", "9 moved")
+    assert steps_of(job.id) == 4
+    assert stored("here") == {}
+    assert len(stored("there")) == 9 + left
+    _clean_up(tasks)
+    assert len(_check(contents)) == len(stored("there")) == 9
+
+
+def test_naive_order(tasks: TasksManager, contents: dict[str, bytes]) -> None:
+    """The negative control: bytes that go before the commit are missed."""
+
+    def remove_now(files: Any, _seconds: float) -> None:
+        for file in files:
+            get_storage(file.storage).remove(file.data)
+
+    def work() -> None:
+        moving.remove_later = remove_now
+        _die_at_the_commit(2)
+        tasks.run_pending_jobs()
+
+    move_storage.delay("here", "there", dry_run=False, batch=3)
+    model.Session.commit()
+    assert was_killed(fork(work))
+    with pytest.raises(KeyError):
+        _check(contents)
+
+
+def test_at_any_time(
+    tasks: TasksManager, contents: dict[str, bytes], full_size: bool, record_property: Any
+) -> None:
+    """A process that moves files to and fro is killed at random."""
+    kills = 200 if full_size else 20
+    killed = jobs = ended = 0
+    source, target = "here", "there"
+    while killed < kills:
+        job = move_storage.delay(source, target, dry_run=False, keep_seconds=0, batch=2)
+        model.Session.commit()
+        jobs += 1
+        while told(job.id)[0] != "succeeded":
+            pid = fork(tasks.run_pending_jobs)
+            time.sleep(random.uniform(0, 0.4))
+            os.kill(pid, signal.SIGKILL)
+            if was_killed(pid):
+                killed += 1
+            else:
+                ended += 1
+            _check(contents)
+            _rescue()
+        assert told(job.id)[1] == "9 moved"
+        source, target = target, source
+    tasks.run_pending_jobs()
+    left = len({*stored("here"), *stored("there")}) - 9
+    _clean_up(tasks)
+    assert len(_check(contents)) == len({*stored("here"), *stored("there")}) == 9
+    record_property("kills", killed)
+    record_property("jobs", jobs)
+    record_property("copies_left", left)
+
+
+@pytest.mark.parametrize("die", [_die_at_the_removal, _die_after_the_removal])
+def test_deletion(
+    tasks: TasksManager, contents: dict[str, bytes], die: Callable[[int], None]
+) -> None:
+    """Rows are gone, and so are their bytes when the job is done."""
+    delete_unattached.delay(dry_run=False)
+    model.Session.commit()
+    assert was_killed(fork(lambda: (die(4), tasks.run_pending_jobs())))
+    _check({})
+    assert len(stored("here")) in (5, 6)
+    _rescue()
+    tasks.run_pending_jobs()
+    assert stored("here") == {}
+    assert not tasks.failed_jobs
