@@ -19,21 +19,24 @@ class Client:
 
     def __init__(self, app: Any, *, sysadmin: bool = False, anonymous: bool = False) -> None:
         self._app = app
-        self._headers = {}
+        self.headers: dict[str, str] = {}
         self.name = self.id = ""
         if not anonymous:
             self.name = new_user(sysadmin=sysadmin)
             user = model.User.get(self.name)
             assert user
             self.id = user.id
-            self._headers = {"Authorization": factories.APIToken(user=self.name)["token"]}
+            self.headers = {"Authorization": factories.APIToken(user=self.name)["token"]}
 
-    def ask(self, action: str, /, **data: Any) -> Any:
-        """Return the response."""
+    def ask(self, action: str, headers: dict[str, str] | None = None, /, **data: Any) -> Any:
+        """Return the response.
+
+        :param headers: of the request, in addition to those that say who calls.
+        """
         response = self._app.post(
             f"/api/action/{action}",
             data=json.dumps(data),
-            headers=self._headers,
+            headers={**self.headers, **(headers or {})},
             content_type="application/json",
         )
         model.Session.remove()
