@@ -72,17 +72,22 @@ class SessionConnector(SQLAlchemyPsycopg2Connector):
         return self.execute_query_all(query, **arguments)
 
     def _run(self, read: Callable[[Any], Any], query: str, arguments: dict[str, Any]) -> Any:
-        block = current_block()
-        if block is not None:
-            block.hold()
-        session = model.Session()
-        session.flush()
-        connection = session.connection()
+        connection = held_connection()
         statement = PERCENT_PATTERN.sub("%%", qualified(query))
         # an error must not spoil the transaction of those who catch it
         savepoint = nullcontext() if _cannot_clash(query, arguments) else connection.begin_nested()
         with wrap_exceptions(), savepoint:
             return read(connection.exec_driver_sql(statement, self._wrap_json(arguments)))
+
+
+def held_connection() -> Any:
+    """Return the connection of this session, for a statement that shall share its commit."""
+    block = current_block()
+    if block is not None:
+        block.hold()
+    session = model.Session()
+    session.flush()
+    return session.connection()
 
 
 def _cannot_clash(query: str, arguments: dict[str, Any]) -> bool:

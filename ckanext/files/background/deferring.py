@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from . import schema
 from .app import app
+from .connector import held_connection
 from .context import current_job
 from .errors import AlreadyEnqueuedError, ArgumentError
 from .job import Job, listeners
@@ -41,20 +42,17 @@ def defer(
     """
     if not arguments:
         return []
-    row = configure_task(name=task_name, job_manager=app.job_manager, **options).job
+    user_id = asking_user()
     try:
-        # not by the deferrer, which cannot have an argument that is called self
-        rows = app.job_manager.batch_defer_jobs(
-            [row.evolve(task_kwargs=each) for each in arguments]
-        )
+        # a task_id that is taken must neither leave a job nor spoil the caller's transaction
+        with held_connection().begin_nested() if task_id is not None else nullcontext():
+            ids = _insert(task_name, arguments, options)
+            if task_id is not None or user_id is not None:
+                _note(ids, task_id, user_id)
     except exceptions.AlreadyEnqueued as error:
         raise AlreadyEnqueuedError(str(error)) from error
     except exceptions.ConnectorException as error:
         raise schema.explain(error) from error
-    ids = [row.id for row in rows if row.id]
-    user_id = asking_user()
-    if task_id is not None or user_id is not None:
-        _note(ids, task_id, user_id)
     jobs = [Job(job_id, task_id, user_id) for job_id in ids]
     for job in jobs:
         for listener in listeners:
@@ -75,11 +73,18 @@ def asking_user() -> str | None:
     return None
 
 
+def _insert(
+    task_name: str, arguments: Sequence[dict[str, Any]], options: Mapping[str, Any]
+) -> list[int]:
+    row = configure_task(name=task_name, job_manager=app.job_manager, **options).job
+    # not by the deferrer, which cannot have an argument that is called self
+    rows = [row.evolve(task_kwargs=each) for each in arguments]
+    return [row.id for row in app.job_manager.batch_defer_jobs(rows) if row.id]
+
+
 def _note(ids: list[int], task_id: str | None, user_id: str | None) -> None:
     values = {"ids": ids, "task_id": task_id, "user_id": user_id}
     try:
-        connection = model.Session.connection()
-        with connection.begin_nested() if task_id else nullcontext():
-            connection.execute(_NOTE, values)
+        model.Session.connection().execute(_NOTE, values)
     except IntegrityError as error:
         raise ArgumentError(f"There is a job with the task_id {task_id!r} already") from error

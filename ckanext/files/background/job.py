@@ -21,7 +21,7 @@ class Job:
     """What the caller of :func:`send_task` named it."""
 
     user_id: str | None = None
-    """The user who asked for it; None outside of requests and actions."""
+    """The user who asked for it; None where nobody is logged in, as in scripts."""
 
     def __await__(self) -> Generator[Any, None, Job]:
         return self
