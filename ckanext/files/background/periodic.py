@@ -65,6 +65,12 @@ def register_periodic(
     task.schedules.add(periodic_id)
 
 
+def forget_periodic(task: Task[Any], periodic_id: str) -> None:
+    """Defer jobs of a task no more, as far as this schedule goes; it may be none."""
+    app.periodic_registry.periodic_tasks.pop((task.name, periodic_id), None)
+    task.schedules.discard(periodic_id)
+
+
 def _check_schedule(task: Task[Any], options: Mapping[str, Any]) -> None:
     chosen = dict(options)
     try:

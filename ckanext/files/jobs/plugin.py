@@ -10,15 +10,18 @@ from ckan.common import CKANConfig
 from ckan.exceptions import CkanConfigurationException
 
 from ckanext.files.background.discovery import load_tasks
+from ckanext.files.maintenance.errors import ScheduleError
+from ckanext.files.maintenance.schedule import register_schedules
 
 from . import action, auth, location
 from .cli import get_commands
+from .declaration import declare
 
 
 @tk.blanket.actions(action)
 @tk.blanket.auth_functions(auth)
 @tk.blanket.blueprints([location.blueprint])
-@tk.blanket.config_declarations
+@tk.blanket.config_declarations(declare)
 class FilesBackgroundPlugin(p.SingletonPlugin):
     """Background tasks, written by the commit that asks for them."""
 
@@ -37,6 +40,10 @@ class FilesBackgroundPlugin(p.SingletonPlugin):
     def configure(self, config: CKANConfig) -> None:
         location.listen()
         load_tasks()
+        try:
+            register_schedules()
+        except ScheduleError as error:
+            raise CkanConfigurationException(str(error)) from error
 
     def get_commands(self) -> list[Any]:
         return get_commands()

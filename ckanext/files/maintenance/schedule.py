@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from croniter import croniter
 
 from ckanext.files.background import Call, Task, task
-from ckanext.files.background.periodic import register_periodic
+from ckanext.files.background.periodic import forget_periodic, register_periodic
 
 from .errors import ScheduleError
 from .options import PREFIX, option
@@ -53,12 +53,20 @@ def schedules() -> list[Schedule]:
 
 
 def register_schedules() -> None:
-    """Have workers of this process run what :func:`schedules` returns.
+    """Have workers of this process run what :func:`schedules` returns, and nothing else.
 
     :raises ScheduleError: an option is wrong.
     """
-    for name, cron in schedules():
-        options = {"task_kwargs": {"name": name}, "queueing_lock": f"{scheduled.name}:{name}"}
+    found = schedules()
+    for name in _TASKS:
+        forget_periodic(scheduled, name)
+    for name, cron in found:
+        options = {
+            # one runs, and one more may wait
+            "lock": _TASKS[name][0].options["lock"],
+            "queueing_lock": f"{PREFIX}.{name}",
+            "task_kwargs": {"name": name},
+        }
         register_periodic(scheduled, cron, name, options)
 
 

@@ -1,0 +1,134 @@
+"""Tasks run by themselves when the configuration says so, and never otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ckan import plugins
+from ckan.common import config, config_declaration
+from ckan.exceptions import CkanConfigurationException
+
+from ckanext.files.background.app import app
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.background.worker.schedule import Schedule as Clock
+from ckanext.files.maintenance.schedule import Schedule, scheduled, schedules
+from ckanext.files.tests.maintenance.site import loaded_with, row, stored, told, upload
+
+PREFIX = "ckanext.files.maintenance"
+SCHEDULES = {f"{PREFIX}.unattached.schedule": "* * * * *", f"{PREFIX}.unattached.days": "40"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("maintenance")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded(folder: Path) -> Iterator[None]:
+    with loaded_with(folder, **SCHEDULES):
+        yield
+
+
+def test_defaults() -> None:
+    """Nothing runs by itself, and nothing is changed, unless it is configured so."""
+    names = [str(key) for key in config_declaration.iter_options() if str(key).startswith(PREFIX)]
+    off = [name for name in names if name.endswith(".schedule")]
+    assert len(off) == 6
+    assert all(config_declaration[name].default == "" for name in off)  # pyright: ignore[reportArgumentType]
+    careful = [name for name in names if name.endswith(".dry_run")]
+    assert len(careful) == 4
+    assert all(config_declaration[name].default is True for name in careful)  # pyright: ignore[reportArgumentType]
+
+
+def test_what_is_on() -> None:
+    assert schedules() == [Schedule("unattached", "* * * * *")]
+    assert scheduled.schedules == {"unattached"}
+
+
+def test_run_by_the_clock(tasks: TasksManager) -> None:
+    """It only tells what it would do, until that is configured, too."""
+    old, young = upload(days=41), upload(days=39)
+    Clock().defer()
+    [job] = tasks.pending_jobs
+    assert job["args"]["name"] == "unattached"
+    assert job["lock"] == f"{PREFIX}.delete_unattached"
+    tasks.run_pending_jobs()
+    assert told(job["id"])[:2] == ("succeeded", "1 would be deleted")
+    assert row(old)
+    assert row(young)
+
+
+def test_told_to_do_it(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options are those of the time at which it runs."""
+    upload(days=41)
+    job = scheduled.delay("unattached", 0)
+    monkeypatch.setitem(config, f"{PREFIX}.unattached.dry_run", False)
+    tasks.run_pending_jobs()
+    assert told(job.id)[1] == "1 deleted"
+    assert stored("here") == {}
+
+
+def test_one_waits_at_a_time(tasks: TasksManager) -> None:
+    options: Any = {"lock": f"{PREFIX}.delete_unattached", "queueing_lock": f"{PREFIX}.unattached"}
+    scheduled.configure(**options).delay("unattached", 0)
+    Clock().defer()
+    assert len(tasks.pending_jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("unattached", {"days": 1}, "1 deleted"),
+        ("abandoned", {"give_to": ""}, "nothing to do"),
+        ("missing", {"storages": ["here"]}, "1 there"),
+        ("strays", {"storages": ["here"], "hours": 1}, "nothing to do"),
+        ("checksums", {"storages": ["here"]}, "1 verified"),
+        ("move", {"source": "here", "target": "there"}, "1 moved"),
+    ],
+)
+def test_each(
+    tasks: TasksManager,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    options: dict[str, Any],
+    said: str,
+) -> None:
+    upload(days=2)
+    for option, value in {**options, "dry_run": False}.items():
+        monkeypatch.setitem(config, f"{PREFIX}.{name}.{option}", value)
+    job = scheduled.delay(name, 0)
+    tasks.run_pending_jobs()
+    assert told(job.id)[:2] == ("succeeded", said)
+
+
+def test_off_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in a process that has loaded the plugin before."""
+    plugin: Any = plugins.get_plugin("files_background")
+    monkeypatch.setitem(config, f"{PREFIX}.unattached.schedule", "")
+    plugin.configure(config)
+    assert scheduled.schedules == set()
+    assert (scheduled.name, "unattached") not in app.periodic_registry.periodic_tasks
+    monkeypatch.undo()
+    plugin.configure(config)
+    assert scheduled.schedules == {"unattached"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"strays.schedule": "every day"}, "strays.schedule is 'every day', which is no cron"),
+        ({"strays.schedule": "61 * * * *"}, "strays.schedule is '61"),
+        ({"move.schedule": "0 2 * * *", "move.source": "here"}, "move.target is needed"),
+    ],
+)
+def test_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, str], said: str
+) -> None:
+    for name, value in options.items():
+        monkeypatch.setitem(config, f"{PREFIX}.{name}", value)
+    plugin: Any = plugins.get_plugin("files_background")
+    with pytest.raises(CkanConfigurationException, match=said):
+        plugin.configure(config)
