@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ckan import authz, model
 from ckan.plugins import toolkit as tk
 from ckan.types import Context
 
-from ckanext.files.background import control, record
+from ckanext.files.background import NotInstalledError, control, record
 
 from . import schema
 
 __all__ = ["files_job_cancel", "files_job_list", "files_job_retry", "files_job_show"]
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Answer with what to run if the tables are missing."""
+    try:
+        yield
+    except NotInstalledError as error:
+        raise tk.ValidationError({"message": [str(error)]}) from error
+
+
 @tk.side_effect_free
+@_explained()
 def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """List background jobs, the newest first.
 
@@ -62,11 +74,21 @@ def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
 
 
 @tk.side_effect_free
+@_explained()
 def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """Show a background job.
 
-    Times are in UTC. ``percent`` and ``text`` are the progress that the task tells; ``step`` is the
-    number of its finished steps. A job that waits between two steps is ``doing``.
+    Times are in UTC. ``percent`` (0 to 100) and ``text`` are the progress that the task tells, if
+    it does; ``step`` is the number of finished steps. A job that waits between two steps is
+    ``doing``. ``error`` and ``traceback`` are of the last failure, until a step goes well.
+    The event ``scheduled`` bears the time for which the job was put off.
+
+    Users may see the jobs that they asked for. For example, how far one is, from its address in
+    the header ``Taskqueue-Location``::
+
+        job = tk.get_action("files_job_show")({"user": "editor"}, {"id": 7})
+        done = job["status"] == "succeeded"
+        bar = f"{job['percent'] or 0:.0f} % {job['text'] or ''}"
 
     :param id: the id of the job
     :type id: int
@@ -79,17 +101,24 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     :rtype: dictionary
     """
     tk.check_access("files_job_show", context, data_dict)
-    job = _find(context, data_dict)
-    events = [{"type": event.type, "at": _time(event.at)} for event in record.history(job.id)]
-    return {**_dictized(job), "events": events}
+    return _with_events(_find(context, data_dict))
 
 
+@_explained()
 def files_job_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """End a background job.
 
     One that waits is ``cancelled``, one between two steps ``aborted``. One that runs is
     ``aborted`` at the end of its present step, unless that finishes it; a task may
-    look for it and end earlier.
+    look for it and end earlier. What finished steps have changed stays.
+
+    For example, to end a job and to know whether it has ended::
+
+        job = tk.get_action("files_job_cancel")({"user": "editor"}, {"id": 7})
+        if job["status"] == "doing":
+            assert job["abort_requested"]  # it runs, and ends soon
+
+    It commits, unless it is called with ``defer_commit``.
 
     :param id: the id of the job
     :type id: int
@@ -100,15 +129,24 @@ def files_job_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, A
     tk.check_access("files_job_cancel", context, data_dict)
     job = _find(context, data_dict)
     if control.cancel(job.id) is None:
-        sentence = tk._("The job has ended already: it is {status}")
-        raise tk.ValidationError({"id": [sentence.format(status=job.status)]})
+        raise _refused(job.id, tk._("The job has ended already: it is {status}"))
     return _changed(context, job.id)
 
 
+@_explained()
 def files_job_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """Have a background job run again that failed, was cancelled or aborted.
 
-    It goes on after its last finished step.
+    It goes on after its last finished step, as soon as a worker is free, also if it was put off.
+    Its queueing lock is free: a job with the same one may wait beside it.
+
+    For example, all that failed on a day on which a server was down::
+
+        failed = tk.get_action("files_job_list")({"user": "admin"}, {"status": "failed"})
+        for job in failed["results"]:
+            tk.get_action("files_job_retry")({"user": "admin"}, {"id": job["id"]})
+
+    It commits, unless it is called with ``defer_commit``.
 
     :param id: the id of the job
     :type id: int
@@ -122,7 +160,7 @@ def files_job_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, An
         sentence = tk._(
             "Only a job that failed, was cancelled or aborted can run again: it is {status}"
         )
-        raise tk.ValidationError({"id": [sentence.format(status=job.status)]})
+        raise _refused(job.id, sentence)
     return _changed(context, job.id)
 
 
@@ -136,12 +174,18 @@ def _find(context: Context, data_dict: dict[str, Any]) -> record.Record:
     return job
 
 
+def _refused(job_id: int, sentence: str) -> tk.ValidationError:
+    job = record.find(job_id)  # again: it may have changed since it was found
+    return tk.ValidationError({"id": [sentence.format(status=job.status if job else None)]})
+
+
 def _changed(context: Context, job_id: int) -> dict[str, Any]:
     job = record.find(job_id)
     assert job
+    result = _with_events(job)
     if not context.get("defer_commit"):
         model.Session.commit()
-    return _dictized(job)
+    return result
 
 
 def _own_jobs_only(context: Context) -> str | None:
@@ -149,6 +193,11 @@ def _own_jobs_only(context: Context) -> str | None:
     if context.get("ignore_auth") or authz.is_sysadmin(context.get("user")):
         return None
     return context["user"]
+
+
+def _with_events(job: record.Record) -> dict[str, Any]:
+    events = [{"type": event.type, "at": _time(event.at)} for event in record.history(job.id)]
+    return {**_dictized(job), "events": events}
 
 
 def _dictized(job: record.Record) -> dict[str, Any]:

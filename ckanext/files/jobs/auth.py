@@ -1,6 +1,7 @@
 """Auth functions: users see and control the jobs that they asked for, sysadmins all.
 
-Somebody else's job is refused in the words for a job that does not exist.
+Somebody else's job is refused in the words for a job that does not exist, and
+so is one that nobody asked for, such as a script's.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from ckan import model
 from ckan.plugins import toolkit as tk
 from ckan.types import AuthResult, Context, DataDict
 
-from ckanext.files.background import record
+from ckanext.files.background import NotInstalledError, record
+
+from . import schema
 
 __all__ = ["files_job_cancel", "files_job_list", "files_job_retry", "files_job_show"]
 
@@ -26,9 +29,11 @@ def files_job_list(context: Context, data_dict: DataDict) -> AuthResult:
 
 def files_job_show(context: Context, data_dict: DataDict) -> AuthResult:
     """Check if the user asked for the job."""
-    user = _asking(context)
-    job_id = _number(data_dict.get("id"))
-    job = record.find(job_id) if user and job_id is not None else None
+    user, number = _asking(context), _number(data_dict.get("id"))
+    try:
+        job = record.find(number) if user and number else None
+    except NotInstalledError as error:
+        return {"success": False, "msg": str(error)}
     if user and job and job.user_id == user.id:
         return {"success": True}
     sentence = tk._("There is no job {job}, or you are not allowed to see it")
@@ -53,7 +58,6 @@ def _asking(context: Context) -> model.User | None:
 
 def _number(value: Any) -> int | None:
     try:
-        number = int(value)
-    except (TypeError, ValueError):
+        return schema.job_id(value)
+    except tk.Invalid:
         return None
-    return number if 0 < number < 2**63 else None

@@ -6,7 +6,15 @@ from typing import Any
 
 from ckan.logic.schema import validator_args
 from ckan.plugins import toolkit as tk
-from ckan.types import Schema, Validator, ValidatorFactory
+from ckan.types import (
+    Context,
+    FlattenDataDict,
+    FlattenErrorDict,
+    FlattenKey,
+    Schema,
+    Validator,
+    ValidatorFactory,
+)
 
 from ckanext.files.background.record import STATES
 
@@ -14,6 +22,8 @@ MOST = 1000
 """Jobs on a page."""
 
 _BIGGEST = 2**63 - 1
+
+_LONGEST = 200
 
 
 def job_id(value: Any) -> int:
@@ -27,6 +37,13 @@ def states(value: Any) -> list[str]:
     if not isinstance(found, list) or not set(map(str, found)) <= set(STATES):
         raise tk.Invalid(tk._("The states of a job are {states}").format(states=", ".join(STATES)))
     return found
+
+
+def name(value: Any) -> str:
+    """Validate what something may be called; PostgreSQL takes neither NUL nor half a surrogate."""
+    if not isinstance(value, str) or len(value) > _LONGEST or not value.isprintable():
+        raise tk.Invalid(tk._("Must be a short text without control characters"))
+    return value
 
 
 def limit(value: Any) -> int:
@@ -46,24 +63,32 @@ def job(not_empty: Validator) -> Schema:
 
 
 @validator_args
-def job_list(default: ValidatorFactory, ignore_empty: Validator, unicode_safe: Validator) -> Schema:
+def job_list(default: ValidatorFactory, ignore_empty: Validator) -> Schema:
     """Return the schema of ``files_job_list``."""
-    text: Any = [ignore_empty, unicode_safe]
     return {
         "status": [ignore_empty, states],
-        "task": text,
-        "queue": text,
-        "task_id": text,
-        "user_id": text,
+        "task": [ignore_empty, name],
+        "queue": [ignore_empty, name],
+        "task_id": [ignore_empty, name],
+        "user_id": [ignore_empty, name],
         "limit": [default(20), limit],
         "offset": [default(0), offset],
+        "__junk": [_not_nested],
     }
+
+
+def _not_nested(
+    key: FlattenKey, data: FlattenDataDict, errors: FlattenErrorDict, context: Context
+) -> None:
+    """Refuse lists of dictionaries; CKAN would leave out the filter that has one."""
+    for path in data.pop(key, {}):
+        errors[path[:1]] = [tk._("Must be a short text without control characters")]
 
 
 def _integer(value: Any, least: int, most: int, message: str) -> int:
     try:
         number = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last one of Infinity, which JSON may have
         raise tk.Invalid(message) from None
     if isinstance(value, (bool, float)) or not least <= number <= most:
         raise tk.Invalid(message)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
+import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
 from ckan import model
@@ -12,9 +14,13 @@ from ckan import model
 from ckanext.files.background import Job
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.shared import add_task
 from ckanext.files.tests.background import sample
+from ckanext.files.tests.background.hands import Hands
+from ckanext.files.tests.effects import count_commits, look
 from ckanext.files.tests.jobs.client import Client
 from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.people import call
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 
@@ -24,6 +30,7 @@ UNKNOWN = 4_000_000_000
 
 class Cast:
     def __init__(self, app: Any) -> None:
+        self.app = app
         self.owner = Client(app)
         self.other = Client(app)
         self.sysadmin = Client(app, sysadmin=True)
@@ -53,9 +60,8 @@ def ask_for(cast: Cast, hooks: Any, unique: Any) -> Callable[..., Job]:
 
 
 def state(job: Job) -> str:
-    with model.Session.get_bind().connect() as connection:  # pyright: ignore[reportAttributeAccessIssue]
-        query = f"SELECT status::text FROM {SCHEMA}.procrastinate_jobs WHERE id = :id"
-        return connection.execute(sa.text(query), {"id": job.id}).scalar_one()
+    query = f"SELECT status::text FROM {SCHEMA}.procrastinate_jobs WHERE id = :id"
+    return look(query, id=job.id)
 
 
 def test_show(cast: Cast, ask_for: Any, tasks: TasksManager, unique: Any) -> None:
@@ -110,6 +116,37 @@ def test_jobs_of_nobody(action: str, cast: Cast) -> None:
     assert cast.sysadmin.call("files_job_show", id=job.id)[0] == 200
 
 
+def test_list_tells_nothing_of_others(cast: Cast, ask_for: Any) -> None:
+    secret = "a secret argument"
+    ask_for(lambda: sample.write.delay(secret))
+    script = sample.write.delay(secret)
+    model.Session.commit()
+    for filters in ({}, {"user_id": ""}, {"user_id": None}, {"status": "todo", "limit": 1000}):
+        answer = cast.other.ask("files_job_list", **filters)
+        assert answer.status_code == 200
+        assert json.loads(answer.body)["result"] == {"count": 0, "results": []}
+    refused = {
+        cast.other.ask("files_job_list", user_id=user).body
+        for user in (cast.owner.id, cast.owner.name, "nobody of that name", "\0", [1], {"a": 1})
+    }
+    assert len(refused) == 1
+    assert secret not in refused.pop()
+    _, found = cast.sysadmin.call("files_job_list")
+    assert [job["user_id"] for job in found["results"]] == [None, cast.owner.id]
+    assert found["results"][0]["id"] == script.id
+
+
+def test_without_a_user() -> None:
+    """As scripts call it."""
+    job = sample.noop.delay()
+    for context in ({}, {"user": ""}, {"user": "nobody of that name"}):
+        for action in [*ACTIONS, "files_job_list"]:
+            with pytest.raises(tk.NotAuthorized):
+                tk.get_action(action)({**context}, {"id": job.id})  # pyright: ignore[reportArgumentType]
+    assert call("files_job_show", None, id=job.id)["status"] == "todo"
+    assert call("files_job_list", None)["count"] == 1
+
+
 def test_sysadmin(cast: Cast, ask_for: Any) -> None:
     job = ask_for(lambda: sample.noop.delay())
     assert cast.sysadmin.call("files_job_show", id=job.id)[1]["user_id"] == cast.owner.id
@@ -118,7 +155,26 @@ def test_sysadmin(cast: Cast, ask_for: Any) -> None:
     assert cast.sysadmin.call("files_job_retry", id=job.id)[1]["status"] == "todo"
 
 
-@pytest.mark.parametrize("bad", ["", None, "x", -1, 0, 1.5, True, 2**70, [1], {"a": 1}])
+BAD_IDS = [
+    *(
+        "",
+        None,
+        "x",
+        "\0",
+        pytest.param("9" * 5000, id="long"),
+        -1,
+        0,
+        1.5,
+        True,
+        2**63,
+        float("inf"),
+        float("nan"),
+    ),
+    *([1], [{"a": 1}], {"a": 1}),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_IDS)
 @pytest.mark.parametrize("action", ACTIONS)
 def test_bad_ids(action: str, bad: Any, cast: Cast) -> None:
     status, error = cast.sysadmin.call(action, id=bad)
@@ -170,6 +226,92 @@ def test_cancel_between_steps(cast: Cast, ask_for: Any, tasks: TasksManager, uni
     assert tasks.run_pending_jobs().steps == 0
 
 
+def test_cancel_a_running_job(cast: Cast, ask_for: Any) -> None:
+    job = ask_for(lambda: sample.noop.delay())
+    hands = Hands()
+    claim = hands.claim()
+    hands.commit()
+    _, answer = cast.owner.call("files_job_cancel", id=job.id)
+    assert (answer["status"], answer["abort_requested"]) == ("doing", True)
+    assert answer == cast.owner.call("files_job_show", id=job.id)[1]
+    assert hands.end_step(claim, goes_on=True) == "aborted"
+    hands.commit()
+    hands.close()
+    _, shown = cast.owner.call("files_job_show", id=job.id)
+    kinds = ["deferred", "started", "abort_requested", "aborted"]
+    assert [event["type"] for event in shown["events"]] == kinds
+    assert shown["finished"] == shown["events"][-1]["at"]
+    assert shown["finished"].endswith("+00:00")
+
+
+# when it becomes true
+
+
+@pytest.mark.parametrize("action", ["files_job_cancel", "files_job_retry"])
+def test_commit(action: str) -> None:
+    job = sample.noop.delay()
+    model.Session.commit()
+    if action == "files_job_retry":
+        call("files_job_cancel", None, id=job.id)
+    before = state(job)
+    context: Any = {"ignore_auth": True, "defer_commit": True}
+    answer = tk.get_action(action)(context, {"id": job.id})
+    assert answer["status"] != before
+    assert state(job) == before
+    model.Session.rollback()
+    with count_commits() as commits:
+        assert call(action, None, id=job.id)["status"] == answer["status"]
+    assert len(commits) == 1
+    assert state(job) == answer["status"]
+
+
+def test_undone_with_the_action_around_it(cast: Cast, hooks: Any, unique: Any) -> None:
+    job = sample.noop.delay()
+    model.Session.commit()
+
+    def cancel(*_: Any) -> None:
+        add_task(lambda *_: call("files_job_cancel", None, id=job.id))
+        add_task(refuse)
+
+    def refuse(*_: Any) -> None:
+        assert state(job) == "todo"
+        raise tk.ValidationError({"name": ["not today"]})
+
+    hooks["before:package_create"] = cancel
+    assert cast.owner.call("package_create", name=unique("dataset"))[0] == 409
+    assert state(job) == "todo"
+
+
+@pytest.mark.parametrize("action", [*ACTIONS, "files_job_list"])
+def test_without_the_tables(action: str, cast: Cast) -> None:
+    """The answer says what to run, and the transaction goes on."""
+    model.Session.execute(sa.text(f"ALTER SCHEMA {SCHEMA} RENAME TO files_test_away"))
+    for user in (cast.sysadmin.name, cast.owner.name):
+        with pytest.raises((tk.ValidationError, tk.NotAuthorized)) as caught:
+            call(action, user, id=1)
+        assert "ckan files background init" in str(caught.value)
+    assert model.Session.execute(sa.text("SELECT 7")).scalar() == 7
+    model.Session.rollback()
+
+
+# list
+
+
+def test_get(cast: Cast, ask_for: Any) -> None:
+    """What changes nothing may be asked for by an address alone."""
+    job = ask_for(lambda: sample.noop.delay())
+
+    def get(address: str) -> Any:
+        return cast.app.get(f"/api/3/action/{address}", headers=cast.owner.headers)
+
+    found = json.loads(get("files_job_list?status=failed&status=todo&limit=5&offset=0").body)
+    assert [each["id"] for each in found["result"]["results"]] == [job.id]
+    assert json.loads(get(f"files_job_show?id={job.id}").body)["result"]["id"] == job.id
+    for action in ("files_job_cancel", "files_job_retry"):
+        assert get(f"{action}?id={job.id}").status_code == 400
+    assert state(job) == "todo"
+
+
 def test_list(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
     mine = [ask_for(lambda: sample.noop.delay()).id for _ in range(3)]
     ask_for(lambda: sample.write.configure(queue="mails").delay("theirs"), cast.other)
@@ -183,6 +325,11 @@ def test_list(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
 
     assert ids(cast.owner) == (4, mine[::-1])
     assert ids(cast.owner, limit=2, offset=1) == (4, [mine[2], mine[1]])
+    assert ids(cast.owner, limit="2", offset="3") == (4, [mine[0]])
+    assert ids(cast.owner, limit=0) == (4, [])
+    assert ids(cast.owner, offset=2**63 - 1) == (4, [])
+    assert ids(cast.owner, status="", queue="", limit=None) == (4, mine[::-1])
+    assert ids(cast.owner, status=[]) == (0, [])
     assert ids(cast.owner, status="todo") == (1, mine[3:])
     assert ids(cast.owner, status=["succeeded", "failed"]) == (3, mine[2::-1])
     assert ids(cast.owner, queue="mails") == (1, mine[3:])
@@ -202,16 +349,34 @@ def test_list(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
         ("limit", -1),
         ("limit", 1001),
         ("limit", "many"),
+        ("limit", True),
+        ("limit", 1.5),
+        ("limit", float("inf")),
+        ("limit", [{"a": 1}]),
         ("offset", -1),
         ("offset", "x"),
+        ("offset", 2**63),
         ("status", "done"),
         ("status", ["todo", "done"]),
+        ("status", "todo,done"),
+        ("status", ["todo", ["done"]]),
+        ("status", ["todo", None]),
         ("status", {"a": 1}),
+        ("status", [{"a": 1}]),
+        ("task", "a\0b"),
+        ("task", ["a"]),
+        ("queue", "\ud800"),
+        ("queue", 7),
+        pytest.param("task_id", "x" * 201, id="long"),
+        ("user_id", "\0"),
+        ("user_id", "\ud800"),
+        ("user_id", [{"a": 1}]),
     ],
 )
 def test_bad_filters(name: str, value: Any, cast: Cast) -> None:
-    status, error = cast.owner.call("files_job_list", **{name: value})
+    client = cast.sysadmin if name == "user_id" else cast.owner
+    status, error = client.call("files_job_list", **{name: value})
     assert status == 409
-    assert error[name]
-    if name == "status":
+    assert set(error) == {name, "__type"}
+    if name == "status" and value != [{"a": 1}]:
         assert "succeeded" in error["status"][0]
