@@ -15,13 +15,15 @@ from ckanext.files.tests.acceptance.background.workers import Workers
 from ckanext.files.tests.effects import engine
 
 
+@pytest.fixture(scope="module", autouse=True)
+def schema_installed(loaded: Any) -> None:
+    """The tables are there."""
+    schema.install(engine())
+
+
 @pytest.fixture(autouse=True)
-def job_tables(loaded: Any) -> Iterator[None]:
-    """The tables are there, and empty before and after a test."""
-    with engine().connect() as connection:
-        missing = not schema.is_installed(connection)
-    if missing:
-        schema.install(engine())
+def no_jobs(schema_installed: None) -> Iterator[None]:
+    """The tables are empty before and after a test."""
     _empty()
     yield
     model.Session.remove()
@@ -29,9 +31,21 @@ def job_tables(loaded: Any) -> Iterator[None]:
 
 
 @pytest.fixture
-def workers(tmp_path: Path, pytestconfig: pytest.Config, job_tables: None) -> Iterator[Workers]:
+def workers(tmp_path: Path, pytestconfig: pytest.Config, no_jobs: None) -> Iterator[Workers]:
     """Workers that end with the test."""
-    workers = Workers(tmp_path, Path(str(pytestconfig.getoption("--ckan-ini"))).resolve())
+    yield from _workers(tmp_path, pytestconfig)
+
+
+@pytest.fixture(scope="module")
+def lasting_workers(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, schema_installed: None
+) -> Iterator[Workers]:
+    """Workers that run jobs of all tests of a module."""
+    yield from _workers(tmp_path_factory.mktemp("workers"), pytestconfig)
+
+
+def _workers(folder: Path, pytestconfig: pytest.Config) -> Iterator[Workers]:
+    workers = Workers(folder, Path(str(pytestconfig.getoption("--ckan-ini"))).resolve())
     yield workers
     workers.stop()
 

@@ -34,7 +34,7 @@ def state(job: Job, column: str = "status") -> Any:
     return look(query, id=job.id)
 
 
-def effects(prefix: str) -> list[str]:
+def effects_of(prefix: str) -> list[str]:
     """Return the effects whose names begin so."""
     query = "SELECT name FROM files_test_effect WHERE starts_with(name, :prefix) ORDER BY name"
     return [name for (name,) in rows(query, prefix=prefix)]
@@ -48,7 +48,7 @@ def wait_for_job(job: Job, status: str = "succeeded", seconds: float = 30) -> No
 
 def wait_for_effect(name: str, seconds: float = 30) -> None:
     """Wait until there are effects whose names begin so."""
-    wait_for(lambda: effects(name), seconds)
+    wait_for(lambda: effects_of(name), seconds)
 
 
 def sessions_of(worker_id: int) -> list[int]:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.background import Call, JobAborted, JobContext, current_job, set_progress, task
+from ckanext.files.background.schema import SCHEMA
 from ckanext.files.tests.acceptance.background import witness
 from ckanext.files.tests.background.sample import effect
 
@@ -40,6 +41,34 @@ def begin_and_end(name: str, seconds: float) -> None:
     effect_at_once(f"{name}-begun-{time.time_ns()}")
     time.sleep(seconds)
     effect(f"{name}-ended")
+
+
+@task
+def interval(name: str, number: int, of: int = 1, seconds: float = 0.1) -> Call | None:
+    """Tell when each step began and ended."""
+    effect_at_once(f"{name}-{time.time_ns()}-begun-{number}")
+    time.sleep(seconds)
+    effect_at_once(f"{name}-{time.time_ns()}-ended-{number}")
+    return interval(name, number, of - 1, seconds) if of > 1 else None
+
+
+@task
+def write_time(name: str) -> None:
+    effect(f"{name}-{time.time_ns()}")
+
+
+@task
+def write_steps_of(name: str, job: int) -> None:
+    """Tell how many steps another job has done."""
+    steps = sa.text(f"SELECT step FROM {SCHEMA}.files_job WHERE job_id = :job")
+    effect(f"{name}-{model.Session.execute(steps, {'job': job}).scalar_one()}")
+
+
+@task
+def take_turns(name: str, other: str, number: int, of: int) -> Call | None:
+    """Tell when each step ran."""
+    effect(f"{name}-{time.time_ns()}-{other}")
+    return take_turns(name, other, number + 1, of) if number < of else None
 
 
 @task

@@ -14,13 +14,11 @@ from ckanext.files.tests.acceptance.background.jobs import (
     S,
     change,
     cut,
+    effects_of,
     sessions_of,
     state,
     wait_for_effect,
     wait_for_job,
-)
-from ckanext.files.tests.acceptance.background.jobs import (
-    effects as effects_of,
 )
 from ckanext.files.tests.acceptance.background.workers import Worker, Workers, wait_for
 from ckanext.files.tests.background import sample

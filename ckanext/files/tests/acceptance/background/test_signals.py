@@ -14,12 +14,12 @@ from ckan import model
 from ckanext.files.tests.acceptance.background import tasks
 from ckanext.files.tests.acceptance.background.jobs import (
     S,
+    effects_of,
     rows,
     state,
     wait_for_effect,
     wait_for_job,
 )
-from ckanext.files.tests.acceptance.background.jobs import effects as effects_of
 from ckanext.files.tests.acceptance.background.workers import Workers, wait_for
 from ckanext.files.tests.background import sample
 from ckanext.files.tests.effects import look

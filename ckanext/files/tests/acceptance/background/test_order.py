@@ -1,0 +1,198 @@
+"""Which job runs when: queues, times, locks, priorities and turns."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from ckan import model
+
+from ckanext.files.background import AlreadyEnqueuedError
+from ckanext.files.tests.acceptance.background import tasks
+from ckanext.files.tests.acceptance.background.jobs import (
+    S,
+    change,
+    effects_of,
+    rows,
+    state,
+    wait_for_effect,
+    wait_for_job,
+)
+from ckanext.files.tests.acceptance.background.workers import Workers, wait_for
+from ckanext.files.tests.background import sample
+from ckanext.files.tests.loaded import load_plugins
+
+pytestmark = pytest.mark.usefixtures("effects", "two_workers")
+
+loaded = load_plugins("files", "files_background")
+
+ONE = "one"
+"""The queue of a worker that runs one step at a time."""
+
+
+@pytest.fixture(scope="module")
+def two_workers(lasting_workers: Workers) -> None:
+    single = lasting_workers.prepare("-q", ONE)
+    other = lasting_workers.prepare("-c", "4", "-q", "default", "locked")
+    for worker in (single, other):
+        worker.launch()
+    for worker in (single, other):
+        worker.wait_until_ready()
+
+
+def seconds_of(effect: str, place: int = -1) -> float:
+    """Return the time in the name of an effect, in seconds."""
+    return int(effect.split("-")[place]) / 1e9
+
+
+@pytest.mark.parametrize("arguments", [("-q", "a", "b"), ("-q", "a", "-q", "b"), ("a", "b")])
+def test_queues(arguments: tuple[str, ...], workers: Workers, unique: Any) -> None:
+    name = unique("job")
+    jobs = [sample.write.configure(queue=q).delay(f"{name}-{q}") for q in ("a", "b", "c")]
+    model.Session.commit()
+    worker = workers.prepare(*arguments, "--no-wait")
+    worker.launch()
+    assert worker.wait() == 0
+    assert [state(job) for job in jobs] == ["succeeded", "succeeded", "todo"]
+
+
+def test_job_is_begun_at_once(unique: Any) -> None:
+    took = []
+    for number in range(10):
+        name = unique("job")
+        queue = ONE if number % 2 else "default"
+        start = time.time()
+        job = tasks.write_time.configure(queue=queue).delay(name)
+        model.Session.commit()
+        wait_for_job(job)
+        took.append(seconds_of(effects_of(name)[0]) - start)
+        time.sleep(0.1)
+    assert sorted(took)[5] < 0.2
+
+
+def test_eta(unique: Any) -> None:
+    late = []
+    for number in range(4):
+        name = unique("job")
+        eta = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=0.9 + number / 5)
+        job = tasks.write_time.configure(eta=eta).delay(name)
+        model.Session.commit()
+        wait_for_job(job)
+        late.append(seconds_of(effects_of(name)[0]) - eta.timestamp())
+    assert min(late) >= 0
+    assert sorted(late)[1] < 0.3
+
+
+def test_countdown_does_not_wait_for_a_later_one(unique: Any) -> None:
+    name = unique("job")
+    sample.write.configure(countdown=3600).delay(f"{name}-later")
+    model.Session.commit()
+    time.sleep(1.2)
+    start = time.time()
+    sooner = tasks.write_time.configure(countdown=0.5).delay(f"{name}-sooner")
+    model.Session.commit()
+    wait_for_job(sooner)
+    took = seconds_of(effects_of(f"{name}-sooner")[0]) - start
+    assert 0.5 <= took < 1.2
+
+
+def test_periodic(workers: Workers) -> None:
+    """Two workers, each time once."""
+    change("DELETE FROM files_test_effect WHERE name LIKE 'tick-%'")
+    module = "ckanext.files.tests.acceptance.background.ticking"
+    workers.start_two("-q", "ticks", task_modules=module)
+    wait_for(lambda: len(effects_of("tick-")) >= 4)
+    found = [effect.split("-")[1:] for effect in effects_of("tick-")]
+    times = [int(timestamp) for timestamp, _ in found]
+    query = f"SELECT args->>'timestamp' FROM {S}.procrastinate_jobs WHERE task_name LIKE '%tick'"
+    deferred = [int(timestamp) for (timestamp,) in rows(query)]
+    assert len(set(deferred)) == len(deferred) >= 4
+    assert {later - earlier for earlier, later in pairwise(times)} == {2}
+    late = [float(ran) - int(meant) for meant, ran in found]
+    assert min(late) >= 0
+    assert sorted(late)[1] < 1.5
+
+
+def test_lock(unique: Any) -> None:
+    """Of the jobs with one lock one runs at a time, in the order asked for; others run beside."""
+    name = unique("job")
+    locked = tasks.interval.configure(lock=name, queue="locked")
+    jobs = [locked.delay(name, number, 3, 0.05) for number in range(8)]
+    free = [tasks.interval.delay(f"free-{name}", number, 3, 0.05) for number in range(8)]
+    model.Session.commit()
+    for job in [*jobs, *free]:
+        wait_for_job(job)
+    told = [tuple(effect[len(name) + 1 :].split("-")[1:]) for effect in effects_of(name)]
+    assert told == [
+        (what, str(n)) for n in range(8) for _ in range(3) for what in ("begun", "ended")
+    ]
+    told = [effect.split("-")[-2] for effect in effects_of(f"free-{name}")]
+    assert told != ["begun", "ended"] * 24
+
+
+def test_queueing_lock(unique: Any) -> None:
+    """Of the jobs with one queueing lock one waits at a time."""
+    name = unique("job")
+    locked = tasks.begin_and_end.configure(queueing_lock=name, queue=ONE)
+    first = locked.delay(f"{name}-1", 0.5)
+    model.Session.commit()
+    wait_for_effect(f"{name}-1-begun")
+    second = locked.delay(f"{name}-2", 0)  # the first one does not wait any more
+    with pytest.raises(AlreadyEnqueuedError):
+        locked.delay(f"{name}-3", 0)
+    model.Session.commit()
+    wait_for_job(first)
+    wait_for_job(second)
+    third = locked.delay(f"{name}-3", 0)
+    model.Session.commit()
+    wait_for_job(third)
+
+
+def test_priority(unique: Any) -> None:
+    name = unique("job")
+    busy = tasks.begin_and_end.configure(queue=ONE).delay(f"busy-{name}", 1)
+    model.Session.commit()
+    wait_for_effect(f"busy-{name}-begun")
+    jobs = [
+        tasks.take_turns.configure(queue=ONE, priority=priority).delay(name, str(priority), 1, 1)
+        for priority in (0, 5, -5, 10, 5, 0)
+    ]
+    model.Session.commit()
+    for job in [busy, *jobs]:
+        wait_for_job(job)
+    told = [int(effect[len(name) + 1 :].split("-", 1)[1]) for effect in effects_of(name)]
+    assert told == [10, 5, 5, 0, 0, -5]
+
+
+def test_long_job_lets_a_short_one_through(unique: Any) -> None:
+    """One step at a time: at the long job's next turn."""
+    name = unique("job")
+    long = tasks.steps.configure(queue=ONE).delay(f"long-{name}", 1, 1000)
+    model.Session.commit()
+    wait_for(lambda: (state(long, "step") or 0) > 20)
+    for number in range(3):
+        before = state(long, "step")
+        start = time.time()
+        short = tasks.write_steps_of.configure(queue=ONE).delay(f"{name}-{number}", long.id)
+        model.Session.commit()
+        wait_for_job(short)
+        took = time.time() - start
+        (seen,) = effects_of(f"{name}-{number}-")
+        assert 0 <= int(seen.split("-")[-1]) - before < 100
+        assert took < 1
+    assert state(long) == "doing"
+    wait_for_job(long)
+    assert state(long, "step") == 1000
+    assert len(effects_of(f"long-{name}")) == 1000
+
+
+def test_long_jobs_alternate(unique: Any) -> None:
+    name = unique("job")
+    jobs = [tasks.take_turns.configure(queue=ONE).delay(name, each, 1, 100) for each in "ab"]
+    model.Session.commit()
+    for job in jobs:
+        wait_for_job(job)
+    assert "".join(effect[-1] for effect in effects_of(name)) == "ab" * 100
