@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs a command on several versions of CKAN, one after the other: dev/each.sh 'VERSION...' COMMAND...
+# Runs a command on several versions of CKAN, side by side: dev/each.sh 'VERSION...' COMMAND...
 #
-# Fails when it fails on any of them, after it has run on all. Services stay up in between.
+# Prints what each has printed, one version after the other. Fails when it fails on any of them.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 source "$DEV/lib/command.sh"
@@ -10,11 +10,32 @@ read -ra versions <<<"${1:-}"
 shift
 (($#)) || die "usage: dev/each.sh 'VERSION...' COMMAND..."
 
+pids=()
+logs=$(mktemp -d)
+
+stop() {
+  kill -TERM "${pids[@]}" 2>/dev/null || true
+  wait
+  exit "$1"
+}
+
 hold_services
-failed=()
+trap 'rm -rf "$logs"; release_services' EXIT
+trap 'stop 129' HUP
+trap 'stop 130' INT
+trap 'stop 143' TERM
 for version in "${versions[@]}"; do
+  # see run_command
+  env --default-signal=INT,QUIT "$DEV/run.sh" "$version" "$@" >"$logs/$version" 2>&1 </dev/null 9>&- &
+  pids+=($!)
+done
+
+failed=()
+for number in "${!versions[@]}"; do
+  version=${versions[number]}
   say "CKAN $version: $*"
-  run_command "$DEV/run.sh" "$version" "$@" || failed+=("$version")
-  [[ -z ${interrupted:-} ]] || exit 130
+  tail -q -n +1 -f --pid="${pids[number]}" "$logs/$version" 9>&- &
+  wait "${pids[number]}" || failed+=("$version")
+  wait $!
 done
 ((${#failed[@]} == 0)) || die "failed on CKAN ${failed[*]}"
