@@ -1,0 +1,378 @@
+"""Every example of docs/background.rst and docs/workers.rst does what the text says."""
+
+from __future__ import annotations
+
+import asyncio
+import configparser
+import importlib
+import re
+import shlex
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import pytest
+from ckan import plugins
+from ckan.common import config, config_declaration
+from procrastinate.periodic import PeriodicDeferrer
+
+import ckanext
+from ckanext.files import background, shared
+from ckanext.files.background import discovery, record, registry
+from ckanext.files.background.app import app as procrastinate
+from ckanext.files.jobs.cli import get_commands
+from ckanext.files.tests import documented
+from ckanext.files.tests.effects import count_commits, look
+from ckanext.files.tests.jobs.client import Client
+from ckanext.files.tests.loaded import plugins_loaded
+from ckanext.files.tests.people import call, new_user, shown
+
+DOCS = "docs/background.rst"
+WORKERS = "docs/workers.rst"
+
+MODULES = {
+    # count_resources; tell and fetch; periodic tasks; chains; twice; watch
+    "tasks": (0, 4, 5, 6, 7, 8),
+    "plugin": (1, 9),
+    "script": (2,),
+    "asking": (3,),
+    "test_example": (10,),
+}
+"""What the Python blocks are."""
+
+
+@pytest.fixture(scope="module")
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Make the extension of the examples, as if it were installed."""
+    folder = tmp_path_factory.mktemp("installed")
+    package = folder / "ckanext" / "example"
+    package.mkdir(parents=True)
+    sources = documented.blocks(DOCS, "python")
+    for module, numbers in MODULES.items():
+        text = "\n\n".join(sources[number] for number in numbers)
+        (package / f"{module}.py").write_text(text)
+    (package / "__init__.py").write_text("")
+    (package / "names.py").write_text("def task_modules():\n    return ['ckanext.example.tasks']\n")
+    _install(folder)
+    patch.syspath_prepend(folder)
+    patch.setattr(ckanext, "__path__", [*ckanext.__path__, str(package.parent)])
+    patch.setattr(registry, "_tasks", dict(registry._tasks))
+    schedules = procrastinate.periodic_registry
+    patch.setattr(schedules, "periodic_tasks", dict(schedules.periodic_tasks))
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("ckanext.example")]:
+        del sys.modules[name]
+    del ckanext.example  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _install(folder: Path) -> None:
+    """Let its plugins and its entry point of the documentation be found."""
+    [documented_point] = documented.blocks(DOCS, "cfg")
+    parser = configparser.RawConfigParser()
+    parser.read_string(documented_point)
+    plugins = (
+        "[ckan.plugins]\n"
+        "example = ckanext.example.plugin:ExamplePlugin\n"
+        "example_praise = ckanext.example.plugin:PraisePlugin\n"
+    )
+    groups = [f"[{name}]{value}\n" for name, value in parser["options.entry_points"].items()]
+    information = folder / "example-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: example\nVersion: 1\n")
+    (information / "entry_points.txt").write_text(plugins + "".join(groups))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded(example: Path) -> Iterator[None]:
+    with plugins_loaded("files", "files_background", "example"):
+        yield
+
+
+@pytest.fixture
+def module(tasks: Any) -> Any:
+    """The tasks of the examples."""
+    return importlib.import_module("ckanext.example.tasks")
+
+
+def datasets(count: int) -> list[str]:
+    """Make datasets; return their names."""
+    user, names = new_user(), [f"d-{uuid.uuid4()}" for _ in range(count)]
+    for name in names:
+        call("package_create", user, name=name)
+    return names
+
+
+def test_every_block_is_known_here() -> None:
+    numbers = sorted(number for numbers in MODULES.values() for number in numbers)
+    assert numbers == list(range(len(documented.blocks(DOCS, "python"))))
+    assert documented.blocks(WORKERS, "python") == []
+    counts = {
+        (path, language): len(documented.blocks(path, language))
+        for path in (DOCS, WORKERS)
+        for language in ("ini", "cfg", "yaml", "text")
+    }
+    assert {key: count for key, count in counts.items() if count} == {
+        (DOCS, "ini"): 2,
+        (DOCS, "cfg"): 1,
+        (WORKERS, "ini"): 4,
+        (WORKERS, "text"): 1,
+    }
+
+
+def test_public_names() -> None:
+    for path in (DOCS, "README.rst"):
+        text = (documented.ROOT / path).read_text()
+        for found in re.findall(r"from ckanext\.files\.background import (.+)", text):
+            assert set(found.split(", ")) <= set(background.__all__)
+    text = documented_text()
+    for name in re.findall(r"``(\w+Error|JobContext|manager|on_commit)``", text):
+        assert hasattr(background, name) or hasattr(shared, name)
+
+
+def test_readme(patch: pytest.MonkeyPatch, capsys: Any, tasks: Any) -> None:
+    greet = documented.run("README.rst", 1)["greet"]
+    greet.delay("world")
+    tasks.run_pending_jobs()
+    assert "hello world!\n" in capsys.readouterr().out
+
+
+def test_dataset_and_its_job(module: Any, tasks: Any) -> None:
+    user, name = new_user(), f"d-{uuid.uuid4()}"
+    resources = [{"url": "http://example.com"}]
+    with count_commits() as commits:
+        made = call("package_create", user, name=name, resources=resources)
+    assert len(commits) == 1
+    [job] = tasks.pending_jobs
+    assert job["args"] == {"dataset_id": made["id"]}
+    assert job["task_name"] == "ckanext.example.tasks.count_resources"
+    tasks.run_pending_jobs()
+    assert tasks.failed_jobs == []
+    assert shown(made["id"])["version"] == "1 resources"
+
+
+def test_no_job_without_the_dataset(module: Any, tasks: Any) -> None:
+    with pytest.raises(tk.ValidationError):
+        call("package_create", new_user(), name="Not A Name")
+    assert tasks.jobs == {}
+
+
+@pytest.mark.parametrize("path", [DOCS, WORKERS])
+def test_options(path: str) -> None:
+    """``docs/workers.rst`` shows the defaults."""
+    names = {str(key): key for key in config_declaration.iter_options()}
+    for name, value in _options(path).items():
+        assert name in names, name
+        if path == WORKERS:
+            default = config_declaration[names[name]].default
+            assert value == (str(default) if default != [] else "")
+    declared = {name for name in names if name.startswith("ckanext.files.background.")}
+    assert declared == {name for name in _options(WORKERS) if name.startswith("ckanext.files.")}
+
+
+def _options(path: str) -> dict[str, str]:
+    """The options of all ini blocks that are for CKAN."""
+    parser = configparser.RawConfigParser()
+    for block in documented.blocks(path, "ini"):
+        if not block.startswith("["):
+            parser.read_string("[app]\n" + block)
+    return dict(parser["app"])
+
+
+def test_option_names_the_module(module: Any, monkeypatch: Any) -> None:
+    option = "ckanext.files.background.task_modules"
+    monkeypatch.setattr(discovery, "GROUPS", ())
+    monkeypatch.setitem(config, option, _options(DOCS)[option])
+    assert (f"option {option}", "ckanext.example.tasks") in list(discovery._named())
+
+
+def test_entry_point(module: Any) -> None:
+    origins = [origin for origin, name in discovery._named() if name == "ckanext.example.tasks"]
+    assert [origin.split()[:2] for origin in origins] == [
+        ["entry", "point"],
+        ["plugin", "example"],
+    ]
+
+
+def _commands() -> list[str]:
+    """The arguments of all commands ``ckan files background`` of the documentation."""
+    texts = [(documented.ROOT / path).read_text() for path in ("README.rst", DOCS, WORKERS)]
+    found = re.findall(r"ckan(?: -c \S+)? files background ([^`\n]+)", "\n".join(texts))
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize("command", _commands())
+def test_commands(command: str) -> None:
+    name, *arguments = shlex.split(command.replace("ID", "1"))
+    background_commands()[name].make_context(name, arguments)
+
+
+def test_all_commands_are_told() -> None:
+    told = {command.split()[0] for command in _commands()}
+    assert told == set(background_commands())
+
+
+def background_commands() -> dict[str, Any]:
+    [files] = get_commands()
+    groups: dict[str, Any] = vars(files)["commands"]
+    return groups["background"].commands
+
+
+def test_services() -> None:
+    """Both wait longer than a worker takes to stop."""
+    systemd, supervisor = _services()
+    patience = _options(WORKERS)["ckanext.files.background.shutdown_timeout"]
+    service, program = systemd["Service"], supervisor["program:ckan-files-worker"]
+    assert service["ExecStart"] == program["command"]
+    assert int(service["TimeoutStopSec"]) == int(program["stopwaitsecs"]) > int(patience) + 10
+    assert (service["KillMode"], service["Restart"]) == ("mixed", "always")
+    assert (program["stopsignal"], program["autorestart"]) == ("TERM", "true")
+
+
+def _services() -> list[configparser.RawConfigParser]:
+    parsers = []
+    for block in documented.blocks(WORKERS, "ini"):
+        if block.startswith(("[Unit]", "[program:")):
+            parser = configparser.RawConfigParser()
+            parser.optionxform = str  # pyright: ignore[reportAttributeAccessIssue]
+            parser.read_string(block)
+            parsers.append(parser)
+    return parsers
+
+
+def test_script(tasks: Any) -> None:
+    script = importlib.import_module("ckanext.example.script")
+    seen = look("SELECT args FROM ckanext_files_background.procrastinate_jobs")
+    assert seen == {"dataset_id": "water-levels"}
+    assert list(tasks.jobs) == [script.job.id]
+
+
+def test_ways_to_ask(tasks: Any) -> None:
+    asking = importlib.import_module("ckanext.example.asking")
+    asking.ask()
+    later, much_later, slow, *rest = tasks.pending_jobs
+    minutes = (later["scheduled_at"] - datetime.now(timezone.utc)).total_seconds() / 60
+    assert 58 < minutes <= 60
+    assert much_later["scheduled_at"].year == 2040
+    assert slow["queue_name"] == "slow"
+    names = [job["args"]["dataset_id"] for job in rest]
+    assert names == ["water-levels", "rain", "water-levels"]
+    job_id = asyncio.run(asking.ask_from_async_code())
+    assert job_id in tasks.jobs
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """A server that says no."""
+
+    class No(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(503)
+
+        do_POST = do_GET  # noqa: N815 - the name is the library's
+
+    with HTTPServer(("127.0.0.1", 0), No) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_retries(module: Any, tasks: Any, address: str, monkeypatch: Any) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    refused = module.tell.delay(address)
+    nobody_there = module.tell.delay("http://127.0.0.1:1")
+    fetched = module.fetch.delay(address)
+    tasks.run_pending_jobs()
+    assert [job["id"] for job in tasks.failed_jobs] == [refused.id]
+    for job, seconds in ((nobody_there, 3), (fetched, 120)):
+        row = tasks.jobs[job.id]
+        assert (row["status"], row["attempts"]) == ("todo", 1)
+        wait = (row["scheduled_at"] - datetime.now(timezone.utc)).total_seconds()
+        assert seconds - 3 < wait <= seconds
+    found = record.find(refused.id)
+    assert found
+    assert "503" in str(found.error)
+    assert "raise_for_status" in str(found.traceback)
+
+
+def test_periodic(module: Any, tasks: Any) -> None:
+    registered = procrastinate.periodic_registry
+    night = datetime(2030, 5, 1, 3, 0, 20, tzinfo=timezone.utc).timestamp()
+    for _ in range(2):
+        deferrer = PeriodicDeferrer(registered)
+        asyncio.run(deferrer.defer_jobs(deferrer.get_previous_tasks(at=night)))
+    jobs = {job["task_name"].rsplit(".")[-1]: job for job in tasks.jobs.values()}
+    assert len(tasks.jobs) == len(jobs)
+    assert jobs["tidy_up"]["args"] == {"timestamp": night - 20}
+    assert jobs["look_after"]["queue_name"] == "health"
+
+
+def test_long_work(module: Any, tasks: Any) -> None:
+    names = datasets(3)
+    tasks.reset()
+    job = module.publish_and_praise.delay(names)
+    assert tasks.run_pending_jobs().steps == 5
+    assert tasks.failed_jobs == []
+    assert shown(names[0])["version"] == "all done"
+    found = record.find(job.id)
+    assert found
+    assert (found.percent, found.text) == (100, f"publishing {names[2]}")
+
+
+def test_calls_as_arguments(module: Any, tasks: Any) -> None:
+    names = datasets(2)
+    tasks.reset()
+    module.twice.delay(module.publish(names, 2))
+    # at its second run the call begins where the first has ended
+    assert tasks.run_pending_jobs().steps == 3
+    assert tasks.failed_jobs == []
+
+
+def test_job_that_looks_whether_it_is_wanted(module: Any, tasks: Any, monkeypatch: Any) -> None:
+    job = module.watch.delay(1)
+    monkeypatch.setattr(background.JobContext, "should_abort", lambda self: True)
+    tasks.run_pending_jobs()
+    assert tasks.jobs[job.id]["status"] == "aborted"
+    assert module.watch.timeout == 3600
+
+
+def test_location(tasks: Any, app: Any) -> None:
+    plugins.load("example_praise")
+    try:
+        client = Client(app)
+        response = client.ask("package_create", name=f"d-{uuid.uuid4()}")
+    finally:
+        plugins.unload("example_praise")
+    [job_id] = [id_ for id_, job in tasks.jobs.items() if job["task_name"].endswith("praise")]
+    address = response.headers["Taskqueue-Location"]
+    assert address == f"{config['ckan.site_url']}/api/3/action/files_job_show?id={job_id}"
+    assert address.split("/api/")[1].split("=")[0] in documented_text()
+    _, shown_job = client.call("files_job_show", id=job_id)
+    told = ("status", "percent", "text", "step", "attempts", "error")
+    assert set(told) <= set(shown_job)
+
+
+def documented_text() -> str:
+    return (documented.ROOT / DOCS).read_text()
+
+
+def test_test(tasks: Any) -> None:
+    test = importlib.import_module("ckanext.example.test_example").test_resources_are_counted
+    marks = {mark.name: mark.args for mark in test.pytestmark}
+    assert marks == {
+        "ckan_config": ("ckan.plugins", "files files_background example"),
+        "usefixtures": ("with_plugins",),
+    }
+    assert config["ckan.plugins"] == ["files", "files_background", "example"]
+    test(tasks)
