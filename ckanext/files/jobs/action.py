@@ -64,11 +64,9 @@ def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
         raise tk.ValidationError(errors)
     limit, offset = filters.pop("limit"), filters.pop("offset")
     filters = {name: filters[name] for name in schema.job_list() if name in filters}
-    user_id = filters.pop("user_id", None) or _own_jobs_only(context)
-    if user_id:
-        user = model.User.get(user_id)
-        # somebody who has no jobs, and not somebody who has all
-        filters["user_id"] = user.id if user else user_id
+    user_id = _whose(context, filters.pop("user_id", None))
+    if user_id is not None:
+        filters["user_id"] = user_id
     found = record.page(filters, limit, offset)
     return {"count": record.count(filters), "results": [_dictized(job) for job in found]}
 
@@ -188,11 +186,18 @@ def _changed(context: Context, job_id: int) -> dict[str, Any]:
     return result
 
 
-def _own_jobs_only(context: Context) -> str | None:
-    """Return the user whose jobs are meant if none is named; None for those of everybody."""
-    if context.get("ignore_auth") or authz.is_sysadmin(context.get("user")):
-        return None
-    return context["user"]
+def _whose(context: Context, user: str | None) -> str | None:
+    """Return the id of the user whose jobs are meant; None for those of everybody.
+
+    :param user: the id or name that the caller has given.
+    """
+    if not user:
+        if context.get("ignore_auth") or authz.is_sysadmin(context.get("user")):
+            return None
+        user = context.get("user", "")
+    found = model.User.get(user)
+    # somebody who has no jobs, and not somebody who has all
+    return found.id if found else user
 
 
 def _with_events(job: record.Record) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from ckan import authz
 from ckan.common import current_user, g
 from ckan.plugins import toolkit as tk
 from ckan.views import set_cors_headers_for_response
@@ -78,7 +79,7 @@ def _may_be_told_of(job: Job) -> bool:
         return False
     if not current_user or not current_user.is_authenticated:
         return False
-    return job.user_id == current_user.id or bool(current_user.sysadmin)
+    return job.user_id == current_user.id or authz.is_sysadmin(current_user.name)
 
 
 def _of_request() -> _Jobs:
