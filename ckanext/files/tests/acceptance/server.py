@@ -58,6 +58,10 @@ class CkanServer:
         assert self._process, "not started"
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start it, also again, and return when it answers."""
         command = ["ckan", "-c", str(self.ini), "run", "--host", "127.0.0.1"]

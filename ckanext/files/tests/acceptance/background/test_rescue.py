@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.background import Job
@@ -15,6 +16,7 @@ from ckanext.files.tests.acceptance.background.jobs import (
     change,
     cut,
     effects_of,
+    rows,
     sessions_of,
     state,
     wait_for_effect,
@@ -22,6 +24,7 @@ from ckanext.files.tests.acceptance.background.jobs import (
 )
 from ckanext.files.tests.acceptance.background.workers import Worker, Workers, wait_for
 from ckanext.files.tests.background import sample
+from ckanext.files.tests.effects import engine
 from ckanext.files.tests.loaded import load_plugins
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("effects")]
@@ -188,3 +191,22 @@ def test_a_lost_connection_that_the_task_hides(fails: bool, workers: Workers, un
     assert "its step has lost the database" in worker.said
     assert state(job, "attempts") == 2
     assert effects_of(name) == [name]
+
+
+def test_connection_is_cut_at_the_end_of_a_step(workers: Workers, unique: Any) -> None:
+    """While the worker writes where the job goes on."""
+    name = unique("job")
+    worker = workers.start()
+    job = tasks.begin_and_end.delay(name, 0.5)
+    model.Session.commit()
+    wait_for_effect(f"{name}-begun")
+    with engine().begin() as connection:
+        lock = sa.text(f"SELECT FROM {S}.procrastinate_jobs WHERE id = :id FOR UPDATE")
+        connection.execute(lock, {"id": job.id})
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'transactionid'"
+        ((pid,),) = wait_for(lambda: rows(waiting))
+        cut([pid])
+    wait_for_job(job)
+    assert "its step has lost the database" in worker.said
+    assert len(effects_of(f"{name}-begun")) == 2
+    assert effects_of(f"{name}-ended") == [f"{name}-ended"]

@@ -1,0 +1,28 @@
+"""A server that asks for a job at each change of a dataset, and can be killed by one.
+
+Named as a module with tasks, so that a real server loads it. The plugin
+``files_test_probe`` calls what is put there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ckanext.files.shared import add_task, on_commit
+from ckanext.files.tests.background.sample import write
+from ckanext.files.tests.crash import kill_now
+from ckanext.files.tests.probe import ProbePlugin
+
+
+def ask(context: Any, data_dict: dict[str, Any]) -> None:
+    """Ask for a job whose effect is named after the change."""
+    write.delay(f"{data_dict['id']}-{data_dict['title']}")
+    if data_dict["notes"] == "killed in the action":
+        kill_now()
+    if data_dict["notes"] == "killed in a queued task":
+        add_task(kill_now)
+    if data_dict["notes"] == "killed after the commit":
+        on_commit(kill_now)
+
+
+ProbePlugin.hooks["before:package_update"] = ask
