@@ -26,6 +26,8 @@ class Storm:
     freezes: int = 0
     cuts: int = 0
     chance: random.Random = dataclasses.field(default_factory=random.Random)
+    ended: int = 0
+    """Workers that have ended by themselves."""
 
     def rage(self, done: Callable[[], int], total: int) -> None:
         """Rage until all work is done.
@@ -38,6 +40,7 @@ class Storm:
         self._wakes: dict[float, Worker] = {}
         while True:
             self._wake_up()
+            self._start_again()
             so_far = done()
             if so_far != last:
                 last, changed = so_far, time.monotonic()
@@ -75,6 +78,13 @@ class Storm:
     def _wake_up(self) -> None:
         for at in [at for at in self._wakes if time.monotonic() > at]:
             self._wakes.pop(at).wake()
+
+    def _start_again(self) -> None:
+        """Start those that have ended, as a supervisor does."""
+        for worker in self.workers:
+            if not worker.running:
+                worker.launch()
+                self.ended += 1
 
     def _one_of(self, workers: list[Worker]) -> Worker | None:
         return self.chance.choice(workers) if workers else None

@@ -17,14 +17,13 @@ from ckanext.files.background import Call, JobAborted, JobContext, current_job, 
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.tests.acceptance.background import witness
 from ckanext.files.tests.background.sample import effect
+from ckanext.files.tests.effects import engine
 
 
 def effect_at_once(name: str) -> None:
     """Write an effect that does not wait for the commit of the step."""
-    engine = model.Session.get_bind()
-    with engine.connect() as connection:
+    with engine().begin() as connection:
         connection.execute(sa.text("INSERT INTO files_test_effect VALUES (:n)"), {"n": name})
-        connection.execute(sa.text("COMMIT"))
 
 
 @task

@@ -32,7 +32,7 @@ def tables(loaded: None) -> None:
 
 def prepare(task: Task[Any], run: str, jobs: int, steps: int) -> list[str]:
     """Defer jobs; return the datasets that they change."""
-    datasets = [factories.Dataset(title="0")["id"] for _ in range(DATASETS)]
+    datasets = [str(factories.Dataset(title="0")["id"]) for _ in range(DATASETS)]
     task.batch_defer(
         *(
             {"run": run, "number": n, "step": 1, "steps": steps, "datasets": datasets}
@@ -65,7 +65,7 @@ def test_exactly_once(workers: Workers, unique: Any, full_size: bool, record_pro
     storm.rage(lambda: jobs * steps if not waiting() else witness.done(run), jobs * steps)
     record_property("seconds", time.monotonic() - start)
     record_property("taken_over", taken_over())
-    for name in ("kills", "freezes", "cuts"):
+    for name in ("kills", "freezes", "cuts", "ended"):
         record_property(name, getattr(storm, name))
     time.sleep(2)  # for workers that were woken last
     assert witness.examine(run, jobs, steps, datasets, patched=True) == Findings()

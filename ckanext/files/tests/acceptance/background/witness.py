@@ -87,8 +87,7 @@ def write_through_session(values: dict[str, Any]) -> None:
 
 def write_apart(values: dict[str, Any]) -> None:
     """Write the effects of a step in a transaction of their own, which is the mistake."""
-    url: Any = model.Session.get_bind().url
-    connection = psycopg2.connect(url.render_as_string(hide_password=False))
+    connection = psycopg2.connect(engine().url.render_as_string(hide_password=False))
     with connection, connection.cursor() as cursor:
         cursor.execute(_STEP, values)
         cursor.execute(_COUNT, values)
