@@ -7,6 +7,7 @@ from typing import Any
 import ckan.plugins as p
 import ckan.plugins.toolkit as tk
 from ckan.common import CKANConfig
+from ckan.config.declaration import Declaration, Key
 from ckan.exceptions import CkanConfigurationException
 
 from ckanext.files.background.discovery import load_tasks
@@ -21,11 +22,11 @@ from .declaration import declare
 @tk.blanket.actions(action)
 @tk.blanket.auth_functions(auth)
 @tk.blanket.blueprints([location.blueprint])
-@tk.blanket.config_declarations(declare)
 class FilesBackgroundPlugin(p.SingletonPlugin):
     """Background tasks, written by the commit that asks for them."""
 
     p.implements(p.IClick)
+    p.implements(p.IConfigDeclaration)
     p.implements(p.IConfigurable)
 
     def __init__(self, **kwargs: Any) -> None:
@@ -44,6 +45,9 @@ class FilesBackgroundPlugin(p.SingletonPlugin):
             register_schedules()
         except ScheduleError as error:
             raise CkanConfigurationException(str(error)) from error
+
+    def declare_config_options(self, declaration: Declaration, key: Key) -> None:
+        declare(declaration, key)
 
     def get_commands(self) -> list[Any]:
         return get_commands()

@@ -1,0 +1,108 @@
+"""Where a storage is a cloud: bytes without times, and streams that cannot be read twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.maintenance.tasks import (
+    delete_unattached,
+    move_storage,
+    remove_strays,
+    report_missing,
+    verify_checksums,
+)
+from ckanext.files.store.storages import FileData, get_storage, make_upload
+from ckanext.files.tests.keeper.s3 import s3_options, s3_server
+from ckanext.files.tests.maintenance.site import (
+    OPTION,
+    hurry,
+    loaded_with,
+    path_of,
+    row,
+    run,
+    stored,
+    upload,
+)
+from ckanext.files.tests.people import call, new_user
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A storage ``cloud`` beside the others; another one has the same bucket and lies in it."""
+    folder = tmp_path_factory.mktemp("maintenance")
+    with s3_server(folder / "log") as url:
+        options = {"type": "files:s3", **s3_options(url, "maintenance")}
+        cloud = {f"{OPTION}.cloud.{name}": value for name, value in options.items()}
+        below = {f"{OPTION}.below.{name}": value for name, value in options.items()}
+        with loaded_with(folder, **cloud, **below, **{f"{OPTION}.below.path": "below"}):
+            yield
+
+
+@pytest.fixture(autouse=True)
+def empty(loaded: None) -> Iterator[None]:
+    yield
+    keeper = get_storage("cloud")
+    for location in list(keeper.scan()):
+        keeper.remove(FileData(location))
+
+
+def _keys() -> list[str]:
+    return sorted(get_storage("cloud").scan())
+
+
+def test_to_and_fro(tasks: TasksManager) -> None:
+    user = new_user(sysadmin=True)
+    contents = {upload(user, content): content for content in (b"", b"hello", b"x" * 1_000_000)}
+    assert run(tasks, move_storage, "here", "cloud", dry_run=False) == "3 moved"
+    hurry(tasks)
+    assert stored("here") == {}
+    assert len(_keys()) == 3
+    assert run(tasks, verify_checksums, ["cloud"]) == "3 verified"
+    assert run(tasks, report_missing, ["cloud"]) == "3 there"
+    assert run(tasks, move_storage, "cloud", "there", dry_run=False) == "3 moved"
+    hurry(tasks)
+    assert {id_: path_of(id_).read_bytes() for id_ in contents} == contents
+    assert _keys() == []
+
+
+def test_damaged_and_missing(tasks: TasksManager) -> None:
+    user = new_user(sysadmin=True)
+    keeper = get_storage("cloud")
+    damaged, lost, sound = (upload(user, storage="cloud", name=name) for name in "abc")
+    keeper.upload(_location(damaged), make_upload(b"hellO"))
+    keeper.remove(FileData(_location(lost)))
+    said = run(tasks, verify_checksums, ["cloud"])
+    assert said == "1 verified, 1 damaged, 1 missing"
+    assert run(tasks, report_missing, ["cloud"]) == "1 missing, 2 there"
+    said = run(tasks, move_storage, "cloud", "here", dry_run=False)
+    assert set(said.split(", ")) == {"1 moved", "1 damaged", "1 missing", "2 left in cloud"}
+    assert path_of(sound).read_bytes() == b"hello"
+    for id_ in (damaged, lost):
+        call("file_delete", None, id=id_)
+
+
+def _location(file_id: str) -> Any:
+    file = row(file_id)
+    assert file
+    return file["location"]
+
+
+def test_strays(tasks: TasksManager) -> None:
+    file = upload(storage="cloud")
+    for storage, location in (("cloud", "left"), ("cloud", "again"), ("below", "theirs")):
+        get_storage(storage).upload(location, make_upload(b"left"))
+    assert run(tasks, remove_strays, ["cloud"], dry_run=False) == "2 to be looked at again"
+    get_storage("cloud").upload("again", make_upload(b"another upload"))
+    hurry(tasks)
+    assert _keys() == sorted([_location(file), "again", "below/theirs"])
+    call("file_delete", None, id=file)
+
+
+def test_deletion(tasks: TasksManager) -> None:
+    upload(storage="cloud")
+    assert run(tasks, delete_unattached, storages=["cloud"], dry_run=False) == "1 deleted"
+    assert _keys() == []
