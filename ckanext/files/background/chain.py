@@ -6,8 +6,9 @@ from typing import Any
 
 from .call import Call, deserialize_task
 from .context import sharing
+from .errors import ArgumentError
 from .registry import find
-from .task import task
+from .task import Task
 
 
 def _percent(calls: list[Any], total: int | None = None) -> float:
@@ -19,8 +20,23 @@ def _percent(calls: list[Any], total: int | None = None) -> float:
     return (100.0 * (count - len(calls)) + share) / count
 
 
-@task(name="ckanext.files.chain", percent=_percent)
-def chain(calls: list[Any], total: int | None = None) -> Any:
+class _Chain(Task[Any]):
+    """Refuses what is no call where the chain is made, not where it breaks."""
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Call:
+        call = super().__call__(*args, **kwargs)
+        calls = call.args["calls"]
+        if not isinstance(calls, list):
+            raise ArgumentError(f"The calls of {self.name} are a list of calls, not {calls!r}")
+        for number, each in enumerate(calls):
+            try:
+                deserialize_task(each)
+            except ArgumentError as error:
+                raise ArgumentError(f"calls[{number}] of {self.name}: {error}") from None
+        return call
+
+
+def _chain(calls: list[Any], total: int | None = None) -> Any:
     """Run calls one after the other; each may go on in as many steps as it likes.
 
     The result of one is not passed to the next.
@@ -38,3 +54,6 @@ def chain(calls: list[Any], total: int | None = None) -> Any:
     if isinstance(result, Call):
         return chain([result, *rest], total)
     return chain(rest, total) if rest else result
+
+
+chain = _Chain(_chain, name="ckanext.files.chain", percent=_percent)

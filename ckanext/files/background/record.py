@@ -37,7 +37,8 @@ _SELECT = f"""
         SELECT j.id {_FROM} {{where}} ORDER BY j.id DESC LIMIT :limit OFFSET :offset)
     SELECT j.id, f.task_id, f.user_id, j.task_name AS task, j.args, j.queue_name AS queue,
         j.status::text AS status, j.priority, j.lock, j.queueing_lock, j.scheduled_at,
-        j.attempts, j.abort_requested, coalesce(f.step, 0) AS step, f.percent, f.text,
+        j.attempts, j.abort_requested,
+        coalesce(f.step, (j.status = 'succeeded')::integer) AS step, f.percent, f.text,
         f.error, f.traceback, history.*
     FROM page JOIN {_S}.procrastinate_jobs j ON j.id = page.id
     LEFT JOIN {_S}.files_job f ON f.job_id = page.id
