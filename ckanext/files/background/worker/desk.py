@@ -54,6 +54,11 @@ _DUE = f"""
 """
 
 # Before the end of the step or not at all: whoever ends it locks the job first and this row then.
+_OWNED = f"""
+    SELECT id, attempts, abort_requested FROM {SCHEMA}.procrastinate_jobs
+    WHERE status = 'doing' AND worker_id = %s
+"""
+
 _PROGRESS = f"""
     INSERT INTO {SCHEMA}.files_job AS f (job_id, percent, text)
     SELECT id, %(percent)s, %(text)s FROM {SCHEMA}.procrastinate_jobs
@@ -129,12 +134,11 @@ class Desk:
         """Hand back all jobs of the worker."""
         return self._take_away(self.worker_id, None, None, None)
 
-    def owned(self) -> set[tuple[int, int]]:
-        """Return id and attempts of each job that is this worker's."""
-        query = f"SELECT id, attempts FROM {SCHEMA}.procrastinate_jobs WHERE status = 'doing'"
+    def owned(self) -> list[tuple[int, int, bool]]:
+        """Return id and attempts of each job that is this worker's, and whether it shall end."""
         with self._cursor() as cursor:
-            cursor.execute(f"{query} AND worker_id = %s", (self.worker_id,))
-            return set(cursor.fetchall())
+            cursor.execute(_OWNED, (self.worker_id,))
+            return cursor.fetchall()
 
     def release_stray(self, job_id: int, attempts: int) -> None:
         """Hand back a job that no slot runs."""

@@ -191,7 +191,7 @@ class Worker:
             log.warning("Rescued %s jobs of worker %s", count, worker_id)
         for slot_running in self._running():
             self._publish(slot_running)
-        self._release_strays()
+        self._look_after_jobs()
         self._schedule.defer()
         self.desk.forget_dead()
         self.bell.ring(everybody=True)
@@ -204,17 +204,21 @@ class Worker:
 
     def _publish(self, running: Any) -> None:
         progress = (running.context.percent, running.context.text)
-        if progress != running.published:
-            self.desk.publish(running.claim, running.context)
+        if progress != running.published and self.desk.publish(running.claim, running.context):
             running.published = progress
 
-    def _release_strays(self) -> None:
-        """Hand back jobs of this worker that no slot knows of.
+    def _look_after_jobs(self) -> None:
+        """Hand back jobs of this worker that no slot knows of, and notice those that shall end.
 
-        A COMMIT whose answer was lost may have claimed one.
+        A COMMIT whose answer was lost may have claimed one, and nobody may have
+        listened when somebody wanted a job to end.
         """
         held = {(running.claim.id, running.claim.attempts) for running in self._running()}
-        strays = self.desk.owned() - held
+        owned = self.desk.owned()
+        for job_id, _, shall_end in owned:
+            if shall_end:
+                self._abort(job_id)
+        strays = {(job_id, attempts) for job_id, attempts, _ in owned} - held
         for job_id, attempts in strays & self._strays:
             log.warning("Job %s was claimed by a commit that got lost", job_id)
             self.desk.release_stray(job_id, attempts)

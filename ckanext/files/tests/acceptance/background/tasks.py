@@ -130,7 +130,7 @@ def stubborn(name: str) -> None:
 
 @task(pass_context=True)
 def until_aborted(context: JobContext, name: str) -> None:
-    effect_at_once(f"{name}-begun")
+    effect_at_once(f"{name}-begun-{context.attempts}")
     effect(f"{name}-never")
     while not context.should_abort():
         time.sleep(0.01)

@@ -101,7 +101,7 @@ def test_aborted_by_itself(unique: Any) -> None:
     model.Session.commit()
     wait_for_job(job, "aborted")
     assert time.monotonic() - start < 0.5
-    assert effects_of(name) == [f"{name}-begun"]
+    assert effects_of(name) == [f"{name}-begun-0"]
 
 
 def test_aborted_after_its_step(unique: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from ckan import model
 
-from ckanext.files.background import Job
+from ckanext.files.background import Job, control
 from ckanext.files.tests.acceptance.background import tasks
 from ckanext.files.tests.acceptance.background.jobs import (
     S,
@@ -210,3 +210,31 @@ def test_connection_is_cut_at_the_end_of_a_step(workers: Workers, unique: Any) -
     assert "its step has lost the database" in worker.said
     assert len(effects_of(f"{name}-begun")) == 2
     assert effects_of(f"{name}-ended") == [f"{name}-ended"]
+
+
+def test_abort_while_the_worker_does_not_listen(workers: Workers, unique: Any) -> None:
+    name = unique("job")
+    worker = workers.start()
+    job = tasks.until_aborted.delay(name)
+    model.Session.commit()
+    wait_for_effect(f"{name}-begun")
+    query = "SELECT pid FROM pg_stat_activity WHERE application_name = :name AND query ~ '^LISTEN'"
+    [(ear,)] = rows(query, name=f"ckan-files-worker:{worker.id}")
+    control.cancel(job.id)
+    cut([ear])
+    model.Session.commit()
+    wait_for_job(job, "aborted", seconds=5)
+
+
+def test_abort_of_a_job_whose_worker_has_died(workers: Workers, unique: Any) -> None:
+    name = unique("job")
+    worker = workers.start()
+    job = tasks.until_aborted.delay(name)
+    model.Session.commit()
+    wait_for_effect(f"{name}-begun")
+    worker.kill()
+    assert control.cancel(job.id) == "doing"
+    model.Session.commit()
+    worker.start()
+    wait_for_job(job, "aborted", seconds=5)
+    assert effects_of(f"{name}-never") == []
