@@ -53,12 +53,12 @@ _DUE = f"""
     FROM {SCHEMA}.procrastinate_jobs WHERE status = 'todo' AND scheduled_at IS NOT NULL
 """
 
-# Before the end of the step or not at all: whoever ends it locks the job first and this row then.
 _OWNED = f"""
     SELECT id, attempts, abort_requested FROM {SCHEMA}.procrastinate_jobs
     WHERE status = 'doing' AND worker_id = %s
 """
 
+# Before the end of the step or not at all: whoever ends it locks the job first and this row then.
 _PROGRESS = f"""
     INSERT INTO {SCHEMA}.files_job AS f (job_id, percent, text)
     SELECT id, %(percent)s, %(text)s FROM {SCHEMA}.procrastinate_jobs

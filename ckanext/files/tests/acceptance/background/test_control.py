@@ -1,0 +1,103 @@
+"""Jobs that are cancelled and tried again while real workers run them."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from ckan import model
+
+from ckanext.files.background import control
+from ckanext.files.tests.acceptance.background import tasks
+from ckanext.files.tests.acceptance.background.jobs import S, effects_of, rows, state, wait_for_job
+from ckanext.files.tests.acceptance.background.workers import Worker, Workers, wait_for
+from ckanext.files.tests.background import sample
+from ckanext.files.tests.effects import engine, look
+from ckanext.files.tests.loaded import load_plugins
+
+pytestmark = pytest.mark.usefixtures("effects", "worker")
+
+loaded = load_plugins("files", "files_background")
+
+JOBS, STEPS = 10, 10
+
+
+@pytest.fixture(scope="module")
+def worker(lasting_workers: Workers) -> Worker:
+    return lasting_workers.start("-c", "4")
+
+
+def unfinished() -> list[int]:
+    return [
+        job for (job,) in rows(f"SELECT id FROM {S}.procrastinate_jobs WHERE status <> 'succeeded'")
+    ]
+
+
+def test_cancelled_and_tried_again_at_random(unique: Any) -> None:
+    """Whatever the workers do at that moment: each step of each job is done once."""
+    name = unique("job")
+    for number in range(JOBS):
+        tasks.steps.delay(f"{name}-{number}", 1, STEPS, 0.05)
+    model.Session.commit()
+    became: set[str | None] = set()
+    again = 0
+    end = time.monotonic() + 4
+    while time.monotonic() < end and (jobs := unfinished()):
+        became.add(control.cancel(random.choice(jobs)))
+        model.Session.commit()
+        again += control.retry(random.choice(jobs))
+        model.Session.commit()
+    # it has met a job in each of these states
+    assert became >= {"cancelled", "aborted", "doing"}
+    assert again
+
+    def all_done() -> bool:
+        for job in unfinished():
+            control.retry(job)
+            model.Session.commit()
+        return not unfinished()
+
+    wait_for(all_done)
+    done = [f"{name}-{number}-{step:04}" for number in range(JOBS) for step in range(1, STEPS + 1)]
+    assert sorted(effects_of(name)) == sorted(done)
+
+
+def test_a_retry_wakes_a_worker() -> None:
+    """At once, and not at its next look at the table a second later."""
+    job = sample.noop.delay()
+    control.cancel(job.id)
+    model.Session.commit()
+    took = []
+    for _ in range(5):
+        start = time.monotonic()
+        assert control.retry(job.id)
+        model.Session.commit()
+        wait_for_job(job)
+        took.append(time.monotonic() - start)
+        with engine().begin() as connection:
+            query = f"UPDATE {S}.procrastinate_jobs SET status = 'failed' WHERE id = :id"
+            connection.execute(sa.text(query), {"id": job.id})
+    assert sorted(took)[2] < 0.5
+
+
+def test_progress_is_told_once_the_row_is_free(worker: Worker, unique: Any) -> None:
+    """Somebody who holds it for long keeps no worker from its signs of life."""
+    job = sample.tell.delay(unique("job"), 42, "far", 6)
+    model.Session.commit()
+    wait_for(lambda: state(job) == "doing")
+    with engine().begin() as connection:
+        query = f"SELECT id FROM {S}.procrastinate_jobs WHERE id = :id FOR UPDATE"
+        connection.execute(sa.text(query), {"id": job.id})
+        silence = (
+            f"SELECT extract(epoch FROM now() - last_heartbeat) FROM {S}.procrastinate_workers"
+            " WHERE id = :id"
+        )
+        for _ in range(5):
+            time.sleep(0.5)
+            assert look(silence, id=worker.id) < 2
+        assert state(job, "f.percent") is None
+    wait_for(lambda: state(job, "f.percent") == 42, 2.5)
+    assert state(job) == "doing"
