@@ -187,6 +187,8 @@ class Worker:
             raise BackgroundError(
                 f"Worker {self.desk.worker_id} was away for so long that the others forgot it"
             )
+        if not all(slot.is_alive() for slot in self._slots) and not self.stopping:
+            raise BackgroundError("A thread of the worker has failed for the reason above")
         for worker_id, count in self._rescue().items():
             log.warning("Rescued %s jobs of worker %s", count, worker_id)
         for slot_running in self._running():

@@ -238,3 +238,22 @@ def test_abort_of_a_job_whose_worker_has_died(workers: Workers, unique: Any) -> 
     worker.start()
     wait_for_job(job, "aborted", seconds=5)
     assert effects_of(f"{name}-never") == []
+
+
+def test_worker_that_cannot_work(workers: Workers, unique: Any) -> None:
+    """It ends rather than to look busy: whoever looks after it notices, and starts another one."""
+    name = unique("job")
+    worker = workers.start()
+    claim = f"FUNCTION {S}.files_claim(varchar[], bigint, boolean)"
+    change(f"ALTER {claim} RENAME TO files_test_claim")
+    try:
+        job = sample.write.delay(name)
+        model.Session.commit()
+        assert worker.wait() == 1
+    finally:
+        change(f"ALTER {claim.replace('files_claim', 'files_test_claim')} RENAME TO files_claim")
+    assert "A thread of the worker has failed" in worker.said
+    assert "files_claim(" in worker.said
+    assert state(job) == "todo"
+    worker.start()
+    wait_for_job(job)
