@@ -15,6 +15,9 @@ from .values import as_json
 LONGEST_NAME = 128
 """Characters of a name of a task or a queue."""
 
+_YEARS = range(2, 9999)
+"""Those that are years for Python in each time zone."""
+
 _PRIORITIES = range(-(2**31), 2**31)
 
 
@@ -51,7 +54,7 @@ def when(eta: dt.datetime | None, countdown: float | None) -> dt.datetime | None
         raise BackgroundError("Give eta or countdown, not both")
     if countdown is not None:
         try:
-            return dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=countdown)
+            eta = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=countdown)
         except (TypeError, ValueError, OverflowError) as error:
             raise BackgroundError(
                 f"The countdown {countdown!r} is no number of seconds from now: {error}"
@@ -64,6 +67,10 @@ def when(eta: dt.datetime | None, countdown: float | None) -> dt.datetime | None
         raise BackgroundError(
             f"The eta {eta.isoformat()} has no time zone: give it one, such as "
             "datetime.now(timezone.utc) has"
+        )
+    if eta.year not in _YEARS:
+        raise BackgroundError(
+            f"The eta {eta.isoformat()} is beyond all times that can be read back"
         )
     return eta
 

@@ -53,7 +53,7 @@ def _replacement(call: Call, job: JobContext) -> Call | None:
     innermost = job.innermost or job.call
     if call.args == innermost.args:
         return None
-    if innermost is not job.call or find(call.task_name) is not find(job.call.task_name):
+    if innermost != job.call or find(call.task_name) is not find(job.call.task_name):
         raise ArgumentError(
             f"The running step is {job.call!r}: only its own arguments can be replaced"
         )

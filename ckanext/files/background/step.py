@@ -22,7 +22,8 @@ from ckanext.files.transaction import Block
 from .call import Call
 from .claim import Claim, stored
 from .context import JobContext, running
-from .errors import JobAborted, LostJobError, UnknownTaskError
+from .errors import JobAborted, LostJobError, MaxRetriesExceededError, UnknownTaskError
+from .options import job_options
 from .registry import find
 from .retry import Retry
 from .schema import SCHEMA
@@ -169,16 +170,16 @@ def judge(error: BaseException, claim: Claim) -> Failure:
         return dataclasses.replace(failure, at=error.at, call=error.call)
     if isinstance(error, JobAborted):
         return dataclasses.replace(failure, status="aborted")
-    decision = _decide(error, claim)
-    if decision is None:
+    if isinstance(error, MaxRetriesExceededError):
         return failure
-    return dataclasses.replace(
-        failure,
-        at=decision.retry_at or dt.datetime.now(dt.timezone.utc),
-        queue=decision.queue,
-        priority=decision.priority,
-        lock=decision.lock,
-    )
+    try:
+        return _again(failure, _decide(error, claim))
+    except Exception as broken:
+        also = "".join(traceback.format_exception(broken))
+        return dataclasses.replace(
+            failure,
+            traceback=f"{trace}\nThe retry strategy of the task fails, too:\n\n{_text(also)}",
+        )
 
 
 def _decide(error: BaseException, claim: Claim) -> RetryDecision | None:
@@ -189,6 +190,20 @@ def _decide(error: BaseException, claim: Claim) -> RetryDecision | None:
         return None
     again = strategy and strategy.get_retry_exception(error, claim.for_strategy())
     return again.retry_decision if again else None
+
+
+def _again(failure: Failure, decision: RetryDecision | None) -> Failure:
+    if decision is None:
+        return failure
+    # refuses what the table of jobs cannot hold
+    job_options(decision.queue, decision.lock, None, decision.priority, decision.retry_at)
+    return dataclasses.replace(
+        failure,
+        at=decision.retry_at or dt.datetime.now(dt.timezone.utc),
+        queue=decision.queue,
+        priority=decision.priority,
+        lock=decision.lock,
+    )
 
 
 def _line(error: BaseException) -> str:

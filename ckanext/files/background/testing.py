@@ -126,21 +126,22 @@ class TasksManager:
         return [job for job in self.jobs.values() if job["status"] in states]
 
     def _claim(self) -> Claim | None:
-        return Claim.read(model.Session.execute(_CLAIM, {"worker": self.worker_id}).scalar())
+        claim = Claim.read(model.Session.execute(_CLAIM, {"worker": self.worker_id}).scalar())
+        model.Session.commit()
+        return claim
 
     def _run_step(self, claim: Claim) -> None:
         context = claim.context(lambda: False)
-        with Block(eager=True) as block:
-            try:
-                perform(claim, context, self, _outside_of_loops())
-            except Exception as error:
-                self._fail(claim, context, error)
-            block.hold().ask()
+        try:
+            perform(claim, context, self, _outside_of_loops())
+        except Exception as error:
+            self._fail(claim, context, error)
 
     def _fail(self, claim: Claim, context: JobContext, error: Exception) -> None:
         connection: Any = model.Session.connection()
         with connection.connection.cursor() as cursor:
             fail(claim, context, judge(error, claim), self.worker_id, cursor)
+        model.Session.commit()
 
     @contextmanager
     def _context(self) -> Any:

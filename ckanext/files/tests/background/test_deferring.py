@@ -224,6 +224,8 @@ def test_times_in_the_past_and_to_come(tasks: TasksManager, effects: Effects, un
         ({"eta": "2030-01-01T00:00:00Z"}, "'2030-01-01T00:00:00Z' is no datetime"),
         ({"eta": dt.date(2030, 1, 1)}, "is no datetime"),
         ({"eta": dt.datetime.now(UTC), "countdown": 1}, "eta or countdown, not both"),
+        ({"eta": dt.datetime.max.replace(tzinfo=UTC)}, "beyond all times"),
+        ({"eta": dt.datetime.min.replace(tzinfo=UTC)}, "beyond all times"),
         ({"countdown": "3"}, "countdown '3' is no number"),
         ({"countdown": float("nan")}, "countdown nan is no number"),
         ({"countdown": 1e30}, r"countdown 1e\+30 is no number"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -114,6 +115,7 @@ def test_effects_and_step_are_seen_together(
         tasks.run_pending_jobs()
     assert seen == {
         ("todo", 0, 0, "none"),
+        ("doing", 0, 0, "none"),
         ("doing", 1, 2, "title 2"),
         ("doing", 2, 4, "title 1"),
         ("succeeded", 3, 6, "title 0"),
@@ -121,29 +123,29 @@ def test_effects_and_step_are_seen_together(
     assert title_in_solr(dataset["id"]) == "title 0"
 
 
-def test_one_commit_a_step(define: Define, tasks: TasksManager, effects: Effects) -> None:
+def test_one_commit_a_step(define: Define, tasks: TasksManager) -> None:
     module = define("""
         import ckan.plugins.toolkit as tk
         from ckan import model
-        commits = None
+        commits = []
+        counts = []
 
         @task
         def work(dataset, times):
-            yes.append(len(commits))
+            counts.append(len(commits))
             for number in range(3):
                 patch = {"id": dataset, "title": f"title {times} {number}"}
                 tk.get_action("package_patch")({"ignore_auth": True}, patch)
                 model.Session.commit()
+            counts.append(len(commits))
             if times:
                 return work(dataset, times - 1)
-
-        yes = []
     """)
     module.work.delay(factories.Dataset()["id"], 4)
     with count_commits() as module.commits:
         tasks.run_pending_jobs()
-    first = module.yes[0]
-    assert module.yes == [first, first + 1, first + 2, first + 3, first + 4]
+    # after a step its own, and that by which the next one is claimed
+    assert [after - before for before, after in pairwise(module.counts)] == [0, 2] * 4 + [0]
 
 
 def test_failing_step_leaves_nothing(
@@ -191,6 +193,18 @@ def test_session_is_usable_after_an_error_of_the_database(
     tasks.run_pending_jobs()
     assert "division by zero" in (shown(job).error or "")
     assert effects.exists(name)
+
+
+def test_commit_that_fails(
+    define: Define, tasks: TasksManager, effects: Effects, unique: Any
+) -> None:
+    """It is the step's failure: PostgreSQL finds some things out at the commit only."""
+    name = unique("job")
+    jobs = [sample.write.delay(name) for _ in range(2)]
+    tasks.run_pending_jobs()
+    assert [shown(job).status for job in jobs] == ["succeeded", "failed"]
+    assert "UniqueViolation" in (shown(jobs[1]).error or "")
+    assert tasks.pending_jobs == []
 
 
 def test_jobs_of_a_step_come_with_its_commit(
