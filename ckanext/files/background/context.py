@@ -10,6 +10,7 @@ from typing import Any
 
 from .call import Call
 from .errors import NotInJobError
+from .values import legible
 
 
 @dataclasses.dataclass
@@ -114,13 +115,16 @@ def set_progress(percent: float, text: str | None = None) -> None:
     :param text: for people, such as ``3 of 7 files``; None keeps the last one.
     :raises NotInJobError: no step of a job runs here.
     :raises ValueError: the percentage is none.
+    :raises TypeError: the text is none.
     """
     context = current_job()
     if context is None:
         raise NotInJobError("Only a step of a job has a progress: no job runs here")
+    if text is not None and not isinstance(text, str):
+        raise TypeError(f"The text of a progress is no string: {text!r}")
     context.percent = _in_share(context.share, as_percent(percent))
     if text is not None:
-        context.text = text
+        context.text = legible(text)
 
 
 def as_percent(value: Any) -> float:

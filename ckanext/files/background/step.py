@@ -27,6 +27,7 @@ from .options import job_options
 from .registry import find
 from .retry import Retry
 from .schema import SCHEMA
+from .values import legible
 
 _END = (
     f"SELECT _outcome, _next, _transaction FROM {SCHEMA}.files_end_step("
@@ -164,7 +165,7 @@ def fail(claim: Claim, context: JobContext, failure: Failure, worker_id: int, cu
 
 def judge(error: BaseException, claim: Claim) -> Failure:
     """Decide what becomes of a job whose step has raised an error."""
-    trace = _text("".join(traceback.format_exception(error)))
+    trace = legible("".join(traceback.format_exception(error)))
     failure = Failure(error=_line(error), traceback=trace)
     if isinstance(error, Retry):
         return dataclasses.replace(failure, at=error.at, call=error.call)
@@ -178,7 +179,7 @@ def judge(error: BaseException, claim: Claim) -> Failure:
         also = "".join(traceback.format_exception(broken))
         return dataclasses.replace(
             failure,
-            traceback=f"{trace}\nThe retry strategy of the task fails, too:\n\n{_text(also)}",
+            traceback=f"{trace}\nThe retry strategy of the task fails, too:\n\n{legible(also)}",
         )
 
 
@@ -208,9 +209,4 @@ def _again(failure: Failure, decision: RetryDecision | None) -> Failure:
 
 def _line(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error, Retry) else None
-    return _text("".join(traceback.format_exception_only(cause or error)).strip())
-
-
-def _text(text: str) -> str:
-    # PostgreSQL holds no NUL, and UTF-8 no halves of surrogate pairs
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+    return legible("".join(traceback.format_exception_only(cause or error)).strip())

@@ -66,6 +66,11 @@ def as_key(key: Any, name: str) -> str:
     raise ArgumentError(f"The {name} is no string, which keys of JSON are")
 
 
+def legible(text: str) -> str:
+    """Return a text for people with what PostgreSQL cannot hold replaced."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
 def _number(value: float, name: str) -> float:
     if isinstance(value, int):
         if abs(value) >= _TOO_LARGE:
