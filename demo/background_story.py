@@ -59,7 +59,7 @@ def _watch(cast: Cast, job: int) -> None:
     step("Alice watches the job: files_job_show")
     seen = _poll(cast, job)
     last = seen[-1]
-    check("the job has succeeded", last["status"] == "succeeded", last["traceback"] or last)
+    check("the job has succeeded", last["status"] == "succeeded", last["error"] or last)
     percents = [shown["percent"] or 0 for shown in seen]
     check("its progress was seen, and never went back", percents == sorted(percents), percents)
     steps = {shown["step"] for shown in seen}

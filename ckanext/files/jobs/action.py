@@ -68,7 +68,7 @@ def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     if user_id is not None:
         filters["user_id"] = user_id
     found = record.page(filters, limit, offset)
-    return {"count": record.count(filters), "results": [_dictized(job) for job in found]}
+    return {"count": record.count(filters), "results": [_dictized(context, job) for job in found]}
 
 
 @tk.side_effect_free
@@ -78,7 +78,8 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
 
     Times are in UTC. ``percent`` (0 to 100) and ``text`` are the progress that the task tells, if
     it does; ``step`` is the number of finished steps. A job that waits between two steps is
-    ``doing``. ``error`` and ``traceback`` are of the last failure, until a step goes well.
+    ``doing``. ``error`` and ``traceback`` are of the last failure, until a step goes well; only
+    sysadmins get the traceback.
     The event ``scheduled`` bears the time for which the job was put off.
 
     Users may see the jobs that they asked for. For example, how far one is, from its address in
@@ -99,7 +100,7 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     :rtype: dictionary
     """
     tk.check_access("files_job_show", context, data_dict)
-    return _with_events(_find(context, data_dict))
+    return _with_events(context, _find(context, data_dict))
 
 
 @_explained()
@@ -180,7 +181,7 @@ def _refused(job_id: int, sentence: str) -> tk.ValidationError:
 def _changed(context: Context, job_id: int) -> dict[str, Any]:
     job = record.find(job_id)
     assert job
-    result = _with_events(job)
+    result = _with_events(context, job)
     if not context.get("defer_commit"):
         model.Session.commit()
     return result
@@ -192,7 +193,7 @@ def _whose(context: Context, user: str | None) -> str | None:
     :param user: the id or name that the caller has given.
     """
     if not user:
-        if context.get("ignore_auth") or authz.is_sysadmin(context.get("user")):
+        if _sees_all(context):
             return None
         user = context.get("user", "")
     found = model.User.get(user)
@@ -200,16 +201,23 @@ def _whose(context: Context, user: str | None) -> str | None:
     return found.id if found else user
 
 
-def _with_events(job: record.Record) -> dict[str, Any]:
+def _sees_all(context: Context) -> bool:
+    return bool(context.get("ignore_auth")) or authz.is_sysadmin(context.get("user"))
+
+
+def _with_events(context: Context, job: record.Record) -> dict[str, Any]:
     events = [{"type": event.type, "at": _time(event.at)} for event in record.history(job.id)]
-    return {**_dictized(job), "events": events}
+    return {**_dictized(context, job), "events": events}
 
 
-def _dictized(job: record.Record) -> dict[str, Any]:
-    return {
+def _dictized(context: Context, job: record.Record) -> dict[str, Any]:
+    shown = {
         name: _time(value) if isinstance(value, dt.datetime) else value
         for name, value in dataclasses.asdict(job).items()
     }
+    if not _sees_all(context):
+        shown["traceback"] = None  # it tells of the server, and not of the job
+    return shown
 
 
 def _time(value: dt.datetime) -> str:

@@ -30,6 +30,9 @@ CREATE INDEX IF NOT EXISTS files_jobs_due_idx ON procrastinate_jobs (scheduled_a
     WHERE status = 'todo' AND scheduled_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS files_jobs_lock_idx ON procrastinate_jobs (lock)
     WHERE lock IS NOT NULL AND status IN ('todo', 'doing');
+-- What operators look for, far down in the history of what went well.
+CREATE INDEX IF NOT EXISTS files_jobs_ended_badly_idx ON procrastinate_jobs (id)
+    WHERE status IN ('failed', 'cancelled', 'aborted');
 -- Without it the end of a worker, whose row is deleted, looks through all jobs that ever were.
 CREATE INDEX IF NOT EXISTS files_jobs_worker_idx ON procrastinate_jobs (worker_id)
     WHERE worker_id IS NOT NULL;

@@ -42,8 +42,8 @@ class Running:
     pids: set[int] = dataclasses.field(default_factory=set)
     """The server's processes that serve the step's connections."""
 
-    lost: bool = False
-    """A connection was lost, or could not be made: the task is not to blame."""
+    again: bool = False
+    """The database is to blame, and not the task: the step is to run again."""
 
     interruptible: Interruptible = dataclasses.field(default_factory=Interruptible)
 
@@ -104,8 +104,8 @@ class Slot(threading.Thread):
             timeout = StepTimeout(f"The step took longer than {running.timeout:g} seconds")
             timeout.__cause__ = None if isinstance(error, StepTimeout) else error
             error = timeout.with_traceback(error.__traceback__)
-        elif running.lost or isinstance(error, CommitUnknownError):
-            log.warning("Job %s: its step has lost the database: %s", claim.id, error)
+        elif running.again or isinstance(error, CommitUnknownError):
+            log.warning("Job %s: its step runs again, after %s", claim.id, error)
             self._worker.insist(lambda: self._worker.release(claim))
             return
         failure = judge(error, claim)

@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 _LOST = (OperationalError, InterfaceError, SessionOperationalError)
 """What tells that the database cannot be reached."""
 
+_CLASHES = ("40001", "40P01")
+"""PostgreSQL's codes for transactions of which one had to give up."""
+
 _TICK = 1.0
 """Seconds between signs of life, and looks after dead workers."""
 
@@ -141,7 +144,7 @@ class Worker:
         slot.start()
 
     def _watch_sessions(self) -> None:
-        """Know which sessions of the server a step uses, and whether it has lost one."""
+        """Know which sessions of the server a step uses, and what goes wrong with them."""
 
         @event.listens_for(self._engine, "checkout")
         def checked_out(connection: Any, record: Any, proxy: Any) -> None:
@@ -152,8 +155,8 @@ class Worker:
         @event.listens_for(self._engine, "handle_error")
         def failed(context: Any) -> None:
             slot = _this_slot()
-            if slot and slot.running and (context.is_disconnect or context.connection is None):
-                slot.running.lost = True
+            if slot and slot.running and _is_passing(context):
+                slot.running.again = True
 
     def _turn(self) -> None:
         """Wait for something to do, and do it."""
@@ -296,6 +299,15 @@ def _engine_for(concurrency: int) -> Any:
     engine = engine_from_config({**config, **own})
     model.init_model(engine)
     return engine
+
+
+def _is_passing(context: Any) -> bool:
+    """Tell whether an error of the database says nothing of the step that got it.
+
+    It has no connection, or has lost it, or waits for others that wait for it.
+    """
+    code = getattr(context.original_exception, "pgcode", None)
+    return context.is_disconnect or context.connection is None or code in _CLASHES
 
 
 def _this_slot() -> Slot | None:

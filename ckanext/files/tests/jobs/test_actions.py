@@ -90,6 +90,8 @@ def test_failure_is_shown(cast: Cast, ask_for: Any, tasks: TasksManager) -> None
     _, shown = cast.owner.call("files_job_show", id=str(job.id))
     assert shown["status"] == "failed"
     assert shown["error"] == "ValueError: this is wrong"
+    assert shown["traceback"] is None
+    _, shown = cast.sysadmin.call("files_job_show", id=job.id)
     assert "sample.py" in shown["traceback"]
 
 

@@ -71,6 +71,16 @@ def take_turns(name: str, other: str, number: int, of: int) -> Call | None:
 
 
 @task
+def lock_both(name: str, first: int, second: int) -> None:
+    """Take two locks, which another one takes in the other order: each waits for the other."""
+    effect(name)
+    lock = sa.text("SELECT pg_advisory_xact_lock(:key)")
+    model.Session.execute(lock, {"key": first})
+    time.sleep(1)
+    model.Session.execute(lock, {"key": second})
+
+
+@task
 def slow_at_first(name: str, seconds: float) -> None:
     """Take long the first time, and no time later."""
     job = current_job()

@@ -48,6 +48,20 @@ def seconds_of(effect: str, place: int = -1) -> float:
     return int(effect.split("-")[place]) / 1e9
 
 
+def test_deadlock(unique: Any) -> None:
+    """PostgreSQL ends one of two steps that wait for each other; it runs again."""
+    name, key = unique("job"), time.time_ns() % 2**31
+    jobs = [
+        tasks.lock_both.delay(f"{name}-1", key, key + 1),
+        tasks.lock_both.delay(f"{name}-2", key + 1, key),
+    ]
+    model.Session.commit()
+    for job in jobs:
+        wait_for_job(job)
+    assert effects_of(name) == [f"{name}-1", f"{name}-2"]
+    assert sorted(state(job, "rescues") or 0 for job in jobs) == [0, 1]
+
+
 @pytest.mark.parametrize("arguments", [("-q", "a", "b"), ("-q", "a", "-q", "b"), ("a", "b")])
 def test_queues(arguments: tuple[str, ...], workers: Workers, unique: Any) -> None:
     name = unique("job")
