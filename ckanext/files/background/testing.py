@@ -89,7 +89,7 @@ class TasksManager:
         """Those that succeeded."""
         return self._with_status("succeeded")
 
-    def run_pending_jobs(self, commit: bool = True) -> Ran:
+    def run_pending_jobs(self, commit: bool = True, most: int | None = None) -> Ran:
         """Run jobs, with all their steps, until none waits that may run now.
 
         Jobs that were put off are left alone. A job's failure is no error of the
@@ -97,6 +97,7 @@ class TasksManager:
 
         :param commit: False leaves everything in the session's present
             transaction, which the test may roll back.
+        :param most: end after so many steps, to look at a job between two of them.
         """
         if commit:
             model.Session.commit()
@@ -104,7 +105,7 @@ class TasksManager:
         with nullcontext() if commit else Block(eager=True, commit=False), self._context():
             self.worker_id = model.Session.execute(_REGISTER).scalar_one()
             steps = 0
-            while claim := self._claim():
+            while steps != most and (claim := self._claim()):
                 self._run_step(claim)
                 steps += 1
             model.Session.execute(_UNREGISTER, {"worker": self.worker_id})

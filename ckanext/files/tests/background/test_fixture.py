@@ -55,9 +55,7 @@ def test_awaited(tasks: TasksManager, unique: Any) -> None:
     assert len(tasks.succeeded_jobs) == 1
 
 
-def test_in_the_tests_own_transaction(
-    tasks: TasksManager, effects: Effects, unique: Any
-) -> None:
+def test_in_the_tests_own_transaction(tasks: TasksManager, effects: Effects, unique: Any) -> None:
     name = unique("job")
     sample.write.delay(name)
     sample.commit_and_fail.delay(f"{name}-failed")
@@ -69,3 +67,13 @@ def test_in_the_tests_own_transaction(
     model.Session.rollback()
     assert tasks.jobs == {}
     assert not effects.exists(name)
+
+
+def test_a_few_steps(tasks: TasksManager, unique: Any) -> None:
+    job = sample.count_down.delay(unique("job"), 3, 3)
+    assert tasks.run_pending_jobs(most=0).steps == 0
+    assert tasks.jobs[job.id]["status"] == "todo"
+    assert tasks.run_pending_jobs(most=3).steps == 3
+    assert tasks.jobs[job.id]["status"] == "doing"
+    assert tasks.run_pending_jobs(most=3).steps == 1
+    assert tasks.jobs[job.id]["status"] == "succeeded"
