@@ -111,6 +111,24 @@ def test_entry_points(group: str, extension: Extension, tasks: TasksManager) -> 
     assert extension.ran == ["Hello World"]
 
 
+@pytest.mark.parametrize(
+    "result",
+    [
+        'return ["files_test_extension.tasks", "files_test_extension.more"]',
+        'return ("files_test_extension.tasks", "files_test_extension.more")',
+        'return {"files_test_extension.tasks": 1, "files_test_extension.more": 2}',
+        'yield "files_test_extension.tasks"; yield "files_test_extension.more"',
+    ],
+)
+def test_anything_that_can_be_iterated_over(result: str, extension: Extension) -> None:
+    extension.write("more", TASKS.replace("NAME.echofunction", "NAME.more"))
+    extension.write("celery_import", f"def task_imports():\n    {result}\n")
+    extension.enter(OLD, "files_test_extension.celery_import:task_imports")
+    load_tasks()
+    assert registry.is_known("NAME.echofunction")
+    assert registry.is_known("NAME.more")
+
+
 def test_plugin_finds_them_when_it_is_loaded(extension: Extension) -> None:
     extension.enter(OLD, "files_test_extension.celery_import:task_imports")
     with reloaded("files", "files_background"):

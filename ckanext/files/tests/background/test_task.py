@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ckanext.files.background import (
+    ArgumentError,
     Call,
     RetryStrategy,
     Task,
@@ -293,6 +294,41 @@ def test_async_task_within_the_loop_of_a_test(define: Define, tasks: Any) -> Non
     asyncio.run(test())
     assert module.ran == ["hello"]
     assert [job["status"] for job in tasks.finished_jobs] == ["succeeded", "failed"]
+
+
+def test_other_decorators(define: Define, tasks: Any) -> None:
+    """Below that of the task, which gets what they have made."""
+    module = define("""
+        import functools
+        ran = []
+
+        def loud(function):
+            @functools.wraps(function)
+            def louder(*args, **kwargs):
+                ran.append("loud")
+                return function(*args, **kwargs)
+
+            return louder
+
+        @task
+        @loud
+        def echo(message):
+            ran.append(message)
+    """)
+    assert module.echo.name == "files_test_tasks.echo"
+    with pytest.raises(ArgumentError, match="'message'"):
+        module.echo.delay(text="hello")
+    module.echo.delay("hello")
+    tasks.run_pending_jobs()
+    assert module.ran == ["loud", "hello"]
+
+
+def test_options_by_name_only() -> None:
+    """A name without ``name=`` is taken for the function, which it is not."""
+    with pytest.raises(TaskDefinitionError, match=r"'NAME\.echofunction' is none"):
+        task("NAME.echofunction")  # pyright: ignore[reportArgumentType, reportCallIssue]
+    with pytest.raises(TypeError, match="positional"):
+        task(no_parameter, "NAME.echofunction")  # pyright: ignore[reportCallIssue]
 
 
 def test_retry_option() -> None:
