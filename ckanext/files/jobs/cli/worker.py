@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
 from collections.abc import Sequence
 
 import click
@@ -69,6 +71,9 @@ def worker(
     logging.getLogger("ckanext.files.background").setLevel(
         logging.DEBUG if verbose else logging.INFO
     )
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # what tasks print shall be seen at once, also in a log file
+        sys.stdout.reconfigure(line_buffering=True)
     click.echo("Tasks loaded:")
     for task in all_tasks():
         click.echo(f"  {task.name}")

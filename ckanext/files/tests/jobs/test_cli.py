@@ -98,6 +98,21 @@ def test_without_tables(command: str, nothing_there: None, only_for_a_worker: No
     assert "Traceback" not in said
 
 
+def test_help() -> None:
+    code, said = run("--help")
+    assert code == 0
+    commands = dict(re.findall(r"^  (\w+) +(\S.+)$", said.partition("Commands:")[2], re.M))
+    assert list(commands) == sorted(commands)
+    assert {"init", "shell", "status", "worker", "list", "retry", "cancel", "purge"} == set(
+        commands
+    )
+    for command in commands:
+        assert run(command, "--help")[0] == 0
+    _, said = run("worker", "--help")
+    assert re.search(r"-c, --concurrency.*default:\s+1\b.*--queue", said, re.S)
+    assert "-q, --queue" in said
+
+
 def test_init(nothing_there: None) -> None:
     code, said = run("init")
     assert (code, said) == (0, f"The tables in schema {SCHEMA} are made\n")

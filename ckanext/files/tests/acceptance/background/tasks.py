@@ -171,6 +171,11 @@ def slow_progress(name: str) -> None:
 
 
 @task
+def say(text: str) -> None:
+    print(text)  # noqa: T201 - what a task prints
+
+
+@task
 def work(run: str, number: int, step: int, steps: int, datasets: list[str]) -> Call | None:
     """Change the database at each step, through the session and through an action of CKAN."""
     dataset = witness.dataset_of(number, step, datasets)

@@ -179,3 +179,12 @@ def test_tasks_are_listed_at_start(worker: Worker) -> None:
     assert sample.write.name in names
     assert tasks.work.name in names
     assert "ckanext.files.chain" in names
+
+
+def test_print(worker: Worker, unique: Any) -> None:
+    """It can be read while the worker goes on, not only when it ends."""
+    text = f"hello {unique('world')}!"
+    job = tasks.say.delay(text)
+    model.Session.commit()
+    wait_for_job(job)
+    wait_for(lambda: f"{text}\n" in worker.said, 2)

@@ -70,10 +70,12 @@ class Worker:
     def launch(self) -> None:
         """Start it, also again, and do not wait for it."""
         self._began = self.log.stat().st_size if self.log.exists() else 0
+        environment = dict(os.environ)
+        environment.pop("PYTHONUNBUFFERED", None)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
-                env={**os.environ},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
