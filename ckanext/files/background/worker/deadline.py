@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..errors import StepTimeout
@@ -35,14 +35,16 @@ class Interruptible:
         finally:
             self._shut()
 
-    def interrupt(self) -> bool:
-        """Interrupt the code, if it still runs; tell whether it does."""
+    def interrupt(self, waken: Callable[[], None]) -> None:
+        """Interrupt the code, if it still runs.
+
+        :param waken: called to end what it waits for; the code does not end before that has.
+        """
         with self._lock:
-            if self._thread is None:
-                return False
-            self.interrupted = True
-            _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(StepTimeout))
-            return True
+            if self._thread is not None:
+                self.interrupted = True
+                _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(StepTimeout))
+                waken()
 
     def _shut(self) -> None:
         try:

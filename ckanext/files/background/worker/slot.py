@@ -52,6 +52,12 @@ class Running:
         """When it has taken too long, by the monotonic clock."""
         return self.began + self.timeout if self.timeout else None
 
+    def next_look(self, now: float, grace: float) -> float | None:
+        """When to look whether it has taken too long, or too long to end after that."""
+        if self.deadline is None or now < self.deadline:
+            return self.deadline
+        return self.deadline + grace
+
 
 class Slot(threading.Thread):
     """Claims jobs and runs steps until the worker stops."""

@@ -152,6 +152,12 @@ class Worker:
             if slot and slot.running:
                 slot.running.pids.add(connection.get_backend_pid())
 
+        @event.listens_for(self._engine, "checkin")
+        def checked_in(connection: Any, record: Any) -> None:
+            slot = _this_slot()
+            if slot and slot.running and connection and not connection.closed:
+                slot.running.pids.discard(connection.get_backend_pid())
+
         @event.listens_for(self._engine, "handle_error")
         def failed(context: Any) -> None:
             slot = _this_slot()
@@ -172,7 +178,7 @@ class Worker:
     def _patience(self) -> float:
         now = time.monotonic()
         ends = [self._ticked + _TICK]
-        ends += [running.deadline for running in self._running() if running.deadline]
+        ends += [at for running in self._running() if (at := running.next_look(now, _GRACE))]
         if self.bell.waiting:
             due = self.desk.next_due()
             if due is not None and due <= 0:
@@ -242,8 +248,11 @@ class Worker:
                 continue
             if now >= running.deadline + _GRACE:
                 self._give_up(slot, running)
-            elif not running.interruptible.interrupted and running.interruptible.interrupt():
-                self.desk.cancel_statements(running.pids)
+            elif not running.interruptible.interrupted:
+                # another step may use its connections as soon as it has ended
+                running.interruptible.interrupt(
+                    lambda running=running: self.desk.cancel_statements(running.pids)
+                )
 
     def _give_up(self, slot: Slot, running: Any) -> None:
         """Leave a thread that cannot be interrupted to itself: it can commit nothing any more."""

@@ -117,6 +117,21 @@ def busy(name: str) -> None:
         sum(range(1000))
 
 
+@task(timeout=0.02)
+def soon_too_late(name: str, in_sql: bool) -> None:
+    effect(name)
+    while True:
+        if in_sql:
+            model.Session.execute(sa.text("SELECT pg_sleep(60)"))
+
+
+@task
+def in_sql_all_the_time(name: str, left: int) -> Call | None:
+    effect(f"{name}-{left}")
+    model.Session.execute(sa.text("SELECT pg_sleep(0.001)"))
+    return in_sql_all_the_time(name, left - 1) if left else None
+
+
 @task(timeout=0.5)
 def asleep(name: str, seconds: float) -> None:
     effect(name)

@@ -63,9 +63,11 @@ def test_step_that_cannot_be_interrupted(stubborn: bool, unique: Any, workers: W
     """It is given up, and commits nothing; the worker has its slot back."""
     name = unique("job")
     worker = workers.start("-q", "alone")
+    used = worker.cpu_seconds
     task = tasks.stubborn if stubborn else tasks.asleep
     error = fails_within(9, task.configure(queue="alone"), name, *([] if stubborn else [9]))
     assert "could not be interrupted" in error
+    assert worker.cpu_seconds - used < 2  # it has waited, not spun
     again = sample.write.configure(queue="alone").delay(f"{name}-again")
     model.Session.commit()
     wait_for_job(again, seconds=2)
@@ -74,6 +76,23 @@ def test_step_that_cannot_be_interrupted(stubborn: bool, unique: Any, workers: W
     assert effects_of(name) == [f"{name}-again"]
     assert worker.running
     assert worker.stop() == 0
+
+
+def test_timeouts_hit_nobody_else(unique: Any, full_size: bool) -> None:
+    """Whatever the next step on a connection does when the one before was just interrupted."""
+    name = unique("job")
+    late, others = [], []
+    for number in range(400 if full_size else 60):
+        late.append(tasks.soon_too_late.delay(f"{name}-late-{number}", bool(number % 2)))
+        each = ({"name": f"{name}-{number}-{n}", "left": 2} for n in range(10))
+        others += tasks.in_sql_all_the_time.batch_defer(*each)
+    model.Session.commit()
+    for job in late:
+        wait_for_job(job, "failed", seconds=60)
+        assert "The step took longer than 0.02 seconds" in state(job, "error")
+    for job in others:
+        wait_for_job(job)
+    assert len(effects_of(name)) == 3 * len(others)
 
 
 def test_timeout_of_all_tasks(workers: Workers, unique: Any) -> None:

@@ -67,6 +67,12 @@ class Worker:
         told = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return [int(pid) for pid in told.split()]
 
+    @property
+    def cpu_seconds(self) -> float:
+        """How long it has used a processor."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def launch(self) -> None:
         """Start it, also again, and do not wait for it."""
         self._began = self.log.stat().st_size if self.log.exists() else 0
