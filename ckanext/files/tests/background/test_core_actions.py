@@ -61,12 +61,8 @@ def test_one_commit(
 ) -> None:
     """The change and the job are seen together, and the job does its work."""
     call = prepare(action, unique)
-
-    def before(*_: Any) -> None:
-        ask(call.mark)
-        add_task(lambda *_: time.sleep(0.02))
-
-    hooks[f"before:{action}"] = before
+    hooks[f"before:{action}"] = lambda *_: ask(call.mark)
+    hooks[f"after:{action}"] = lambda *_: time.sleep(0.02)
     with watch(f"SELECT {call.is_visible}, {JOBS}", mark=call.mark) as seen:
         with count_commits() as commits:
             call()
