@@ -86,6 +86,7 @@ def test_owner_of_a_plugins_own_type(tasks: TasksManager) -> None:
 
 def test_young(tasks: TasksManager) -> None:
     """The owner may be about to come, in a commit of its own."""
+    run(tasks, settle_abandoned, days=0, dry_run=False)  # what other tests have left today
     file = upload(days=0)
     attach(file, "package", "not there yet")
     assert run(tasks, settle_abandoned, dry_run=False) == "nothing to do"
