@@ -203,7 +203,11 @@ def test_connection_is_cut_at_the_end_of_a_step(workers: Workers, unique: Any) -
     with engine().begin() as connection:
         lock = sa.text(f"SELECT FROM {S}.procrastinate_jobs WHERE id = :id FOR UPDATE")
         connection.execute(lock, {"id": job.id})
-        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'transactionid'"
+        # other databases of this server may have tests of their own at the moment
+        waiting = (
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE wait_event = 'transactionid' AND datname = current_database()"
+        )
         ((pid,),) = wait_for(lambda: rows(waiting))
         cut([pid])
     wait_for_job(job)
