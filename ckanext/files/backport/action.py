@@ -317,7 +317,8 @@ def _order(sort: Any) -> list[Any]:
         if field not in _SORTABLE:
             raise tk.ValidationError({"sort": [f"Invalid sort field: {field}"]})
         order.append(getattr(_SORTABLE[field], direction)())
-    return order
+    # Core leaves equal files in any order, so that pages may repeat one and leave another out.
+    return [*order, file_table.c.id]
 
 
 def _pair(part: Any) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ from ckanext.files.tests.people import call, new_user
 
 #: Owners that have nothing behind them.
 GONE = "00000000-0000-4000-8000-000000000000"
+LISTED = "00000000-0000-4000-8000-000000000001"
 
 
 class Cast:
@@ -81,6 +82,16 @@ class Cast:
     ) -> str:
         """Make a file with bytes that belongs to one of the owners."""
         type_, id_ = self.owners[owner]
+        return self._new_file(type_, id_, pinned, name, upload)
+
+    def new_list(self) -> dict[str, str]:
+        """Make files of one owner, whose order is certain: no two are equal in what sorts them."""
+        owner = {"owner_type": "package", "owner_id": LISTED}
+        for size, name in enumerate(("c.txt", "a.txt", "d.txt", "b.txt"), 1):
+            self._new_file(*owner.values(), name == "a.txt", name, b"x" * size)
+        return owner
+
+    def _new_file(self, type_: str, id_: str, pinned: bool, name: str, upload: bytes) -> str:
         file = call("file_create", self.users["sysadmin"], name=name, upload=upload)["id"]
         with engine().begin() as connection:
             mine = owner_table.c.file_id == file

@@ -152,14 +152,14 @@ def _with_bad_values(cast: Cast) -> Iterator[Question]:
             name = f"file_ownership_transfer: {field} {value!r}"
             data = {**good, field: value}
             yield Question(name, "file_ownership_transfer", data, "user", users=_FEW)
-    owner = {"owner_type": "package", "owner_id": cast.owners["purged package"][1]}
+    owner = cast.new_list()
     for more in (
         {"sort": "size"},
         {"sort": ["name", ["size", "desc"]]},
         {"sort": "nothing"},
         {"sort": [["name", "sideways"]]},
         {"rows": "x"},
-        {"rows": "5", "start": "0"},
+        {"rows": "2", "start": "1"},
         {"start": None},
     ):
         yield Question(f"file_owner_scan: {more}", "file_owner_scan", {**owner, **more}, users=_FEW)
