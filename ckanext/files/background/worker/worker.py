@@ -5,17 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ckan import model
-from ckan.common import config
 from flask.ctx import RequestContext
 from flask.sessions import SecureCookieSession
 from psycopg2 import InterfaceError, OperationalError
-from sqlalchemy import engine_from_config, event
 from sqlalchemy.exc import OperationalError as SessionOperationalError
 
 from .. import schema
@@ -24,20 +20,17 @@ from ..errors import BackgroundError, StepTimeout
 from ..registry import all_tasks
 from ..step import judge
 from .bell import Bell
-from .connection import name_sessions
 from .desk import Desk, application_name
 from .ear import Ear
+from .engine import name_sessions, new_engine, watch_sessions
 from .options import WorkerOptions
 from .schedule import Schedule
-from .slot import Slot
+from .slot import Running, Slot
 
 log = logging.getLogger(__name__)
 
 _LOST = (OperationalError, InterfaceError, SessionOperationalError)
 """What tells that the database cannot be reached."""
-
-_CLASHES = ("40001", "40P01")
-"""PostgreSQL's codes for transactions of which one had to give up."""
 
 _TICK = 1.0
 """Seconds between signs of life, and looks after dead workers."""
@@ -66,7 +59,7 @@ class Worker:
         self._parent = parent
         self.stopping = False
         self.bell = Bell()
-        self._engine: Any = _engine_for(options.concurrency)
+        self._engine: Any = new_engine(options.concurrency)
         self.desk = Desk(self._engine)
         self._ear = Ear(self._engine, options.queues)
         self._schedule = Schedule()
@@ -82,9 +75,8 @@ class Worker:
         with self._engine.connect() as connection:
             schema.check(connection)
         worker_id = self.desk.register()
-        name_sessions(self._engine, lambda: application_name(worker_id))
-        self._engine.dispose()
-        self._watch_sessions()
+        name_sessions(self._engine, application_name(worker_id))
+        watch_sessions(self._engine)
         self._ear.open(worker_id)
         log.info("Worker %s knows: %s", worker_id, ", ".join(t.name for t in all_tasks()))
         for number in range(self.options.concurrency):
@@ -143,27 +135,6 @@ class Worker:
         self._slots.append(slot)
         slot.start()
 
-    def _watch_sessions(self) -> None:
-        """Know which sessions of the server a step uses, and what goes wrong with them."""
-
-        @event.listens_for(self._engine, "checkout")
-        def checked_out(connection: Any, record: Any, proxy: Any) -> None:
-            slot = _this_slot()
-            if slot and slot.running:
-                slot.running.pids.add(connection.get_backend_pid())
-
-        @event.listens_for(self._engine, "checkin")
-        def checked_in(connection: Any, record: Any) -> None:
-            slot = _this_slot()
-            if slot and slot.running and connection and not connection.closed:
-                slot.running.pids.discard(connection.get_backend_pid())
-
-        @event.listens_for(self._engine, "handle_error")
-        def failed(context: Any) -> None:
-            slot = _this_slot()
-            if slot and slot.running and _is_passing(context):
-                slot.running.again = True
-
     def _turn(self) -> None:
         """Wait for something to do, and do it."""
         for notification in self._ear.wait(self._patience()):
@@ -200,8 +171,8 @@ class Worker:
             raise BackgroundError("A thread of the worker has failed for the reason above")
         for worker_id, count in self._rescue().items():
             log.warning("Rescued %s jobs of worker %s", count, worker_id)
-        for slot_running in self._running():
-            self._publish(slot_running)
+        for running in self._running():
+            self._publish(running)
         self._look_after_jobs()
         self._schedule.defer()
         self.desk.forget_dead()
@@ -210,10 +181,10 @@ class Worker:
     def _rescue(self) -> dict[int, int]:
         return self.desk.rescue(self.options.frozen_after, self.options.most_rescues)
 
-    def _running(self) -> Iterable[Any]:
+    def _running(self) -> Iterable[Running]:
         return [running for slot in self._slots if (running := slot.running)]
 
-    def _publish(self, running: Any) -> None:
+    def _publish(self, running: Running) -> None:
         progress = (running.context.percent, running.context.text)
         if progress != running.published and self.desk.publish(running.claim, running.context):
             running.published = progress
@@ -254,7 +225,7 @@ class Worker:
                     lambda running=running: self.desk.cancel_statements(running.pids)
                 )
 
-    def _give_up(self, slot: Slot, running: Any) -> None:
+    def _give_up(self, slot: Slot, running: Running) -> None:
         """Leave a thread that cannot be interrupted to itself: it can commit nothing any more."""
         error = StepTimeout(
             f"The step took longer than {running.timeout:g} seconds and could not be interrupted"
@@ -293,35 +264,6 @@ class Worker:
         self.desk.unregister()
         self._ear.close()
         self.desk.close()
-
-
-def _engine_for(concurrency: int) -> Any:
-    """Give CKAN an engine with a connection for each slot.
-
-    Whether one is alive is not asked at each step: a step that finds out that
-    it is not runs again.
-    """
-    own = {"sqlalchemy.pool_size": concurrency + 2, "sqlalchemy.pool_pre_ping": False}
-    before: Any = model.Session.get_bind()
-    model.Session.remove()
-    before.dispose()
-    engine = engine_from_config({**config, **own})
-    model.init_model(engine)
-    return engine
-
-
-def _is_passing(context: Any) -> bool:
-    """Tell whether an error of the database says nothing of the step that got it.
-
-    It has no connection, or has lost it, or waits for others that wait for it.
-    """
-    code = getattr(context.original_exception, "pgcode", None)
-    return context.is_disconnect or context.connection is None or code in _CLASHES
-
-
-def _this_slot() -> Slot | None:
-    thread = threading.current_thread()
-    return thread if isinstance(thread, Slot) else None
 
 
 def run_worker(flask_app: Any, options: WorkerOptions, parent: int | None = None) -> None:

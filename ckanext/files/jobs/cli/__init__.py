@@ -12,6 +12,7 @@ from .init import init
 from .listing import list_jobs
 from .purge import purge
 from .retry import retry
+from .send import send
 from .shell import shell
 from .status import status
 from .worker import worker
@@ -29,6 +30,7 @@ background.add_command(init)
 background.add_command(list_jobs)
 background.add_command(purge)
 background.add_command(retry)
+background.add_command(send)
 background.add_command(shell)
 background.add_command(status)
 background.add_command(worker)

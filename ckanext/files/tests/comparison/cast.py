@@ -86,10 +86,9 @@ class Cast:
 
     def new_list(self) -> dict[str, str]:
         """Make files of one owner, whose order is certain: no two are equal in what sorts them."""
-        owner = {"owner_type": "package", "owner_id": LISTED}
         for size, name in enumerate(("c.txt", "a.txt", "d.txt", "b.txt"), 1):
-            self._new_file(*owner.values(), name == "a.txt", name, b"x" * size)
-        return owner
+            self._new_file("package", LISTED, name == "a.txt", name, b"x" * size)
+        return {"owner_type": "package", "owner_id": LISTED}
 
     def _new_file(self, type_: str, id_: str, pinned: bool, name: str, upload: bytes) -> str:
         file = call("file_create", self.users["sysadmin"], name=name, upload=upload)["id"]

@@ -89,7 +89,16 @@ def nothing_there() -> Iterator[None]:
 
 @pytest.mark.parametrize(
     "command",
-    ["status", "shell", "worker --no-wait", "list", "retry 1", "cancel 1", "purge --older-than 1"],
+    [
+        "status",
+        "shell",
+        "worker --no-wait",
+        "send ckanext.files.maintenance.report_missing",
+        "list",
+        "retry 1",
+        "cancel 1",
+        "purge --older-than 1",
+    ],
 )
 def test_without_tables(command: str, nothing_there: None, only_for_a_worker: None) -> None:
     code, said = run(*command.split())
@@ -103,9 +112,10 @@ def test_help() -> None:
     assert code == 0
     commands = dict(re.findall(r"^  (\w+) +(\S.+)$", said.partition("Commands:")[2], re.M))
     assert list(commands) == sorted(commands)
-    assert {"init", "shell", "status", "worker", "list", "retry", "cancel", "purge"} == set(
-        commands
-    )
+    assert {
+        *("init", "shell", "status", "worker"),
+        *("send", "list", "retry", "cancel", "purge"),
+    } == set(commands)
     for command in commands:
         assert run(command, "--help")[0] == 0
     _, said = run("worker", "--help")
@@ -195,6 +205,34 @@ def test_list_tells_of_progress(tasks: TasksManager) -> None:
     assert re.search(r"sample\.tell  1 +100 % +a third, or so", said)
     assert "..." in said
     assert "and more" not in said
+
+
+def test_send(tasks: TasksManager) -> None:
+    name = sample.count_down.name
+    code, said = run("send", name, "name=a=b:c", "total:3", "remaining:2.5")
+    [job] = tasks.pending_jobs.values()
+    assert (code, said) == (0, f"Job {job['id']} waits for a worker\n")
+    assert job["task_name"] == name
+    assert job["args"] == {"name": "a=b:c", "total": 3, "remaining": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("sample.rite name=a", "There is no task sample.rite: .*"),
+        ("sample.write", "name"),
+        ("sample.write name", "name is neither NAME=TEXT nor NAME:JSON"),
+        ("sample.write name:yes", r"yes is no JSON \(.*\); text: name=yes"),
+        ("sample.write name=a other=b", "other"),
+        ("sample.write name=a name=b", "name is given twice"),
+    ],
+)
+def test_send_what_no_task_takes(arguments: str, sentence: str, tasks: TasksManager) -> None:
+    full = arguments.replace("sample.write", sample.write.name)
+    code, said = run("send", *full.split())
+    assert code in (1, 2)
+    assert re.search(f"^Error: .*{sentence}", said, re.M)
+    assert not tasks.jobs
 
 
 def test_retry(one_of_each: dict[str, Job]) -> None:
