@@ -210,7 +210,7 @@ def test_list_tells_of_progress(tasks: TasksManager) -> None:
 def test_send(tasks: TasksManager) -> None:
     name = sample.count_down.name
     code, said = run("send", name, "name=a=b:c", "total:3", "remaining:2.5")
-    [job] = tasks.pending_jobs.values()
+    [job] = tasks.pending_jobs
     assert (code, said) == (0, f"Job {job['id']} waits for a worker\n")
     assert job["task_name"] == name
     assert job["args"] == {"name": "a=b:c", "total": 3, "remaining": 2.5}
