@@ -126,12 +126,11 @@ def _end(
     }
     session = model.Session()
     session.flush()
-    outcome, following, transaction = _driver_row(session, _END, values)
+    hold = block.hold()
+    hold.ask()
+    outcome, following, hold.transaction_id = _driver_row(session, _END, values)
     if outcome == "lost":
         raise LostJobError(f"Job {claim.id} was taken away from worker {hands.worker_id}")
-    hold = block.hold()
-    hold.transaction_id = transaction
-    hold.ask()
     if outcome == "stays":
         assert call
         return End(outcome, claim.after(call))

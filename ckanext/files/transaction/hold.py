@@ -78,8 +78,15 @@ class Hold:
         self.mark()
 
     def ask(self) -> None:
-        """Have the end of the block commit, whether or not anybody in it commits."""
-        self._levels[-1].committed = True
+        """Commit with the last statements of a block: a rollback after this undoes the whole block.
+
+        SQLAlchemy sends a savepoint to the server when it is used first, so that of a
+        commit right before this is never sent.
+        """
+        level = self._levels[-1]
+        self._release(level.start or self._caller)
+        level.saved = None
+        level.committed = True
 
     def mark(self) -> None:
         """Open a savepoint for rollbacks to return to, in place of the last one.

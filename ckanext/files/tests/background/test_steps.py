@@ -25,7 +25,7 @@ from ckanext.files.background import (
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background import sample
-from ckanext.files.tests.effects import Effects, count_commits, look, watch
+from ckanext.files.tests.effects import Effects, count_commits, look, statements, watch
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.solr import title_in_solr
 
@@ -146,6 +146,32 @@ def test_one_commit_a_step(define: Define, tasks: TasksManager) -> None:
         tasks.run_pending_jobs()
     # after a step its own, and that by which the next one is claimed
     assert [after - before for before, after in pairwise(module.counts)] == [0, 2] * 4 + [0]
+
+
+def test_a_commit_at_the_end_costs_no_savepoint(
+    define: Define, tasks: TasksManager, effects: Effects, unique: Any
+) -> None:
+    module = define("""
+        from ckan import model
+        from ckanext.files.tests.background import sample
+
+        @task
+        def work(name, more):
+            sample.effect(name)
+            model.Session.commit()
+            if more:
+                sample.effect(f"{name}-more")
+                model.Session.rollback()
+    """)
+    name = unique("job")
+    for more, expected in ((False, 0), (True, 1)):
+        module.work.delay(f"{name}-{more}", more)
+        model.Session.commit()
+        with statements() as seen:
+            tasks.run_pending_jobs()
+        assert sum(statement.startswith("SAVEPOINT") for statement in seen) == expected
+        assert effects.exists(f"{name}-{more}")
+    assert not effects.exists(f"{name}-True-more")
 
 
 def test_failing_step_leaves_nothing(
