@@ -38,6 +38,9 @@ _TICK = 1.0
 _GRACE = 5.0
 """Seconds that a step gets to end after its timeout, before its thread is given up."""
 
+_BREATH = 0.05
+"""Seconds in which a slot claims what was heard of; the connection is its own then."""
+
 _BACK_OFF = 0.5
 """Seconds between attempts to reach the database."""
 
@@ -66,6 +69,7 @@ class Worker:
         self._slots: list[Slot] = []
         self._strays: set[tuple[int, int]] = set()
         self._ticked = 0.0
+        self._rung = False
 
     def run(self) -> None:
         """Work; returns when the worker was told to stop and has done so.
@@ -139,6 +143,7 @@ class Worker:
         """Wait for something to do, and do it."""
         for notification in self._ear.wait(self._patience()):
             if notification["type"] == "job_inserted":
+                self._rung = True
                 self.bell.ring()
             else:
                 self._abort(notification["job_id"])
@@ -150,7 +155,10 @@ class Worker:
         now = time.monotonic()
         ends = [self._ticked + _TICK]
         ends += [at for running in self._running() if (at := running.next_look(now, _GRACE))]
-        if self.bell.waiting:
+        if self._rung:
+            self._rung = False
+            ends.append(now + _BREATH)
+        elif self.bell.waiting:
             due = self.desk.next_due()
             if due is not None and due <= 0:
                 self.bell.ring()
