@@ -10,9 +10,14 @@ import pytest
 from ckan import model
 
 from ckanext.files.background import schema
+from ckanext.files.tests.acceptance.background import tasks
 from ckanext.files.tests.acceptance.background.jobs import S, change
 from ckanext.files.tests.acceptance.background.workers import Workers
+from ckanext.files.tests.background import sample
 from ckanext.files.tests.effects import engine
+
+WORKERS_KNOW = (tasks, sample)
+"""Forks of the tests know the tasks that are imported here."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,6 +41,12 @@ def workers(tmp_path: Path, pytestconfig: pytest.Config, no_jobs: None) -> Itera
     yield from _workers(tmp_path, pytestconfig)
 
 
+@pytest.fixture
+def commands(tmp_path: Path, pytestconfig: pytest.Config, no_jobs: None) -> Iterator[Workers]:
+    """Workers that CKAN's command starts; the others are forks of the tests."""
+    yield from _workers(tmp_path, pytestconfig, by_command=True)
+
+
 @pytest.fixture(scope="module")
 def lasting_workers(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, schema_installed: None
@@ -44,8 +55,11 @@ def lasting_workers(
     yield from _workers(tmp_path_factory.mktemp("workers"), pytestconfig)
 
 
-def _workers(folder: Path, pytestconfig: pytest.Config) -> Iterator[Workers]:
-    workers = Workers(folder, Path(str(pytestconfig.getoption("--ckan-ini"))).resolve())
+def _workers(
+    folder: Path, pytestconfig: pytest.Config, by_command: bool = False
+) -> Iterator[Workers]:
+    ini = Path(str(pytestconfig.getoption("--ckan-ini"))).resolve()
+    workers = Workers(folder, ini, by_command)
     yield workers
     workers.stop()
 

@@ -52,11 +52,13 @@ def taken_over() -> int:
 
 
 @pytest.mark.usefixtures("tables")
-def test_exactly_once(workers: Workers, unique: Any, full_size: bool, record_property: Any) -> None:
+def test_exactly_once(
+    commands: Workers, unique: Any, full_size: bool, record_property: Any
+) -> None:
     run, jobs, steps = unique("run"), 2000 if full_size else 60, 5
     datasets = prepare(tasks.work, run, jobs, steps)
     storm = Storm(
-        list(workers.start_two("-c", "4", frozen_after=2)),
+        list(commands.start_two("-c", "4", frozen_after=2)),
         kills=120 if full_size else 4,
         freezes=30 if full_size else 1,
         cuts=60 if full_size else 4,
@@ -72,11 +74,11 @@ def test_exactly_once(workers: Workers, unique: Any, full_size: bool, record_pro
 
 
 @pytest.mark.usefixtures("tables")
-def test_the_naive_order_of_commits(workers: Workers, unique: Any, record_property: Any) -> None:
+def test_the_naive_order_of_commits(commands: Workers, unique: Any, record_property: Any) -> None:
     """The negative control: the same examination finds what a worker can do wrong."""
     run, jobs, steps = unique("run"), 24, 3
     datasets = prepare(tasks.work_naively, run, jobs, steps)
-    storm = Storm(list(workers.start_two("-c", "4", frozen_after=2)), kills=3, freezes=2)
+    storm = Storm(list(commands.start_two("-c", "4", frozen_after=2)), kills=3, freezes=2)
     storm.rage(lambda: jobs * steps if not waiting() else witness.done(run), jobs * steps)
     time.sleep(2)
     findings = witness.examine(run, jobs, steps, datasets, patched=False)

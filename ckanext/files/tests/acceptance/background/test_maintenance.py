@@ -14,7 +14,7 @@ from ckan.common import config
 
 from ckanext.files.maintenance.tasks import move_storage, verify_upload
 from ckanext.files.tests.acceptance.background.jobs import S, state, wait_for_job
-from ckanext.files.tests.acceptance.background.workers import Worker, wait_for
+from ckanext.files.tests.acceptance.background.workers import Worker, command, wait_for
 from ckanext.files.tests.acceptance.server import write_ini
 from ckanext.files.tests.effects import look
 from ckanext.files.tests.maintenance import site
@@ -46,7 +46,7 @@ def worker(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Worker]:
         f"{site.OPTION}.{name}.location_transformers": "uuid4" for name in ("here", "there")
     }
     write_ini(ini, base, {**texts, **transformers, "ckan.plugins": "files files_background"})
-    worker = Worker(ini, tmp_path / "worker.log", ("-c", "2"))
+    worker = Worker(tmp_path / "worker.log", command(ini, "-c", "2"))
     worker.start()
     yield worker
     worker.clear_away()

@@ -113,11 +113,11 @@ def test_countdown_does_not_wait_for_a_later_one(unique: Any) -> None:
     assert 0.5 <= took < 1.2
 
 
-def test_periodic(workers: Workers) -> None:
+def test_periodic(commands: Workers) -> None:
     """Two workers, each time once."""
     change("DELETE FROM files_test_effect WHERE name LIKE 'tick-%'")
     module = "ckanext.files.tests.acceptance.background.ticking"
-    workers.start_two("-q", "ticks", task_modules=module)
+    commands.start_two("-q", "ticks", task_modules=module)
     wait_for(lambda: len(effects_of("tick-")) >= 4)
     found = [effect.split("-")[1:] for effect in effects_of("tick-")]
     times = [int(timestamp) for timestamp, _ in found]

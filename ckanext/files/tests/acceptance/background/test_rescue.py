@@ -244,10 +244,10 @@ def test_abort_of_a_job_whose_worker_has_died(workers: Workers, unique: Any) -> 
     assert effects_of(f"{name}-never") == []
 
 
-def test_worker_that_cannot_work(workers: Workers, unique: Any) -> None:
+def test_worker_that_cannot_work(commands: Workers, unique: Any) -> None:
     """It ends rather than to look busy: whoever looks after it notices, and starts another one."""
     name = unique("job")
-    worker = workers.start()
+    worker = commands.start()
     claim = f"FUNCTION {S}.files_claim(varchar[], bigint, boolean)"
     change(f"ALTER {claim} RENAME TO files_test_claim")
     try:

@@ -31,7 +31,7 @@ loaded = load_plugins("files", "files_background")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_running_step_ends(number: int, workers: Workers, unique: Any) -> None:
+def test_the_running_step_ends(number: int, commands: Workers, unique: Any) -> None:
     """What waits is left to others."""
     name = unique("job")
     running = tasks.begin_and_end.delay(f"{name}-1", 1.5)
@@ -39,7 +39,7 @@ def test_the_running_step_ends(number: int, workers: Workers, unique: Any) -> No
     model.Session.commit()
     # killed workers of other tests have left their rows
     earlier = look(f"SELECT coalesce(max(id), 0) FROM {S}.procrastinate_workers")
-    worker = workers.start()
+    worker = commands.start()
     wait_for_effect(f"{name}-1-begun")
     os.kill(worker.pid, number)
     assert worker.wait() == 0
@@ -50,13 +50,13 @@ def test_the_running_step_ends(number: int, workers: Workers, unique: Any) -> No
     assert look(left, earlier=earlier) == 0
 
 
-def test_a_job_that_goes_on_is_handed_back(workers: Workers, unique: Any) -> None:
+def test_a_job_that_goes_on_is_handed_back(commands: Workers, unique: Any) -> None:
     name = unique("job")
     jobs = tasks.steps.batch_defer(
         *({"name": f"{name}-{n}", "number": 1, "of": 30, "seconds": 0.1} for n in range(4))
     )
     model.Session.commit()
-    one, other = workers.start_two("-c", "2")
+    one, other = commands.start_two("-c", "2")
     wait_for_effect(f"{name}-3-0002")
     start = time.monotonic()
     assert one.stop() == 0
@@ -69,11 +69,11 @@ def test_a_job_that_goes_on_is_handed_back(workers: Workers, unique: Any) -> Non
     assert effects_of(name) == [f"{name}-{n}-{s:04}" for n in range(4) for s in range(1, 31)]
 
 
-def test_a_step_that_takes_too_long_is_handed_back(workers: Workers, unique: Any) -> None:
+def test_a_step_that_takes_too_long_is_handed_back(commands: Workers, unique: Any) -> None:
     name = unique("job")
     job = tasks.slow_at_first.delay(name, 60)
     model.Session.commit()
-    worker = workers.start(shutdown_timeout=1)
+    worker = commands.start(shutdown_timeout=1)
     wait_for_effect(f"{name}-begun-0")
     start = time.monotonic()
     assert worker.stop() == 0
@@ -87,14 +87,14 @@ def test_a_step_that_takes_too_long_is_handed_back(workers: Workers, unique: Any
     assert effects_of(f"{name}-ended") == [f"{name}-ended"]
 
 
-def test_signal_while_it_waits(workers: Workers) -> None:
-    worker = workers.start("-c", "4")
+def test_signal_while_it_waits(commands: Workers) -> None:
+    worker = commands.start("-c", "4")
     start = time.monotonic()
     assert worker.stop() == 0
     assert time.monotonic() - start < 3
 
 
-def test_no_wait(workers: Workers, unique: Any) -> None:
+def test_no_wait(commands: Workers, unique: Any) -> None:
     """It ends when nothing waits any more, also when what runs asks for more."""
     name = unique("job")
     jobs = tasks.steps.batch_defer(
@@ -102,27 +102,27 @@ def test_no_wait(workers: Workers, unique: Any) -> None:
     )
     later = sample.write.configure(countdown=3600).delay(f"{name}-later")
     model.Session.commit()
-    worker = workers.start("-c", "4", "--no-wait")
+    worker = commands.start("-c", "4", "--no-wait")
     assert worker.wait() == 0
     assert {state(job) for job in jobs} == {"succeeded"}
     assert state(later) == "todo"
     assert len(effects_of(name)) == 50
 
 
-def test_no_wait_with_processes(workers: Workers, unique: Any) -> None:
+def test_no_wait_with_processes(commands: Workers, unique: Any) -> None:
     name = unique("job")
     sample.write.batch_defer(*({"name": f"{name}-{n}"} for n in range(50)))
     model.Session.commit()
-    worker = workers.prepare("-c", "2", "--no-wait", "--processes", "2")
+    worker = commands.prepare("-c", "2", "--no-wait", "--processes", "2")
     worker.launch()
     assert worker.wait() == 0
     assert len(effects_of(name)) == 50
 
 
-def test_processes(workers: Workers, unique: Any) -> None:
+def test_processes(commands: Workers, unique: Any) -> None:
     """All work; one that was killed is replaced; a signal to their parent ends them all."""
     name = unique("job")
-    worker = workers.prepare("-c", "2", "--processes", "2")
+    worker = commands.prepare("-c", "2", "--processes", "2")
     worker.start(workers=2)
     assert len(worker.children) == 2
     jobs = [tasks.slow_at_first.delay(f"{name}-{n}", 60) for n in range(4)]
@@ -155,12 +155,12 @@ def test_processes(workers: Workers, unique: Any) -> None:
     )
 
 
-def test_signal_to_the_group(workers: Workers, unique: Any) -> None:
+def test_signal_to_the_group(commands: Workers, unique: Any) -> None:
     """Ctrl-C in a terminal, and systemd, tell the children too."""
     name = unique("job")
     jobs = [tasks.begin_and_end.delay(f"{name}-{n}", 1.5) for n in range(2)]
     model.Session.commit()
-    worker = workers.prepare("--processes", "2")
+    worker = commands.prepare("--processes", "2")
     worker.start(workers=2)
     for n in range(2):
         wait_for_effect(f"{name}-{n}-begun")
@@ -170,8 +170,8 @@ def test_signal_to_the_group(workers: Workers, unique: Any) -> None:
     assert [state(job) for job in jobs] == ["succeeded", "succeeded"]
 
 
-def test_signal_while_a_worker_is_replaced(workers: Workers) -> None:
-    worker = workers.prepare("--processes", "2")
+def test_signal_while_a_worker_is_replaced(commands: Workers) -> None:
+    worker = commands.prepare("--processes", "2")
     worker.start(workers=2)
     os.kill(worker.children[0], signal.SIGKILL)
     wait_for(lambda: "has ended with status 9" in worker.said)
@@ -179,10 +179,10 @@ def test_signal_while_a_worker_is_replaced(workers: Workers) -> None:
     assert len(worker.ids) == 2
 
 
-def test_parent_is_killed(workers: Workers, unique: Any) -> None:
+def test_parent_is_killed(commands: Workers, unique: Any) -> None:
     """No worker is left behind that nobody looks after."""
     name = unique("job")
-    worker = workers.prepare("--processes", "2")
+    worker = commands.prepare("--processes", "2")
     worker.start(workers=2)
     job = tasks.begin_and_end.delay(name, 2)
     model.Session.commit()

@@ -1,7 +1,10 @@
-"""Real workers: ``ckan files background worker`` in processes of their own.
+"""Real workers, in processes of their own.
 
 They use the database, Solr and Redis of the test, and can be killed, frozen
 and woken. They end with the tests, even if those are killed.
+
+One is made by ``ckan files background worker``, or by a fork of the tests: that
+spares the seconds in which CKAN starts.
 """
 
 from __future__ import annotations
@@ -13,27 +16,66 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 from ckanext.files.tests.acceptance.server import write_ini
+
+from .forking import forked
 
 SECONDS_TO_START = 60
 SECONDS_TO_STOP = 60
 
-MODULES = "ckanext.files.tests.background.sample ckanext.files.tests.acceptance.background.tasks"
+PLUGINS = "files files_background"
+TASKS = {
+    "ckanext.files.background.task_modules": "ckanext.files.tests.background.sample"
+    " ckanext.files.tests.acceptance.background.tasks"
+}
 
 _READY = re.compile(r"Worker (\d+) knows: ")
+
+
+class Process(Protocol):
+    """What :class:`subprocess.Popen` and :class:`Fork` have in common."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float) -> int: ...
+
+
+Start = Callable[[BinaryIO], Process]
+"""Starts a process that prints into a file."""
+
+
+def command(ini: Path, *arguments: str) -> Start:
+    """Start workers by CKAN's command."""
+
+    def start(log: BinaryIO) -> Process:
+        environment = dict(os.environ)
+        environment.pop("PYTHONUNBUFFERED", None)
+        return subprocess.Popen(
+            [
+                *("setpriv", "--pdeathsig", "TERM"),
+                *("ckan", "-c", str(ini), "files", "background", "worker", *arguments),
+            ],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+    return start
 
 
 class Worker:
     """A worker, or with ``--processes`` several and the process that looks after them."""
 
-    def __init__(self, ini: Path, log: Path, arguments: tuple[str, ...]) -> None:
-        self._command = ["setpriv", "--pdeathsig", "TERM", "ckan", "-c", str(ini)]
-        self._command += ["files", "background", "worker", *arguments]
+    def __init__(self, log: Path, start: Start) -> None:
         self.log = log
+        self._start = start
         self._began = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self.frozen = False
 
     @property
@@ -76,16 +118,8 @@ class Worker:
     def launch(self) -> None:
         """Start it, also again, and do not wait for it."""
         self._began = self.log.stat().st_size if self.log.exists() else 0
-        environment = dict(os.environ)
-        environment.pop("PYTHONUNBUFFERED", None)
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            self._process = self._start(log)
 
     def start(self, workers: int = 1) -> None:
         """Start it, and return when so many workers look for jobs."""
@@ -137,25 +171,28 @@ class Worker:
 class Workers:
     """The workers of a test."""
 
-    def __init__(self, folder: Path, base_ini: Path) -> None:
+    def __init__(self, folder: Path, base_ini: Path, by_command: bool) -> None:
         self._folder = folder
         self._base_ini = base_ini
+        self._by_command = by_command
         self._workers: list[Worker] = []
 
-    def prepare(
-        self, *arguments: str, plugins: str = "files files_background", **options: Any
-    ) -> Worker:
+    def prepare(self, *arguments: str, **options: Any) -> Worker:
         """Return one more, not started.
 
         :param arguments: of the command.
         :param options: those of ``ckanext.files.background``.
         """
         number = len(self._workers)
-        ini = self._folder / f"worker-{number}.ini"
-        options = {"task_modules": MODULES, **options}
-        own = {f"ckanext.files.background.{name}": str(value) for name, value in options.items()}
-        write_ini(ini, self._base_ini, {"ckan.plugins": plugins, **own})
-        worker = Worker(ini, self._folder / f"worker-{number}.log", arguments)
+        options = {f"ckanext.files.background.{name}": each for name, each in options.items()}
+        if self._by_command:
+            ini = self._folder / f"worker-{number}.ini"
+            texts = {name: str(value) for name, value in {**TASKS, **options}.items()}
+            write_ini(ini, self._base_ini, {"ckan.plugins": PLUGINS, **texts})
+            start = command(ini, *arguments)
+        else:
+            start = forked(self._base_ini, options, *arguments)
+        worker = Worker(self._folder / f"worker-{number}.log", start)
         self._workers.append(worker)
         return worker
 
