@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def tasks(app: CKANTestApp) -> Iterator[TasksManager]:
     """Look at background jobs and run them, in a test.
 
-    Makes the tables if they are missing, and begins and ends without jobs. It
+    Makes the tables if they are missing or out of date, and begins and ends without jobs. It
     needs the extra ``ckanext-files[background]``; load the plugins of your test
     before it, with ``with_plugins`` for example.
     """
@@ -30,8 +30,7 @@ def tasks(app: CKANTestApp) -> Iterator[TasksManager]:
     from ckanext.files.background import schema
     from ckanext.files.background.testing import TasksManager
 
-    if not schema.is_installed(model.Session.connection()):
-        schema.install(model.Session.get_bind())
+    schema.ensure(model.Session.get_bind())
     manager = TasksManager(app.flask_app)
     manager.reset()
     yield manager

@@ -7,6 +7,8 @@ functions look there by themselves. Nothing makes it but :func:`install`.
 
 from __future__ import annotations
 
+import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,10 @@ _MISSING = "The tables of background tasks are missing. Run: ckan files backgrou
 _UNDEFINED = {"3F000", "42704", "42883", "42P01"}
 """PostgreSQL's codes for a schema, a type, a function, a table that is not there."""
 
-_FUNCTIONS = sa.text(
+_TABLES = "tables.sql"
+_FUNCTIONS = "functions.sql"
+
+_ALL_FUNCTIONS = sa.text(
     "SELECT p.oid::regprocedure::text FROM pg_proc p"
     " WHERE p.pronamespace = CAST(:name AS regnamespace)"
 )
@@ -38,15 +43,15 @@ def install(engine: Any) -> bool:
     """
     with engine.begin() as connection:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        made = not is_installed(connection)
+        made = not _is_installed(connection)
         connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         connection.exec_driver_sql(f"SET LOCAL search_path = {SCHEMA}")
         if made:
             _run(connection, SchemaManager.get_schema())
-        _run(connection, _own("tables.sql"))
+        _run(connection, _own(_TABLES))
         _migrate(connection, made)
-        _run(connection, _own("functions.sql"))
-        for function in connection.execute(_FUNCTIONS, {"name": SCHEMA}).scalars().all():
+        _run(connection, _own(_FUNCTIONS))
+        for function in connection.execute(_ALL_FUNCTIONS, {"name": SCHEMA}).scalars().all():
             # needed again after each migration: CREATE OR REPLACE forgets it
             connection.exec_driver_sql(
                 f"ALTER FUNCTION {function} SET search_path = {SCHEMA}, pg_temp"
@@ -54,20 +59,25 @@ def install(engine: Any) -> bool:
     return made
 
 
-def is_installed(connection: Any) -> bool:
-    """Tell whether the tables are there."""
-    query = sa.text("SELECT to_regclass(:table)")
-    return connection.execute(query, {"table": f"{SCHEMA}.files_version"}).scalar() is not None
+def ensure(engine: Any) -> None:
+    """Make the schema, or bring it up to date, unless it is."""
+    with engine.connect() as connection:
+        try:
+            check(connection)
+            return
+        except NotInstalledError:
+            pass
+    install(engine)
 
 
 def check(connection: Any) -> None:
     """Raise NotInstalledError unless the schema is there and up to date."""
-    if not is_installed(connection):
+    if not _is_installed(connection):
         raise NotInstalledError(_MISSING)
-    query = sa.text(f"SELECT procrastinate FROM {SCHEMA}.files_version")
-    if connection.execute(query).scalar() != _migrations()[-1].name:
+    query = sa.text(f"SELECT procrastinate, own FROM {SCHEMA}.files_version")
+    if tuple(connection.execute(query).one()) != (_migrations()[-1].name, _own_version()):
         raise NotInstalledError(
-            "The tables of background tasks are those of another version of Procrastinate. "
+            "The tables of background tasks are those of another version. "
             "Stop the workers and run: ckan files background init"
         )
 
@@ -76,6 +86,11 @@ def explain(error: Exception) -> Exception:
     """Return what to tell instead of an error of the database."""
     code = getattr(getattr(error.__cause__, "orig", None), "pgcode", None)
     return NotInstalledError(_MISSING) if code in _UNDEFINED else error
+
+
+def _is_installed(connection: Any) -> bool:
+    query = sa.text("SELECT to_regclass(:table)")
+    return connection.execute(query, {"table": f"{SCHEMA}.files_version"}).scalar() is not None
 
 
 def _migrate(connection: Any, made: bool) -> None:
@@ -88,12 +103,20 @@ def _migrate(connection: Any, made: bool) -> None:
                 _run(connection, migration.read_text())
     connection.execute(sa.text("DELETE FROM files_version"))
     connection.execute(
-        sa.text("INSERT INTO files_version VALUES (:last)"), {"last": migrations[-1].name}
+        sa.text("INSERT INTO files_version VALUES (:last, :own)"),
+        {"last": migrations[-1].name, "own": _own_version()},
     )
 
 
+@cache
 def _migrations() -> list[Path]:
     return sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
+
+
+@cache
+def _own_version() -> str:
+    text = _own(_TABLES) + _own(_FUNCTIONS)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _own(name: str) -> str:

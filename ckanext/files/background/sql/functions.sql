@@ -13,6 +13,21 @@ CREATE OR REPLACE FUNCTION files_is_locked(_id bigint, _lock text, _priority int
               other.priority > _priority OR other.priority = _priority AND other.id < _id)))
 $$;
 
+-- Whether a worker may run a job that has lost its workers at the same step twice: one at a time, or the
+-- one that kills them would each time take the same others with it. Until the end of the transaction no
+-- other slot of the worker may.
+CREATE OR REPLACE FUNCTION files_may_take_suspect(_worker bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(7108, _worker::integer) THEN
+        RETURN false;
+    END IF;
+    -- a statement of its own: it sees what those have claimed who had the lock before
+    RETURN NOT EXISTS (
+        SELECT FROM procrastinate_jobs j JOIN files_job f ON f.job_id = j.id
+        WHERE j.worker_id = _worker AND j.status = 'doing' AND f.rescues >= 2);
+END;
+$$;
+
 -- Claim the next job for a worker, and return it as JSON; NULL if none waits.
 --
 -- Three lines are looked at: jobs that wait, jobs that were put off until now, and jobs that have begun
@@ -29,6 +44,7 @@ DECLARE
     waiting record;
     due record;
     begun record;
+    _without_suspects boolean := false;
     _id bigint;
 BEGIN
     SELECT j.id AS place, j.priority INTO waiting FROM procrastinate_jobs j
@@ -42,11 +58,17 @@ BEGIN
           AND (_queues IS NULL OR j.queue_name = ANY (_queues))
           AND (j.lock IS NULL OR _with_lock AND NOT files_is_locked(j.id, j.lock, j.priority))
         ORDER BY j.scheduled_at LIMIT 1 FOR UPDATE SKIP LOCKED;
-    SELECT j.id, f.turn AS place, j.priority INTO begun
-        FROM files_job f JOIN procrastinate_jobs j ON j.id = f.job_id
-        WHERE f.turn IS NOT NULL AND j.status = 'doing' AND j.worker_id IS NULL
-          AND (_queues IS NULL OR j.queue_name = ANY (_queues))
-        ORDER BY j.priority DESC, f.turn LIMIT 1 FOR UPDATE SKIP LOCKED;
+    LOOP
+        SELECT j.id, f.turn AS place, j.priority, f.rescues INTO begun
+            FROM files_job f JOIN procrastinate_jobs j ON j.id = f.job_id
+            WHERE f.turn IS NOT NULL AND j.status = 'doing' AND j.worker_id IS NULL
+              AND (NOT _without_suspects OR f.rescues < 2)
+              AND (_queues IS NULL OR j.queue_name = ANY (_queues))
+            ORDER BY j.priority DESC, f.turn LIMIT 1 FOR UPDATE SKIP LOCKED;
+        EXIT WHEN _without_suspects OR begun.id IS NULL OR begun.rescues < 2
+            OR files_may_take_suspect(_worker);
+        _without_suspects := true;
+    END LOOP;
     SELECT line.id INTO _id FROM (VALUES
         (waiting.place, waiting.place, waiting.priority),
         (due.place, due.place, due.priority),

@@ -52,7 +52,6 @@ def test_migrations(database: Database, pytestconfig: pytest.Config) -> None:
     run("upgrade")
     assert tables(database) == OURS
     assert HEAD in run("version", "-p", "files")
-    assert "unapplied" not in run("pending-migrations")
     run("upgrade", "-p", "files")
     assert tables(database) == OURS
     run("downgrade", "-p", "files")
@@ -68,7 +67,6 @@ def test_migrations(database: Database, pytestconfig: pytest.Config) -> None:
     assert "its revision is b4b6ff46cd13" in said
     assert "ckan files takeover --dry-run" in said
     assert ("ckan files to-core" in said) == capabilities.CORE_FILES
-    assert HEAD in run("version", "-p", "files")
     assert "unapplied" not in run("pending-migrations")
     run("upgrade")
     assert "stay as they are" in run("downgrade", "-p", "files")

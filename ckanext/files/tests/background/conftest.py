@@ -22,10 +22,7 @@ from ckanext.files.background.app import app as procrastinate
 def job_tables(loaded: Any) -> Iterator[None]:
     """The tables are there, and empty before and after a test."""
     engine: Any = model.meta.engine
-    with engine.connect() as connection:
-        missing = not schema.is_installed(connection)
-    if missing:
-        schema.install(engine)
+    schema.ensure(engine)
     _empty(engine)
     yield
     model.Session.remove()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.background.claim import Claim
@@ -38,6 +40,36 @@ def claimed(desk: Desk) -> Claim:
     claim = desk.claim([])
     assert claim
     return claim
+
+
+def test_jobs_that_have_lost_their_workers_run_apart(desk: Desk) -> None:
+    """Once may be an accident; twice at the same step may be the job's own doing."""
+
+    def claim_all(desk: Desk) -> dict[int, Claim]:
+        claims = iter(lambda: desk.claim([]), None)
+        return {claim.id: claim for claim in claims if claim}
+
+    jobs = [sample.noop.delay().id for _ in range(3)]
+    model.Session.commit()
+    for lost in (jobs, jobs[:2]):
+        claims = claim_all(desk)
+        assert list(claims) == jobs
+        for job_id in lost:
+            desk.release(claims[job_id], most=10)
+        desk.release_all()
+    other = Desk(engine())
+    other.register()
+    try:
+        query = sa.text(f"SELECT {SCHEMA}.files_claim(NULL, :worker, true)")
+        with engine().begin() as step:
+            first = step.execute(query, {"worker": desk.worker_id}).scalar_one()
+            assert json.loads(first)["id"] == jobs[0]
+            assert list(claim_all(desk)) == [jobs[2]]
+        assert claim_all(desk) == {}
+        assert list(claim_all(other)) == [jobs[1]]
+    finally:
+        other.unregister()
+        other.close()
 
 
 def test_progress(desk: Desk) -> None:

@@ -19,6 +19,7 @@ from ckanext.files.maintenance.schedule import schedules
 from ckanext.files.store.storages import storages
 from ckanext.files.tests import documented
 from ckanext.files.tests.effects import count_commits
+from ckanext.files.tests.jobs.command import run as run_command
 from ckanext.files.tests.maintenance.site import OPTION, loaded_with, row, told, upload
 from ckanext.files.tests.people import call, new_user
 
@@ -63,19 +64,36 @@ def test_table_names_all_tasks() -> None:
     assert named == set(all_tasks.__all__) - own
 
 
+def _send(number: int) -> int:
+    """Give a command of the page; return the id of its job."""
+    text = (documented.ROOT / PAGE).read_text()
+    command = re.findall(r"^    ckan files background (send .+)$", text, re.M)[number]
+    code, said = run_command(*command.split())
+    assert code == 0, said
+    return int(said.split()[1])
+
+
 def test_by_hand(tasks: TasksManager) -> None:
     old = upload(new_user(), storage="default", days=61)
-    dry = documented.run(PAGE, 0)["job"]
+    dry = _send(0)
     tasks.run_pending_jobs()
     assert row(old)
-    wet = documented.run(PAGE, 1)["job"]
+    wet = _send(1)
     tasks.run_pending_jobs()
     assert row(old) is None
-    assert told(dry.id)[1].replace("would be deleted", "deleted") == told(wet.id)[1]
+    assert told(dry)[1].replace("would be deleted", "deleted") == told(wet)[1]
+
+
+def test_in_an_extension(tasks: TasksManager) -> None:
+    old = upload(new_user(), storage="default", days=61)
+    documented.run(PAGE, 0)
+    model.Session.commit()
+    tasks.run_pending_jobs()
+    assert row(old) is None
 
 
 def test_verify_each_upload(tasks: TasksManager) -> None:
-    create = documented.run(PAGE, 2)["VerifyingPlugin"].get_actions(None)["file_create"]
+    create = documented.run(PAGE, 1)["VerifyingPlugin"].get_actions(None)["file_create"]
     core, user = tk.get_action("file_create"), new_user()
 
     def upload_it(**data: Any) -> Any:
@@ -95,7 +113,7 @@ def test_verify_each_upload(tasks: TasksManager) -> None:
 
 def test_move(tasks: TasksManager) -> None:
     file = upload(storage="uploads")
-    documented.run(PAGE, 3)
+    _send(2)
     tasks.run_pending_jobs()
     now: Any = row(file)
     assert now["storage"] == "archive"

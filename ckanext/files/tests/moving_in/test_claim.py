@@ -364,7 +364,7 @@ def test_killed_and_run_again(
     user: str, field: str, monkeypatch: pytest.MonkeyPatch, full_size: bool
 ) -> None:
     monkeypatch.setattr(stored_field, "_AT_ONCE", 3)
-    count = 60 if full_size else 12
+    count = 60 if full_size else 6
     files, org = upload(user, count), organization_of(user)
     made = {dataset(user, org, **{field: file})["id"]: file for file in files}
     number = 0
@@ -386,8 +386,8 @@ def claim_until(field: str, number: int) -> None:
     claim("package", field)
 
 
-def test_many(user: str, field: str, capsys: pytest.CaptureFixture[str]) -> None:
-    count = 2000
+def test_many(user: str, field: str, full_size: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    count = 2000 if full_size else 500
     files, org = upload(user, count), organization_of(user)
     with Session(engine()) as session:
         for file in files:

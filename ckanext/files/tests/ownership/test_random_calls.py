@@ -408,7 +408,7 @@ def test_random_calls(full_size: bool) -> None:
     run_state_machine_as_test(
         Calls,
         settings=hypothesis.settings(
-            max_examples=200 if full_size else 15,
+            max_examples=200 if full_size else 10,
             stateful_step_count=40 if full_size else 20,
             # the same ones each time, unless there is time to look for others
             derandomize=not full_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import time
 from contextlib import suppress
@@ -204,10 +205,11 @@ def work(run: str, number: int, step: int, steps: int, datasets: list[str]) -> C
 @task
 def work_naively(run: str, number: int, step: int, steps: int, datasets: list[str]) -> Call | None:
     """Commit the effects of each step before the step is."""
-    time.sleep(0.3)
+    # at any time some steps stand before the one commit, and some before the other
+    time.sleep(random.uniform(0.1, 0.5))
     dataset = witness.dataset_of(number, step, datasets)
     witness.write_apart(_values(run, number, step, dataset))
-    time.sleep(0.2)
+    time.sleep(random.uniform(0.1, 0.3))
     return work_naively(run, number, step + 1, steps, datasets) if step < steps else None
 
 

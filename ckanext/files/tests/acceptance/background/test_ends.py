@@ -82,7 +82,7 @@ def test_timeouts_hit_nobody_else(unique: Any, full_size: bool) -> None:
     """Whatever the next step on a connection does when the one before was just interrupted."""
     name = unique("job")
     late, others = [], []
-    for number in range(400 if full_size else 60):
+    for number in range(400 if full_size else 20):
         late.append(tasks.soon_too_late.delay(f"{name}-late-{number}", bool(number % 2)))
         each = ({"name": f"{name}-{number}-{n}", "left": 2} for n in range(10))
         others += tasks.in_sql_all_the_time.batch_defer(*each)

@@ -14,7 +14,7 @@ from ckanext.files.tests.acceptance.background import tasks, witness
 from ckanext.files.tests.acceptance.background.jobs import S
 from ckanext.files.tests.acceptance.background.storm import Storm
 from ckanext.files.tests.acceptance.background.witness import Findings
-from ckanext.files.tests.acceptance.background.workers import Workers
+from ckanext.files.tests.acceptance.background.workers import Worker, Workers, wait_for
 from ckanext.files.tests.effects import look
 from ckanext.files.tests.loaded import load_plugins
 
@@ -47,18 +47,29 @@ def waiting() -> int:
     return look(f"SELECT count(*) FROM {S}.procrastinate_jobs WHERE status IN ('todo', 'doing')")
 
 
+def owned_by(worker: Worker) -> int:
+    query = (
+        f"SELECT count(*) FROM {S}.procrastinate_jobs WHERE status = 'doing' AND worker_id = :id"
+    )
+    return look(query, id=worker.id)
+
+
 def taken_over() -> int:
     return look(f"SELECT count(*) FROM {S}.procrastinate_events WHERE type = 'deferred_for_retry'")
 
 
+@pytest.fixture
+def workers(workers: Workers, commands: Workers, full_size: bool) -> Workers:
+    """Those that are there again at once, and CKAN's command at full size."""
+    return commands if full_size else workers
+
+
 @pytest.mark.usefixtures("tables")
-def test_exactly_once(
-    commands: Workers, unique: Any, full_size: bool, record_property: Any
-) -> None:
-    run, jobs, steps = unique("run"), 2000 if full_size else 60, 5
+def test_exactly_once(workers: Workers, unique: Any, full_size: bool, record_property: Any) -> None:
+    run, jobs, steps = unique("run"), 2000 if full_size else 30, 5
     datasets = prepare(tasks.work, run, jobs, steps)
     storm = Storm(
-        list(commands.start_two("-c", "4", frozen_after=2)),
+        list(workers.start_two("-c", "4", frozen_after=2)),
         kills=120 if full_size else 4,
         freezes=30 if full_size else 1,
         cuts=60 if full_size else 4,
@@ -74,13 +85,20 @@ def test_exactly_once(
 
 
 @pytest.mark.usefixtures("tables")
-def test_the_naive_order_of_commits(commands: Workers, unique: Any, record_property: Any) -> None:
+def test_the_naive_order_of_commits(workers: Workers, unique: Any, record_property: Any) -> None:
     """The negative control: the same examination finds what a worker can do wrong."""
     run, jobs, steps = unique("run"), 24, 3
     datasets = prepare(tasks.work_naively, run, jobs, steps)
-    storm = Storm(list(commands.start_two("-c", "4", frozen_after=2)), kills=3, freezes=2)
-    storm.rage(lambda: jobs * steps if not waiting() else witness.done(run), jobs * steps)
-    time.sleep(2)
+    both = workers.start_two("-c", "4", frozen_after=2)
+    wait_for(lambda: witness.done(run))
+    for worker in both:
+        worker.freeze()
+        wait_for(lambda worker=worker: not owned_by(worker))
+        worker.wake()
+    for worker in both:
+        worker.kill()
+        worker.start()
+    wait_for(lambda: not waiting())
     findings = witness.examine(run, jobs, steps, datasets, patched=False)
     record_property("findings", findings)
     assert findings.doubled > 0

@@ -50,13 +50,13 @@ def test_the_running_step_ends(number: int, commands: Workers, unique: Any) -> N
     assert look(left, earlier=earlier) == 0
 
 
-def test_a_job_that_goes_on_is_handed_back(commands: Workers, unique: Any) -> None:
+def test_a_job_that_goes_on_is_handed_back(workers: Workers, unique: Any) -> None:
     name = unique("job")
     jobs = tasks.steps.batch_defer(
         *({"name": f"{name}-{n}", "number": 1, "of": 30, "seconds": 0.1} for n in range(4))
     )
     model.Session.commit()
-    one, other = commands.start_two("-c", "2")
+    one, other = workers.start_two("-c", "2")
     wait_for_effect(f"{name}-3-0002")
     start = time.monotonic()
     assert one.stop() == 0
@@ -69,11 +69,11 @@ def test_a_job_that_goes_on_is_handed_back(commands: Workers, unique: Any) -> No
     assert effects_of(name) == [f"{name}-{n}-{s:04}" for n in range(4) for s in range(1, 31)]
 
 
-def test_a_step_that_takes_too_long_is_handed_back(commands: Workers, unique: Any) -> None:
+def test_a_step_that_takes_too_long_is_handed_back(workers: Workers, unique: Any) -> None:
     name = unique("job")
     job = tasks.slow_at_first.delay(name, 60)
     model.Session.commit()
-    worker = commands.start(shutdown_timeout=1)
+    worker = workers.start(shutdown_timeout=1)
     wait_for_effect(f"{name}-begun-0")
     start = time.monotonic()
     assert worker.stop() == 0
@@ -87,14 +87,14 @@ def test_a_step_that_takes_too_long_is_handed_back(commands: Workers, unique: An
     assert effects_of(f"{name}-ended") == [f"{name}-ended"]
 
 
-def test_signal_while_it_waits(commands: Workers) -> None:
-    worker = commands.start("-c", "4")
+def test_signal_while_it_waits(workers: Workers) -> None:
+    worker = workers.start("-c", "4")
     start = time.monotonic()
     assert worker.stop() == 0
     assert time.monotonic() - start < 3
 
 
-def test_no_wait(commands: Workers, unique: Any) -> None:
+def test_no_wait(workers: Workers, unique: Any) -> None:
     """It ends when nothing waits any more, also when what runs asks for more."""
     name = unique("job")
     jobs = tasks.steps.batch_defer(
@@ -102,18 +102,18 @@ def test_no_wait(commands: Workers, unique: Any) -> None:
     )
     later = sample.write.configure(countdown=3600).delay(f"{name}-later")
     model.Session.commit()
-    worker = commands.start("-c", "4", "--no-wait")
+    worker = workers.start("-c", "4", "--no-wait")
     assert worker.wait() == 0
     assert {state(job) for job in jobs} == {"succeeded"}
     assert state(later) == "todo"
     assert len(effects_of(name)) == 50
 
 
-def test_no_wait_with_processes(commands: Workers, unique: Any) -> None:
+def test_no_wait_with_processes(workers: Workers, unique: Any) -> None:
     name = unique("job")
     sample.write.batch_defer(*({"name": f"{name}-{n}"} for n in range(50)))
     model.Session.commit()
-    worker = commands.prepare("-c", "2", "--no-wait", "--processes", "2")
+    worker = workers.prepare("-c", "2", "--no-wait", "--processes", "2")
     worker.launch()
     assert worker.wait() == 0
     assert len(effects_of(name)) == 50

@@ -98,7 +98,7 @@ def move(tmp_path: Path) -> Iterator[Move]:
 
 
 def test_the_whole_move(move: Move, full_size: bool, record_property: Any) -> None:
-    count, kills = (1000, 20) if full_size else (40, 3)
+    count, kills = (1000, 20) if full_size else (40, 1)
     storage = move.folder / "storage"
 
     old_options = OLD_OPTIONS.format(storage=storage)
