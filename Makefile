@@ -1,4 +1,5 @@
 # The commands of a developer; `make` prints them. All state is in .dev/ and below /var/tmp.
+# They replace the shell with `exec`: a signal that ends make reaches them.
 
 # Both versions of CKAN, or the given ones: make test CKAN=2.11
 CKAN ?=
@@ -16,33 +17,33 @@ help: ## print this
 	@echo "QUICK=1 makes of a measurement a first look, ARGS=--write has its results written."
 
 demo: ## play the whole scenario on a real site, and leave the site running
-	@CKAN="$(or $(CKAN),2.12)" SERVE="$(SERVE)" demo/run.sh
+	@CKAN="$(or $(CKAN),2.12)" SERVE="$(SERVE)" exec demo/run.sh
 
 test: ## run the tests on CKAN 2.12 and 2.11
-	@dev/each.sh "$(VERSIONS)" pytest $(ARGS)
+	@exec dev/each.sh "$(VERSIONS)" pytest $(ARGS)
 
 test-crash: ## run the tests that kill and race, at full size
-	@dev/each.sh "$(VERSIONS)" pytest -m crash --full-size $(ARGS)
+	@exec dev/each.sh "$(VERSIONS)" pytest -m crash --full-size $(ARGS)
 
 lint: ## check rules and format
-	@dev/venv.sh 2.12
+	@exec dev/venv.sh 2.12
 	.dev/venv-2.12/bin/ruff check .
 	.dev/venv-2.12/bin/ruff format --check .
 
 types: ## check the types against CKAN 2.12 and 2.11
-	@dev/types.sh $(VERSIONS)
+	@exec dev/types.sh $(VERSIONS)
 
 bench: ## measure what the plugin costs, as ratios to stock CKAN
-	@dev/run.sh "$(or $(CKAN),2.12)" python -m benchmarks $(ARGS)
+	@exec dev/run.sh "$(or $(CKAN),2.12)" python -m benchmarks $(ARGS)
 
 bench-background: ## measure how fast background jobs are done, ours and those of other queues
-	@dev/run.sh "$(or $(CKAN),2.12)" python -m benchmarks.background $(ARGS)
+	@exec dev/run.sh "$(or $(CKAN),2.12)" python -m benchmarks.background $(ARGS)
 
 services: ## start PostgreSQL, Redis and Solr, and leave them running
-	@dev/services.sh up
+	@exec dev/services.sh up
 
 stop: ## stop the services
-	@dev/services.sh down
+	@exec dev/services.sh down
 
 clean: ## stop the services, and remove everything that was made
-	@dev/clean.sh
+	@exec dev/clean.sh
