@@ -74,7 +74,7 @@ def check(connection: Any) -> None:
     """Raise NotInstalledError unless the schema is there and up to date."""
     if not _is_installed(connection):
         raise NotInstalledError(_MISSING)
-    query = sa.text(f"SELECT procrastinate, own FROM {SCHEMA}.files_version")
+    query = sa.text(f"SELECT * FROM {SCHEMA}.files_version")
     if tuple(connection.execute(query).one()) != (_migrations()[-1].name, _own_version()):
         raise NotInstalledError(
             "The tables of background tasks are those of another version. "
@@ -103,7 +103,7 @@ def _migrate(connection: Any, made: bool) -> None:
                 _run(connection, migration.read_text())
     connection.execute(sa.text("DELETE FROM files_version"))
     connection.execute(
-        sa.text("INSERT INTO files_version VALUES (:last, :own)"),
+        sa.text("INSERT INTO files_version (procrastinate, own) VALUES (:last, :own)"),
         {"last": migrations[-1].name, "own": _own_version()},
     )
 

@@ -41,7 +41,7 @@ CREATE INDEX IF NOT EXISTS files_jobs_unowned_idx ON procrastinate_jobs (id)
 
 CREATE TABLE IF NOT EXISTS files_version (
     -- the last of Procrastinate's migrations that was applied
-    procrastinate text NOT NULL,
-    -- a checksum of this file and of functions.sql
-    own text NOT NULL
+    procrastinate text NOT NULL
 );
+-- a checksum of this file and of functions.sql
+ALTER TABLE files_version ADD COLUMN IF NOT EXISTS own text;

@@ -126,11 +126,19 @@ def test_status(one_of_each: dict[str, Job]) -> None:
         assert f"  default  {name}: 1\n" in said
 
 
-@pytest.mark.parametrize("column", ["procrastinate", "own"])
-def test_status_of_other_tables(column: str) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        "UPDATE {} SET procrastinate = 'zzz'",
+        "UPDATE {} SET own = 'zzz'",
+        "ALTER TABLE {} DROP COLUMN own",
+    ],
+)
+def test_status_of_other_tables(other: str) -> None:
     """Those of another version of Procrastinate, or of this extension."""
+    model.Session.remove()
     with engine().begin() as connection:
-        connection.execute(sa.text(f"UPDATE {SCHEMA}.files_version SET {column} = 'zzz'"))
+        connection.execute(sa.text(other.format(f"{SCHEMA}.files_version")))
     code, said = run("status")
     schema.ensure(engine())
     assert code == 1
