@@ -50,6 +50,8 @@ if [[ -z ${CKAN_STORAGE_PATH:-} ]]; then
   CKANEXT_FILES_OWN+=' CKAN_STORAGE_PATH'
 fi
 export PATH=$venv/bin:$PATH
+# Tests start CKAN a hundred times.
+unset PYTHONDONTWRITEBYTECODE
 python "$DEV/database.py" "$ROOT/test.ini" 7>&- 9>&-
 
 run_command "$@"
