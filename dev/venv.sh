@@ -21,7 +21,7 @@ is_complete() {
 }
 
 install() {
-  "$venv/bin/pip" install -q "$@" >>"$STATE/log/venv-$version.log" 2>&1 \
+  "$venv/bin/pip" install -q --no-compile "$@" >>"$STATE/log/venv-$version.log" 2>&1 \
     || die "pip failed, see $STATE/log/venv-$version.log"
 }
 

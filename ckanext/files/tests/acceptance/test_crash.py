@@ -114,7 +114,7 @@ def test_at_any_time(
 ) -> None:
     """A process that updates a dataset again and again is killed at random."""
     dataset = factories.Dataset(title="0")
-    token, rounds, ahead, title = unique("round"), 400 if full_size else 25, 0, 0
+    token, rounds, ahead, title = unique("round"), 400 if full_size else 12, 0, 0
 
     def retitle(*_: Any) -> None:
         hooks["before:package_update"] = lambda context, data_dict: add_task(

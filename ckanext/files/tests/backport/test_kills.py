@@ -116,7 +116,7 @@ def test_delete_after_the_commit() -> None:
 
 def test_at_any_time(full_size: bool, record_property: Any) -> None:
     """A process that uploads, deletes and rolls back is killed at random."""
-    kills = 100 if full_size else 20
+    kills = 100 if full_size else 10
     reader, done = os.pipe()
     for number in range(kills):
         pid = fork(lambda number=number: _work(random.Random(number), done))

@@ -237,7 +237,7 @@ def test_at_any_time(
     tasks: TasksManager, contents: dict[str, bytes], full_size: bool, record_property: Any
 ) -> None:
     """A process that moves files to and fro is killed at random."""
-    kills = 200 if full_size else 20
+    kills = 200 if full_size else 10
     killed = jobs = ended = 0
     source, target = "here", "there"
     while killed < kills:

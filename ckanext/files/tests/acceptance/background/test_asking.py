@@ -116,7 +116,7 @@ def test_killed_at_any_time(
     full_size: bool,
     record_property: Any,
 ) -> None:
-    kills = 30 if full_size else 3
+    kills = 30 if full_size else 2
     datasets = [factories.Dataset(title="0")["id"] for _ in range(4)]
     for _ in range(kills):
         before = sum(map(title, datasets))

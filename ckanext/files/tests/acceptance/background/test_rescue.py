@@ -88,9 +88,9 @@ def test_frozen(workers: Workers, unique: Any) -> None:
     start = time.monotonic()
     wait_for_job(job)
     took = time.monotonic() - start
-    assert 1.5 < took < 5.5  # its last sign of life was up to a second before
+    assert took > 1.5  # its last sign of life was up to a second before
     assert "Rescued 1 jobs of worker" in rescuer.said
-    assert sessions_of(frozen.id) == []
+    wait_for(lambda: not sessions_of(frozen.id))  # PostgreSQL ends them in its own time
     frozen.wake()
     # what it was about to commit is lost, and it works on
     wait_for(lambda: "lost the database" in frozen.said)

@@ -98,7 +98,7 @@ def move(tmp_path: Path) -> Iterator[Move]:
 
 
 def test_the_whole_move(move: Move, full_size: bool, record_property: Any) -> None:
-    count, kills = (1000, 20) if full_size else (40, 1)
+    count, kills = (1000, 20) if full_size else (40, 0)
     storage = move.folder / "storage"
 
     old_options = OLD_OPTIONS.format(storage=storage)
@@ -190,6 +190,8 @@ def kill_again_and_again(
     portal: Portal, command: str, kills: int, check_now: Callable[[], None]
 ) -> int:
     """Kill a command at any time of its life; return how often it had not come to its end."""
+    if not kills:
+        return 0
     killed = 0
     start = time.monotonic()
     portal.ckan("files", command, "--dry-run")
