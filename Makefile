@@ -1,5 +1,7 @@
 # The commands of a developer; `make` prints them. All state is in .dev/ and below /var/tmp.
-# They replace the shell with `exec`: a signal that ends make reaches them.
+
+# It becomes the command that it is given, as sh need not: a signal that ends make reaches that.
+SHELL := /bin/bash
 
 # Both versions of CKAN, or the given ones: make test CKAN=2.11
 CKAN ?=
@@ -17,33 +19,33 @@ help: ## print this
 	@echo "QUICK=1 makes of a measurement a first look, ARGS=--write has its results written."
 
 demo: ## play the whole scenario on a real site, and leave the site running
-	@CKAN="$(or $(CKAN),2.12)" SERVE="$(SERVE)" exec demo/run.sh
+	@CKAN="$(or $(CKAN),2.12)" SERVE="$(SERVE)" demo/run.sh
 
 test: ## run the tests on CKAN 2.12 and 2.11
-	@exec dev/each.sh "$(VERSIONS)" pytest $(ARGS)
+	@dev/each.sh "$(VERSIONS)" pytest $(ARGS)
 
 test-crash: ## run the tests that kill and race, at full size
-	@exec dev/each.sh "$(VERSIONS)" pytest -m crash --full-size $(ARGS)
+	@dev/each.sh "$(VERSIONS)" pytest -m crash --full-size $(ARGS)
 
 lint: ## check rules and format
-	@exec dev/venv.sh 2.12
+	@dev/venv.sh 2.12
 	.dev/venv-2.12/bin/ruff check .
 	.dev/venv-2.12/bin/ruff format --check .
 
 types: ## check the types against CKAN 2.12 and 2.11
-	@exec dev/types.sh $(VERSIONS)
+	@dev/types.sh $(VERSIONS)
 
 bench: ## measure what the plugin costs, as ratios to stock CKAN
-	@exec dev/run.sh "$(or $(CKAN),2.12)" python -m benchmarks $(ARGS)
+	@dev/run.sh "$(or $(CKAN),2.12)" python -m benchmarks $(ARGS)
 
 bench-background: ## measure how fast background jobs are done, ours and those of other queues
-	@exec dev/run.sh "$(or $(CKAN),2.12)" python -m benchmarks.background $(ARGS)
+	@dev/run.sh "$(or $(CKAN),2.12)" python -m benchmarks.background $(ARGS)
 
 services: ## start PostgreSQL, Redis and Solr, and leave them running
-	@exec dev/services.sh up
+	@dev/services.sh up
 
 stop: ## stop the services
-	@exec dev/services.sh down
+	@dev/services.sh down
 
 clean: ## stop the services, and remove everything that was made
-	@exec dev/clean.sh
+	@dev/clean.sh

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def tasks(app: CKANTestApp) -> Iterator[TasksManager]:
     """Look at background jobs and run them, in a test.
 
-    Makes the tables if they are missing or out of date, and begins and ends without jobs. It
-    needs the extra ``ckanext-files[background]``; load the plugins of your test
-    before it, with ``with_plugins`` for example.
+    Makes the tables if they are missing or out of date, and begins and ends
+    without jobs. It needs the extra ``ckanext-files[background]``; load the
+    plugins of your test before it, with ``with_plugins`` for example.
     """
     from ckan import model
 

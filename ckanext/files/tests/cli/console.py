@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 from ckan import model
 from click.testing import CliRunner
 
@@ -18,9 +20,14 @@ ROOT = Path(__file__).parents[4]
 
 def run(*arguments: str) -> tuple[int, str]:
     """Run ``ckan files ...`` in this process; return the exit code and what was printed."""
-    model.Session.remove()
     [files] = get_commands()
-    result = CliRunner().invoke(files, arguments)
+    return invoke(files, arguments)
+
+
+def invoke(group: click.Command, arguments: Sequence[str], **options: Any) -> tuple[int, str]:
+    """Run a command in this process; return the exit code and what was printed."""
+    model.Session.remove()
+    result = CliRunner().invoke(group, arguments, **options)
     model.Session.remove()
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.output

@@ -23,7 +23,7 @@ WORKERS_KNOW = (tasks, sample)
 @pytest.fixture(scope="module", autouse=True)
 def schema_installed(loaded: Any) -> None:
     """The tables are there."""
-    schema.install(engine())
+    schema.ensure(engine())
 
 
 @pytest.fixture(autouse=True)
