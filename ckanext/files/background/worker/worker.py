@@ -255,6 +255,7 @@ class Worker:
             time.sleep(_BACK_OFF)
             try:
                 self._ear.open(self.desk.worker_id)
+                self.bell.ring(everybody=True)  # for what nobody has heard of meanwhile
             except _LOST:
                 log.warning("It cannot be reached yet")
 

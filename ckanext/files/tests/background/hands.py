@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 from ckan import model
 
 from ckanext.files.background.schema import SCHEMA
-from ckanext.files.tests.effects import engine, look
-
-_WAITING = """
-    SELECT EXISTS (SELECT FROM pg_stat_activity
-        WHERE wait_event_type = 'Lock' AND datname = current_database())
-"""
+from ckanext.files.tests.effects import engine
+from ckanext.files.tests.waiting import wait_for_a_lock
 
 
 class Hands:
@@ -82,10 +77,7 @@ def let_wait(call: Callable[[], Any], meanwhile: Callable[[], Any]) -> Any:
 
     thread = threading.Thread(target=run)
     thread.start()
-    end = time.monotonic() + 10
-    while not look(_WAITING):
-        assert time.monotonic() < end, "it does not wait"
-        time.sleep(0.005)
+    wait_for_a_lock()
     meanwhile()
-    thread.join(10)
+    thread.join(60)
     return results[0]

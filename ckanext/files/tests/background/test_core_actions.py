@@ -24,6 +24,7 @@ from ckanext.files.tests.crash import (
 )
 from ckanext.files.tests.effects import Effects, count_commits, look, watch
 from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.waiting import wait_for
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 
@@ -78,7 +79,7 @@ def test_watcher_sees_the_two_apart_without_the_hold(action: str, hooks: Any, un
     call = prepare(action, unique)
 
     def late(*_: Any) -> None:
-        time.sleep(0.02)
+        wait_for(lambda: (True, 0) in seen)
         sample.write.delay(call.mark)
         model.Session.commit()
 

@@ -88,9 +88,12 @@ def test_effects_and_step_are_seen_together(
         import ckan.plugins.toolkit as tk
         from ckan import model
         from ckanext.files.tests.background.sample import effect
+        from ckanext.files.tests.waiting import wait_for
 
         @task
         def work(name, dataset, times):
+            done = ("doing", 2 - times)
+            wait_for(lambda: done in {row[:2] for row in list(seen)})
             for number in range(2):
                 effect(f"{name}-{times}-{number}")
                 model.Session.commit()
@@ -112,6 +115,7 @@ def test_effects_and_step_are_seen_together(
         names=f"{name}-%",
         dataset=dataset["id"],
     ) as seen:
+        module.seen = seen
         tasks.run_pending_jobs()
     assert seen == {
         ("todo", 0, 0, "none"),

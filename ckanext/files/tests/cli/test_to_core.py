@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -24,6 +23,7 @@ from ckanext.files.tests.moving_in.both_tables import (
     files,
 )
 from ckanext.files.tests.moving_in.both_tables import run as change
+from ckanext.files.tests.waiting import wait_for, wait_for_the_dead
 
 loaded = load_plugins("files")
 
@@ -89,10 +89,10 @@ if capabilities.CORE_FILES:
         with both_tables(30_000):
             before = checksums()
             process = start("to-core")
-            wait_for("INSERT INTO file ")
+            wait_for(lambda: runs("INSERT INTO file "))
             process.kill()
             process.communicate()
-            wait_for("INSERT INTO file ", present=False)
+            wait_for_the_dead()
             assert process.returncode == -9
             assert checksums() == before
             process = start("to-core")
@@ -115,16 +115,12 @@ if capabilities.CORE_FILES:
         assert b"Moving files" in seen
         assert b"100%" in seen
 
-    def wait_for(statement: str, *, present: bool = True) -> None:
+    def runs(statement: str) -> bool:
         query = (
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE :pattern"
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE :pattern)"
         )
-        for _ in range(600):
-            if bool(look(query, pattern=f"%{statement}%")) == present:
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"{statement} was not seen")
+        return look(query, pattern=f"%{statement}%")
 
 else:
 

@@ -26,7 +26,7 @@ from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import get_storage
 from ckanext.files.tests.cli.console import run as run_command
 from ckanext.files.tests.crash import fork, kill_now, was_killed
-from ckanext.files.tests.effects import engine, look
+from ckanext.files.tests.effects import engine
 from ckanext.files.tests.maintenance.site import (
     folder_of,
     hurry,
@@ -37,6 +37,7 @@ from ckanext.files.tests.maintenance.site import (
     upload,
 )
 from ckanext.files.tests.people import new_user
+from ckanext.files.tests.waiting import wait_for_the_dead
 from ckanext.files.transaction.session import HeldSession
 
 pytestmark = pytest.mark.crash
@@ -67,14 +68,7 @@ def _check(contents: dict[str, bytes]) -> set[str]:
 
 def _rescue() -> None:
     """Hand back the jobs of the dead, as a worker does."""
-    busy = """
-        SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-        AND state <> 'idle' AND pid <> pg_backend_pid() AND backend_type = 'client backend'
-    """
-    end = time.monotonic() + 10
-    while look(busy):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_for_the_dead()
     with engine().begin() as connection:
         dead = f"SELECT DISTINCT worker_id FROM {_JOBS} WHERE status = 'doing'"
         for worker_id in connection.execute(sa.text(dead)).scalars().all():

@@ -33,6 +33,7 @@ from ckanext.files.tests.moving_in.both_tables import (
     run,
 )
 from ckanext.files.tests.people import call
+from ckanext.files.tests.waiting import wait_for_the_dead
 
 loaded = load_plugins("files")
 
@@ -303,22 +304,10 @@ def test_killed_from_outside() -> None:
         time.sleep(wait)
         os.kill(pid, signal.SIGKILL)
         was_killed(pid)
-        _wait_for_the_server()
+        wait_for_the_dead()
         assert checksums(CORE)[:3] == before[:3] or files(CORE) == files(OLD)
     move()
     assert files(CORE) == files(OLD)
-
-
-def _wait_for_the_server() -> None:
-    """Wait until PostgreSQL has noticed that nobody is there any more."""
-    query = (
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()"
-    )
-    for _ in range(100):
-        if not look(query):
-            return
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("count", [20_000])

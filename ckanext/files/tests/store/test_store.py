@@ -15,6 +15,7 @@ from ckanext.files.store import File, FileRecord, Move, Owner, give, read
 from ckanext.files.tests import portal
 from ckanext.files.tests.effects import engine, statements
 from ckanext.files.tests.portal import FILES, HISTORY, OWNERS, history, owner, put
+from ckanext.files.tests.waiting import wait_for_a_lock
 
 A, B = Owner("package", "a"), Owner("resource", "b")
 
@@ -169,27 +170,13 @@ def _in_thread(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
     return thread, result
 
 
-def _wait_until_blocked() -> None:
-    query = sa.text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-        " AND wait_event_type = 'Lock'"
-    )
-    with engine().connect() as connection:
-        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-        for _ in range(1000):
-            if connection.execute(query).scalar():
-                return
-            threading.Event().wait(0.01)
-    raise AssertionError("nobody waits")
-
-
 @pytest.mark.parametrize("owner_", [B, None])
 def test_one_of_two_wins(owner_: Owner | None, session: Any) -> None:
     (file,) = put(owner_)
     files = read(session, [file])
     assert give(session, [Move(files[file], A, True)], "") == set()
     thread, result = _in_thread(lambda: give(model.Session(), [Move(files[file], B, True)], ""))
-    _wait_until_blocked()
+    wait_for_a_lock()
     session.commit()
     thread.join(10)
     assert result == [{file}]
@@ -201,7 +188,7 @@ def test_the_second_wins_when_the_first_gives_up(owner_: Owner | None, session: 
     (file,) = put(owner_)
     move([file], A)
     thread, result = _in_thread(lambda: move([file], Owner("user", "c")))
-    _wait_until_blocked()
+    wait_for_a_lock()
     session.rollback()
     thread.join(10)
     assert result == [set()]
@@ -215,7 +202,7 @@ def test_a_change_that_changes_nothing(session: Any) -> None:
         sa.text(f"UPDATE {OWNERS} SET pinned = pinned WHERE file_id = :id"), {"id": file}
     )
     thread, result = _in_thread(lambda: move([file], A))
-    _wait_until_blocked()
+    wait_for_a_lock()
     session.commit()
     thread.join(10)
     assert result == [set()]
@@ -233,7 +220,7 @@ def test_a_lost_file_is_locked(session: Any) -> None:
         other.execute(change, {"id": file})
     assert give(session, [Move(files[file], A, True)], "") == {file}
     thread, _ = _in_thread(lambda: model.Session.execute(change, {"id": file}))
-    _wait_until_blocked()
+    wait_for_a_lock()
     assert move([file], A) == set()
     session.commit()
     thread.join(10)
@@ -249,7 +236,7 @@ def test_no_circle_with_somebody_who_deletes(owner_: Owner | None, session: Any)
         first, second = second, first
     session.execute(sa.text(first), {"id": file})
     thread, result = _in_thread(lambda: move([file], A))
-    _wait_until_blocked()
+    wait_for_a_lock()
     session.execute(sa.text(second), {"id": file})
     session.commit()
     thread.join(10)
@@ -270,7 +257,7 @@ def test_no_circle_with_cores_own_transfer(session: Any) -> None:
             {"id": file},
         )
         thread, result = _in_thread(lambda: give(model.Session(), [Move(files[file], A, True)], ""))
-        _wait_until_blocked()
+        wait_for_a_lock()
     thread.join(10)
     assert result == [{file}]
     assert owner(file) == ("package", "x", False)
@@ -286,7 +273,7 @@ def test_locks_of_many_files_are_taken_in_one_order(
     some = sa.text(f"SELECT {key} FROM {table} WHERE {key} = :id FOR UPDATE")
     session.execute(some, {"id": ids[2]})
     thread, result = _in_thread(lambda: move(ids[::-1], A))
-    _wait_until_blocked()
+    wait_for_a_lock()
     # the first two are locked, those behind the one that is waited for are not
     free = f"SELECT {key} FROM {table} WHERE {key} = ANY(:ids) ORDER BY 1 FOR UPDATE SKIP LOCKED"
     assert list(session.execute(sa.text(free), {"ids": ids}).scalars()) == ids[2:]

@@ -47,6 +47,15 @@ def commands(tmp_path: Path, pytestconfig: pytest.Config, no_jobs: None) -> Iter
     yield from _workers(tmp_path, pytestconfig, by_command=True)
 
 
+@pytest.fixture
+def seldom_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that are forked now look at the tables once an hour.
+
+    What they do sooner, somebody has told them.
+    """
+    monkeypatch.setattr("ckanext.files.background.worker.worker._TICK", 3600.0)
+
+
 @pytest.fixture(scope="module")
 def lasting_workers(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, schema_installed: None

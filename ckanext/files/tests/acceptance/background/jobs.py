@@ -7,8 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from ckanext.files.background import Job, schema
-from ckanext.files.tests.acceptance.background.workers import wait_for
 from ckanext.files.tests.effects import engine, look
+from ckanext.files.tests.waiting import wait_for
 
 S = schema.SCHEMA
 
@@ -40,21 +40,37 @@ def effects_of(prefix: str) -> list[str]:
     return [name for (name,) in rows(query, prefix=prefix)]
 
 
-def wait_for_job(job: Job, status: str = "succeeded", seconds: float = 30) -> None:
+def wait_for_job(job: Job, status: str = "succeeded") -> None:
     """Wait until a job has ended; it must have ended so."""
-    wait_for(lambda: state(job) not in ("todo", "doing"), seconds)
+    wait_for(lambda: state(job) not in ("todo", "doing"))
     assert state(job) == status, state(job, "f.traceback")
 
 
-def wait_for_effect(name: str, seconds: float = 30) -> None:
+def wait_for_effect(name: str) -> None:
     """Wait until there are effects whose names begin so."""
-    wait_for(lambda: effects_of(name), seconds)
+    wait_for(lambda: effects_of(name))
 
 
-def sessions_of(worker_id: int) -> list[int]:
-    """Return PostgreSQL's processes for a worker."""
-    query = "SELECT pid FROM pg_stat_activity WHERE application_name = :name"
-    return [pid for (pid,) in rows(query, name=f"ckan-files-worker:{worker_id}")]
+def let_go(name: str) -> None:
+    """Have a task go on that waits for the test, see ``tasks.wait_until_let_go``."""
+    change("INSERT INTO files_test_effect VALUES (:name)", name=f"go-{name}")
+
+
+# other databases of the server may have workers of the same names
+_SESSIONS = """
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name LIKE 'ckan-files-worker:' || :worker
+"""
+
+
+def sessions_of(worker: int | str) -> list[int]:
+    """Return PostgreSQL's processes for a worker, or for ``%``, which is all."""
+    return [pid for (pid,) in rows(_SESSIONS, worker=str(worker))]
+
+
+def listener_of(worker: int) -> int | None:
+    """Return PostgreSQL's process for the connection by which a worker hears of jobs."""
+    return look(f"{_SESSIONS} AND query ~ '^LISTEN'", worker=str(worker))
 
 
 def cut(pids: list[int]) -> None:

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable
 
-from ckanext.files.tests.acceptance.background.jobs import cut, rows
+from ckanext.files.tests.acceptance.background.jobs import cut, sessions_of
 from ckanext.files.tests.acceptance.background.workers import Worker
 
 _STANDSTILL = (3.0, 4.0)
@@ -70,8 +70,7 @@ class Storm:
         return bool(worker)
 
     def _cut(self) -> bool:
-        query = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'ckan-files-worker:%'"
-        pids = [pid for (pid,) in rows(query)]
+        pids = sessions_of("%")
         cut(self.chance.sample(pids, min(2, len(pids))))
         return bool(pids)
 

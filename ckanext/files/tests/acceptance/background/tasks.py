@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -18,13 +19,28 @@ from ckanext.files.background import Call, JobAborted, JobContext, current_job, 
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.tests.acceptance.background import witness
 from ckanext.files.tests.background.sample import effect
-from ckanext.files.tests.effects import engine
+from ckanext.files.tests.effects import engine, look
 
 
 def effect_at_once(name: str) -> None:
     """Write an effect that does not wait for the commit of the step."""
     with engine().begin() as connection:
         connection.execute(sa.text("INSERT INTO files_test_effect VALUES (:n)"), {"n": name})
+
+
+def wait_for_effects(prefix: str, count: int = 1) -> None:
+    """Wait for so many effects whose names begin so."""
+    while _count_effects(prefix) < count:
+        time.sleep(0.01)
+
+
+def wait_until_let_go(name: str) -> None:
+    """Wait for the test, see ``jobs.let_go``."""
+    wait_for_effects(f"go-{name}")
+
+
+def _count_effects(prefix: str) -> int:
+    return look("SELECT count(*) FROM files_test_effect WHERE starts_with(name, :p)", p=prefix)
 
 
 @task
@@ -36,11 +52,31 @@ def steps(name: str, number: int, of: int, seconds: float = 0) -> Call | None:
 
 
 @task
-def begin_and_end(name: str, seconds: float) -> None:
-    """Tell that it has begun; its effect is only there when it has ended."""
+def hold(name: str) -> None:
+    """Tell that it has begun, and end when the test lets it go."""
     effect_at_once(f"{name}-begun-{time.time_ns()}")
-    time.sleep(seconds)
+    wait_until_let_go(name)
     effect(f"{name}-ended")
+
+
+@task
+def hold_at_first(name: str) -> None:
+    """Hold the first time, and no time later."""
+    job = current_job()
+    assert job
+    effect_at_once(f"{name}-begun-{job.attempts}")
+    if not job.attempts:
+        wait_until_let_go(name)
+    effect(f"{name}-ended")
+
+
+@task
+def steps_with_a_hold(name: str, number: int, of: int, holds: list[int]) -> Call | None:
+    """Write an effect at each of many steps, and hold in some."""
+    effect_at_once(f"{name}-{number:04}")
+    if number in holds:
+        wait_until_let_go(f"{name}-{number:04}")
+    return steps_with_a_hold(name, number + 1, of, holds) if number < of else None
 
 
 @task
@@ -77,19 +113,9 @@ def lock_both(name: str, first: int, second: int) -> None:
     effect(name)
     lock = sa.text("SELECT pg_advisory_xact_lock(:key)")
     model.Session.execute(lock, {"key": first})
-    time.sleep(1)
+    effect_at_once(f"locked-{first}-{time.time_ns()}")
+    wait_for_effects(f"locked-{second}-")
     model.Session.execute(lock, {"key": second})
-
-
-@task
-def slow_at_first(name: str, seconds: float) -> None:
-    """Take long the first time, and no time later."""
-    job = current_job()
-    assert job
-    effect_at_once(f"{name}-begun-{job.attempts}")
-    if not job.attempts:
-        time.sleep(seconds)
-    effect(f"{name}-ended")
 
 
 @task
@@ -123,7 +149,7 @@ def soon_too_late(name: str, in_sql: bool) -> None:
     effect(name)
     while True:
         if in_sql:
-            model.Session.execute(sa.text("SELECT pg_sleep(60)"))
+            model.Session.execute(sa.text("SELECT pg_sleep(600)"))
 
 
 @task
@@ -142,16 +168,28 @@ def asleep(name: str, seconds: float) -> None:
 @task(timeout=0.5)
 def asleep_in_sql(name: str) -> None:
     effect(name)
-    model.Session.execute(sa.text("SELECT pg_sleep(60)"))
+    model.Session.execute(sa.text("SELECT pg_sleep(600)"))
 
 
 @task(timeout=0.5)
-def stubborn(name: str) -> None:
+def out_of_reach(name: str, pipe: str) -> None:
+    """Wait for somebody who writes into a pipe, where no exception of Python gets at it."""
+    effect(name)
+    with suppress(BaseException):
+        Path(pipe).read_bytes()
+    effect_at_once(f"{name}-back")
+    effect(f"{name}-never")
+
+
+@task(timeout=0.5)
+def stubborn(name: str, pipe: str) -> None:
     """Catch what interrupts it, and go on."""
     effect(name)
-    while True:
+    while not Path(pipe).with_suffix(".end").exists():
         with suppress(BaseException):
             time.sleep(0.01)
+    effect_at_once(f"{name}-back")
+    effect(f"{name}-never")
 
 
 @task(pass_context=True)
@@ -164,15 +202,16 @@ def until_aborted(context: JobContext, name: str) -> None:
 
 
 @task
-async def wait_async(name: str, seconds: float, fails: bool) -> None:
-    """Tell which connection the session has, before others have had their turn and after it."""
+async def meet_async(name: str, number: int, of: int, fails: bool) -> None:
+    """Wait until all have begun; tell which connection the session has."""
     before = _connection()
-    effect_at_once(f"{name}-begun-{before}")
-    effect(f"{name}-wrote")
-    await asyncio.sleep(seconds)
+    effect_at_once(f"{name}-begun-{number}-{before}")
+    effect(f"{name}-wrote-{number}")
+    while _count_effects(f"{name}-begun-") < of:
+        await asyncio.sleep(0.01)
     assert _connection() == before
     if fails:
-        raise ValueError(f"{name} fails")
+        raise ValueError(f"{number} fails")
 
 
 def _connection() -> int:
@@ -180,10 +219,10 @@ def _connection() -> int:
 
 
 @task
-def slow_progress(name: str) -> None:
+def progress_by_and_by(name: str) -> None:
     for percent in (25, 50, 75):
         set_progress(percent, f"{name}: {percent} of 100")
-        time.sleep(1.2)
+        wait_until_let_go(f"{name}-{percent}")
 
 
 @task

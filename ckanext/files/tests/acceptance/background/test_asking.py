@@ -12,10 +12,11 @@ import requests
 from ckan.tests import factories
 
 from ckanext.files.tests.acceptance.background.jobs import S, effects_of, rows
-from ckanext.files.tests.acceptance.background.workers import Workers, wait_for
+from ckanext.files.tests.acceptance.background.workers import Workers
 from ckanext.files.tests.acceptance.server import CkanServer, CkanServers
 from ckanext.files.tests.effects import look
 from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.waiting import wait_for, wait_for_the_dead
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("effects")]
 
@@ -60,15 +61,6 @@ def title(dataset: str) -> int:
     return int(look("SELECT title FROM package WHERE id = :id", id=dataset))
 
 
-def wait_for_its_sessions() -> None:
-    """Wait until PostgreSQL has noticed that a server was killed."""
-    query = """
-        SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE state <> 'idle'
-                           AND datname = current_database() AND pid <> pg_backend_pid())
-    """
-    wait_for(lambda: look(query))
-
-
 @pytest.mark.parametrize(
     ("death", "numbers"),
     [
@@ -84,7 +76,7 @@ def test_killed_at_a_certain_point(
     with pytest.raises(requests.ConnectionError):
         running.action("package_patch", token, id=dataset, title="1", notes=death)
     running.wait()
-    wait_for_its_sessions()
+    wait_for_the_dead()
     assert jobs_of(dataset) == numbers
     assert title(dataset) == len(numbers)
 
@@ -128,7 +120,7 @@ def test_killed_at_any_time(
         running.kill()
         for client in clients:
             client.join()
-        wait_for_its_sessions()
+        wait_for_the_dead()
         for dataset in datasets:
             assert jobs_of(dataset) == list(range(1, title(dataset) + 1))
         running.start()

@@ -14,9 +14,10 @@ from ckanext.files.tests.acceptance.background import tasks, witness
 from ckanext.files.tests.acceptance.background.jobs import S
 from ckanext.files.tests.acceptance.background.storm import Storm
 from ckanext.files.tests.acceptance.background.witness import Findings
-from ckanext.files.tests.acceptance.background.workers import Worker, Workers, wait_for
+from ckanext.files.tests.acceptance.background.workers import Worker, Workers
 from ckanext.files.tests.effects import look
 from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.waiting import wait_for
 
 pytestmark = pytest.mark.crash
 

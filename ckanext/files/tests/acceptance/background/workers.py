@@ -13,12 +13,12 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from ckanext.files.tests.acceptance.server import write_ini
+from ckanext.files.tests.waiting import wait_for
 
 from .forking import forked
 
@@ -219,15 +219,3 @@ class Workers:
     def logs(self) -> dict[str, str]:
         """Return what each has printed."""
         return {w.log.name: w.log.read_text() for w in self._workers if w.log.exists()}
-
-
-def wait_for(answer: Callable[[], Any], seconds: float = 30) -> Any:
-    """Ask again and again until the answer is true; return it.
-
-    :raises AssertionError: it was not in that time.
-    """
-    end = time.monotonic() + seconds
-    while not (found := answer()):
-        assert time.monotonic() < end, f"waited {seconds} seconds in vain"
-        time.sleep(0.01)
-    return found

@@ -25,6 +25,7 @@ from ckanext.files.tests.acceptance.move.portal import (
     environment_of,
     environment_of_old_portal,
 )
+from ckanext.files.tests.waiting import wait_for
 
 pytestmark = pytest.mark.crash
 
@@ -219,13 +220,9 @@ def kill_while_it_waits(portal: Portal, command: str, move: Move, table: str) ->
 
 
 def wait_for_somebody_who_waits(database: Database, process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 30
     query = (
         "SELECT FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    while time.monotonic() < end and process.poll() is None:
-        if database.rows(query):
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"it does not wait: {process.poll()}")
+    wait_for(lambda: database.rows(query) or process.poll() is not None)
+    assert process.poll() is None
