@@ -19,13 +19,13 @@ help: ## print this
 	@echo "QUICK=1 makes of a measurement a first look, ARGS=--write has its results written."
 
 demo: ## play the whole scenario on a real site, and leave the site running
-	@CKAN="$(or $(CKAN),2.12)" SERVE="$(SERVE)" demo/run.sh
+	@SERVE="$(SERVE)" demo/run.sh "$(or $(CKAN),2.12)"
 
 test: ## run the tests on CKAN 2.12 and 2.11
-	@dev/each.sh "$(VERSIONS)" pytest $(ARGS)
+	@dev/each.sh "$(VERSIONS)" dev/run.sh pytest $(ARGS)
 
 test-crash: ## run the tests that kill and race, at full size
-	@dev/each.sh "$(VERSIONS)" pytest -m crash --full-size $(ARGS)
+	@dev/each.sh "$(VERSIONS)" dev/run.sh pytest -m crash --full-size $(ARGS)
 
 lint: ## check rules and format
 	@dev/venv.sh 2.12
@@ -33,7 +33,7 @@ lint: ## check rules and format
 	.dev/venv-2.12/bin/ruff format --check .
 
 types: ## check the types against CKAN 2.12 and 2.11
-	@dev/types.sh $(VERSIONS)
+	@dev/each.sh "$(VERSIONS)" dev/types.sh
 
 bench: ## measure what the plugin costs, as ratios to stock CKAN
 	@dev/run.sh "$(or $(CKAN),2.12)" python -m benchmarks $(ARGS)

@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
-# Runs a command on several versions of CKAN, side by side: dev/each.sh 'VERSION...' COMMAND...
+# Runs a script for several versions of CKAN, side by side:
 #
-# Prints what each has printed, one version after the other. Fails when it fails on any of them.
+#   dev/each.sh 'VERSION...' SCRIPT ARGUMENT...
+#
+# SCRIPT gets the version before its other arguments. Prints what each has printed, one version
+# after the other. Fails when it fails for any of them.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 source "$DEV/lib/command.sh"
 
 read -ra versions <<<"${1:-}"
 shift
-(($#)) || die "usage: dev/each.sh 'VERSION...' COMMAND..."
+(($#)) || die "usage: dev/each.sh 'VERSION...' SCRIPT ARGUMENT..."
+script=$1
+shift
 
 pids=()
 logs=$(mktemp -d)
@@ -26,14 +31,14 @@ trap 'stop 130' INT
 trap 'stop 143' TERM
 for version in "${versions[@]}"; do
   # see run_command
-  env --default-signal=INT,QUIT "$DEV/run.sh" "$version" "$@" >"$logs/$version" 2>&1 </dev/null 9>&- &
+  env --default-signal=INT,QUIT "$script" "$version" "$@" >"$logs/$version" 2>&1 </dev/null 9>&- &
   pids+=($!)
 done
 
 failed=()
 for number in "${!versions[@]}"; do
   version=${versions[number]}
-  say "CKAN $version: $*"
+  say "CKAN $version: $script $*"
   tail -q -n +1 -f --pid="${pids[number]}" "$logs/$version" 9>&- &
   wait "${pids[number]}" || failed+=("$version")
   wait $!
