@@ -61,11 +61,12 @@ def hold(name: str) -> None:
 
 @task
 def hold_at_first(name: str) -> None:
-    """Hold the first time, and no time later."""
+    """Hold the first time, with something to commit, and no time later."""
     job = current_job()
     assert job
     effect_at_once(f"{name}-begun-{job.attempts}")
     if not job.attempts:
+        effect(f"{name}-in-vain")
         wait_until_let_go(name)
     effect(f"{name}-ended")
 

@@ -104,6 +104,7 @@ def test_frozen(workers: Workers, unique: Any) -> None:
     wait_for_job(again)
     assert frozen.running
     assert effects_of(f"{name}-ended") == [f"{name}-ended"]
+    assert effects_of(f"{name}-in-vain") == []
     assert state(job, "attempts") == 2
 
 
