@@ -9,6 +9,9 @@ from typing import Any
 
 import psycopg2
 
+from ckanext.files.tests.effects import look
+from ckanext.files.tests.waiting import wait_for
+
 
 class Database:
     """A database of its own on the server that the tests have."""
@@ -22,7 +25,14 @@ class Database:
         self._administer(f"CREATE DATABASE {self.name}")
 
     def drop(self) -> None:
-        self._administer(f"DROP DATABASE {self.name} WITH (FORCE)")
+        """Drop it, whoever is connected.
+
+        ``WITH (FORCE)`` fails while PostgreSQL vacuums it: that only an administrator may end.
+        """
+        sessions = f"FROM pg_stat_activity WHERE datname = '{self.name}' AND usename = current_user"
+        look(f"SELECT count(pg_terminate_backend(pid)) {sessions}")
+        wait_for(lambda: not look(f"SELECT count(*) {sessions}"))
+        self._administer(f"DROP DATABASE {self.name}")
 
     def rows(self, query: str) -> list[Any]:
         """Return what a query finds."""
