@@ -246,10 +246,10 @@ def work(run: str, number: int, step: int, steps: int, datasets: list[str]) -> C
 def work_naively(run: str, number: int, step: int, steps: int, datasets: list[str]) -> Call | None:
     """Commit the effects of each step before the step is."""
     # at any time some steps stand before the one commit, and some before the other
-    time.sleep(random.uniform(0.1, 0.5))
+    time.sleep(random.uniform(0.2, 0.6))
     dataset = witness.dataset_of(number, step, datasets)
     witness.write_apart(_values(run, number, step, dataset))
-    time.sleep(random.uniform(0.1, 0.3))
+    time.sleep(random.uniform(0.05, 0.15))
     return work_naively(run, number, step + 1, steps, datasets) if step < steps else None
 
 
