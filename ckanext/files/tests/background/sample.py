@@ -89,9 +89,8 @@ def remember(context: JobContext, name: str) -> None:
 
 
 @task
-def tell(name: str, percent: float, text: str, seconds: float = 0) -> None:
+def tell(name: str, percent: float, text: str) -> None:
     set_progress(percent, text)
-    time.sleep(seconds)
 
 
 @task(pass_context=True)

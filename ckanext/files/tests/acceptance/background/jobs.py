@@ -51,9 +51,14 @@ def wait_for_effect(name: str) -> None:
     wait_for(lambda: effects_of(name))
 
 
+def effect_at_once(name: str) -> None:
+    """Write an effect that waits for nobody's commit."""
+    change("INSERT INTO files_test_effect VALUES (:name)", name=name)
+
+
 def let_go(name: str) -> None:
     """Have a task go on that waits for the test, see ``tasks.wait_until_let_go``."""
-    change("INSERT INTO files_test_effect VALUES (:name)", name=f"go-{name}")
+    effect_at_once(f"go-{name}")
 
 
 # other databases of the server may have workers of the same names

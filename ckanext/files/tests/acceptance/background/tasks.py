@@ -18,29 +18,17 @@ from ckan import model
 from ckanext.files.background import Call, JobAborted, JobContext, current_job, set_progress, task
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.tests.acceptance.background import witness
+from ckanext.files.tests.acceptance.background.jobs import effect_at_once, effects_of
 from ckanext.files.tests.background.sample import effect
-from ckanext.files.tests.effects import engine, look
+from ckanext.files.tests.waiting import wait_for
 
-
-def effect_at_once(name: str) -> None:
-    """Write an effect that does not wait for the commit of the step."""
-    with engine().begin() as connection:
-        connection.execute(sa.text("INSERT INTO files_test_effect VALUES (:n)"), {"n": name})
-
-
-def wait_for_effects(prefix: str, count: int = 1) -> None:
-    """Wait for so many effects whose names begin so."""
-    while _count_effects(prefix) < count:
-        time.sleep(0.01)
+_SECONDS_TO_HOLD = 600
+"""Longer than any test."""
 
 
 def wait_until_let_go(name: str) -> None:
     """Wait for the test, see ``jobs.let_go``."""
-    wait_for_effects(f"go-{name}")
-
-
-def _count_effects(prefix: str) -> int:
-    return look("SELECT count(*) FROM files_test_effect WHERE starts_with(name, :p)", p=prefix)
+    wait_for(lambda: effects_of(f"go-{name}"), _SECONDS_TO_HOLD)
 
 
 @task
@@ -115,7 +103,7 @@ def lock_both(name: str, first: int, second: int) -> None:
     lock = sa.text("SELECT pg_advisory_xact_lock(:key)")
     model.Session.execute(lock, {"key": first})
     effect_at_once(f"locked-{first}-{time.time_ns()}")
-    wait_for_effects(f"locked-{second}-")
+    wait_for(lambda: effects_of(f"locked-{second}-"), _SECONDS_TO_HOLD)
     model.Session.execute(lock, {"key": second})
 
 
@@ -208,7 +196,7 @@ async def meet_async(name: str, number: int, of: int, fails: bool) -> None:
     before = _connection()
     effect_at_once(f"{name}-begun-{number}-{before}")
     effect(f"{name}-wrote-{number}")
-    while _count_effects(f"{name}-begun-") < of:
+    while len(effects_of(f"{name}-begun-")) < of:
         await asyncio.sleep(0.01)
     assert _connection() == before
     if fails:
