@@ -12,6 +12,8 @@ from .errors import BackgroundError, TaskDefinitionError
 from .options import job_options
 from .task import Task
 
+_MOST_FIELDS = 6
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -51,7 +53,7 @@ def register_periodic(
     schedules = app.periodic_registry
     schedules.periodic_tasks.pop((task.name, periodic_id), None)
     try:
-        croniter(cron)
+        check_cron(cron)
         schedules.register_task(
             task=_for_procrastinate(task),
             cron=cron,
@@ -60,9 +62,23 @@ def register_periodic(
         )
     except ValueError as error:
         raise TaskDefinitionError(
-            f"The schedule {cron!r} of task {task.name} is no cron expression: {error}"
+            f"The schedule {cron!r} of task {task.name} cannot be: {error}"
         ) from error
     task.schedules.add(periodic_id)
+
+
+def check_cron(cron: str) -> None:
+    """Refuse a cron expression with which nothing could be deferred.
+
+    A worker that comes upon one would defer nothing else, either.
+
+    :raises ValueError: it is none, or there is no such time, such as February 30.
+    """
+    times = croniter(cron)
+    if len(cron.split()) > _MOST_FIELDS:
+        raise ValueError("a year comes once")
+    times.get_next()
+    times.get_prev()
 
 
 def forget_periodic(task: Task[Any], periodic_id: str) -> None:

@@ -79,7 +79,7 @@ class Record:
     percent: float | None
     text: str | None
     error: str | None
-    """The last line of what went wrong last."""
+    """What went wrong last, without where."""
 
     traceback: str | None
     created: dt.datetime | None

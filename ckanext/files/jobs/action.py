@@ -59,7 +59,9 @@ def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     :rtype: dictionary
     """
     tk.check_access("files_job_list", context, data_dict)
-    filters, errors = tk.navl_validate(data_dict, schema.job_list(), context)
+    # CKAN's own key, for what a schema does not know
+    given = {name: value for name, value in data_dict.items() if name != "__junk"}
+    filters, errors = tk.navl_validate(given, schema.job_list(), context)
     if errors:
         raise tk.ValidationError(errors)
     limit, offset = filters.pop("limit"), filters.pop("offset")
@@ -79,7 +81,7 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     Times are in UTC. ``percent`` (0 to 100) and ``text`` are the progress that the task tells, if
     it does; ``step`` is the number of finished steps. A job that waits between two steps is
     ``doing``. ``error`` and ``traceback`` are of the last failure, until a step goes well; only
-    sysadmins get the traceback.
+    sysadmins get the traceback, and more than the first line of the error.
     The event ``scheduled`` bears the time for which the job was put off.
 
     Users may see the jobs that they asked for. For example, how far one is, from its address in
@@ -216,7 +218,9 @@ def _dictized(context: Context, job: record.Record) -> dict[str, Any]:
         for name, value in dataclasses.asdict(job).items()
     }
     if not _sees_all(context):
-        shown["traceback"] = None  # it tells of the server, and not of the job
+        # they tell of the server: what lies where, and statements with their values
+        shown["traceback"] = None
+        shown["error"] = next(iter((job.error or "").splitlines()), None)
     return shown
 
 

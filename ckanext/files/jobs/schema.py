@@ -62,15 +62,25 @@ def job(not_empty: Validator) -> Schema:
     return {"id": [not_empty, job_id]}
 
 
+def ignore_blank(
+    key: FlattenKey, data: FlattenDataDict, errors: FlattenErrorDict, context: Context
+) -> None:
+    """Leave out a filter that a form has left blank, and nothing else that is empty."""
+    value = data.get(key)
+    if value is tk.missing or value is None or value == "":
+        data.pop(key, None)
+        raise tk.StopOnError
+
+
 @validator_args
-def job_list(default: ValidatorFactory, ignore_empty: Validator) -> Schema:
+def job_list(default: ValidatorFactory) -> Schema:
     """Return the schema of ``files_job_list``."""
     return {
-        "status": [ignore_empty, states],
-        "task": [ignore_empty, name],
-        "queue": [ignore_empty, name],
-        "task_id": [ignore_empty, name],
-        "user_id": [ignore_empty, name],
+        "status": [ignore_blank, states],
+        "task": [ignore_blank, name],
+        "queue": [ignore_blank, name],
+        "task_id": [ignore_blank, name],
+        "user_id": [ignore_blank, name],
         "limit": [default(20), limit],
         "offset": [default(0), offset],
         "__junk": [_not_nested],

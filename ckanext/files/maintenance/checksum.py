@@ -62,9 +62,8 @@ def compare(file: StoredFile, size: int, digest: Any) -> None:
 
     :param digest: of what was read; None if there is nothing to compare it with.
     """
-    if digest is None:
-        return
-    if size != file.size:
+    # of what has no checksum, the size may be unknown, too
+    if size != file.size and (digest or file.size):
         raise DamagedContentError(f"it has {size} bytes, not {file.size}")
-    if digest.hexdigest() != file.hash.lower():
+    if digest and digest.hexdigest() != file.hash.lower():
         raise DamagedContentError(f"its {file.algorithm} is {digest.hexdigest()}, not {file.hash}")

@@ -26,7 +26,7 @@ from ckanext.files.transaction import on_rollback
 from .checksum import Progress, compare
 from .content import chunks_of, digest_of
 from .errors import DamagedContentError, MaintenanceError, NotAcceptedError, StorageRefusedError
-from .removal import remove_in_vain, storage_for
+from .removal import is_public, remove_in_vain, storage_for
 from .stored_file import StoredFile
 
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}")
@@ -51,6 +51,11 @@ class Copier:
         self.source, self.target = source, target
         self._source = storage_for(source, Capability.STREAM, Capability.REMOVE)
         self._target = storage_for(target, Capability.CREATE, Capability.STREAM, Capability.REMOVE)
+        for name in filter(is_public, (source, target)):
+            raise StorageRefusedError(
+                f"The storage {name} is public: anybody may read what is there, at addresses that "
+                "name storage and location, and a move would change that"
+            )
 
     def check(self, file: StoredFile) -> None:
         """Raise NotAcceptedError if the target takes no such file, as far as its row tells."""

@@ -9,6 +9,10 @@ class MaintenanceError(FilesError):
     """Base of every exception of maintenance."""
 
 
+class ArgumentError(MaintenanceError):
+    """A task was asked with something else than it takes."""
+
+
 class StorageRefusedError(MaintenanceError):
     """There is no such storage, or it cannot do what is needed."""
 

@@ -6,7 +6,7 @@ read as text, those of other plugins too, and looked through for ids.
 
 Not found: what another database names (the datastore), a table that CKAN's user
 may not read, another site, and an id in another form than CKAN writes it. Left
-out: the tables of files and of jobs, and those that only tell of the past.
+out: what the file's own rows say of it, and what only tells of the past.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from ckanext.files.background.schema import SCHEMA
 from ckanext.files.backport import tables as of_backport
 from ckanext.files.store.arrays import literal
 from ckanext.files.store.models import file_table, history_table, owner_table
@@ -28,18 +29,26 @@ _PAST = frozenset({"activity", "activity_detail", "tracking_raw", "tracking_summ
 _OURS = frozenset(
     table.name
     for tables in (
-        (file_table, owner_table, history_table),
+        (history_table,),
         (of_backport.file_table, of_backport.owner_table, of_backport.history_table),
     )
     for table in tables
 )
 
+_WHOLE = ("CAST(t.* AS text)", "true")
+# Another file may name it, or a job that is still to be done.
+_PARTS = {
+    file_table.name: ("CAST(t.plugin_data AS text)", "t.id <> wanted.id"),
+    owner_table.name: ("t.owner_id", "t.file_id <> wanted.id"),
+    "procrastinate_jobs": ("CAST(t.args AS text)", "t.status IN ('todo', 'doing')"),
+}
+
 _TABLES = sa.text("""
     SELECT pg_class.oid::regclass::text, relname
     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-    WHERE relkind IN ('r', 'p', 'm') AND NOT relispartition
-        AND nspname NOT IN ('information_schema', 'ckanext_files_background')
-        AND nspname NOT LIKE 'pg\\_%'
+    WHERE relkind IN ('r', 'p', 'm') AND NOT relispartition AND relispopulated
+        AND (nspname <> :background OR relname = 'procrastinate_jobs')
+        AND nspname <> 'information_schema' AND nspname NOT LIKE 'pg\\_%'
         AND has_schema_privilege(pg_namespace.oid, 'USAGE')
         AND has_table_privilege(pg_class.oid, 'SELECT')
     ORDER BY pg_class.oid
@@ -63,22 +72,25 @@ def find_mentioned(engine: Engine, ids: Collection[str]) -> set[str]:
     found: set[str] = set()
     with engine.connect() as connection:
         connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-        for table, name in connection.execute(_TABLES).all():
+        for table, name in connection.execute(_TABLES, {"background": SCHEMA}).all():
             rest = set(ids) - found
-            if rest and not _tells_of_the_past(name):
-                values = {"ids": literal(rest)}
-                found.update(connection.execute(_mentioned(table), values).scalars())
+            if rest and not _is_left_out(name):
+                query = _mentioned(table, *_PARTS.get(name, _WHOLE))
+                found.update(connection.execute(query, {"ids": literal(rest)}).scalars())
     return found
 
 
-def _tells_of_the_past(name: str) -> bool:
+def _is_left_out(name: str) -> bool:
+    if name in _PARTS:
+        return False
     return name in _OURS or name in _PAST or name.endswith("_revision")
 
 
-def _mentioned(table: str) -> Any:
+def _mentioned(table: str, text: str, condition: str) -> Any:
     return sa.text(f"""
         SELECT DISTINCT wanted.id
-        FROM {table} AS whole_row
-            CROSS JOIN LATERAL regexp_matches(CAST(whole_row AS text), '{_ID}', 'g') AS match
+        FROM {table} AS t
+            CROSS JOIN LATERAL regexp_matches({text}, '{_ID}', 'g') AS match
             JOIN unnest(CAST(:ids AS text[])) AS wanted (id) ON wanted.id = match[1]
+        WHERE {condition}
     """)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy.engine import Engine
 
 from ckanext.files.backport.removal import remove_unnamed
 from ckanext.files.store.models import file_table
+from ckanext.files.store.neighbours import Neighbours
 from ckanext.files.store.storages import Capability, exc, get_storage
+from ckanext.files.store.stored import unnamed
 
 from .errors import StorageRefusedError
 
@@ -48,12 +51,43 @@ def can_remove(name: str) -> bool:
 def remove(engine: Engine, storage: str, data: Any) -> bool:
     """Remove bytes unless a row names them; tell whether there were any.
 
-    On a connection of its own. Whoever stores there at the moment is waited
+    A row of another storage names them if that storage has the same folder. On
+    connections of their own. Whoever stores there at the moment is waited
     for, as far as they have a row for it: CKAN 2.12 writes the row last, so
     there a location that is used again could lose its new bytes.
     """
     keeper = storage_for(storage, Capability.REMOVE)
+    with engine.connect() as connection:
+        if not unnamed(connection, file_table, storage, [data.location], Neighbours(storage)):
+            return False
     return remove_unnamed(engine, file_table, storage, keeper, data, _PATIENCE)
+
+
+def remove_all(engine: Engine, storage: str, some: Iterable[Any]) -> list[str]:
+    """Remove bytes as :func:`remove` does; return the locations at which there were any.
+
+    What cannot be removed keeps nothing else: its error comes when all have been tried.
+    """
+    removed: list[str] = []
+    failed: Exception | None = None
+    for data in some:
+        try:
+            if remove(engine, storage, data):
+                removed.append(str(data.location))
+        except exc.LocationError as error:
+            # no location of this storage, now or later
+            log.warning("Storage %s does not remove %s: %s", storage, data.location, error)
+        except Exception as error:
+            log.warning("Storage %s keeps what no row names: %s: %s", storage, data.location, error)
+            failed = error
+    if failed:
+        raise failed
+    return removed
+
+
+def is_public(storage: str) -> bool:
+    """Tell whether anybody may read what is in a storage, at addresses that name its location."""
+    return bool(storage_for(storage).settings.public)
 
 
 def remove_in_vain(engine: Engine, storage: str, data: Any) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from croniter import croniter
-
 from ckanext.files.background import Call, Task, task
-from ckanext.files.background.periodic import forget_periodic, register_periodic
+from ckanext.files.background.periodic import check_cron, forget_periodic, register_periodic
 
 from .errors import ScheduleError
 from .options import PREFIX, option
@@ -82,11 +80,13 @@ def scheduled(name: str, timestamp: int) -> Call:
 
 def _check(schedule: Schedule) -> None:
     name, cron = schedule
-    if not croniter.is_valid(cron):
+    try:
+        check_cron(cron)
+    except ValueError as error:
         raise ScheduleError(
-            f"The option {PREFIX}.{name}.schedule is {cron!r}, which is no cron expression: write "
+            f"The option {PREFIX}.{name}.schedule is {cron!r}, which cannot be ({error}): write "
             "minute, hour, day, month and day of the week, such as 30 3 * * 0"
-        )
+        ) from error
     for needed in _NEEDED.get(name, ()):
         if not option(name, needed):
             raise ScheduleError(

@@ -21,7 +21,7 @@ from ckanext.files.store.storages import Capability, FileData, Location, exc
 from ckanext.files.store.stored import find_strays, unnamed
 
 from .errors import StorageRefusedError
-from .removal import remove, storage_for
+from .removal import remove_all, storage_for
 
 
 class Stray(NamedTuple):
@@ -57,9 +57,7 @@ def remove_again_seen(engine: Engine, storage: str, strays: Iterable[Stray]) -> 
     with engine.connect() as connection:
         still = unnamed(connection, file_table, storage, list(was), neighbours)
     same = [stray for stray in _look(keeper, still) if stray == was[stray.location]]
-    return [
-        location for location, _ in same if remove(engine, storage, FileData(Location(location)))
-    ]
+    return remove_all(engine, storage, [FileData(Location(location)) for location, _ in same])
 
 
 def _look(keeper: Any, locations: Iterable[str]) -> Iterable[Stray]:

@@ -27,7 +27,7 @@ _WIDEST = 60
 @click.option("--task", help="Only jobs of the task of this name.")
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 2**31 - 1),
     default=20,
     show_default=True,
     help="The most jobs to list.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -35,6 +36,8 @@ def purge(days: float, states: Sequence[str], dry_run: bool) -> None:
     Jobs that wait or run stay. Goes on in batches: it can be interrupted, and
     run while workers work.
     """
+    if math.isnan(days):
+        raise click.BadParameter("DAYS is no number")
     before = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=days)
     counts: Counter[str] = Counter()
     for batch in purge_jobs(before, states or ENDED, dry_run):

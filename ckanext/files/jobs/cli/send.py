@@ -46,5 +46,5 @@ def _read(argument: str) -> tuple[str, Any]:
         return name, value
     try:
         return name, json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.BadParameter(f"{value} is no JSON ({error}); text: {name}={value}") from error

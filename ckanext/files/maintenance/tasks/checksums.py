@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,16 +12,18 @@ from ckan import model
 from ckanext.files.background import current_job, task
 from ckanext.files.store.models import file_table
 
+from ..arguments import check
 from ..checksum import Finding, Verdict, verify
 from ..errors import ContentError, MaintenanceError
 from ..missing import still_so
 from ..selection import Selection, in_storages, within
 from ..stored_file import StoredFile
 from ..walk import Walk, percent_of
-from .retrying import AGAIN
+from .retrying import AGAIN, check_reachable
+
+log = logging.getLogger(__name__)
 
 _NAME = "ckanext.files.maintenance.verify_checksums"
-_UNREACHABLE = 10
 
 
 @task(name=_NAME, lock=_NAME, percent=percent_of, retry=AGAIN)
@@ -43,6 +46,7 @@ def verify_checksums(
     :param step_bytes: how much is read in one step; a larger file has a step to itself.
     :param batch: how many files are read in one step at most.
     """
+    check(storages=storages, step_bytes=step_bytes, batch=batch)
     here, session = Walk.load(walk), model.Session()
     selection = Selection(in_storages(storages))
     if walk is None:
@@ -50,7 +54,7 @@ def verify_checksums(
     page = selection.page(session, here.after, batch)
     files = within(page, step_bytes)
     found = [(file, _verify(here, file)) for file in files]
-    _check_reachable([finding for _, finding in found])
+    check_reachable([_why_unreadable(finding) for _, finding in found])
     _note(here, found)
     here.tell()
     if len(files) == len(page) < batch:
@@ -73,6 +77,10 @@ def verify_upload(file_id: str) -> str:
     [file] = files
     here = Walk(total=file.size)
     finding = _verify(here, file)
+    if finding.verdict is Verdict.UNREADABLE:
+        # what a storage says of that may tell where its folder is
+        log.error("The file %s of storage %s: %s", file.id, file.storage, finding.reason)
+        raise ContentError(f"The file {file.name} is {finding.verdict.value}")
     if finding.verdict is not Verdict.SOUND:
         raise ContentError(f"The file {file.name} is {finding.verdict.value}: {finding.reason}")
     here.tell(f"{file.name}: {file.algorithm} is {file.hash}, as it was stored")
@@ -93,10 +101,8 @@ def _verify(here: Walk, file: StoredFile) -> Finding:
     return finding
 
 
-def _check_reachable(findings: list[Finding]) -> None:
-    last = findings[-_UNREACHABLE:]
-    if len(last) == _UNREACHABLE and {one.verdict for one in last} == {Verdict.UNREADABLE}:
-        raise OSError(f"The storage cannot be read any more: {last[-1].reason}")
+def _why_unreadable(finding: Finding) -> str:
+    return finding.reason if finding.verdict is Verdict.UNREADABLE else ""
 
 
 def _note(here: Walk, found: list[tuple[StoredFile, Finding]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ckan import model
@@ -11,10 +11,11 @@ from ckan.common import config
 from ckanext.files.background import task
 from ckanext.files.store import Move, Owner, give, read
 
+from ..arguments import check
 from ..deletion import delete
 from ..errors import MaintenanceError
 from ..mentions import can_be_found, find_mentioned
-from ..removal import can_remove
+from ..removal import can_remove, is_public
 from ..selection import Selection
 from ..stored_file import StoredFile
 from ..unneeded import abandoned, unattached
@@ -55,6 +56,7 @@ def delete_unattached(
     :param dry_run: only tell what would be deleted.
     :param batch: how many files are looked at in one step.
     """
+    check(days=days, storages=storages, dry_run=dry_run, batch=batch)
     selection = unattached(days, storages)
     here, files = _page(selection, walk, batch)
     _delete(here, selection, files, dry_run)
@@ -90,6 +92,7 @@ def settle_abandoned(
     :param batch: how many files are looked at in one step.
     :raises MaintenanceError: there is no such user.
     """
+    check(days=days, give_to=give_to, storages=storages, dry_run=dry_run, batch=batch)
     selection = abandoned(days, storages)
     heir = _heir(give_to)
     here, files = _page(selection, walk, batch)
@@ -127,13 +130,19 @@ def _delete(here: Walk, selection: Selection, files: list[StoredFile], dry_run: 
 
 
 def _doomed(here: Walk, files: list[StoredFile]) -> list[str]:
-    removable = [file for file in files if can_remove(file.storage)]
-    here.note("in a storage that cannot remove", sorted(set(_ids(files)) - set(_ids(removable))))
-    ids = {id_ for id_ in _ids(removable) if can_be_found(id_)}
-    here.note("with an id that cannot be looked for", sorted(set(_ids(removable)) - ids))
-    named = find_mentioned(model.Session.get_bind().engine, ids)
-    here.note("named somewhere", sorted(named))
-    return sorted(ids - named)
+    """Return the ids of those that nobody needs, and note why the others stay."""
+
+    def keep(kind: str, is_kept: Callable[[StoredFile], bool]) -> None:
+        here.note(kind, _ids(filter(is_kept, rest)))
+        rest[:] = [file for file in rest if not is_kept(file)]
+
+    rest = list(files)
+    keep("in a storage that cannot remove", lambda file: not can_remove(file.storage))
+    keep("in a public storage", lambda file: is_public(file.storage))
+    keep("with an id that cannot be looked for", lambda file: not can_be_found(file.id))
+    named = find_mentioned(model.Session.get_bind().engine, _ids(rest))
+    keep("named somewhere", lambda file: file.id in named)
+    return _ids(rest)
 
 
 def _give(

@@ -9,6 +9,7 @@ from ckan import model
 
 from ckanext.files.background import task
 
+from ..arguments import check
 from ..missing import can_be_asked, find_missing
 from ..selection import Selection, in_storages
 from ..walk import Walk, percent_of
@@ -28,6 +29,7 @@ def report_missing(
     :param storages: only files in these; all if it is empty.
     :param batch: how many files are asked for in one step.
     """
+    check(storages=storages, batch=batch)
     here, session = Walk.load(walk), model.Session()
     selection = Selection(in_storages(storages))
     if walk is None:

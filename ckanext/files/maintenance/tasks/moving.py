@@ -9,10 +9,12 @@ from ckan import model
 from ckanext.files.background import task
 from ckanext.files.store.models import file_table
 
+from ..arguments import check
 from ..copying import Copier, Copy
 from ..errors import (
     ContentError,
     DamagedContentError,
+    MaintenanceError,
     MissingContentError,
     NotAcceptedError,
     UnreadableContentError,
@@ -24,9 +26,9 @@ from ..stored_file import StoredFile
 from ..switching import switch
 from ..walk import Walk, percent_of
 from .removal import remove_later
-from .retrying import AGAIN
+from .retrying import AGAIN, check_reachable
 
-_NAME = "ckanext.files.maintenance.move_storage"
+MOVE_STORAGE = "ckanext.files.maintenance.move_storage"
 _KINDS: dict[type[Exception], str] = {
     DamagedContentError: "damaged",
     MissingContentError: "missing",
@@ -35,7 +37,7 @@ _KINDS: dict[type[Exception], str] = {
 }
 
 
-@task(name=_NAME, lock=_NAME, percent=percent_of, retry=AGAIN)
+@task(name=MOVE_STORAGE, lock=MOVE_STORAGE, percent=percent_of, retry=AGAIN)
 def move_storage(
     source: str,
     target: str,
@@ -64,6 +66,14 @@ def move_storage(
     :param batch: how many files are copied in one step at most.
     :raises StorageRefusedError: one of the storages cannot do its part.
     """
+    check(
+        source=source,
+        target=target,
+        dry_run=dry_run,
+        keep_seconds=keep_seconds,
+        step_bytes=step_bytes,
+        batch=batch,
+    )
     here, session = Walk.load(walk), model.Session()
     copier = Copier(source, target)
     selection = Selection([file_table.c.storage == source])
@@ -96,7 +106,9 @@ def _foretell(here: Walk, copier: Copier, files: list[StoredFile]) -> None:
 
 def _move(here: Walk, copier: Copier, files: list[StoredFile], keep_seconds: float) -> None:
     session = model.Session()
-    copies = [copy for file in files if (copy := _copy(here, copier, file))]
+    results = [_copy(here, copier, file) for file in files]
+    check_reachable([_why_unreadable(result) for result in results])
+    copies = [result for result in results if isinstance(result, Copy)]
     moved = switch(session, copier.source, copier.target, copies)
     remove_later((copy.file for copy in copies if copy.file.id in moved), keep_seconds)
     here.count("moved", len(moved))
@@ -106,7 +118,12 @@ def _move(here: Walk, copier: Copier, files: list[StoredFile], keep_seconds: flo
         remove_in_vain(session.get_bind().engine, copier.target, copy.data)
 
 
-def _copy(here: Walk, copier: Copier, file: StoredFile) -> Copy | None:
+def _why_unreadable(result: Copy | MaintenanceError) -> str:
+    return str(result) if isinstance(result, UnreadableContentError) else ""
+
+
+def _copy(here: Walk, copier: Copier, file: StoredFile) -> Copy | MaintenanceError:
+    """Return the copy, or why there is none."""
     start = here.done
 
     def progress(size: int) -> None:
@@ -118,6 +135,6 @@ def _copy(here: Walk, copier: Copier, file: StoredFile) -> Copy | None:
     except (ContentError, NotAcceptedError) as error:
         was = isinstance(error, MissingContentError) and not still_so(model.Session(), [file])
         here.note("changed meanwhile" if was else _KINDS[type(error)], [f"{file.id}: {error}"])
-        return None
+        return error
     finally:
         here.done = start + 2 * file.size

@@ -10,7 +10,7 @@ from ckan import model
 
 from ckanext.files.background import task
 
-from ..removal import remove
+from ..removal import remove_all
 from ..stored_file import StoredFile, as_data
 from .retrying import AGAIN
 
@@ -29,7 +29,7 @@ def remove_bytes(storage: str, files: Sequence[dict[str, Any]]) -> int:
     :returns: how many were still there.
     """
     engine = model.Session.get_bind().engine
-    return sum(remove(engine, storage, as_data(file)) for file in files)
+    return len(remove_all(engine, storage, map(as_data, files)))
 
 
 def remove_later(files: Iterable[StoredFile], seconds: float | None = None) -> None:

@@ -7,17 +7,21 @@ from typing import Any
 
 from ckan import model
 
-from ckanext.files.background import task
+from ckanext.files.background import record, task
 from ckanext.files.store.neighbours import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage
 from ckanext.files.store.storages import storages as all_storages
 
+from ..arguments import check
 from ..strays import Stray, find, remove_again_seen, storage_with_strays
 from ..walk import Walk, percent_of
+from .moving import MOVE_STORAGE
 from .retrying import AGAIN
 
 _NAME = "ckanext.files.maintenance.remove_strays"
 _STRAYS_OF_ONE_JOB = 500
+_WHILE_MOVING = 600
+"""Seconds until it is tried again."""
 
 
 @task(name=_NAME, lock=_NAME, percent=percent_of, retry=AGAIN)
@@ -42,6 +46,7 @@ def remove_strays(
     :param dry_run: only tell what there is.
     :raises StorageRefusedError: one of the given storages is no such storage.
     """
+    check(storages=storages, hours=hours, dry_run=dry_run)
     here = Walk.load(walk)
     names = sorted(map(_checked, storages) if storages else _all())
     rest = [name for name in names if name > here.after]
@@ -64,8 +69,14 @@ def remove_strays(
 def remove_seen_strays(storage: str, strays: Sequence[Sequence[str]]) -> str:
     """Remove bytes that were seen without a row, if they are the same and have none now.
 
+    Not while files are moved: bytes that were seen may be copies that get their
+    rows at the end of a step. Those of later moves were not seen.
+
     :param strays: location of each, and what it looked like.
     """
+    if record.count({"task": MOVE_STORAGE, "status": ["doing"]}):
+        remove_seen_strays.configure(countdown=_WHILE_MOVING).delay(storage, strays)
+        return "put off, as files are moved"
     here = Walk()
     removed = remove_again_seen(
         model.Session.get_bind().engine, storage, [Stray(*stray) for stray in strays]

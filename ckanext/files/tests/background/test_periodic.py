@@ -64,6 +64,8 @@ def test_a_module_that_is_reloaded(define: Define) -> None:
         ({"cron": "every day"}, "'every day' of task .*clean"),
         ({"cron": "61 * * * *"}, "'61 "),
         ({"cron": ""}, "''"),
+        ({"cron": "0 0 30 2 *"}, "'0 0 30 2 .' of task .*clean cannot be: failed to find"),
+        ({"cron": "0 0 1 1 * 0 2099"}, "a year comes once"),
         ({"cron": "* * * * *", "priority": "high"}, "priority 'high'"),
         ({"cron": "* * * * *", "colour": "red"}, "colour"),
         ({"cron": "* * * * *", "task_kwargs": {"when": 1}}, "when"),

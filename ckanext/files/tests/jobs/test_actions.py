@@ -95,6 +95,16 @@ def test_failure_is_shown(cast: Cast, ask_for: Any, tasks: TasksManager) -> None
     assert "sample.py" in shown["traceback"]
 
 
+def test_failure_that_tells_of_the_server(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
+    """Statements and values are for sysadmins, and the owner gets why it failed."""
+    job = ask_for(lambda: sample.fail_after.delay("this\n[SQL: SELECT secret]"))
+    tasks.run_pending_jobs()
+    for client in (cast.owner, cast.sysadmin):
+        _, shown = client.call("files_job_show", id=job.id)
+        assert shown["error"].startswith("ValueError: this")
+        assert ("secret" in shown["error"]) is (client is cast.sysadmin)
+
+
 @pytest.mark.parametrize("action", ACTIONS)
 def test_jobs_of_others(action: str, cast: Cast, ask_for: Any) -> None:
     """They are refused in the words for a job that does not exist, and nothing is told of them."""
@@ -373,6 +383,10 @@ def test_list(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
         ("user_id", "\0"),
         ("user_id", "\ud800"),
         ("user_id", [{"a": 1}]),
+        ("user_id", []),
+        ("user_id", {}),
+        ("user_id", False),
+        ("task", 0),
     ],
 )
 def test_bad_filters(name: str, value: Any, cast: Cast) -> None:
@@ -382,3 +396,10 @@ def test_bad_filters(name: str, value: Any, cast: Cast) -> None:
     assert set(error) == {name, "__type"}
     if name == "status" and value != [{"a": 1}]:
         assert "succeeded" in error["status"][0]
+
+
+@pytest.mark.parametrize("junk", [5, {"": 1}, [{"a": 1}]])
+def test_key_of_ckan(junk: Any, cast: Cast) -> None:
+    status, found = cast.owner.call("files_job_list", __junk=junk, limit=1)
+    assert (status, len(found["results"])) == (200, found["count"])
+    assert cast.owner.call("files_job_list", __junk=junk, task=[{"a": 1}])[0] == 409

@@ -182,6 +182,7 @@ def test_list_with_filters(one_of_each: dict[str, Job]) -> None:
     assert listed("--status", "aborted") == []
     assert listed("--limit", "2") == [mail.id, one_of_each["todo"].id]
     assert "And 3 older" in run("list", "--limit", "2")[1]
+    assert run("list", "--limit", str(10**30))[0] == 2
     assert "no such jobs" in run("list", "--queue", "elsewhere")[1]
     assert run("list", "--status", "lost")[0] == 2
 
@@ -211,6 +212,7 @@ def test_send(tasks: TasksManager) -> None:
         ("sample.write", "name"),
         ("sample.write name", "name is neither NAME=TEXT nor NAME:JSON"),
         ("sample.write name:yes", r"yes is no JSON \(.*\); text: name=yes"),
+        pytest.param(f"sample.write name:{'[' * 10**5}", "is no JSON", id="deep"),
         ("sample.write name=a other=b", "other"),
         ("sample.write name=a name=b", "name is given twice"),
     ],
@@ -319,6 +321,7 @@ def test_purge_by_state(one_of_each: dict[str, Job]) -> None:
     assert state(one_of_each["failed"]) == "failed"
     assert run("purge", "--older-than", "9", "--status", "todo")[0] == 2
     assert run("purge")[0] == run("purge", "--older-than", "-1")[0] == 2
+    assert run("purge", "--older-than", "nan")[0] == 2
 
 
 def test_purge_in_batches(tasks: TasksManager, monkeypatch: Any) -> None:

@@ -29,6 +29,7 @@ def loaded_with(folder: Path, *plugins: str, **options: Any) -> Iterator[None]:
     :param options: further options, with ``__`` for each dot.
     """
     named = {name.replace("__", "."): value for name, value in options.items()}
+    named["ckan.files.authenticated_uploads.storages"] = "default here"
     for name in ("here", "there"):
         named[f"{OPTION}.{name}.type"] = "files:fs"
         named[f"{OPTION}.{name}.path"] = str(folder / name)

@@ -191,7 +191,7 @@ def _belongs_to(job_id: int, user: str) -> None:
 
 def test_upload_of_an_ordinary_user(tasks: TasksManager) -> None:
     user = new_user()
-    id_ = upload(user, storage="default", name="b.txt")
+    id_ = upload(user, name="b.txt")
     status, text, _ = _verify_for(tasks, user, id_)
     assert status == "succeeded"
     assert text == f"b.txt: md5 is {hashlib.md5(b'hello').hexdigest()}, as it was stored"
@@ -205,9 +205,25 @@ def test_upload_that_is_damaged(tasks: TasksManager) -> None:
     assert "The file b.txt is damaged: its md5 is" in error
 
 
+def test_upload_that_cannot_be_read(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> None:
+    """Where a storage has its files is for the log."""
+    user = new_user()
+    id_ = upload(user, name="b.txt")
+    path = path_of(id_)
+    path.unlink()
+    path.mkdir()
+    try:
+        status, _, error = _verify_for(tasks, user, id_)
+    finally:
+        path.rmdir()
+    assert status == "failed"
+    assert error.endswith("The file b.txt is unreadable")
+    assert str(path) in caplog.text
+
+
 def test_upload_of_somebody_else(tasks: TasksManager) -> None:
     """It is the same as one that does not exist."""
-    id_ = upload(new_user(), storage="default")
+    id_ = upload(new_user())
     errors = [_verify_for(tasks, new_user(), each)[2].replace(each, "") for each in (id_, "other")]
     assert errors[0] == errors[1]
     assert "does not exist, or you may not see it" in errors[0]

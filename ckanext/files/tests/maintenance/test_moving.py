@@ -99,6 +99,53 @@ def test_refused_storages(
     assert path_of(file).exists()
 
 
+@pytest.mark.parametrize("storage", ["here", "there"])
+def test_public_storage(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, storage: str) -> None:
+    """Addresses of its files name it and their location."""
+    monkeypatch.setattr(get_storage(storage).settings, "public", True)
+    file = upload()
+    job = move_storage.delay("here", "there", dry_run=False)
+    tasks.run_pending_jobs()
+    assert told(job.id)[0] == "failed"
+    assert f"The storage {storage} is public" in told(job.id)[2]
+    assert path_of(file).parent == folder_of("here")
+
+
+def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the step is kept, and it is tried again."""
+    user = new_user(sysadmin=True)
+    for _ in range(12):
+        upload(user)
+    keeper, asked = get_storage("here"), []
+    stream = keeper.stream
+
+    def fail_from_the_third_on(data: Any) -> Any:
+        asked.append(data)
+        if len(asked) > 2:
+            raise OSError("away")
+        return stream(data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper, "stream", fail_from_the_third_on)
+        job = move_storage.delay("here", "there", dry_run=False)
+        tasks.run_pending_jobs()
+        assert told(job.id)[0] == "todo"
+        assert "cannot be read any more: OSError: away" in told(job.id)[2]
+        assert stored("there") == {}
+    hurry(tasks)
+    assert told(job.id)[:2] == ("succeeded", "12 moved")
+
+
+def test_truncated_without_a_checksum(tasks: TasksManager) -> None:
+    """A size is all that is known of a file that a cloud got in parts."""
+    file = upload(content=b"0123456789")
+    change(file, hash="d41d8cd98f00b204e9800998ecf8427e-3")
+    path_of(file).write_bytes(b"012")
+    said = run(tasks, move_storage, "here", "there", dry_run=False)
+    assert said == "1 damaged, 1 left in here"
+    assert path_of(file).parent == folder_of("here")
+
+
 @pytest.mark.parametrize(
     ("storage", "lacking"),
     [

@@ -119,7 +119,9 @@ def test_off_again(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"strays.schedule": "every day"}, "strays.schedule is 'every day', which is no cron"),
+        ({"strays.schedule": "every day"}, "strays.schedule is 'every day', which cannot"),
+        ({"strays.schedule": "0 0 30 2 *"}, "strays.schedule is '0 0 30 2 ..*failed to find"),
+        ({"strays.schedule": "0 0 1 1 * 0 2027"}, "a year comes once"),
         ({"strays.schedule": "61 * * * *"}, "strays.schedule is '61"),
         ({"move.schedule": "0 2 * * *", "move.source": "here"}, "move.target is needed"),
     ],

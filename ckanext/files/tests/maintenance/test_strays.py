@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from ckan import model
 from ckan.common import config
 
+from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.maintenance.strays import Stray, find, remove_again_seen
-from ckanext.files.maintenance.tasks import remove_strays
+from ckanext.files.maintenance.tasks import move_storage, remove_strays
 from ckanext.files.store.neighbours import storages_of_ckan
 from ckanext.files.store.storages import get_storage, make_upload, storages
 from ckanext.files.tests import portal
@@ -34,8 +38,12 @@ from ckanext.files.tests.maintenance.site import (
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    memory = {f"{OPTION}.memory.type": "ckan:memory"}
-    with loaded_with(tmp_path_factory.mktemp("maintenance"), **memory):
+    more = {
+        f"{OPTION}.memory.type": "ckan:memory",
+        f"{OPTION}.core.type": "ckan:fs",
+        f"{OPTION}.core.path": str(tmp_path_factory.mktemp("core")),
+    }
+    with loaded_with(tmp_path_factory.mktemp("maintenance"), **more):
         yield
 
 
@@ -140,6 +148,41 @@ def test_other_bytes_at_the_same_place(content: str) -> None:
     assert path.exists()
 
 
+def test_copies_of_a_move_that_is_under_way(tasks: TasksManager) -> None:
+    """They get their rows at the end of a step, however long it takes."""
+    _leave("copy")
+    run(tasks, remove_strays, ["here"], dry_run=False)
+    job = move_storage.delay("there", "here")
+    model.Session.commit()
+    _let_run(job.id, "todo", "doing")
+    hurry(tasks)
+    assert set(stored("here")) == {"copy"}
+    assert len(tasks.pending_jobs) == 1
+    _let_run(job.id, "doing", "cancelled")
+    hurry(tasks)
+    assert stored("here") == {}
+    assert not tasks.pending_jobs
+
+
+def _let_run(job_id: int, before: str, after: str) -> None:
+    """Let a job be in another state, as a worker does."""
+    with engine().begin() as connection:
+        query = sa.text(
+            f"UPDATE {SCHEMA}.procrastinate_jobs SET status = :after"
+            " WHERE id = :id AND status = :before"
+        )
+        values = {"id": job_id, "before": before, "after": after}
+        assert connection.execute(query, values).rowcount == 1
+
+
+def test_name_that_is_no_text(caplog: pytest.LogCaptureFixture) -> None:
+    path = os.fsencode(folder_of("here")) + b"/\xff.txt"
+    Path(os.fsdecode(path)).touch()
+    _leave("left")
+    assert [stray.location for stray in _seen()] == ["left"]
+    assert "'\\udcff.txt'" in caplog.text
+
+
 def test_storage_that_knows_no_times() -> None:
     keeper = get_storage("memory")
     for location, content in (("same", b"1"), ("other", b"1"), ("gone", b"1")):
@@ -179,3 +222,35 @@ def test_many(tasks: TasksManager) -> None:
     assert [len(each["strays"]) for each in args] == [500, 500, 1]
     hurry(tasks)
     assert stored("here") == {}
+
+
+@pytest.mark.parametrize("location", ["./left", ".//left", "d/./left", "d//left"])
+def test_row_that_names_it_by_another_path(location: str) -> None:
+    folder = folder_of("here") / Path(location).parent
+    folder.mkdir(exist_ok=True)
+    path = _leave(location)
+    [seen] = _seen()
+    [id_] = portal.put(None)
+    change(id_, storage="here", location=location)
+    assert _seen() == []
+    assert _look_again([seen]) == []
+    assert path.exists()
+    change(id_, location=f"{location}-not")
+    assert _look_again([seen]) == [seen.location]
+    if folder != folder_of("here"):
+        folder.rmdir()
+
+
+@pytest.mark.parametrize("location", ["d/../left", "{folder}/left", "{folder}/.//left"])
+@pytest.mark.skipif(not CORE_FILES, reason="only storages of core take these for locations")
+def test_row_of_core_that_names_it_by_another_path(location: str) -> None:
+    folder = get_storage("core").settings.path
+    (Path(folder) / "left").write_text("left")
+    with engine().connect() as connection:
+        [seen] = find(connection, "core")
+        [id_] = portal.put(None)
+        change(id_, storage="core", location=location.format(folder=folder))
+        assert find(connection, "core") == []
+    assert remove_again_seen(engine(), "core", [seen]) == []
+    change(id_, storage="nowhere")
+    assert remove_again_seen(engine(), "core", [seen]) == ["left"]

@@ -16,7 +16,7 @@ from ckanext.files.background.testing import TasksManager
 from ckanext.files.maintenance import walk
 from ckanext.files.maintenance.deletion import delete
 from ckanext.files.maintenance.mentions import find_mentioned
-from ckanext.files.maintenance.tasks import delete_unattached
+from ckanext.files.maintenance.tasks import delete_unattached, verify_upload
 from ckanext.files.maintenance.unneeded import unattached
 from ckanext.files.store.models import file_table, history_table, owner_table
 from ckanext.files.store.storages import Capability, get_storage
@@ -24,7 +24,9 @@ from ckanext.files.tests.effects import engine
 from ckanext.files.tests.maintenance.site import (
     attach,
     change,
+    folder_of,
     hurry,
+    path_of,
     row,
     run,
     steps_of,
@@ -150,6 +152,25 @@ def _in_a_table_of_a_plugin(id_: str) -> None:
     _run_sql("INSERT INTO files_test_pages.page VALUES (:body)", body=body)
 
 
+def _in_another_file(id_: str) -> None:
+    change(_pinned(), plugin_data={"thumbnails": {"small": id_}})
+
+
+def _as_owner(id_: str) -> None:
+    attach(_pinned(), "file", id_)
+
+
+def _pinned() -> str:
+    other = upload()
+    call("file_pin", None, id=other)
+    return other
+
+
+def _in_a_job(id_: str) -> None:
+    verify_upload.configure(countdown=3600).delay(id_)
+    model.Session.commit()
+
+
 def _run_sql(query: str, **values: Any) -> None:
     with engine().begin() as connection:
         connection.execute(sa.text(query), values)
@@ -166,6 +187,9 @@ def _run_sql(query: str, **values: Any) -> None:
         _in_an_organization,
         _at_a_user,
         _in_a_table_of_a_plugin,
+        _in_another_file,
+        _as_owner,
+        _in_a_job,
     ],
 )
 def test_named_somewhere(tasks: TasksManager, name_it: Any) -> None:
@@ -182,10 +206,11 @@ def test_named_somewhere(tasks: TasksManager, name_it: Any) -> None:
 
 
 def test_what_does_not_name_a_file(tasks: TasksManager) -> None:
-    """Its own rows, its job, and what only tells of the past."""
+    """Its own rows, a job that has ended, and what only tells of the past."""
     id_ = upload()
-    delete_unattached.delay(storages=[id_])
-    model.Session.commit()
+    change(id_, plugin_data={"of": id_})
+    verify_upload.delay(id_)
+    tasks.run_pending_jobs()
     _run_sql("CREATE TABLE files_test_copy AS SELECT id FROM (VALUES (:id)) AS copied (id)", id=id_)
     try:
         assert find_mentioned(engine(), {id_}) == {id_}
@@ -193,6 +218,69 @@ def test_what_does_not_name_a_file(tasks: TasksManager) -> None:
         assert find_mentioned(engine(), {id_}) == set()
     finally:
         _run_sql("DROP TABLE IF EXISTS files_test_copy, files_test_revision")
+
+
+def test_odd_tables(tasks: TasksManager) -> None:
+    """A view that nobody has filled, and a column that is called as the table in our query."""
+    id_ = upload()
+    _run_sql("CREATE MATERIALIZED VIEW files_test_view AS SELECT 1 AS one WITH NO DATA")
+    _run_sql("CREATE TABLE files_test_t AS SELECT 0 AS t, :id AS file", id=id_)
+    try:
+        assert run(tasks, delete_unattached, dry_run=False) == "1 named somewhere"
+    finally:
+        _run_sql("DROP TABLE files_test_t")
+        _run_sql("DROP MATERIALIZED VIEW files_test_view")
+
+
+def test_public_storage(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The addresses of its files name no ids."""
+    monkeypatch.setattr(get_storage("here").settings, "public", True)
+    id_ = upload()
+    assert run(tasks, delete_unattached, dry_run=False) == "1 in a public storage"
+    assert row(id_)
+
+
+@pytest.mark.parametrize("fails", ["location", "storage"])
+def test_bytes_that_cannot_be_removed(
+    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """They keep no others."""
+    user = new_user(sysadmin=True)
+    ids = sorted(upload(user) for _ in range(3))
+    if fails == "location":
+        change(ids[0], location="../../outside")
+    else:
+        _refuse_first(monkeypatch)
+    assert run(tasks, delete_unattached, dry_run=False) == "3 deleted"
+    assert len(stored("here")) == 1
+    assert len(tasks.pending_jobs) == (1 if fails == "storage" else 0)
+    hurry(tasks)
+    assert len(stored("here")) == (0 if fails == "storage" else 1)
+
+
+def _refuse_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper, asked = get_storage("here"), []
+    remove = keeper.remove
+
+    def refuse_first(data: Any) -> bool:
+        asked.append(data)
+        if len(asked) == 1:
+            raise PermissionError(data.location)
+        return remove(data)
+
+    monkeypatch.setattr(keeper, "remove", refuse_first)
+
+
+def test_bytes_that_a_file_of_another_storage_names(
+    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(get_storage("there").settings, "path", str(folder_of("here")))
+    deleted, pinned = upload(), _pinned()
+    location = path_of(deleted).name
+    change(pinned, storage="there", location=location)
+    assert run(tasks, delete_unattached, dry_run=False) == "1 deleted"
+    assert row(deleted) is None
+    assert location in stored("here")
 
 
 def test_a_step_a_batch(tasks: TasksManager) -> None:

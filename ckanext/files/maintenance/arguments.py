@@ -1,0 +1,77 @@
+"""What tasks are asked with: people write it by hand, and a slip must delete or move nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from ckan import model
+
+from ckanext.files.store.models import file_table
+from ckanext.files.store.storages import is_configured
+
+from .errors import ArgumentError, StorageRefusedError
+
+
+def check(**arguments: Any) -> None:
+    """Refuse arguments of a task that are not what their names stand for.
+
+    :raises ArgumentError: one is of another type or beyond all bounds.
+    :raises StorageRefusedError: ``storages`` names one that there is not.
+    """
+    for name, value in arguments.items():
+        rule = _RULES[name]
+        if not rule.holds(value):
+            raise ArgumentError(f"{name} is {value!r}: give {rule.expected}")
+    for storage in arguments.get("storages", ()):
+        if not is_configured(storage) and not _has_files(storage):
+            raise StorageRefusedError(f"There is no storage {storage}, and no file in it")
+
+
+class _Rule(NamedTuple):
+    holds: Callable[[Any], bool]
+    expected: str
+
+
+def _number(least: int, most: int) -> _Rule:
+    def holds(value: Any) -> bool:
+        return _is_a(value, (int, float)) and least <= value <= most
+
+    return _Rule(holds, f"a number from {least} to {most}")
+
+
+def _whole_number(least: int, most: int) -> _Rule:
+    def holds(value: Any) -> bool:
+        return _is_a(value, int) and least <= value <= most
+
+    return _Rule(holds, f"a whole number from {least} to {most}")
+
+
+def _is_a(value: Any, type_: Any) -> bool:
+    return isinstance(value, type_) and not isinstance(value, bool)
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+
+
+_TEXT = _Rule(lambda value: isinstance(value, str), "text")
+_RULES = {
+    "batch": _whole_number(1, 100_000),
+    "days": _number(0, 36_500),
+    # "" and null are what an unset variable of a shell becomes
+    "dry_run": _Rule(lambda value: isinstance(value, bool), "true or false"),
+    "give_to": _TEXT,
+    "hours": _number(0, 10_000),
+    "keep_seconds": _number(0, 31_536_000),
+    "source": _TEXT,
+    "step_bytes": _whole_number(1, 2**50),
+    "storages": _Rule(_are_names, 'a list of names, such as ["default"]'),
+    "target": _TEXT,
+}
+
+
+def _has_files(storage: str) -> bool:
+    there = sa.select(file_table.c.id).where(file_table.c.storage == storage).limit(1)
+    return model.Session.execute(there).first() is not None

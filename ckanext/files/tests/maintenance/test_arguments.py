@@ -1,0 +1,87 @@
+"""What people write by hand is refused unless it is what the task takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ckanext.files.background import Task
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.maintenance.tasks import (
+    delete_unattached,
+    move_storage,
+    remove_strays,
+    report_missing,
+    settle_abandoned,
+    verify_checksums,
+)
+from ckanext.files.tests.maintenance.site import change, folder_of, row, run, stored, told, upload
+
+_MOVE = {"source": "here", "target": "there"}
+
+
+def _refused(tasks: TasksManager, task: Task[Any], arguments: dict[str, Any]) -> str:
+    """Run a job that fails at once and for good; return its error."""
+    job = task.delay(**arguments)
+    tasks.run_pending_jobs()
+    status, _, error = told(job.id)
+    assert status == "failed", error
+    return error
+
+
+@pytest.mark.parametrize("dry_run", ["", None, 0, 1, [], "false"])
+@pytest.mark.parametrize(
+    ("task", "arguments"),
+    [
+        (delete_unattached, {}),
+        (settle_abandoned, {}),
+        (move_storage, _MOVE),
+        (remove_strays, {"storages": ["here"], "hours": 0}),
+    ],
+)
+def test_only_false_is_false(
+    tasks: TasksManager, task: Task[Any], arguments: dict[str, Any], dry_run: Any
+) -> None:
+    """An unset variable of a shell deletes and moves nothing."""
+    file = upload()
+    (folder_of("here") / "stray").touch()
+    error = _refused(tasks, task, {**arguments, "dry_run": dry_run})
+    assert f"dry_run is {dry_run!r}: give true or false" in error
+    assert row(file)
+    assert len(stored("here")) == 2
+    assert not tasks.pending_jobs
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments", "said"),
+    [
+        (delete_unattached, {"days": -1}, "days is -1: give a number from 0 to 36500"),
+        (delete_unattached, {"days": "60"}, "days is '60'"),
+        (settle_abandoned, {"give_to": 5}, "give_to is 5: give text"),
+        (delete_unattached, {"batch": 0}, "batch is 0: give a whole number from 1 to 100000"),
+        (settle_abandoned, {"batch": True}, "batch is True"),
+        (report_missing, {"batch": -1}, "batch is -1"),
+        (verify_checksums, {"batch": 1.5}, "batch is 1.5"),
+        (verify_checksums, {"step_bytes": 0}, "step_bytes is 0"),
+        (move_storage, {**_MOVE, "keep_seconds": 1e9}, "keep_seconds is 1000000000.0"),
+        (move_storage, {"source": ["here"], "target": "there"}, "source is ['here']"),
+        (remove_strays, {"hours": -1, "dry_run": False}, "hours is -1"),
+        (remove_strays, {"storages": "here"}, "storages is 'here': give a list of names"),
+        (verify_checksums, {"storages": "here"}, "storages is 'here'"),
+        (verify_checksums, {"storages": ["heer"]}, "There is no storage heer, and no file in it"),
+        (report_missing, {"storages": ["here", 1]}, "storages is ['here', 1]"),
+        (delete_unattached, {"storages": None}, "storages is None"),
+    ],
+)
+def test_refused(
+    tasks: TasksManager, task: Task[Any], arguments: dict[str, Any], said: str
+) -> None:
+    upload()
+    assert said in _refused(tasks, task, arguments)
+
+
+def test_storage_that_was(tasks: TasksManager) -> None:
+    """One that is configured no more still has its files."""
+    change(upload(), storage="nowhere")
+    assert run(tasks, report_missing, ["nowhere"]) == "1 cannot be asked for"
