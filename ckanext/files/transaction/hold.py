@@ -96,21 +96,21 @@ class Hold:
         level = self._levels[-1]
         if level.saved:
             level.saved.commit()
-        level.saved = self.session.begin_nested()
+        level.saved = self._open()
 
     def go_back(self) -> None:
         """Undo what was done since the last commit, or since the block began."""
         level = self._levels[-1]
         if level.saved:
             self._roll_back(level.saved)
-            level.saved = self.session.begin_nested()
+            level.saved = self._open()
         elif level.start:
             self._roll_back(level.start)
-            level.start = self.session.begin_nested()
+            level.start = self._open()
 
     def enter(self) -> None:
         """Begin a block within the hold."""
-        self._levels.append(_Level(start=self.session.begin_nested()))
+        self._levels.append(_Level(start=self._open()))
 
     def leave(self) -> None:
         """End a block well. If it has committed, so has what is around it."""
@@ -187,6 +187,20 @@ class Hold:
             }
             changes.clear()
 
+    def _open(self) -> SessionTransaction:
+        """Open a savepoint of ours.
+
+        Also within ``with session.begin_nested():``, whose savepoint a commit has ended: where
+        SQLAlchemy sees to it that nothing follows but the end of the ``with``.
+        """
+        session, private = self.session, "_trans_context_manager"  # in SQLAlchemy 1.4 and 2.0
+        context = getattr(session, private)
+        setattr(session, private, None)
+        try:
+            return session.begin_nested()
+        finally:
+            setattr(session, private, context)
+
     def _release(self, downto: SessionTransaction | None) -> None:
         """Release all savepoints above one of them."""
         nested = self.session.get_nested_transaction()
@@ -210,7 +224,7 @@ class Hold:
         try:
             if journal.writes:
                 # still held: plugins that have a say in a search document may use the session
-                self._levels[0].saved = session.begin_nested()
+                self._levels[0].saved = self._open()
                 journal.write()
             self._let_go()
             callbacks, journal.callbacks = journal.callbacks, []

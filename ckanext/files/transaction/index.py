@@ -5,6 +5,10 @@ a hold neither may happen early: a failing task would leave a document of
 something that never was. So the writes wait in the journal, one for each
 dataset, and run right before the real COMMIT. A document that Solr refuses
 makes the commit fail.
+
+Meanwhile Solr is behind. CKAN takes a dataset from there where it says the same
+``metadata_modified`` as the row, which not every change renews; so nobody gets
+one from there until the commit, and CKAN reads the database.
 """
 
 from __future__ import annotations
@@ -17,28 +21,47 @@ from typing import Any
 from ckan import model
 from ckan.lib import search
 from ckan.lib.search.index import PackageSearchIndex
+from ckan.lib.search.query import PackageSearchQuery
 from sqlalchemy.orm import Session
 
-from .journal import Write, journal_of
+from .journal import Write, journal_of, unwritten
 
 log = logging.getLogger(__name__)
 
 _KEY = "ckanext.files.index_kept_back"
+_DIRECTLY = "ckanext.files.index_written"
 
 
 def keep_back(session: Session) -> None:
     """From now on, what this session's thread indexes waits for its commit."""
     indices: Any = search._INDICES  # noqa: SLF001 - CKAN has no other place to say it
-    current = indices["package"]
-    if not issubclass(current, _KeptBackIndex):
-        # another extension may have put an index class of its own there
-        indices["package"] = type("KeptBackIndex", (_KeptBackIndex, current), {})
+    queries: Any = search._QUERIES  # noqa: SLF001
+    indices["package"] = _behind(_KeptBackIndex, indices["package"])
+    queries["package"] = _behind(_KeptBackQuery, queries["package"])
+    # CKAN 2.11's bulk updates, datastore, and other extensions ask for it by its name
+    module: Any = search
+    module.PackageSearchIndex = _behind(_KeptBackIndex, search.PackageSearchIndex)
     session.info[_KEY] = True
 
 
 def let_through(session: Session) -> None:
     """End of :func:`keep_back`."""
     session.info.pop(_KEY, None)
+
+
+def _behind(front: type, current: type) -> type:
+    """Put a class in front of the current one, which may be another extension's."""
+    return current if issubclass(current, front) else type(front.__name__, (front, current), {})
+
+
+class _KeptBackQuery(PackageSearchQuery):
+    """Put in front of CKAN's query class. Without a hold it changes nothing."""
+
+    def get_index(self, reference: str) -> dict[str, Any]:
+        session = model.Session()
+        if _KEY in session.info or unwritten(session, or_begun=True):
+            raise search.SearchError("The search index waits for the commit")
+        return super().get_index(reference)
 
 
 class _KeptBackIndex(PackageSearchIndex):
@@ -49,7 +72,8 @@ class _KeptBackIndex(PackageSearchIndex):
         if pkg_dict and _kept_back():
             # the caller goes on using its dict, and hands it to the tasks
             document = _copy(pkg_dict)
-            _record(document["id"], lambda: write(document, defer_commit))
+            # not deferred: Solr's commit for which it should wait comes too early
+            _record(document["id"], lambda: write(document))
         else:
             write(pkg_dict, defer_commit)
 
@@ -72,7 +96,8 @@ def _copy(value: Any) -> Any:
 
 
 def _kept_back() -> bool:
-    return _KEY in model.Session().info
+    session = model.Session()
+    return _DIRECTLY not in session.info and (_KEY in session.info or unwritten(session))
 
 
 def _record(package_id: str, run: Any) -> None:
@@ -87,12 +112,11 @@ def _record(package_id: str, run: Any) -> None:
 
 @contextmanager
 def _directly(session: Session) -> Iterator[None]:
-    kept_back = session.info.pop(_KEY, None)
+    session.info[_DIRECTLY] = True
     try:
         yield
     finally:
-        if kept_back:
-            session.info[_KEY] = kept_back
+        session.info.pop(_DIRECTLY, None)
 
 
 def _repair(package_id: str) -> None:

@@ -82,14 +82,24 @@ class Journal:
         self.undoing += released.undoing
         self.changes += released.changes
         self.started |= released.started
-        self.writes = {k: v for k, v in self.writes.items() if k not in released.writes}
-        self.writes |= released.writes
+        for key, write in released.writes.items():
+            self.writes.pop(key, None)
+            self.writes[key] = write
 
 
 def journal_of(session: Session) -> Journal:
     """Return the journal of the innermost transaction, begun if there is none."""
     innermost = session.get_nested_transaction() or session.get_transaction() or session.begin()
     return session.info.setdefault(_KEY, {}).setdefault(innermost, Journal())
+
+
+def unwritten(session: Session, or_begun: bool = False) -> bool:
+    """Tell whether writes wait for the session's commit.
+
+    :param or_begun: also those that the commit, which is under way, has begun.
+    """
+    journals: dict[SessionTransaction, Journal] = session.info.get(_KEY) or {}
+    return any(j.writes and (or_begun or not j.started) for j in journals.values())
 
 
 def run_callbacks(callbacks: Iterable[Callback]) -> None:

@@ -58,6 +58,19 @@ def release_savepoint(other: str) -> None:
         model.Session.execute(sa.text("SELECT 1"))
 
 
+def act_in_savepoint(other: str) -> None:
+    with model.Session.begin_nested():
+        patch(other, title="another")
+
+
+def in_savepoint(deed: Callable[[], Any]) -> Callable[[str], None]:
+    def do(other: str) -> None:
+        with model.Session.begin_nested():
+            deed()
+
+    return do
+
+
 AFTER = "after:package_create"
 
 # what a plugin's hook may do in the middle of an action, given another dataset
@@ -69,6 +82,9 @@ DEEDS: dict[str, Callable[[str], Any]] = {
     "release_savepoint": release_savepoint,
     "roll_back_savepoint": roll_back_savepoint,
     "another_action": lambda other: patch(other, title="another"),
+    "another_action_in_savepoint": act_in_savepoint,
+    "commit_in_savepoint": in_savepoint(lambda: model.Session.commit()),
+    "repo_commit_in_savepoint": in_savepoint(lambda: model.repo.commit()),
 }
 
 
@@ -77,6 +93,8 @@ LATE_DEEDS: dict[str, Callable[[str], Any]] = {
     "rollback": lambda other: model.Session.rollback(),
     "close": lambda other: model.Session.close(),
     "remove": lambda other: model.Session.remove(),
+    "rollback_in_savepoint": in_savepoint(lambda: model.Session.rollback()),
+    "close_in_savepoint": in_savepoint(lambda: model.Session.close()),
 }
 
 in_the_middle = pytest.mark.parametrize(
@@ -108,7 +126,7 @@ def test_plugin_uses_the_session(
     assert len(commits) == 1
     assert effects.exists(name)
     assert title(created["id"]) == "new" == title_in_solr(created["id"])
-    if deed == "another_action":
+    if deed.startswith("another_action"):
         assert title(other["id"]) == "another" == title_in_solr(other["id"])
 
 
