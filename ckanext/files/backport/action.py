@@ -3,10 +3,20 @@
 Rows and bytes have no common commit. A row is written before its bytes are
 stored, so that no two uploads store at one place, and committed after that;
 :mod:`.leftovers` removes bytes whose row was rolled back or deleted.
+
+So that each place has one row at most, these differ from CKAN 2.12:
+
+- ``file_register`` takes a location only as a scan of the storage tells it,
+  neither ``./a`` nor ``b//a`` nor an absolute path. By another name for the
+  place of a file it would get a second row, and who deletes one of the two
+  files would take the bytes of the other.
+- ``file_create`` refuses the place of a file that was deleted in the same
+  transaction. If that is rolled back, the file needs its bytes.
 """
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -14,11 +24,11 @@ import sqlalchemy as sa
 from ckan import model
 from ckan.lib.munge import munge_filename
 from ckan.types import Context
-from sqlalchemy.exc import IntegrityError
 
 from . import schema
 from .leftovers import remove_unless_committed, remove_when_committed
 from .models import File, FileOwner, FileOwnerTransferHistory
+from .removal import take
 from .storages import Capability, FileData, exc, get_storage
 from .tables import file_table, owner_table
 
@@ -66,18 +76,23 @@ def file_create(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
         raise tk.ValidationError({"upload": [message]})
     name = munge_filename(name)
     location = storage.prepare_location(name, upload)
-    file = File(name=name, storage=data_dict["storage"], location=location)
+    # what the caller has left to be written must not fail as if it were the file
+    session.flush()
+    id_ = None
+    if not _is_committed(session, data_dict["storage"], location):
+        id_ = session.execute(take(file_table, data_dict["storage"], location)).scalar()
+    if id_ is None:
+        raise tk.ValidationError({"upload": ["File already exists"]})
     try:
-        with session.begin_nested():
-            session.add(file)
-            session.flush()
-            data = storage.upload(location, upload)
-            remove_unless_committed(session, data_dict["storage"], data)
-    except IntegrityError as error:
-        raise tk.ValidationError({"upload": ["File already exists"]}) from error
-    except (exc.UploadError, exc.ExistingFileError) as error:
-        raise tk.ValidationError({"upload": [str(error)]}) from error
-    return _finish(context, file, data)
+        data = storage.upload(location, upload, ckan_api=data_dict.get("__extras", {}))
+        remove_unless_committed(session, data_dict["storage"], data)
+    except BaseException as error:
+        # not by a savepoint: CKAN takes the release of one for a commit, and indexes datasets
+        session.execute(sa.delete(file_table).where(file_table.c.id == id_))
+        if isinstance(error, (exc.UploadError, exc.ExistingFileError)):
+            raise tk.ValidationError({"upload": [str(error)]}) from error
+        raise
+    return _finish(context, id_, name, data)
 
 
 @tk.validate_action_data(schema.file_register)
@@ -100,20 +115,16 @@ def file_register(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]
     if session.execute(File.by_location(location, data_dict["storage"])).first():
         raise taken
     try:
+        _refuse_other_names(storage, location)
         data = storage.analyze(location)
     except exc.MissingFileError as error:
         raise tk.ObjectNotFound("file not found at location") from error
-    except exc.LocationError as error:
+    except (exc.LocationError, IsADirectoryError) as error:
         raise tk.ValidationError({"location": [str(error)]}) from error
-    name = munge_filename(data.location)
-    file = File(name=name, storage=data_dict["storage"], location=location)
-    try:
-        with session.begin_nested():
-            session.add(file)
-            session.flush()
-    except IntegrityError as error:
-        raise taken from error
-    return _finish(context, file, data)
+    id_ = session.execute(take(file_table, data_dict["storage"], location)).scalar()
+    if id_ is None:
+        raise taken
+    return _finish(context, id_, munge_filename(data.location), data)
 
 
 @tk.validate_action_data(schema.one_file)
@@ -352,10 +363,27 @@ def _may_exist(storage: Any, data: FileData) -> bool:
     return not storage.supports(Capability.EXISTS) or storage.exists(data)
 
 
-def _finish(context: Context, file: File, data: FileData) -> dict[str, Any]:
-    """Complete a file that is stored, and let it belong to the user."""
-    for name, value in data.as_dict().items():
-        setattr(file, name, value)
+def _is_committed(session: Any, storage: str, location: str) -> bool:
+    """Tell whether a file has a place, even if it was deleted in this transaction."""
+    place = File.by_location(location, storage).with_only_columns(file_table.c.id)
+    with session.get_bind().engine.connect() as connection:
+        return connection.execute(place).first() is not None
+
+
+def _refuse_other_names(storage: Any, location: str) -> None:
+    """Refuse a location that a scan of the storage calls by another name.
+
+    :raises LocationError: it is one.
+    """
+    if location.startswith("/") or location == "." or posixpath.normpath(location) != location:
+        raise exc.LocationError(storage, location)
+
+
+def _finish(context: Context, id_: str, name: str, data: FileData) -> dict[str, Any]:
+    """Complete the row of a file that is stored, and let it belong to the user."""
+    file = _session(context).get(File, id_)
+    for field, value in {**data.as_dict(), "name": name}.items():
+        setattr(file, field, value)
     if user := context.get("auth_user_obj"):
         file.owner = FileOwner(file_id=file.id, owner_id=user.id, owner_type="user")
     return _saved(context, file)

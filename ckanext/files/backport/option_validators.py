@@ -40,13 +40,14 @@ def cascade_storage_access(value: Any) -> dict[str, set[str]]:
 
     ``package resource:a resource:b`` becomes ``{"package": set(), "resource": {"a", "b"}}``:
     all files of a dataset, and those files of a resource that are in storage a or b.
+    ``package:`` names a storage, too: one that nobody has.
     """
     if isinstance(value, dict):
         return value
     rules: dict[str, set[str]] = {}
     for rule in value.split() if isinstance(value, str) else value or []:
-        owner_type, _, storage = rule.partition(":")
-        rules.setdefault(owner_type, set()).update([storage] if storage else [])
+        owner_type, *storages = rule.split(":", 1)
+        rules.setdefault(owner_type, set()).update(storages)
     if rules.get("user") == set():
         raise tk.Invalid(
             "Access to files by way of the user who owns them needs a storage:"

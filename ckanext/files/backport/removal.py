@@ -30,13 +30,17 @@ def remove_unnamed(
     """
     with engine.connect() as connection, connection.begin() as transaction:
         connection.execute(_WAIT, {"patience": patience})
-        is_free = connection.execute(_take(table, storage, str(data.location))).scalar()
+        is_free = connection.execute(take(table, storage, str(data.location))).scalar()
         removed = bool(is_free and keeper.remove(data))
         transaction.rollback()
     return removed
 
 
-def _take(table: sa.Table, storage: str, location: str) -> Any:
+def take(table: sa.Table, storage: str, location: str) -> Any:
+    """Return a statement that gives a location a row without a file, and returns its id.
+
+    It returns none if there is a row; it waits for who may commit one.
+    """
     nothing = {"size": 0, "hash": "", "algorithm": "", "content_type": "", "name": location}
     values = {"id": make_uuid(), "storage": storage, "location": location, **nothing}
     insert = postgresql.insert(table).values({**values, "storage_data": {}, "plugin_data": {}})

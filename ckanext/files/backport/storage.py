@@ -8,12 +8,7 @@ from typing import Any, ClassVar
 import file_keeper as fk
 from ckan.config.declaration import Declaration, Key
 
-from ckanext.files.keeper.safe import SafeReader, SafeStorage
-
-
-def is_supported_type(content_type: str | None, supported: list[str]) -> bool:
-    """Tell whether a type is in a list; ``*`` stands for all types."""
-    return bool(content_type) and ("*" in supported or content_type in supported)
+from ckanext.files.keeper.safe import SafeReader, SafeStorage, is_supported_type
 
 
 @dataclasses.dataclass()

@@ -16,26 +16,17 @@ from ckan.exceptions import CkanConfigurationException
 from file_keeper import Capability, FileData, Location, Upload, exc, make_upload
 from file_keeper.core.storage import location_transformers
 
-from .adapters import reset
 from .options import STORAGE_PREFIX, options_of_storages
-from .storage import Manager, Reader, Settings, Storage, Uploader, is_supported_type
 
 __all__ = [
     "STORAGE_PREFIX",
     "Capability",
     "FileData",
     "Location",
-    "Manager",
-    "Reader",
-    "Settings",
-    "Storage",
     "Upload",
-    "Uploader",
     "exc",
     "get_storage",
-    "is_supported_type",
     "make_upload",
-    "reset",
     "storages",
 ]
 

@@ -6,7 +6,8 @@ import ckan.plugins.toolkit as tk
 from ckan.types import Response
 from flask import Blueprint
 
-from .storages import FileData, Storage, exc, get_storage
+from .storage import Storage
+from .storages import FileData, exc, get_storage
 
 blueprint = Blueprint("file", __name__)
 
@@ -22,5 +23,8 @@ def download(id: str) -> Response:  # noqa: A002 - CKAN's name for it
         return tk.abort(404)
     if not isinstance(storage, Storage):
         return tk.abort(422, "File is not downloadable")
-    response = storage.as_response(FileData.from_dict(file), file["name"])
+    try:
+        response = storage.as_response(FileData.from_dict(file), file["name"])
+    except exc.UnsupportedOperationError:
+        return tk.abort(422, "File is not downloadable")
     return tk.abort(response.status_code) if response.status_code >= 400 else response

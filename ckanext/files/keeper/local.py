@@ -27,9 +27,8 @@ class LocalUploader:
     ) -> fk.FileData:
         """Store an upload."""
         place = Path(self.storage.full_path(location))
-        if place.is_dir():
-            raise fk.exc.LocationError(self.storage, location)
-        if place.exists() and not self.storage.settings.overwrite_existing:
+        # nothing replaces a folder
+        if place.exists() and (place.is_dir() or not self.storage.settings.overwrite_existing):
             raise fk.exc.ExistingFileError(self.storage, location)
         part = fk.Location(str(Path(location).with_name(f"{uuid.uuid4().hex}.part")))
         path_of_part = Path(self.storage.full_path(part))

@@ -28,6 +28,11 @@ from werkzeug.wsgi import ClosingIterator, FileWrapper
 _CHUNK_SIZE = 64 * 1024
 
 
+def is_supported_type(content_type: str | None, supported: list[str]) -> bool:
+    """Tell whether a type is in a list; ``*`` stands for all types."""
+    return bool(content_type) and ("*" in supported or content_type in supported)
+
+
 class SafeReader:
     """Streams a file in chunks of a reasonable size."""
 
@@ -89,7 +94,7 @@ class SafeStorage:
         if "location" in response.headers:
             return response
         types = config["ckan.files.inline_content_types"]
-        is_inline = send_inline or "*" in types or data.content_type in types
+        is_inline = send_inline or is_supported_type(data.content_type, types)
         response.headers["Content-Disposition"] = _disposition(
             "inline" if is_inline else "attachment", filename or data.location
         )
@@ -100,7 +105,8 @@ class SafeStorage:
 def _measured(upload: fk.Upload) -> fk.Upload:
     """Return the upload with its true size, where the stream can tell."""
     stream = upload.seekable_stream
-    if stream is None:
+    # a pipe has the method for it all the same
+    if stream is None or not getattr(stream, "seekable", lambda: True)():
         return upload
     start = stream.tell()
     size = stream.seek(0, os.SEEK_END) - start

@@ -30,12 +30,15 @@ def _file_create(next_action: Action, context: Context, data_dict: dict[str, Any
     try:
         return next_action(context, data_dict)
     except tk.ValidationError as error:
-        storage = data_dict.get("storage") or tk.config["ckan.files.default_storages.default"]
-        if "storage" in error.error_dict and not is_configured(storage):
+        storage = data_dict.get("storage")
+        if storage in (None, ""):
+            storage = tk.config["ckan.files.default_storages.default"]
+        is_name = isinstance(storage, str)
+        if is_name and "storage" in error.error_dict and not is_configured(storage):
             option = f"ckan.files.storage.{storage}.type"
             sentence = tk._("The storage {storage} is not configured: there is no option {option}")
             message = sentence.format(storage=storage, option=option)
-            raise tk.ValidationError({"storage": [message]}) from error
+            raise tk.ValidationError({**error.error_dict, "storage": [message]}) from error
         raise
 
 

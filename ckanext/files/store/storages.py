@@ -17,15 +17,10 @@ _source: Any = import_module(
 Capability: Any = _source.Capability
 FileData: Any = _source.FileData
 Location: Any = _source.Location
-Reader: Any = _source.Reader
-Settings: Any = _source.Settings
-Storage: Any = _source.Storage
 Upload: Any = _source.Upload
 exc: Any = _source.exc
 get_storage: Any = _source.get_storage
-is_supported_type: Any = _source.is_supported_type
 make_upload: Any = _source.make_upload
-reset: Any = _source.reset
 storages: Any = _source.storages
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from file_keeper.default.adapters.fs import FsStorage
 from sqlalchemy.engine import Connection
 
 from .arrays import literal
 from .neighbours import Neighbours, Place
-from .storages import Capability, FileData, exc, get_storage, is_configured
+from .storages import Capability, FileData, Location, exc, get_storage, is_configured
+
+log = logging.getLogger(__name__)
 
 _ROWS_AT_ONCE = 1000
+_NOT_NORMAL = r"(^|/)\.{0,2}(/|$)"
 
 
 class Stored(NamedTuple):
@@ -69,16 +75,27 @@ def find_strays(connection: Connection, table: sa.Table, storage: str) -> list[s
     """Return the locations in a storage that no row names.
 
     An upload that is under way is one of them until it is committed. What lies
-    in the folder of another storage, or of CKAN itself, is none.
+    in the folder of another storage, or of CKAN itself, is none. A name that is
+    no text is left out, with a warning.
 
     :param storage: name of one that can be scanned.
     """
     strays: list[str] = []
     neighbours = Neighbours(storage)
-    locations = filter(neighbours.own, map(str, get_storage(storage).scan()))
+    found = filter(neighbours.own, map(str, get_storage(storage).scan()))
+    locations = (location for location in found if _is_text(storage, location))
     while some := list(islice(locations, _ROWS_AT_ONCE)):
         strays += unnamed(connection, table, storage, some, neighbours)
     return strays
+
+
+def _is_text(storage: str, location: str) -> bool:
+    try:
+        location.encode()
+    except UnicodeEncodeError:  # what a folder's bytes become that are no UTF-8
+        log.warning("Storage %s has what no row can name: %a", storage, location)
+        return False
+    return True
 
 
 def unnamed(
@@ -90,24 +107,55 @@ def unnamed(
 ) -> list[str]:
     """Return those locations that no row names, whatever storage it is in."""
     places = {
-        location: [Place(storage, location), *neighbours.places(location)] for location in locations
+        location: [_normal(Place(storage, location)), *neighbours.places(location)]
+        for location in locations
     }
     wanted = [place for some in places.values() for place in some]
-    values = {
-        "storages": literal(place.storage for place in wanted),
-        "locations": literal(place.location for place in wanted),
-    }
-    found = {Place(*row) for row in connection.execute(_named(table), values)}
-    return [location for location, some in places.items() if not found.intersection(some)]
+    found = _named(connection, table, wanted)
+    rest = {location: some for location, some in places.items() if not found.intersection(some)}
+    if rest and isinstance(get_storage(storage), FsStorage):
+        # most often there is nothing left that all those rows would have to be read for
+        found = _named_otherwise(connection, table, {place.storage for place in wanted})
+    return [location for location, some in rest.items() if not found.intersection(some)]
 
 
-def _named(table: sa.Table) -> Any:
-    return sa.text(f"""
+def _named(connection: Connection, table: sa.Table, places: Iterable[Place]) -> set[Place]:
+    statement = sa.text(f"""
         SELECT storage, location
         FROM unnest(CAST(:storages AS text[]), CAST(:locations AS text[]))
             AS place (storage, location)
             JOIN {table} USING (storage, location)
     """)
+    values = {
+        "storages": literal(place.storage for place in places),
+        "locations": literal(place.location for place in places),
+    }
+    return {Place(*row) for row in connection.execute(statement, values)}
+
+
+def _named_otherwise(
+    connection: Connection, table: sa.Table, storages: Iterable[str]
+) -> set[Place]:
+    """Return what rows name by a path such as ``./a``: ``file_register`` keeps what it is given."""
+    columns = table.c
+    statement = sa.select(columns.storage, columns.location).where(
+        columns.storage.in_(storages),
+        columns.location.contains("/"),  # spares the slower question for most
+        columns.location.op("~")(_NOT_NORMAL),
+    )
+    return {_normal(Place(*row)) for row in connection.execute(statement)}
+
+
+def _normal(place: Place) -> Place:
+    """Return a place in a folder as a scan calls it; others have no two names for one."""
+    keeper = get_storage(place.storage)
+    if not isinstance(keeper, FsStorage):
+        return place
+    try:
+        path = keeper.full_path(Location(place.location))
+    except exc.LocationError:
+        return place
+    return Place(place.storage, os.path.relpath(path, keeper.settings.path))
 
 
 def _rows(connection: Connection, table: sa.Table, storage: str) -> Iterator[list[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import pytest
 import sqlalchemy as sa
 from ckan import model
 from ckan.common import config
+from ckan.tests import factories
+from ckan.tests.helpers import _get_test_app
 from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.backport import leftovers
-from ckanext.files.backport.storages import storages
+from ckanext.files.backport.storages import Capability, get_storage, storages
 from ckanext.files.shared import on_commit
 from ckanext.files.tests.effects import engine, look
 from ckanext.files.tests.loaded import plugins_loaded
@@ -45,8 +48,11 @@ def empty() -> Iterator[None]:
     model.Session.rollback()
     with engine().begin() as connection:
         connection.execute(sa.text("DELETE FROM files_file WHERE storage = 'plain'"))
-    for file in _folder().iterdir():
-        file.unlink()
+    for path in _folder().iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _folder() -> Path:
@@ -253,12 +259,24 @@ def test_create_and_delete_in_one_transaction() -> None:
     assert (_rows(), _stored()) == ([], {})
 
 
-def test_delete_and_create_in_one_transaction() -> None:
-    """The location is named again when the bytes are to go."""
+@pytest.mark.parametrize("undo", [False, True])
+def test_delete_and_create_in_one_transaction(undo: bool) -> None:
+    """Before the commit the old row is there for others, and after a rollback for everybody.
+
+    CKAN 2.12 allows it, and then the old row has the new bytes.
+    """
     _delete(_create("a.txt"), defer_commit=True)
-    _create("a.txt", b"new", defer_commit=True)
-    model.Session.commit()
-    assert (_rows(), _stored()) == (["a.txt"], {"a.txt": b"new"})
+    with pytest.raises(tk.ValidationError, match="already exists"):
+        _create("a.txt", b"new", defer_commit=True)
+    assert (_rows(), _stored()) == (["a.txt"], {"a.txt": b"old"})
+    if undo:
+        model.Session.rollback()
+        assert (_rows(), _stored()) == (["a.txt"], {"a.txt": b"old"})
+    else:
+        model.Session.commit()
+        assert (_rows(), _stored()) == ([], {})
+        _create("a.txt", b"new")
+        assert (_rows(), _stored()) == (["a.txt"], {"a.txt": b"new"})
 
 
 def test_location_that_the_own_transaction_keeps_locked(
@@ -266,7 +284,7 @@ def test_location_that_the_own_transaction_keeps_locked(
 ) -> None:
     """What waits for the own transaction would wait for ever: it gives up and says so."""
     monkeypatch.setattr(leftovers, "PATIENCE", "100ms")
-    _delete(_create("a.txt"), defer_commit=True)
+    _delete(_create("a.txt", defer_commit=True), defer_commit=True)
     savepoint = model.Session.begin_nested()
     _create("a.txt", b"new", defer_commit=True)
     with caplog.at_level(logging.ERROR, leftovers.__name__):
@@ -274,6 +292,47 @@ def test_location_that_the_own_transaction_keeps_locked(
     assert "keeps what no row names: a.txt" in caplog.text
     model.Session.commit()
     assert (_rows(), _stored()) == ([], {})
+
+
+@pytest.mark.parametrize("location", ["./a.txt", ".//a.txt", "sub/../a.txt", "a.txt/", "{}/a.txt"])
+def test_other_names_of_a_location(location: str) -> None:
+    """A second row would share the bytes of the first, and take them along when it goes."""
+    _create("a.txt")
+    data = {"location": location.format(_folder()), "storage": "plain"}
+    with pytest.raises(tk.ValidationError) as raised:
+        _call("file_register", data)
+    assert set(raised.value.error_dict) == {"location"}
+    assert _rows() == ["a.txt"]
+
+
+@pytest.mark.parametrize("location", ["sub", ".", ""])
+def test_folder_is_no_file(location: str) -> None:
+    (_folder() / "sub").mkdir()
+    with pytest.raises(tk.ValidationError) as raised:
+        _call("file_register", {"location": location, "storage": "plain"})
+    assert set(raised.value.error_dict) == {"location"}
+
+
+def test_register() -> None:
+    (_folder() / "sub").mkdir()
+    (_folder() / "sub" / "a.txt").write_bytes(b"old")
+    data = {"location": "sub/a.txt", "storage": "plain"}
+    file = _call("file_register", data)
+    assert (file["location"], file["name"], file["size"]) == ("sub/a.txt", "a.txt", 3)
+    assert _rows() == ["sub/a.txt"]
+    with pytest.raises(tk.ValidationError, match="already registered"):
+        _call("file_register", data)
+    _delete(file["id"])
+    assert (_rows(), list((_folder() / "sub").iterdir())) == ([], [])
+
+
+def test_download_from_a_storage_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, file = _get_test_app(), _create("a.txt")
+    token = factories.APIToken(user=new_user(sysadmin=True))["token"]
+    monkeypatch.setattr(get_storage("plain"), "capabilities", Capability.NONE)
+    page = app.get(f"/file/download/{file}", headers={"Authorization": token})
+    assert page.status_code == 422
+    assert "File is not downloadable" in page.text
 
 
 def test_storage_that_fails_to_remove(

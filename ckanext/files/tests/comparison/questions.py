@@ -71,7 +71,8 @@ def _about_giving_to(owner: str, cast: Cast) -> Iterator[Question]:
 
 def _with_other_options(cast: Cast) -> Iterator[Question]:
     prefix = "ckan.files.owner"
-    for access in ({}, {"package": []}, {"package": ["default"]}, {"package": ["elsewhere"]}):
+    for storages in (None, [], ["default"], ["elsewhere"], [""]):
+        access = {} if storages is None else {"package": storages}
         for owner in ("package", "private resource"):
             name = f"file_show: a file of {owner}, cascade_access {access}"
             options = {f"{prefix}.cascade_access": access}
@@ -119,6 +120,10 @@ def _about_creating() -> Iterator[Question]:
     ):
         shown = {key: value for key, value in data.items() if key != "upload"}
         yield Question(f"file_create {number}: {shown!r:.60}", "file_create", data, users=_FEW)
+    for storage in (5, ["x"], [], {"x": "y"}, {}, True):
+        name = f"file_create: storage {storage!r}"
+        yield Question(name, "file_create", {"name": "a.txt", "upload": hello, "storage": storage})
+        yield Question(f"{name}, no upload", "file_create", {"storage": storage}, users=_FEW)
     for data in ({}, {"location": "x"}, {"location": "../x"}, {"location": "x", "storage": "y"}):
         yield Question(f"file_register: {data}", "file_register", data)
 

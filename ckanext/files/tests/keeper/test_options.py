@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import flask
 import pytest
 from ckan.common import config, config_declaration
 from ckan.exceptions import CkanConfigurationException
+from ckan.logic import get_validator
 from file_keeper import Location, exc, make_upload
 
 from ckanext.files import capabilities
@@ -156,6 +158,43 @@ def test_access_by_owners_keeps_its_storages() -> None:
             "package": set(),
             "resource": {"strict", "own"},
         }
+
+
+def _tree(options: dict[str, Any]) -> dict[str, Any]:
+    if capabilities.CORE_FILES:
+        load = import_module("ckan.config.declaration.load")
+        return load.config_tree(options, prefix=STORAGE, depth=-1)
+    return import_module("ckanext.files.backport.options").options_of_storages(options)
+
+
+def test_options_within_options(caplog: pytest.LogCaptureFixture) -> None:
+    options = {
+        **_options("x", **{"type": "t", "params.account": "me", "params.of.it": "a"}),
+        **_options("y", **{"params": "text", "params.account": "me"}),
+        "ckan.files.storages": "z",
+    }
+    assert _tree(options) == {
+        "x": {"type": "t", "params": {"account": "me", "of": {"it": "a"}}},
+        "y": {"params": "text"},
+    }
+    assert "at branch params" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        ("package resource:a resource:b", {"package": set(), "resource": {"a", "b"}}),
+        ("package:", {"package": {""}}),
+        ("package: package:a", {"package": {"", "a"}}),
+        ("package:a:b", {"package": {"a:b"}}),
+        (["package:"], {"package": {""}}),
+        ("user:a", {"user": {"a"}}),
+        ("user:", {"user": {""}}),
+    ],
+)
+def test_rules_of_access(text: Any, rules: dict[str, set[str]]) -> None:
+    validate: Any = get_validator("cascade_storage_access")
+    assert validate(text) == rules
 
 
 def test_unknown_adapter_is_only_a_warning(caplog: pytest.LogCaptureFixture) -> None:

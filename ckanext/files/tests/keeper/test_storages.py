@@ -74,6 +74,17 @@ def test_size_is_not_what_the_client_says(make: Make, kind: str) -> None:
     assert data.size == 2
 
 
+@pytest.mark.parametrize("kind", ["fs", "memory"])
+def test_pipe(make: Make, kind: str) -> None:
+    """It has a size that nobody knows before the end."""
+    read, write = os.pipe()
+    os.write(write, b"hello")
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        data = make(kind).upload(Location("a"), Upload(pipe, "a", 5, "text/plain"))
+    assert data.size == 5
+
+
 def test_size_without_limit(make: Make) -> None:
     make("memory", max_size=-1).validate_size(2**60)
     with pytest.raises(exc.LargeUploadError):

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy.engine import Connection
 
 from ckanext.files.backport.tables import file_table
+from ckanext.files.store.neighbours import Neighbours
 from ckanext.files.store.storages import get_storage, make_upload
-from ckanext.files.store.stored import Stored, find_missing, list_storages
+from ckanext.files.store.stored import Stored, find_missing, list_storages, unnamed
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.moving_in.old_tables import old_tables, run
 
@@ -40,3 +41,12 @@ def test_missing_bytes(connection: Connection) -> None:
     stored = list_storages(connection, file_table)[0]
     assert find_missing(connection, file_table, stored, looked_at.append) == ["f2", "f3"]
     assert sum(looked_at) == 3
+
+
+def test_other_paths_of_the_same_place(connection: Connection) -> None:
+    """Neither the row nor the question has to spell it as a scan does."""
+    run(connection.engine, "UPDATE files_file SET location = './/l3' WHERE id = 'f3'")
+    stored = list_storages(connection, file_table)[0].storage
+    asked = ["l3", "./l3", "l3/", "x/l3", "./x/l3", "../../f2", "./l4"]
+    left = unnamed(connection, file_table, stored, asked, Neighbours(stored))
+    assert left == ["x/l3", "./x/l3", "./l4"]
