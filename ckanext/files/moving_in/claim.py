@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ckan.plugins import toolkit as tk
+from psycopg2.errors import DeadlockDetected, SerializationFailure
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from ckanext.files.ownership import (
@@ -90,11 +92,13 @@ class Claiming:
         return self._report
 
     def _named_by_several(self, progress: Callable[[int], Any]) -> set[str]:
-        first: dict[str, Owner] = {}
+        # there may be millions, and their owners' ids would take as much memory as theirs
+        first: dict[str, int] = {}
         several: set[str] = set()
         for page in self._pages():
             for mention in page.mentions:
-                if first.setdefault(mention.file_id, mention.owner) != mention.owner:
+                owner = hash(mention.owner)
+                if first.setdefault(mention.file_id, owner) != owner:
                     several.add(mention.file_id)
             progress(page.size)
         return several
@@ -109,9 +113,14 @@ class Claiming:
 
     def _claim_page(self, after: str) -> Page:
         for _ in range(_ATTEMPTS):
-            page, batch = self._decide(after)
-            if self._transfer(batch):
-                break
+            try:
+                page, batch = self._decide(after)
+                if self._transfer(batch):
+                    break
+            except OperationalError as error:
+                # an action has locked the same in another order, and PostgreSQL chose to end this
+                if not isinstance(error.orig, (DeadlockDetected, SerializationFailure)):
+                    raise
         else:
             page, batch = self._decide(after)
             batch.refuse_all()

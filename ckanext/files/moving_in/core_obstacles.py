@@ -73,7 +73,7 @@ def _twice(connection: Connection) -> Iterator[Obstacle]:
     names = {column["name"] for column in tables.get_columns(old_file.name)}
     if not {"id", "storage", "location"} <= names:
         return
-    # an index forbids it, unless somebody has removed the index
+    # an index forbids it, unless somebody has removed it, or PostgreSQL could not finish it
     places = _ask(
         connection,
         f"""

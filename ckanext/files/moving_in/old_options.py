@@ -14,6 +14,8 @@ from ckan.config.declaration import Declaration, Key
 from file_keeper import adapters
 from file_keeper.core.storage import location_transformers
 
+from ckanext.files import capabilities
+
 _OLD = "ckanext.files."
 _NEW = "ckan.files."
 _STORAGE = "storage."
@@ -80,7 +82,7 @@ def translate_options(config: Mapping[str, Any], declaration: Declaration) -> Op
     report = OptionsReport([], [])
     if not old:
         return report
-    storages = _storages(old)
+    storages = _storages(old, report.remarks)
     wanted: dict[str, str] = {}
     wanted.update(_general(old, storages, report.remarks))
     wanted.update(_of_uploads(old, storages, declaration, report.remarks))
@@ -93,9 +95,9 @@ def translate_options(config: Mapping[str, Any], declaration: Declaration) -> Op
         if name not in known and not name.startswith(_STORAGE)
     )
     report.lines.extend(
-        f"{name} = {value.replace('%', '%%')}"
+        _line(name, value)
         for name, value in wanted.items()
-        if not _is_so(config.get(name), value)
+        if not _is_so(name, config.get(name), value)
     )
     return report
 
@@ -108,10 +110,23 @@ def _general(
         if name == "inline_content_types":
             value = _full_types(_OLD + name, value, remarks, _is_passive)
         if name == "owner.cascade_access":
-            # CKAN refuses files of users without the name of a storage
-            of_users = " ".join(f"user:{storage}" for storage in storages)
-            value = " ".join(of_users if word == "user" else word for word in value.split())
+            value = _cascade(_OLD + name, value, storages, remarks)
         yield _NEW + option.new, value
+
+
+def _cascade(where: str, value: str, storages: Mapping[str, Any], remarks: list[str]) -> str:
+    words = value.split()
+    if capabilities.CORE_FILES:
+        kept = [word for word in words if word.partition(":")[0] != "user"]
+        if kept != words:
+            remarks.append(
+                f"{where}: user is left out, it would keep CKAN 2.12.0 from starting. Users have "
+                "their own files in any case"
+            )
+        return " ".join(kept)
+    # files of users are refused without the name of a storage
+    of_users = " ".join(f"user:{storage}" for storage in storages)
+    return " ".join(of_users if word == "user" else word for word in words)
 
 
 def _of_uploads(
@@ -133,12 +148,17 @@ def _of_uploads(
             )
 
 
-def _storages(old: dict[str, str]) -> dict[str, dict[str, str]]:
+def _storages(old: dict[str, str], remarks: list[str]) -> dict[str, dict[str, str]]:
+    """Return the options of each storage; what has no type is none."""
     storages: dict[str, dict[str, str]] = {}
     for key, value in old.items():
         if key.startswith(_STORAGE):
             name, _, option = key[len(_STORAGE) :].partition(".")
             storages.setdefault(name, {})[option] = value
+    untyped = [name for name, options in storages.items() if not options.get("type")]
+    for name in untyped:
+        del storages[name]
+        remarks.append(f"{_OLD}{_STORAGE}{name} has no type: its options are left out")
     return storages
 
 
@@ -146,7 +166,7 @@ def _storage(
     name: str, options: dict[str, str], config: Mapping[str, Any], remarks: list[str]
 ) -> Iterator[tuple[str, str]]:
     old_prefix, prefix = f"{_OLD}{_STORAGE}{name}.", f"{_NEW}{_STORAGE}{name}."
-    old_type = options.pop("type", "")
+    old_type = options.pop("type")
     type_ = _adapter(old_type)
     yield prefix + "type", type_
     if old_type == "files:public_fs":
@@ -219,8 +239,16 @@ def _is_passive(type_: str) -> bool:
     return not any(word in type_ for word in _ACTIVE)
 
 
-def _is_so(found: Any, wanted: str) -> bool:
-    return found is not None and sorted(_text(found).split()) == sorted(wanted.split())
+def _line(name: str, value: str) -> str:
+    # further lines of a value have to be indented
+    value = value.replace("%", "%%").replace("\n", "\n    ")
+    return f"{name} = {value}"
+
+
+def _is_so(name: str, found: Any, wanted: str) -> bool:
+    # they are applied one after the other; other lists have no order
+    arrange = list if name.endswith(".location_transformers") else sorted
+    return found is not None and arrange(_text(found).split()) == arrange(wanted.split())
 
 
 def _text(value: Any) -> str:

@@ -81,6 +81,10 @@ class StoredField:
             "resource": model.Resource,
             "user": model.User,
         }.get(self._kind, model.Group)
+        column = sa.inspect(self._model).columns.get(names[0])
+        self._is_column = (
+            self._kind != "user" and column is not None and isinstance(column.type, sa.String)
+        )
 
     def count(self, session: Session) -> int:
         """Return how many datasets, resources and so on there are to look at."""
@@ -101,9 +105,12 @@ class StoredField:
             columns.append(model.Package.name)
         statement = self._live(sa.select(*columns)).where(self._model.id > after)
         statement = statement.order_by(self._model.id).limit(_AT_ONCE)
-        if "_extras" in sa.inspect(self._model).relationships:
-            # in a table of their own
-            statement = statement.options(selectinload(self._model._extras))  # noqa: SLF001
+        relations = sa.inspect(self._model).relationships
+        if "_extras" in relations:
+            # in a table of their own, where old portals have deleted ones
+            extra = relations["_extras"].mapper.class_
+            active = self._model._extras.and_(extra.state == model.State.ACTIVE)  # noqa: SLF001
+            statement = statement.options(selectinload(active))
         return statement.with_for_update(read=True, of=self._model) if lock else statement
 
     def _live(self, statement: Any) -> Any:
@@ -122,9 +129,8 @@ class StoredField:
         return statement
 
     def _mentions(self, entity: Any, dataset: str = "") -> Iterator[Mention]:
-        stored = entity.plugin_extras if self._kind == "user" else entity.extras
         owner, dataset_id, where = Owner(self._owner_type, entity.id), None, ""
-        for value in _values(dict(stored or {}), self._names):
+        for value in _values(self._stored(entity), self._names):
             if not where:
                 where = f"{self._owner_type} {getattr(entity, 'name', '')}"
                 if self._kind == "package":
@@ -141,6 +147,12 @@ class StoredField:
                     yield Mention(file_id, True, owner, dataset_id, where)
             except NoFileIdsError:
                 yield Mention(repr(value)[:40], False, owner, dataset_id, where)
+
+    def _stored(self, entity: Any) -> dict[str, Any]:
+        if self._is_column:
+            name = self._names[0]
+            return {name: getattr(entity, name)}
+        return dict((entity.plugin_extras if self._kind == "user" else entity.extras) or {})
 
 
 def _values(value: Any, names: list[str]) -> Iterator[Any]:

@@ -112,9 +112,10 @@ def _columns(connection: Connection, inspector: Inspector, table: sa.Table) -> _
 
 def _missing_column(column: Any) -> Step | _Obstacle:
     where = f"column {column.table}.{column.name}"
-    if not column.server_default:
+    filling = _filling(column)
+    if filling is None:
         return _Obstacle(f"{where} is missing")
-    definition = f"{_type(column.type)} NOT NULL DEFAULT {_default(column)}"
+    definition = f"{_type(column.type)} NOT NULL DEFAULT {filling}"
     return Step(
         f"add the {where}", f"ALTER TABLE {column.table} ADD COLUMN {column.name} {definition}"
     )
@@ -142,16 +143,17 @@ def _column(connection: Connection, column: Any, found: Any) -> _Findings:
         yield Step(f"give {where} its default", f"{alter} SET DEFAULT {_default(column)}")
     if found["nullable"]:
         yield from _not_null(connection, column, where, alter)
-    if wanted == "JSONB" and _count(connection, column, f"{column.name}::text = 'null'"):
+    # true before and after it has got its type, and whatever stands around it
+    is_null = f"json_typeof({column.name}::json) = 'null'"
+    if wanted == "JSONB" and _count(connection, column, is_null):
         yield Step(
             f"fill {where} where it is null",
-            f"UPDATE {column.table} SET {column.name} = {_default(column)} "
-            f"WHERE {column.name}::text = 'null'",
+            f"UPDATE {column.table} SET {column.name} = {_default(column)} WHERE {is_null}",
         )
 
 
 def _not_null(connection: Connection, column: Any, where: str, alter: str) -> _Findings:
-    filling = _default(column) if column.server_default else _python_default(column)
+    filling = _filling(column)
     if empty := _count(connection, column, f"{column.name} IS NULL"):
         if filling is None:
             yield _Obstacle(f"{where} is empty in {empty} rows")
@@ -200,9 +202,15 @@ def _foreign_keys(connection: Connection, inspector: Inspector, table: sa.Table)
 
 def _indexes(connection: Connection, inspector: Inspector, table: sa.Table) -> _Findings:
     unique = [item["column_names"] for item in inspector.get_unique_constraints(table.name)]
-    found = [(item["column_names"], item["unique"]) for item in inspector.get_indexes(table.name)]
+    indexes = inspector.get_indexes(table.name)
+    found = [
+        (item["column_names"], item["unique"])
+        for item in indexes
+        # one of some rows only says nothing of the others
+        if "postgresql_where" not in item.get("dialect_options", {})
+    ]
     found += [(columns, True) for columns in unique]
-    names = {item["name"] for item in inspector.get_indexes(table.name)}
+    names = {item["name"] for item in indexes}
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
         columns = [column.name for column in index.columns]
         if (columns, True) in found or (not index.unique and (columns, False) in found):
@@ -231,20 +239,19 @@ def _type(type_: Any) -> str:
     return type_.compile(dialect=_DIALECT)
 
 
+def _filling(column: Any) -> str | None:
+    """Return what to write into a column when nothing is known, as SQL, or None."""
+    # nobody knows the size of a file without having looked
+    is_size = isinstance(column.type, sa.BigInteger)
+    return _default(column) if column.server_default and not is_size else None
+
+
 def _default(column: Any) -> str:
     """Return the default that the database has for a column, as SQL."""
     value = column.server_default.arg
     if isinstance(value, str):
         return _quoted(value)
     return str(value.compile(dialect=_DIALECT))
-
-
-def _python_default(column: Any) -> str | None:
-    """Return the constant that we write into a column when nothing is known, as SQL."""
-    if isinstance(column.type, sa.BigInteger):
-        return None  # nobody knows the size of a file without having looked
-    value = column.default.arg if column.default and column.default.is_scalar else None
-    return _quoted(value) if isinstance(value, str) else None
 
 
 def _quoted(value: str) -> str:

@@ -10,17 +10,21 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from ckanext.files.errors import FilesError
 
-from .table_check import TABLES, TableCheck, check_tables
+from .table_check import TABLES, Step, TableCheck, check_tables
 
 _SECONDS_TO_WAIT = 10
 
 
 class TablesInUseError(FilesError):
     """Somebody works with the tables, so that they cannot be changed."""
+
+
+class StepFailedError(FilesError):
+    """PostgreSQL has refused a change of the tables, and all others with it."""
 
 
 def are_there(engine: Engine) -> bool:
@@ -40,6 +44,7 @@ def adapt_tables(engine: Engine) -> TableCheck:
 
     :returns: what was done, or stands in the way.
     :raises TablesInUseError: the portal is running, and busy with files.
+    :raises StepFailedError: something that was not looked at forbids a change.
     """
     check = look_at_tables(engine)
     if check.obstacles or not check.steps:
@@ -50,7 +55,7 @@ def adapt_tables(engine: Engine) -> TableCheck:
         check = check_tables(connection)
         if not check.obstacles:
             for step in check.steps:
-                connection.execute(sa.text(step.statement))
+                _take(connection, step)
     return check
 
 
@@ -63,4 +68,14 @@ def _lock(connection: Connection) -> None:
         raise TablesInUseError(
             f"The tables of files were in use for {_SECONDS_TO_WAIT} seconds: stop CKAN, or try "
             "again. Nothing has been changed."
+        ) from error
+
+
+def _take(connection: Connection, step: Step) -> None:
+    try:
+        connection.execute(sa.text(step.statement))
+    except DBAPIError as error:
+        reason = str(error.orig).partition("\n")[0]
+        raise StepFailedError(
+            f"PostgreSQL has refused to {step.text}: {reason}. Nothing has been changed."
         ) from error

@@ -21,22 +21,16 @@ def include_name(name: str | None, type_: str, _: object) -> bool:
 
 
 def run() -> None:
-    """Run the migrations, or print them (``--sql``)."""
-    options = {
-        "target_metadata": metadata,
-        "version_table": VERSIONS,
-        "include_name": include_name,
-    }
-    if context.is_offline_mode():
-        url = context.config.get_main_option("sqlalchemy.url")
-        context.configure(url=url, literal_binds=True, **options)
-        with context.begin_transaction():
-            context.run_migrations()
-        return
+    """Run the migrations."""
     section = context.config.get_section(context.config.config_ini_section) or {}
     engine = engine_from_config(section, prefix="sqlalchemy.", poolclass=pool.NullPool)
     with engine.connect() as connection:
-        context.configure(connection=connection, **options)
+        context.configure(
+            connection=connection,
+            target_metadata=metadata,
+            version_table=VERSIONS,
+            include_name=include_name,
+        )
         with context.begin_transaction():
             context.run_migrations()
 

@@ -13,9 +13,11 @@ import pytest
 import sqlalchemy as sa
 from ckan import model
 from ckan.tests import factories
+from psycopg2.errors import DeadlockDetected
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from ckanext.files import capabilities
 from ckanext.files.moving_in import claim as moving
 from ckanext.files.moving_in import stored_field
 from ckanext.files.moving_in.claim import Claiming, ClaimReport
@@ -25,6 +27,7 @@ from ckanext.files.tests.effects import engine
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.people import call, new_user, organization_of
 from ckanext.files.tests.portal import history, owner, owners, put, upload
+from ckanext.files.tests.waiting import wait_for_a_lock
 
 loaded = load_plugins("files")
 
@@ -159,6 +162,29 @@ def test_user(field: str) -> None:
     assert owner(file) == ("user", made["id"], True)
 
 
+def test_columns_of_datasets_and_resources(user: str) -> None:
+    """Not all fields of a schema are kept in extras."""
+    in_notes, in_description = upload(user, 2)
+    made = call(
+        "package_create",
+        user,
+        name=f"d-{uuid.uuid4()}",
+        owner_org=organization_of(user),
+        notes=in_notes,
+        resources=[{"url": "http://x", "description": in_description}],
+    )
+    assert in_notes in claim("package", "notes").given
+    assert in_description in claim("package", "resources.description").given
+    assert owners(in_notes, in_description) == [("package", made["id"], True)] * 2
+
+
+def test_column_of_groups(user: str) -> None:
+    [file] = upload(user)
+    made = call("group_create", user, name=f"g-{uuid.uuid4()}", description=file)
+    assert file in claim("group", "description").given
+    assert owner(file) == ("group", made["id"], True)
+
+
 def test_type(user: str, field: str) -> None:
     [file] = upload(user)
     dataset(user, **{field: file})
@@ -187,6 +213,23 @@ def test_deleted_dataset_claims_nothing(user: str, field: str) -> None:
     made = [dataset(user, **{field: file}) for file in files]
     call("package_delete", user, id=made[0]["id"])
     assert claim("package", field).given == {files[1]}
+
+
+@pytest.mark.skipif(capabilities.CORE_FILES, reason="extras have no state there")
+@pytest.mark.parametrize("kind", ["package", "group"])
+def test_deleted_extra_claims_nothing(user: str, field: str, kind: str) -> None:
+    """Old portals have such rows, and show none of them."""
+    [file] = upload(user)
+    extras = [{"key": field, "value": file}]
+    if kind == "package":
+        dataset(user, **{field: file})
+    else:
+        call("group_create", user, name=f"g-{uuid.uuid4()}", extras=extras)
+    delete = sa.text(f"UPDATE {kind}_extra SET state = 'deleted' WHERE key = :key")
+    with engine().begin() as connection:
+        connection.execute(delete, {"key": field})
+    assert claim(kind, field) == ClaimReport()
+    assert owner(file) == ("user", id_of(user), False)
 
 
 def test_deleted_dataset_is_no_rival(user: str, field: str) -> None:
@@ -343,6 +386,40 @@ def test_file_that_moves_meanwhile(
     assert report.given == {free, owned, third} - set(expected)
     assert owner(third)[0] == ("user" if attempts == 1 else "package")
     assert {found[1] for found in owners(free, owned)} == {other["id"]} != {made["id"]}
+
+
+def test_deadlock(user: str, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL ends one of two that have locked the same in another order."""
+    monkeypatch.setattr(stored_field, "_AT_ONCE", 1_000_000)
+    files, org = upload(user, 2), organization_of(user)
+    first, second = sorted(dataset(user, org, **{field: file})["id"] for file in files)
+    model.Session.remove()
+    locked, deadlocks = threading.Event(), []
+
+    def change_both() -> None:
+        change = sa.text("UPDATE package SET notes = 'changed' WHERE id = :id")
+        with engine().begin() as connection:
+            connection.execute(change, {"id": second})
+            locked.set()
+            wait_for_a_lock()
+            connection.execute(change, {"id": first})
+
+    def collect(context: Any) -> None:
+        if isinstance(context.original_exception, DeadlockDetected):
+            deadlocks.append(context.statement)
+
+    thread = threading.Thread(target=change_both)
+    event.listen(engine(), "handle_error", collect)
+    try:
+        thread.start()
+        assert locked.wait(10)
+        report = claim("package", field)
+    finally:
+        thread.join()
+        event.remove(engine(), "handle_error", collect)
+    # this one: it was the first to wait
+    assert ["FOR SHARE" in statement for statement in deadlocks] == [True]
+    assert (report.given, report.refused) == (set(files), [])
 
 
 def give_to(dataset_id: str, *files: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from configparser import ConfigParser
 from typing import Any
 
 import pytest
@@ -74,13 +75,50 @@ def test_options_with_the_same_value_need_no_line() -> None:
     assert report == ([], [])
 
 
-def test_files_of_users_need_a_storage() -> None:
+def test_several_lines() -> None:
+    """What is printed can be pasted into the configuration file."""
+    report = translate(
+        authenticated_uploads__storages="\ndefault\nother",
+        storage__s__type="files:fs",
+        storage__s__location_transformers="\ndatetime_prefix\n\nuuid",
+    )
+    file = ConfigParser()
+    file.read_string("\n".join(["[app:main]", *report.lines]))
+    read = file["app:main"]
+    assert read["ckan.files.authenticated_uploads.storages"].split() == ["default", "other"]
+    transformers = read["ckan.files.storage.s.location_transformers"]
+    assert transformers.split() == ["datetime_prefix", "uuid"]
+
+
+def test_files_of_users() -> None:
+    """They need a storage, with which CKAN 2.12.0 would not start."""
     report = translate(
         owner__cascade_access="package user",
         storage__a__type="files:fs",
         storage__b__type="files:fs",
     )
-    assert "ckan.files.owner.cascade_access = package user:a user:b" in report.lines
+    of_users = "" if capabilities.CORE_FILES else " user:a user:b"
+    assert f"ckan.files.owner.cascade_access = package{of_users}" in report.lines
+    assert any("from starting" in text for text in report.remarks) == capabilities.CORE_FILES
+
+
+def test_order_of_transformers() -> None:
+    name = "ckan.files.storage.s.location_transformers"
+    old = {
+        "ckanext.files.storage.s.type": "files:fs",
+        "ckanext.files.storage.s.location_transformers": "datetime_prefix uuid",
+    }
+    swapped = translate_options({**old, name: ["uuid", "datetime_prefix"]}, config_declaration)
+    assert f"{name} = datetime_prefix uuid" in swapped.lines
+    same = translate_options({**old, name: ["datetime_prefix", "uuid"]}, config_declaration)
+    assert not [line for line in same.lines if line.startswith(name)]
+
+
+def test_a_storage_without_a_type() -> None:
+    report = translate(storage__s__path="/data")
+    assert not [line for line in report.lines if ".storage." in line]
+    [remark] = [text for text in report.remarks if ".storage." in text]
+    assert remark == "ckanext.files.storage.s has no type: its options are left out"
 
 
 def test_types_are_written_out() -> None:

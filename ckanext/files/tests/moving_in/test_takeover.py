@@ -15,7 +15,12 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from ckanext.files.moving_in import takeover
-from ckanext.files.moving_in.takeover import TablesInUseError, adapt_tables, look_at_tables
+from ckanext.files.moving_in.takeover import (
+    StepFailedError,
+    TablesInUseError,
+    adapt_tables,
+    look_at_tables,
+)
 from ckanext.files.tests.moving_in.old_tables import connect, old_tables, rows, run, shape
 
 STEPS_FROM_1_3_4 = [
@@ -34,6 +39,8 @@ REPAIRS = {
     "ALTER plugin_data TYPE json": "files_file.plugin_data from JSON to JSONB",
     "UPDATE files_file SET plugin_data = NULL": "fill column files_file.plugin_data",
     "UPDATE files_file SET plugin_data = 'null'": "fill column files_file.plugin_data",
+    "ALTER TABLE files_file ALTER plugin_data DROP DEFAULT, ALTER plugin_data TYPE json; "
+    "UPDATE files_file SET plugin_data = ' null '": "fill column files_file.plugin_data",
     "ALTER TABLE files_file ALTER hash DROP NOT NULL; "
     "UPDATE files_file SET hash = NULL": "fill column files_file.hash",
     "ALTER TABLE files_file ALTER hash DROP DEFAULT": "give column files_file.hash its default",
@@ -55,14 +62,30 @@ OBSTACLES = {
     "ALTER name DROP NOT NULL": "column files_file.name is of type BYTEA, not TEXT",
     "ALTER TABLE files_file ALTER location DROP NOT NULL; "
     "UPDATE files_file SET location = NULL": "column files_file.location is empty in 3 rows",
+    "ALTER TABLE files_file ALTER size DROP NOT NULL; "
+    "UPDATE files_file SET size = NULL": "column files_file.size is empty in 3 rows",
+    "ALTER TABLE files_file DROP COLUMN size": "column files_file.size is missing",
     "ALTER TABLE files_owner ADD kind text NOT NULL DEFAULT ''; "
     "ALTER TABLE files_owner ALTER kind DROP DEFAULT": "column files_owner.kind is not one of ours",
     "DROP INDEX idx_files_file_location_in_storage; "
     "UPDATE files_file SET location = 'same'": "1 pairs of storage and location",
+    "DROP INDEX idx_files_file_location_in_storage; "
+    "CREATE UNIQUE INDEX idx_files_file_location_in_storage ON files_file (storage, location) "
+    "WHERE size > 5": "the index idx_files_file_location_in_storage is not what it should be",
     "ALTER TABLE files_owner DROP CONSTRAINT files_owner_file_id_fkey; "
     "DELETE FROM files_file WHERE id = 'f1'": "1 rows of files_owner have no row in files_file",
     "ALTER TABLE files_transfer_history DROP CONSTRAINT "
     "files_transfer_history_pkey": "the primary key of files_transfer_history is nothing, not id",
+}
+
+# what only shows when it is tried
+REFUSALS = {
+    "ALTER TABLE files_file ALTER size TYPE int; CREATE VIEW sizes AS SELECT size FROM "
+    "files_file": "files_file.size from INTEGER to BIGINT: cannot alter type of a column used by",
+    "DROP INDEX idx_file_owner_owner; CREATE INDEX idx_file_owner_owner ON files_file "
+    "(name)": 'owner_type and owner_id: relation "idx_file_owner_owner" already exists',
+    "ALTER TABLE files_file ALTER plugin_data DROP DEFAULT, ALTER plugin_data TYPE json; "
+    """UPDATE files_file SET plugin_data = '"\\u0000"'""": "unsupported Unicode escape sequence",
 }
 
 
@@ -114,6 +137,17 @@ def test_what_stands_in_the_way(engine: Engine, damage: str, obstacle: str) -> N
     before = shape(engine)
     check = adapt_tables(engine)
     assert any(obstacle in text for text in check.obstacles), check
+    assert shape(engine) == before
+
+
+@pytest.mark.parametrize(("damage", "reason"), REFUSALS.items())
+def test_what_postgresql_refuses(engine: Engine, damage: str, reason: str) -> None:
+    run(engine, damage)
+    before = shape(engine)
+    with pytest.raises(StepFailedError) as raised:
+        adapt_tables(engine)
+    assert reason in str(raised.value)
+    assert str(raised.value).endswith(". Nothing has been changed.")
     assert shape(engine) == before
 
 

@@ -91,6 +91,15 @@ def test_tables_in_use(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "stop CKAN" in text
 
 
+def test_what_postgresql_refuses(engine: Engine) -> None:
+    run(engine, "ALTER TABLE files_file ALTER size TYPE int")
+    run(engine, "CREATE VIEW sizes AS SELECT size FROM files_file")
+    code, text = say()
+    assert code == 1
+    assert "Error: PostgreSQL has refused to change column files_file.size" in text
+    assert "This was done" not in text
+
+
 def test_nothing_to_take_over(engine: Engine) -> None:
     run(engine, "DROP TABLE files_file, files_owner, files_transfer_history")
     code, text = say()

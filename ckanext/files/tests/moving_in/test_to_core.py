@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.exc import IntegrityError
 
 from ckanext.files.moving_in import to_core
 from ckanext.files.moving_in.to_core import (
@@ -170,6 +172,21 @@ def test_place_twice_in_the_old_tables() -> None:
     assert checksums() == before
     assert found[-1].places == ["default: l1 has the ids f1, f2"]
     assert "ckan files takeover" in found[0].advice
+
+
+def test_place_twice_under_an_unfinished_index() -> None:
+    run(
+        "DROP INDEX idx_files_file_location_in_storage; "
+        "UPDATE files_file SET location = 'l1' WHERE id = 'f2'"
+    )
+    index = (
+        "CREATE UNIQUE INDEX CONCURRENTLY idx_files_file_location_in_storage "
+        "ON files_file (storage, location)"
+    )
+    directly = engine().execution_options(isolation_level="AUTOCOMMIT")
+    with directly.connect() as connection, pytest.raises(IntegrityError):
+        connection.execute(sa.text(index))
+    assert obstacle().places == ["default: l1 has the ids f1, f2"]
 
 
 def test_place_that_ckan_has_under_another_id() -> None:
