@@ -132,9 +132,13 @@ def as_percent(value: Any) -> float:
     percent = float(value)
     if not 0 <= percent <= 100:
         raise ValueError(f"A progress is from 0 to 100 percent, not {value!r}")
-    return percent
+    return _rounded(percent)
 
 
 def _in_share(share: tuple[float, float], percent: float) -> float:
     first, last = share
-    return first + (last - first) * percent / 100
+    return _rounded(first + (last - first) * percent / 100)
+
+
+def _rounded(percent: float) -> float:
+    return round(percent, 6)  # the table has numbers of single precision, and none below 1e-45

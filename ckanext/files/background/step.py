@@ -12,6 +12,7 @@ import dataclasses
 import datetime as dt
 import json
 import traceback
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ckan import model
@@ -164,7 +165,7 @@ def fail(claim: Claim, context: JobContext, failure: Failure, worker_id: int, cu
 
 def judge(error: BaseException, claim: Claim) -> Failure:
     """Decide what becomes of a job whose step has raised an error."""
-    trace = legible("".join(traceback.format_exception(error)))
+    trace = _printed(traceback.format_exception, error)
     failure = Failure(error=_line(error), traceback=trace)
     if isinstance(error, Retry):
         return dataclasses.replace(failure, at=error.at, call=error.call)
@@ -175,10 +176,10 @@ def judge(error: BaseException, claim: Claim) -> Failure:
     try:
         return _again(failure, _decide(error, claim))
     except Exception as broken:
-        also = "".join(traceback.format_exception(broken))
+        also = _printed(traceback.format_exception, broken)
         return dataclasses.replace(
             failure,
-            traceback=f"{trace}\nThe retry strategy of the task fails, too:\n\n{legible(also)}",
+            traceback=f"{trace}\nThe retry strategy of the task fails, too:\n\n{also}",
         )
 
 
@@ -208,4 +209,11 @@ def _again(failure: Failure, decision: RetryDecision | None) -> Failure:
 
 def _line(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error, Retry) else None
-    return legible("".join(traceback.format_exception_only(cause or error)).strip())
+    return _printed(traceback.format_exception_only, cause or error).strip()
+
+
+def _printed(write: Callable[[BaseException], list[str]], error: BaseException) -> str:
+    try:
+        return legible("".join(write(error)))
+    except Exception as broken:  # classes of exceptions are code of tasks, too
+        return f"{type(error).__qualname__}, which cannot be printed: {type(broken).__name__}"

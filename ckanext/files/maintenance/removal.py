@@ -51,26 +51,27 @@ def can_remove(name: str) -> bool:
 def remove(engine: Engine, storage: str, data: Any) -> bool:
     """Remove bytes unless a row names them; tell whether there were any.
 
-    A row of another storage names them if that storage has the same folder. On
-    connections of their own. Whoever stores there at the moment is waited
+    On a connection of its own. Whoever stores there at the moment is waited
     for, as far as they have a row for it: CKAN 2.12 writes the row last, so
     there a location that is used again could lose its new bytes.
     """
     keeper = storage_for(storage, Capability.REMOVE)
-    with engine.connect() as connection:
-        if not unnamed(connection, file_table, storage, [data.location], Neighbours(storage)):
-            return False
     return remove_unnamed(engine, file_table, storage, keeper, data, _PATIENCE)
 
 
 def remove_all(engine: Engine, storage: str, some: Iterable[Any]) -> list[str]:
     """Remove bytes as :func:`remove` does; return the locations at which there were any.
 
+    Bytes that the row of another storage names, which has the same folder, stay.
     What cannot be removed keeps nothing else: its error comes when all have been tried.
     """
+    storage_for(storage, Capability.REMOVE)
     removed: list[str] = []
     failed: Exception | None = None
-    for data in some:
+    by_location = {str(data.location): data for data in some}
+    with engine.connect() as connection:
+        free = unnamed(connection, file_table, storage, list(by_location), Neighbours(storage))
+    for data in map(by_location.__getitem__, free):
         try:
             if remove(engine, storage, data):
                 removed.append(str(data.location))

@@ -6,11 +6,14 @@
 -- Whether another job with the same lock runs, or comes first.
 CREATE OR REPLACE FUNCTION files_is_locked(_id bigint, _lock text, _priority integer)
     RETURNS boolean LANGUAGE sql STABLE AS $$
+    -- each by its index
     SELECT EXISTS (
         SELECT FROM procrastinate_jobs other
-        WHERE other.lock = _lock AND other.id <> _id
-          AND (other.status = 'doing' OR other.status = 'todo' AND (
-              other.priority > _priority OR other.priority = _priority AND other.id < _id)))
+        WHERE other.lock = _lock AND other.status = 'doing' AND other.id <> _id)
+    OR EXISTS (
+        SELECT FROM procrastinate_jobs other
+        WHERE other.lock = _lock AND other.status = 'todo' AND (
+            other.priority > _priority OR other.priority = _priority AND other.id < _id))
 $$;
 
 -- Whether a worker may run a job that has lost its workers at the same step twice: one at a time, or the
@@ -159,6 +162,8 @@ CREATE OR REPLACE FUNCTION files_note_step(_job bigint, _call jsonb, _percent re
 $$;
 
 -- End a job badly, or put it off to be tried again at _retry_at; false if it is not the worker's any more.
+--
+-- Nobody is waited for, as the worker has other jobs to look after: an error if the row is locked.
 CREATE OR REPLACE FUNCTION files_fail(
     _job bigint, _worker bigint, _attempts integer, _status procrastinate_job_status,
     _error text, _traceback text, _percent real, _text text,
@@ -169,7 +174,7 @@ DECLARE
 BEGIN
     SELECT abort_requested INTO _aborted FROM procrastinate_jobs
         WHERE id = _job AND status = 'doing' AND worker_id = _worker AND attempts = _attempts
-        FOR UPDATE;
+        FOR UPDATE NOWAIT;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
@@ -195,17 +200,26 @@ $$;
 
 -- Take jobs from a worker, so that others go on with them: all, or one of them; returns how many.
 --
--- A job whose workers were lost _most times at the same step fails: it may be what kills them. NULL
+-- Those that are locked by others stay for the next time. One that was to end does not begin its step
+-- again: it is aborted. A job whose workers were lost _most times at the same step fails: it may be what kills them. NULL
 -- counts nothing.
 CREATE OR REPLACE FUNCTION files_take_away(_worker bigint, _job bigint, _attempts integer, _most integer)
     RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     _jobs bigint[];
 BEGIN
-    WITH taken AS (
-        UPDATE procrastinate_jobs SET worker_id = NULL, attempts = attempts + 1
+    WITH free AS (
+        SELECT id, abort_requested FROM procrastinate_jobs
         WHERE status = 'doing' AND worker_id = _worker
-          AND (_job IS NULL OR id = _job AND attempts = _attempts) RETURNING id
+          AND (_job IS NULL OR id = _job AND attempts = _attempts)
+        FOR UPDATE SKIP LOCKED
+    ), aborted AS (
+        UPDATE procrastinate_jobs SET worker_id = NULL, attempts = attempts + 1,
+            status = 'aborted', abort_requested = false
+        WHERE id IN (SELECT id FROM free WHERE abort_requested) RETURNING id
+    ), taken AS (
+        UPDATE procrastinate_jobs SET worker_id = NULL, attempts = attempts + 1
+        WHERE id IN (SELECT id FROM free WHERE NOT abort_requested) RETURNING id
     ), told AS (
         INSERT INTO procrastinate_events (job_id, type) SELECT id, 'deferred_for_retry' FROM taken
     ), noted AS (

@@ -17,11 +17,11 @@ class Bell:
         """Begin to look for work; returns what to give to :meth:`wait` if there is none."""
         return self._rung
 
-    def wait(self, heard: int, timeout: float | None = None) -> None:
+    def wait(self, heard: int) -> None:
         """Wait until it rings, unless it has rung since :meth:`listen`."""
         with self._condition:
             self.waiting += 1
-            self._condition.wait_for(lambda: self._rung != heard, timeout)
+            self._condition.wait_for(lambda: self._rung != heard)
             self.waiting -= 1
 
     def ring(self, everybody: bool = False) -> None:

@@ -39,7 +39,11 @@ _SESSIONS = """
     WHERE application_name = %(name)s AND datname = current_database() AND pid <> pg_backend_pid()
 """
 
-_EACH = "SELECT count({}(pid)) FROM unnest(%s::integer[]) AS pid"
+_EACH = """
+    SELECT count({}(pid)) FROM pg_stat_activity
+    WHERE pid = ANY(%(pids)s) AND application_name = %(name)s
+      AND datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 _FORGET = f"""
     DELETE FROM {SCHEMA}.procrastinate_workers w
@@ -90,8 +94,10 @@ class Desk:
         return self.worker_id
 
     def unregister(self) -> None:
-        """Forget the worker."""
-        self._one(f"SELECT {SCHEMA}.procrastinate_unregister_worker_v1(%s)", (self.worker_id,))
+        """Forget the worker, unless it still has jobs: others rescue those, and forget it then."""
+        if not self.owned():
+            query = f"SELECT {SCHEMA}.procrastinate_unregister_worker_v1(%s)"
+            self._one(query, (self.worker_id,))
 
     def beat(self) -> bool:
         """Give a sign of life; tell whether the worker is known."""
@@ -126,23 +132,22 @@ class Desk:
             cursor.execute(_PROGRESS, values)
             return bool(cursor.rowcount)
 
-    def release(self, claim: Claim, most: int | None) -> None:
-        """Hand back a job whose step has lost its connection."""
-        self._take_away(self.worker_id, claim.id, claim.attempts, most)
+    def release(self, job_id: int, attempts: int, most: int | None) -> None:
+        """Hand back a job whose step has lost its connection, or that no slot runs.
 
-    def release_all(self) -> int:
-        """Hand back all jobs of the worker."""
-        return self._take_away(self.worker_id, None, None, None)
+        :param most: how often that may happen to a step; None does not count it.
+        """
+        self._take_away(self.worker_id, job_id, attempts, most)
+
+    def release_all(self) -> None:
+        """Hand back all jobs of the worker, but for those that somebody has locked."""
+        self._take_away(self.worker_id, None, None, None)
 
     def owned(self) -> list[tuple[int, int, bool]]:
         """Return id and attempts of each job that is this worker's, and whether it shall end."""
         with self._cursor() as cursor:
             cursor.execute(_OWNED, (self.worker_id,))
             return cursor.fetchall()
-
-    def release_stray(self, job_id: int, attempts: int) -> None:
-        """Hand back a job that no slot runs."""
-        self._take_away(self.worker_id, job_id, attempts, None)
 
     def rescue(self, frozen_after: float, most: int) -> dict[int, int]:
         """Take the jobs of dead and frozen workers from them.
@@ -174,11 +179,15 @@ class Desk:
 
     def cancel_statements(self, pids: Iterable[int]) -> None:
         """Interrupt what sessions are doing."""
-        self._one(_EACH.format("pg_cancel_backend"), (list(pids),))
+        self._each("pg_cancel_backend", pids)
 
     def end_sessions(self, pids: Iterable[int]) -> None:
         """End sessions, so that they commit nothing any more."""
-        self._one(_EACH.format("pg_terminate_backend"), (list(pids),))
+        self._each("pg_terminate_backend", pids)
+
+    def _each(self, function: str, pids: Iterable[int]) -> None:
+        name = application_name(self.worker_id)
+        self._one(_EACH.format(function), {"pids": list(pids), "name": name})
 
     def _end_sessions(self, worker_id: int) -> None:
         with self._cursor() as cursor:
@@ -190,7 +199,7 @@ class Desk:
         query = f"SELECT {SCHEMA}.files_take_away(%s, %s, %s, %s)"
         return self._one(query, (worker_id, job_id, attempts, most))
 
-    def _one(self, query: str, values: Sequence[Any] = ()) -> Any:
+    def _one(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> Any:
         with self._cursor() as cursor:
             cursor.execute(query, values)
             return cursor.fetchone()[0]

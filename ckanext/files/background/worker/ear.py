@@ -9,16 +9,28 @@ from __future__ import annotations
 import json
 import os
 import select
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from procrastinate.manager import get_channel_for_queues
-from psycopg2 import InterfaceError
+from psycopg2 import InterfaceError, OperationalError
 from psycopg2.extensions import quote_ident
 
 from .connection import connect
-from .desk import ALIVE
+from .desk import ALIVE, application_name
+
+_ATTEMPTS = 50
+_PAUSE = 0.1
+"""Seconds between them."""
+
+_LAST = """
+    SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND classid = %(key)s AND objid = %(id)s AND objsubid = 2
+      AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND application_name = %(name)s AND pid <> pg_backend_pid()
+"""
 
 
 class Ear:
@@ -31,12 +43,17 @@ class Ear:
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._writing, False)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it listens, as far as it knows."""
+        return self._connection is not None
+
     def open(self, worker_id: int) -> None:
         """Connect, also again after the connection was lost."""
         self.close()
         connection = connect(self._engine)
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s, %s)", (ALIVE, worker_id))
+            _tell_alive(cursor, worker_id)
             for channel in self._channels:
                 cursor.execute(f"LISTEN {quote_ident(channel, cursor)}")
         self._connection = connection
@@ -63,7 +80,37 @@ class Ear:
         ready, _, _ = select.select([self._reading, self._connection], [], [], max(0, timeout))
         if self._reading in ready:
             os.read(self._reading, 4096)
-        self._connection.poll()
-        heard = [json.loads(notify.payload) for notify in self._connection.notifies]
+        try:
+            self._connection.poll()
+        except Exception:
+            self.close()
+            raise
+        payloads = [notify.payload for notify in self._connection.notifies]
         self._connection.notifies.clear()
-        return heard
+        return [heard for payload in payloads if (heard := _read(payload))]
+
+
+def _tell_alive(cursor: Any, worker_id: int) -> None:
+    """Take the lock that tells that the worker lives.
+
+    After a failure of the network PostgreSQL may believe for hours that the last connection is
+    there: that is ended.
+
+    :raises psycopg2.OperationalError: somebody else has it.
+    """
+    for _ in range(_ATTEMPTS):
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", (ALIVE, worker_id))
+        if cursor.fetchone()[0]:
+            return
+        cursor.execute(_LAST, {"key": ALIVE, "id": worker_id, "name": application_name(worker_id)})
+        time.sleep(_PAUSE)  # others look for a moment whether it is taken
+    raise OperationalError(f"The advisory lock of worker {worker_id} is taken")
+
+
+def _read(payload: str) -> dict[str, Any] | None:
+    """Read a notification; None if it is none of Procrastinate's, as anybody may notify."""
+    try:
+        heard = json.loads(payload)
+    except ValueError:
+        return None
+    return heard if isinstance(heard, dict) and "type" in heard else None

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ckan import model
+from psycopg2 import DataError
 
 from ckanext.files.errors import CommitUnknownError
 
@@ -17,7 +18,7 @@ from ..claim import Claim
 from ..context import JobContext
 from ..errors import LostJobError, StepTimeout
 from ..registry import find, is_known
-from ..step import judge, perform
+from ..step import Failure, judge, perform
 from .deadline import Interruptible
 
 if TYPE_CHECKING:
@@ -112,12 +113,23 @@ class Slot(threading.Thread):
             error = timeout.with_traceback(error.__traceback__)
         elif running.again or isinstance(error, CommitUnknownError):
             log.warning("Job %s: its step runs again, after %s", claim.id, error)
-            self._worker.insist(lambda: self._worker.release(claim))
+            self._worker.insist(lambda: self._worker.release(running))
             return
         failure = judge(error, claim)
         level = logging.WARNING if failure.at else logging.ERROR
         log.log(level, "Job %s: %s failed: %s", claim.id, claim.call, failure.traceback)
-        self._worker.insist(lambda: self._worker.desk.fail(claim, running.context, failure))
+        self._worker.insist(lambda: self._write(running, failure))
+
+    def _write(self, running: Running, failure: Failure) -> None:
+        desk, claim = self._worker.desk, running.claim
+        try:
+            desk.fail(claim, running.context, failure)
+        except DataError as error:
+            # or the job would end one worker after the other
+            log.exception("Job %s: the tables cannot hold how it failed", claim.id)
+            desk.fail(
+                claim, claim.context(bool), Failure(error=f"{type(error).__name__}: see the log")
+            )
 
     def _timeout(self, claim: Claim) -> float:
         name = claim.call.task_name

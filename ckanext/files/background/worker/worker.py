@@ -11,7 +11,8 @@ from typing import Any
 
 from flask.ctx import RequestContext
 from flask.sessions import SecureCookieSession
-from psycopg2 import InterfaceError, OperationalError
+from psycopg2 import DataError, InterfaceError, OperationalError
+from psycopg2.errors import LockNotAvailable
 from sqlalchemy.exc import OperationalError as SessionOperationalError
 
 from .. import schema
@@ -106,6 +107,8 @@ class Worker:
         while not self.stopping:
             heard = self.bell.listen()
             try:
+                idle = not self.options.wait and not self.desk.owned()
+                # after that: what runs may have written another one before it ended
                 claim = self.desk.claim(self.options.queues)
             except _LOST as error:
                 log.warning("No job can be claimed: %s", error)
@@ -113,15 +116,17 @@ class Worker:
                 continue
             if claim is not None:
                 return claim
-            if not self.options.wait and not self.desk.owned():
+            if idle:
                 self.stop()
                 break
             self.bell.wait(heard)
         return None
 
-    def release(self, claim: Claim) -> None:
+    def release(self, running: Running) -> None:
         """Hand back a job whose step has lost its connection."""
-        self.desk.release(claim, self.options.most_rescues)
+        # of which PostgreSQL may know nothing: its locks would be in the way
+        self.desk.end_sessions(running.pids)
+        self.desk.release(running.claim.id, running.claim.attempts, self.options.most_rescues)
         self.bell.ring()
 
     def insist(self, write: Callable[[], Any]) -> None:
@@ -146,7 +151,7 @@ class Worker:
                 self._rung = True
                 self.bell.ring()
             else:
-                self._abort(notification["job_id"])
+                self._abort_those()
         self._watch_deadlines()
         if time.monotonic() >= self._ticked + _TICK:
             self._tick()
@@ -194,7 +199,14 @@ class Worker:
 
     def _publish(self, running: Running) -> None:
         progress = (running.context.percent, running.context.text)
-        if progress != running.published and self.desk.publish(running.claim, running.context):
+        if progress == running.published:
+            return
+        try:
+            told = self.desk.publish(running.claim, running.context)
+        except DataError:
+            log.exception("The progress of job %s cannot be told", running.claim.id)
+            told = True
+        if told:
             running.published = progress
 
     def _look_after_jobs(self) -> None:
@@ -204,20 +216,19 @@ class Worker:
         listened when somebody wanted a job to end.
         """
         held = {(running.claim.id, running.claim.attempts) for running in self._running()}
-        owned = self.desk.owned()
-        for job_id, _, shall_end in owned:
-            if shall_end:
-                self._abort(job_id)
-        strays = {(job_id, attempts) for job_id, attempts, _ in owned} - held
+        strays = self._abort_those() - held
         for job_id, attempts in strays & self._strays:
             log.warning("Job %s was claimed by a commit that got lost", job_id)
-            self.desk.release_stray(job_id, attempts)
+            self.desk.release(job_id, attempts, None)
         self._strays = strays
 
-    def _abort(self, job_id: int) -> None:
+    def _abort_those(self) -> set[tuple[int, int]]:
+        """Tell the steps that shall end; return id and attempts of all jobs of the worker."""
+        owned = self.desk.owned()
+        ending = {job_id for job_id, _, shall_end in owned if shall_end}
         for running in self._running():
-            if running.claim.id == job_id:
-                running.aborted = True
+            running.aborted |= running.claim.id in ending
+        return {(job_id, attempts) for job_id, attempts, _ in owned}
 
     def _watch_deadlines(self) -> None:
         now = time.monotonic()
@@ -239,7 +250,10 @@ class Worker:
             f"The step took longer than {running.timeout:g} seconds and could not be interrupted"
         )
         self.desk.end_sessions(running.pids)
-        self.desk.fail(running.claim, running.context, judge(error, running.claim))
+        try:
+            self.desk.fail(running.claim, running.context, judge(error, running.claim))
+        except LockNotAvailable:
+            return  # the next time
         if slot.running is not running:
             return  # it has ended at the last moment
         log.error("Job %s: %s", running.claim.id, error)
@@ -252,20 +266,25 @@ class Worker:
             turn()
         except _LOST as error:
             log.warning("The worker has lost the database: %s", error)
-            time.sleep(_BACK_OFF)
+            if self._ear.is_open:
+                time.sleep(_BACK_OFF)  # it was another connection
+                return
             try:
+                # at once: without its lock the worker looks dead
                 self._ear.open(self.desk.worker_id)
                 self.bell.ring(everybody=True)  # for what nobody has heard of meanwhile
             except _LOST:
                 log.warning("It cannot be reached yet")
+                time.sleep(_BACK_OFF)
 
     def _end(self) -> None:
         """Let the steps that run end, or hand their jobs back."""
         self.stopping = True
         self.bell.ring(everybody=True)
         end = time.monotonic() + self.options.shutdown_timeout
-        for slot in self._slots:
-            slot.join(max(0.0, end - time.monotonic()))
+        while (rest := end - time.monotonic()) > 0 and (working := self._working()):
+            working[0].join(min(rest, _TICK))
+            self._reconnecting(self._look_after_steps)
         for running in self._running():
             log.warning("Job %s is handed back", running.claim.id)
             self.desk.end_sessions(running.pids)
@@ -273,6 +292,17 @@ class Worker:
         self.desk.unregister()
         self._ear.close()
         self.desk.close()
+
+    def _working(self) -> list[Slot]:
+        return [slot for slot in self._slots if slot.is_alive()]
+
+    def _look_after_steps(self) -> None:
+        """What the steps need that run while the worker ends."""
+        self.desk.beat()
+        self._abort_those()
+        self._watch_deadlines()
+        for running in self._running():
+            self._publish(running)
 
 
 def run_worker(flask_app: Any, options: WorkerOptions, parent: int | None = None) -> None:

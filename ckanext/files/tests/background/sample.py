@@ -132,3 +132,9 @@ def note_progress(name: str, percents: list[float]) -> None:
     for percent in percents:
         set_progress(percent)
         effect(f"{name}-{job.percent:g}")
+
+
+@task
+def note_time(timestamp: int) -> None:
+    """Tell for which time it was deferred."""
+    effect(f"at-{timestamp}")

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from ckan import model
 
+from ckanext.files.background import control
 from ckanext.files.background.claim import Claim
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.worker.desk import Desk
@@ -55,7 +56,7 @@ def test_jobs_that_have_lost_their_workers_run_apart(desk: Desk) -> None:
         claims = claim_all(desk)
         assert list(claims) == jobs
         for job_id in lost:
-            desk.release(claims[job_id], most=10)
+            desk.release(job_id, claims[job_id].attempts, 10)
         desk.release_all()
     other = Desk(engine())
     other.register()
@@ -70,6 +71,17 @@ def test_jobs_that_have_lost_their_workers_run_apart(desk: Desk) -> None:
     finally:
         other.unregister()
         other.close()
+
+
+def test_job_that_was_to_end_does_not_begin_again(desk: Desk) -> None:
+    """Its worker was lost before the task had looked for that."""
+    claim = claimed(desk)
+    assert control.cancel(claim.id) == "doing"
+    model.Session.commit()
+    desk.release(claim.id, claim.attempts, 10)
+    status = f"SELECT status::text FROM {SCHEMA}.procrastinate_jobs WHERE id = :id"
+    assert look(status, id=claim.id) == "aborted"
+    assert desk.claim([]) is None
 
 
 def test_progress(desk: Desk) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from ckan import model
+from ckan.common import config
 
 from ckanext.files.background import schema
 from ckanext.files.tests.acceptance.background import tasks
 from ckanext.files.tests.acceptance.background.jobs import S, change
+from ckanext.files.tests.acceptance.background.network import Network
 from ckanext.files.tests.acceptance.background.workers import Workers
 from ckanext.files.tests.background import sample
 from ckanext.files.tests.effects import engine
@@ -45,6 +47,16 @@ def workers(tmp_path: Path, pytestconfig: pytest.Config, no_jobs: None) -> Itera
 def commands(tmp_path: Path, pytestconfig: pytest.Config, no_jobs: None) -> Iterator[Workers]:
     """Workers that CKAN's command starts; the others are forks of the tests."""
     yield from _workers(tmp_path, pytestconfig, by_command=True)
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
+    """A network that fails when the test wants it; workers that are forked now use it."""
+    network = Network()
+    through = {**config, "sqlalchemy.url": network.url}
+    monkeypatch.setattr("ckanext.files.background.worker.engine.config", through)
+    yield network
+    network.close()
 
 
 @pytest.fixture

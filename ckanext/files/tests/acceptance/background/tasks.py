@@ -121,6 +121,43 @@ def lose_the_connection(name: str, fails: bool) -> None:
 
 
 @task
+def hold_a_lock(name: str) -> None:
+    """Take a lock, tell by which session, and hold the first time."""
+    job = current_job()
+    assert job
+    model.Session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
+    effect_at_once(f"{name}-locked-{job.attempts}-{_connection()}")
+    if not job.attempts:
+        wait_until_let_go(name)
+    effect(f"{name}-ended")
+
+
+@task
+def hold_and_fail(name: str) -> None:
+    effect_at_once(f"{name}-begun")
+    wait_until_let_go(name)
+    raise ValueError("wrong")
+
+
+class OddError(Exception):
+    """Cannot be printed."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self.data[name]
+
+
+@task
+def fail_oddly(name: str) -> None:
+    raise OddError(name)
+
+
+@task
+def fail_with_a_tiny_progress(name: str) -> None:
+    set_progress(1e-50)
+    raise ValueError(name)
+
+
+@task
 def kill_the_worker(name: str) -> None:
     effect(name)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -25,6 +25,7 @@ from ckanext.files.tests.acceptance.background.jobs import (
     wait_for_effect,
     wait_for_job,
 )
+from ckanext.files.tests.acceptance.background.network import Network
 from ckanext.files.tests.acceptance.background.workers import Worker, Workers
 from ckanext.files.tests.background import sample
 from ckanext.files.tests.effects import engine, look
@@ -215,6 +216,106 @@ def test_connection_is_cut_at_the_end_of_a_step(workers: Workers, unique: Any) -
     assert "its step runs again" in worker.said
     assert len(effects_of(f"{name}-begun")) == 2
     assert effects_of(f"{name}-ended") == [f"{name}-ended"]
+
+
+def test_network_fails_and_postgresql_does_not_notice(
+    workers: Workers, network: Network, unique: Any
+) -> None:
+    """The worker ends its old sessions, of which one says that it lives, and works on."""
+    name = unique("job")
+    worker = workers.start("-c", "2")
+    for number in range(3):
+        job = sample.write.delay(f"{name}-{number}")
+        model.Session.commit()
+        wait_for_job(job)
+        before = set(sessions_of(worker.id))
+        network.fail()
+        wait_for(lambda before=before: listener_of(worker.id) not in (None, *before))
+    assert worker.running
+    assert len(worker.ids) == 1
+
+
+def test_network_fails_in_a_step(workers: Workers, network: Network, unique: Any) -> None:
+    """The step runs again, and does not wait for the locks that it had before."""
+    name = unique("job")
+    worker = workers.start("-c", "1")
+    job = tasks.hold_a_lock.delay(name)
+    model.Session.commit()
+    wait_for_effect(f"{name}-locked-")
+    network.fail(int(effects_of(f"{name}-locked-")[0].rpartition("-")[2]))
+    let_go(name)
+    wait_for_job(job)
+    assert "its step runs again" in worker.said
+    assert len(effects_of(f"{name}-locked-")) == 2
+
+
+def test_job_that_somebody_has_locked(workers: Workers, unique: Any) -> None:
+    """The worker looks after its other jobs, and writes the end as soon as it can."""
+    name = unique("job")
+    worker = workers.start("-c", "2")
+    job = tasks.hold_and_fail.delay(name)
+    model.Session.commit()
+    wait_for_effect(f"{name}-begun")
+    with engine().begin() as connection:
+        lock = sa.text(f"SELECT FROM {S}.procrastinate_jobs WHERE id = :id FOR UPDATE")
+        connection.execute(lock, {"id": job.id})
+        let_go(name)
+        wait_for(lambda: "cannot be written yet" in worker.said)
+        for number in range(3):
+            other = sample.write.delay(f"{name}-{number}")
+            model.Session.commit()
+            wait_for_job(other)
+        sign_of_life = f"SELECT last_heartbeat FROM {S}.procrastinate_workers WHERE id = :id"
+        before = look(sign_of_life, id=worker.id)
+        wait_for(lambda: look(sign_of_life, id=worker.id) > before)
+        assert state(job) == "doing"
+    wait_for_job(job, "failed")
+    assert state(job, "error") == "ValueError: wrong"
+
+
+def test_dead_worker_with_a_job_that_somebody_has_locked(workers: Workers, unique: Any) -> None:
+    """Its other jobs are rescued, and that one as soon as it is free."""
+    names = [unique("job"), unique("job")]
+    dead = workers.start("-c", "2")
+    locked, free = [begun(name) for name in names]
+    other = workers.start("-c", "2")
+    with engine().begin() as connection:
+        lock = sa.text(f"SELECT FROM {S}.procrastinate_jobs WHERE id = :id FOR UPDATE")
+        connection.execute(lock, {"id": locked.id})
+        dead.kill()
+        wait_for_job(free)
+        assert state(locked, "worker_id") == dead.id
+    wait_for_job(locked)
+    assert other.running
+
+
+def test_errors_that_nobody_can_print(workers: Workers, unique: Any) -> None:
+    """The job fails, and not one worker after the other."""
+    worker = workers.start("-c", "1")
+    for task in (tasks.fail_oddly, tasks.fail_with_a_tiny_progress):
+        job = task.delay(unique("job"))
+        model.Session.commit()
+        wait_for_job(job, "failed")
+    assert worker.running
+
+
+def test_notifications_of_others(workers: Workers, unique: Any) -> None:
+    """Anybody may notify, such as another Procrastinate in the same database."""
+    name = unique("job")
+    worker = workers.start("-c", "2")
+    job = tasks.until_aborted.delay(name)
+    model.Session.commit()
+    wait_for_effect(f"{name}-begun")
+    for payload in ("hello", "[]", "{}", f'{{"type": "abort_job_requested", "job_id": {job.id}}}'):
+        change("SELECT pg_notify('procrastinate_any_queue_v1', :payload)", payload=payload)
+    later = sample.write.delay(name)
+    model.Session.commit()
+    wait_for_job(later)
+    assert worker.running
+    assert state(job) == "doing"
+    control.cancel(job.id)
+    model.Session.commit()
+    wait_for_job(job, "aborted")
 
 
 def test_abort_while_the_worker_does_not_listen(workers: Workers, unique: Any) -> None:

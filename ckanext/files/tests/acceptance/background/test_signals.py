@@ -75,6 +75,28 @@ def test_a_job_that_goes_on_is_handed_back(workers: Workers, unique: Any) -> Non
     assert effects_of(name) == [f"{name}-{n}-{s:04}" for n in range(4) for s in range(1, 101)]
 
 
+def test_a_step_that_takes_longer_than_a_frozen_worker_gets(workers: Workers, unique: Any) -> None:
+    """The worker gives signs of life while it waits for the end of its steps."""
+    name = unique("job")
+    patience: Any = {"shutdown_timeout": 600, "frozen_after": 3}
+    ending = workers.start(**patience)
+    job = tasks.hold_at_first.delay(name)
+    model.Session.commit()
+    wait_for_effect(f"{name}-begun-0")
+    workers.start(**patience)
+    beat = (
+        f"SELECT extract(epoch FROM last_heartbeat) FROM {S}.procrastinate_workers WHERE id = :id"
+    )
+    told = look(beat, id=ending.id)
+    ending.terminate()
+    wait_for(lambda: look(beat, id=ending.id) > told + 6)
+    let_go(name)
+    assert ending.wait() == 0
+    assert state(job) == "succeeded"
+    assert state(job, "attempts") == 1
+    assert effects_of(f"{name}-begun-") == [f"{name}-begun-0"]
+
+
 def test_a_step_that_takes_too_long_is_handed_back(workers: Workers, unique: Any) -> None:
     name = unique("job")
     job = tasks.hold_at_first.delay(name)

@@ -1,0 +1,121 @@
+"""When workers defer periodic tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from ckan import model
+
+from ckanext.files.background.app import app
+from ckanext.files.background.periodic import forget_periodic, register_periodic
+from ckanext.files.background.schema import SCHEMA
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.background.worker import schedule
+from ckanext.files.background.worker.schedule import Schedule
+from ckanext.files.tests.background import sample
+from ckanext.files.tests.effects import engine
+from ckanext.files.tests.loaded import load_plugins
+
+loaded = load_plugins("files", "files_background")
+
+BEGIN = 1_700_000_000
+EACH_MINUTE = "* * * * *"
+
+
+class Clock:
+    """The time as workers of the test have it."""
+
+    def __init__(self) -> None:
+        self.now = float(BEGIN)
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, tasks: TasksManager) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(schedule, "time", clock)
+    monkeypatch.setattr(app.periodic_registry, "periodic_tasks", {})
+    return clock
+
+
+@pytest.fixture
+def each_minute(clock: Clock) -> Iterator[None]:
+    register_periodic(sample.note_time, EACH_MINUTE, "", {})
+    yield
+    forget_periodic(sample.note_time, "")
+
+
+def _times(tasks: TasksManager, task: Any = sample.note_time) -> list[int]:
+    args: list[Any] = [job["args"] for job in tasks.jobs.values() if job["task_name"] == task.name]
+    return sorted(arguments["timestamp"] for arguments in args)
+
+
+@pytest.fixture(autouse=True)
+def no_defers(tasks: TasksManager) -> Iterator[None]:
+    """What was deferred at the times of the test is forgotten."""
+    yield
+    model.Session.execute(sa.text(f"DELETE FROM {SCHEMA}.procrastinate_periodic_defers"))
+    model.Session.commit()
+
+
+@pytest.mark.usefixtures("each_minute")
+def test_worker_that_was_away(clock: Clock, tasks: TasksManager) -> None:
+    """It does not defer again what another one has deferred meanwhile."""
+    one, other = Schedule(), Schedule()
+    one.defer()
+    for _ in range(30):
+        clock.now += 60
+        other.defer()
+    before = _times(tasks)
+    assert len(before) == 31
+    one.defer()
+    assert _times(tasks) == before
+
+
+@pytest.mark.usefixtures("each_minute")
+def test_all_were_away(clock: Clock, tasks: TasksManager) -> None:
+    """What is older than ten minutes is left out."""
+    workers = [Schedule(), Schedule()]
+    for worker in workers:
+        worker.defer()
+    [first] = _times(tasks)
+    clock.now += 3 * 3600
+    for worker in workers:
+        worker.defer()
+    _, *later = _times(tasks)
+    assert later == [first + 3 * 3600 - 60 * minutes for minutes in range(9, -1, -1)]
+
+
+@pytest.mark.usefixtures("each_minute")
+def test_somebody_defers_at_the_moment(clock: Clock, tasks: TasksManager) -> None:
+    """Nobody is waited for, and it is tried again."""
+    worker = Schedule()
+    with engine().begin() as connection:
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(7109)"))
+        worker.defer()
+        assert _times(tasks) == []
+    worker.defer()
+    assert len(_times(tasks)) == 1
+
+
+@pytest.mark.usefixtures("each_minute")
+def test_one_that_cannot_be_deferred(
+    clock: Clock, tasks: TasksManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It stops no other, and is told of once."""
+    broken: Any = app.periodic_registry.periodic_tasks[sample.note_time.name, ""]
+    key = ("files_test_tasks.broken", "x" * 200)  # a name that the table cannot hold
+    others = app.periodic_registry.periodic_tasks
+    others[key] = type(broken)(broken.task, EACH_MINUTE, key[1], {})
+    worker = Schedule()
+    for _ in range(3):
+        clock.now += 60
+        worker.defer()
+    assert len(_times(tasks)) == 3
+    told = [record for record in caplog.records if "could not be deferred" in record.message]
+    assert len(told) == 1
