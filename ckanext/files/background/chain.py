@@ -11,13 +11,15 @@ from .registry import find
 from .task import Task
 
 
-def _percent(calls: list[Any], total: int | None = None) -> float:
+def _percent(calls: list[Any], total: int | None = None, begun: bool = False) -> float | None:
     count = total or len(calls)
     if not calls:
         return 100.0
     first = deserialize_task(calls[0])
-    share = find(first.task_name).percent_of(first) or 0.0
-    return (100.0 * (count - len(calls)) + share) / count
+    share = find(first.task_name).percent_of(first)
+    if share is None and begun:
+        return None  # what the first has told by set_progress stays
+    return (100.0 * (count - len(calls)) + (share or 0.0)) / count
 
 
 class _Chain(Task[Any]):
@@ -36,13 +38,14 @@ class _Chain(Task[Any]):
         return call
 
 
-def _chain(calls: list[Any], total: int | None = None) -> Any:
+def _chain(calls: list[Any], total: int | None = None, begun: bool = False) -> Any:
     """Run calls one after the other; each may go on in as many steps as it likes.
 
     The result of one is not passed to the next.
 
     :param calls: ``[prepare(dataset_id), publish(dataset_id)]``.
     :param total: how many there were, for the progress; found out by itself.
+    :param begun: whether the first has done a step, likewise.
     """
     if not calls:
         return None
@@ -52,7 +55,7 @@ def _chain(calls: list[Any], total: int | None = None) -> Any:
     with sharing(100.0 * done / total, 100.0 * (done + 1) / total):
         result = deserialize_task(first).run_once()
     if isinstance(result, Call):
-        return chain([result, *rest], total)
+        return chain([result, *rest], total, begun=True)
     return chain(rest, total) if rest else result
 
 

@@ -92,5 +92,5 @@ def held_connection() -> Any:
 
 def _cannot_clash(query: str, arguments: dict[str, Any]) -> bool:
     return query == queries["defer_jobs"] and not any(
-        job.queueing_lock for job in arguments["jobs"]
+        job.queueing_lock is not None for job in arguments["jobs"]
     )

@@ -9,16 +9,20 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from .errors import ArgumentError, BackgroundError
+from .errors import BackgroundError
 from .values import as_json
 
 LONGEST_NAME = 128
-"""Characters of a name of a task or a queue."""
+"""Characters of a name of a task, or of the id of a schedule."""
+
+_LONGEST_QUEUE = 40
+"""Bytes of a name of a queue: with 23 more it names a channel, which has 63 at most."""
+
+_LONGEST_KEY = 1000
+"""Bytes of a lock or an id: an index takes some more, and refuses what is three times as long."""
 
 _YEARS = range(2, 9999)
 """Those that are years for Python in each time zone."""
-
-_PRIORITIES = range(-(2**31), 2**31)
 
 
 def job_options(
@@ -34,10 +38,10 @@ def job_options(
     :raises BackgroundError: one of them is not what it should be.
     """
     options = {
-        "queue": queue if queue is None else checked_name(queue, "queue"),
-        "lock": lock if lock is None else _text(lock, "lock"),
+        "queue": queue if queue is None else checked_key(queue, "queue", _LONGEST_QUEUE),
+        "lock": lock if lock is None else checked_key(lock, "lock"),
         "queueing_lock": (
-            queueing_lock if queueing_lock is None else _text(queueing_lock, "queueing_lock")
+            queueing_lock if queueing_lock is None else checked_key(queueing_lock, "queueing_lock")
         ),
         "priority": priority if priority is None else _priority(priority),
         "schedule_at": when(eta, countdown),
@@ -76,27 +80,37 @@ def when(eta: dt.datetime | None, countdown: float | None) -> dt.datetime | None
 
 
 def checked_name(name: Any, what: str) -> str:
-    """Return the name of a task or a queue.
+    """Return the name of a task, or the id of a schedule.
 
-    :raises BackgroundError: the table of jobs cannot hold it.
+    :raises BackgroundError: the tables cannot hold it.
     """
-    if len(_text(name, what)) > LONGEST_NAME:
+    text = _text(name, what)
+    if len(text) > LONGEST_NAME:
         raise BackgroundError(f"The {what} {name} is longer than {LONGEST_NAME} characters")
-    return name
+    return text
+
+
+def checked_key(value: Any, what: str, most: int = _LONGEST_KEY) -> str:
+    """Return what jobs are found by: a queue, a lock, an id.
+
+    :param most: bytes that it may have.
+    :raises BackgroundError: it is no text, or longer.
+    """
+    text = _text(value, what)
+    if len(text.encode()) > most:
+        raise BackgroundError(f"The {what} that begins {text[:40]!r} is longer than {most} bytes")
+    return text
 
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise BackgroundError(f"The {what} {value!r} is no string")
-    try:
-        return as_json(value, f"{what} {value!r}")
-    except ArgumentError as error:
-        raise BackgroundError(str(error)) from None
+    return as_json(value, f"{what} {value!r}")
 
 
 def _priority(priority: Any) -> int:
     if isinstance(priority, bool) or not isinstance(priority, int):
         raise BackgroundError(f"The priority {priority!r} is no integer")
-    if priority not in _PRIORITIES:
+    if not -(2**31) <= priority < 2**31:
         raise BackgroundError(f"The priority {priority} is not within 32 bits")
-    return priority
+    return int(priority)

@@ -9,7 +9,7 @@ from croniter import croniter
 
 from .app import app
 from .errors import BackgroundError, TaskDefinitionError
-from .options import job_options
+from .options import checked_name, job_options
 from .task import Task
 
 _MOST_FIELDS = 6
@@ -26,9 +26,11 @@ def periodic(*, cron: str, periodic_id: str = "", **options: Any) -> Callable[[T
 
     :param cron: five fields, or six with seconds; the times are in UTC.
     :param periodic_id: tells several schedules of one task apart.
-    :param options: of :meth:`Task.configure`, and ``task_kwargs`` for more arguments.
+    :param options: of :meth:`Task.configure` but ``eta`` and ``countdown``, and
+        ``task_kwargs`` for more arguments.
     :raises TaskDefinitionError: the expression is none, the task takes no
-        ``timestamp``, or has a schedule with that id.
+        ``timestamp``, or has a schedule with that id, or jobs with these options
+        cannot be.
     """
 
     def decorate(task: Task[F]) -> Task[F]:
@@ -49,7 +51,7 @@ def register_periodic(
     """Have jobs of a task deferred periodically, see :func:`periodic`."""
     if not isinstance(task, Task):
         raise TaskDefinitionError(f"@periodic goes above @task: {task!r} is no task")
-    _check_schedule(task, options)
+    checked = _checked_options(task, periodic_id, options)
     schedules = app.periodic_registry
     schedules.periodic_tasks.pop((task.name, periodic_id), None)
     try:
@@ -58,7 +60,7 @@ def register_periodic(
             task=_for_procrastinate(task),
             cron=cron,
             periodic_id=periodic_id,
-            configure_kwargs={**task.options, **options},  # pyright: ignore[reportArgumentType]
+            configure_kwargs={**task.options, **checked},  # pyright: ignore[reportArgumentType]
         )
     except ValueError as error:
         raise TaskDefinitionError(
@@ -87,13 +89,22 @@ def forget_periodic(task: Task[Any], periodic_id: str) -> None:
     task.schedules.discard(periodic_id)
 
 
-def _check_schedule(task: Task[Any], options: Mapping[str, Any]) -> None:
+def _checked_options(
+    task: Task[Any], periodic_id: str, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the options of a schedule in Procrastinate's words."""
     chosen = dict(options)
     try:
-        task.signature.pack((), {**chosen.pop("task_kwargs", {}), "timestamp": 0})
-        job_options(**chosen)
+        checked_name(periodic_id, "periodic_id")
+        packed = task.signature.pack((), {**chosen.pop("task_kwargs", {}), "timestamp": 0})
+        checked = job_options(**chosen)
     except (BackgroundError, TypeError) as error:
         raise TaskDefinitionError(f"The schedule of task {task.name} cannot be: {error}") from error
+    if "schedule_at" in checked:
+        raise TaskDefinitionError(
+            f"The schedule of task {task.name} cannot have eta or countdown: cron says when"
+        )
+    return {**checked, "task_kwargs": packed}
 
 
 def _for_procrastinate(task: Task[Any]) -> Any:

@@ -25,7 +25,8 @@ _S = schema.SCHEMA
 
 # Pages of all jobs by their ids: however many there are, and whatever the planner believes of
 # them, each is read once. The history is asked for by a query of its own for each of them, which
-# the planner cannot turn into a join with the history of all.
+# the planner cannot turn into a join with the history of all. The event "scheduled" bears the time
+# to which a job was put off, and that may be to come.
 _PAGE = f"""
     WITH page AS MATERIALIZED (
         SELECT id FROM {_S}.procrastinate_jobs WHERE id > :after ORDER BY id LIMIT :size
@@ -33,7 +34,8 @@ _PAGE = f"""
         SELECT j.id, j.status::text AS status FROM {_S}.procrastinate_jobs j
         WHERE j.id IN (SELECT id FROM page)
           AND j.status = ANY(CAST(:states AS {_S}.procrastinate_job_status[]))
-          AND (SELECT max(at) FROM {_S}.procrastinate_events WHERE job_id = j.id) < :before
+          AND (SELECT max(at) FROM {_S}.procrastinate_events
+               WHERE job_id = j.id AND type <> 'scheduled') < :before
         {{lock}}
     )
     SELECT (SELECT max(id) FROM page), array_agg(id), array_agg(status) FROM old

@@ -9,9 +9,8 @@ from . import registry
 from .deferring import defer
 from .errors import ArgumentError
 from .job import Job
-from .options import checked_name, job_options
+from .options import checked_key, checked_name, job_options
 from .signature import by_name
-from .values import as_json
 
 
 def send_task(
@@ -30,6 +29,7 @@ def send_task(
     :param kwargs: arguments by name.
     :param task_id: an id of your own, such as a UUID; no two jobs have the same.
     :param options: of :meth:`Task.configure`.
+    :raises BackgroundError: the ``task_id`` or an option is not what it should be.
     :raises ArgumentError: the arguments do not fit, JSON cannot hold them, or
         there is a job with that ``task_id``.
     """
@@ -38,7 +38,7 @@ def send_task(
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise ArgumentError(f"The kwargs of {name} are a dict of arguments, not {kwargs!r}")
     if task_id is not None:
-        task_id = as_json(str(task_id), "task_id")
+        task_id = checked_key(str(task_id), "task_id")
     chosen = job_options(**options)
     if registry.is_known(name):
         task = registry.find(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -74,11 +75,11 @@ class Signature:
         return by_name({**named, **more}, rest, self._task_name)
 
     def unpack(self, packed: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Return positional and keyword arguments.
+        """Return positional and keyword arguments, which the function may change.
 
         :raises ArgumentError: the task takes such arguments no more.
         """
-        kwargs = dict(packed)
+        kwargs = copy.deepcopy(dict(packed))  # the call remains what it is
         rest = kwargs.pop(REST, [])
         if not isinstance(rest, list):
             raise ArgumentError(

@@ -43,7 +43,7 @@ class Task(Generic[F]):
         lock: str | None = None,
         queueing_lock: str | None = None,
         priority: int = 0,
-        percent: Callable[..., float] | None = None,
+        percent: Callable[..., float | None] | None = None,
         pass_context: bool = False,
         timeout: float | None = None,
     ) -> None:
@@ -72,6 +72,7 @@ class Task(Generic[F]):
         self.schedules: set[str] = set()
         """The ``periodic_id`` of each schedule."""
         check_names(self)
+        self.options.update(job_options(**self.options))  # plain ones for those of derived classes
         registry.register(self)
 
     def __repr__(self) -> str:
@@ -170,7 +171,8 @@ class Task(Generic[F]):
             return None
         try:
             args, kwargs = self.signature.unpack(call.args)
-            return as_percent(self.percent(*args, **kwargs))
+            percent = self.percent(*args, **kwargs)
+            return None if percent is None else as_percent(percent)
         except Exception:
             # what the job does is worth more than what is told of it
             log.exception("The progress of %r is not known", call)
@@ -213,7 +215,7 @@ def task(
     lock: str | None = None,
     queueing_lock: str | None = None,
     priority: int = 0,
-    percent: Callable[..., float] | None = None,
+    percent: Callable[..., float | None] | None = None,
     pass_context: bool = False,
     timeout: float | None = None,
 ) -> Callable[[F], Task[F]]: ...
@@ -231,7 +233,7 @@ def task(function: Any = None, /, **options: Any) -> Any:
     :param queueing_lock: of the jobs with the same one, one waits at a time.
     :param priority: higher ones run first.
     :param percent: called with the arguments of a call, tells the progress (0 to
-        100) at which it begins. It must change nothing.
+        100) at which it begins, or None to keep the last one. It must change nothing.
     :param pass_context: the function's first argument is the :class:`JobContext`.
     :param timeout: seconds that a step may take.
     :raises TaskDefinitionError: a worker could not find or run it.

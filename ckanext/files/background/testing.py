@@ -18,6 +18,9 @@ from .claim import Claim
 from .context import JobContext
 from .step import fail, judge, perform
 
+_FAILURES = (Exception, SystemExit, asyncio.CancelledError)
+"""What a step fails with; not what ends the test, such as Ctrl-C and ``pytest.fail``."""
+
 _S = schema.SCHEMA
 
 _ROWS = sa.text(
@@ -135,10 +138,10 @@ class TasksManager:
         context = claim.context(lambda: False)
         try:
             perform(claim, context, self, _outside_of_loops())
-        except Exception as error:
+        except _FAILURES as error:
             self._fail(claim, context, error)
 
-    def _fail(self, claim: Claim, context: JobContext, error: Exception) -> None:
+    def _fail(self, claim: Claim, context: JobContext, error: BaseException) -> None:
         connection: Any = model.Session.connection()
         with connection.connection.cursor() as cursor:
             fail(claim, context, judge(error, claim), self.worker_id, cursor)

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from typing import Any
 
 from ckan import model
 from ckan.common import config
 from sqlalchemy import engine_from_config, event
+from sqlalchemy.engine import Engine
 
 from .slot import Running, Slot
 
 _CLASHES = ("40001", "40P01")
 """PostgreSQL's codes for transactions of which one had to give up."""
+
+
+def close_connections() -> None:
+    """Close what this process has of connections, so that each fork of it opens its own.
+
+    Processes that share one get each other's answers.
+    """
+    model.Session.remove()
+    # those of extensions are listed nowhere; the datastore uses one when it is loaded
+    for each in gc.get_objects():
+        if issubclass(type(each), Engine):  # isinstance() would ask what proxies stand for
+            each.dispose()
 
 
 def new_engine(concurrency: int) -> Any:

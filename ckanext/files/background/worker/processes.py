@@ -10,6 +10,10 @@ import time
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from ckan import model
+
+from .. import schema
+from .engine import close_connections
 from .options import WorkerOptions
 from .worker import run_worker
 
@@ -25,7 +29,9 @@ def run_processes(flask_app: Any, options: WorkerOptions, count: int) -> None:
     """Run workers in processes of their own until a signal ends them.
 
     A worker that dies is replaced, and none outlives this process for long. This
-    process uses neither the database nor threads.
+    process has neither connections to the database nor threads.
+
+    :raises NotInstalledError: the tables are missing.
     """
     if count == 1:
         run_worker(flask_app, options)
@@ -42,13 +48,19 @@ class _Processes:
         self._stopping = False
 
     def run(self, count: int) -> None:
+        engine: Any = model.meta.engine
+        with engine.connect() as connection:
+            schema.check(connection)  # workers without tables would be replaced for ever
+        close_connections()
         for number in _SIGNALS:
             signal.signal(number, self._stop)
         for _ in range(count):
             self._start()
         while self._pids:
             pid, status = os.wait()
-            self._pids.discard(pid)
+            if pid not in self._pids:
+                continue  # the first process of a container inherits what others leave behind
+            self._pids.remove(pid)
             done = self._stopping or (status == 0 and not self._options.wait)
             if not done:
                 log.error("Worker process %s has ended with status %s", pid, status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,6 +33,27 @@ def test_progress(
     shown = record.find(job.id)
     assert shown
     assert (shown.status, shown.percent) == ("succeeded", 100)
+
+
+def test_step_that_goes_on(
+    define: Callable[..., Any], tasks: TasksManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it has told lasts, also where it tells no more; then its part is done."""
+    module = define("""
+        @task
+        def count(left):
+            if left > 1:
+                set_progress(100 - 25 * left)
+            return count(left - 1) if left else None
+    """)
+    job = chain.delay([chain([module.count(3)]), sample.noop()])
+    percents: list[float | None] = []
+    while tasks.run_pending_jobs(most=1).steps:
+        shown = record.find(job.id)
+        assert shown
+        percents.append(shown.percent)
+    assert percents == [12.5, 25, 25, 50, 100]
+    assert "is not known" not in caplog.text
 
 
 def test_alone(tasks: TasksManager, effects: Effects, unique: Any) -> None:

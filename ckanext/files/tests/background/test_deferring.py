@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import enum
+import random
+import string
 import threading
 import time
 import uuid
@@ -45,6 +48,12 @@ BOTH = (
 )
 
 CLOSE = dt.timedelta(seconds=30)
+
+
+class Grade(enum.IntEnum):
+    """Priorities."""
+
+    TOO_HIGH = 2**31
 
 
 def committed_jobs() -> int:
@@ -229,11 +238,15 @@ def test_times_in_the_past_and_to_come(tasks: TasksManager, effects: Effects, un
         ({"countdown": "3"}, "countdown '3' is no number"),
         ({"countdown": float("nan")}, "countdown nan is no number"),
         ({"countdown": 1e30}, r"countdown 1e\+30 is no number"),
-        ({"queue": "q" * 129}, "longer than 128"),
+        ({"queue": "q" * 41}, "queue that begins 'q+' is longer than 40 bytes"),
+        ({"queue": "ü" * 21}, "queue .* longer than 40 bytes"),
         ({"queue": 5}, "queue 5 is no string"),
         ({"lock": "a\0b"}, "lock .* NUL"),
+        ({"lock": "l" * 1001}, "lock that begins .* longer than 1000 bytes"),
+        ({"queueing_lock": "ü" * 501}, "queueing_lock .* longer than 1000 bytes"),
         ({"queueing_lock": "\ud800"}, "surrogate"),
         ({"priority": 2**31}, "priority 2147483648 is not within 32 bits"),
+        ({"priority": Grade.TOO_HIGH}, "is not within 32 bits"),
         ({"priority": 1.5}, "priority 1.5 is no integer"),
         ({"priority": True}, "priority True is no integer"),
     ],
@@ -250,6 +263,33 @@ def test_options_that_are_wrong(options: Any, reason: str, tasks: TasksManager) 
             ask()
     model.Session.commit()
     assert committed_jobs() == 1
+
+
+def test_the_longest_options(tasks: TasksManager) -> None:
+    """PostgreSQL takes them: what is not repeated cannot be compressed, either."""
+    key = "".join(random.Random(1).choices(string.ascii_letters, k=1000))
+    options: Any = {"queue": "ü" * 20, "lock": key, "queueing_lock": key}
+    send_task(sample.noop.name, task_id=key, **options)
+    model.Session.commit()
+    tasks.run_pending_jobs()
+    assert [job["lock"] for job in tasks.succeeded_jobs] == [key]
+
+
+def test_priority_of_a_class_derived_from_int(define: Any, tasks: TasksManager) -> None:
+    """It is compared, not looked for among all integers, and kept as what it is."""
+    module = define("""
+        import enum
+
+        class Grade(enum.IntEnum):
+            LOW = -(2**31)
+            HIGH = 2**31 - 1
+
+        @task(priority=Grade.LOW)
+        def echo(): ...
+    """)
+    assert priority_of(module.echo.delay()) == -(2**31)
+    assert priority_of(module.echo.configure(priority=module.Grade.HIGH).delay()) == 2**31 - 1
+    assert type(module.echo.options["priority"]) is int
 
 
 def test_options_that_there_are_not() -> None:
@@ -343,17 +383,18 @@ def test_task_id_that_is_taken(
     assert list(tasks.jobs) == [first.id]
 
 
-@pytest.mark.parametrize("task_id", ["a\0b", "\ud800"])
-def test_task_id_that_is_no_text(task_id: str) -> None:
-    with pytest.raises(ArgumentError, match="task_id"):
+@pytest.mark.parametrize("task_id", ["a\0b", "\ud800", "x" * 1001])
+def test_task_id_that_cannot_be(task_id: str) -> None:
+    with pytest.raises(BackgroundError, match="task_id"):
         send_task(sample.noop.name, task_id=task_id)
     model.Session.commit()
     assert committed_jobs() == 0
 
 
-def test_queueing_lock(effects: Effects, unique: Any, tasks: TasksManager) -> None:
+@pytest.mark.parametrize("empty", [False, True])
+def test_queueing_lock(empty: bool, effects: Effects, unique: Any, tasks: TasksManager) -> None:
     """One waits at a time; who asks again can go on with the transaction."""
-    name, lock = unique("job"), unique("lock")
+    name, lock = unique("job"), "" if empty else unique("lock")
     one = sample.noop.configure(queueing_lock=lock)
     first = one.delay()
     effects.write(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from ckan import model
 
@@ -53,6 +54,39 @@ def test_awaited(tasks: TasksManager, unique: Any) -> None:
 
     asyncio.run(run())
     assert len(tasks.succeeded_jobs) == 1
+
+
+@pytest.mark.parametrize("error", ["SystemExit(2)", "asyncio.CancelledError()"])
+def test_a_step_that_wants_to_leave(error: str, define: Any, tasks: TasksManager) -> None:
+    """It fails, as in a worker."""
+    module = define(f"""
+        import asyncio
+
+        @task
+        def leave():
+            raise {error}
+
+        @task
+        async def leave_later():
+            raise {error}
+    """)
+    module.leave.delay()
+    module.leave_later.delay()
+    assert tasks.run_pending_jobs().steps == 2
+    assert len(tasks.failed_jobs) == 2
+
+
+def test_a_step_that_ends_the_test(define: Any, tasks: TasksManager) -> None:
+    module = define("""
+        import pytest
+
+        @task
+        def look():
+            pytest.fail("it is not so")
+    """)
+    module.look.delay()
+    with pytest.raises(pytest.fail.Exception, match="it is not so"):
+        tasks.run_pending_jobs()
 
 
 def test_in_the_tests_own_transaction(tasks: TasksManager, effects: Effects, unique: Any) -> None:

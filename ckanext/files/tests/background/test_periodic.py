@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,11 @@ def test_a_module_that_is_reloaded(define: Define) -> None:
         ({"cron": "0 0 30 2 *"}, "'0 0 30 2 .' of task .*clean cannot be: failed to find"),
         ({"cron": "0 0 1 1 * 0 2099"}, "a year comes once"),
         ({"cron": "* * * * *", "priority": "high"}, "priority 'high'"),
+        ({"cron": "* * * * *", "queue": "q" * 41}, "queue .* longer than 40"),
+        ({"cron": "* * * * *", "periodic_id": "x" * 129}, "periodic_id x+ is longer than 128"),
+        ({"cron": "* * * * *", "periodic_id": 5}, "periodic_id 5 is no string"),
+        ({"cron": "* * * * *", "countdown": 60}, "countdown: cron says when"),
+        ({"cron": "* * * * *", "eta": dt.datetime(2040, 1, 1, tzinfo=dt.timezone.utc)}, "eta"),
         ({"cron": "* * * * *", "colour": "red"}, "colour"),
         ({"cron": "* * * * *", "task_kwargs": {"when": 1}}, "when"),
         ({"cron": "* * * * *", "task_kwargs": {"more": {1}}}, "'more' of task .*set"),
@@ -82,6 +88,20 @@ def test_schedules_that_are_wrong(define: Define, options: Any, culprit: str) ->
         periodic(**options)(module.clean)
     assert "files_test_tasks.clean" in str(raised.value)
     assert schedules() == before
+
+
+def test_arguments_and_options_are_what_jobs_keep(define: Define) -> None:
+    """What cannot be written as it was given would stop all schedules."""
+    module = define("""
+        @task(queue="slow", lock="one")
+        def clean(timestamp, after): ...
+    """)
+    arguments = {"after": sample.write("x")}
+    periodic(cron="* * * * *", priority=3, lock=None, task_kwargs=arguments)(module.clean)
+    kept: Any = app.periodic_registry.periodic_tasks[module.clean.name, ""].configure_kwargs
+    assert kept["task_kwargs"]["after"] == sample.write("x").as_json()
+    assert (kept["queue"], kept["lock"], kept["priority"]) == ("slow", "one", 3)
+    assert arguments == {"after": sample.write("x")}
 
 
 def test_a_task_without_the_timestamp(define: Define) -> None:

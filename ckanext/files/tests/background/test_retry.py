@@ -271,6 +271,36 @@ def test_arguments(how: Any, second: Any, kind: str, define: Define, tasks: Task
     assert shown(job).status == "succeeded"
 
 
+CHANGING = """
+    ran = []
+
+    @task
+    def work(names):
+        ran.append(list(names))
+        names.pop(0)
+        if names:
+            work.retry(args=(names,), countdown=0)
+"""
+
+
+def test_arguments_that_the_step_has_changed(define: Define, tasks: TasksManager) -> None:
+    """They are others then, though the same list."""
+    module = define(CHANGING)
+    job = module.work.delay(["a", "b", "c"])
+    run_all(tasks)
+    assert module.ran == [["a", "b", "c"], ["b", "c"], ["c"]]
+    assert shown(job).status == "succeeded"
+
+
+def test_arguments_that_a_part_has_changed(define: Define, tasks: TasksManager) -> None:
+    """Those of a part of a chain cannot be replaced, and are not dropped without a word."""
+    module = define(CHANGING)
+    job = chain.delay([module.work(["a", "b", "c"])])
+    run_all(tasks)
+    assert shown(job).status == "failed"
+    assert "only its own arguments can be replaced" in (shown(job).error or "")
+
+
 def test_what_the_step_has_changed_is_undone(
     define: Define, tasks: TasksManager, effects: Effects, unique: Any
 ) -> None:
@@ -521,7 +551,7 @@ def test_strategy_of_ones_own(define: Define, tasks: TasksManager) -> None:
     ("strategy", "reason"),
     [
         ("Broken()", "RuntimeError: the strategy is broken"),
-        ("Impossible(queue='q' * 129)", "longer than 128"),
+        ("Impossible(queue='q' * 41)", "longer than 40"),
         ("Impossible(priority=2**40)", "not within 32 bits"),
         ("Impossible(retry_at=dt.datetime(2030, 1, 1))", "no time zone"),
     ],
@@ -546,6 +576,18 @@ def test_both_ways(define: Define, tasks: TasksManager) -> None:
     job = module.work.delay("a")
     assert tasks.run_pending_jobs().steps == 3
     assert "MaxRetriesExceededError" in (shown(job).error or "")
+
+
+def test_both_ways_with_a_reason(define: Define, tasks: TasksManager) -> None:
+    """The reason is an error like any other for the task's option."""
+    module = define("""
+        @task(retry=3)
+        def work():
+            work.retry(exc=KeyError("a reason"), max_retries=1, countdown=0)
+    """)
+    job = module.work.delay()
+    assert tasks.run_pending_jobs().steps == 4
+    assert (shown(job).status, shown(job).error) == ("failed", "KeyError: 'a reason'")
 
 
 def test_errors_of_this_package_say_that_they_are() -> None:

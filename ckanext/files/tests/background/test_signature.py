@@ -173,6 +173,17 @@ def test_send_task_wants_a_dict(kwargs: Any) -> None:
             send_task(name, [], kwargs)
 
 
+def test_a_function_that_changes_its_arguments(define: Define) -> None:
+    """The call stays what it is, for whoever runs it again."""
+    module = define("""
+        @task
+        def take(names, *rest):
+            return [names.pop(), rest[0].pop()]
+    """)
+    call = module.take(["a"], ["b"])
+    assert call.run_once() == call.run_once() == ["a", "b"]
+
+
 def test_stored_arguments_that_fit_no_more(define: Define) -> None:
     """As a job finds them after an upgrade, see ``test_revisions.py``."""
     call = define(KINDS).plain(1, 3)

@@ -94,7 +94,7 @@ def test_not_a_top_level_function(function: Any, culprit: str) -> None:
         ({"aliases": ["old", "x" * 129]}, "name x{129} is longer"),
         ({"aliases": [None]}, "name None is no string"),
         ({"aliases": "old"}, "aliases of"),
-        ({"queue": "q" * 129}, "queue .*longer than 128"),
+        ({"queue": "q" * 41}, "queue .*longer than 40 bytes"),
         ({"queue": 5}, "queue"),
         ({"queue": "a\0b"}, "queue .*NUL"),
         ({"lock": 5}, "lock"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import re
 import signal
@@ -77,6 +78,7 @@ def nothing_there() -> Iterator[None]:
         "status",
         "shell",
         "worker --no-wait",
+        "worker --processes 2",
         "send ckanext.files.maintenance.report_missing",
         "list",
         "retry 1",
@@ -311,6 +313,17 @@ def test_purge(one_of_each: dict[str, Job]) -> None:
     assert listed() == [recent.id, one_of_each["todo"].id]
     events = f"SELECT count(DISTINCT job_id) FROM {SCHEMA}.procrastinate_events"
     assert look(events) == 2
+
+
+def test_purge_of_a_job_that_was_put_off() -> None:
+    """It has ended before the time to which it was put off."""
+    job = sample.noop.configure(eta=dt.datetime(2040, 1, 1, tzinfo=dt.timezone.utc)).delay()
+    control.cancel(job.id)
+    model.Session.commit()
+    make_old(10, job)
+    code, said = run("purge", "--older-than", "9")
+    assert code == 0
+    assert counts(said)["deleted"] == 1
 
 
 def test_purge_by_state(one_of_each: dict[str, Job]) -> None:
