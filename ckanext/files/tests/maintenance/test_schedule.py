@@ -18,7 +18,10 @@ from ckanext.files.maintenance.schedule import Schedule, scheduled, schedules
 from ckanext.files.tests.maintenance.site import loaded_with, row, stored, told, upload
 
 PREFIX = "ckanext.files.maintenance"
-SCHEDULES = {f"{PREFIX}.unattached.schedule": "* * * * *", f"{PREFIX}.unattached.days": "40"}
+SCHEDULES: dict[str, Any] = {
+    f"{PREFIX}.unattached.schedule": "* * * * *",
+    f"{PREFIX}.unattached.days": 40,
+}
 
 
 @pytest.fixture(scope="module")
