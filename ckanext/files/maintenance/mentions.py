@@ -28,11 +28,12 @@ _ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PAST = frozenset({"activity", "activity_detail", "tracking_raw", "tracking_summary"})
 _OURS = frozenset(
     table.name
-    for tables in (
-        (history_table,),
-        (of_backport.file_table, of_backport.owner_table, of_backport.history_table),
+    for table in (
+        history_table,
+        of_backport.file_table,
+        of_backport.owner_table,
+        of_backport.history_table,
     )
-    for table in tables
 )
 
 _WHOLE = ("CAST(t.* AS text)", "true")

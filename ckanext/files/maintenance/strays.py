@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection, Engine
 from ckanext.files.store.models import file_table
 from ckanext.files.store.neighbours import Neighbours, storages_of_ckan
 from ckanext.files.store.storages import Capability, FileData, Location, exc
-from ckanext.files.store.stored import find_strays, unnamed
+from ckanext.files.store.stored import find_strays
 
 from .errors import StorageRefusedError
 from .removal import remove_all, storage_for
@@ -54,9 +54,7 @@ def remove_again_seen(engine: Engine, storage: str, strays: Iterable[Stray]) -> 
     """Remove what is still there, as it was, and still without a row; return where it was."""
     keeper, neighbours = storage_with_strays(storage), Neighbours(storage)
     was = {stray.location: stray for stray in strays if neighbours.own(stray.location)}
-    with engine.connect() as connection:
-        still = unnamed(connection, file_table, storage, list(was), neighbours)
-    same = [stray for stray in _look(keeper, still) if stray == was[stray.location]]
+    same = [stray for stray in _look(keeper, was) if stray == was[stray.location]]
     return remove_all(engine, storage, [FileData(Location(location)) for location, _ in same])
 
 

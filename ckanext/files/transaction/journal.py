@@ -58,8 +58,7 @@ class Journal:
 
     def add_write(self, key: str, write: Write) -> None:
         """Remember a write instead of an earlier one with the same key."""
-        self.writes.pop(key, None)
-        self.writes[key] = write
+        self._put(key, write)
         if self.started:
             write.run()
 
@@ -83,8 +82,11 @@ class Journal:
         self.changes += released.changes
         self.started |= released.started
         for key, write in released.writes.items():
-            self.writes.pop(key, None)
-            self.writes[key] = write
+            self._put(key, write)
+
+    def _put(self, key: str, write: Write) -> None:
+        self.writes.pop(key, None)  # the last one comes last
+        self.writes[key] = write
 
 
 def journal_of(session: Session) -> Journal:

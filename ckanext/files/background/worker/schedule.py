@@ -54,9 +54,12 @@ class Schedule:
                 return False
             names = {"task": scheduled.task.name, "id": scheduled.periodic_id}
             latest = model.Session.execute(_LATEST, names).scalar() or 0
-            times = [at for at in self._times(key, scheduled, now) if at > latest]
             deferrer = PeriodicDeferrer(app.periodic_registry)
-            asyncio.run(deferrer.defer_jobs([(scheduled, at) for at in times]))
+            # the times since this worker has asked last, or the last one at first
+            since = self._last.get(key)
+            since = since and max(since, int(now - MAX_DELAY))
+            times = deferrer.get_timestamps(scheduled, since, now)
+            asyncio.run(deferrer.defer_jobs([(scheduled, at) for at in times if at > latest]))
             model.Session.commit()
         except Exception as error:
             if self._errors.get(key) != str(error):  # it is tried each second
@@ -68,10 +71,3 @@ class Schedule:
         self._errors.pop(key, None)
         self._last[key] = int(now)
         return True
-
-    def _times(self, key: Any, scheduled: Any, now: float) -> list[int]:
-        """Return the times since this worker has asked last, or the last one at first."""
-        since = self._last.get(key)
-        since = since and max(since, int(now - MAX_DELAY))
-        deferrer = PeriodicDeferrer(app.periodic_registry)
-        return list(deferrer.get_timestamps(scheduled, since, now))

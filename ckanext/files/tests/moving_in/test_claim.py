@@ -63,9 +63,14 @@ def reasons(report: ClaimReport) -> dict[str, str]:
 
 def dataset(user: str, org: str | None = None, **extras: Any) -> dict[str, Any]:
     """Make a dataset that names files in its extras."""
-    org = org or organization_of(user)
     stored = [{"key": key, "value": value} for key, value in extras.items()]
-    return call("package_create", user, name=f"d-{uuid.uuid4()}", owner_org=org, extras=stored)
+    return dataset_with(user, org, extras=stored)
+
+
+def dataset_with(user: str, org: str | None = None, **fields: Any) -> dict[str, Any]:
+    """Make a dataset with fields of CKAN's own."""
+    org = org or organization_of(user)
+    return call("package_create", user, name=f"d-{uuid.uuid4()}", owner_org=org, **fields)
 
 
 def test_dataset_gets_its_file(user: str, field: str) -> None:
@@ -109,13 +114,7 @@ def test_lists_and_subfields(user: str, field: str) -> None:
 def test_resource(user: str, field: str) -> None:
     files = upload(user, 2)
     resources = [{"url": "http://x", field: file} for file in files]
-    made = call(
-        "package_create",
-        user,
-        name=f"d-{uuid.uuid4()}",
-        owner_org=organization_of(user),
-        resources=resources,
-    )
+    made = dataset_with(user, resources=resources)
     assert claim("resource", field).given == set(files)
     assert owner(files[1]) == ("resource", made["resources"][1]["id"], True)
     # and on to the dataset, which keeps what is pinned where it is
@@ -165,14 +164,8 @@ def test_user(field: str) -> None:
 def test_columns_of_datasets_and_resources(user: str) -> None:
     """Not all fields of a schema are kept in extras."""
     in_notes, in_description = upload(user, 2)
-    made = call(
-        "package_create",
-        user,
-        name=f"d-{uuid.uuid4()}",
-        owner_org=organization_of(user),
-        notes=in_notes,
-        resources=[{"url": "http://x", "description": in_description}],
-    )
+    resource = {"url": "http://x", "description": in_description}
+    made = dataset_with(user, notes=in_notes, resources=[resource])
     assert in_notes in claim("package", "notes").given
     assert in_description in claim("package", "resources.description").given
     assert owners(in_notes, in_description) == [("package", made["id"], True)] * 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,6 +34,15 @@ def state(job: Job, column: str = "status") -> Any:
         WHERE j.id = :id
     """
     return look(query, id=job.id)
+
+
+@contextmanager
+def locked_by_us(job: Job) -> Iterator[None]:
+    """Hold a lock on the row of a job, as somebody who has changed it and has not committed."""
+    lock = sa.text(f"SELECT FROM {S}.procrastinate_jobs WHERE id = :id FOR UPDATE")
+    with engine().begin() as connection:
+        connection.execute(lock, {"id": job.id})
+        yield
 
 
 def effects_of(prefix: str) -> list[str]:

@@ -6,7 +6,6 @@ import random
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.background import control
@@ -16,13 +15,14 @@ from ckanext.files.tests.acceptance.background.jobs import (
     change,
     effects_of,
     let_go,
+    locked_by_us,
     rows,
     state,
     wait_for_job,
 )
 from ckanext.files.tests.acceptance.background.workers import Worker, Workers
 from ckanext.files.tests.background import sample
-from ckanext.files.tests.effects import engine, look
+from ckanext.files.tests.effects import look
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.waiting import wait_for
 
@@ -95,9 +95,7 @@ def test_progress_is_told_once_the_row_is_free(worker: Worker, unique: Any) -> N
     model.Session.commit()
     sign_of_life = f"SELECT last_heartbeat FROM {S}.procrastinate_workers WHERE id = :id"
     wait_for(lambda: state(job, "f.percent") == 25)
-    with engine().begin() as connection:
-        query = f"SELECT id FROM {S}.procrastinate_jobs WHERE id = :id FOR UPDATE"
-        connection.execute(sa.text(query), {"id": job.id})
+    with locked_by_us(job):
         let_go(f"{name}-25")
         for _ in range(3):
             before = look(sign_of_life, id=worker.id)

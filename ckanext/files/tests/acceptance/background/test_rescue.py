@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.background import Job, control
@@ -19,6 +18,7 @@ from ckanext.files.tests.acceptance.background.jobs import (
     effects_of,
     let_go,
     listener_of,
+    locked_by_us,
     rows,
     sessions_of,
     state,
@@ -28,7 +28,7 @@ from ckanext.files.tests.acceptance.background.jobs import (
 from ckanext.files.tests.acceptance.background.network import Network
 from ckanext.files.tests.acceptance.background.workers import Worker, Workers
 from ckanext.files.tests.background import sample
-from ckanext.files.tests.effects import engine, look
+from ckanext.files.tests.effects import look
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.waiting import wait_for
 
@@ -201,9 +201,7 @@ def test_connection_is_cut_at_the_end_of_a_step(workers: Workers, unique: Any) -
     job = tasks.hold.delay(name)
     model.Session.commit()
     wait_for_effect(f"{name}-begun")
-    with engine().begin() as connection:
-        lock = sa.text(f"SELECT FROM {S}.procrastinate_jobs WHERE id = :id FOR UPDATE")
-        connection.execute(lock, {"id": job.id})
+    with locked_by_us(job):
         let_go(name)
         # other databases of this server may have tests of their own at the moment
         waiting = (
@@ -256,9 +254,7 @@ def test_job_that_somebody_has_locked(workers: Workers, unique: Any) -> None:
     job = tasks.hold_and_fail.delay(name)
     model.Session.commit()
     wait_for_effect(f"{name}-begun")
-    with engine().begin() as connection:
-        lock = sa.text(f"SELECT FROM {S}.procrastinate_jobs WHERE id = :id FOR UPDATE")
-        connection.execute(lock, {"id": job.id})
+    with locked_by_us(job):
         let_go(name)
         wait_for(lambda: "cannot be written yet" in worker.said)
         for number in range(3):
@@ -279,9 +275,7 @@ def test_dead_worker_with_a_job_that_somebody_has_locked(workers: Workers, uniqu
     dead = workers.start("-c", "2")
     locked, free = [begun(name) for name in names]
     other = workers.start("-c", "2")
-    with engine().begin() as connection:
-        lock = sa.text(f"SELECT FROM {S}.procrastinate_jobs WHERE id = :id FOR UPDATE")
-        connection.execute(lock, {"id": locked.id})
+    with locked_by_us(locked):
         dead.kill()
         wait_for_job(free)
         assert state(locked, "worker_id") == dead.id
