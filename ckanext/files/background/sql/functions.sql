@@ -31,6 +31,12 @@ BEGIN
 END;
 $$;
 
+-- Write into the history of a job that it begins, where that was taken back by files_hand_back.
+CREATE OR REPLACE FUNCTION files_note_start(_job bigint) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO procrastinate_events (job_id, type) SELECT _job, 'started'
+    WHERE 'started' <> (SELECT type FROM procrastinate_events WHERE job_id = _job ORDER BY id DESC LIMIT 1)
+$$;
+
 -- Claim the next job for a worker, and return it as JSON; NULL if none waits.
 --
 -- Three lines are looked at: jobs that wait, jobs that were put off until now, and jobs that have begun
@@ -62,7 +68,7 @@ BEGIN
           AND (j.lock IS NULL OR _with_lock AND NOT files_is_locked(j.id, j.lock, j.priority))
         ORDER BY j.scheduled_at LIMIT 1 FOR UPDATE SKIP LOCKED;
     LOOP
-        SELECT j.id, f.turn AS place, j.priority, f.rescues INTO begun
+        SELECT j.id, f.turn AS place, j.priority, f.rescues, f.step INTO begun
             FROM files_job f JOIN procrastinate_jobs j ON j.id = f.job_id
             WHERE f.turn IS NOT NULL AND j.status = 'doing' AND j.worker_id IS NULL
               AND (NOT _without_suspects OR f.rescues < 2)
@@ -83,6 +89,9 @@ BEGIN
     UPDATE procrastinate_jobs SET status = 'doing', worker_id = _worker WHERE id = _id;
     IF _id = begun.id THEN
         UPDATE files_job SET turn = NULL WHERE job_id = _id;
+        IF begun.step = 0 THEN
+            PERFORM files_note_start(_id);
+        END IF;
     END IF;
     RETURN (
         SELECT json_build_object(
@@ -238,6 +247,30 @@ BEGIN
         WHERE id IN (SELECT job_id FROM killers);
     RETURN coalesce(cardinality(_jobs), 0);
 END;
+$$;
+
+-- Hand back all jobs of a worker that ends, but for those that others have locked.
+--
+-- The worker claims no more: attempts need not tell its claims from later ones, and stay as they were. Of
+-- a job that has finished no step, the history does not tell either that it was begun.
+CREATE OR REPLACE FUNCTION files_hand_back(_worker bigint) RETURNS void LANGUAGE sql AS $$
+    WITH free AS (
+        SELECT id, abort_requested FROM procrastinate_jobs
+        WHERE status = 'doing' AND worker_id = _worker FOR UPDATE SKIP LOCKED
+    ), aborted AS (
+        UPDATE procrastinate_jobs SET worker_id = NULL, attempts = attempts + 1,
+            status = 'aborted', abort_requested = false
+        WHERE id IN (SELECT id FROM free WHERE abort_requested)
+    ), back AS (
+        UPDATE procrastinate_jobs SET worker_id = NULL
+        WHERE id IN (SELECT id FROM free WHERE NOT abort_requested) RETURNING id
+    ), noted AS (
+        INSERT INTO files_job AS f (job_id, turn) SELECT id, id FROM back
+        ON CONFLICT (job_id) DO UPDATE SET turn = excluded.turn RETURNING job_id, step
+    )
+    DELETE FROM procrastinate_events WHERE id IN (
+        SELECT max(e.id) FROM procrastinate_events e JOIN noted USING (job_id)
+        WHERE e.type = 'started' AND noted.step = 0 GROUP BY job_id)
 $$;
 
 -- Jobs that have no worker any more because its row was deleted.

@@ -140,8 +140,8 @@ class Desk:
         self._take_away(self.worker_id, job_id, attempts, most)
 
     def release_all(self) -> None:
-        """Hand back all jobs of the worker, but for those that somebody has locked."""
-        self._take_away(self.worker_id, None, None, None)
+        """Hand back all jobs of the worker, which ends; not those that somebody has locked."""
+        self._one(f"SELECT {SCHEMA}.files_hand_back(%s)", (self.worker_id,))
 
     def owned(self) -> list[tuple[int, int, bool]]:
         """Return id and attempts of each job that is this worker's, and whether it shall end."""

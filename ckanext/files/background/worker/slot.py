@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import logging
 import threading
 import time
@@ -20,6 +21,7 @@ from ..errors import LostJobError, StepTimeout
 from ..registry import find, is_known
 from ..step import Failure, judge, perform
 from .deadline import Interruptible
+from .outage import first_line
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -112,12 +114,11 @@ class Slot(threading.Thread):
             timeout.__cause__ = None if isinstance(error, StepTimeout) else error
             error = timeout.with_traceback(error.__traceback__)
         elif running.again or isinstance(error, CommitUnknownError):
-            log.warning("Job %s: its step runs again, after %s", claim.id, error)
+            log.warning("Job %s: its step runs again, after %s", claim.id, first_line(error))
             self._worker.insist(lambda: self._worker.release(running))
             return
         failure = judge(error, claim)
-        level = logging.WARNING if failure.at else logging.ERROR
-        log.log(level, "Job %s: %s failed: %s", claim.id, claim.call, failure.traceback)
+        _tell(claim, failure)
         self._worker.insist(lambda: self._write(running, failure))
 
     def _write(self, running: Running, failure: Failure) -> None:
@@ -135,6 +136,19 @@ class Slot(threading.Thread):
         name = claim.call.task_name
         own = find(name).timeout if is_known(name) else None
         return own or self._worker.options.timeout
+
+
+def _tell(claim: Claim, failure: Failure) -> None:
+    if failure.at:
+        # the traceback is in the table; what is planned is no reason to worry
+        reason = next(iter(failure.error.splitlines()), "")
+        at = failure.at.astimezone(dt.timezone.utc)
+        log.warning(
+            "Job %s: %s is tried again at %s, after %s",
+            *(claim.id, claim.call, f"{at:%Y-%m-%d %H:%M:%S} UTC", reason),
+        )
+    else:
+        log.error("Job %s: %s failed: %s", claim.id, claim.call, failure.traceback)
 
 
 @contextmanager

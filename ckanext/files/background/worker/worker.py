@@ -25,6 +25,7 @@ from .desk import Desk, application_name
 from .ear import Ear
 from .engine import name_sessions, new_engine, watch_sessions
 from .options import WorkerOptions
+from .outage import Outage, first_line
 from .schedule import Schedule
 from .slot import Running, Slot
 
@@ -67,6 +68,7 @@ class Worker:
         self.desk = Desk(self._engine)
         self._ear = Ear(self._engine, options.queues)
         self._schedule = Schedule()
+        self._outage = Outage()
         self._slots: list[Slot] = []
         self._strays: set[tuple[int, int]] = set()
         self._ticked = 0.0
@@ -111,7 +113,7 @@ class Worker:
                 # after that: what runs may have written another one before it ended
                 claim = self.desk.claim(self.options.queues)
             except _LOST as error:
-                log.warning("No job can be claimed: %s", error)
+                self._outage.notice(error)
                 time.sleep(_BACK_OFF)
                 continue
             if claim is not None:
@@ -131,13 +133,18 @@ class Worker:
 
     def insist(self, write: Callable[[], Any]) -> None:
         """Write something, as soon as the database can be reached. For slots."""
+        told = False
         while True:
             try:
                 write()
                 return
+            except LockNotAvailable as error:
+                if not told:
+                    log.warning("The end of a step cannot be written yet: %s", first_line(error))
+                told = True
             except _LOST as error:
-                log.warning("The end of a step cannot be written yet: %s", error)
-                time.sleep(_BACK_OFF)
+                self._outage.notice(error)
+            time.sleep(_BACK_OFF)
 
     def _start_slot(self, number: int) -> None:
         slot = Slot(self, number)
@@ -180,6 +187,7 @@ class Worker:
             raise BackgroundError(
                 f"Worker {self.desk.worker_id} was away for so long that the others forgot it"
             )
+        self._outage.end()
         if not all(slot.is_alive() for slot in self._slots) and not self.stopping:
             raise BackgroundError("A thread of the worker has failed for the reason above")
         for worker_id, count in self._rescue().items():
@@ -265,7 +273,7 @@ class Worker:
         try:
             turn()
         except _LOST as error:
-            log.warning("The worker has lost the database: %s", error)
+            self._outage.notice(error)
             if self._ear.is_open:
                 time.sleep(_BACK_OFF)  # it was another connection
                 return
@@ -274,13 +282,13 @@ class Worker:
                 self._ear.open(self.desk.worker_id)
                 self.bell.ring(everybody=True)  # for what nobody has heard of meanwhile
             except _LOST:
-                log.warning("It cannot be reached yet")
                 time.sleep(_BACK_OFF)
 
     def _end(self) -> None:
         """Let the steps that run end, or hand their jobs back."""
         self.stopping = True
         self.bell.ring(everybody=True)
+        self._tell_what_it_waits_for()
         end = time.monotonic() + self.options.shutdown_timeout
         while (rest := end - time.monotonic()) > 0 and (working := self._working()):
             working[0].join(min(rest, _TICK))
@@ -292,6 +300,14 @@ class Worker:
         self.desk.unregister()
         self._ear.close()
         self.desk.close()
+
+    def _tell_what_it_waits_for(self) -> None:
+        names = ", ".join(
+            f"job {running.claim.id} ({running.claim.call.task_name})"
+            for running in self._running()
+        )
+        waits = f"waits up to {self.options.shutdown_timeout:g} seconds for {names}"
+        log.info("Worker %s stops: %s", self.desk.worker_id, waits if names else "no step runs")
 
     def _working(self) -> list[Slot]:
         return [slot for slot in self._slots if slot.is_alive()]

@@ -36,6 +36,12 @@ def state(job: Job, column: str = "status") -> Any:
     return look(query, id=job.id)
 
 
+def events_of(job: Job) -> list[str]:
+    """Return what the history tells of a job, the first thing first."""
+    query = f"SELECT type::text FROM {S}.procrastinate_events WHERE job_id = :id ORDER BY id"
+    return [type_ for (type_,) in rows(query, id=job.id)]
+
+
 @contextmanager
 def locked_by_us(job: Job) -> Iterator[None]:
     """Hold a lock on the row of a job, as somebody who has changed it and has not committed."""

@@ -26,6 +26,9 @@ class Network:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._failed: list[socket.socket] = []
+        self.is_down = False
+        """Whether it refuses new connections."""
+
         port = self._listening.getsockname()[1]
         through: Any = url.set(host="127.0.0.1", port=port)
         self.url = through.render_as_string(hide_password=False)
@@ -56,6 +59,9 @@ class Network:
         with suppress(OSError):
             while True:
                 worker, _ = self._listening.accept()
+                if self.is_down:
+                    worker.close()
+                    continue
                 server = socket.create_connection(self._server)
                 self._pairs.append((worker, server))
                 for one, other in ((worker, server), (server, worker)):

@@ -14,7 +14,9 @@ from ckan import model
 from ckanext.files.tests.acceptance.background import tasks
 from ckanext.files.tests.acceptance.background.jobs import (
     S,
+    change,
     effects_of,
+    events_of,
     let_go,
     rows,
     state,
@@ -99,20 +101,43 @@ def test_a_step_that_takes_longer_than_a_frozen_worker_gets(workers: Workers, un
 
 def test_a_step_that_takes_too_long_is_handed_back(workers: Workers, unique: Any) -> None:
     name = unique("job")
-    job = tasks.hold_at_first.delay(name)
+    job = tasks.hold.delay(name)
     model.Session.commit()
     worker = workers.start(shutdown_timeout=1)
-    wait_for_effect(f"{name}-begun-0")
+    wait_for_effect(f"{name}-begun")
     start = time.monotonic()
     assert worker.stop() == 0
     assert time.monotonic() - start >= 1
     assert f"Job {job.id} is handed back" in worker.said
     assert state(job) == "doing"
     assert state(job, "worker_id") is None
+    # nothing of it has happened
+    assert state(job, "attempts") == 0
+    assert events_of(job) == ["deferred"]
+    let_go(name)
     worker.start()
     wait_for_job(job)
     assert state(job, "rescues") == 0  # its own step is not to blame
+    assert state(job, "attempts") == 1
+    assert events_of(job) == ["deferred", "started", "succeeded"]
     assert effects_of(f"{name}-ended") == [f"{name}-ended"]
+
+
+def test_a_later_step_that_takes_too_long_is_handed_back(workers: Workers, unique: Any) -> None:
+    """The job has begun, which its history tells; the step has not."""
+    name = unique("job")
+    job = tasks.steps_with_a_hold.delay(name, 1, 2, [2])
+    model.Session.commit()
+    worker = workers.start(shutdown_timeout=1)
+    wait_for_effect(f"{name}-0002")
+    assert worker.stop() == 0
+    assert (state(job, "step"), state(job, "attempts")) == (1, 0)
+    assert events_of(job) == ["deferred", "started"]
+    change("DELETE FROM files_test_effect WHERE name = :name", name=f"{name}-0002")
+    let_go(f"{name}-0002")
+    worker.start()
+    wait_for_job(job)
+    assert events_of(job) == ["deferred", "started", "succeeded"]
 
 
 @pytest.mark.usefixtures("seldom_looking")
