@@ -39,6 +39,18 @@ CREATE INDEX IF NOT EXISTS files_jobs_worker_idx ON procrastinate_jobs (worker_i
 CREATE INDEX IF NOT EXISTS files_jobs_unowned_idx ON procrastinate_jobs (id)
     WHERE status = 'doing' AND worker_id IS NULL;
 
+-- What Procrastinate's table does not keep of a worker, for those who look after it.
+CREATE TABLE IF NOT EXISTS files_worker (
+    worker_id bigint PRIMARY KEY REFERENCES procrastinate_workers ON DELETE CASCADE,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    -- empty for all
+    queues text[] NOT NULL,
+    -- how many steps it runs at a time
+    concurrency integer NOT NULL,
+    since timestamptz NOT NULL DEFAULT now()
+);
+
 CREATE TABLE IF NOT EXISTS files_version (
     -- the last of Procrastinate's migrations that was applied
     procrastinate text NOT NULL

@@ -6,6 +6,8 @@ the disk: what a crash of the database undoes here, it undoes to ``todo``.
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -52,6 +54,12 @@ _FORGET = f"""
       AND NOT EXISTS (SELECT FROM {SCHEMA}.procrastinate_jobs WHERE worker_id = w.id)
 """
 
+_REGISTER = f"""
+    WITH made AS (SELECT worker_id FROM {SCHEMA}.procrastinate_register_worker_v1())
+    INSERT INTO {SCHEMA}.files_worker (worker_id, host, pid, queues, concurrency)
+    SELECT worker_id, %s, %s, %s, %s FROM made RETURNING worker_id
+"""
+
 _DUE = f"""
     SELECT extract(epoch FROM min(scheduled_at) - clock_timestamp())
     FROM {SCHEMA}.procrastinate_jobs WHERE status = 'todo' AND scheduled_at IS NOT NULL
@@ -87,9 +95,10 @@ class Desk:
         with self._lock:
             self._drop()
 
-    def register(self) -> int:
+    def register(self, queues: Sequence[str] = (), concurrency: int = 1) -> int:
         """Make the worker known; return its id."""
-        self.worker_id = self._one(f"SELECT * FROM {SCHEMA}.procrastinate_register_worker_v1()")
+        values = (socket.gethostname(), os.getpid(), list(queues), concurrency)
+        self.worker_id = self._one(_REGISTER, values)
         self.close()  # its next connection bears its name
         return self.worker_id
 

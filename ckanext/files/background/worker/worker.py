@@ -81,7 +81,7 @@ class Worker:
         """
         with self._engine.connect() as connection:
             schema.check(connection)
-        worker_id = self.desk.register()
+        worker_id = self.desk.register(self.options.queues, self.options.concurrency)
         name_sessions(self._engine, application_name(worker_id))
         watch_sessions(self._engine)
         self._ear.open(worker_id)

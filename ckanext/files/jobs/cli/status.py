@@ -2,44 +2,76 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
-import sqlalchemy as sa
 from ckan import model
+from ckan.common import config
 
-from ckanext.files.background import schema
-from ckanext.files.background.worker.desk import ALIVE
+from ckanext.files.background import overview, schema
+from ckanext.files.background.overview import QueueState, WorkerState
 
-_JOBS = f"""
-    SELECT queue_name, status, count(*) FROM {schema.SCHEMA}.procrastinate_jobs
-    GROUP BY 1, 2 ORDER BY 1, 2
-"""
-
-_WORKERS = f"""
-    SELECT id, extract(epoch FROM now() - last_heartbeat),
-        EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = {ALIVE}
-                AND objid = w.id AND database = (
-                    SELECT oid FROM pg_database WHERE datname = current_database()))
-    FROM {schema.SCHEMA}.procrastinate_workers w ORDER BY id
-"""
+from .moment import moment
 
 
 @click.command()
-def status() -> None:
-    """Tell whether the tables are there, which workers live, and how many jobs there are.
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def status(as_json: bool) -> None:
+    """Tell which workers live, and how many jobs there are.
 
-    The exit code is 1 when the tables are missing or out of date.
+    The exit code is 1 when the tables are missing or out of date, and when a
+    queue has jobs that could run now and no worker works for it.
     """
     engine: Any = model.Session.get_bind()
     with engine.connect() as connection:
         schema.check(connection)
-        click.echo(f"The tables in schema {schema.SCHEMA} are up to date")
-        workers = connection.execute(sa.text(_WORKERS)).all()
-        click.echo(f"\nWorkers: {sum(alive for _, _, alive in workers)}")
-        for worker_id, silence, alive in workers:
-            state = "alive" if alive else "dead"
-            click.echo(f"  {worker_id}  {state}, last sign of life {float(silence):.0f} s ago")
-        click.echo("\nJobs")
-        for queue, state, count in connection.execute(sa.text(_JOBS)):
-            click.echo(f"  {queue}  {state}: {count}")
+        workers = overview.workers(connection, config["ckanext.files.background.frozen_after"])
+        queues = overview.queues(connection, workers)
+    (_print_json if as_json else _print)(workers, queues)
+    if any(queue.is_stuck for queue in queues):
+        sys.exit(1)
+
+
+def _print_json(workers: Sequence[WorkerState], queues: Sequence[QueueState]) -> None:
+    shown = {
+        "schema": schema.SCHEMA,
+        "workers": [dataclasses.asdict(worker) for worker in workers],
+        "queues": [dataclasses.asdict(queue) for queue in queues],
+    }
+    click.echo(json.dumps(shown, indent=2, default=lambda at: at.isoformat()))
+
+
+def _print(workers: Sequence[WorkerState], queues: Sequence[QueueState]) -> None:
+    click.echo(f"The tables in schema {schema.SCHEMA} are up to date")
+    click.echo(f"\nWorkers: {sum(worker.state == 'alive' for worker in workers)}")
+    for worker in workers:
+        _print_worker(worker)
+    click.echo("\nJobs")
+    for queue in queues:
+        for state, count in queue.jobs.items():
+            click.echo(f"  {queue.queue}  {state}: {count}")
+    for queue in filter(lambda queue: queue.is_stuck, queues):
+        click.secho(
+            f"\nJobs of the queue {queue.queue} that could run now: {queue.due}. "
+            "No worker works for it.",
+            fg="red",
+        )
+
+
+def _print_worker(worker: WorkerState) -> None:
+    place = f", process {worker.pid} on {worker.host}" if worker.host else ""
+    click.echo(
+        f"  {worker.id}  {worker.state}{place}, last sign of life {worker.silence:.0f} s ago"
+    )
+    if worker.since:
+        queues = ", ".join(worker.queues or ["all"])
+        click.echo(
+            f"      since {moment(worker.since)}, queues: {queues}, "
+            f"steps at a time: {worker.concurrency}"
+        )
+    for job in worker.running:
+        click.echo(f"      runs job {job['id']}: {job['task']}")

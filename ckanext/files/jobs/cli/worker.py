@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import logging
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
+from ckan import model
 from ckan.common import config
 
+from ckanext.files.background import overview, schema
 from ckanext.files.background.registry import all_tasks
 from ckanext.files.background.worker import WorkerOptions, run_processes
 
@@ -59,8 +63,9 @@ def worker(
     go on to other workers.
     Several queues: "-q mails -q reports" or "-q mails reports".
     """
+    chosen = (*queues, *more_queues)
     options = WorkerOptions(
-        queues=(*queues, *more_queues),
+        queues=chosen,
         concurrency=concurrency,
         wait=wait,
         timeout=config[f"{_PREFIX}.timeout"],
@@ -77,4 +82,23 @@ def worker(
     click.echo("Tasks loaded:")
     for task in all_tasks():
         click.echo(f"  {task.name}")
+    _warn_of_unused(chosen)
     run_processes(context.meta["flask_app"], options, processes)
+
+
+def _warn_of_unused(queues: Sequence[str]) -> None:
+    """Tell of queues that may be misspelt."""
+    if not queues:
+        return
+    engine: Any = model.Session.get_bind()
+    with engine.connect() as connection:
+        schema.check(connection)
+        unused = [queue for queue in queues if not overview.is_used(connection, queue)]
+    for queue in unused:
+        similar = difflib.get_close_matches(queue, overview.named_queues(), n=1)
+        hint = f" Did you mean {similar[0]}?" if similar else ""
+        click.secho(
+            f"Nothing was ever sent to the queue {queue}, and no task or schedule names it.{hint}",
+            fg="yellow",
+            err=True,
+        )

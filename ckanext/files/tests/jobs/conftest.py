@@ -1,5 +1,5 @@
 """Fixtures of the tests of the edges."""
 
-from ckanext.files.tests.background.conftest import app, job_tables
+from ckanext.files.tests.background.conftest import app, define, job_tables
 
-__all__ = ["app", "job_tables"]
+__all__ = ["app", "define", "job_tables"]

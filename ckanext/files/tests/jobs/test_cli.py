@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import logging
+import os
 import re
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,10 +20,13 @@ from ckan.common import CKANConfig, config, config_declaration
 from ckanext.files.background import Job, control, purge, schema
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.background.worker.desk import ALIVE, Desk
+from ckanext.files.background.worker.ear import Ear
 from ckanext.files.tests.background import sample
 from ckanext.files.tests.effects import Effects, engine, look
 from ckanext.files.tests.jobs.command import run
 from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.waiting import wait_for
 
 loaded = load_plugins("files", "files_background")
 
@@ -117,15 +123,119 @@ def test_init(nothing_there: None) -> None:
     code, said = run("init")
     assert (code, said) == (0, f"The tables in schema {SCHEMA} are up to date\n")
     assert state(job) == "todo"
-    assert run("status")[0] == 0
+    assert "up to date" in run("status")[1]
 
 
 def test_status(one_of_each: dict[str, Job]) -> None:
+    """A job waits, and there is no worker."""
     code, said = run("status")
-    assert code == 0
+    assert code == 1
     assert "up to date" in said
     for name in one_of_each:
         assert f"  default  {name}: 1\n" in said
+    assert "Jobs of the queue default that could run now: 1. No worker works for it." in said
+
+
+def test_status_with_nothing_to_do() -> None:
+    later = sample.noop.configure(queue="mails", countdown=3600).delay()
+    model.Session.commit()
+    code, said = run("status")
+    assert code == 0
+    assert "  mails  todo: 1\n" in said
+    code, said = run("status", "--json")
+    assert code == 0
+    shown = json.loads(said)
+    [queue] = shown["queues"]
+    assert queue == {"queue": "mails", "jobs": {"todo": 1}, "due": 0, "served": False}
+    control.cancel(later.id)
+    model.Session.commit()
+
+
+def test_status_of_workers(desk: _Desk, unique: Any) -> None:
+    """Of queues for which one works, and others."""
+    runs = sample.write.configure(queue="mails").delay(unique("job"))
+    sample.write.configure(queue="mails").delay(unique("job"))
+    model.Session.commit()
+    assert desk.claim(["mails"])
+    code, said = run("status")
+    assert code == 0
+    assert f"  {desk.worker_id}  alive, process {os.getpid()} on {socket.gethostname()}, " in said
+    assert re.search(r"since 20[-\d]+ [:\d]+, queues: mails, letters, steps at a time: 3\n", said)
+    assert f"runs job {runs.id}: {sample.write.name}\n" in said
+    elsewhere = sample.noop.delay()
+    model.Session.commit()
+    code, said = run("status", "--json")
+    assert code == 1
+    shown = json.loads(said)
+    [worker] = [worker for worker in shown["workers"] if worker["id"] == desk.worker_id]
+    assert dt.datetime.fromisoformat(worker.pop("since"))
+    assert 0 <= worker.pop("silence") < 60
+    assert worker == {
+        "id": desk.worker_id,
+        "state": "alive",
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "queues": ["mails", "letters"],
+        "concurrency": 3,
+        "running": [{"id": runs.id, "task": sample.write.name}],
+    }
+    assert shown["queues"] == [
+        {"queue": "default", "jobs": {"todo": 1}, "due": 1, "served": False},
+        {"queue": "mails", "jobs": {"doing": 1, "todo": 1}, "due": 1, "served": True},
+    ]
+    control.cancel(elsewhere.id)
+    model.Session.commit()
+    assert run("status")[0] == 0
+
+
+def test_status_of_a_job_whose_worker_is_gone(desk: _Desk) -> None:
+    sample.noop.configure(queue="mails").delay()
+    model.Session.commit()
+    assert desk.claim(["mails"])
+    assert run("status")[0] == 0
+    desk.close_ear()
+    code, said = run("status")
+    assert code == 1
+    assert f"  {desk.worker_id}  dead, " in said
+    assert "Jobs of the queue mails that could run now: 1." in said
+    desk.release_all()
+    assert run("status")[0] == 1
+
+
+def test_status_of_a_worker_that_is_frozen(desk: _Desk) -> None:
+    silence = f"UPDATE {SCHEMA}.procrastinate_workers SET last_heartbeat = now() - interval '1 day'"
+    sample.noop.configure(queue="mails").delay()
+    model.Session.commit()
+    with engine().begin() as connection:
+        connection.execute(sa.text(f"{silence} WHERE id = :id"), {"id": desk.worker_id})
+    code, said = run("status")
+    assert code == 1
+    assert f"  {desk.worker_id}  silent, " in said
+
+
+class _Desk(Desk):
+    """One that also tells that it lives, as a worker's other connection does."""
+
+    def __init__(self) -> None:
+        super().__init__(engine())
+        self.register(["mails", "letters"], 3)
+        self._ear = Ear(engine(), [])
+        self._ear.open(self.worker_id)
+
+    def close_ear(self) -> None:
+        self._ear.close()
+        held = "SELECT EXISTS (SELECT FROM pg_locks WHERE classid = :key AND objid = :id)"
+        wait_for(lambda: not look(held, key=ALIVE, id=self.worker_id))
+
+
+@pytest.fixture
+def desk() -> Iterator[_Desk]:
+    desk = _Desk()
+    yield desk
+    desk.close_ear()
+    desk.release_all()
+    desk.unregister()
+    desk.close()
 
 
 @pytest.mark.parametrize(
@@ -291,6 +401,31 @@ def test_worker(only_for_a_worker: None, effects: Effects, unique: Any) -> None:
     assert f"  {sample.write.name}\n" in said
     assert effects.exists(name)
     assert not effects.exists(other)
+
+
+def test_worker_for_a_queue_that_is_not_there(
+    only_for_a_worker: None, define: Callable[..., Any]
+) -> None:
+    """Neither a job, nor a task, nor a schedule has its name."""
+    define("""
+        @task(queue="reports")
+        def report(): ...
+
+        @periodic(cron="0 0 1 1 *", queue="yearly")
+        @task
+        def tidy(timestamp): ...
+    """)
+    sample.noop.configure(queue="mails", countdown=3600).delay()
+    model.Session.commit()
+    code, said = run("worker", "--no-wait", "-q", "mails", "reports", "yearly", "default")
+    assert code == 0
+    assert "Nothing was ever sent" not in said
+    code, said = run("worker", "--no-wait", "-q", "mails", "-q", "report")
+    assert code == 0
+    assert [line for line in said.splitlines() if line.startswith("Nothing")] == [
+        "Nothing was ever sent to the queue report, and no task or schedule names it."
+        " Did you mean reports?"
+    ]
 
 
 def test_purge(one_of_each: dict[str, Job]) -> None:

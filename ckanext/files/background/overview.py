@@ -1,0 +1,141 @@
+"""Workers and queues as they are at the moment, for those who look after them.
+
+Read on a connection that the caller gives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from . import schema
+from .app import app
+from .registry import all_tasks
+from .worker.desk import ALIVE
+
+_S = schema.SCHEMA
+
+_WORKERS = sa.text(f"""
+    SELECT w.id, host, pid, queues, concurrency, since,
+        extract(epoch FROM now() - last_heartbeat)::float AS silence,
+        EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = {ALIVE}
+                AND objid = w.id AND database = (
+                    SELECT oid FROM pg_database WHERE datname = current_database())) AS connected,
+        coalesce((
+            SELECT json_agg(json_build_object('id', j.id, 'task', j.task_name) ORDER BY j.id)
+            FROM {_S}.procrastinate_jobs j
+            WHERE j.worker_id = w.id AND j.status = 'doing'), '[]') AS running
+    FROM {_S}.procrastinate_workers w LEFT JOIN {_S}.files_worker ON worker_id = w.id ORDER BY w.id
+""")
+
+_JOBS = sa.text(f"""
+    SELECT queue_name, status::text, count(*) FROM {_S}.procrastinate_jobs
+    GROUP BY 1, 2 ORDER BY 1, 2
+""")
+
+# also those that were begun, by a worker that has handed them back or is gone
+_DUE = sa.text(f"""
+    SELECT queue_name, count(*) FROM {_S}.procrastinate_jobs
+    WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())
+       OR status = 'doing' AND (worker_id IS NULL OR worker_id <> ALL (:working))
+    GROUP BY 1
+""")
+
+_IS_USED = sa.text(f"SELECT EXISTS (SELECT FROM {_S}.procrastinate_jobs WHERE queue_name = :queue)")
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerState:
+    """A worker; what it has not told is None."""
+
+    id: int
+    state: str
+    """``alive``, ``silent`` for one that gives no sign of life though it is connected, ``dead``."""
+
+    host: str | None
+    pid: int | None
+    queues: list[str] | None
+    """Those that it works for; empty for all."""
+
+    concurrency: int | None
+    since: dt.datetime | None
+    silence: float
+    """Seconds since its last sign of life."""
+
+    running: list[dict[str, Any]]
+    """``id`` and ``task`` of the jobs that it has."""
+
+    def serves(self, queue: str) -> bool:
+        """Tell whether jobs of a queue are its business, and it can do it."""
+        return self.state == "alive" and (not self.queues or queue in self.queues)
+
+
+@dataclasses.dataclass(frozen=True)
+class QueueState:
+    """A queue that has jobs."""
+
+    queue: str
+    jobs: dict[str, int]
+    """How many there are in each state."""
+
+    due: int
+    """How many could run now and are in no worker's hands."""
+
+    served: bool
+    """Whether a worker works for it."""
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether jobs wait for a worker that is not there."""
+        return bool(self.due) and not self.served
+
+
+def workers(connection: Any, frozen_after: float) -> list[WorkerState]:
+    """Return all workers that are known, also dead ones whose rows are still there.
+
+    :param frozen_after: see :class:`~ckanext.files.background.worker.WorkerOptions`.
+    """
+    found = []
+    for row in connection.execute(_WORKERS).mappings():
+        values = dict(row)
+        connected = values.pop("connected")
+        silent = "silent" if values["silence"] > frozen_after else "alive"
+        found.append(WorkerState(state=silent if connected else "dead", **values))
+    return found
+
+
+def queues(connection: Any, known: Sequence[WorkerState]) -> list[QueueState]:
+    """Return the queues that have jobs.
+
+    :param known: all workers.
+    """
+    jobs: dict[str, dict[str, int]] = {}
+    for queue, state, count in connection.execute(_JOBS):
+        jobs.setdefault(queue, {})[state] = count
+    working = [worker.id for worker in known if worker.state == "alive"]
+    due = dict(connection.execute(_DUE, {"working": working}).all())
+    return [
+        QueueState(
+            queue,
+            counts,
+            due=due.get(queue, 0),
+            served=any(worker.serves(queue) for worker in known),
+        )
+        for queue, counts in jobs.items()
+    ]
+
+
+def is_used(connection: Any, queue: str) -> bool:
+    """Tell whether there is a job of a queue, or a task or a schedule that names it."""
+    return queue in named_queues() or connection.execute(_IS_USED, {"queue": queue}).scalar()
+
+
+def named_queues() -> set[str]:
+    """Return the queues that tasks and schedules of this process name."""
+    schedules = app.periodic_registry.periodic_tasks.values()
+    named = {task.options["queue"] for task in all_tasks()}
+    return named | {str(each.configure_kwargs.get("queue")) for each in schedules}
