@@ -10,6 +10,9 @@ import requests
 
 TIMEOUT = 60
 
+STORAGE = "attachments"
+"""Where the options in ``demo.ini`` let users upload."""
+
 
 class RefusedError(Exception):
     """A visitor did not get to see what the story needs."""
@@ -68,7 +71,8 @@ class Visitor:
     def upload(self, name: str, content: bytes) -> Answer:
         """Call ``file_create`` as a form does."""
         files = {"upload": (name, content)}
-        return _api(self._session.post(self._action("file_create"), files=files, timeout=TIMEOUT))
+        address, data = self._action("file_create"), {"storage": STORAGE}
+        return _api(self._session.post(address, data, files=files, timeout=TIMEOUT))
 
     def download(self, file_id: str) -> Answer:
         """Ask for the bytes of a file."""

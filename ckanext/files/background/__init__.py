@@ -10,7 +10,7 @@ try:
     from procrastinate.retry import RetryStrategy
 except ModuleNotFoundError as error:
     raise ImportError(
-        "Background tasks need Procrastinate. Run: pip install 'ckanext-files[background]'"
+        "Background tasks need Procrastinate. Run: pip install 'procrastinate>=3.10,<4'"
     ) from error
 
 from .call import Call, deserialize_task

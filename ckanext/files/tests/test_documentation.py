@@ -19,6 +19,8 @@ import yaml
 from ckan import plugins
 from ckan.cli.search_index import search_index
 from ckan.common import config, config_declaration
+from ckan.tests.helpers import _get_test_app
+from werkzeug.datastructures import FileStorage
 
 from ckanext.files import shared
 from ckanext.files.store.storages import storages
@@ -27,6 +29,7 @@ from ckanext.files.tests.effects import count_commits, engine, look
 from ckanext.files.tests.people import call, new_user, organization_of, shown
 from ckanext.files.transaction import outcome
 
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00"
 UPLOADS = "ckan.files.authenticated_uploads"
 
 
@@ -57,9 +60,10 @@ def test_every_block_is_known_here() -> None:
     counts = {
         (path, language): len(documented.blocks(path, language))
         for path in ("README.rst", "docs/tasks.rst", "docs/promise.rst")
-        for language in ("ini", "yaml", "python")
+        for language in ("bash", "ini", "yaml", "python")
     }
     assert {key: count for key, count in counts.items() if count} == {
+        ("README.rst", "bash"): 7,
         ("README.rst", "ini"): 4,
         ("README.rst", "yaml"): 2,
         ("README.rst", "python"): 2,
@@ -81,24 +85,34 @@ def test_options_are_those_of_ckan(load: Any) -> None:
     names = {name for name in options() if name.startswith("ckan.")}
     # the settings of a storage are those of its type; the upload below needs them
     settings = {name for name in names if name.startswith("ckan.files.storage.")}
-    assert len(settings) == 7
+    assert len(settings) == 5
     assert names - settings <= {str(key) for key in config_declaration.iter_options()}
 
 
-def test_upload_works_with_these_options(load: Any, tmp_path: Path) -> None:
-    """And is refused, with the name of the option, without the one that allows it."""
+@pytest.fixture
+def storage(load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A portal with the options of the README for uploads, and no other storage."""
+    for name in [name for name in config if name.startswith("ckan.files.storage.")]:
+        monkeypatch.delitem(config, name)
     chosen: dict[str, Any] = {
-        name: value for name, value in options().items() if name.startswith("ckan.files.")
+        name: value.replace("/var/lib/ckan", str(tmp_path))
+        for name, value in options().items()
+        if name.startswith("ckan.files.")
     }
-    chosen = {name: value.replace("/var/lib/ckan", str(tmp_path)) for name, value in chosen.items()}
-    chosen |= {f"{UPLOADS}.allow": True, f"{UPLOADS}.storages": ["default"]}
-    load("files", **chosen)
+    name = chosen[f"{UPLOADS}.storages"]
+    load("files", **{**chosen, f"{UPLOADS}.allow": True, f"{UPLOADS}.storages": [name]})
     storages.reset()
     storages.collect()
+    yield name
+    storages.reset()
+
+
+def test_upload_works_with_these_options(storage: str) -> None:
+    """And is refused, with the name of the option, without the one that allows it."""
     user = new_user()
     upload = {"upload": io.BytesIO(b"hello"), "name": "a.txt"}
-    stored = call("file_create", user, **upload)
-    assert stored["storage"] == "default"
+    stored = call("file_create", user, storage=storage, **upload)
+    assert stored["storage"] == storage
     assert portal.owner(stored["id"])[0] == "user"
     with pytest.raises(tk.NotAuthorized, match=r"ckan\.files\.authenticated_uploads\.storages"):
         call("file_create", user, storage="other", **upload)
@@ -108,6 +122,25 @@ def test_upload_works_with_these_options(load: Any, tmp_path: Path) -> None:
     config[f"{UPLOADS}.allow"] = False
     with pytest.raises(tk.NotAuthorized, match=r"ckan\.files\.authenticated_uploads\.allow"):
         call("file_create", user, **upload)
+
+
+def test_command_that_uploads() -> None:
+    """It names the storage of the options, and what the action takes."""
+    [command] = [block for block in documented.blocks("README.rst", "bash") if "curl" in block]
+    given = dict(re.findall(r"-F (\w+)=(\S+)", command))
+    assert set(given) == {"storage", "upload"}
+    assert given["storage"] == options()[f"{UPLOADS}.storages"]
+    assert f"ckan.files.storage.{given['storage']}.type" in options()
+    assert command.endswith("/api/action/file_create\n")
+
+
+def test_images_are_found_with_these_options(storage: str) -> None:
+    """CKAN 2.12 would derive their storage from one with the name ``default``, and find none."""
+    image = FileStorage(io.BytesIO(PNG), "a.png", content_type="image/png")
+    group = call(
+        "group_create", new_user(sysadmin=True), name=f"g-{uuid.uuid4()}", image_upload=image
+    )
+    assert _get_test_app().get(group["image_display_url"]).data == PNG
 
 
 def test_schema_with_the_preset(load: Any, tmp_path: Path, monkeypatch: Any) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import configparser
 import importlib
+import os
 import re
 import shlex
+import subprocess
 import sys
 import threading
 import uuid
@@ -141,11 +143,27 @@ def test_public_names() -> None:
         assert hasattr(background, name) or hasattr(shared, name)
 
 
-def test_readme(patch: pytest.MonkeyPatch, capsys: Any, tasks: Any) -> None:
-    greet = documented.run("README.rst", 1)["greet"]
-    greet.delay("world")
-    tasks.run_pending_jobs()
-    assert "hello world!\n" in capsys.readouterr().out
+def test_readme(tasks: Any, tmp_path: Path) -> None:
+    """The first example as it is pasted: a file, the options, and the commands with a worker."""
+    text = (documented.ROOT / "README.rst").read_text()
+    [name] = re.findall(r"^of a module. This is ``(\w+\.py)``", text, re.M)
+    (tmp_path / name).write_text(documented.blocks("README.rst", "python")[1])
+    portal = (documented.ROOT / "test.ini").read_text()
+    options = documented.blocks("README.rst", "ini")[-1]
+    ini = tmp_path / "ckan.ini"
+    ini.write_text(portal.replace("ckan.plugins = files\n", options))
+    [commands] = [text for text in documented.blocks("README.rst", "bash") if " worker " in text]
+    ran = subprocess.run(
+        ["bash", "-euc", commands],
+        cwd=tmp_path,
+        env={**os.environ, "CKAN_INI": str(ini)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert "hello world!" in ran.stdout.splitlines()
+    assert "prints ``hello world!``" in text
+    assert [job["task_name"] for job in tasks.succeeded_jobs] == ["greeting.greet"]
 
 
 def test_dataset_and_its_job(module: Any, tasks: Any) -> None:

@@ -1,4 +1,4 @@
-"""The built wheel, installed where nothing of the checkout can be seen, has all it needs."""
+"""The extension, installed by the commands of the README where the checkout cannot be seen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from ckanext.files.tests.documented import ROOT
+from ckanext.files.tests.documented import ROOT, blocks
+from ckanext.files.tests.rendering import links, problems
 
 # run by the other Python: prints what it has found
 LOOK = """
@@ -30,7 +30,8 @@ flask_app = getattr(app, "_wsgi_app", app)
 with flask_app.test_request_context():
     found = {
         "place": str(Path(next(iter(ckanext.files.__path__)))),
-        "version": distribution("ckanext-files").version,
+        "requires": distribution("ckanext-files").requires,
+        "description": distribution("ckanext-files").metadata.get_payload(),
         "loaded": plugin_loaded("files"),
         "preset": tk.h.scheming_get_preset("files_attachment")["validators"],
         "template": flask_app.jinja_env.get_template(
@@ -45,26 +46,65 @@ Path(sys.argv[2]).write_text(json.dumps(found))
 """
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with the wheel, and CKAN of the one that runs this test."""
-    folder = tmp_path_factory.mktemp("wheel")
+@pytest.fixture(scope="module", params=["pip install '.", "pip wheel "], ids=["source", "wheel"])
+def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment that the README's commands have installed it into."""
+    folder = tmp_path_factory.mktemp("installed")
     source = folder / "source"
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info"))
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*build, "-w", folder, source], check=True)
-    (wheel,) = folder.glob("*.whl")
     environment = folder / "venv"
-    venv.create(environment, symlinks=True)
-    site = next(environment.glob("lib/python*/site-packages"))
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site]
-    subprocess.run([*install, wheel], check=True)
-    # a path in a .pth file is not searched for .pth files: the checkout stays out of sight
-    (site / "ckan.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    _make(environment)
+    [commands] = [text for text in blocks("README.rst", "bash") if text.startswith(request.param)]
+    subprocess.run(
+        ["bash", "-euxc", commands],
+        check=True,
+        cwd=source,
+        env={
+            **os.environ,
+            "PATH": f"{environment / 'bin'}:{os.environ['PATH']}",
+            "PYTHONPATH": "",
+            # all that it needs is there: no package index is asked
+            "PIP_NO_INDEX": "1",
+            "PIP_NO_BUILD_ISOLATION": "0",  # the value that switches isolation off
+        },
+    )
     return environment
 
 
+def _make(environment: Path) -> None:
+    """Make a virtual environment with all that this one has, but for this extension."""
+    venv.create(environment, symlinks=True, with_pip=True)
+    [site] = environment.glob("lib/python*/site-packages")
+    others = environment / "others"
+    others.mkdir()
+    for path in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        # a path in a .pth file is not searched for .pth files
+        if not path.name.startswith("ckanext_files"):
+            (others / path.name).symlink_to(path)
+    (site / "others.pth").write_text(f"{others}\n")
+
+
 def test_installed_wheel_works(installed: Path, tmp_path: Path) -> None:
+    found = _look(installed, tmp_path)
+    assert Path(found["place"]).is_relative_to(installed)
+    assert Path(found["template"]).is_relative_to(installed)
+    assert found["loaded"]
+    assert found["typed"]
+    assert found["background"]
+    assert found["sql"]
+    assert "files_attachment" in found["preset"]
+    assert found["help"].startswith("Update a dataset")
+    extra = [name for name in found["requires"] if "extra" in name]
+    assert [name.split(";")[1].strip() for name in extra] == ['extra == "background"']
+    assert problems(found["description"]) == []
+    addresses = links(found["description"])
+    assert len(addresses) > 10
+    for address in addresses:
+        assert address.startswith("https://")
+        assert "/blob/HEAD/" not in address or (ROOT / address.split("/blob/HEAD/")[1]).is_file()
+
+
+def _look(installed: Path, tmp_path: Path) -> dict[str, Any]:
     ini, script, answer = tmp_path / "ckan.ini", tmp_path / "look.py", tmp_path / "answer.json"
     ini.write_text(
         (ROOT / "test.ini")
@@ -82,12 +122,4 @@ def test_installed_wheel_works(installed: Path, tmp_path: Path) -> None:
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": ""},
     )
-    found: dict[str, Any] = json.loads(answer.read_text())
-    assert Path(found["place"]).is_relative_to(installed)
-    assert Path(found["template"]).is_relative_to(installed)
-    assert found["loaded"]
-    assert found["typed"]
-    assert found["background"]
-    assert found["sql"]
-    assert "files_attachment" in found["preset"]
-    assert found["help"].startswith("Update a dataset")
+    return json.loads(answer.read_text())

@@ -1,0 +1,50 @@
+"""The documents render, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ckanext.files.tests.documented import ROOT
+from ckanext.files.tests.rendering import links, problems
+
+PAGES = [path.relative_to(ROOT) for path in (*ROOT.glob("*.rst"), *ROOT.glob("docs/*.rst"))]
+
+
+def test_pages() -> None:
+    assert len(PAGES) > 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_renders(page: Path) -> None:
+    assert problems((ROOT / page).read_text()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links(page: Path) -> None:
+    for target in links((ROOT / page).read_text()):
+        if not re.match(r"\w+:", target):
+            assert (ROOT / page.parent / target).is_file(), target
+
+
+def test_each_page_can_be_reached_from_the_readme() -> None:
+    named = set(links((ROOT / "README.rst").read_text()))
+    assert {str(page) for page in PAGES} - named == {"README.rst"}
+
+
+def test_address_of_the_repository_stands_in_one_place() -> None:
+    """The clone line of the README: ``setup.py`` and all texts take it from there."""
+    texts = [(ROOT / page).read_text() for page in PAGES]
+    texts += [(ROOT / name).read_text() for name in ("setup.py", "setup.cfg", "MANIFEST.in")]
+    found = re.findall(r"\w+://\S+/ckanext-files\S*", "\n".join(texts))
+    assert found == ["https://example.org/ckanext-files.git"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_nothing_installs_the_other_product(page: Path) -> None:
+    """Until this version is published, its name on the package index is another product's."""
+    text = (ROOT / page).read_text()
+    named = re.findall(r"pip install\s+'?ckanext-files\S*", text)
+    assert named == (["pip install ckanext-files``:"] if str(page) == "README.rst" else [])
