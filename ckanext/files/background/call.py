@@ -10,6 +10,9 @@ from .registry import find
 
 _MARK = "__call__"
 
+_SHOWN = 200
+"""Characters of an argument in messages and logs."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Call:
@@ -38,8 +41,13 @@ class Call:
         return find(self.task_name).run(self)
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.args.items())
+        arguments = ", ".join(f"{name}={_short(value)}" for name, value in self.args.items())
         return f"{self.task_name}({arguments})"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def deserialize_task(value: Any) -> Call:
@@ -53,4 +61,4 @@ def deserialize_task(value: Any) -> Call:
         name, args = value[_MARK], value["args"]
         if isinstance(name, str) and isinstance(args, dict):
             return Call(name, args)
-    raise ArgumentError(f"This is no call of a task: {value!r}")
+    raise ArgumentError(f"This is no call of a task: {_short(value)}")

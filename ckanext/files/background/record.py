@@ -35,9 +35,12 @@ _CONDITIONS = {
 _SELECT = f"""
     WITH page AS MATERIALIZED (
         SELECT j.id {_FROM} {{where}} ORDER BY j.id DESC LIMIT :limit OFFSET :offset)
-    SELECT j.id, f.task_id, f.user_id, j.task_name AS task, j.args, j.queue_name AS queue,
+    SELECT j.id, f.task_id, f.user_id, j.task_name AS task,
+        coalesce({_S}.files_summary(j.args), '') AS args_summary, j.queue_name AS queue,
         j.status::text AS status, j.priority, j.lock, j.queueing_lock, j.scheduled_at,
-        j.attempts, j.abort_requested,
+        j.attempts, j.abort_requested, j.worker_id IS NOT NULL AS running,
+        j.status = 'todo' AND j.lock IS NOT NULL
+            AND {_S}.files_is_locked(j.id, j.lock, j.priority) AS locked,
         coalesce(f.step, (j.status = 'succeeded')::integer) AS step, f.percent, f.text,
         f.error, f.traceback, history.*
     FROM page JOIN {_S}.procrastinate_jobs j ON j.id = page.id
@@ -50,6 +53,13 @@ _SELECT = f"""
         FROM {_S}.procrastinate_events WHERE job_id = page.id) history
     ORDER BY page.id DESC
 """
+
+_ARGS = sa.text(f"SELECT args FROM {_S}.procrastinate_jobs WHERE id = :id")
+
+# one that is between two steps has it, too
+_HOLDER = sa.text(
+    f"SELECT min(id) FROM {_S}.procrastinate_jobs WHERE lock = :lock AND status = 'doing'"
+)
 
 _EVENTS = sa.text(
     f"SELECT type::text, at FROM {_S}.procrastinate_events WHERE job_id = :id ORDER BY id"
@@ -64,7 +74,9 @@ class Record:
     task_id: str | None
     user_id: str | None
     task: str
-    args: dict[str, Any]
+    args_summary: str
+    """The beginning of each of the first ten, as JSON on one line; :func:`arguments` has all."""
+
     queue: str
     status: str
     priority: int
@@ -73,6 +85,12 @@ class Record:
     scheduled_at: dt.datetime | None
     attempts: int
     abort_requested: bool
+    running: bool
+    """Whether a worker has it, as far as the tables know."""
+
+    locked: bool
+    """Whether it waits for another job with the same lock."""
+
     step: int
     """Finished steps."""
 
@@ -122,6 +140,16 @@ def count(filters: dict[str, Any]) -> int:
     """Return the number of jobs for which all filters hold, see :func:`page`."""
     query = sa.text(f"SELECT count(*) {_FROM} {_where(filters)}")
     return _connection().execute(query, filters).scalar()
+
+
+def arguments(job_id: int) -> dict[str, Any]:
+    """Return all arguments of a job by name; none if it is gone."""
+    return _connection().execute(_ARGS, {"id": job_id}).scalar() or {}
+
+
+def holder(lock: str) -> int | None:
+    """Return the job that has a lock, if one has."""
+    return _connection().execute(_HOLDER, {"lock": lock}).scalar()
 
 
 def history(job_id: int) -> Sequence[Event]:

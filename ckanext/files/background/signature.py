@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .errors import ArgumentError
-from .values import as_json, as_key
+from .values import as_json, as_key, check_size
 
 REST = "*"
 """The key of positional arguments that have no name."""
@@ -20,7 +20,7 @@ def by_name(arguments: Mapping[str, Any], rest: Sequence[Any], task_name: str) -
     """Return arguments as a job keeps them.
 
     :param rest: positional ones that have no name.
-    :raises ArgumentError: JSON cannot hold them.
+    :raises ArgumentError: JSON or a job cannot hold them.
     """
     if REST in arguments:
         raise ArgumentError(f"No argument of task {task_name} can be called {REST!r}")
@@ -35,6 +35,7 @@ def by_name(arguments: Mapping[str, Any], rest: Sequence[Any], task_name: str) -
             as_json(value, f"argument {number} of task {task_name}")
             for number, value in enumerate(rest, 1)
         ]
+    check_size(packed, task_name)
     return packed
 
 

@@ -9,7 +9,9 @@ as an integer.)
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from .call import Call
@@ -22,6 +24,9 @@ _DIGITS = 4300
 """Of an integer that Python reads."""
 
 _TOO_LARGE = 10**_DIGITS
+
+MOST_BYTES = 1_000_000
+"""Of all arguments of a job together, as JSON in UTF-8."""
 
 
 def as_json(value: Any, name: str, level: int = 0) -> Any:
@@ -66,9 +71,32 @@ def as_key(key: Any, name: str) -> str:
     raise ArgumentError(f"The {name} is no string, which keys of JSON are")
 
 
+def check_size(arguments: Mapping[str, Any], task_name: str) -> None:
+    """Refuse more arguments than a job can keep.
+
+    Each step writes them, and whoever looks at jobs reads them.
+
+    :param arguments: by name, as JSON has them.
+    :raises ArgumentError: they are larger than :data:`MOST_BYTES`.
+    """
+    size = _size(arguments)
+    if size <= MOST_BYTES:
+        return
+    largest = max(arguments, key=lambda name: _size(arguments[name]))
+    raise ArgumentError(
+        f"The arguments of task {task_name} have {size:,} bytes as JSON, a job keeps "
+        f"{MOST_BYTES:,} at most: argument {largest[:40]!r} has {_size(arguments[largest]):,}. "
+        "Put it where the task can read it, such as a file, and pass its id"
+    )
+
+
 def legible(text: str) -> str:
     """Return a text for people with what PostgreSQL cannot hold replaced."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode())
 
 
 def _number(value: float, name: str) -> float:

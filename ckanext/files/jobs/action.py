@@ -54,8 +54,11 @@ def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     :param offset: skip so many
     :type offset: int, optional
 
+    Arguments may be large: a list has only the text ``args_summary``, the beginning of each of the
+    first ten. ``files_job_show`` has them whole, as ``args``.
+
     :returns: ``count``, the number of all that were found, and ``results``, the
-        page, see ``files_job_show``
+        page, see ``files_job_show``; without ``args`` and ``events``
     :rtype: dictionary
     """
     tk.check_access("files_job_list", context, data_dict)
@@ -82,7 +85,8 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     it does; ``step`` is the number of finished steps. A job that waits between two steps is
     ``doing``. ``error`` and ``traceback`` are of the last failure, until a step goes well; only
     sysadmins get the traceback, and more than the first line of the error.
-    The event ``scheduled`` bears the time for which the job was put off.
+    The event ``scheduled`` bears the time for which the job was put off. ``running`` tells whether
+    a worker has the job, ``locked`` whether it waits for another one with the same lock.
 
     Users may see the jobs that they asked for. For example, how far one is, from its address in
     the header ``Taskqueue-Location``::
@@ -94,15 +98,15 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     :param id: the id of the job
     :type id: int
 
-    :returns: ``id``, ``task_id``, ``user_id``, ``task``, ``args``, ``queue``, ``status``,
-        ``priority``, ``lock``, ``queueing_lock``, ``scheduled_at``, ``attempts``,
-        ``abort_requested``, ``step``, ``percent``, ``text``, ``error``, ``traceback``,
-        ``created``, ``started``, ``finished``, and ``events``, a list of dictionaries
-        with ``type`` and ``at``
+    :returns: ``id``, ``task_id``, ``user_id``, ``task``, ``args``, ``args_summary``, ``queue``,
+        ``status``, ``priority``, ``lock``, ``queueing_lock``, ``scheduled_at``, ``attempts``,
+        ``abort_requested``, ``running``, ``locked``, ``step``, ``percent``, ``text``, ``error``,
+        ``traceback``, ``created``, ``started``, ``finished``, and ``events``, a list of
+        dictionaries with ``type`` and ``at``
     :rtype: dictionary
     """
     tk.check_access("files_job_show", context, data_dict)
-    return _with_events(context, _find(context, data_dict))
+    return _whole(context, _find(context, data_dict))
 
 
 @_explained()
@@ -183,7 +187,7 @@ def _refused(job_id: int, sentence: str) -> tk.ValidationError:
 def _changed(context: Context, job_id: int) -> dict[str, Any]:
     job = record.find(job_id)
     assert job
-    result = _with_events(context, job)
+    result = _whole(context, job)
     if not context.get("defer_commit"):
         model.Session.commit()
     return result
@@ -207,9 +211,10 @@ def _sees_all(context: Context) -> bool:
     return bool(context.get("ignore_auth")) or authz.is_sysadmin(context.get("user"))
 
 
-def _with_events(context: Context, job: record.Record) -> dict[str, Any]:
+def _whole(context: Context, job: record.Record) -> dict[str, Any]:
     events = [{"type": event.type, "at": _time(event.at)} for event in record.history(job.id)]
-    return {**_dictized(context, job), "events": events}
+    args = record.arguments(job.id)
+    return {**_dictized(context, job), "args": args, "events": events}
 
 
 def _dictized(context: Context, job: record.Record) -> dict[str, Any]:

@@ -104,6 +104,19 @@ BEGIN
 END;
 $$;
 
+-- The beginning of a text that is long.
+CREATE OR REPLACE FUNCTION files_beginning(_text text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN length(_text) > 60 THEN left(_text, 60) || '...' ELSE _text END
+$$;
+
+-- The arguments of a job on one line, as lists show them: the first of them, each as far as it is short.
+CREATE OR REPLACE FUNCTION files_summary(_args jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT string_agg(
+        CASE WHEN place > 10 THEN '...' ELSE files_beginning(key) || '=' || files_beginning(value::text) END,
+        ', ' ORDER BY place)
+    FROM jsonb_each(_args) WITH ORDINALITY AS argument (key, value, place) WHERE place <= 11
+$$;
+
 -- Whether a job waits that files_claim would find with _with_lock.
 CREATE OR REPLACE FUNCTION files_others_wait(_queues varchar[]) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (

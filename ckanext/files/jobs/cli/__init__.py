@@ -14,6 +14,7 @@ from .purge import purge
 from .retry import retry
 from .send import send
 from .shell import shell
+from .show import show
 from .status import status
 from .worker import worker
 
@@ -32,6 +33,7 @@ background.add_command(purge)
 background.add_command(retry)
 background.add_command(send)
 background.add_command(shell)
+background.add_command(show)
 background.add_command(status)
 background.add_command(worker)
 

@@ -1,4 +1,4 @@
-"""Doing something to each of the jobs that a command names."""
+"""The jobs that a command names, and doing something to each."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ import click
 
 from ckanext.files.background import record
 
-JOB_IDS = click.argument(
-    "job_ids",
-    metavar="ID...",
-    nargs=-1,
-    required=True,
-    type=click.IntRange(1, 2**63 - 1),
-)
+_NUMBER = click.IntRange(1, 2**63 - 1)
+
+JOB_ID = click.argument("job_id", metavar="ID", type=_NUMBER)
+JOB_IDS = click.argument("job_ids", metavar="ID...", nargs=-1, required=True, type=_NUMBER)
 
 
 def change_each(job_ids: Sequence[int], change: Callable[[int], tuple[bool, str]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +10,11 @@ from ckan import model
 
 from ckanext.files.background import record
 
-_HEAD = ("id", "status", "created", "queue", "task", "steps", "progress", "")
-_WIDEST = 60
+from .moment import moment
+from .reason import reason
+
+_HEAD = ("id", "status", "created", "queue", "task", "steps", "progress", "remark", "arguments")
+_WIDEST = 80
 
 
 @click.command("list")
@@ -35,8 +37,9 @@ _WIDEST = 60
 def list_jobs(states: Sequence[str], queue: str | None, task: str | None, limit: int) -> None:
     """List jobs, the newest first.
 
-    The last column is what a job tells of its progress, or why it failed. Times
-    are in UTC.
+    The remark is what a job waits for, how often it was tried, and what it tells
+    of its progress or failed with. Long remarks and arguments are cut: see show.
+    Times are in UTC.
     """
     chosen = {"status": list(states), "queue": queue, "task": task}
     filters: dict[str, Any] = {name: value for name, value in chosen.items() if value}
@@ -53,24 +56,22 @@ def list_jobs(states: Sequence[str], queue: str | None, task: str | None, limit:
 
 def _row(job: record.Record) -> tuple[str, ...]:
     percent = "" if job.percent is None else f"{job.percent:.0f} %"
-    said = job.error if job.status == "failed" else job.text
-    [line, *_] = [*(said or "").splitlines(), ""]
-    if len(line) > _WIDEST:
-        line = f"{line[:_WIDEST]}..."
     return (
         str(job.id),
         job.status,
-        _time(job.created),
+        moment(job.created),
         job.queue,
         job.task,
         str(job.step),
         percent,
-        line,
+        _cut(reason(job)),
+        _cut(job.args_summary),
     )
 
 
-def _time(at: dt.datetime | None) -> str:
-    return f"{at.astimezone(dt.timezone.utc):%Y-%m-%d %H:%M:%S}" if at else ""
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _WIDEST else f"{line[:_WIDEST]}..."
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

@@ -17,7 +17,7 @@ import pytest
 from ckan import model
 from sqlalchemy import text
 
-from ckanext.files.background import ArgumentError, send_task
+from ckanext.files.background import ArgumentError, record, send_task
 from ckanext.files.background.call import Call
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
@@ -187,6 +187,57 @@ def test_values_arrive_as_they_are(define: Any, tasks: TasksManager) -> None:
     for number, value in enumerate(POSSIBLE):
         assert module.got[number] == [value, value]
         assert [type(each) for each in module.got[number]] == [type(value)] * 2
+
+
+LARGE = "ü" * 499_000
+"""Almost as large as all arguments of a job may be, as UTF-8."""
+
+
+def test_large_arguments(tasks: TasksManager) -> None:
+    job = sample.anything.delay(text=LARGE)
+    assert tasks.jobs[job.id]["args"] == {"text": LARGE}
+    assert len(repr(sample.anything(text=LARGE))) < 500
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda *a, **k: sample.anything(*a, **k),
+        lambda *a, **k: sample.anything.delay(*a, **k),
+        lambda *a, **k: sample.anything.configure(lock="x").delay(*a, **k),
+        lambda *a, **k: send_task(NAME, a, k),
+        lambda *a, **k: send_task("somebody.elses", a, k),
+    ],
+)
+def test_arguments_that_are_too_large(ask: Any, tasks: TasksManager) -> None:
+    """The error names the limit, and the argument that is the largest."""
+    for args, kwargs, largest in (
+        ((), {"small": [1] * 1000, "text": LARGE + "ü" * 999}, "argument 'text' has 1,000,000"),
+        ((LARGE, LARGE), {"small": 1}, r"argument '\*' has 1,996,00\d"),
+    ):
+        with pytest.raises(ArgumentError) as raised:
+            ask(*args, **kwargs)
+        told = str(raised.value)
+        assert re.search(
+            r"have [12],\d{3},\d{3} bytes as JSON, a job keeps 1,000,000 at most", told
+        )
+        assert re.search(largest, told)
+        assert len(told) < 500
+    assert tasks.jobs == {}
+
+
+def test_a_step_that_goes_on_with_too_much(define: Any, tasks: TasksManager) -> None:
+    module = define("""
+        @task
+        def grow(text):
+            return grow(text * 2)
+    """)
+    job = module.grow.delay(LARGE)
+    tasks.run_pending_jobs()
+    found = record.find(job.id)
+    assert found
+    assert (found.status, found.step) == ("failed", 0)
+    assert "argument 'text' has 1,996,002" in str(found.error)
 
 
 def test_tuples_become_lists(tasks: TasksManager) -> None:

@@ -84,6 +84,25 @@ def test_show(cast: Cast, ask_for: Any, tasks: TasksManager, unique: Any) -> Non
     assert [event["type"] for event in shown["events"]] == ["deferred", "started", "succeeded"]
 
 
+def test_list_has_a_summary_of_arguments(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
+    """They may be large, and there may be many; one job is shown with all of them."""
+    values = {f"n{number:02}": number for number in range(1000)}
+    large = ask_for(lambda: sample.anything.delay(a="x" * 900_000))
+    many = ask_for(lambda: sample.anything.delay(**values))
+    none = ask_for(sample.noop.delay)
+    answer = cast.owner.ask("files_job_list")
+    assert len(answer.body) < 5000
+    listed = {job["id"]: job for job in json.loads(answer.body)["result"]["results"]}
+    assert listed[large.id]["args_summary"] == 'a="' + "x" * 59 + "..."
+    few = ", ".join(f"n{number:02}={number}" for number in range(10))
+    assert listed[many.id]["args_summary"] == f"{few}, ..."
+    assert listed[none.id]["args_summary"] == ""
+    assert not any("args" in job for job in listed.values())
+    _, shown = cast.owner.call("files_job_show", id=large.id)
+    assert shown["args"] == {"a": "x" * 900_000}
+    assert cast.owner.call("files_job_show", id=many.id)[1]["args"] == values
+
+
 def test_failure_is_shown(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
     job = ask_for(lambda: sample.fail_after.delay("this"))
     tasks.run_pending_jobs()

@@ -87,6 +87,7 @@ def nothing_there() -> Iterator[None]:
         "worker --processes 2",
         "send ckanext.files.maintenance.report_missing",
         "list",
+        "show 1",
         "retry 1",
         "cancel 1",
         "purge --older-than 1",
@@ -106,7 +107,7 @@ def test_help() -> None:
     assert list(commands) == sorted(commands)
     assert {
         *("init", "shell", "status", "worker"),
-        *("send", "list", "retry", "cancel", "purge"),
+        *("send", "list", "show", "retry", "cancel", "purge"),
     } == set(commands)
     for command in commands:
         assert run(command, "--help")[0] == 0
@@ -273,7 +274,8 @@ def test_list(one_of_each: dict[str, Job]) -> None:
     code, said = run("list")
     assert code == 0
     head, *lines = said.splitlines()
-    assert head.split() == ["id", "status", "created", "queue", "task", "steps", "progress"]
+    columns = ["id", "status", "created", "queue", "task", "steps", "progress"]
+    assert head.split() == [*columns, "remark", "arguments"]
     assert "mails" in lines[0]
     ids = [int(line.split()[0]) for line in lines]
     assert ids == sorted(ids, reverse=True)
@@ -281,6 +283,7 @@ def test_list(one_of_each: dict[str, Job]) -> None:
     [failed] = [line for line in lines if "failed" in line]
     assert f"{sample.fail_after.name}  0" in failed
     assert "ValueError: job-" in failed
+    assert re.search(r'  name="job-[-\w]+"$', failed)
 
 
 def test_list_with_filters(one_of_each: dict[str, Job]) -> None:
@@ -297,6 +300,70 @@ def test_list_with_filters(one_of_each: dict[str, Job]) -> None:
     assert run("list", "--limit", str(10**30))[0] == 2
     assert "no such jobs" in run("list", "--queue", "elsewhere")[1]
     assert run("list", "--status", "lost")[0] == 2
+
+
+def remark(job: Job) -> str:
+    """Return what ``list`` tells of a job, after its progress."""
+    _, said = run("list")
+    head, *lines = said.splitlines()
+    [line] = [line for line in lines if line.startswith(f"{job.id} ")]
+    return line[head.index("remark") : head.index("arguments")].strip()
+
+
+def test_list_tells_why_a_job_waits(tasks: TasksManager, desk: _Desk, unique: Any) -> None:
+    retried = sample.flaky.delay(unique("job"), 3, 3600)
+    between = sample.count_down.delay(unique("job"), 3, 3)
+    tasks.run_pending_jobs(most=2)
+    put_off = sample.noop.configure(eta=dt.datetime(2040, 1, 1, 9, tzinfo=dt.timezone.utc)).delay()
+    locked = sample.noop.configure(queue="mails", lock="of mails")
+    runs, waits = locked.delay(), locked.delay()
+    free = sample.noop.delay()
+    model.Session.commit()
+    assert desk.claim(["mails"])
+    due = r"due 20[-\d]+ [:\d]+; tried once; \S*Retry: To be.*"
+    assert re.fullmatch(due, remark(retried))
+    assert remark(between) == "waits for a worker to go on"
+    assert remark(put_off) == "due 2040-01-01 09:00:00"
+    assert remark(runs) == ""
+    assert remark(waits) == "waits for the lock of mails"
+    assert remark(free) == "waits for a worker"
+    _, said = run("show", str(waits.id))
+    assert f"  lock          of mails (job {runs.id} has it)\n" in said
+
+
+def test_list_cuts_arguments(tasks: TasksManager) -> None:
+    sample.anything.delay("a\nb", long="x" * 100_000)
+    model.Session.commit()
+    _, said = run("list")
+    assert len(said) < 1000
+    assert r'*=["a\nb"], long="xxx' in said
+    assert "..." in said
+
+
+def test_show(one_of_each: dict[str, Job]) -> None:
+    failed = one_of_each["failed"]
+    code, said = run("show", str(failed.id))
+    assert code == 0
+    assert said.startswith(f"Job {failed.id}: {sample.fail_after.name}\n")
+    facts = dict(re.findall(r"^  (\w+) +(.+)$", said.partition("\nEvents\n")[0], re.M))
+    assert (facts["status"], facts["attempts"], facts["queue"]) == ("failed", "1", "default")
+    name = facts["name"].removeprefix("= ")
+    assert json.loads(name).startswith("job-")
+    events = re.findall(r"^  [-\d]+ [:\d]+  (\w+)$", said, re.M)
+    assert events == ["deferred", "started", "failed"]
+    assert f"\nError\n  ValueError: {json.loads(name)} is wrong\n" in said
+    assert "\nTraceback\n  Traceback (most recent call last):\n" in said
+    assert "sample.py" in said
+    assert "Traceback" not in run("show", str(one_of_each["todo"].id))[1]
+    code, said = run("show", str(UNKNOWN))
+    assert (code, said) == (1, f"Error: Job {UNKNOWN} does not exist\n")
+
+
+def test_show_has_arguments_whole(tasks: TasksManager) -> None:
+    job = sample.anything.delay(long="x" * 100_000)
+    model.Session.commit()
+    _, said = run("show", str(job.id))
+    assert '\n  long = "' + "x" * 100_000 + '"\n' in said
 
 
 def test_list_tells_of_progress(tasks: TasksManager) -> None:
