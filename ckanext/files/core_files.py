@@ -24,10 +24,10 @@ class CoreFilesPlugin(p.SingletonPlugin):
         p.implements(p.IConfigurable)
 
     def get_blueprint(self) -> list[Any]:
-        from .views import downloads, old_links
+        from .views import caching, downloads, old_links
 
         files = downloads if capabilities.CORE_FILES else _backport("view")
-        return [files.blueprint, old_links.blueprint]
+        return [files.blueprint, caching.blueprint, old_links.blueprint]
 
     def files_get_storage_adapters(self) -> dict[str, Any]:
         from .store.adapters import adapters
