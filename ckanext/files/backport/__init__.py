@@ -10,6 +10,5 @@ Left out on purpose:
   instead, and adapters of ``file-keeper`` are found by its own entry points.
 - Storages for resources, for images of users and groups and for the site's
   logo: on 2.11 CKAN's own uploader keeps them where they have always been.
-- Public storages and ``/file/public-download``, and ``/file/trusted-download``.
 - The commands ``ckan file ...``; ``ckan files`` has those that a move needs.
 """

@@ -27,7 +27,7 @@ from ckan.types import Context
 
 from . import schema
 from .leftovers import remove_unless_committed, remove_when_committed
-from .models import File, FileOwner, FileOwnerTransferHistory
+from .models import File, FileOwner, FileOwnerTransferHistory, find_file, lock_file
 from .removal import take
 from .storages import Capability, FileData, exc, get_storage
 from .tables import file_table, owner_table
@@ -119,7 +119,7 @@ def file_register(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]
         data = storage.analyze(location)
     except exc.MissingFileError as error:
         raise tk.ObjectNotFound("file not found at location") from error
-    except (exc.LocationError, IsADirectoryError) as error:
+    except (exc.LocationError, IsADirectoryError, NotADirectoryError) as error:
         raise tk.ValidationError({"location": [str(error)]}) from error
     id_ = session.execute(take(file_table, data_dict["storage"], location)).scalar()
     if id_ is None:
@@ -140,7 +140,7 @@ def file_delete(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     :rtype: dict
     """
     tk.check_access("file_delete", context, data_dict)
-    file = _file(context, data_dict, "file id not found")
+    file = _locked(context, data_dict, "file id not found")
     session, data, storage = _session(context), FileData.from_object(file), _storage(file.storage)
     if not storage.supports(Capability.REMOVE) and _may_exist(storage, data):
         raise tk.ValidationError({"storage": ["Operation is not supported"]})
@@ -180,7 +180,7 @@ def file_rename(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     :rtype: dict
     """
     tk.check_access("file_rename", context, data_dict)
-    file = _file(context, data_dict)
+    file = _locked(context, data_dict)
     file.name = munge_filename(data_dict["name"])
     return _saved(context, file)
 
@@ -196,7 +196,7 @@ def file_pin(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     :rtype: dict
     """
     tk.check_access("file_pin", context, data_dict)
-    file = _file(context, data_dict)
+    file = _locked(context, data_dict)
     if file.owner is None:
         raise tk.ValidationError({"id": ["File has no owner"]})
     file.owner.pinned = True
@@ -214,7 +214,7 @@ def file_unpin(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     :rtype: dict
     """
     tk.check_access("file_unpin", context, data_dict)
-    file = _file(context, data_dict)
+    file = _locked(context, data_dict)
     if file.owner is not None:
         file.owner.pinned = False
     return _saved(context, file)
@@ -245,7 +245,7 @@ def file_ownership_transfer(context: Context, data_dict: dict[str, Any]) -> dict
     :rtype: dict
     """
     tk.check_access("file_ownership_transfer", context, data_dict)
-    file, session = _file(context, data_dict), _session(context)
+    file, session = _locked(context, data_dict), _session(context)
     new = {name: data_dict[name] for name in ("owner_type", "owner_id")}
     if file.owner is None:
         file.owner = FileOwner(file_id=file.id, **new)
@@ -343,7 +343,15 @@ def _session(context: Context) -> Any:
 
 
 def _file(context: Context, data_dict: dict[str, Any], message: str = "file") -> Any:
-    file = _session(context).get(File, data_dict["id"])
+    file = find_file(_session(context), data_dict["id"])
+    if file is None:
+        raise tk.ObjectNotFound(message)
+    return file
+
+
+def _locked(context: Context, data_dict: dict[str, Any], message: str = "file") -> Any:
+    """Return a file that nobody else can change or delete before the commit."""
+    file = lock_file(_session(context), data_dict["id"])
     if file is None:
         raise tk.ObjectNotFound(message)
     return file

@@ -8,7 +8,7 @@ import ckan.plugins.toolkit as tk
 from ckan import authz, model
 from ckan.types import AuthResult, Context, DataDict
 
-from .models import File
+from .models import find_file
 
 __all__ = [
     "file_create",
@@ -176,4 +176,4 @@ def _user(context: Context) -> Any:
 
 def _file(context: Context, data_dict: DataDict) -> Any:
     session = context.get("session") or model.Session
-    return session.get(File, data_dict["id"])
+    return find_file(session, data_dict["id"])

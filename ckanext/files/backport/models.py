@@ -10,6 +10,8 @@ from ckan.lib.dictization import table_dictize
 from ckan.model.meta import registry
 from sqlalchemy.orm import relationship
 
+from ckanext.files.storable import all_storable
+
 from .tables import file_table, history_table, owner_table
 
 
@@ -94,3 +96,30 @@ registry.map_imperatively(
 )
 registry.map_imperatively(FileOwner, owner_table)
 registry.map_imperatively(FileOwnerTransferHistory, history_table)
+
+
+def find_file(session: Any, id_: Any) -> File | None:
+    """Return a file, if there is one; whatever is no text is no id."""
+    return session.get(File, id_) if isinstance(id_, str) and all_storable(id_) else None
+
+
+def find_file_at(session: Any, storage: Any, location: Any) -> File | None:
+    """Return the file at a place, if there is one."""
+    if not (isinstance(storage, str) and isinstance(location, str)):
+        return None
+    if not all_storable([storage, location]):
+        return None
+    return session.execute(File.by_location(location, storage)).scalar()
+
+
+def lock_file(session: Any, id_: Any) -> File | None:
+    """Return a file as it is now, if there is one; it stays so until the transaction ends.
+
+    The owner is locked first, as by all who change both.
+    """
+    session.flush()  # what is read anew would otherwise forget what was to be written
+    if find_file(session, id_) is None:
+        return None
+    for column in (owner_table.c.file_id, file_table.c.id):
+        session.execute(sa.select(column).where(column == id_).with_for_update())
+    return session.get(File, id_, populate_existing=True)

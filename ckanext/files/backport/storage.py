@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
+import ckan.plugins.toolkit as tk
 import file_keeper as fk
 from ckan.config.declaration import Declaration, Key
 
@@ -22,7 +23,7 @@ class Settings(fk.Settings):
     """Of one file, in bytes; negative: no limit."""
 
     public: bool = False
-    """Accepted for the sake of CKAN 2.12, and without effect."""
+    """Everybody may download all that is in the storage."""
 
 
 class Uploader(fk.Uploader):
@@ -57,7 +58,8 @@ class Storage(SafeStorage, fk.Storage):
             "MIME types that are accepted, with spaces between them; all when it is empty."
         ).set_example("text/csv application/pdf image/jpeg")
         declaration.declare_bool(key.public).set_description(
-            "Has no effect before CKAN 2.12: nobody gets a file without being asked who they are."
+            "Everybody may download all that is in the storage, also what has no row, by"
+            " `/file/public-download/STORAGE/LOCATION`."
         )
         declaration.declare_bool(key.overwrite_existing, True).set_description(
             "Replace a file that is there already. Some adapters ignore it."
@@ -79,6 +81,15 @@ class Storage(SafeStorage, fk.Storage):
         declaration.declare_list(key.disabled_capabilities, None).set_description(
             "What the storage may not do although it can, such as REMOVE."
         )
+
+    def permanent_link(self, data: fk.FileData, /, **extras: Any) -> str | None:
+        """Return an address that stays: that of the adapter, or of the public download."""
+        if link := super().permanent_link(data, **extras):
+            return link
+        if not self.settings.public:
+            return None
+        place = {"storage_name": self.settings.name, "location": data.location}
+        return tk.url_for("file.public_download", **place, _external=True)
 
     def validate_size(self, size: int) -> None:
         """Refuse a file that is too large, with ``LargeUploadError``."""

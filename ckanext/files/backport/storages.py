@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from typing import Any
 
 import file_keeper as fk
@@ -15,8 +16,10 @@ from ckan.common import config
 from ckan.exceptions import CkanConfigurationException
 from file_keeper import Capability, FileData, Location, Upload, exc, make_upload
 from file_keeper.core.storage import location_transformers
+from file_keeper.default.adapters.fs import FsStorage
 
 from .options import STORAGE_PREFIX, options_of_storages
+from .storage import Storage
 
 __all__ = [
     "STORAGE_PREFIX",
@@ -49,7 +52,9 @@ def get_storage(name: str | None = None) -> Any:
 def _collect() -> dict[str, fk.Storage]:
     """Make the storages; what cannot be made stops the start of the site."""
     made = {name: _make(name, options) for name, options in options_of_storages(config).items()}
-    return {name: storage for name, storage in made.items() if storage is not None}
+    found = {name: storage for name, storage in made.items() if storage is not None}
+    _refuse_exposed(found)
+    return found
 
 
 def _make(name: str, options: dict[str, Any]) -> fk.Storage | None:
@@ -65,6 +70,22 @@ def _make(name: str, options: dict[str, Any]) -> fk.Storage | None:
         return None
     except exc.InvalidStorageConfigurationError as error:
         raise CkanConfigurationException(f"{STORAGE_PREFIX}{name}: {error}") from error
+
+
+def _refuse_exposed(made: dict[str, fk.Storage]) -> None:
+    """Refuse a folder within that of a public storage, where everybody could download its files."""
+    folders = {
+        name: (os.path.join(storage.settings.path, ""), storage.settings.public)  # noqa: PTH118
+        for name, storage in made.items()
+        if isinstance(storage, Storage) and isinstance(storage, FsStorage)
+    }
+    for name, (inner, is_public) in folders.items():
+        for around, (outer, shows_all) in folders.items():
+            if shows_all and not is_public and inner.startswith(outer):
+                raise CkanConfigurationException(
+                    f"{STORAGE_PREFIX}{name}.path lies in {STORAGE_PREFIX}{around}.path, which is"
+                    " public: everybody could download what is there"
+                )
 
 
 def _refuse_unknown(name: str, options: dict[str, Any]) -> None:

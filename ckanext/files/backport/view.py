@@ -1,13 +1,19 @@
-"""The page ``/file/download/ID``."""
+"""The pages ``/file/download``, ``/file/trusted-download`` and ``/file/public-download``."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import ckan.plugins.toolkit as tk
+import jwt
+from ckan import model
 from ckan.types import Response
 from flask import Blueprint
 
+from .models import find_file, find_file_at
 from .storage import Storage
-from .storages import FileData, exc, get_storage
+from .storages import FileData, Location, exc, get_storage
+from .tokens import decode_token
 
 blueprint = Blueprint("file", __name__)
 
@@ -18,13 +24,63 @@ def download(id: str) -> Response:  # noqa: A002 - CKAN's name for it
     try:
         tk.check_access("permission_download_file", {}, {"id": id})
         file = tk.get_action("file_show")({}, {"id": id})
-        storage = get_storage(file["storage"])
-    except (tk.ObjectNotFound, tk.NotAuthorized, exc.UnknownStorageError):
+    except (tk.ObjectNotFound, tk.NotAuthorized, tk.ValidationError):
+        return tk.abort(404)
+    return _send(file["storage"], FileData.from_dict(file), file["name"])
+
+
+@blueprint.route("/file/trusted-download/<token>")
+def trusted_download(token: str) -> Response:
+    """Send a file to whoever has a token for it, which the portal has signed.
+
+    The token is for the audience ``trusted_download``, and has the file's id as
+    ``sub``, or ``storage`` and ``location``. ``ckan.lib.api_token.encode`` makes
+    it, and should give it a time after which it is void: ``exp``.
+    """
+    try:
+        data = decode_token(token, "trusted_download")
+    except jwt.InvalidTokenError:
+        return tk.abort(404)
+    file = _file_of(data)
+    return _send(file.storage, FileData.from_object(file), file.name) if file else tk.abort(404)
+
+
+@blueprint.route("/file/public-download/<storage_name>/<path:location>")
+def public_download(storage_name: str, location: str) -> Response:
+    """Send what is in a storage whose option ``public`` is set, with a row or without."""
+    try:
+        storage = get_storage(storage_name)
+    except exc.UnknownStorageError:
+        return tk.abort(404)
+    if not isinstance(storage, Storage) or not storage.settings.public:
+        return tk.abort(403, "Storage is not public")
+    place = Location(location)
+    try:
+        data = FileData(place, size=storage.size(place), content_type=storage.content_type(place))
+    except (exc.MissingFileError, exc.LocationError, IsADirectoryError):
+        return tk.abort(404)
+    except exc.UnsupportedOperationError:
+        return tk.abort(422, "File is not downloadable")
+    return _send(storage_name, data)
+
+
+def _file_of(token: dict[str, Any]) -> Any:
+    if "sub" in token:
+        return find_file(model.Session, token["sub"])
+    if "location" in token and "storage" in token:
+        return find_file_at(model.Session, token["storage"], token["location"])
+    return None
+
+
+def _send(storage_name: str, data: FileData, name: str | None = None) -> Response:
+    try:
+        storage = get_storage(storage_name)
+    except exc.UnknownStorageError:
         return tk.abort(404)
     if not isinstance(storage, Storage):
         return tk.abort(422, "File is not downloadable")
     try:
-        response = storage.as_response(FileData.from_dict(file), file["name"])
+        response = storage.as_response(data, name)
     except exc.UnsupportedOperationError:
         return tk.abort(422, "File is not downloadable")
     return tk.abort(response.status_code) if response.status_code >= 400 else response

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ class LocalUploader:
             data = base.upload(part, upload, extras)
             path_of_part.replace(place)
         except BaseException:
-            path_of_part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a folder may have become read-only
+                path_of_part.unlink()
             raise
         return fk.FileData.from_object(data, location=location)
 
@@ -54,7 +56,43 @@ class LocalReader:
         path = Path(self.storage.full_path(data.location))
         if not path.is_file():
             raise fk.exc.MissingFileError(self.storage, data.location)
-        return flask.send_file(path, mimetype=data.content_type or None)
+        # the name is for a header that is written later, and may have any character
+        return flask.send_file(path, mimetype=data.content_type or None, download_name="file")
+
+
+class LocalManager:
+    """Looks after files, also after those whose names begin with a dot.
+
+    CKAN makes ``.csv`` of a name in letters that it does not keep.
+    """
+
+    storage: Any
+
+    def scan(self, extras: dict[str, Any]) -> Iterator[str]:
+        """Yield the locations of all files."""
+        return scan_folder(self.storage)
+
+
+def scan_folder(storage: Any) -> Iterator[str]:
+    """Yield the locations in any storage of files on local disk.
+
+    The scan of file-keeper leaves out what begins with a dot.
+    """
+    root = storage.settings.path
+    for folder, _, names in os.walk(root, followlinks=storage.settings.follow_symlinks):
+        for name in names:
+            path = os.path.join(folder, name)  # noqa: PTH118 - a Path costs more than the rest
+            location = os.path.relpath(path, root)
+            if _is_file_of(storage, path, location):
+                yield location
+
+
+def _is_file_of(storage: Any, path: str, location: str) -> bool:
+    try:
+        storage.full_path(fk.Location(location))
+    except fk.exc.LocationError:
+        return False  # a symbolic link
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 class LocalStorage:

@@ -11,7 +11,7 @@ import file_keeper as fk
 from ckan.config.declaration import Declaration, Key
 from file_keeper.default.adapters.fs import FsStorage
 
-from .local import LocalReader, LocalStorage, LocalUploader
+from .local import LocalManager, LocalReader, LocalStorage, LocalUploader
 from .options import declare_settings
 from .safe import SafeReader, SafeStorage
 
@@ -33,7 +33,9 @@ def wrap(adapter: type[fk.Storage], bases: ModuleType) -> Any:
         "ReaderFactory": _joined(
             (LocalReader if is_local else SafeReader,), bases.Reader, adapter.ReaderFactory
         ),
-        "ManagerFactory": _joined((), bases.Manager, adapter.ManagerFactory),
+        "ManagerFactory": _joined(
+            (LocalManager,) if is_local else (), bases.Manager, adapter.ManagerFactory
+        ),
     }
     ours = (LocalStorage, _Configured, SafeStorage) if is_local else (_Configured, SafeStorage)
     return _joined(ours, bases.Storage, adapter, __doc__=adapter.__doc__, **parts)

@@ -5,7 +5,7 @@ cost the same few statements for one file and for a thousand.
 """
 
 from .describing import FileDescription, describe, describe_belongings
-from .models import File
+from .models import TABLES, File
 from .moving import Move, give
 from .reading import read
 from .records import FileRecord, Owner
@@ -13,6 +13,7 @@ from .showing import show
 from .storages import is_configured
 
 __all__ = [
+    "TABLES",
     "File",
     "FileDescription",
     "FileRecord",

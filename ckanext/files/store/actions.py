@@ -11,4 +11,20 @@ _source: Any = import_module(
     "ckan.logic.action.file" if capabilities.CORE_FILES else "ckanext.files.backport.action"
 )
 
-file_create: Any = _source.file_create
+#: By name.
+actions: dict[str, Any] = {
+    name: getattr(_source, name)
+    for name in (
+        "file_create",
+        "file_delete",
+        "file_owner_scan",
+        "file_ownership_transfer",
+        "file_pin",
+        "file_register",
+        "file_rename",
+        "file_show",
+        "file_unpin",
+    )
+}
+
+file_create: Any = actions["file_create"]

@@ -23,3 +23,6 @@ _History: Any = _source.FileOwnerTransferHistory
 file_table: sa.Table = File.__table__
 owner_table: sa.Table = FileOwner.__table__
 history_table: sa.Table = _History.__table__
+
+#: Names of the tables.
+TABLES: frozenset[str] = frozenset(map(str, (file_table, owner_table, history_table)))

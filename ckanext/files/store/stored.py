@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from file_keeper.default.adapters.fs import FsStorage
 from sqlalchemy.engine import Connection
 
+from ckanext.files.keeper.local import scan_folder
+
 from .arrays import literal
 from .neighbours import Neighbours, Place
 from .storages import Capability, FileData, Location, exc, get_storage, is_configured
@@ -82,11 +84,17 @@ def find_strays(connection: Connection, table: sa.Table, storage: str) -> list[s
     """
     strays: list[str] = []
     neighbours = Neighbours(storage)
-    found = filter(neighbours.own, map(str, get_storage(storage).scan()))
+    found = filter(neighbours.own, map(str, _scan(get_storage(storage))))
     locations = (location for location in found if _is_text(storage, location))
     while some := list(islice(locations, _ROWS_AT_ONCE)):
         strays += unnamed(connection, table, storage, some, neighbours)
     return strays
+
+
+def _scan(keeper: Any) -> Iterable[str]:
+    # that of CKAN 2.12's own storages leaves out what begins with a dot
+    is_local = isinstance(keeper, FsStorage) and keeper.supports(Capability.SCAN)
+    return scan_folder(keeper) if is_local else keeper.scan()
 
 
 def _is_text(storage: str, location: str) -> bool:

@@ -1,4 +1,4 @@
-"""Let no file run script in the site's origin.
+"""Let no file run script in the site's origin, and no address make CKAN fail.
 
 By CKAN's rule a file is sent as an attachment, unless its type is one of
 ``ckan.files.inline_content_types``. CKAN 2.12.0 does not keep it for storages
@@ -16,10 +16,19 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from flask import Blueprint
 
+from ckanext.files.storable import all_storable
+
 blueprint = Blueprint("files_downloads", __name__)
 
 _DOWNLOADS = ("file.download", "file.trusted_download", "file.public_download")
 _NOT_MODIFIED = 304
+
+
+@blueprint.before_app_request
+def refuse_odd_address() -> None:
+    """Answer 404 to what PostgreSQL cannot look for: CKAN 2.12.0 answers 500."""
+    if tk.request.endpoint in _DOWNLOADS and not all_storable(tk.request.view_args):
+        tk.abort(404)
 
 
 @blueprint.after_app_request

@@ -14,7 +14,7 @@ from ckanext.files.tests.cli.console import run
 from ckanext.files.tests.loaded import plugins_loaded
 from ckanext.files.tests.people import call, new_user
 
-OPTION = "ckan.files.storage.checked"
+PREFIX = "ckan.files.storage"
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded(folder: Path) -> Iterator[None]:
-    options = {"type": "files:fs", "path": str(folder), "location_transformers": "uuid4"}
-    named = {f"{OPTION}.{name}": value for name, value in options.items()}
+    options = {
+        "checked.type": "files:fs",
+        "checked.path": str(folder),
+        "checked.location_transformers": "uuid4",
+        "core.type": "ckan:fs",
+        "core.path": str(folder / "core"),
+        "core.initialize": "true",
+    }
+    named = {f"{PREFIX}.{name}": value for name, value in options.items()}
     with plugins_loaded("files", **named):
         yield
     storages.reset()
@@ -38,8 +45,9 @@ def file(folder: Path) -> Iterator[dict[str, str]]:
     model.Session.remove()
     yield file
     portal.delete_file(file["id"])
-    for left in folder.iterdir():
-        left.unlink()
+    for left in folder.rglob("*"):
+        if left.is_file():
+            left.unlink()
 
 
 def test_all_is_well(file: dict[str, str]) -> None:
@@ -63,6 +71,31 @@ def test_bytes_without_a_row(file: dict[str, str], folder: Path) -> None:
     assert "Bytes without a row: 1\nchecked\tleft\n" in said
     assert file["location"] not in said
     assert (folder / "left").exists()
+
+
+@pytest.mark.parametrize("storage", ["checked", "core"])
+@pytest.mark.parametrize("location", [".csv", ".hidden/a.csv", ".hidden/.csv", "..a"])
+def test_names_that_begin_with_a_dot(folder: Path, storage: str, location: str) -> None:
+    """CKAN makes ``.csv`` of a name in letters that it does not keep."""
+    path = (folder if storage == "checked" else folder / "core") / location
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("left")
+    code, said = run("check", storage)
+    path.unlink()
+    assert code == 1
+    assert f"Bytes without a row: 1\n{storage}\t{location}\n" in said
+
+
+def test_file_whose_name_begins_with_a_dot(folder: Path) -> None:
+    name = "\u0434\u0430\u043d\u043d\u044b\u0435.csv"
+    file = call("file_create", None, name=name, upload=b"hello", storage="core")
+    assert file["location"] == ".csv"
+    code, said = run("check", "core")
+    assert code == 0, said
+    (folder / "core" / ".csv").unlink()
+    code, said = run("check", "core")
+    portal.delete_file(file["id"])
+    assert f"Rows without bytes: 1\ncore\t{file['id']}\n" in said
 
 
 def test_all_storages(file: dict[str, str], folder: Path) -> None:

@@ -64,6 +64,15 @@ def test_removed_when_seen_again(tasks: TasksManager) -> None:
     assert path_of(file).exists()
 
 
+@pytest.mark.parametrize("storage", ["here", "core"])
+def test_names_that_begin_with_a_dot(tasks: TasksManager, storage: str) -> None:
+    stray = _leave(".csv", storage=storage)
+    assert run(tasks, remove_strays, [storage], dry_run=False) == "1 to be looked at again"
+    hurry(tasks)
+    tasks.run_pending_jobs()
+    assert not stray.exists()
+
+
 def test_not_before_its_time(tasks: TasksManager) -> None:
     _leave("left")
     run(tasks, remove_strays, ["here"], hours=1, dry_run=False)

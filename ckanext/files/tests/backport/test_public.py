@@ -1,0 +1,108 @@
+"""Storages for everybody, and tokens for what is in the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ckan.common import config
+from ckan.exceptions import CkanConfigurationException
+from ckan.lib import api_token
+from ckan.tests import factories
+from ckan.tests.helpers import _get_test_app
+
+from ckanext.files.backport.storages import FileData, Location, get_storage, storages
+from ckanext.files.tests.loaded import plugins_loaded
+from ckanext.files.tests.people import call, new_user
+
+PREFIX = "ckan.files.storage"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("public")
+
+
+@pytest.fixture(scope="module")
+def app(folder: Path) -> Iterator[Any]:
+    options = {"type": "ckan:fs", "path": str(folder), "public": "true"}
+    with plugins_loaded("files", **{f"{PREFIX}.shop.{name}": it for name, it in options.items()}):
+        yield _get_test_app()
+    storages.reset()
+
+
+@pytest.fixture
+def file(app: Any) -> dict[str, Any]:
+    return call("file_create", new_user(sysadmin=True), name="a.txt", upload=b"hello")
+
+
+def _trusted(app: Any, **claims: Any) -> int:
+    token = api_token.encode({"aud": "trusted_download", **claims})
+    return app.get(f"/file/trusted-download/{token}").status_code
+
+
+def test_what_has_no_row(app: Any, folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "a b.html").write_text("<script>")
+    page = app.get("/file/public-download/shop/sub/a%20b.html")
+    assert (page.status_code, page.data) == (200, b"<script>")
+    assert page.headers["Content-Disposition"].startswith("attachment; ")
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
+    assert app.get("/file/public-download/shop/sub").status_code == 404
+    assert app.get("/file/public-download/shop/other").status_code == 404
+
+
+def test_address_of_it(app: Any) -> None:
+    data = FileData(Location("sub/a b.html"))
+    with app.flask_app.test_request_context():
+        link = get_storage("shop").permanent_link(data)
+        assert get_storage("default").permanent_link(data) is None
+    assert link.endswith("/file/public-download/shop/sub/a%20b.html")
+
+
+def test_other_storages(app: Any, file: dict[str, Any]) -> None:
+    address = f"/file/public-download/default/{file['location']}"
+    assert app.get(address).status_code == 403
+    assert app.get("/file/public-download/nowhere/a").status_code == 404
+
+
+@pytest.mark.parametrize("inner", ["", "sub", "sub/../sub"])
+def test_private_folder_in_a_public_one(
+    app: Any, folder: Path, inner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CKAN would not start, as CKAN 2.12 does not."""
+    options = {"type": "files:fs", "path": f"{folder}/{inner}", "initialize": True}
+    for name, value in options.items():
+        monkeypatch.setitem(config, f"{PREFIX}.own.{name}", value)
+    storages.reset()
+    with pytest.raises(CkanConfigurationException, match=r"storage\.own\.path lies in"):
+        storages.collect()
+    monkeypatch.setitem(config, f"{PREFIX}.own.path", f"{folder}-own")
+    storages.reset()
+    storages.collect()
+
+
+@pytest.mark.parametrize("claims", [{}, {"aud": "other"}, {"exp": 1}, {"aud": None}])
+def test_token_that_is_none(app: Any, file: dict[str, Any], claims: dict[str, Any]) -> None:
+    """Without the right audience, without a file, or after its time."""
+    assert _trusted(app, sub=file["id"], exp=int(time.time()) + 60) == 200
+    claims = {"sub": file["id"], **claims} if claims else {}
+    assert _trusted(app, **claims) == 404
+
+
+@pytest.mark.parametrize("odd", [5, None, "", "\0", ["x"], {}])
+def test_odd_claims(app: Any, file: dict[str, Any], odd: Any) -> None:
+    place = {"storage": file["storage"], "location": file["location"]}
+    assert _trusted(app, **place) == 200
+    for name in place:
+        assert _trusted(app, **{**place, name: odd}) == 404
+    if odd is None or isinstance(odd, str):  # PyJWT reads no others
+        assert _trusted(app, sub=odd) == 404
+
+
+def test_api_token_opens_nothing(app: Any, file: dict[str, Any]) -> None:
+    token = factories.APIToken(user=new_user(sysadmin=True))["token"]
+    assert app.get(f"/file/trusted-download/{token}").status_code == 404
