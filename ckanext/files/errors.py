@@ -14,5 +14,17 @@ class OutOfQueueError(FilesError):
     """A task was queued outside of an action that carries a task queue."""
 
 
+class InnerFailureError(FilesError):
+    """An action within this one has failed, and cannot be undone alone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "An action within this one has failed after it had asked for its first task, job or"
+            " callback in a savepoint of its own. Its change can only be undone together with this"
+            " action, so nothing was saved. Let the error pass, or decorate this action with"
+            " with_task_queue(eager=True)."
+        )
+
+
 class CommitUnknownError(FilesError):
     """The connection was lost during COMMIT and the outcome cannot be learned."""

@@ -3,13 +3,19 @@
 Other extensions import from here and from nowhere else; these names stay.
 """
 
-from ckanext.files.errors import CommitUnknownError, FilesError, OutOfQueueError
+from ckanext.files.errors import (
+    CommitUnknownError,
+    FilesError,
+    InnerFailureError,
+    OutOfQueueError,
+)
 from ckanext.files.queue import QueuedTask, TaskQueue, add_task, with_task_queue
 from ckanext.files.transaction import on_commit
 
 __all__ = [
     "CommitUnknownError",
     "FilesError",
+    "InnerFailureError",
     "OutOfQueueError",
     "QueuedTask",
     "TaskQueue",

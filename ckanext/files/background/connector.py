@@ -84,7 +84,7 @@ def held_connection() -> Any:
     """Return the connection of this session, for a statement that shall share its commit."""
     block = current_block()
     if block is not None:
-        block.hold()
+        block.require_commit()
     session = model.Session()
     session.flush()
     return session.connection()

@@ -14,6 +14,8 @@ from procrastinate import exceptions
 from procrastinate.tasks import configure_task
 from sqlalchemy.exc import IntegrityError
 
+from ckanext.files.transaction import require_commit
+
 from . import schema
 from .app import app
 from .connector import held_connection
@@ -53,6 +55,8 @@ def defer(
         raise AlreadyEnqueuedError(str(error)) from error
     except exceptions.ConnectorException as error:
         raise schema.explain(error) from error
+    for _ in ids:
+        require_commit(f"The job of task {task_name!r}", __package__ or "")
     jobs = [Job(job_id, task_id, user_id) for job_id in ids]
     for job in jobs:
         for listener in listeners:

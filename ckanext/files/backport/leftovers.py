@@ -13,7 +13,7 @@ import logging
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from ckanext.files.transaction import on_commit, on_rollback
+from ckanext.files.transaction import after_commit, on_rollback
 
 from .removal import remove_unnamed
 from .storages import FileData, get_storage
@@ -33,7 +33,7 @@ def remove_unless_committed(session: Session, storage: str, data: FileData) -> N
 
 def remove_when_committed(session: Session, storage: str, data: FileData) -> None:
     """Remove what is stored once the row that names it is gone for good."""
-    on_commit(functools.partial(_remove, session.get_bind().engine, storage, data))
+    after_commit(functools.partial(_remove, session.get_bind().engine, storage, data))
 
 
 def _remove(engine: Engine, storage: str, data: FileData) -> None:

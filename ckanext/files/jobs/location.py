@@ -16,7 +16,7 @@ from flask import Blueprint, Response, has_request_context
 
 from ckanext.files.background.context import current_job
 from ckanext.files.background.job import Job, listeners
-from ckanext.files.transaction import on_commit
+from ckanext.files.transaction import after_commit
 
 HEADER = "Taskqueue-Location"
 
@@ -38,7 +38,7 @@ class _Jobs:
     def note(self, job: Job) -> None:
         """Remember a job that the request has asked for."""
         self.uncommitted.add(job.id)
-        on_commit(lambda: self._committed(job))
+        after_commit(lambda: self._committed(job))
 
     def named(self) -> Job | None:
         """Return the job that the response names."""

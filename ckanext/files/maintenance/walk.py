@@ -13,7 +13,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ckanext.files.background import JobAborted, current_job, set_progress
-from ckanext.files.transaction import on_commit
+from ckanext.files.transaction import after_commit
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +64,9 @@ class Walk:
         room = MOST_IN_LOG - self.counts.get(kind, 0)
         self.count(kind, len(items))
         for item in list(items)[: max(0, room)]:
-            on_commit(functools.partial(log.info, "%s: %s: %s", _who(), kind, item))
+            after_commit(functools.partial(log.info, "%s: %s: %s", _who(), kind, item))
         if 0 < room < len(items):
-            on_commit(functools.partial(log.info, "%s: %s: and more", _who(), kind))
+            after_commit(functools.partial(log.info, "%s: %s: and more", _who(), kind))
 
     def tell(self, doing: str = "") -> None:
         """Let others see how far the job is; end it here if somebody wants it to end.
@@ -86,7 +86,7 @@ class Walk:
         self.done = self.total
         text = self.text or "nothing to do"
         self.tell("" if self.text else text)
-        on_commit(functools.partial(log.info, "%s: %s", _who(), text))
+        after_commit(functools.partial(log.info, "%s: %s", _who(), text))
         return text
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ckan.logic.action import create, update
 from ckan.types import Action, ChainedAction, Context
 
+from ckanext.files import capabilities
 from ckanext.files.chained import chained_like
+from ckanext.files.transaction import current_block
 
 from .decorator import with_task_queue
 
@@ -27,5 +31,30 @@ def _with_task_queue(core: Action) -> ChainedAction:
     def chained(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
         return next_action(context, data_dict)
 
+    def update_package(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
+        with _defer_commit(context):
+            return next_action(context, data_dict)
+
+    if core is update.package_update and capabilities.DEFERRED_UPDATE_IS_LOST:
+        chained = update_package
     chained.__name__ = core.__name__
     return chained_like(core, with_task_queue(chained))
+
+
+@contextmanager
+def _defer_commit(context: Context) -> Iterator[None]:
+    """Defer the commit for an action that loses its change when the context asks for that.
+
+    The action commits as it always does, but within a hold, which leaves the real
+    commit to the caller.
+    """
+    block = current_block()
+    if not block or not context.get("defer_commit"):
+        yield
+        return
+    block.hold()
+    del context["defer_commit"]
+    try:
+        yield
+    finally:
+        context["defer_commit"] = True

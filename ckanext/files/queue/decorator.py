@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 from ckan import model
 
-from ckanext.files.transaction import Block
+from ckanext.files.transaction import Block, is_commit_required
 
 from .queue import TaskQueue, innermost
 
@@ -31,7 +31,9 @@ def with_task_queue(action: Any = None, *, atomic: bool = True, eager: bool = Fa
     and CKAN's marks (``side_effect_free``, ``auth_audit_exempt``, ...).
 
     By default the action and its tasks become true in one commit, from the
-    first ``add_task`` on. An action that queues nothing stays as it was.
+    first ``add_task`` on; the same holds for ``on_commit`` and for a background
+    task's ``delay``. An action that uses none of them stays as it was. One that
+    uses them is committed at its end, also when its own code does not commit.
 
     :param atomic: False lets the action commit as it does by itself, and runs
         the tasks after that: a task that fails does not undo the action.
@@ -54,9 +56,7 @@ def with_task_queue(action: Any = None, *, atomic: bool = True, eager: bool = Fa
             innermost(TaskQueue(name, block)) as queue,
         ):
             result = action(*args, **kwargs)
-            if queue.run(result) and commit:
-                # perhaps the action has committed before the first task came
-                model.Session.commit()
+            queue.run(result)
             return result
 
     return with_queue
@@ -66,7 +66,7 @@ def _run_apart(name: str, commit: bool, action: Any, args: Any, kwargs: Any) -> 
     with innermost(TaskQueue(name, None)) as queue:
         result = action(*args, **kwargs)
         try:
-            if queue.run(result) and commit:
+            if (queue.run(result) or is_commit_required(model.Session())) and commit:
                 model.Session.commit()
         except BaseException:
             model.Session.rollback()

@@ -34,7 +34,7 @@ class TaskQueue:
         if not callable(task):
             raise TypeError(f"A task is called as task(result, idx, prev); {task!r} is no callable")
         if self._block:
-            self._block.hold()
+            self._block.require_commit()
         self._tasks.append(task)
 
     def run(self, result: Any) -> bool:

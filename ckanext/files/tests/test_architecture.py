@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "chained": set(),
     "storable": set(),
     "transaction": {"errors", "capabilities"},
-    "queue": {"transaction", "chained", "errors"},
+    "queue": {"transaction", "chained", "errors", "capabilities"},
     "keeper": set(),
     "backport": {"keeper", "transaction", "flag", "storable", "capabilities"},
     "store": {"backport", "keeper", "errors", "capabilities"},

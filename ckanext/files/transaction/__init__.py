@@ -15,6 +15,15 @@ requests sent elsewhere, and SQL that ends the transaction past the session
 This package knows neither tasks nor files.
 """
 
-from .block import Block, current_block, on_commit, on_rollback
+from .block import Block, after_commit, current_block, on_commit, on_rollback, require_commit
+from .commit_requests import are_open as is_commit_required
 
-__all__ = ["Block", "current_block", "on_commit", "on_rollback"]
+__all__ = [
+    "Block",
+    "after_commit",
+    "current_block",
+    "is_commit_required",
+    "on_commit",
+    "on_rollback",
+    "require_commit",
+]

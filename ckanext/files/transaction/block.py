@@ -8,7 +8,8 @@ from types import TracebackType
 from ckan.model import meta
 from sqlalchemy.orm import SessionTransaction
 
-from .hold import Hold
+from . import commit_requests
+from .hold import Hold, open_savepoints
 from .journal import Callback, journal_of
 
 
@@ -30,32 +31,34 @@ class Block:
 
     Without :meth:`hold` a block does nothing. With it, commits are kept back
     until the outermost block ends; then there is one real COMMIT, provided
-    that somebody in the block has committed. An exception that leaves the
-    outermost block undoes everything, one that leaves an inner block undoes
-    what that block has done since its start, or since the hold began.
+    that code in the block has committed or has called :meth:`require_commit`.
+    An exception that leaves the outermost block undoes everything, one that
+    leaves an inner block undoes what that block has done since its start, or
+    since the hold began.
 
     :param eager: hold from the start. For code that commits before it asks for
         the hold.
-    :param commit: False if the outermost block must leave the commit to its
-        caller, who has passed ``defer_commit``.
+    :param commit: False if the block must leave the commit to its caller, who
+        has passed ``defer_commit``.
     """
 
-    __slots__ = ("_caller", "_commit", "_eager", "_hold", "_parent")
+    __slots__ = ("_asked", "_commit", "_eager", "_hold", "_parent", "_savepoints")
 
     def __init__(self, *, eager: bool = False, commit: bool = True) -> None:
         self._eager = eager
         self._commit = commit
         self._parent: Block | None = None
         self._hold: Hold | None = None
-        self._caller: SessionTransaction | None = None
+        self._asked = False
+        self._savepoints: list[SessionTransaction] = []
 
     def __enter__(self) -> Block:
         self._parent = parent = _stack.innermost
-        if parent is None:
-            self._caller = meta.Session().get_nested_transaction()
-        elif (hold := parent._hold) is not None:  # noqa: SLF001 - of the same class
+        if parent is not None and (hold := parent._hold) is not None:  # noqa: SLF001
             hold.enter()
             self._hold = hold
+        else:
+            self._savepoints = open_savepoints(meta.Session())
         if self._eager:
             self.hold()
         _stack.innermost = self
@@ -64,12 +67,20 @@ class Block:
     def hold(self) -> Hold:
         """Keep back the commits of this thread's session from now on."""
         if self._hold is None:
+            session = meta.Session()
             if self._parent is None:
-                self._hold = Hold(meta.Session(), self._caller)
+                self._hold = Hold(session, next(iter(self._savepoints), None))
             else:
+                # those that other code has opened within this block, before any of ours
+                since = [s for s in open_savepoints(session) if s not in self._savepoints]
                 self._hold = self._parent.hold()
-                self._hold.enter()
+                self._hold.enter(since[-1] if since else None)
         return self._hold
+
+    def require_commit(self) -> None:
+        """Hold, and let the block commit at its end also if its code never does."""
+        self.hold()
+        self._asked = True
 
     def __exit__(
         self,
@@ -81,12 +92,13 @@ class Block:
         hold = self._hold
         if hold is None:
             return
-        if self._parent is not None:
-            hold.leave() if error is None else hold.undo()
-        elif error is None:
-            hold.finish(commit=self._commit)
+        if error is not None:
+            hold.roll_back() if self._parent is None else hold.undo(error)
+        elif self._parent is None:
+            hold.finish(commit=self._commit, asked=self._asked)
         else:
-            hold.roll_back()
+            hold.leave(commit=self._commit, asked=self._asked)
+            self._parent._asked |= self._asked and self._commit  # noqa: SLF001
 
 
 def current_block() -> Block | None:
@@ -109,10 +121,34 @@ def on_commit(callback: Callback) -> None:
     :param callback: called without arguments, in the thread that committed,
         outside of any action; its result is ignored.
     """
+    require_commit(f"The callback {callback!r}")
+    after_commit(callback)
+
+
+def after_commit(callback: Callback) -> None:
+    """As :func:`on_commit`, but for what only follows a commit: it asks for none.
+
+    Where no commit comes there is nothing to be called for, and nothing is lost.
+    """
+    journal_of(meta.Session()).callbacks.append(callback)
+
+
+def require_commit(what: str, package: str = __package__ or "") -> None:
+    """Say that something is lost unless the present change is committed.
+
+    A block commits at its end then. Outside of one the session's user has to
+    commit; if the session ends without, the log says what was lost, and which
+    line of code asked for it.
+
+    :param what: what is lost, such as ``The job of task 'greet'``.
+    :param package: the package that passes the request on from the code that asks.
+    """
     block = current_block()
     if block is not None:
-        block.hold()
-    journal_of(meta.Session()).callbacks.append(callback)
+        block.require_commit()
+    session = meta.Session()
+    request = commit_requests.remember(session, what, {package, __package__ or ""})
+    journal_of(session).requests.append(request)
 
 
 def on_rollback(callback: Callback) -> None:

@@ -2,8 +2,14 @@
 
 While it lasts, a commit is a savepoint (*saved*), opened anew at each commit.
 Each block within the outermost one has a savepoint of its own at its start, to
-which a failure of that block returns. Savepoints of other people stack on top
-of ours and are left alone.
+which a failure of that block returns. Savepoints of other code stack on top of
+ours and are left alone.
+
+PostgreSQL nests savepoints strictly. When the hold begins within a savepoint of
+other code, the blocks that were there before that savepoint (*late* ones) get
+none: it would stand above the foreign one, and vanish with it. A late block that
+fails is undone by the foreign savepoint, if that is open or was rolled back.
+Otherwise nothing can undo the block alone, and the blocks around it fail too.
 """
 
 from __future__ import annotations
@@ -20,9 +26,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from ckanext.files import capabilities
-from ckanext.files.errors import CommitUnknownError
+from ckanext.files.errors import CommitUnknownError, InnerFailureError
 
-from . import index
+from . import commit_requests, index
 from .journal import Callback, Journal, journal_of, run_callbacks, run_undoing
 from .outcome import has_committed
 from .session import HeldSession, put_in_front, take_away
@@ -37,14 +43,22 @@ _TRANSACTION_ID = sa.text("SELECT txid_current_if_assigned()")
 class _Level:
     """The savepoints of one block."""
 
-    start: SessionTransaction | None
-    """Opened with the block; None for the outermost one."""
+    start: SessionTransaction | None = None
+    """Opened with the block; None for the outermost and for a late one."""
 
     saved: SessionTransaction | None = None
     """Opened by the last commit or mark."""
 
+    foreign: SessionTransaction | None = None
+    """Of a late block: the outermost savepoint that other code has opened within it."""
+
     committed: bool = False
-    """Somebody in the block has committed."""
+    """Code in the block has committed."""
+
+    @property
+    def floor(self) -> SessionTransaction | None:
+        """The savepoint to which a rollback in the block returns."""
+        return self.saved or self.start
 
 
 class Hold:
@@ -58,7 +72,8 @@ class Hold:
         """
         self.session = session
         self._caller = caller
-        self._levels = [_Level(start=None)]
+        self._levels = [_Level()]
+        self._undone: BaseException | None = None
         self._due: list[Callback] = []
         self.transaction_id: int | None = None
         """For those who happen to know ``txid_current()``: it saves a question."""
@@ -68,8 +83,7 @@ class Hold:
     @property
     def floor(self) -> SessionTransaction | None:
         """The savepoint to which a rollback returns; None before any commit."""
-        level = self._levels[-1]
-        return level.saved or level.start
+        return next((level.floor for level in reversed(self._levels) if level.floor), None)
 
     def save(self) -> None:
         """Commit, as far as anybody in the block can tell."""
@@ -100,7 +114,7 @@ class Hold:
 
     def go_back(self) -> None:
         """Undo what was done since the last commit, or since the block began."""
-        level = self._levels[-1]
+        level = next(level for level in reversed(self._levels) if level.floor)
         if level.saved:
             self._roll_back(level.saved)
             level.saved = self._open()
@@ -108,37 +122,71 @@ class Hold:
             self._roll_back(level.start)
             level.start = self._open()
 
-    def enter(self) -> None:
-        """Begin a block within the hold."""
-        self._levels.append(_Level(start=self._open()))
+    def enter(self, foreign: SessionTransaction | None = None) -> None:
+        """Begin a block within the hold.
 
-    def leave(self) -> None:
-        """End a block well. If it has committed, so has what is around it."""
+        :param foreign: the outermost savepoint that other code has opened since
+            the block began, if that was before the hold.
+        """
+        self._levels.append(_Level(foreign=foreign) if foreign else _Level(start=self._open()))
+
+    def leave(self, *, commit: bool, asked: bool) -> None:
+        """End a block well. If it commits, so does what is around it.
+
+        :param commit: False leaves the commit to the code around the block.
+        :param asked: something in the block needs a commit. Unlike a commit of the
+            block's own code, this ends no savepoint of the code around it.
+        :raises InnerFailureError: see :meth:`undo`.
+        """
+        self._check_undone()
         level = self._levels.pop()
-        assert level.start
-        level.start.commit()
-        if level.committed:
+        if savepoint := level.start or level.saved:
+            savepoint.commit()
+        alone = self.session.get_nested_transaction() is (self.floor or self._caller)
+        if commit and (level.committed or (asked and alone)):
             self.save()
 
-    def undo(self) -> None:
-        """End a block that failed: nothing of it stays."""
-        level = self._levels.pop()
-        assert level.start
-        self._roll_back(level.start)
+    def undo(self, error: BaseException) -> None:
+        """End a block that failed: nothing of it stays.
 
-    def finish(self, commit: bool) -> None:
-        """End the hold: the one real commit, if somebody asked for it.
+        What a late block has done is undone with the foreign savepoint that it
+        began to hold in. If that was released, only the whole hold can be undone.
+        """
+        level = self._levels.pop()
+        if level.start:
+            self._roll_back(level.start)
+        elif level.foreign in open_savepoints(self.session):
+            assert level.foreign
+            self._roll_back(level.foreign)
+        else:
+            self._undone = error
+
+    def begin_again(self, savepoint: SessionTransaction | None = None) -> None:
+        """Open the savepoints of blocks anew, after all was undone that they have done in the hold.
+
+        :param savepoint: the foreign one that was rolled back, for the late blocks
+            that it has undone; None for the whole transaction and all blocks.
+        """
+        for level in self._levels[1:]:
+            if savepoint is None or (level.foreign is savepoint and not level.floor):
+                level.start, level.saved, level.foreign = self._open(), None, None
+
+    def finish(self, *, commit: bool, asked: bool) -> None:
+        """End the hold: the one real commit, if code in it has committed or needs one.
 
         Without one, the transaction and all that waits for its commit are the
         caller's. When the commit fails nothing stays.
 
         :param commit: False leaves the commit to the caller in any case.
+        :param asked: something needs the commit.
+        :raises InnerFailureError: see :meth:`undo`.
         """
         # on SQLAlchemy 1.4 a caller who has a savepoint open keeps the commit
         ours = not self._caller or capabilities.commit_reaches_root(self.session)
         try:
+            self._check_undone()
             self._release(self._caller)
-            if commit and ours and self._levels[0].committed:
+            if commit and ours and (self._levels[0].committed or asked):
                 self._commit()
             else:
                 self._let_go()
@@ -154,6 +202,7 @@ class Hold:
         session = self.session
         take_away(session)
         index.let_through(session)
+        commit_requests.settle_all(session)  # the caller gets an error
         try:
             while session.in_transaction():
                 session.rollback()
@@ -186,6 +235,10 @@ class Hold:
                 "new": _in_session(session, (o for some in changes for o in some["new"])),
             }
             changes.clear()
+
+    def _check_undone(self) -> None:
+        if self._undone is not None:
+            raise InnerFailureError from self._undone
 
     def _open(self) -> SessionTransaction:
         """Open a savepoint of ours.
@@ -255,6 +308,23 @@ class Hold:
         except CommitUnknownError:
             log.error("The search index may not agree with the database: %s", list(journal.writes))
             raise
+
+
+def open_savepoints(session: Session) -> list[SessionTransaction]:
+    """Return the savepoints that are open, the innermost first."""
+    found: list[SessionTransaction] = []
+    transaction = session.get_nested_transaction()
+    while transaction is not None:
+        if transaction.nested:
+            found.append(transaction)
+        transaction = transaction.parent
+    return found
+
+
+@event.listens_for(meta.Session, "after_soft_rollback")
+def _after_soft_rollback(session: Session, transaction: SessionTransaction) -> None:
+    if isinstance(session, HeldSession):
+        session.hold.begin_again(transaction if transaction.parent else None)
 
 
 @event.listens_for(meta.Session, "before_commit", insert=True)  # before CKAN's

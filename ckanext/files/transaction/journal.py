@@ -18,6 +18,9 @@ from ckan.model import meta
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
+from . import commit_requests
+from .commit_requests import CommitRequest
+
 log = logging.getLogger(__name__)
 
 Callback = Callable[[], Any]
@@ -42,6 +45,9 @@ class Journal:
 
     callbacks: list[Callback] = dataclasses.field(default_factory=list)
     """To be called after the real commit, in this order."""
+
+    requests: list[CommitRequest] = dataclasses.field(default_factory=list)
+    """Who asked for what: see :mod:`.commit_requests`."""
 
     undoing: list[Callback] = dataclasses.field(default_factory=list)
     """To be called after a rollback, the last one first."""
@@ -78,6 +84,7 @@ class Journal:
     def absorb(self, released: Journal) -> None:
         """Take over the entries of a released savepoint."""
         self.callbacks += released.callbacks
+        self.requests += released.requests
         self.undoing += released.undoing
         self.changes += released.changes
         self.started |= released.started
@@ -144,19 +151,37 @@ def _after_commit(session: Session) -> None:
         journal_of(session).committed = True
 
 
+@event.listens_for(meta.Session, "after_rollback")
+def _after_rollback(session: Session) -> None:
+    # the code that rolls back knows that nothing comes of what was asked for
+    if session.info.get(_KEY):
+        commit_requests.settle(session, journal_of(session).requests)
+
+
 @event.listens_for(meta.Session, "after_transaction_end")
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
     journals: dict[SessionTransaction, Journal] = session.info.get(_KEY) or {}
     journal = journals.pop(transaction, None)
     if journal is None:
         return
-    if not journal.committed:
-        run_undoing(journal.undoing)
-        return
     parent = transaction.parent
     while parent is not None and parent.parent is not None and not parent.nested:
         parent = parent.parent
-    if parent is None:
+    if not journal.committed:
+        _drop(session, journal, parent)
+    elif parent is None:
+        commit_requests.settle(session, journal.requests)
         run_callbacks(journal.callbacks)
     else:
         journals.setdefault(parent, Journal()).absorb(journal)
+
+
+def _drop(session: Session, journal: Journal, parent: SessionTransaction | None) -> None:
+    """Forget what waited for a transaction or savepoint that did not commit."""
+    if parent is None:
+        commit_requests.report(session, journal.requests)
+    elif journal.requests:
+        # whether the parent is rolled back or just closed is not known yet
+        journals: dict[SessionTransaction, Journal] = session.info[_KEY]
+        journals.setdefault(parent, Journal()).requests += journal.requests
+    run_undoing(journal.undoing)

@@ -43,6 +43,7 @@ class HeldSession(Session):
         self.expunge_all()  # first: going back would expire what the caller still holds
         if self.hold.floor is None:
             super().close()
+            self.hold.begin_again()
         else:
             self.hold.go_back()
 

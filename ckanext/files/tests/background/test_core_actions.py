@@ -14,7 +14,7 @@ from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.shared import add_task, on_commit
 from ckanext.files.tests.background import sample
-from ckanext.files.tests.core_actions import TEN, Call, each_action, prepare
+from ckanext.files.tests.core_actions import Call, each_action, prepare
 from ckanext.files.tests.crash import (
     fork,
     kill_after_the_last_task,
@@ -125,15 +125,13 @@ def test_failing_action(action: str, ask: Callable[[str], None], hooks: Any, uni
     assert seen == {(False, 0)}
 
 
-# CKAN 2.12 changes no resource with defer_commit: it rolls its own change back, or fails
-@pytest.mark.parametrize("action", [name for name in TEN if not name.startswith("resource_")])
+@each_action
 def test_caller_commits(action: str, hooks: Any, unique: Any) -> None:
-    """With ``defer_commit`` the job waits for the caller's commit."""
+    """With ``defer_commit`` the change and the job wait for the caller's commit."""
     call = prepare(action, unique)
     hooks[f"before:{action}"] = lambda *_: defer_at_once(call.mark)
     with count_commits() as commits:
-        # return_id_only: without it that is so for package_update as well
-        call(defer_commit=True, return_id_only=True)
+        call(defer_commit=True)
         assert commits == []
         assert jobs_of(call) == 0
         model.Session.commit()

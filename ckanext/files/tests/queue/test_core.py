@@ -9,6 +9,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 import pytest
 from ckan.logic import ValidationError
+from ckan import model
 from ckan.logic.action import create, update
 from sqlalchemy.exc import IntegrityError
 
@@ -16,6 +17,7 @@ from ckanext.files.shared import add_task
 from ckanext.files.tests.core_actions import each_action, prepare
 from ckanext.files.tests.effects import Effects, count_commits, look, watch
 from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.solr import title_in_solr
 from ckanext.files.tests.waiting import wait_for
 
 loaded = load_plugins("files", "files_test_probe")
@@ -123,3 +125,43 @@ def test_failing_commit_undoes_all(action: str, hooks: Any, effects: Effects, un
 def test_help_is_that_of_the_core_action(action: str) -> None:
     core: Any = getattr(create if action.endswith("create") else update, action)
     assert tk.get_action("help_show")({}, {"name": action}) == core.__doc__
+
+
+each_end = pytest.mark.parametrize("end", ["commit", "rollback"])
+
+
+@each_end
+@pytest.mark.parametrize("only_id", [True, False])
+@each_action
+def test_caller_keeps_the_commit(
+    action: str, end: str, only_id: bool, hooks: Any, effects: Effects, unique: Any
+) -> None:
+    """The change, its task and its search document all wait for the caller's commit."""
+    call = prepare(action, unique)
+    hooks[f"before:{action}"] = lambda *_: add_task(lambda *_: effects.write(call.mark))
+    with count_commits() as commits:
+        call(defer_commit=True, return_id_only=only_id)
+    assert not commits
+    assert not look(f"SELECT {call.is_visible}", mark=call.mark)
+    getattr(model.Session, end)()
+    model.Session.commit()
+    committed = end == "commit"
+    assert look(f"SELECT {call.is_visible}", mark=call.mark) is committed
+    assert effects.exists(call.mark) is committed
+    if action == "package_update":
+        assert (title_in_solr(str(call.package_id)) == call.mark) is committed
+
+
+@each_end
+@pytest.mark.parametrize("action", ["package_update", "package_patch"])
+def test_caller_keeps_the_commit_without_a_task(action: str, end: str, unique: Any) -> None:
+    """CKAN 2.12.0 by itself loses the change, or does not finish a savepoint."""
+    call = prepare("package_update", unique)
+    context: Any = {"user": call.user, "defer_commit": True}
+    with count_commits() as commits:
+        tk.get_action(action)(context, call.data)
+    assert not commits
+    assert context["defer_commit"] is True
+    getattr(model.Session, end)()
+    model.Session.commit()
+    assert look(f"SELECT {call.is_visible}", mark=call.mark) is (end == "commit")

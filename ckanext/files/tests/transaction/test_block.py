@@ -164,16 +164,16 @@ def test_callback_may_use_the_session_and_actions(
     assert tk.get_action("package_show")({}, {"id": dataset["id"]})["title"] == name
 
 
-def test_without_a_commit_the_callback_waits(effects: Effects, unique: Any) -> None:
+def test_action_that_does_not_commit(effects: Effects, unique: Any) -> None:
+    """It has asked for a callback after the commit, so it gets the commit."""
     name, called = unique("name"), []
     tk.get_action("probe")(
         {}, {"do": lambda _: (effects.write(name), on_commit(lambda: called.append(1)))}
     )
-    assert not called
-    assert not effects.exists(name)
-    model.Session.commit()
     assert called == [1]
     assert effects.exists(name)
+    model.Session.commit()
+    assert called == [1]
 
 
 def test_failure_of_a_listener_after_the_commit(effects: Effects, unique: Any) -> None:

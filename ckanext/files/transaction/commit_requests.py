@@ -1,0 +1,99 @@
+"""What a session was asked to do with its commit, and an error in the log when no commit comes.
+
+A job or a callback that code asks for depends on a commit. A frame makes that
+commit itself. Elsewhere the code has to commit, and code that forgets it would
+lose the job without a trace. So each request is remembered with the line of
+code that made it. A commit fulfils a request, and a rollback withdraws it. A
+session that ends in any other way (``close()``, ``remove()``, the end of its
+thread or of the process) logs what is left.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import weakref
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from sqlalchemy.orm import Session
+
+log = logging.getLogger(__name__)
+
+_KEY = "ckanext.files.commit_requests"
+
+
+class CommitRequest(NamedTuple):
+    """Something that happens only if a commit comes."""
+
+    what: str
+    """Such as ``The job of task 'greet'``."""
+
+    path: str
+    line: int
+    """Where the code stands that asked for it."""
+
+
+def remember(session: Session, what: str, packages: Collection[str]) -> CommitRequest:
+    """Note that something waits for the session's commit.
+
+    :param packages: code of these modules and packages passes the request on,
+        and does not count as the code that made it.
+    """
+    request = CommitRequest(what, *_caller(tuple(packages)))
+    _open(session).append(request)
+    return request
+
+
+def are_open(session: Session) -> bool:
+    """Tell whether anything waits for the session's commit."""
+    return bool(session.info.get(_KEY))
+
+
+def settle(session: Session, requests: Iterable[CommitRequest]) -> None:
+    """Forget requests that a commit has fulfilled, or a rollback withdrawn."""
+    left: list[CommitRequest] = session.info.get(_KEY) or []
+    for request in requests:
+        if request in left:
+            left.remove(request)
+
+
+def settle_all(session: Session) -> None:
+    """Forget all requests of a session whose caller learns of the failure."""
+    _open(session).clear()
+
+
+def report(session: Session, requests: Iterable[CommitRequest]) -> None:
+    """Log those that are still open, and forget them."""
+    left: list[CommitRequest] = session.info.get(_KEY) or []
+    lost = [request for request in requests if request in left]
+    settle(session, lost)
+    _log(lost)
+
+
+def _open(session: Session) -> list[CommitRequest]:
+    if _KEY not in session.info:
+        left: list[CommitRequest] = []
+        session.info[_KEY] = left
+        weakref.finalize(session, _log, left)  # also when the process ends
+    return session.info[_KEY]
+
+
+def _log(requests: Iterable[CommitRequest]) -> None:
+    for request in requests:
+        log.error(
+            "%s is lost: %s:%d asked for it, and the session has ended without a commit. Commit "
+            "the session there, or ask within an action that carries a task queue.",
+            *request,
+        )
+
+
+def _caller(packages: tuple[str, ...]) -> tuple[str, int]:
+    frame = sys._getframe(2)  # noqa: SLF001 - as warnings.warn() finds its caller
+    while frame.f_back and _is_within(frame.f_globals.get("__name__", ""), packages):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def _is_within(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
