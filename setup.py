@@ -13,7 +13,7 @@ README = Path(__file__).with_name("README.rst").read_text(encoding="utf-8")
 REPOSITORY = re.findall(r"git clone (https://\S+)\.git\b", README)[0]
 
 #: The target of a link that is neither an address nor a place in the README.
-FILE = re.compile(r"(?<= <)(?!\w+:|#)[^<>\s]+(?=>`_)")
+FILE = re.compile(r"(?<=\s<)(?!\w+:|#)[^<>\s]+(?=>`_)")
 
 setup(
     url=REPOSITORY,
