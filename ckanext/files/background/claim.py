@@ -39,6 +39,11 @@ class Claim:
         return self.row["attempts"]
 
     @property
+    def outages(self) -> int:
+        """How often the infrastructure has failed the next step."""
+        return self.row["outages"]
+
+    @property
     def call(self) -> Call:
         """What the next step runs."""
         call = self.row["call"]
@@ -49,7 +54,7 @@ class Claim:
     def after(self, call: Call) -> Claim:
         """Return the claim after a step that goes on with a call."""
         row = {**self.row, "call": stored(call), "step": self.row["step"] + 1, "retries": 0}
-        return Claim(row)
+        return Claim({**row, "outages": 0})
 
     def context(self, aborting: Callable[[], bool]) -> JobContext:
         """Return what the step can know."""

@@ -33,23 +33,21 @@ _LEAVE_LINE = sa.text(f"UPDATE {_S}.files_job SET turn = NULL WHERE job_id = :id
 # of Procrastinate's triggers, that of events knows only failed jobs, that of new jobs none of these
 _RETRY = sa.text(f"""
     WITH ended AS (
-        SELECT id, status FROM {_S}.procrastinate_jobs
+        SELECT id, queue_name, status FROM {_S}.procrastinate_jobs
         WHERE id = :id AND status IN ('failed', 'cancelled', 'aborted') FOR NO KEY UPDATE
-    ), changed AS (
-        UPDATE {_S}.procrastinate_jobs j
-        SET status = 'todo', scheduled_at = NULL, queueing_lock = NULL, abort_requested = false
-        FROM ended WHERE j.id = ended.id RETURNING j.id, j.queue_name, ended.status AS before
     ), noted AS (
-        UPDATE {_S}.files_job SET retries = 0, rescues = 0, turn = NULL
-        WHERE job_id IN (SELECT id FROM changed)
+        UPDATE {_S}.files_job
+        SET retries = 0, outages = 0, rescues = 0, turn = NULL, interrupt = false
+        WHERE job_id IN (SELECT id FROM ended)
     ), told AS (
         INSERT INTO {_S}.procrastinate_events (job_id, type)
-        SELECT id, 'retried' FROM changed WHERE before <> 'failed'
+        SELECT id, 'retried' FROM ended WHERE status <> 'failed'
     ), payload AS (
-        SELECT queue_name, json_build_object('type', 'job_inserted', 'job_id', id)::text AS text
-        FROM changed
+        SELECT id, queue_name,
+            json_build_object('type', 'job_inserted', 'job_id', id)::text AS text FROM ended
     )
-    SELECT pg_notify('procrastinate_any_queue_v1', text),
+    SELECT {_S}.files_let_wait(id, NULL, NULL),
+        pg_notify('procrastinate_any_queue_v1', text),
         pg_notify('procrastinate_queue_v1#' || queue_name, text)
     FROM payload
 """)

@@ -21,7 +21,7 @@ _LONGEST_QUEUE = 40
 _LONGEST_KEY = 1000
 """Bytes of a lock or an id: an index takes some more, and refuses what is three times as long."""
 
-_YEARS = range(2, 9999)
+YEARS = range(2, 9999)
 """Those that are years for Python in each time zone."""
 
 
@@ -52,6 +52,7 @@ def job_options(
 def when(eta: dt.datetime | None, countdown: float | None) -> dt.datetime | None:
     """Return the time that one of the two names.
 
+    :param eta: in UTC if it has no time zone.
     :raises BackgroundError: both are given, or one is no time.
     """
     if eta is not None and countdown is not None:
@@ -67,16 +68,17 @@ def when(eta: dt.datetime | None, countdown: float | None) -> dt.datetime | None
         return None
     if not isinstance(eta, dt.datetime):
         raise BackgroundError(f"The eta {eta!r} is no datetime")
-    if eta.utcoffset() is None:
-        raise BackgroundError(
-            f"The eta {eta.isoformat()} has no time zone: give it one, such as "
-            "datetime.now(timezone.utc) has"
-        )
-    if eta.year not in _YEARS:
+    eta = with_zone(eta)
+    if eta.year not in YEARS:
         raise BackgroundError(
             f"The eta {eta.isoformat()} is beyond all times that can be read back"
         )
     return eta
+
+
+def with_zone(at: dt.datetime) -> dt.datetime:
+    """Return a time with a time zone; one that has none is in UTC, as CKAN's own are."""
+    return at if at.utcoffset() is not None else at.replace(tzinfo=dt.timezone.utc)
 
 
 def checked_name(name: Any, what: str) -> str:

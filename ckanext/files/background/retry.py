@@ -8,11 +8,14 @@ from typing import NoReturn
 from .call import Call
 from .context import JobContext, current_job
 from .errors import ArgumentError, BackgroundError, MaxRetriesExceededError, NotInJobError
-from .options import when
+from .options import YEARS, when, with_zone
 from .registry import find
 
 DELAY = 180.0
 """Seconds to wait before a step is tried again, unless told otherwise."""
+
+LONGEST_WAIT = dt.timedelta(days=30)
+"""Waits that grow end there: the tenth of ``exponential_wait=5`` is longer than a year."""
 
 
 class Retry(BackgroundError):  # noqa: N818 - the name is Celery's
@@ -41,11 +44,33 @@ def retry_step(
         )
     if call is not None:
         call = _replacement(call, job)
+    raise Retry(_time(countdown, eta), call) from error
+
+
+def bounded(at: dt.datetime | None) -> dt.datetime:
+    """Return a time that is neither past nor further away than :data:`LONGEST_WAIT`.
+
+    :param at: in UTC if it has no time zone; None for now.
+    """
+    now = dt.datetime.now(dt.timezone.utc)
+    return now if at is None else min(max(with_zone(at), now), latest())
+
+
+def latest() -> dt.datetime:
+    """Return the time at which the longest wait ends that begins now."""
+    return dt.datetime.now(dt.timezone.utc) + LONGEST_WAIT
+
+
+def _time(countdown: float | None, eta: dt.datetime | None) -> dt.datetime:
     if countdown is None and eta is None:
         countdown = DELAY
+    if isinstance(countdown, (int, float)):
+        countdown = min(countdown, LONGEST_WAIT.total_seconds())
+    if isinstance(eta, dt.datetime) and eta.year not in YEARS:
+        eta = bounded(eta)
     at = when(eta, countdown)
     assert at
-    raise Retry(at, call) from error
+    return at
 
 
 def _replacement(call: Call, job: JobContext) -> Call | None:

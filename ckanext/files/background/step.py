@@ -24,9 +24,10 @@ from .call import Call
 from .claim import Claim, stored
 from .context import JobContext, running
 from .errors import JobAborted, LostJobError, MaxRetriesExceededError, UnknownTaskError
+from .infrastructure import MOST_PAUSES, culprit, pause_after
 from .options import job_options
 from .registry import find
-from .retry import Retry
+from .retry import Retry, bounded, latest
 from .schema import SCHEMA
 from .values import legible
 
@@ -37,7 +38,7 @@ _END = (
 
 _FAIL = (
     f"SELECT {SCHEMA}.files_fail(%(job)s, %(worker)s, %(attempts)s, %(status)s,"
-    " %(error)s, %(traceback)s, %(percent)s, %(text)s, %(at)s, %(call)s,"
+    " %(error)s, %(traceback)s, %(percent)s, %(text)s, %(at)s, %(outage)s, %(call)s,"
     " %(queue)s, %(priority)s, %(lock)s)"
 )
 
@@ -72,6 +73,9 @@ class Failure:
     traceback: str = ""
     at: dt.datetime | None = None
     """When to try it again; None for never."""
+
+    outage: bool = False
+    """The infrastructure is to blame: that is no try of the task."""
 
     call: Call | None = None
     queue: str | None = None
@@ -167,6 +171,9 @@ def judge(error: BaseException, claim: Claim) -> Failure:
     """Decide what becomes of a job whose step has raised an error."""
     trace = _printed(traceback.format_exception, error)
     failure = Failure(error=_line(error), traceback=trace)
+    pause = pause_after(error, claim.outages)
+    if pause is not None:
+        return _after_outage(failure, culprit(error), claim.outages + 1, pause)
     if isinstance(error, Retry):
         return dataclasses.replace(failure, at=error.at, call=error.call)
     if isinstance(error, JobAborted):
@@ -183,13 +190,25 @@ def judge(error: BaseException, claim: Claim) -> Failure:
         )
 
 
+def _after_outage(failure: Failure, service: str | None, pauses: int, seconds: int) -> Failure:
+    return dataclasses.replace(
+        failure,
+        error=f"{service} cannot be reached, pause {pauses} of {MOST_PAUSES}: {failure.error}",
+        at=dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=seconds),
+        outage=True,
+    )
+
+
 def _decide(error: BaseException, claim: Claim) -> RetryDecision | None:
     """Ask the task's retry strategy, if it has one."""
     try:
         strategy = find(claim.call.task_name).retry_strategy
     except UnknownTaskError:
         return None
-    again = strategy and strategy.get_retry_exception(error, claim.for_strategy())
+    try:
+        again = strategy and strategy.get_retry_exception(error, claim.for_strategy())
+    except OverflowError:  # no date is so far away
+        return RetryDecision(retry_at=latest())
     return again.retry_decision if again else None
 
 
@@ -197,10 +216,10 @@ def _again(failure: Failure, decision: RetryDecision | None) -> Failure:
     if decision is None:
         return failure
     # refuses what the table of jobs cannot hold
-    job_options(decision.queue, decision.lock, None, decision.priority, decision.retry_at)
+    job_options(decision.queue, decision.lock, None, decision.priority)
     return dataclasses.replace(
         failure,
-        at=decision.retry_at or dt.datetime.now(dt.timezone.utc),
+        at=bounded(decision.retry_at),
         queue=decision.queue,
         priority=decision.priority,
         lock=decision.lock,

@@ -114,10 +114,10 @@ class Task(Generic[F]):
         """Say how the job shall run, where that differs from what the task says.
 
         :param queue: which workers run it, see ``worker -q``.
-        :param lock: of the jobs with the same lock one runs at a time, in order.
+        :param lock: of the jobs with the same lock one runs at a time, those that are due in order.
         :param queueing_lock: of the jobs with the same one, one waits at a time.
         :param priority: higher ones run first.
-        :param eta: not before that time; it has a time zone.
+        :param eta: not before that time, which is in UTC if it has no time zone.
         :param countdown: not before so many seconds from now.
         """
         options = job_options(queue, lock, queueing_lock, priority, eta, countdown)
@@ -139,8 +139,8 @@ class Task(Generic[F]):
         :param args: positional arguments for the next try; those of this one if
             neither these nor ``kwargs`` are given. A single string is one argument.
         :param exc: why; told when the tries are used up.
-        :param countdown: seconds to wait, 180 unless ``eta`` is given.
-        :param eta: not before that time; it has a time zone.
+        :param countdown: seconds to wait, 180 unless ``eta`` is given, and 30 days at most.
+        :param eta: not before that time, which is in UTC if it has no time zone.
         :param max_retries: how often a step is tried again; None for ever.
         :raises Retry: always, for the worker.
         :raises MaxRetriesExceededError: the tries are used up; instead of it ``exc``, if given.

@@ -143,7 +143,7 @@ def files_job_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, An
     """Have a background job run again that failed, was cancelled or aborted.
 
     It goes on after its last finished step, as soon as a worker is free, also if it was put off.
-    Its queueing lock is free: a job with the same one may wait beside it.
+    It has its queueing lock again, unless another job waits with the same one.
 
     For example, all that failed on a day on which a server was down::
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from ckan.common import config
 from ckan.lib import search
+
+from ckanext.files.tests.proxy import Proxy
 
 
 def document(reference: str) -> str | None:
@@ -18,3 +28,19 @@ def title_in_solr(package_id: str) -> str | None:
     connection = search.make_connection()
     found = connection.search(q=f'id:"{package_id}"', fl="title", rows=1).docs
     return found[0].get("title") if found else None
+
+
+@contextmanager
+def solr_through_proxy() -> Iterator[Proxy]:
+    """Let CKAN reach Solr through a proxy, in this process and in forks of it."""
+    url = urlsplit(search.make_connection().url)
+    proxy = Proxy(url.hostname or "127.0.0.1", url.port or 8983)
+    through = url._replace(netloc=f"127.0.0.1:{proxy.port}").geturl()
+    common: Any = import_module("ckan.lib.search.common")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(config, "solr_url", through)
+        patch.setenv("CKAN_SOLR_URL", through)  # for an application that is made meanwhile
+        if hasattr(common, "SolrSettings"):  # CKAN 2.11
+            patch.setattr(common.SolrSettings, "_url", through)
+        yield proxy
+    proxy.stop()

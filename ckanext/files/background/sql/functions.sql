@@ -3,16 +3,23 @@
 -- A job belongs to a worker while status = 'doing', worker_id is the worker's and attempts is what it
 -- was when the worker claimed it (the fence). Whoever takes a job away adds one to attempts.
 
--- Whether another job with the same lock runs, or comes first.
+-- Whether a job waits for another one with the same lock: that has begun, or is first of those that may run now.
+--
+-- A job that is put off, by a time or a retry, orders nothing until it is due.
 CREATE OR REPLACE FUNCTION files_is_locked(_id bigint, _lock text, _priority integer)
     RETURNS boolean LANGUAGE sql STABLE AS $$
-    -- each by its index
+    -- each by its index; the time is selected, as an index is not searched for what a volatile function tells
     SELECT EXISTS (
         SELECT FROM procrastinate_jobs other
         WHERE other.lock = _lock AND other.status = 'doing' AND other.id <> _id)
     OR EXISTS (
         SELECT FROM procrastinate_jobs other
-        WHERE other.lock = _lock AND other.status = 'todo' AND (
+        WHERE other.lock = _lock AND other.status = 'todo' AND other.scheduled_at IS NULL AND (
+            other.priority > _priority OR other.priority = _priority AND other.id < _id))
+    OR EXISTS (
+        SELECT FROM procrastinate_jobs other
+        WHERE other.lock = _lock AND other.status = 'todo'
+          AND other.scheduled_at <= (SELECT clock_timestamp()) AND (
             other.priority > _priority OR other.priority = _priority AND other.id < _id))
 $$;
 
@@ -63,7 +70,7 @@ BEGIN
         ORDER BY j.priority DESC, j.id LIMIT 1 FOR UPDATE SKIP LOCKED;
     -- not now(), which is the time at which the caller's step began
     SELECT j.id AS place, j.priority INTO due FROM procrastinate_jobs j
-        WHERE j.status = 'todo' AND j.scheduled_at <= clock_timestamp()
+        WHERE j.status = 'todo' AND j.scheduled_at <= (SELECT clock_timestamp())
           AND (_queues IS NULL OR j.queue_name = ANY (_queues))
           AND (j.lock IS NULL OR _with_lock AND NOT files_is_locked(j.id, j.lock, j.priority))
         ORDER BY j.scheduled_at LIMIT 1 FOR UPDATE SKIP LOCKED;
@@ -99,7 +106,7 @@ BEGIN
             'priority', j.priority, 'lock', j.lock, 'queueing_lock', j.queueing_lock,
             'scheduled_at', j.scheduled_at, 'attempts', j.attempts, 'call', f.call,
             'step', coalesce(f.step, 0), 'retries', coalesce(f.retries, 0),
-            'user_id', f.user_id, 'task_id', f.task_id)
+            'outages', coalesce(f.outages, 0), 'user_id', f.user_id, 'task_id', f.task_id)
         FROM procrastinate_jobs j LEFT JOIN files_job f ON f.job_id = j.id WHERE j.id = _id);
 END;
 $$;
@@ -120,8 +127,12 @@ $$;
 -- Whether a job waits that files_claim would find with _with_lock.
 CREATE OR REPLACE FUNCTION files_others_wait(_queues varchar[]) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (
-        SELECT FROM procrastinate_jobs WHERE status = 'todo'
-        AND (scheduled_at IS NULL OR scheduled_at <= clock_timestamp())
+        SELECT FROM procrastinate_jobs WHERE status = 'todo' AND scheduled_at IS NULL
+        AND lock IS NOT NULL AND NOT files_is_locked(id, lock, priority)
+        AND (_queues IS NULL OR queue_name = ANY (_queues)))
+    OR EXISTS (
+        SELECT FROM procrastinate_jobs
+        WHERE status = 'todo' AND scheduled_at <= (SELECT clock_timestamp())
         AND lock IS NOT NULL AND NOT files_is_locked(id, lock, priority)
         AND (_queues IS NULL OR queue_name = ANY (_queues)))
 $$;
@@ -179,18 +190,20 @@ CREATE OR REPLACE FUNCTION files_note_step(_job bigint, _call jsonb, _percent re
     RETURNS void LANGUAGE sql AS $$
     INSERT INTO files_job AS f (job_id, call, step, percent, text) VALUES (_job, _call, 1, _percent, _text)
         ON CONFLICT (job_id) DO UPDATE SET call = coalesce(_call, f.call), step = f.step + 1,
-        retries = 0, rescues = 0, percent = coalesce(_percent, f.percent),
+        retries = 0, outages = 0, rescues = 0, percent = coalesce(_percent, f.percent),
         text = coalesce(_text, f.text), error = NULL, traceback = NULL
 $$;
 
 -- End a job badly, or put it off to be tried again at _retry_at; false if it is not the worker's any more.
 --
--- Nobody is waited for, as the worker has other jobs to look after: an error if the row is locked.
+-- With _outage the infrastructure is to blame: that is counted apart, and is no try of the task. The worker waits
+-- for no other transaction, as it has other jobs to look after: an error if one has locked the row or has just
+-- asked for a job with the same queueing lock.
 CREATE OR REPLACE FUNCTION files_fail(
     _job bigint, _worker bigint, _attempts integer, _status procrastinate_job_status,
-    _error text, _traceback text, _percent real, _text text,
-    _retry_at timestamptz, _call jsonb, _queue varchar, _priority integer, _lock varchar)
-    RETURNS boolean LANGUAGE plpgsql AS $$
+    _error text, _traceback text, _percent real, _text text, _retry_at timestamptz, _outage boolean,
+    _call jsonb, _queue varchar, _priority integer, _lock varchar)
+    RETURNS boolean LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 DECLARE
     _aborted boolean;
 BEGIN
@@ -200,23 +213,35 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    INSERT INTO files_job AS f (job_id, error, traceback, percent, text, retries, call)
+    INSERT INTO files_job AS f (job_id, error, traceback, percent, text, retries, outages, call)
         VALUES (_job, _error, _traceback, _percent, _text,
-                CASE WHEN _retry_at IS NULL THEN 0 ELSE 1 END, _call)
+                (_retry_at IS NOT NULL AND NOT _outage)::integer, _outage::integer, _call)
         ON CONFLICT (job_id) DO UPDATE SET error = _error, traceback = _traceback,
             percent = coalesce(_percent, f.percent), text = coalesce(_text, f.text),
-            retries = f.retries + excluded.retries, call = coalesce(_call, f.call);
+            retries = f.retries + excluded.retries,
+            outages = CASE WHEN _outage THEN f.outages + 1 ELSE 0 END, call = coalesce(_call, f.call);
     IF _retry_at IS NULL OR _aborted THEN
         UPDATE procrastinate_jobs SET worker_id = NULL, attempts = attempts + 1,
             abort_requested = false, status = CASE WHEN _aborted AND _retry_at IS NOT NULL THEN 'aborted' ELSE _status END
             WHERE id = _job;
     ELSE
-        -- a job that has begun stands in no other job's way: its queueing lock is free
-        UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL, attempts = attempts + 1,
-            scheduled_at = _retry_at, queueing_lock = NULL, queue_name = coalesce(_queue, queue_name),
-            priority = coalesce(_priority, priority), lock = coalesce(_lock, lock) WHERE id = _job;
+        UPDATE procrastinate_jobs SET attempts = attempts + 1, queue_name = coalesce(_queue, queue_name),
+            priority = coalesce(_priority, priority) WHERE id = _job;
+        PERFORM files_let_wait(_job, _retry_at, _lock);
     END IF;
     RETURN true;
+END;
+$$;
+
+-- Let a job wait that has begun. It keeps its queueing lock, unless another job waits with the same one by now.
+CREATE OR REPLACE FUNCTION files_let_wait(_job bigint, _at timestamptz, _lock varchar)
+    RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL, abort_requested = false,
+        scheduled_at = _at, lock = coalesce(_lock, lock) WHERE id = _job;
+EXCEPTION WHEN unique_violation THEN
+    UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL, abort_requested = false,
+        scheduled_at = _at, lock = coalesce(_lock, lock), queueing_lock = NULL WHERE id = _job;
 END;
 $$;
 

@@ -19,6 +19,10 @@ CREATE TABLE IF NOT EXISTS files_job (
     -- the place in the line of a job that has begun and has no worker: status is 'doing', worker_id NULL
     turn bigint
 );
+-- how often the infrastructure has failed the present step
+ALTER TABLE files_job ADD COLUMN IF NOT EXISTS outages integer NOT NULL DEFAULT 0;
+-- the present step is to be interrupted: abort_requested is true, too
+ALTER TABLE files_job ADD COLUMN IF NOT EXISTS interrupt boolean NOT NULL DEFAULT false;
 
 CREATE INDEX IF NOT EXISTS files_job_user_idx ON files_job (user_id, job_id) WHERE user_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS files_job_turn_idx ON files_job (turn) WHERE turn IS NOT NULL;
@@ -28,8 +32,9 @@ CREATE INDEX IF NOT EXISTS files_jobs_waiting_idx ON procrastinate_jobs (priorit
     WHERE status = 'todo' AND scheduled_at IS NULL;
 CREATE INDEX IF NOT EXISTS files_jobs_due_idx ON procrastinate_jobs (scheduled_at)
     WHERE status = 'todo' AND scheduled_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS files_jobs_lock_idx ON procrastinate_jobs (lock)
-    WHERE lock IS NOT NULL AND status IN ('todo', 'doing');
+DROP INDEX IF EXISTS files_jobs_lock_idx;
+CREATE INDEX IF NOT EXISTS files_jobs_waiting_lock_idx ON procrastinate_jobs (lock, scheduled_at)
+    WHERE lock IS NOT NULL AND status = 'todo';
 -- What operators look for, far down in the history of what went well.
 CREATE INDEX IF NOT EXISTS files_jobs_ended_badly_idx ON procrastinate_jobs (id)
     WHERE status IN ('failed', 'cancelled', 'aborted');

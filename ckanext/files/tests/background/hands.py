@@ -37,13 +37,13 @@ class Hands:
         )
         return self._one(query, job["id"], self.worker_id, job["attempts"], call)
 
-    def fail(self, job: dict[str, Any]) -> bool:
-        """Let a step of a job fail for good."""
+    def fail(self, job: dict[str, Any], *, again: bool = False) -> bool:
+        """Let a step of a job fail, for good or to be tried again at once."""
         query = (
-            f"SELECT {SCHEMA}.files_fail(%s, %s, %s, 'failed', 'E: wrong', 'trace',"
-            " NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
+            f"SELECT {SCHEMA}.files_fail(%s, %s, %s, 'failed', 'E: wrong', 'trace', NULL, NULL,"
+            " CASE WHEN %s THEN now() END, false, NULL, NULL, NULL, NULL)"
         )
-        return self._one(query, job["id"], self.worker_id, job["attempts"])
+        return self._one(query, job["id"], self.worker_id, job["attempts"], again)
 
     def run(self, query: str, *values: Any) -> None:
         """Run a statement of the test's own."""
@@ -51,6 +51,9 @@ class Hands:
 
     def commit(self) -> None:
         self._connection.commit()
+
+    def rollback(self) -> None:
+        self._connection.rollback()
 
     def close(self) -> None:
         """Leave, with all that was not committed undone."""

@@ -69,6 +69,13 @@ async def write_async(name: str) -> None:
 
 
 @task
+def write_and_patch(name: str, dataset: str, title: str) -> None:
+    """Write an effect, and change a dataset, which Solr has to know."""
+    effect(name)
+    tk.get_action("package_patch")({"ignore_auth": True}, {"id": dataset, "title": title})
+
+
+@task
 def patch(dataset: str, title: str) -> None:
     tk.get_action("package_patch")({"ignore_auth": True}, {"id": dataset, "title": title})
 

@@ -214,6 +214,14 @@ def test_countdown(tasks: TasksManager) -> None:
     assert tasks.run_pending_jobs().steps == 0
 
 
+def test_time_without_a_time_zone(tasks: TasksManager) -> None:
+    """It is in UTC, as CKAN's own are."""
+    job = sample.noop.configure(eta=dt.datetime(2030, 1, 2, 9)).delay()
+    assert tasks.jobs[job.id]["scheduled_at"] == dt.datetime(2030, 1, 2, 9, tzinfo=UTC)
+    job = send_task(sample.noop.name, eta=dt.datetime(2030, 1, 2, 9))
+    assert tasks.jobs[job.id]["scheduled_at"] == dt.datetime(2030, 1, 2, 9, tzinfo=UTC)
+
+
 def test_times_in_the_past_and_to_come(tasks: TasksManager, effects: Effects, unique: Any) -> None:
     past, present = unique("past"), unique("present")
     yesterday = dt.datetime.now(UTC) - dt.timedelta(days=1)
@@ -229,7 +237,6 @@ def test_times_in_the_past_and_to_come(tasks: TasksManager, effects: Effects, un
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"eta": dt.datetime(2030, 1, 1)}, r"2030-01-01T00:00:00 has no time zone"),
         ({"eta": "2030-01-01T00:00:00Z"}, "'2030-01-01T00:00:00Z' is no datetime"),
         ({"eta": dt.date(2030, 1, 1)}, "is no datetime"),
         ({"eta": dt.datetime.now(UTC), "countdown": 1}, "eta or countdown, not both"),
