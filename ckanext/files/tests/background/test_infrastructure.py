@@ -120,9 +120,7 @@ def test_postgresql(nothing_there: int) -> None:
     url = engine().url.set(host="127.0.0.1", port=nothing_there)
     away = sa.create_engine(url)
     assert culprit(raised(away.connect)) == "PostgreSQL"
-    assert (
-        culprit(raised(lambda: psycopg2.connect(port=nothing_there))) == "PostgreSQL"
-    )
+    assert culprit(raised(lambda: psycopg2.connect(port=nothing_there))) == "PostgreSQL"
     with sa.create_engine(engine().url, poolclass=NullPool).connect() as connection:
         end = sa.text("SELECT pg_terminate_backend(pg_backend_pid())")
         assert culprit(raised(lambda: connection.execute(end))) == "PostgreSQL"
@@ -142,10 +140,7 @@ def test_another_server(nothing_there: int) -> None:
     """It is the task's own."""
     error = raised(lambda: requests.get(f"http://127.0.0.1:{nothing_there}", timeout=5))
     assert culprit(error) is None
-    assert (
-        culprit(raised(lambda: socket.create_connection(("", nothing_there))))
-        is None
-    )
+    assert culprit(raised(lambda: socket.create_connection(("", nothing_there)))) is None
 
 
 # what becomes of the job
