@@ -40,11 +40,12 @@ WORKERS = "docs/workers.rst"
 
 MODULES = {
     # count_resources; tell and fetch; periodic tasks; chains; twice; watch
-    "tasks": (0, 4, 5, 6, 7, 8),
-    "plugin": (1, 9),
-    "script": (2,),
-    "asking": (3,),
-    "test_example": (10,),
+    "tasks": (0, 5, 6, 7, 8, 9),
+    "plugin": (1, 10),
+    "names": (2,),
+    "script": (3,),
+    "asking": (4,),
+    "test_example": (11,),
 }
 """What the Python blocks are."""
 
@@ -66,7 +67,6 @@ def example(tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch)
         text = "\n\n".join(sources[number] for number in numbers)
         (package / f"{module}.py").write_text(text)
     (package / "__init__.py").write_text("")
-    (package / "names.py").write_text("def task_modules():\n    return ['ckanext.example.tasks']\n")
     _install(folder)
     patch.syspath_prepend(folder)
     patch.setattr(ckanext, "__path__", [*ckanext.__path__, str(package.parent)])
