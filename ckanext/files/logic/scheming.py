@@ -8,9 +8,9 @@ from typing import Any
 from ckan.plugins import toolkit as tk
 from ckan.types import Context, FlattenDataDict, FlattenErrorDict, FlattenKey, Validator
 
-from ckanext.files.ownership import FieldArgumentError, NoFileIdsError, file_ids
+from ckanext.files.ownership import Field, FieldArgumentError, NoFileIdsError, file_ids
 
-from .validators import files_transfer_ownership
+from .validators import claim
 
 __all__ = ["files_attachment", "files_attachment_output"]
 
@@ -34,16 +34,14 @@ def files_attachment(field: dict[str, Any], schema: dict[str, Any]) -> Validator
     owner_types = [name for key, name in _OWNER_TYPES.items() if key in schema]
     if not owner_types:
         raise FieldArgumentError("files_attachment: use files_transfer_ownership in this schema.")
-    claim_for_root = files_transfer_ownership(owner_types[0])
-    claim_for_resource = files_transfer_ownership("resource")
+    of_root, of_resource = Field.parse(owner_types[0]), Field.parse("resource")
 
     def attach_files(
         key: FlattenKey, data: FlattenDataDict, errors: FlattenErrorDict, context: Context
     ) -> None:
         if errors.get(key):
             return
-        claim: Any = claim_for_resource if key[0] == "resources" else claim_for_root
-        claim(key, data, errors, context)
+        claim(of_resource if key[0] == "resources" else of_root, key, data, errors, context)
         ids = file_ids(data.get(key))
         if field.get("required") and not ids:
             raise tk.Invalid(tk._("Missing value"))

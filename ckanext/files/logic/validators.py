@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
+from ckan.lib.navl import validators as navl
 from ckan.plugins import toolkit as tk
 from ckan.types import Context, FlattenDataDict, FlattenErrorDict, FlattenKey, Validator
 
-from ckanext.files.ownership import Claims, Field, NoFileIdsError
+from ckanext.files.ownership import Claims, Field, NoFileIdsError, file_ids, is_list_of_nothing
 
-__all__ = ["files_transfer_ownership"]
+__all__ = ["files_transfer_ownership", "keep_extras"]
 
 
 def files_transfer_ownership(
@@ -33,7 +35,8 @@ def files_transfer_ownership(
     something that is no id, a file that does not exist or is not for the user
     to use, one that another owner keeps, or one that is named twice.
 
-    A file that the field no longer names stays with its owner.
+    A file that the field no longer names stays with its owner. A value that the
+    request does not change moves nothing, whoever has written it.
 
     :param owner_type: type of the new owner, such as ``package`` (also for a
         field of a resource whose files are to belong to the dataset),
@@ -41,7 +44,8 @@ def files_transfer_ownership(
     :param id_field: field of the owner that holds its id.
     :param pin: let the owner keep the files, so that they move no more without
         force (True), or not.
-    :returns: the validator; it leaves the value as it is.
+    :returns: the validator; it leaves the value as it is, but stores nothing
+        instead of a list of empty values.
     :raises FieldArgumentError: the arguments are something else.
     """
     field = Field.parse(owner_type, id_field, pin)
@@ -51,13 +55,51 @@ def files_transfer_ownership(
     ) -> None:
         if errors.get(key):
             return
-        found = _check(field, key, data, context)
-        for place, messages in found.items():
-            errors.setdefault(place, []).extend(messages)
-        if key in found:
+        claim(field, key, data, errors, context)
+        if is_list_of_nothing(data.get(key)):
+            del data[key]
             raise tk.StopOnError
 
     return claim_files
+
+
+def claim(
+    field: Field,
+    key: FlattenKey,
+    data: FlattenDataDict,
+    errors: FlattenErrorDict,
+    context: Context,
+) -> None:
+    """Claim the files of a field, and say what is wrong with them."""
+    found = _check(field, key, data, context)
+    for place, messages in found.items():
+        errors.setdefault(place, []).extend(messages)
+    if key in found:
+        raise tk.StopOnError
+
+
+def keep_extras(
+    key: FlattenKey, data: FlattenDataDict, errors: FlattenErrorDict, context: Context
+) -> None:
+    """Do as CKAN's validator, but let no id go past the validators of a field.
+
+    CKAN puts what a request sends in ``__extras`` in the place of the fields
+    when these have been validated.
+    """
+    extras: Any = data.get(key)
+    # what CKAN itself has put there is in no schema
+    names = [name for name in extras or {} if (*key[:-1], name) in errors]
+    for name in names:
+        if _may_name_files(extras[name]):
+            errors[(*key[:-1], name)].append(tk._("Send this as a field of its own"))
+    navl.keep_extras(key, data, errors, context)
+
+
+def _may_name_files(value: Any) -> bool:
+    try:
+        return any(uuid.UUID(id_) for id_ in file_ids(value))
+    except (NoFileIdsError, ValueError):
+        return False
 
 
 def _check(

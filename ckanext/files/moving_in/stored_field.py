@@ -7,7 +7,6 @@ out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import sqlalchemy as sa
 from ckan import model
 from sqlalchemy.orm import Session, selectinload
 
-from ckanext.files.ownership import NoFileIdsError, file_ids
+from ckanext.files.ownership import NoFileIdsError, file_ids, values_at
 from ckanext.files.store import Owner
 
 #: What a validator can make the owner of files.
@@ -130,7 +129,7 @@ class StoredField:
 
     def _mentions(self, entity: Any, dataset: str = "") -> Iterator[Mention]:
         owner, dataset_id, where = Owner(self._owner_type, entity.id), None, ""
-        for value in _values(self._stored(entity), self._names):
+        for value in values_at(self._stored(entity), self._names):
             if not where:
                 where = f"{self._owner_type} {getattr(entity, 'name', '')}"
                 if self._kind == "package":
@@ -153,20 +152,3 @@ class StoredField:
             name = self._names[0]
             return {name: getattr(entity, name)}
         return dict((entity.plugin_extras if self._kind == "user" else entity.extras) or {})
-
-
-def _values(value: Any, names: list[str]) -> Iterator[Any]:
-    """Yield the values of a field, in lists of dicts also as JSON, as scheming stores them."""
-    if not names:
-        yield value
-        return
-    if isinstance(value, str) and value[:1] in ("[", "{"):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return
-    if isinstance(value, list):
-        for item in value:
-            yield from _values(item, names)
-    elif isinstance(value, dict) and names[0] in value:
-        yield from _values(value[names[0]], names[1:])

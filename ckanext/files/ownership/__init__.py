@@ -17,7 +17,7 @@ from .refusals import Refusal
 from .rule import judge
 from .task import OwnershipTransferTask
 from .transfer import TransferRefusedError, Wish, transfer, transfer_together
-from .values import NoFileIdsError, file_ids, is_id
+from .values import NoFileIdsError, file_ids, is_id, is_list_of_nothing, values_at
 
 __all__ = [
     "Claims",
@@ -33,7 +33,9 @@ __all__ = [
     "find_owner",
     "home_of",
     "is_id",
+    "is_list_of_nothing",
     "judge",
     "transfer",
     "transfer_together",
+    "values_at",
 ]

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from ckan import model
 from ckan.types import FlattenKey
 
 from ckanext.files.store import FileRecord, Owner
 
 from .claim import Claim
+from .editor import Editor
 from .field import Field
-from .places import Places, mentions, walk
+from .owners import is_editable
+from .places import Place, Places, mentions, walk
 from .problems import Problems
 from .refusals import Refusal
 from .transfer import Wish
@@ -21,11 +24,12 @@ from .transfer import Wish
 class Arrivals:
     """The new owner of each claimed file, or what is wrong with the field."""
 
-    def __init__(self, result: Any, claims: Mapping[str, Claim]) -> None:
+    def __init__(self, result: Any, claims: Mapping[str, Claim], editor: Editor) -> None:
         self.wishes: dict[str, Wish] = {}
         self.problems = Problems()
         self._result = result
-        self._places = Places(result, (claim.key for claim in claims.values()))
+        self._editor = editor
+        self._places = Places(result, (claim.place.key for claim in claims.values()))
         self._keys: dict[str, FlattenKey] = {}
         self._owners: dict[tuple[Field, FlattenKey], Owner | None] = {}
         for file_id, claim in claims.items():
@@ -55,20 +59,37 @@ class Arrivals:
         return {place.value: place.key[1] for place in ids if isinstance(place.value, str)}
 
     def _find(self, file_id: str, claim: Claim) -> None:
-        places = self._places.naming(file_id) or self._places.mentioning(file_id, claim.key)
-        keys = [place.key for place in places] or [claim.key]
-        owners = [self._owner(claim.field, key, is_shown=bool(places)) for key in keys]
-        owner = owners[-1]
-        self._keys[file_id] = keys[-1]
-        if len(keys) > 1:
+        field, key = claim.place.field, claim.place.key
+        places = self._places.naming(file_id) or self._places.mentioning(file_id, key)
+        owners = {
+            place.key: self._owner(field, place.key, is_shown=True)
+            for place in self._named_anew(places, claim)
+        } or {key: self._owner(field, key, is_shown=False)}
+        self._keys[file_id], owner = list(owners.items())[-1]
+        if len(owners) > 1:
             # one of them may be where the file has been all the time
-            new = [k for k, o in zip(keys, owners, strict=True) if o != claim.file.owner]
-            self._keys[file_id] = (new or keys)[-1]
+            new = [key for key, owner in owners.items() if owner != claim.file.owner]
+            self._keys[file_id] = (new or list(owners))[-1]
             self.refuse(file_id, Refusal.TWICE)
         elif owner is None:
             self.refuse(file_id, Refusal.NO_OWNER)
         else:
-            self.wishes[file_id] = Wish(owner, claim.field.pin)
+            self.wishes[file_id] = Wish(owner, field.pin)
+
+    def _named_anew(self, places: list[Place], claim: Claim) -> list[Place]:
+        """Leave out the places that have named the file before, without owning it."""
+        if len(places) < 2:
+            return places
+        before, field, owner = claim.place.before, claim.place.field, claim.file.owner
+        return [
+            place
+            for place in places
+            if owner == self._owner(field, place.key, is_shown=True)
+            or not before.count(place.key, claim.file.id, self._resource_id(place.key))
+        ] or places
+
+    def _resource_id(self, key: FlattenKey) -> Any:
+        return self._result["resources"][key[1]].get("id") if key[0] == "resources" else None
 
     def _owner(self, field: Field, key: FlattenKey, *, is_shown: bool) -> Owner | None:
         """Return the owner that a field at this place of the result stands for.
@@ -86,5 +107,12 @@ class Arrivals:
             entity = self._result
             for step in start:
                 entity = entity[step]
-            self._owners[field, start] = field.owner(entity)
+            self._owners[field, start] = self._checked(field, entity)
         return self._owners[field, start]
+
+    def _checked(self, field: Field, entity: Any) -> Owner | None:
+        owner = field.owner(entity)
+        if owner is None or field.id_field == "id":
+            return owner
+        editable = is_editable(model.Session(), owner, entity.get("id"), self._editor)
+        return None if editable is False else owner

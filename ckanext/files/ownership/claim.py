@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ckan.types import FlattenKey
 
-from ckanext.files.store import FileRecord
+from ckanext.files.store import FileRecord, Owner
 
+from .before import Before
 from .field import Field
 from .home import Home
+
+
+class Place(NamedTuple):
+    """One field of one request."""
+
+    field: Field
+
+    key: FlattenKey
+    """The place in the validated data. Its numbers mean nothing afterwards:
+    CKAN 2.12 counts only the resources that have changed."""
+
+    target: Owner | None
+    """What the request says that the field's files belong to; nobody has checked it."""
+
+    resource_id: Any
+    """The same for the resource that has the field, if one has it."""
+
+    home: Home
+    """The dataset that the action updates; an empty home on create."""
+
+    before: Before
+    """What the action updates, as it is stored."""
+
+
+class Mention(NamedTuple):
+    """One file in the value of one field."""
+
+    file_id: str
+    place: Place
+
+    ordinal: int
+    """How often the request has named the file in this field so far."""
+
+    def is_unchanged(self, file: FileRecord | None) -> bool:
+        """Tell whether the field has named the file before the request.
+
+        A resource that is sent without its id is a new one, to which the files of the dataset
+        have to follow; any other file is where it was.
+        """
+        key, before, id_ = self.place.key, self.place.before, self.place.resource_id
+        if key[0] == "resources" and not before.has_resource(id_):
+            if file and file.owner in self.place.home:
+                return False
+            id_ = None
+        return before.count(key, self.file_id, id_) >= self.ordinal
 
 
 class Claim(NamedTuple):
@@ -18,11 +64,4 @@ class Claim(NamedTuple):
     file: FileRecord
     """As it was when the validator looked."""
 
-    field: Field
-
-    key: FlattenKey
-    """The place in the validated data. Its numbers mean nothing afterwards:
-    CKAN 2.12 counts only the resources that have changed."""
-
-    home: Home
-    """The dataset that the action updates; an empty home on create."""
+    place: Place

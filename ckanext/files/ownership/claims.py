@@ -7,6 +7,8 @@ that were recorded as moving.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from ckan import model
@@ -15,10 +17,12 @@ from ckan.types import Context, FlattenDataDict, FlattenErrorDict, FlattenKey
 from ckanext.files.queue import TaskQueue, current_queue
 from ckanext.files.store import FileRecord, Owner, read
 
-from .claim import Claim
+from .before import KINDS, Before
+from .claim import Claim, Mention, Place
 from .editor import Editor
 from .field import Field
 from .home import IN_DATASET, Home, lock_home
+from .owners import is_editable
 from .refusals import Refusal
 from .rule import judge
 from .task import OwnershipTransferTask
@@ -46,7 +50,9 @@ class Claims:
         self._files: dict[str, FileRecord | None] = {}
         self._homes: dict[str | None, Home] = {}
         self._data: FlattenDataDict = {}
-        self._places: dict[str, tuple[FlattenKey, int]] = {}
+        self._befores: dict[tuple[str, str | None], Before] = {}
+        self._mentions: dict[str, Mention] = {}
+        self._counts: Counter[Any] = Counter()
         self._moves: dict[str, Claim] = {}
         self._queued = False
 
@@ -71,24 +77,56 @@ class Claims:
         :raises NoFileIdsError: its value is nothing that names files.
         """
         ids = file_ids(data.get(key))
-        home = self._home(field, data, context)
+        place = self._place(field, key, data, context)
         self._load(ids, key, data)
-        target = _target(field, key, data, context)
-        # nobody has checked yet that a resource's id in the request is of this dataset
-        known = None if field.id_field == "id" and field.entity_key(key) else target
         problems: FlattenErrorDict = {}
-        for number, id_ in enumerate(ids):
-            file, wrong = self._files[id_], key
-            refusal = judge(file, known, home, self._editor.may_edit)
-            first = self._places.setdefault(id_, (key, number))
-            if not refusal and first != (key, number):
-                refusal = Refusal.TWICE
-                wrong = first[0] if file and file.owner and file.owner == target else key
-            if refusal:
+        for id_ in ids:
+            for wrong, refusal in self._claim(place, id_):
                 problems.setdefault(wrong, []).append(refusal.of(id_))
-            elif file:
-                self._record(Claim(file, field, key, home), target)
         return problems
+
+    def _claim(self, place: Place, id_: str) -> Iterator[tuple[FlattenKey, Refusal]]:
+        file, mention = self._files[id_], self._mention(place, id_)
+        is_there = self._is_there(place, file)
+        if not is_there and mention.is_unchanged(file):
+            return  # it claims nothing
+        first = self._mentions.setdefault(id_, mention)
+        refusal = None if is_there else judge(file, None, place.home, self._editor.may_edit)
+        if refusal:
+            yield place.key, refusal
+        elif first is not mention:
+            if not (first.is_unchanged(file) and mention.is_unchanged(file)):
+                is_ours = file is not None and file.owner and file.owner == place.target
+                yield (first.place.key if is_ours else place.key), Refusal.TWICE
+        elif file:
+            self._record(file, place)
+
+    def _place(
+        self, field: Field, key: FlattenKey, data: FlattenDataDict, context: Context
+    ) -> Place:
+        return Place(
+            field,
+            key,
+            _target(field, key, data, context),
+            data.get((*key[:2], "id")) if key[0] == "resources" else None,
+            self._home(field, data, context),
+            self._before(data, context),
+        )
+
+    def _mention(self, place: Place, id_: str) -> Mention:
+        where = (place.key[::2], place.resource_id, id_)
+        self._counts[where] += 1
+        return Mention(id_, place, self._counts[where])
+
+    def _is_there(self, place: Place, file: FileRecord | None) -> bool:
+        """Tell whether the file belongs to what the request edits, at this place."""
+        target = place.target
+        if file is None or file.owner is None or file.owner != target:
+            return False
+        if place.field.id_field != "id":
+            return bool(is_editable(self._session, target, place.before.id, self._editor))
+        # nobody has checked yet that a resource's id in the request is of this dataset
+        return place.resource_id is None or target in place.home
 
     def _load(self, ids: list[str], key: FlattenKey, data: FlattenDataDict) -> None:
         """Read these files, together with those that the field names elsewhere.
@@ -96,7 +134,8 @@ class Claims:
         A thousand resources with a file each are one query.
         """
         if data is not self._data:
-            self._data, self._places = data, {}
+            self._data, self._mentions = data, {}
+            self._counts.clear()
         if all(id_ in self._files for id_ in ids):
             return
         unread = {*ids, *_siblings(key, data)}.difference(self._files)
@@ -113,12 +152,17 @@ class Claims:
             self._homes[dataset_id] = Home(self._session, dataset_id)
         return self._homes[dataset_id]
 
-    def _record(self, claim: Claim, target: Owner | None) -> None:
-        file = claim.file
-        if file.owner is not None and file.owner == target and (file.pinned or not claim.field.pin):
+    def _before(self, data: FlattenDataDict, context: Context) -> Before:
+        ids = ((kind, _updated_id(kind, data, context)) for kind in KINDS)
+        which = next((found for found in ids if found[1]), ("", None))
+        return self._befores.setdefault(which, Before(self._session, *which))
+
+    def _record(self, file: FileRecord, place: Place) -> None:
+        field, target = place.field, place.target
+        if file.owner is not None and file.owner == target and (file.pinned or not field.pin):
             self._moves.pop(file.id, None)
             return
-        self._moves[file.id] = claim
+        self._moves[file.id] = Claim(file, place)
         if not self._queued:
             self._queue.add(OwnershipTransferTask(self._queue.action, self._moves, self._editor))
             self._queued = True

@@ -9,6 +9,17 @@ from sqlalchemy.orm import Session
 
 from ckanext.files.store import Owner
 
+from .editor import Editor
+
+#: What CKAN asks those who edit an owner. Whose organization a dataset is says who may add to it.
+_UPDATE = {
+    "package": ("package_update", "id"),
+    "resource": ("resource_update", "id"),
+    "group": ("group_update", "id"),
+    "organization": ("package_create", "owner_org"),
+    "user": ("user_update", "id"),
+}
+
 
 def find_owner(session: Session, owner_type: str, id_or_name: str) -> Owner | None:
     """Return an owner with its real id; None if it does not exist.
@@ -32,3 +43,20 @@ def find_owner(session: Session, owner_type: str, id_or_name: str) -> Owner | No
     else:
         return Owner(owner_type, id_or_name)
     return Owner(owner_type, entity.id) if entity is not None else None
+
+
+def is_editable(session: Session, owner: Owner, edited: str | None, editor: Editor) -> bool | None:
+    """Tell whether an owner that a request names is one that the request may edit.
+
+    For fields that do not go by ``id``: a dataset may be called by the id of another one.
+
+    :param edited: id of what the request edits.
+    :returns: None if there is nothing with that id or name.
+    """
+    if owner.type not in _UPDATE:
+        return True  # up to the plugin that has it
+    real = find_owner(session, *owner)
+    if real is None or real.id == edited:
+        return None if real is None else True
+    permission, name = _UPDATE[owner.type]
+    return editor.may(permission, {name: real.id})

@@ -33,11 +33,11 @@ class OwnershipTransferTask:
     def __call__(self, result: Any, idx: int, prev: Any) -> list[str]:
         """Return the ids of the files that have another owner now."""
         result = completed(result, self._action, self._editor.name)
-        arrivals = Arrivals(result, self._claims)
+        arrivals = Arrivals(result, self._claims, self._editor)
         arrivals.problems.check()
 
         def judge_file(file_id: str, file: FileRecord | None) -> Refusal | None:
-            target, home = arrivals.wishes[file_id].owner, self._claims[file_id].home
+            target, home = arrivals.wishes[file_id].owner, self._claims[file_id].place.home
             refusal = judge(file, target, home, self._editor.may_edit)
             if refusal is None and file is not None and arrivals.is_left_behind(file):
                 return Refusal.TWICE

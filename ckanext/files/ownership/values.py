@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeGuard
 
 from ckan.plugins import toolkit as tk
@@ -44,6 +44,13 @@ def file_ids(value: Any) -> list[str]:
     return ids
 
 
+def is_list_of_nothing(value: Any) -> bool:
+    """Tell whether a value is a list, also as JSON, with empty items only."""
+    if isinstance(value, str) and value.startswith("["):
+        value = _load_list(value)
+    return isinstance(value, list) and bool(value) and all(i is None or i == "" for i in value)
+
+
 def is_id(value: Any) -> TypeGuard[str]:
     """Tell whether it may be the id of something.
 
@@ -65,6 +72,23 @@ def texts(value: Any) -> Iterator[str]:
             rest.extend(value.values())
         elif isinstance(value, (list, tuple)):
             rest.extend(value)
+
+
+def values_at(value: Any, names: Sequence[str]) -> Iterator[Any]:
+    """Yield the values of a field, in lists of dicts also as JSON, as scheming stores them."""
+    if not names:
+        yield value
+        return
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return
+    if isinstance(value, list):
+        for item in value:
+            yield from values_at(item, names)
+    elif isinstance(value, dict) and names[0] in value:
+        yield from values_at(value[names[0]], names[1:])
 
 
 def _load_list(value: str) -> list[Any] | None:

@@ -263,3 +263,14 @@ def test_anonymous_visitor_who_registers(api: Api, user: str) -> None:
     assert UNKNOWN in error_at(caught.value.error_dict, ["avatar"])
     status, _ = api.post("package_create", None, type=DATASET_TYPE, name=name, attachment=file)
     assert status == 403
+
+
+@pytest.mark.parametrize("value", [[""], [None], ["", None], '[""]', "[null]", "['']"])
+def test_list_of_nothing(value: Any, user: str) -> None:
+    resources = [{"url": "http://example.com", "docs": value, "doc": value}]
+    fields = dict.fromkeys(("attachment", "several", "several_as_text"), value)
+    dataset = new_dataset(user, **fields, resources=resources)
+    assert not any(dataset.get(name) for name in fields)
+    assert not dataset["resources"][0].keys() & {"doc", "docs"}
+    call("package_patch", user, id=dataset["id"], several=portal.upload(user))
+    assert not call("package_patch", user, id=dataset["id"], several=value).get("several")

@@ -465,6 +465,23 @@ def test_other_id_fields(user: str) -> None:
     assert owner(files[2]) == ("resource", "B7", True)
 
 
+def test_name_that_is_the_id_of_another_dataset(user: str) -> None:
+    """Neither are its files there already, nor does it get any."""
+    other = portal.new_user()
+    (theirs,), (mine,) = upload(other), upload(user)
+    organization = portal.organization_of(other)
+    dataset = new_dataset(other, owner_org=organization, attachment=theirs)
+    before = owner(mine)
+    for file, sentence in ((theirs, portal.UNKNOWN), (mine, "cannot be told what it would")):
+        with pytest.raises(ValidationError) as caught:
+            new_dataset(user, name=dataset["id"], by_name=file)
+        assert sentence in error_at(caught.value.error_dict, ["by_name"])
+    assert owners(theirs, mine) == [("package", dataset["id"], True), before]
+    # who may edit the other one may give it files
+    new_dataset(portal.new_user(sysadmin=True), name=dataset["id"], by_name=mine)
+    assert owner(mine) == ("package", dataset["id"], True)
+
+
 def test_owner_without_an_id_is_an_error_of_the_field(user: str) -> None:
     (file,) = upload(user)
     with pytest.raises(ValidationError) as caught:

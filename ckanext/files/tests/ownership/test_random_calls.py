@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ from ckanext.files.tests import portal
 from ckanext.files.tests.effects import look
 from ckanext.files.tests.forms import DATASET_TYPE
 from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.planting import plant, plant_in_resource
 from ckanext.files.tests.portal import Api, call, owners, shown
 
 loaded = load_plugins("files", "files_test_forms")
@@ -62,6 +64,12 @@ class Claim:
     pin: bool = True
     validated: bool = True
     """CKAN 2.12 does not validate resources that have not changed, CKAN 2.11 does."""
+
+    stored: bool = False
+    """The field has named the file before the request."""
+
+    again: bool = False
+    """The same, and no resource with an id says so."""
 
 
 @dataclasses.dataclass
@@ -202,6 +210,19 @@ class Calls(RuleBasedStateMachine):
         portal.delete_file(file_id)
         del self.files[file_id]
 
+    @precondition(lambda self: self.editors)
+    @rule(data=st.data())
+    def plants(self, data: Any) -> None:
+        """Something that no validator has seen comes into a field: it moves nothing."""
+        dataset = shown(data.draw(st.sampled_from(list(self.editors))))
+        file_id = data.draw(st.sampled_from([*self.files, NO_SUCH_FILE]))
+        resources = [r for r in dataset["resources"] if not r.get("docs")]
+        resource = data.draw(st.sampled_from([None, *resources]))
+        if resource:
+            plant_in_resource(resource["id"], doc=file_id)
+        else:
+            plant("package", dataset["id"], attachment=file_id)
+
     # What must hold
 
     @invariant()
@@ -315,7 +336,7 @@ class Calls(RuleBasedStateMachine):
             for name in ("attachment", "loose", "several")
             for file in file_ids(request.get(name))
         ]
-        return claims + [
+        claims += [
             Claim(
                 ("resources", number, name),
                 file,
@@ -326,15 +347,44 @@ class Calls(RuleBasedStateMachine):
             for name in ("doc", "docs")
             for file in file_ids(resource.get(name))
         ]
+        self.compare(claims, before)
+        return claims
+
+    def compare(self, claims: list[Claim], before: dict[str, Any]) -> None:
+        """Mark what the request does not change, as often as it was there before."""
+        stored = Counter(
+            ("package", before.get("id"), name, file)
+            for name in ("attachment", "loose", "several")
+            for file in file_ids(before.get(name))
+        )
+        for resource in before["resources"]:
+            for name in ("doc", "docs"):
+                for file in file_ids(resource.get(name)):
+                    stored["resource", resource["id"], name, file] += 1
+                    stored["resource", None, name, file] += 1
+        for claim in (claim for claim in claims if claim.validated):
+            place = (*claim.target, claim.key[-1], claim.file)
+            claim.stored = stored[place] > 0
+            claim.again = claim.target == ("resource", None)
+            stored[place] -= 1
+
+    def is_dead(self, claim: Claim, home: set[Owner]) -> bool:
+        """Tell whether a place asks for nothing: it named the file before, without owning it."""
+        file = self.files.get(claim.file)
+        if not claim.stored or (file and file.owner == claim.target):
+            return False
+        return not (claim.again and file and file.owner in home)
 
     def expected_errors(self, person: Person, claims: list[Claim], home: set[Owner]) -> set[Key]:
         errors: set[Key] = set()
         first: dict[str, Claim] = {}
-        for claim in (claim for claim in claims if claim.validated):
+        for claim in claims:
+            if not claim.validated or self.is_dead(claim, home):
+                continue
             before = first.setdefault(claim.file, claim)
             if not self.may_move(person, claim.file, home):
                 errors.add(claim.key)
-            elif before is not claim:
+            elif before is not claim and not (before.stored and claim.stored):
                 stays = self.files[claim.file].owner == claim.target
                 errors.add(before.key if stays else claim.key)
         return errors
@@ -342,12 +392,13 @@ class Calls(RuleBasedStateMachine):
     def settle(
         self, request: dict[str, Any], before: dict[str, Any], after: dict[str, Any]
     ) -> None:
-        """A request was carried out: what it names belongs to it."""
-        for claim in self.claims(request, before):
-            if claim.validated:
-                file = self.files[claim.file]
-                file.owner = _owner(claim.key, after)
-                file.pinned = file.pinned or claim.pin
+        """A request was carried out: what it names anew belongs to it."""
+        home = self.home(before) if "id" in before else set()
+        alive = [c for c in self.claims(request, before) if not self.is_dead(c, home)]
+        for claim in (claim for claim in alive if claim.validated):
+            file = self.files[claim.file]
+            file.owner = _owner(claim.key, after)
+            file.pinned = file.pinned or claim.pin
 
     def left_behind(self, claims: list[Claim]) -> set[Key]:
         """Places of files that a resource which has not changed goes on naming."""

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from ckan.logic import ValidationError
 
-from ckanext.files.ownership import Field, Refusal
+from ckanext.files.ownership import Editor, Field, Refusal
 from ckanext.files.ownership.arrivals import Arrivals
-from ckanext.files.ownership.claim import Claim
+from ckanext.files.ownership.before import Before
+from ckanext.files.ownership.claim import Claim, Place
 from ckanext.files.ownership.home import Home
 from ckanext.files.ownership.places import Places
 from ckanext.files.ownership.problems import Problems
@@ -31,7 +32,13 @@ DATASET: dict[str, Any] = {
 
 def claim(file: str, owner_type: str, key: tuple[Any, ...], owner: Owner | None = None) -> Claim:
     record = FileRecord(file, owner or Owner("user", "u"), False)
-    return Claim(record, Field.parse(owner_type), key, Home(None, None))  # pyright: ignore[reportArgumentType]
+    nothing: Any = None
+    field, home, before = Field.parse(owner_type), Home(nothing, None), Before(nothing, "", None)
+    return Claim(record, Place(field, key, None, None, home, before))
+
+
+def arrive(result: Any, file: str, claim: Claim) -> Arrivals:
+    return Arrivals(result, {file: claim}, Editor({"user": ""}))
 
 
 @pytest.mark.parametrize(
@@ -51,14 +58,14 @@ def claim(file: str, owner_type: str, key: tuple[Any, ...], owner: Owner | None 
     ],
 )
 def test_new_owner(file: str, owner_type: str, key: tuple[Any, ...], owner: str) -> None:
-    arrivals = Arrivals(DATASET, {file: claim(file, owner_type, key)})
+    arrivals = arrive(DATASET, file, claim(file, owner_type, key))
     arrivals.problems.check()
     assert arrivals.wishes[file].owner == (owner_type, owner)
 
 
 @pytest.mark.parametrize("result", [None, [], 7, {}, {"id": None}, DATASET])
 def test_no_owner(result: Any) -> None:
-    arrivals = Arrivals(result, {"nix": claim("nix", "resource", ("resources", 0, "doc"))})
+    arrivals = arrive(result, "nix", claim("nix", "resource", ("resources", 0, "doc")))
     with pytest.raises(ValidationError) as caught:
         arrivals.problems.check()
     assert caught.value.error_dict == {"resources": [{"doc": [Refusal.NO_OWNER.of("nix")]}]}
@@ -68,7 +75,7 @@ def test_no_owner(result: Any) -> None:
 def test_twice_is_an_error_where_the_file_has_not_been(present: str, at: int) -> None:
     result = {"id": "d", "resources": [{"id": "r0", "doc": "f"}, {"id": "r1", "doc": "f"}]}
     key = ("resources", 0, "doc")
-    arrivals = Arrivals(result, {"f": claim("f", "resource", key, Owner("resource", present))})
+    arrivals = arrive(result, "f", claim("f", "resource", key, Owner("resource", present)))
     with pytest.raises(ValidationError) as caught:
         arrivals.problems.check()
     resources: Any = caught.value.error_dict["resources"]
@@ -99,5 +106,5 @@ def test_problems() -> None:
 @pytest.mark.parametrize("resources", [None, "x", [], ["x"], [{}], [{"id": 7}], [{"id": []}]])
 def test_odd_resources_in_a_result(resources: Any) -> None:
     """Of a custom action, which may return anything."""
-    arrivals = Arrivals({"id": "d", "resources": resources}, {"f": claim("f", "package", ("x",))})
+    arrivals = arrive({"id": "d", "resources": resources}, "f", claim("f", "package", ("x",)))
     assert not arrivals.is_left_behind(FileRecord("f", Owner("resource", "r"), False))

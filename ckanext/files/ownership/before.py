@@ -1,0 +1,104 @@
+"""What the fields of a dataset, group or user name before a request changes them.
+
+A value that stays as it is moves no file: perhaps no validator has ever seen
+it, and who saves something else has not asked for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy as sa
+from ckan import model
+from ckan.types import FlattenKey
+from sqlalchemy.orm import Session
+
+from .values import texts, values_at
+
+#: What has fields of its own, by the name of its table.
+KINDS = ("package", "group", "user")
+
+_MODELS: dict[str, Any] = {"package": model.Package, "group": model.Group, "user": model.User}
+_Fields = list[dict[str, Any]]
+
+#: What CKAN 2.11 has in a table of its own, CKAN 2.12 has in a column.
+_EXTRAS = """
+    || (
+        SELECT jsonb_build_object('extras', jsonb_object_agg(key, value))
+        FROM {kind}_extra WHERE {kind}_id = row.id AND state = 'active'
+    )
+"""
+_ROW = """
+    SELECT '{kind}', row.id, to_jsonb(row) - 'password' - 'apikey' {extras}
+    FROM "{kind}" AS row WHERE row.id = :id
+"""
+_RESOURCES = """
+    UNION ALL
+    SELECT 'resource', row.id, to_jsonb(row)
+    FROM resource AS row WHERE row.package_id = :id AND row.state <> 'deleted'
+"""
+
+
+class Before:
+    """The stored fields of what an action updates, read with one query when they are needed.
+
+    :param kind: ``package`` (with its live resources), ``group`` or ``user``.
+    :param id_: None on create: nothing is stored yet.
+    """
+
+    def __init__(self, session: Session, kind: str, id_: str | None) -> None:
+        self._session = session
+        self._kind = kind
+        self.id = id_
+
+    def has_resource(self, id_: Any) -> bool:
+        """Tell whether the dataset has a live resource with this id."""
+        return ("resource", id_) in self._stored
+
+    def count(self, key: FlattenKey, file_id: str, resource_id: str | None) -> int:
+        """Return how often a field mentions a file, at all places that differ only in numbers.
+
+        :param key: a place of the field; its numbers mean nothing.
+        :param resource_id: the resource whose field it is. None stands for all resources of
+            the dataset: clients may send them again without ids.
+        """
+        names = key[::2]
+        if key[0] != "resources":
+            entities = [self._stored.get((self._kind, self.id), [])]
+        else:
+            names = names[1:]
+            entities = [
+                fields
+                for (kind, id_), fields in self._stored.items()
+                if kind == "resource" and resource_id in (None, id_)
+            ]
+        return sum(
+            text.count(file_id)
+            for fields in entities
+            for value in values_at(fields, names)
+            for text in texts(value)
+        )
+
+    @cached_property
+    def _stored(self) -> dict[tuple[str, str | None], _Fields]:
+        if self.id is None:
+            return {}
+        rows = self._session.execute(_statement(self._kind), {"id": self.id})
+        return {(kind, id_): list(_fields(row)) for kind, id_, row in rows}
+
+
+def _statement(kind: str) -> Any:
+    has_table = "_extras" in sa.inspect(_MODELS[kind]).relationships
+    row = _ROW.format(kind=kind, extras=_EXTRAS.format(kind=kind) if has_table else "")
+    return sa.text(row + (_RESOURCES if kind == "package" else ""))
+
+
+def _fields(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield where a row may have a field: its columns, its extras, what plugins keep of a user."""
+    yield row
+    extras = row.get("extras")
+    yield (json.loads(extras) if isinstance(extras, str) else extras) or {}
+    yield from (row.get("plugin_extras") or {}).values()
