@@ -121,7 +121,7 @@ class Claims:
     def _is_there(self, place: Place, file: FileRecord | None) -> bool:
         """Tell whether the file belongs to what the request edits, at this place."""
         target = place.target
-        if file is None or file.owner is None or file.owner != target:
+        if file is None or target is None or file.owner != target:
             return False
         if place.field.id_field != "id":
             return bool(is_editable(self._session, target, place.before.id, self._editor))

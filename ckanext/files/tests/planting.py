@@ -10,7 +10,7 @@ from ckan import model
 
 from ckanext.files.tests.effects import engine
 
-HAS_TABLE = "_extras" in sa.inspect(model.Package).relationships
+HAS_TABLE = hasattr(model, "PackageExtra")
 
 
 def plant_in_resource(id_: str, **fields: Any) -> None:
