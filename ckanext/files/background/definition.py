@@ -32,7 +32,8 @@ def path_of(function: Any) -> str:
     if "<locals>" in path or "<lambda>" in path:
         raise TaskDefinitionError(
             f"{path} is defined within a function, where no worker can find it: "
-            "define it at the top level of a module"
+            "define it at the top level of a module. If a decorator below @task has made it, "
+            "let that use functools.wraps"
         )
     if "." in function.__qualname__:
         raise TaskDefinitionError(f"{path} is a method: a task is a top-level function")

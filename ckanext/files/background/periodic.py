@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from croniter import croniter
 
 from .app import app
+from .call import Call
 from .errors import BackgroundError, TaskDefinitionError
 from .options import checked_name, job_options
 from .task import Task
@@ -34,7 +35,7 @@ def periodic(*, cron: str, periodic_id: str = "", **options: Any) -> Callable[[T
     """
 
     def decorate(task: Task[F]) -> Task[F]:
-        if isinstance(task, Task) and periodic_id in task.schedules:
+        if periodic_id in getattr(task, "schedules", ()):
             raise TaskDefinitionError(
                 f"Two schedules of task {task.name} have the periodic_id {periodic_id!r}: "
                 "give each one of its own"
@@ -49,7 +50,7 @@ def register_periodic(
     task: Task[Any], cron: str, periodic_id: str, options: Mapping[str, Any]
 ) -> None:
     """Have jobs of a task deferred periodically, see :func:`periodic`."""
-    if not isinstance(task, Task):
+    if isinstance(task, Call) or not isinstance(task, Task):
         raise TaskDefinitionError(f"@periodic goes above @task: {task!r} is no task")
     checked = _checked_options(task, periodic_id, options)
     schedules = app.periodic_registry

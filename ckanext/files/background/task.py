@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import inspect
 import logging
+from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, NoReturn, TypeVar, overload
 
@@ -26,10 +27,10 @@ log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Task(Generic[F]):
+class Task(ABC, Generic[F]):
     """A function that can run in the background. Made by :func:`task`.
 
-    Calling it runs nothing: it returns a :class:`Call`.
+    Calling it runs nothing: it returns a :class:`Call`, which ``isinstance`` takes for a task, too.
     """
 
     def __init__(
@@ -177,6 +178,12 @@ class Task(Generic[F]):
             # what the job does is worth more than what is told of it
             log.exception("The progress of %r is not known", call)
             return None
+
+
+# For text D a Task is what calling a task returns: code that was written for it asks by
+# isinstance(result, Task) whether a step goes on, and would drop the next one without an error. For
+# Celery and Procrastinate a Task is the function. So both are one: no task returns a function.
+Task.register(Call)
 
 
 class Deferrer:

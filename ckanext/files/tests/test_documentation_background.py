@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -210,17 +211,17 @@ def _options(path: str) -> dict[str, str]:
 
 def test_option_names_the_module(module: Any, monkeypatch: Any) -> None:
     option = "ckanext.files.background.task_modules"
-    monkeypatch.setattr(discovery, "GROUPS", ())
     monkeypatch.setitem(config, option, _options(DOCS)[option])
     assert (f"option {option}", "ckanext.example.tasks") in list(discovery._named())
 
 
 def test_entry_point(module: Any) -> None:
-    origins = [origin for origin, name in discovery._named() if name == "ckanext.example.tasks"]
-    assert [origin.split()[:2] for origin in origins] == [
-        ["entry", "point"],
-        ["plugin", "example"],
+    [point] = [each for each in entry_points(group=discovery.GROUPS[0]) if each.name == "tasks"]
+    assert point.load()() == ["ckanext.example.tasks"]
+    assert [origin for origin, name in discovery._named() if name == "ckanext.example.tasks"] == [
+        "plugin example"
     ]
+    assert discovery.not_loaded == []
 
 
 def _commands() -> list[str]:

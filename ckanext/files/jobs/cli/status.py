@@ -13,6 +13,7 @@ from ckan import model
 from ckan.common import config
 
 from ckanext.files.background import overview, schema
+from ckanext.files.background.discovery import not_loaded
 from ckanext.files.background.overview import QueueState, WorkerState
 
 from .moment import moment
@@ -41,6 +42,7 @@ def _print_json(workers: Sequence[WorkerState], queues: Sequence[QueueState]) ->
         "schema": schema.SCHEMA,
         "workers": [dataclasses.asdict(worker) for worker in workers],
         "queues": [dataclasses.asdict(queue) for queue in queues],
+        "not_loaded": not_loaded,
     }
     click.echo(json.dumps(shown, indent=2, default=lambda at: at.isoformat()))
 
@@ -54,6 +56,10 @@ def _print(workers: Sequence[WorkerState], queues: Sequence[QueueState]) -> None
     for queue in queues:
         for state, count in queue.jobs.items():
             click.echo(f"  {queue.queue}  {state}: {count}")
+    if not_loaded:
+        click.echo("\nTasks left out")
+    for reason in not_loaded:
+        click.secho(f"  {reason}", fg="yellow")
     for queue in filter(lambda queue: queue.is_stuck, queues):
         click.secho(
             f"\nJobs of the queue {queue.queue} that could run now: {queue.due}. "

@@ -14,6 +14,7 @@ from ckan import model
 from ckan.common import config
 
 from ckanext.files.background import overview, schema
+from ckanext.files.background.discovery import not_loaded
 from ckanext.files.background.registry import all_tasks
 from ckanext.files.background.worker import WorkerOptions, run_processes
 
@@ -82,6 +83,10 @@ def worker(
     click.echo("Tasks loaded:")
     for task in all_tasks():
         click.echo(f"  {task.name}")
+    if not_loaded:
+        click.echo("Tasks left out:")
+    for reason in not_loaded:
+        click.echo(f"  {reason}")
     _warn_of_unused(chosen)
     run_processes(context.meta["flask_app"], options, processes)
 

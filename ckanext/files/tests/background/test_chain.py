@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 from ckan import model
 
-from ckanext.files.background import ArgumentError, Call, Job, chain, control, record
+from ckanext.files.background import (
+    ArgumentError,
+    Call,
+    Job,
+    Task,
+    chain,
+    control,
+    deserialize_task,
+    record,
+)
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background import sample
 from ckanext.files.tests.effects import Effects, look
@@ -87,6 +96,44 @@ def test_a_chain_of_ones_own(define: Define, tasks: TasksManager) -> None:
     assert tasks.run_pending_jobs().steps == 4
     assert module.ran == [["wait", 1], ["wait", 0], ["a"], ["wait", 0]]
     assert len(tasks.succeeded_jobs) == 1
+
+
+TEXT_D = """
+    @task
+    def chain(values, total_count=None):
+        tasks = map(deserialize_task, values) # need to manually deserialize the tasks
+        first, *rest = tasks
+        res = first.run_once()
+        if isinstance(res, Task):
+            return chain([res] + rest, total_count)
+        elif not rest:
+            return res
+        else:
+            # Ignoring res here.
+            return chain(rest, total_count)
+"""
+"""The chain of text D, but for the parameter total_count, which it uses and does not have."""
+
+
+@pytest.mark.parametrize("task_is", ["Task", "background.Task"])
+def test_the_chain_of_text_d(task_is: str, define: Define, tasks: TasksManager) -> None:
+    """Only its import is another one."""
+    imports = "\n    from ckanext.files import background\n"
+    module = define(NOTING + imports + TEXT_D.replace("Task)", f"{task_is})"))
+    job = module.chain.delay([module.wait(2), module.note("hello", "Sebastian"), module.wait(0)])
+    assert tasks.run_pending_jobs().steps == 5
+    waits = [["wait", times] for times in (2, 1, 0)]
+    assert module.ran == [*waits, ["hello", "Sebastian"], ["wait", 0]]
+    assert (shown(job).status, shown(job).step) == ("succeeded", 5)
+
+
+def test_what_is_a_task(define: Define) -> None:
+    """What the decorator makes, and what calling that returns; no result of another kind."""
+    module = define(NOTING)
+    assert isinstance(module.wait, Task)
+    assert isinstance(module.wait(1), Task)
+    assert isinstance(deserialize_task(module.wait(1).as_json()), Task)
+    assert not any(isinstance(each, Task) for each in (None, 1, "x", {}, module.wait(1).as_json()))
 
 
 def test_order(define: Define, tasks: TasksManager) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import sys
 import textwrap
@@ -15,9 +16,10 @@ import pytest
 from ckan import plugins
 from ckan.common import config
 
-from ckanext.files.background import TaskDefinitionError, registry, send_task
+from ckanext.files.background import TaskDefinitionError, discovery, registry, send_task
 from ckanext.files.background.discovery import OPTION, load_tasks
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.tests.jobs.command import run
 from ckanext.files.tests.loaded import load_plugins, plugins_loaded
 
 loaded = load_plugins("files", "files_background")
@@ -38,6 +40,14 @@ TASKS = """
 IMPORTS = """
     def task_imports():
         return ["files_test_extension.tasks"]
+"""
+
+
+PLUGIN = """
+    import ckan.plugins as p
+
+    class Plugin(p.SingletonPlugin):
+        pass
 """
 
 
@@ -98,6 +108,17 @@ def refused(*culprits: str) -> None:
         load_tasks()
     for culprit in culprits:
         assert culprit in str(raised.value)
+
+
+def left_out(caplog: pytest.LogCaptureFixture, *culprits: str) -> None:
+    """Loading goes on, and the log and the list of what is left out name all of these."""
+    caplog.clear()
+    load_tasks()
+    [reason] = discovery.not_loaded
+    [record] = [each for each in caplog.records if "left out" in each.getMessage()]
+    for culprit in culprits:
+        assert culprit in reason
+        assert culprit in record.getMessage()
 
 
 @pytest.mark.parametrize("group", [OURS, OLD])
@@ -225,9 +246,16 @@ def test_twice_is_once(extension: Extension, monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_error_names_the_culprit(
-    group: str, source: str, culprit: str, extension: Extension
+    group: str,
+    source: str,
+    culprit: str,
+    extension: Extension,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The entry point, its group, and the module if there is one."""
+    """The package, the entry point, its group, and the module if there is one.
+
+    Other portals of the environment may need it, and this one goes on.
+    """
     extension.write("celery_import", f"def task_imports():\n    {source}\n")
     extension.write("broken", "1 / 0")
     extension.write("invalid", "def")
@@ -247,7 +275,17 @@ def test_error_names_the_culprit(
     value = "files_test_extension.celery_import:task_imports"
     extension.enter(group, value)
     module = re.search(r'\["(files_test_extension\.\w+)"\]', source)
-    refused(culprit, group, f"tasks = {value}", module[1] if module else "")
+    told = (culprit, group, f"tasks = {value}", "files-test-extension", module[1] if module else "")
+    left_out(caplog, *told)
+    # an extension that this portal uses has to be whole, unless it is as old as Celery
+    extension.write("plugin", PLUGIN)
+    extension.enter("ckan.plugins", "files_test_extension.plugin:Plugin", "files_test_extension")
+    with plugins_loaded("files", "files_test_extension"):
+        if group == OURS:
+            refused(*told)
+        else:
+            left_out(caplog, *told)
+    plugins.load_all()
 
 
 @pytest.mark.parametrize(
@@ -258,9 +296,116 @@ def test_error_names_the_culprit(
         "files_test_extension.celery_import",
     ],
 )
-def test_entry_point_that_names_no_function(value: str, extension: Extension) -> None:
+def test_entry_point_that_names_no_function(
+    value: str, extension: Extension, caplog: pytest.LogCaptureFixture
+) -> None:
     extension.enter(OLD, value)
-    refused(OLD, f"tasks = {value}")
+    left_out(caplog, OLD, f"tasks = {value}")
+
+
+ANCIENT = {
+    "of the days of Python 2": 'print "hello"',
+    "of Celery": "from ckan.lib.celery_app import celery",
+    "a script": "import sys; sys.exit(0)",
+}
+
+
+@pytest.mark.parametrize("source", ANCIENT.values(), ids=ANCIENT.keys())
+@pytest.mark.parametrize("where", ["ancient", "celery_import"])
+def test_ancient_extension(
+    source: str, where: str, extension: Extension, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is in the environment, and stops no command of any portal; what is sound is loaded."""
+    extension.write("celery_import", 'def task_imports(): return ["files_test_extension.ancient"]')
+    extension.write(where, source)
+    extension.enter(OLD, "files_test_extension.celery_import:task_imports", "ancient")
+    extension.write("names", IMPORTS)
+    extension.enter(OLD, "files_test_extension.names:task_imports", "sound")
+    left_out(
+        caplog, "ancient = files_test_extension.celery_import:task_imports", "ckan.celery_task"
+    )
+    assert registry.is_known("NAME.echofunction")
+    with reloaded("files", "files_background"):
+        code, said = run("status")
+        assert code == 0
+        assert f"\nTasks left out\n  {discovery.not_loaded[0]}\n" in said
+        assert json.loads(run("status", "--json")[1])["not_loaded"] == discovery.not_loaded
+
+
+def test_one_module_of_several_is_broken(
+    extension: Extension, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = '["files_test_extension.nowhere", "files_test_extension.tasks"]'
+    extension.write("celery_import", f"def task_imports(): return {names}")
+    extension.enter(OLD, "files_test_extension.celery_import:task_imports")
+    left_out(caplog, "files_test_extension.nowhere")
+    assert registry.is_known("NAME.echofunction")
+    extension.write("nowhere", "")
+    load_tasks()
+    assert discovery.not_loaded == []
+
+
+DECORATED = """
+    import functools
+    from ckanext.files.background import task
+
+    def plain(function):
+        def wrapper(*args):
+            return function(*args)
+        return wrapper
+
+    def wrapping(function):
+        return functools.wraps(function)(plain(function))
+
+    class Callable:
+        def __init__(self, function):
+            self.function = function
+
+        def __call__(self):
+            return self.function()
+
+"""
+
+
+@pytest.mark.parametrize("decorator", ["plain", "wrapping", "Callable", "functools.partial"])
+def test_decorator_above_the_task(
+    decorator: str, extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is called, and has no ``delay``, is not what workers run: text B puts the task first."""
+    extension.write("above", f"{DECORATED}\n    @{decorator}\n    @task\n    def work(): ...\n")
+    monkeypatch.setitem(config, OPTION, "files_test_extension.above")
+    refused(
+        "files_test_extension.above.work is no task any more: a decorator above @task has made",
+        "Put @task above all other decorators",
+        f"named by the option {OPTION}",
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "@task\n    @wrapping\n    def work(): ...",
+        "def work(): ...\n\n    other = task(work)",
+        "def work(): ...\n\n    other = task(wrapping(work))",
+        "@task\n    def work(): ...\n\n    again = plain(work)",
+        "@task\n    def work(): ...\n\n    del work",
+        "@task(name='a')\n    def work(): ...\n\n    first = work\n\n    work = 5",
+    ],
+)
+def test_other_names_of_a_task(
+    source: str, extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extension.write("sound", f"{DECORATED}\n    {source}\n")
+    monkeypatch.setitem(config, OPTION, "files_test_extension.sound")
+    load_tasks()
+
+
+def test_decorator_below_that_does_not_wrap(
+    extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extension.write("below", f"{DECORATED}\n    @task\n    @plain\n    def work(): ...\n")
+    monkeypatch.setitem(config, OPTION, "files_test_extension.below")
+    refused("plain.<locals>.wrapper is defined within a function", "let that use functools.wraps")
 
 
 def test_broken_module_of_a_plugin(extension: Extension) -> None:

@@ -116,3 +116,5 @@ def test_a_task_without_the_timestamp(define: Define) -> None:
 def test_below_the_task_instead_of_above() -> None:
     with pytest.raises(TaskDefinitionError, match=r"@periodic goes above @task: .*function"):
         periodic(cron="0 * * * *")(sample.noop.function)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TaskDefinitionError, match=r"@periodic goes above @task: .*noop\(\) is no"):
+        periodic(cron="0 * * * *")(sample.noop())  # pyright: ignore[reportArgumentType]
