@@ -206,8 +206,10 @@ class Hold:
         try:
             while session.in_transaction():
                 session.rollback()
-        except SQLAlchemyError:
-            log.exception("The transaction could not be rolled back; its connection is dropped")
+        except SQLAlchemyError as error:
+            # in one line: the connection is lost, of which the caller gets an error
+            reason, _, _ = str(error).partition("\n")
+            log.warning("A transaction was not rolled back, its connection is dropped: %s", reason)
             session.invalidate()
         session.__dict__.pop("_object_cache", None)
 

@@ -139,16 +139,16 @@ class Slot(threading.Thread):
 
 
 def _tell(claim: Claim, failure: Failure) -> None:
-    if failure.at:
-        # the traceback is in the table; what is planned is no reason to worry
-        reason = next(iter(failure.error.splitlines()), "")
-        at = failure.at.astimezone(dt.timezone.utc)
-        log.warning(
-            "Job %s: %s is tried again at %s, after %s",
-            *(claim.id, claim.call, f"{at:%Y-%m-%d %H:%M:%S} UTC", reason),
-        )
-    else:
+    if failure.status == "failed" and not failure.at:
         log.error("Job %s: %s failed: %s", claim.id, claim.call, failure.traceback)
+        return
+    # in one line: the tables have the traceback, and this is no reason to worry
+    reason, _, _ = failure.error.partition("\n")
+    what = "is aborted"
+    if failure.at:
+        at = failure.at.astimezone(dt.timezone.utc)
+        what = f"is tried again at {at:%Y-%m-%d %H:%M:%S} UTC"
+    log.warning("Job %s: %s %s, after %s", claim.id, claim.call, what, reason)
 
 
 @contextmanager

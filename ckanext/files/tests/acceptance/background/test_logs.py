@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from ckan import model
 
+from ckanext.files.background import control
 from ckanext.files.tests.acceptance.background import tasks
 from ckanext.files.tests.acceptance.background.jobs import (
     let_go,
-    sessions_of,
-    state,
     wait_for_effect,
     wait_for_job,
 )
@@ -46,28 +45,45 @@ def test_a_planned_retry_is_one_line(workers: Workers, unique: Any) -> None:
 
 
 def test_a_lost_database_is_two_lines(workers: Workers, network: Network, unique: Any) -> None:
-    """One when it is lost and one when it is back, however many threads want something of it."""
+    """One when it is lost and one when it is back, however many threads want something of it.
+
+    Beside these there is a line for a step that has to run again, and one for its transaction.
+    """
     name = unique("job")
     worker = workers.start("-c", "3")
-    failing = tasks.hold_and_fail.delay(name)
+    job = tasks.hold_a_lock.delay(name)
     model.Session.commit()
-    wait_for_effect(f"{name}-begun")
+    wait_for_effect(f"{name}-locked-")
     network.is_down = True
     network.fail()
     time.sleep(3)
     network.is_down = False
     wait_for(lambda: "can be reached again, after" in worker.said)
-    later = sample.write.delay(f"{name}-later")
-    model.Session.commit()
-    wait_for_job(later)
     let_go(name)
-    wait_for(lambda: state(failing) != "doing" or state(failing, "attempts") == 1)
+    wait_for_job(job)
     lines = told(worker)
-    of_database = [line for line in lines if "database" in line]
-    assert len(of_database) == 2, lines
-    assert re.search("The worker has lost the database, and tries to reach it again: .+", lines[0])
-    assert "The database can be reached again, after " in "".join(of_database[1])
-    assert len(sessions_of(worker.id)) > 0
+    for part in (
+        "The worker has lost the database, and tries to reach it again: ",
+        "A transaction was not rolled back, its connection is dropped: ",
+        f"Job {job.id}: its step runs again, after ",
+        "The database can be reached again, after ",
+    ):
+        assert len([line for line in lines if part in line]) == 1, part
+    assert len(lines) == 4
+
+
+def test_a_job_that_ends_itself_is_one_line(workers: Workers, unique: Any) -> None:
+    """As it was told to: that is no failure."""
+    name = unique("job")
+    worker = workers.start()
+    job = tasks.until_aborted.delay(name)
+    model.Session.commit()
+    wait_for_effect(f"{name}-begun")
+    control.cancel(job.id)
+    model.Session.commit()
+    wait_for_job(job, "aborted")
+    [line] = told(worker)
+    assert f"Job {job.id}: {tasks.until_aborted.name}(name='{name}') is aborted, after " in line
 
 
 def test_what_it_waits_for_when_it_stops(workers: Workers, unique: Any) -> None:
