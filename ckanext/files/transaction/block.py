@@ -8,9 +8,9 @@ from types import TracebackType
 from ckan.model import meta
 from sqlalchemy.orm import SessionTransaction
 
-from . import commit_requests
+from . import commit_requests, index
 from .hold import Hold, open_savepoints
-from .journal import Callback, journal_of
+from .journal import Callback, is_committing, journal_of
 
 
 class _Stack(threading.local):
@@ -59,6 +59,7 @@ class Block:
             self._hold = hold
         else:
             self._savepoints = open_savepoints(meta.Session())
+            index.stand_in_front()
         if self._eager:
             self.hold()
         _stack.innermost = self
@@ -78,8 +79,12 @@ class Block:
         return self._hold
 
     def require_commit(self) -> None:
-        """Hold, and let the block commit at its end also if its code never does."""
-        self.hold()
+        """Hold, and let the block commit at its end also if its code never does.
+
+        While a commit is under way it is too late to hold: that commit is the one.
+        """
+        if not is_committing(meta.Session()):
+            self.hold()
         self._asked = True
 
     def __exit__(
@@ -91,14 +96,22 @@ class Block:
         _stack.innermost = self._parent
         hold = self._hold
         if hold is None:
-            return
-        if error is not None:
+            if error is None and self._asked and self._commit:
+                self._commit_rest()
+        elif error is not None:
             hold.roll_back() if self._parent is None else hold.undo(error)
         elif self._parent is None:
             hold.finish(commit=self._commit, asked=self._asked)
         else:
             hold.leave(commit=self._commit, asked=self._asked)
             self._parent._asked |= self._asked and self._commit  # noqa: SLF001
+
+    @staticmethod
+    def _commit_rest() -> None:
+        """Commit what was asked for while a savepoint was released, if no commit came since."""
+        session = meta.Session()
+        if commit_requests.are_open(session):
+            session.commit()
 
 
 def current_block() -> Block | None:

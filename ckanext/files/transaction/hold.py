@@ -75,6 +75,8 @@ class Hold:
         self._levels = [_Level()]
         self._undone: BaseException | None = None
         self._due: list[Callback] = []
+        self.undoing: list[Callback] = []
+        """To be called when all is rolled back, with a session that can be used again."""
         self.transaction_id: int | None = None
         """For those who happen to know ``txid_current()``: it saves a question."""
         index.keep_back(session)
@@ -212,6 +214,7 @@ class Hold:
             log.warning("A transaction was not rolled back, its connection is dropped: %s", reason)
             session.invalidate()
         session.__dict__.pop("_object_cache", None)
+        run_undoing(self.undoing)
 
     def keep_changes(self) -> None:
         """Put the objects that CKAN has collected aside, to share the fate of their rows.

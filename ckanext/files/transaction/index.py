@@ -25,6 +25,7 @@ from ckan.lib.search.query import PackageSearchQuery
 from sqlalchemy.orm import Session
 
 from .journal import Write, journal_of, unwritten
+from .session import HeldSession
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,11 @@ _DIRECTLY = "ckanext.files.index_written"
 
 def keep_back(session: Session) -> None:
     """From now on, what this session's thread indexes waits for its commit."""
+    session.info[_KEY] = True
+
+
+def stand_in_front() -> None:
+    """Put our classes in front of those that index now, if they are not there."""
     indices: Any = search._INDICES  # noqa: SLF001 - CKAN has no other place to say it
     queries: Any = search._QUERIES  # noqa: SLF001
     indices["package"] = _behind(_KeptBackIndex, indices["package"])
@@ -41,7 +47,6 @@ def keep_back(session: Session) -> None:
     # CKAN 2.11's bulk updates, datastore, and other extensions ask for it by its name
     module: Any = search
     module.PackageSearchIndex = _behind(_KeptBackIndex, search.PackageSearchIndex)
-    session.info[_KEY] = True
 
 
 def let_through(session: Session) -> None:
@@ -76,6 +81,8 @@ class _KeptBackIndex(PackageSearchIndex):
             _record(document["id"], lambda: write(document))
         else:
             write(pkg_dict, defer_commit)
+            if pkg_dict and _kept_back():  # a plugin has begun the hold for this document
+                _record_early(pkg_dict["id"])
 
     def delete_package(self, pkg_dict: dict[str, Any]) -> None:
         write = super().delete_package
@@ -108,6 +115,12 @@ def _record(package_id: str, run: Any) -> None:
 
     entry = Write(run=write, repair=lambda: _repair(package_id))
     journal_of(model.Session()).add_write(f"package:{package_id}", entry)
+
+
+def _record_early(package_id: str) -> None:
+    session = model.Session()
+    if isinstance(session, HeldSession):
+        session.hold.undoing.append(lambda: _repair(package_id))
 
 
 @contextmanager

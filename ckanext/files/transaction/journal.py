@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 Callback = Callable[[], Any]
 
 _KEY = "ckanext.files.journals"
+_COMMITTING = "ckanext.files.committing"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +112,15 @@ def unwritten(session: Session, or_begun: bool = False) -> bool:
     return any(j.writes and (or_begun or not j.started) for j in journals.values())
 
 
+def is_committing(session: Session) -> bool:
+    """Tell whether a commit of the session, or the release of a savepoint, is under way.
+
+    Hooks of plugins run in it. What they write is part of the commit, but
+    savepoints cannot be opened.
+    """
+    return bool(session.info.get(_COMMITTING))
+
+
 def run_callbacks(callbacks: Iterable[Callback]) -> None:
     """Call each of them; the failure of one stops none of the others.
 
@@ -138,6 +148,12 @@ def run_undoing(callbacks: Iterable[Callback]) -> None:
 # listener while another thread is at a commit.
 
 
+@event.listens_for(meta.Session, "before_commit", insert=True)  # before CKAN's
+def _begin_commit(session: Session) -> None:
+    innermost = session.get_nested_transaction() or session.get_transaction()
+    session.info.setdefault(_COMMITTING, set()).add(innermost)
+
+
 @event.listens_for(meta.Session, "before_commit")
 def _before_commit(session: Session) -> None:
     # SQLAlchemy tells of released savepoints too
@@ -160,6 +176,7 @@ def _after_rollback(session: Session) -> None:
 
 @event.listens_for(meta.Session, "after_transaction_end")
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
+    session.info.get(_COMMITTING, set()).discard(transaction)
     journals: dict[SessionTransaction, Journal] = session.info.get(_KEY) or {}
     journal = journals.pop(transaction, None)
     if journal is None:
