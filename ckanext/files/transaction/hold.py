@@ -75,8 +75,6 @@ class Hold:
         self._levels = [_Level()]
         self._undone: BaseException | None = None
         self._due: list[Callback] = []
-        self.undoing: list[Callback] = []
-        """To be called when all is rolled back, with a session that can be used again."""
         self.transaction_id: int | None = None
         """For those who happen to know ``txid_current()``: it saves a question."""
         index.keep_back(session)
@@ -204,6 +202,7 @@ class Hold:
         session = self.session
         take_away(session)
         index.let_through(session)
+        indexed = index.take_early(session)
         commit_requests.settle_all(session)  # the caller gets an error
         try:
             while session.in_transaction():
@@ -214,7 +213,7 @@ class Hold:
             log.warning("A transaction was not rolled back, its connection is dropped: %s", reason)
             session.invalidate()
         session.__dict__.pop("_object_cache", None)
-        run_undoing(self.undoing)
+        index.repair(indexed)
 
     def keep_changes(self) -> None:
         """Put the objects that CKAN has collected aside, to share the fate of their rows.

@@ -14,7 +14,7 @@ one from there until the commit, and CKAN reads the database.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,15 +22,16 @@ from ckan import model
 from ckan.lib import search
 from ckan.lib.search.index import PackageSearchIndex
 from ckan.lib.search.query import PackageSearchQuery
-from sqlalchemy.orm import Session
+from sqlalchemy import event
+from sqlalchemy.orm import Session, SessionTransaction
 
 from .journal import Write, journal_of, unwritten
-from .session import HeldSession
 
 log = logging.getLogger(__name__)
 
 _KEY = "ckanext.files.index_kept_back"
 _DIRECTLY = "ckanext.files.index_written"
+_EARLY = "ckanext.files.index_written_early"
 
 
 def keep_back(session: Session) -> None:
@@ -81,8 +82,8 @@ class _KeptBackIndex(PackageSearchIndex):
             _record(document["id"], lambda: write(document))
         else:
             write(pkg_dict, defer_commit)
-            if pkg_dict and _kept_back():  # a plugin has begun the hold for this document
-                _record_early(pkg_dict["id"])
+            if pkg_dict:
+                _note_early(pkg_dict["id"])
 
     def delete_package(self, pkg_dict: dict[str, Any]) -> None:
         write = super().delete_package
@@ -91,6 +92,7 @@ class _KeptBackIndex(PackageSearchIndex):
             _record(reference["id"], lambda: write(reference))
         else:
             write(pkg_dict)
+            _note_early(pkg_dict["id"])
 
 
 def _copy(value: Any) -> Any:
@@ -117,10 +119,31 @@ def _record(package_id: str, run: Any) -> None:
     journal_of(model.Session()).add_write(f"package:{package_id}", entry)
 
 
-def _record_early(package_id: str) -> None:
+def _note_early(package_id: str) -> None:
     session = model.Session()
-    if isinstance(session, HeldSession):
-        session.hold.undoing.append(lambda: _repair(package_id))
+    if _DIRECTLY not in session.info:
+        session.info.setdefault(_EARLY, set()).add(package_id)
+
+
+def take_early(session: Session) -> set[str]:
+    """Return the datasets that the present transaction has indexed before a hold began.
+
+    A hook that makes the document may begin the hold; and CKAN 2.11 indexes when a
+    savepoint of its caller is released.
+    """
+    return session.info.pop(_EARLY, set())
+
+
+def repair(package_ids: Iterable[str]) -> None:
+    """Make the search index agree with the database, which these datasets did not change."""
+    for package_id in package_ids:
+        _repair(package_id)
+
+
+@event.listens_for(model.Session, "after_transaction_end")
+def _forget_early(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        take_early(session)
 
 
 @contextmanager

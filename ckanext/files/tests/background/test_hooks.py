@@ -96,7 +96,9 @@ class Asking:
 
     def __call__(self) -> None:
         visible = look(f"SELECT {self._call.is_visible}", mark=self._call.mark)
-        self.late = visible or is_committing(model.Session())
+        session = model.Session()
+        commits = is_committing(session) and not session.get_nested_transaction()
+        self.late = visible or commits
         self._ask()
 
     def add_task(self) -> None:
