@@ -239,8 +239,13 @@ def test_task_in_a_validator(load: Any) -> None:
     assert used == "cc-by"
 
 
-def test_action_with_a_queue(load: Any) -> None:
-    load("files", "files_test_documented_publish")
+@pytest.mark.parametrize("activity", [False, True])
+def test_action_with_a_queue(load: Any, migrate_db_for: Any, activity: bool) -> None:
+    """Also with CKAN's plugin that refuses a change without a user."""
+    more = ["activity"] if activity else []
+    load("files", *more, "files_test_documented_publish")
+    if activity:
+        migrate_db_for("activity")
     user = new_user()
     organization = organization_of(user)
     name = f"d-{uuid.uuid4()}"

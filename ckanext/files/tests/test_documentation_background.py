@@ -181,6 +181,27 @@ def test_dataset_and_its_job(module: Any, tasks: Any) -> None:
     assert shown(made["id"])["version"] == "1 resources"
 
 
+@pytest.fixture
+def activity(tasks: Any, migrate_db_for: Any) -> Iterator[None]:
+    """Have CKAN's plugin that refuses a change of a dataset without a user."""
+    plugins.load("activity")
+    migrate_db_for("activity")
+    yield
+    plugins.unload("activity")
+
+
+def test_tasks_where_each_change_needs_a_user(activity: None, module: Any, tasks: Any) -> None:
+    names = datasets(2)
+    module.publish_and_praise.delay(names)
+    assert [job["task_name"].split(".")[-1] for job in tasks.pending_jobs] == [
+        "count_resources",
+        "count_resources",
+        "publish_and_praise",
+    ]
+    tasks.run_pending_jobs()
+    assert tasks.failed_jobs == []
+
+
 def test_no_job_without_the_dataset(module: Any, tasks: Any) -> None:
     with pytest.raises(tk.ValidationError):
         call("package_create", new_user(), name="Not A Name")
