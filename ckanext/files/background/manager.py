@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Any
+
 from ckan import model
 
 from . import schema
@@ -22,7 +25,7 @@ class Manager:
     send_task = staticmethod(send_task)
 
     def open_sync(self) -> Manager:
-        """Check that jobs can be written.
+        """Check that jobs can be written; also as ``with manager.open_sync():``.
 
         :raises NotInstalledError: the tables are missing.
         """
@@ -32,12 +35,35 @@ class Manager:
     def close_sync(self) -> None:
         """Do nothing: the session is CKAN's."""
 
-    async def open(self) -> Manager:
-        """As :meth:`open_sync`."""
-        return self.open_sync()
+    def open(self) -> Opening:
+        """As :meth:`open_sync`, to be awaited or as ``async with manager.open():``."""
+        return Opening(self)
 
     async def close(self) -> None:
         """As :meth:`close_sync`."""
+
+    def __enter__(self) -> Manager:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close_sync()
+
+
+class Opening:
+    """What :meth:`Manager.open` returns: it opens when it is awaited or entered."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+
+    def __await__(self) -> Generator[Any, None, Manager]:
+        return self._manager.open_sync()
+        yield
+
+    async def __aenter__(self) -> Manager:
+        return self._manager.open_sync()
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self._manager.close()
 
 
 manager = Manager()

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from . import schema
-from .app import app
+from .periodic import scheduled
 from .registry import all_tasks
 from .worker.desk import ALIVE
 
@@ -94,6 +95,18 @@ class QueueState:
         return bool(self.due) and not self.served
 
 
+@dataclasses.dataclass(frozen=True)
+class ScheduleState:
+    """A schedule that this process knows, as a worker of the same configuration does."""
+
+    task: str
+    periodic_id: str
+    cron: str
+    timezone: str
+    next: dt.datetime
+    """Its next time, in that time zone."""
+
+
 def workers(connection: Any, frozen_after: float) -> list[WorkerState]:
     """Return all workers that are known, also dead ones whose rows are still there.
 
@@ -129,6 +142,16 @@ def queues(connection: Any, known: Sequence[WorkerState]) -> list[QueueState]:
     ]
 
 
+def schedules() -> list[ScheduleState]:
+    """Return what is scheduled, the next first."""
+    now = time.time()
+    found = [
+        ScheduleState(*key, each.cron, each.times.timezone, each.times.local(each.times.next(now)))
+        for key, each in scheduled().items()
+    ]
+    return sorted(found, key=lambda each: each.next)
+
+
 def is_used(connection: Any, queue: str) -> bool:
     """Tell whether there is a job of a queue, or a task or a schedule that names it."""
     return queue in named_queues() or connection.execute(_IS_USED, {"queue": queue}).scalar()
@@ -136,6 +159,5 @@ def is_used(connection: Any, queue: str) -> bool:
 
 def named_queues() -> set[str]:
     """Return the queues that tasks and schedules of this process name."""
-    schedules = app.periodic_registry.periodic_tasks.values()
     named = {task.options["queue"] for task in all_tasks()}
-    return named | {str(each.configure_kwargs.get("queue")) for each in schedules}
+    return named | {str(each.configure_kwargs.get("queue")) for each in scheduled().values()}

@@ -5,33 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from croniter import croniter
+import attr
+from procrastinate.periodic import PeriodicTask
 
 from .app import app
 from .call import Call
+from .cron import UTC, Cron
 from .errors import BackgroundError, TaskDefinitionError
 from .options import checked_name, job_options
 from .task import Task
 
-_MOST_FIELDS = 6
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def periodic(*, cron: str, periodic_id: str = "", **options: Any) -> Callable[[Task[F]], Task[F]]:
+@attr.dataclass(frozen=True)
+class Scheduled(PeriodicTask[Any, Any, Any]):
+    """A schedule, with what Procrastinate's does not have."""
+
+    times: Cron
+
+
+def periodic(
+    *, cron: str, periodic_id: str = "", timezone: str = UTC, **options: Any
+) -> Callable[[Task[F]], Task[F]]:
     """Have a job of the task deferred at each time that a cron expression names.
 
     The task gets ``timestamp``, the time that was meant, in seconds since 1970.
     Each time is deferred once, by any of the workers. When no worker ran for
-    ten minutes, that time is left out.
+    ten minutes, that time is left out. A new schedule begins when a worker
+    first sees it, or sees it with another expression or time zone.
 
-    :param cron: five fields, or six with seconds; the times are in UTC.
+    :param cron: five fields, or six with seconds.
     :param periodic_id: tells several schedules of one task apart.
+    :param timezone: of the times, such as ``Europe/Berlin``. Where clocks are put
+        on or back, see :mod:`~ckanext.files.background.cron`.
     :param options: of :meth:`Task.configure` but ``eta`` and ``countdown``, and
         ``task_kwargs`` for more arguments.
-    :raises TaskDefinitionError: the expression is none, the task takes no
-        ``timestamp``, or has a schedule with that id, or jobs with these options
-        cannot be.
+    :raises TaskDefinitionError: the expression or the time zone is none, the task
+        takes no ``timestamp``, or has a schedule with that id, or jobs with these
+        options cannot be.
     """
 
     def decorate(task: Task[F]) -> Task[F]:
@@ -40,48 +52,39 @@ def periodic(*, cron: str, periodic_id: str = "", **options: Any) -> Callable[[T
                 f"Two schedules of task {task.name} have the periodic_id {periodic_id!r}: "
                 "give each one of its own"
             )
-        register_periodic(task, cron, periodic_id, options)
+        register_periodic(task, cron, periodic_id, options, timezone)
         return task
 
     return decorate
 
 
 def register_periodic(
-    task: Task[Any], cron: str, periodic_id: str, options: Mapping[str, Any]
+    task: Task[Any], cron: str, periodic_id: str, options: Mapping[str, Any], timezone: str = UTC
 ) -> None:
     """Have jobs of a task deferred periodically, see :func:`periodic`."""
     if isinstance(task, Call) or not isinstance(task, Task):
         raise TaskDefinitionError(f"@periodic goes above @task: {task!r} is no task")
     checked = _checked_options(task, periodic_id, options)
-    schedules = app.periodic_registry
-    schedules.periodic_tasks.pop((task.name, periodic_id), None)
     try:
-        check_cron(cron)
-        schedules.register_task(
-            task=_for_procrastinate(task),
-            cron=cron,
-            periodic_id=periodic_id,
-            configure_kwargs={**task.options, **checked},  # pyright: ignore[reportArgumentType]
-        )
+        times = Cron(cron, timezone)
     except ValueError as error:
         raise TaskDefinitionError(
             f"The schedule {cron!r} of task {task.name} cannot be: {error}"
         ) from error
+    app.periodic_registry.periodic_tasks[task.name, periodic_id] = Scheduled(
+        task=_for_procrastinate(task),
+        cron=cron,
+        periodic_id=periodic_id,
+        configure_kwargs={**task.options, **checked},  # pyright: ignore[reportArgumentType]
+        times=times,
+    )
     task.schedules.add(periodic_id)
 
 
-def check_cron(cron: str) -> None:
-    """Refuse a cron expression with which nothing could be deferred.
-
-    A worker that comes upon one would defer nothing else, either.
-
-    :raises ValueError: it is none, or there is no such time, such as February 30.
-    """
-    times = croniter(cron)
-    if len(cron.split()) > _MOST_FIELDS:
-        raise ValueError("a year comes once")
-    times.get_next()
-    times.get_prev()
+def scheduled() -> dict[tuple[str, str], Scheduled]:
+    """Return what is scheduled in this process, by the task's name and the ``periodic_id``."""
+    found: Any = app.periodic_registry.periodic_tasks
+    return dict(found)
 
 
 def forget_periodic(task: Task[Any], periodic_id: str) -> None:

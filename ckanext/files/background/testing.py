@@ -28,6 +28,7 @@ _ROWS = sa.text(
     f" scheduled_at, attempts FROM {_S}.procrastinate_jobs ORDER BY id"
 )
 _CLAIM = sa.text(f"SELECT {_S}.files_claim(NULL, :worker, true)")
+_FIRST = sa.text(f"SELECT setval('{_S}.procrastinate_jobs_id_seq', 1, false)")
 _REGISTER = sa.text(f"SELECT worker_id FROM {_S}.procrastinate_register_worker_v1()")
 _UNREGISTER = sa.text(f"SELECT {_S}.procrastinate_unregister_worker_v1(:worker)")
 
@@ -116,10 +117,11 @@ class TasksManager:
         return Ran(steps)
 
     def reset(self) -> None:
-        """Delete all jobs."""
+        """Delete all jobs, and what is known of schedules; the next job is number 1."""
         model.Session.rollback()
-        for table in ("procrastinate_jobs", "procrastinate_periodic_defers"):
+        for table in ("procrastinate_jobs", "procrastinate_periodic_defers", "files_schedule"):
             model.Session.execute(sa.text(f"DELETE FROM {_S}.{table}"))
+        model.Session.execute(_FIRST)
         model.Session.commit()
 
     def next_queues(self) -> tuple[bool, list[str] | None]:

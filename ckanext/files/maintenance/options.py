@@ -12,6 +12,7 @@ from ckan.config.declaration import Declaration, Key
 from ckanext.files import maintenance
 
 PREFIX = "ckanext.files.maintenance"
+TIMEZONE = f"{PREFIX}.timezone"
 
 
 def declare(declaration: Declaration, _key: Key) -> None:
@@ -23,3 +24,8 @@ def declare(declaration: Declaration, _key: Key) -> None:
 def option(task: str, name: str) -> Any:
     """Return the value of a task's option."""
     return config[f"{PREFIX}.{task}.{name}"]
+
+
+def timezone() -> str:
+    """Return the name of the time zone in which schedules are."""
+    return config[TIMEZONE].strip()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ckanext.files.background import Call, Task, task
-from ckanext.files.background.periodic import check_cron, forget_periodic, register_periodic
+from ckanext.files.background.cron import Cron, find_zone
+from ckanext.files.background.periodic import forget_periodic, register_periodic
 
 from .errors import ScheduleError
-from .options import PREFIX, option
+from .options import PREFIX, TIMEZONE, option, timezone
 from .tasks import (
     delete_unattached,
     move_storage,
@@ -45,6 +46,7 @@ def schedules() -> list[Schedule]:
     """
     wanted = [Schedule(name, (option(name, "schedule") or "").strip()) for name in _TASKS]
     found = [schedule for schedule in wanted if schedule.cron]
+    _check_timezone()
     for schedule in found:
         _check(schedule)
     return found
@@ -65,7 +67,7 @@ def register_schedules() -> None:
             "queueing_lock": f"{PREFIX}.{name}",
             "task_kwargs": {"name": name},
         }
-        register_periodic(scheduled, cron, name, options)
+        register_periodic(scheduled, cron, name, options, timezone())
 
 
 @task(name="ckanext.files.maintenance.scheduled")
@@ -78,10 +80,17 @@ def scheduled(name: str, timestamp: int) -> Call:
     return found(**{parameter: option(name, parameter) for parameter in parameters})
 
 
+def _check_timezone() -> None:
+    try:
+        find_zone(timezone())
+    except ValueError as error:
+        raise ScheduleError(f"The option {TIMEZONE} cannot be: {error}") from error
+
+
 def _check(schedule: Schedule) -> None:
     name, cron = schedule
     try:
-        check_cron(cron)
+        Cron(cron)
     except ValueError as error:
         raise ScheduleError(
             f"The option {PREFIX}.{name}.schedule is {cron!r}, which cannot be ({error}): write "

@@ -56,6 +56,17 @@ CREATE TABLE IF NOT EXISTS files_worker (
     since timestamptz NOT NULL DEFAULT now()
 );
 
+-- Schedules as workers have seen them.
+CREATE TABLE IF NOT EXISTS files_schedule (
+    task_name text NOT NULL,
+    periodic_id text NOT NULL,
+    cron text NOT NULL,
+    timezone text NOT NULL,
+    -- when it was first seen so, in seconds since 1970: no time before that is deferred
+    since bigint NOT NULL,
+    PRIMARY KEY (task_name, periodic_id)
+);
+
 CREATE TABLE IF NOT EXISTS files_version (
     -- the last of Procrastinate's migrations that was applied
     procrastinate text NOT NULL

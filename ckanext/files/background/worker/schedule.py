@@ -12,24 +12,36 @@ from ckan import model
 from procrastinate.periodic import MAX_DELAY, PeriodicDeferrer
 
 from ..app import app
+from ..periodic import Scheduled, scheduled
 from ..schema import SCHEMA
 
 log = logging.getLogger(__name__)
 
 _ONE_AT_A_TIME = sa.text("SELECT pg_try_advisory_xact_lock(7109)")
 
+# one with other times is a new one
+_SEEN = sa.text(f"""
+    INSERT INTO {SCHEMA}.files_schedule AS s (task_name, periodic_id, cron, timezone, since)
+    VALUES (:task, :id, :cron, :timezone, :now)
+    ON CONFLICT (task_name, periodic_id) DO UPDATE
+    SET cron = excluded.cron, timezone = excluded.timezone, since = excluded.since
+    WHERE (s.cron, s.timezone) <> (excluded.cron, excluded.timezone)
+""")
+
 _LATEST = sa.text(f"""
-    SELECT max(defer_timestamp) FROM {SCHEMA}.procrastinate_periodic_defers
-    WHERE task_name = :task AND periodic_id = :id
+    SELECT greatest(since, (
+        SELECT max(defer_timestamp) FROM {SCHEMA}.procrastinate_periodic_defers
+        WHERE task_name = :task AND periodic_id = :id))
+    FROM {SCHEMA}.files_schedule WHERE task_name = :task AND periodic_id = :id
 """)
 
 
 class Schedule:
-    """Procrastinate's deferrer, asked now and then.
+    """Defers what is due, asked now and then.
 
     All workers ask, one at a time, and none defers what is older than what was
-    deferred last: a worker that was away does not know what the others have
-    done, and Procrastinate keeps only the last time.
+    deferred last, or than the schedule: a worker that was away does not know
+    what the others have done, and Procrastinate keeps only the last time.
     """
 
     def __init__(self) -> None:
@@ -40,26 +52,20 @@ class Schedule:
     def defer(self) -> None:
         """Write the jobs that are due, if any are."""
         now = time.time()
-        registry = app.periodic_registry
-        if not registry.periodic_tasks or now < self._next:
+        schedules = scheduled()
+        if not schedules or now < self._next:
             return
-        done = [self._defer(*one, now) for one in list(registry.periodic_tasks.items())]
+        done = [self._defer(*one, now) for one in schedules.items()]
         if all(done):
-            self._next = now + PeriodicDeferrer(registry).get_next_tick(at=now)
+            self._next = min(each.times.next(now) for each in schedules.values())
 
-    def _defer(self, key: Any, scheduled: Any, now: float) -> bool:
+    def _defer(self, key: Any, each: Scheduled, now: float) -> bool:
         """Write the jobs of one schedule; False if it has to be tried again."""
         try:
             if not model.Session.execute(_ONE_AT_A_TIME).scalar():
                 return False
-            names = {"task": scheduled.task.name, "id": scheduled.periodic_id}
-            latest = model.Session.execute(_LATEST, names).scalar() or 0
             deferrer = PeriodicDeferrer(app.periodic_registry)
-            # the times since this worker has asked last, or the last one at first
-            since = self._last.get(key)
-            since = since and max(since, int(now - MAX_DELAY))
-            times = deferrer.get_timestamps(scheduled, since, now)
-            asyncio.run(deferrer.defer_jobs([(scheduled, at) for at in times if at > latest]))
+            asyncio.run(deferrer.defer_jobs([(each, at) for at in self._due(key, each, now)]))
             model.Session.commit()
         except Exception as error:
             if self._errors.get(key) != str(error):  # it is tried each second
@@ -71,3 +77,14 @@ class Schedule:
         self._errors.pop(key, None)
         self._last[key] = int(now)
         return True
+
+    def _due(self, key: Any, each: Scheduled, now: float) -> list[int]:
+        """Return the times since this worker has asked last, or the last one at first."""
+        names = {"task": each.task.name, "id": each.periodic_id}
+        asked = self._last.get(key)
+        if asked is None:
+            times = {"cron": each.cron, "timezone": each.times.timezone, "now": int(now)}
+            model.Session.execute(_SEEN, {**names, **times})
+        found = list(each.times.between(max(asked or 0, int(now - MAX_DELAY)), now))
+        latest = model.Session.execute(_LATEST, names).scalar_one()
+        return [at for at in (found if asked else found[-1:]) if at > latest]

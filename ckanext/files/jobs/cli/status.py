@@ -43,6 +43,7 @@ def _print_json(workers: Sequence[WorkerState], queues: Sequence[QueueState]) ->
         "workers": [dataclasses.asdict(worker) for worker in workers],
         "queues": [dataclasses.asdict(queue) for queue in queues],
         "not_loaded": not_loaded,
+        "schedules": [dataclasses.asdict(each) for each in overview.schedules()],
     }
     click.echo(json.dumps(shown, indent=2, default=lambda at: at.isoformat()))
 
@@ -60,12 +61,22 @@ def _print(workers: Sequence[WorkerState], queues: Sequence[QueueState]) -> None
         click.echo("\nTasks left out")
     for reason in not_loaded:
         click.secho(f"  {reason}", fg="yellow")
+    _print_schedules()
     for queue in filter(lambda queue: queue.is_stuck, queues):
         click.secho(
             f"\nJobs of the queue {queue.queue} that could run now: {queue.due}. "
             "No worker works for it.",
             fg="red",
         )
+
+
+def _print_schedules() -> None:
+    schedules = overview.schedules()
+    if schedules:
+        click.echo("\nSchedules")
+    for each in schedules:
+        name = " ".join(filter(None, (each.task, each.periodic_id)))
+        click.echo(f"  {name}  {each.cron} ({each.timezone}), next: {each.next:%F %T %z}")
 
 
 def _print_worker(worker: WorkerState) -> None:

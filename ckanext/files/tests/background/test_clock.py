@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,9 @@ loaded = load_plugins("files", "files_background")
 
 BEGIN = 1_700_000_000
 EACH_MINUTE = "* * * * *"
+
+
+NIGHTLY = "30 2 * * *"
 
 
 class Clock:
@@ -59,7 +63,8 @@ def _times(tasks: TasksManager, task: Any = sample.note_time) -> list[int]:
 def no_defers(tasks: TasksManager) -> Iterator[None]:
     """What was deferred at the times of the test is forgotten."""
     yield
-    model.Session.execute(sa.text(f"DELETE FROM {SCHEMA}.procrastinate_periodic_defers"))
+    for table in ("procrastinate_periodic_defers", "files_schedule"):
+        model.Session.execute(sa.text(f"DELETE FROM {SCHEMA}.{table}"))
     model.Session.commit()
 
 
@@ -72,7 +77,7 @@ def test_worker_that_was_away(clock: Clock, tasks: TasksManager) -> None:
         clock.now += 60
         other.defer()
     before = _times(tasks)
-    assert len(before) == 31
+    assert len(before) == 30
     one.defer()
     assert _times(tasks) == before
 
@@ -81,8 +86,11 @@ def test_worker_that_was_away(clock: Clock, tasks: TasksManager) -> None:
 def test_all_were_away(clock: Clock, tasks: TasksManager) -> None:
     """What is older than ten minutes is left out."""
     workers = [Schedule(), Schedule()]
-    for worker in workers:
-        worker.defer()
+    for _ in range(2):
+        for worker in workers:
+            worker.defer()
+        clock.now += 60
+    clock.now -= 60
     [first] = _times(tasks)
     clock.now += 3 * 3600
     for worker in workers:
@@ -95,6 +103,8 @@ def test_all_were_away(clock: Clock, tasks: TasksManager) -> None:
 def test_somebody_defers_at_the_moment(clock: Clock, tasks: TasksManager) -> None:
     """Nobody is waited for, and it is tried again."""
     worker = Schedule()
+    worker.defer()
+    clock.now += 60
     with engine().begin() as connection:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(7109)"))
         worker.defer()
@@ -111,11 +121,75 @@ def test_one_that_cannot_be_deferred(
     broken: Any = app.periodic_registry.periodic_tasks[sample.note_time.name, ""]
     key = ("files_test_tasks.broken", "x" * 200)  # a name that the table cannot hold
     others = app.periodic_registry.periodic_tasks
-    others[key] = type(broken)(broken.task, EACH_MINUTE, key[1], {})
+    others[key] = type(broken)(broken.task, EACH_MINUTE, key[1], {}, broken.times)
     worker = Schedule()
-    for _ in range(3):
-        clock.now += 60
+    for _ in range(4):
         worker.defer()
+        clock.now += 60
     assert len(_times(tasks)) == 3
     told = [record for record in caplog.records if "could not be deferred" in record.message]
     assert len(told) == 1
+
+
+# schedules that are new
+
+
+@pytest.mark.usefixtures("each_minute")
+def test_first_start(clock: Clock, tasks: TasksManager) -> None:
+    """The last time was before the schedule was there; the next one is its first."""
+    Schedule().defer()
+    assert _times(tasks) == []
+    clock.now += 60
+    Schedule().defer()  # another worker
+    assert _times(tasks) == [BEGIN + 40]
+
+
+@pytest.mark.usefixtures("each_minute")
+def test_known_one_that_was_missed(clock: Clock, tasks: TasksManager) -> None:
+    """A worker that starts makes up for the last time, within ten minutes."""
+    Schedule().defer()
+    clock.now += 300
+    Schedule().defer()
+    assert _times(tasks) == [BEGIN + 280]
+
+
+@pytest.mark.parametrize(
+    ("cron", "timezone"), [("*/2 * * * *", "UTC"), (EACH_MINUTE, "Europe/Berlin")]
+)
+@pytest.mark.usefixtures("each_minute")
+def test_changed_one(cron: str, timezone: str, clock: Clock, tasks: TasksManager) -> None:
+    """It is another schedule: what would have been its last time is none."""
+    Schedule().defer()
+    clock.now += 60
+    Schedule().defer()
+    before = _times(tasks)
+    clock.now += 300
+    register_periodic(sample.note_time, cron, "", {}, timezone)
+    Schedule().defer()
+    assert _times(tasks) == before
+    clock.now += 120
+    Schedule().defer()
+    assert len(_times(tasks)) == len(before) + 1
+
+
+# time zones
+
+
+@pytest.mark.parametrize(
+    ("evening", "night"),
+    [
+        ("2026-03-27T12:00+00:00", ["03-28T01:30", "03-29T01:00", "03-30T00:30"]),
+        ("2026-10-23T12:00+00:00", ["10-24T00:30", "10-25T00:30", "10-26T01:30"]),
+    ],
+)
+def test_clocks_change(evening: str, night: list[str], clock: Clock, tasks: TasksManager) -> None:
+    """Each night has one, also the one whose half past two is skipped or comes twice."""
+    register_periodic(sample.note_time, NIGHTLY, "", {}, "Europe/Berlin")
+    clock.now = dt.datetime.fromisoformat(evening).timestamp()
+    worker = Schedule()
+    for _ in range(72 * 12):
+        worker.defer()
+        clock.now += 300
+    found = [dt.datetime.fromtimestamp(at, dt.timezone.utc) for at in _times(tasks)]
+    assert [f"{at:%m-%dT%H:%M}" for at in found] == night
+    forget_periodic(sample.note_time, "")

@@ -45,6 +45,15 @@ def test_jobs(tasks: TasksManager, tqmanager: TasksManager, effects: Effects, un
     assert tasks.jobs == {}
 
 
+def test_reset(tasks: TasksManager) -> None:
+    """Each test has the same ids, whatever ran before it."""
+    for _ in range(2):
+        jobs = [sample.noop.delay(), sample.noop.delay()]
+        assert [job.id for job in jobs] == list(tasks.jobs) == [1, 2]
+        tasks.run_pending_jobs()
+        tasks.reset()
+
+
 def test_awaited(tasks: TasksManager, unique: Any) -> None:
     async def run() -> None:
         job = await sample.count_down.defer(unique("job"), 3, 3)

@@ -364,3 +364,25 @@ def test_manager(define: Define, tasks: Any) -> None:
     manager.close_sync()
     tasks.run_pending_jobs()
     assert module.ran == [(1, 2), 3]
+
+
+def test_manager_in_with(define: Define, tasks: Any) -> None:
+    module = define("""
+        ran = []
+
+        @manager.task
+        def plain(a: int) -> None:
+            ran.append(a)
+    """)
+
+    async def use() -> None:
+        async with manager.open() as opened:
+            assert opened is manager
+            await module.plain.defer(1)
+
+    asyncio.run(use())
+    with manager.open_sync() as opened:
+        assert opened is manager
+        module.plain.defer_sync(2)
+    tasks.run_pending_jobs()
+    assert module.ran == [1, 2]

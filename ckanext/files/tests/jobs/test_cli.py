@@ -18,6 +18,8 @@ from ckan import model
 from ckan.common import CKANConfig, config, config_declaration
 
 from ckanext.files.background import Job, control, purge, schema
+from ckanext.files.background.app import app
+from ckanext.files.background.periodic import forget_periodic, register_periodic
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker.desk import ALIVE, Desk
@@ -187,6 +189,33 @@ def test_status_of_workers(desk: _Desk, unique: Any) -> None:
     control.cancel(elsewhere.id)
     model.Session.commit()
     assert run("status")[0] == 0
+
+
+def test_status_of_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next times, in the time zones of the schedules."""
+    monkeypatch.setattr(app.periodic_registry, "periodic_tasks", {})
+    assert "Schedules" not in run("status")[1]
+    register_periodic(sample.note_time, "0 12 1 1 *", "", {}, "Asia/Kolkata")
+    register_periodic(sample.note_time, "*/5 * * * *", "often", {})
+    _, said = run("status")
+    _, told = said.split("\nSchedules\n")
+    name = re.escape(sample.note_time.name)
+    assert re.search(
+        rf"^  {name} often  \*/5 .*\(UTC\), next: 20\S+ ..:.[05]:00 \+0000$", told, re.M
+    )
+    assert re.search(
+        rf"^  {name}  0 12 1 1 \* \(Asia/Kolkata\), next: 20..-01-01 12:00:00 \+0530$", told, re.M
+    )
+    _, later = json.loads(run("status", "--json")[1])["schedules"]
+    assert dt.datetime.fromisoformat(later.pop("next")).hour == 12
+    assert later == {
+        "task": sample.note_time.name,
+        "periodic_id": "",
+        "cron": "0 12 1 1 *",
+        "timezone": "Asia/Kolkata",
+    }
+    for each in ("", "often"):
+        forget_periodic(sample.note_time, each)
 
 
 def test_status_of_a_job_whose_worker_is_gone(desk: _Desk) -> None:

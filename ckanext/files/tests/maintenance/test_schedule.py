@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ckan import plugins
+import sqlalchemy as sa
+from ckan import model, plugins
 from ckan.common import config, config_declaration
 from ckan.exceptions import CkanConfigurationException
 
+from ckanext.files.background import overview
 from ckanext.files.background.app import app
+from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker.schedule import Schedule as Clock
 from ckanext.files.maintenance.schedule import Schedule, scheduled, schedules
@@ -51,10 +54,18 @@ def test_what_is_on() -> None:
     assert scheduled.schedules == {"unattached"}
 
 
+def defer_by_the_clock() -> None:
+    """Let a worker look at the clock that has known the schedule for a while."""
+    Clock().defer()
+    model.Session.execute(sa.text(f"UPDATE {SCHEMA}.files_schedule SET since = since - 600"))
+    model.Session.commit()
+    Clock().defer()
+
+
 def test_run_by_the_clock(tasks: TasksManager) -> None:
     """It only tells what it would do, until that is configured, too."""
     old, young = upload(days=41), upload(days=39)
-    Clock().defer()
+    defer_by_the_clock()
     [job] = tasks.pending_jobs
     assert job["args"]["name"] == "unattached"
     assert job["lock"] == f"{PREFIX}.delete_unattached"
@@ -77,7 +88,7 @@ def test_told_to_do_it(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> 
 def test_one_waits_at_a_time(tasks: TasksManager) -> None:
     options: Any = {"lock": f"{PREFIX}.delete_unattached", "queueing_lock": f"{PREFIX}.unattached"}
     scheduled.configure(**options).delay("unattached", 0)
-    Clock().defer()
+    defer_by_the_clock()
     assert len(tasks.pending_jobs) == 1
 
 
@@ -107,6 +118,16 @@ def test_each(
     assert told(job.id)[:2] == ("succeeded", said)
 
 
+def test_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin: Any = plugins.get_plugin("files_background")
+    monkeypatch.setitem(config, f"{PREFIX}.timezone", "Europe/Berlin")
+    plugin.configure(config)
+    [mine] = [each for each in overview.schedules() if each.periodic_id == "unattached"]
+    assert (mine.timezone, mine.next.tzname() in ("CET", "CEST")) == ("Europe/Berlin", True)
+    monkeypatch.undo()
+    plugin.configure(config)
+
+
 def test_off_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in a process that has loaded the plugin before."""
     plugin: Any = plugins.get_plugin("files_background")
@@ -126,6 +147,8 @@ def test_off_again(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"strays.schedule": "0 0 30 2 *"}, "strays.schedule is '0 0 30 2 ..*failed to find"),
         ({"strays.schedule": "0 0 1 1 * 0 2027"}, "a year comes once"),
         ({"strays.schedule": "61 * * * *"}, "strays.schedule is '61"),
+        ({"strays.schedule": "R 3 * * *"}, "strays.schedule is 'R 3 .* other times in each"),
+        ({"timezone": "Berlin"}, "maintenance.timezone cannot be: there is no time zone 'Berlin'"),
         ({"move.schedule": "0 2 * * *", "move.source": "here"}, "move.target is needed"),
     ],
 )
