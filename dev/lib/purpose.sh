@@ -30,8 +30,18 @@ suffix() {
   ((SLOT == 0)) || echo "$1$SLOT"
 }
 
+# Tests of branches with other migrations have databases of their own: neither knows the
+# revisions of the other.
 database_name() {
-  echo "ckan_${PURPOSE}_${VERSION/./_}$(suffix _)"
+  local name
+  name=ckan_${PURPOSE}_${VERSION/./_}$(suffix _)
+  [[ $PURPOSE == test ]] && name+=_$(newest_migration)
+  echo "$name"
+}
+
+newest_migration() {
+  local files=("$ROOT"/ckanext/files/migration/files/versions/*.py)
+  basename "${files[-1]}" | cut -d _ -f 1
 }
 
 core_name() {

@@ -6,6 +6,7 @@ import click
 
 from .check import check
 from .claim import claim
+from .repair_index import repair_index
 from .takeover import takeover
 from .to_core import to_core
 
@@ -19,6 +20,7 @@ def files() -> None:
 
 files.add_command(check)
 files.add_command(claim)
+files.add_command(repair_index)
 files.add_command(takeover)
 files.add_command(to_core)
 

@@ -16,6 +16,7 @@ from ckan.tests import helpers
 from ckanext.files.errors import OutOfQueueError
 from ckanext.files.queue import current_queue
 from ckanext.files.tests.effects import Effects
+from ckanext.files.tests.intents import forget_intents
 from ckanext.files.tests.probe import ProbePlugin
 from ckanext.files.transaction import current_block
 from ckanext.files.transaction.session import HeldSession
@@ -84,3 +85,4 @@ def leaves_nothing() -> Iterator[None]:
     assert "ckanext.files.index_kept_back" not in model.Session().info
     assert not model.Session().get_nested_transaction()
     model.Session.remove()
+    forget_intents()

@@ -9,11 +9,13 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import ckan.plugins.toolkit as tk
 from ckan import model
 from sqlalchemy import event
 
 from ckanext.files.tests.effects import engine
 from ckanext.files.tests.probe import ProbePlugin
+from ckanext.files.tests.waiting import wait_for_the_dead
 from ckanext.files.transaction.session import HeldSession
 
 
@@ -44,6 +46,17 @@ def was_killed(pid: int) -> bool:
     """Wait for a process; tell whether it was killed rather than ended."""
     _, status = os.waitpid(pid, 0)
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+def die_between_solr_and_commit(do: Callable[[], Any]) -> None:
+    """Do something with a hold in a process that is killed while Solr is ahead."""
+
+    def run() -> None:
+        kill_between_index_and_commit()
+        tk.get_action("probe_eager")({}, {"do": lambda _: do()})
+
+    assert was_killed(fork(run))
+    wait_for_the_dead()
 
 
 def kill_after_the_last_task() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -91,6 +91,27 @@ def count_commits() -> Iterator[list[str]]:
         yield commits
     finally:
         event.remove(engine(), "commit", committed)
+
+
+@contextmanager
+def at_each_commit(do: Callable[[], Any]) -> Iterator[None]:
+    """Do something right before each real COMMIT of this process, but for its own."""
+    busy = False
+
+    def committing(_: Any) -> None:
+        nonlocal busy
+        if not busy:
+            busy = True
+            try:
+                do()
+            finally:
+                busy = False
+
+    event.listen(engine(), "commit", committing)
+    try:
+        yield
+    finally:
+        event.remove(engine(), "commit", committing)
 
 
 @contextmanager

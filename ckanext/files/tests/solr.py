@@ -35,12 +35,24 @@ def solr_through_proxy() -> Iterator[Proxy]:
     """Let CKAN reach Solr through a proxy, in this process and in forks of it."""
     url = urlsplit(search.make_connection().url)
     proxy = Proxy(url.hostname or "127.0.0.1", url.port or 8983)
-    through = url._replace(netloc=f"127.0.0.1:{proxy.port}").geturl()
-    common: Any = import_module("ckan.lib.search.common")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(config, "solr_url", through)
-        patch.setenv("CKAN_SOLR_URL", through)  # for an application that is made meanwhile
-        if hasattr(common, "SolrSettings"):  # CKAN 2.11
-            patch.setattr(common.SolrSettings, "_url", through)
+    with _solr_at(url._replace(netloc=f"127.0.0.1:{proxy.port}").geturl()):
         yield proxy
     proxy.stop()
+
+
+@contextmanager
+def solr_away() -> Iterator[None]:
+    """Let CKAN look for Solr where nobody listens."""
+    with _solr_at("http://127.0.0.1:1/solr/nowhere"):
+        yield
+
+
+@contextmanager
+def _solr_at(url: str) -> Iterator[None]:
+    common: Any = import_module("ckan.lib.search.common")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(config, "solr_url", url)
+        patch.setenv("CKAN_SOLR_URL", url)  # for an application that is made meanwhile
+        if hasattr(common, "SolrSettings"):  # CKAN 2.11
+            patch.setattr(common.SolrSettings, "_url", url)
+        yield

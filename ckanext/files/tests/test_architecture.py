@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "helpers": {"pages"},
     "views": {"storable"},
     "moving_in": {"backport", "ownership", "store", "errors", "capabilities"},
-    "cli": {"backport", "moving_in", "store", "errors", "capabilities"},
+    "cli": {"backport", "moving_in", "store", "transaction", "errors", "capabilities"},
     "background": {"transaction", "errors"},
     "pytest_plugin": {"background"},
     "maintenance": {"background", "store", "backport", "transaction", "errors", "capabilities"},

@@ -190,6 +190,7 @@ class Hold:
                 self._commit()
             else:
                 self._let_go()
+                index.leave(self.session)
         except BaseException:
             self.roll_back()
             raise
@@ -280,6 +281,7 @@ class Hold:
         journal, callbacks = journal_of(session), []
         try:
             if journal.writes:
+                journal.announce(journal.writes)
                 # still held: plugins that have a say in a search document may use the session
                 self._levels[0].saved = self._open()
                 journal.write()

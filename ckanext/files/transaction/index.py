@@ -25,18 +25,23 @@ from ckan.lib.search.query import PackageSearchQuery
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
+from . import intent
 from .journal import Write, journal_of, unwritten
+from .repair import put_right
 
 log = logging.getLogger(__name__)
 
 _KEY = "ckanext.files.index_kept_back"
 _DIRECTLY = "ckanext.files.index_written"
 _EARLY = "ckanext.files.index_written_early"
+_LEFT = "ckanext.files.index_left"
 
 
 def keep_back(session: Session) -> None:
     """From now on, what this session's thread indexes waits for its commit."""
     session.info[_KEY] = True
+    if early := session.info.get(_EARLY):
+        journal_of(session).announce(early)
 
 
 def stand_in_front() -> None:
@@ -53,6 +58,15 @@ def stand_in_front() -> None:
 def let_through(session: Session) -> None:
     """End of :func:`keep_back`."""
     session.info.pop(_KEY, None)
+
+
+def leave(session: Session) -> None:
+    """What is indexed in the present transaction, also at its commit, waits for that commit.
+
+    For the end of a hold that leaves the commit to its caller. CKAN 2.11 indexes
+    there what was changed within the hold.
+    """
+    session.info[_LEFT] = session.get_transaction()
 
 
 def _behind(front: type, current: type) -> type:
@@ -81,9 +95,9 @@ class _KeptBackIndex(PackageSearchIndex):
             # not deferred: Solr's commit for which it should wait comes too early
             _record(document["id"], lambda: write(document))
         else:
-            write(pkg_dict, defer_commit)
             if pkg_dict:
                 _note_early(pkg_dict["id"])
+            write(pkg_dict, defer_commit)
 
     def delete_package(self, pkg_dict: dict[str, Any]) -> None:
         write = super().delete_package
@@ -91,8 +105,8 @@ class _KeptBackIndex(PackageSearchIndex):
             reference = dict(pkg_dict)
             _record(reference["id"], lambda: write(reference))
         else:
-            write(pkg_dict)
             _note_early(pkg_dict["id"])
+            write(pkg_dict)
 
 
 def _copy(value: Any) -> Any:
@@ -106,7 +120,11 @@ def _copy(value: Any) -> Any:
 
 def _kept_back() -> bool:
     session = model.Session()
-    return _DIRECTLY not in session.info and (_KEY in session.info or unwritten(session))
+    if _DIRECTLY in session.info:
+        return False
+    left = session.info.get(_LEFT)  # perhaps of a transaction that has ended
+    is_left = left is not None and left is session.get_transaction()
+    return is_left or _KEY in session.info or unwritten(session)
 
 
 def _record(package_id: str, run: Any) -> None:
@@ -116,7 +134,7 @@ def _record(package_id: str, run: Any) -> None:
             run()
 
     entry = Write(run=write, repair=lambda: _repair(package_id))
-    journal_of(model.Session()).add_write(f"package:{package_id}", entry)
+    journal_of(model.Session()).add_write(package_id, entry)
 
 
 def _note_early(package_id: str) -> None:
@@ -157,16 +175,22 @@ def _directly(session: Session) -> Iterator[None]:
 
 def _repair(package_id: str) -> None:
     try:
-        if model.Package.get(package_id):
-            # one by its id, CKAN 2.11 deletes first: then the new document may be refused
-            search.rebuild(package_ids=[package_id])
-            search.commit()
-        else:
-            search.clear(package_id)
+        put_right(package_id)
     except Exception:
         log.exception(
-            "The search index may tell of a change of dataset %s that was not committed. "
-            "Repair it with: ckan search-index rebuild %s",
+            "Solr may tell of a change of dataset %s that was not committed. %s",
             package_id,
-            package_id,
+            _advice(package_id),
         )
+
+
+def _advice(package_id: str) -> str:
+    if intent.are_possible():
+        return (
+            "A worker puts that right, or the next action with a queued task. "
+            "To do it now: ckan files repair-index"
+        )
+    return (
+        f"Put that right with: ckan search-index rebuild {package_id}; or, if there is no such "
+        f"dataset, with: ckan search-index clear {package_id}"
+    )

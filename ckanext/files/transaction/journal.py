@@ -18,8 +18,9 @@ from ckan.model import meta
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
-from . import commit_requests
+from . import commit_requests, intent
 from .commit_requests import CommitRequest
+from .repair import repair_next
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ _COMMITTING = "ckanext.files.committing"
 
 @dataclasses.dataclass(frozen=True)
 class Write:
-    """A change of something beside the database, such as the search index."""
+    """A change of a dataset's document in the search index."""
 
     run: Callback
     """Does it; an exception makes the commit fail."""
@@ -54,7 +55,7 @@ class Journal:
     """To be called after a rollback, the last one first."""
 
     writes: dict[str, Write] = dataclasses.field(default_factory=dict)
-    """To be done right before the real commit: for each key the last one."""
+    """To be done right before the real commit: for each dataset, by its id, the last one."""
 
     changes: list[dict[str, set[Any]]] = dataclasses.field(default_factory=list)
     """CKAN's ``session._object_cache`` of each commit that was held back."""
@@ -63,16 +64,31 @@ class Journal:
     started: bool = False
     """The writes have begun: those that come now are too late to wait."""
 
-    def add_write(self, key: str, write: Write) -> None:
-        """Remember a write instead of an earlier one with the same key."""
-        self._put(key, write)
+    announced: set[str] = dataclasses.field(default_factory=set)
+    """Datasets of which an intent tells."""
+
+    def add_write(self, package_id: str, write: Write) -> None:
+        """Remember a write instead of an earlier one of the same dataset."""
+        self._put(package_id, write)
         if self.started:
+            self.announce(self.writes)
             write.run()
+
+    def announce(self, package_ids: Iterable[str]) -> None:
+        """Tell others of writes, for the case that this process is killed after them.
+
+        To be called where no savepoint is open that may be rolled back before the commit.
+        """
+        new = [package_id for package_id in package_ids if package_id not in self.announced]
+        self.announced.update(new)
+        if new and intent.announce(meta.Session(), new):
+            self.callbacks.append(repair_next)
 
     def write(self) -> None:
         """Do all writes, unless that was done."""
         if not self.started:
             self.started = True
+            self.announce(self.writes)
             for entry in list(self.writes.values()):
                 entry.run()
 
@@ -89,12 +105,13 @@ class Journal:
         self.undoing += released.undoing
         self.changes += released.changes
         self.started |= released.started
-        for key, write in released.writes.items():
-            self._put(key, write)
+        self.announced |= released.announced
+        for package_id, write in released.writes.items():
+            self._put(package_id, write)
 
-    def _put(self, key: str, write: Write) -> None:
-        self.writes.pop(key, None)  # the last one comes last
-        self.writes[key] = write
+    def _put(self, package_id: str, write: Write) -> None:
+        self.writes.pop(package_id, None)  # the last one comes last
+        self.writes[package_id] = write
 
 
 def journal_of(session: Session) -> Journal:

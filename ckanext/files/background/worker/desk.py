@@ -16,11 +16,12 @@ from typing import Any
 from psycopg2 import InterfaceError, OperationalError
 from psycopg2.errors import UniqueViolation
 
+from ckanext.files.transaction.connection import connect
+
 from ..claim import Claim
 from ..context import JobContext
 from ..schema import SCHEMA
 from ..step import Failure, fail
-from .connection import connect
 
 #: First half of the key of the advisory lock that tells that a worker lives.
 ALIVE = 7_107

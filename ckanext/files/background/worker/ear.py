@@ -18,7 +18,8 @@ from procrastinate.manager import get_channel_for_queues
 from psycopg2 import InterfaceError, OperationalError
 from psycopg2.extensions import quote_ident
 
-from .connection import connect
+from ckanext.files.transaction.connection import connect
+
 from .desk import ALIVE, application_name
 
 _ATTEMPTS = 50

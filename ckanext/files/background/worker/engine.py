@@ -35,7 +35,7 @@ def new_engine(concurrency: int) -> Any:
     Whether one is alive is not asked at each step: a step that finds out that
     it is not runs again.
     """
-    own = {"sqlalchemy.pool_size": concurrency + 2, "sqlalchemy.pool_pre_ping": False}
+    own = {"sqlalchemy.pool_size": concurrency + 3, "sqlalchemy.pool_pre_ping": False}
     before: Any = model.Session.get_bind()
     model.Session.remove()
     before.dispose()

@@ -26,6 +26,7 @@ from .ear import Ear
 from .engine import name_sessions, new_engine, watch_sessions
 from .options import WorkerOptions
 from .outage import Outage, first_line
+from .repairs import Repairs
 from .schedule import Schedule
 from .slot import Running, Slot
 
@@ -88,6 +89,7 @@ class Worker:
         log.info("Worker %s knows: %s", worker_id, ", ".join(t.name for t in all_tasks()))
         for number in range(self.options.concurrency):
             self._start_slot(number)
+        Repairs(self).start()
         try:
             while not self.stopping:
                 self._reconnecting(self._turn)

@@ -13,9 +13,11 @@ from ckanext.files import capabilities
 from ckanext.files.tests.acceptance.database import Database
 from ckanext.files.tests.moving_in.old_tables import TABLES
 
-OURS = [] if capabilities.CORE_FILES else ["files_file", "files_owner", "files_transfer_history"]
+FILES = [] if capabilities.CORE_FILES else ["files_file"]
+REST = [] if capabilities.CORE_FILES else ["files_owner", "files_transfer_history"]
+OURS = [*FILES, "files_index_intent", *REST]
 THEIRS = ["files_alembic_version", "files_file", "files_owner", "files_transfer_history"]
-HEAD = "b7d1c5f0a901 (head)"
+HEAD = "c4a9e07d2f35 (head)"
 
 
 @pytest.fixture
@@ -42,6 +44,26 @@ def tables(database: Database) -> list[str]:
     return [name for (name,) in database.rows(query)]
 
 
+def test_init(database: Database, pytestconfig: pytest.Config) -> None:
+    """CKAN names the migrations that it is about to apply, and has none left after that."""
+    ini = str(pytestconfig.getoption("--ckan-ini"))
+    assert "2 unapplied migrations for files" in ckan_db(database, "init", ini=ini)
+    assert tables(database) == OURS
+    for command in ("init", "pending-migrations"):
+        assert "unapplied" not in ckan_db(database, command, ini=ini)
+
+
+def test_intents_come_to_a_portal_that_has_files(
+    database: Database, pytestconfig: pytest.Config
+) -> None:
+    ini = str(pytestconfig.getoption("--ckan-ini"))
+    ckan_db(database, "upgrade", ini=ini)
+    ckan_db(database, "downgrade", "-p", "files", "-v", "b7d1c5f0a901", ini=ini)
+    assert tables(database) == [*FILES, *REST]
+    assert "1 unapplied" in ckan_db(database, "upgrade", ini=ini)
+    assert tables(database) == OURS
+
+
 def test_migrations(database: Database, pytestconfig: pytest.Config) -> None:
     ini = str(pytestconfig.getoption("--ckan-ini"))
 
@@ -56,7 +78,7 @@ def test_migrations(database: Database, pytestconfig: pytest.Config) -> None:
     assert tables(database) == OURS
     run("downgrade", "-p", "files")
     assert tables(database) == []
-    assert "1 unapplied" in run("pending-migrations")
+    assert "2 unapplied" in run("pending-migrations")
 
     # ckanext-files 1.x was there, with revisions that nobody knows
     database.change(

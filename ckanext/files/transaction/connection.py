@@ -1,4 +1,4 @@
-"""Database connections of a worker, beside those of CKAN's sessions."""
+"""Database connections beside those of CKAN's sessions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 def connect(engine: Any) -> Any:
     """Return a new connection of the driver that commits each statement.
 
-    CKAN's engine knows how to reach the database. Its own pool may have nothing
-    but dead connections, after the server was away.
+    CKAN's engine knows how to reach the database. The connection does not count
+    in the engine's pool: that may have nothing but dead connections, after the
+    server was away, or none left.
     """
     pooled = engine.pool.recreate().connect()
     connection: Any = pooled.dbapi_connection

@@ -1,0 +1,206 @@
+"""Processes are killed at any time of an action: seconds later Solr tells what PostgreSQL does."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import signal
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import pytest
+from ckan import model
+from ckan.tests import factories
+
+from ckanext.files.shared import add_task
+from ckanext.files.tests.acceptance.background.workers import Workers
+from ckanext.files.tests.crash import die_between_solr_and_commit, fork, was_killed
+from ckanext.files.tests.effects import Effects
+from ckanext.files.tests.intents import announced, look_now
+from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.probe import ProbePlugin
+from ckanext.files.tests.solr import document, title_in_solr
+from ckanext.files.tests.split import splits
+from ckanext.files.tests.waiting import wait_for, wait_for_the_dead
+
+pytestmark = pytest.mark.crash
+
+loaded = load_plugins("files", "files_background", "files_test_probe")
+
+SECONDS_TO_AGREE = 10
+
+
+@dataclasses.dataclass
+class Deeds:
+    """What is done by the processes that are killed."""
+
+    effects: Effects
+
+    def __post_init__(self) -> None:
+        self.user = factories.Sysadmin()["name"]
+        self.organization = factories.Organization()["id"]
+
+    def prepare(self, kind: str) -> Callable[[], Any]:
+        """Make what a deed needs, and return it."""
+        dataset = None if kind == "create" else self._dataset()
+        model.Session.remove()
+        return lambda: getattr(self, f"_{kind}")(dataset)
+
+    def _dataset(self) -> dict[str, Any]:
+        return factories.Dataset(
+            title="before", owner_org=self.organization, private=random.random() < 0.5
+        )
+
+    def _act(self, action: str, **data: Any) -> Any:
+        return tk.get_action(action)({"user": self.user}, data)
+
+    def _with_task(self, action: str, **data: Any) -> None:
+        def queue(*_: Any) -> None:
+            ProbePlugin.hooks.clear()
+            add_task(lambda *_: self.effects.write(_new_name()))
+
+        ProbePlugin.hooks[f"before:{action}"] = queue
+        self._act(action.replace("update", "patch"), **data)
+
+    def _create(self, _: None) -> None:
+        self._with_task("package_create", name=_new_name(), title="new")
+
+    def _update(self, dataset: dict[str, Any]) -> None:
+        private = not dataset["private"]
+        self._with_task("package_update", id=dataset["id"], title="after", private=private)
+
+    def _delete(self, dataset: dict[str, Any]) -> None:
+        def delete(_: Any) -> None:
+            add_task(lambda *_: self.effects.write(_new_name()))
+            self._act("package_delete", id=dataset["id"])
+
+        tk.get_action("probe")({}, {"do": delete})
+
+    def _several(self, dataset: dict[str, Any]) -> None:
+        """One dataset is made, one changed twice, in one commit."""
+
+        def change(_: Any) -> None:
+            self._create(None)
+            self._update(dataset)
+            self._act("package_patch", id=dataset["id"], notes="changed twice")
+
+        tk.get_action("probe")({}, {"do": change})
+
+
+def _new_name() -> str:
+    return uuid.uuid4().hex  # forks of a process count from the same number
+
+
+KINDS = ("create", "update", "update", "delete", "several")
+
+
+@pytest.fixture
+def deeds(effects: Effects, hooks: Any) -> Deeds:
+    return Deeds(effects)
+
+
+def start(deed: Callable[[], Any]) -> tuple[int, int]:
+    """Have a process begin a deed; return its id, and what can be read when the deed is done."""
+    begun, ended = os.pipe(), os.pipe()
+
+    def run() -> None:
+        os.write(begun[1], b".")
+        deed()
+        os.write(ended[1], b".")
+        signal.pause()
+
+    pid = fork(run)
+    os.read(begun[0], 1)
+    for end in (*begun, ended[1]):
+        os.close(end)
+    return pid, ended[0]
+
+
+def kill(pid: int, ended: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    assert was_killed(pid)
+    os.close(ended)
+
+
+def seconds_of(deed: Callable[[], Any]) -> float:
+    began = time.monotonic()
+    pid, ended = start(deed)
+    os.read(ended, 1)
+    took = time.monotonic() - began
+    kill(pid, ended)
+    return took
+
+
+def kill_many(deeds: Deeds, times: int) -> None:
+    """Kill as many processes, from the beginning of their action until after its commit."""
+    longest = {kind: max(seconds_of(deeds.prepare(kind)) for _ in range(3)) for kind in set(KINDS)}
+    for number in range(times):
+        kind = KINDS[number % len(KINDS)]
+        process = start(deeds.prepare(kind))
+        time.sleep(random.uniform(0, longest[kind] * 1.1))
+        kill(*process)
+
+
+def test_examination(deeds: Deeds, unique: Any) -> None:
+    """The negative control: what nobody repairs is found."""
+    assert splits() == []
+    name = unique("never")
+    changed, removed, hidden = (factories.Dataset(title="before") for _ in range(3))
+    act = deeds._act
+    for do in (
+        lambda: act("package_create", name=name),
+        lambda: act("package_patch", id=changed["id"], title="never"),
+        lambda: act("package_delete", id=removed["id"]),
+        lambda: act("package_patch", id=hidden["id"], private=True, owner_org=deeds.organization),
+    ):
+        die_between_solr_and_commit(do)
+    time.sleep(2)
+    found = splits()
+    assert len(found) == 4
+    assert {line.split(":")[0] for line in found} == set(announced())
+    look_now()
+    assert splits() == []
+
+
+@pytest.mark.parametrize("repaired_by", ["worker", "command"])
+def test_repair(repaired_by: str, deeds: Deeds, workers: Workers, unique: Any) -> None:
+    """By a worker within seconds, and by the command."""
+    from ckanext.files.tests.cli.console import run
+
+    name = unique("never")
+    changed = factories.Dataset(title="before")
+    die_between_solr_and_commit(lambda: deeds._act("package_create", name=name))
+    die_between_solr_and_commit(
+        lambda: deeds._act("package_patch", id=changed["id"], title="never")
+    )
+    assert document(name)
+    if repaired_by == "command":
+        assert run("repair-index")[0] == 0
+    else:
+        workers.start()
+        wait_for(lambda: title_in_solr(changed["id"]) == "before", SECONDS_TO_AGREE)
+    assert splits() == []
+
+
+def test_kills(deeds: Deeds, workers: Workers, full_size: bool, record_property: Any) -> None:
+    """Half of the kills before a worker is there, half while one runs."""
+    kills = 250 if full_size else 10
+    assert splits() == []
+    kill_many(deeds, kills)
+    wait_for_the_dead()
+    unrepaired = splits()
+    assert unrepaired or not full_size  # another negative control
+    workers.start("-c", "1")
+    time.sleep(SECONDS_TO_AGREE)
+    assert splits() == []
+    kill_many(deeds, kills)
+    time.sleep(SECONDS_TO_AGREE)
+    assert splits() == []
+    wait_for(lambda: not announced())
+    assert splits() == []
+    record_property("kills", 2 * kills)
+    record_property("splits_of_half_before_repair", len(unrepaired))

@@ -1,0 +1,176 @@
+"""What a transaction is about to write into the search index, told before it does so.
+
+A process that is killed after Solr has received a document and before its
+COMMIT leaves Solr with a change that never was. So a transaction first writes
+a row, its *intent*, for each dataset. It does so over another connection,
+which commits at once, and then deletes the row itself. The row is gone with
+the commit, and locked until then. A row that is there and not locked is of a
+transaction that has ended without a commit: :mod:`.repair` looks for these.
+
+The intent's own commit does not wait for the disk. When the whole machine
+crashes, PostgreSQL may lose it together with the transaction that it is about.
+
+Without the table everything works, but such a change stays in Solr.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg2 import Error
+from psycopg2.errors import UndefinedTable
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from .connection import connect
+
+log = logging.getLogger(__name__)
+
+#: First half of the key of the advisory locks of datasets, which transactions share
+#: from their intent to their end. A repair wants it alone.
+LOCK = 7_110
+
+_TABLE = "SELECT to_regclass('files_index_intent') IS NOT NULL"
+
+# for this statement only, so that it also works behind a pooler of connections
+_INSERT = """
+    INSERT INTO files_index_intent (package_id)
+    SELECT package_id
+    FROM unnest(%(packages)s) AS package_id, set_config('synchronous_commit', 'off', true)
+    RETURNING id, EXISTS (
+        SELECT FROM files_index_intent WHERE due < clock_timestamp() - interval '3 seconds')
+"""
+
+_DELETE = f"""
+    WITH mine AS (DELETE FROM files_index_intent WHERE id = ANY(%(ids)s) RETURNING package_id)
+    SELECT count(pg_advisory_xact_lock_shared({LOCK}, hashtext(package_id))) FROM mine
+"""
+
+_DUE = "SELECT EXISTS (SELECT FROM files_index_intent WHERE due <= clock_timestamp())"
+
+_ATTEMPTS = 2
+
+_MISSING_FOR = 60.0
+"""Seconds until a table that was missing is looked for again."""
+
+
+class _Line:
+    """The one connection of this process for intents, beside the engine's pool.
+
+    A request that waited for a second connection of the pool could wait for
+    others that do the same.
+    """
+
+    def __init__(self) -> None:
+        self._engine: Any = None
+        self._connection: Any = None
+        self._missing_until = 0.0
+        self._told = False
+        self._inherited: list[Any] = []
+        self._lock = threading.Lock()
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the table was not there when it was last needed."""
+        return time.monotonic() < self._missing_until
+
+    def ask(self, engine: Any, query: str, values: Mapping[str, Any]) -> list[Any]:
+        """Run a query and commit it; return its rows, none if the table is missing."""
+        with self._lock:
+            if self.is_missing:
+                return []
+            try:
+                return self._run(engine, query, values)
+            except UndefinedTable:
+                self._note_missing()
+                return []
+            except (Error, SQLAlchemyError):
+                self._drop()  # it may be an old one, of a server that was restarted
+                return self._run(engine, query, values)
+
+    def forget(self) -> None:
+        """Leave the connection to the process that this one was forked from."""
+        self._inherited.append(self._connection)  # or it would be closed, for both of them
+        self._connection = None
+        self._lock = threading.Lock()
+
+    def _run(self, engine: Any, query: str, values: Mapping[str, Any]) -> list[Any]:
+        if self._connection is None or self._engine is not engine:
+            self._drop()
+            self._connection, self._engine = connect(engine), engine
+            self._look_for_table()
+        with self._connection.cursor() as cursor:
+            cursor.execute(query, values)
+            return cursor.fetchall()
+
+    def _look_for_table(self) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(_TABLE)
+            if not cursor.fetchone()[0]:
+                raise UndefinedTable
+
+    def _note_missing(self) -> None:
+        self._drop()
+        self._missing_until = time.monotonic() + _MISSING_FOR
+        if not self._told:
+            self._told = True
+            log.warning(
+                "The table files_index_intent is missing. Until it is there, a process that is "
+                "killed while it commits may leave Solr with a change that was not committed. "
+                "Run: ckan db upgrade -p files"
+            )
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+_line = _Line()
+os.register_at_fork(after_in_child=_line.forget)
+
+
+def announce(session: Session, package_ids: Sequence[str]) -> bool:
+    """Tell others that the session's transaction is about to write these datasets into Solr.
+
+    :returns: whether somebody should repair what earlier transactions have left.
+    """
+    rows: list[Any] = []
+    for _ in range(_ATTEMPTS):
+        try:
+            rows = _line.ask(_engine(session), _INSERT, {"packages": list(package_ids)})
+        except (Error, SQLAlchemyError) as error:
+            log.warning("What is written into Solr now cannot be repaired by others: %s", error)
+            return False
+        # until they are locked, others may take them for those of a dead transaction
+        if not rows or _delete(session, [row[0] for row in rows]) == len(rows):
+            break
+    return any(overdue for _, overdue in rows)
+
+
+def are_due(session: Session) -> bool:
+    """Tell whether there are intents that should be looked at."""
+    rows = _line.ask(_engine(session), _DUE, {})
+    return bool(rows and rows[0][0])
+
+
+def are_possible() -> bool:
+    """Tell whether intents can be written, as far as is known."""
+    return not _line.is_missing
+
+
+def _delete(session: Session, ids: list[int]) -> int:
+    """Delete intents as part of the session's transaction; return their number."""
+    connection: Any = session.connection().connection
+    with connection.cursor() as cursor:  # past SQLAlchemy, which takes as long as the server
+        cursor.execute(_DELETE, {"ids": ids})
+        return cursor.fetchone()[0]
+
+
+def _engine(session: Session) -> Any:
+    return session.get_bind().engine
