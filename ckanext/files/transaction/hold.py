@@ -138,9 +138,12 @@ class Hold:
             block's own code, this ends no savepoint of the code around it.
         :raises InnerFailureError: see :meth:`undo`.
         """
-        self._check_undone()
         level = self._levels.pop()
-        if savepoint := level.start or level.saved:
+        savepoint = level.start or level.saved
+        if savepoint and self._undone:
+            self._roll_back(savepoint)
+        self._check_undone()
+        if savepoint:
             savepoint.commit()
         alone = self.session.get_nested_transaction() is (self.floor or self._caller)
         if commit and (level.committed or (asked and alone)):
