@@ -38,12 +38,6 @@ BEGIN
 END;
 $$;
 
--- Write into the history of a job that it begins, where that was taken back by files_hand_back.
-CREATE OR REPLACE FUNCTION files_note_start(_job bigint) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO procrastinate_events (job_id, type) SELECT _job, 'started'
-    WHERE 'started' <> (SELECT type FROM procrastinate_events WHERE job_id = _job ORDER BY id DESC LIMIT 1)
-$$;
-
 -- Claim the next job for a worker, and return it as JSON; NULL if none waits.
 --
 -- Three lines are looked at: jobs that wait, jobs that were put off until now, and jobs that have begun
@@ -75,7 +69,7 @@ BEGIN
           AND (j.lock IS NULL OR _with_lock AND NOT files_is_locked(j.id, j.lock, j.priority))
         ORDER BY j.scheduled_at LIMIT 1 FOR UPDATE SKIP LOCKED;
     LOOP
-        SELECT j.id, f.turn AS place, j.priority, f.rescues, f.step INTO begun
+        SELECT j.id, f.turn AS place, j.priority, f.rescues INTO begun
             FROM files_job f JOIN procrastinate_jobs j ON j.id = f.job_id
             WHERE f.turn IS NOT NULL AND j.status = 'doing' AND j.worker_id IS NULL
               AND (NOT _without_suspects OR f.rescues < 2)
@@ -96,9 +90,6 @@ BEGIN
     UPDATE procrastinate_jobs SET status = 'doing', worker_id = _worker WHERE id = _id;
     IF _id = begun.id THEN
         UPDATE files_job SET turn = NULL WHERE job_id = _id;
-        IF begun.step = 0 THEN
-            PERFORM files_note_start(_id);
-        END IF;
     END IF;
     RETURN (
         SELECT json_build_object(
@@ -289,26 +280,32 @@ $$;
 
 -- Hand back all jobs of a worker that ends, but for those that others have locked.
 --
--- The worker claims no more: attempts need not tell its claims from later ones, and stay as they were. Of
--- a job that has finished no step, the history does not tell either that it was begun.
-CREATE OR REPLACE FUNCTION files_hand_back(_worker bigint) RETURNS void LANGUAGE sql AS $$
-    WITH free AS (
-        SELECT id, abort_requested FROM procrastinate_jobs
-        WHERE status = 'doing' AND worker_id = _worker FOR UPDATE SKIP LOCKED
-    ), aborted AS (
-        UPDATE procrastinate_jobs SET worker_id = NULL, attempts = attempts + 1,
-            status = 'aborted', abort_requested = false
-        WHERE id IN (SELECT id FROM free WHERE abort_requested)
-    ), back AS (
-        UPDATE procrastinate_jobs SET worker_id = NULL
-        WHERE id IN (SELECT id FROM free WHERE NOT abort_requested) RETURNING id
-    ), noted AS (
-        INSERT INTO files_job AS f (job_id, turn) SELECT id, id FROM back
-        ON CONFLICT (job_id) DO UPDATE SET turn = excluded.turn RETURNING job_id, step
-    )
-    DELETE FROM procrastinate_events WHERE id IN (
-        SELECT max(e.id) FROM procrastinate_events e JOIN noted USING (job_id)
-        WHERE e.type = 'started' AND noted.step = 0 GROUP BY job_id)
+-- A job at its first step is what it was before the worker claimed it, and one at a later step waits for
+-- its next turn. The worker claims no more: attempts need not tell its claims from those of others.
+CREATE OR REPLACE FUNCTION files_hand_back(_worker bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    job record;
+BEGIN
+    FOR job IN
+        SELECT j.id, j.abort_requested, j.scheduled_at,
+            coalesce(f.step, 0) + coalesce(f.rescues, 0) > 0 AS has_begun
+        FROM procrastinate_jobs j LEFT JOIN files_job f ON f.job_id = j.id
+        WHERE j.status = 'doing' AND j.worker_id = _worker FOR UPDATE OF j SKIP LOCKED
+    LOOP
+        IF job.abort_requested THEN
+            UPDATE procrastinate_jobs SET worker_id = NULL, attempts = attempts + 1,
+                status = 'aborted', abort_requested = false WHERE id = job.id;
+        ELSIF job.has_begun THEN
+            UPDATE procrastinate_jobs SET worker_id = NULL WHERE id = job.id;
+            UPDATE files_job SET turn = job_id WHERE job_id = job.id;
+        ELSE
+            PERFORM files_let_wait(job.id, job.scheduled_at, NULL);
+            DELETE FROM procrastinate_events WHERE job_id = job.id AND id >= (
+                SELECT max(id) FROM procrastinate_events WHERE job_id = job.id AND type = 'started');
+            UPDATE files_job SET percent = NULL, text = NULL WHERE job_id = job.id;
+        END IF;
+    END LOOP;
+END;
 $$;
 
 -- Jobs that have no worker any more because its row was deleted.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import threading
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ import pytest
 import sqlalchemy as sa
 from ckan import model
 
-from ckanext.files.background import control
+from ckanext.files.background import Job, control
 from ckanext.files.background.claim import Claim
 from ckanext.files.background.schema import SCHEMA
+from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker.desk import Desk
 from ckanext.files.tests.background import sample
 from ckanext.files.tests.effects import engine, look
@@ -82,6 +84,62 @@ def test_job_that_was_to_end_does_not_begin_again(desk: Desk) -> None:
     status = f"SELECT status::text FROM {SCHEMA}.procrastinate_jobs WHERE id = :id"
     assert look(status, id=claim.id) == "aborted"
     assert desk.claim([]) is None
+
+
+def told_of(job: Job) -> tuple[Any, Any]:
+    """Return the row of a job and its history."""
+    row = "SELECT to_jsonb(j) FROM {}.procrastinate_jobs j WHERE id = :id"
+    events = "SELECT jsonb_agg(to_jsonb(e) ORDER BY id) FROM {}.procrastinate_events e"
+    told = look(f"{events.format(SCHEMA)} WHERE job_id = :id", id=job.id)
+    return look(row.format(SCHEMA), id=job.id), told
+
+
+PAST = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"eta": PAST}, {"lock": "a"}, {"queueing_lock": "b"}, {"priority": 5}], ids=str
+)
+def test_job_that_is_handed_back_is_what_it_was(options: Any, desk: Desk, unique: Any) -> None:
+    """At its first step; it does not look as if a worker had ever had it."""
+    job = sample.tell.configure(**options).delay(unique("job"), 1, "x")
+    model.Session.commit()
+    before = told_of(job)
+    claim = desk.claim([])
+    assert claim
+    context = claim.context(bool)
+    context.percent = 42.5
+    assert desk.publish(claim, context)
+    desk.release_all()
+    assert told_of(job) == before
+    assert look(PERCENT, id=job.id) is None
+    again = desk.claim([])
+    assert again
+    assert again.id == job.id
+
+
+def test_handed_back_beside_a_job_with_the_same_queueing_lock(desk: Desk) -> None:
+    """The other one waits already: as after a retry, this one waits without that lock."""
+    one_at_a_time = sample.noop.configure(queueing_lock="b")
+    job = one_at_a_time.delay()
+    model.Session.commit()
+    assert desk.claim([])
+    other = one_at_a_time.delay()
+    model.Session.commit()
+    desk.release_all()
+    assert told_of(job)[0]["status"] == told_of(other)[0]["status"] == "todo"
+    assert [claim.id for claim in iter(lambda: desk.claim([]), None) if claim] == [job.id, other.id]
+
+
+@pytest.mark.usefixtures("effects")
+def test_handed_back_after_a_retry(desk: Desk, tasks: TasksManager, unique: Any) -> None:
+    job = sample.flaky.delay(unique("job"), 3)
+    tasks.run_pending_jobs(most=1)
+    before = told_of(job)
+    assert (before[0]["status"], before[0]["attempts"]) == ("todo", 1)
+    assert desk.claim([])
+    desk.release_all()
+    assert told_of(job) == before
 
 
 def test_progress(desk: Desk) -> None:
