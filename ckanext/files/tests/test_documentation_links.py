@@ -19,7 +19,9 @@ def test_pages() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_renders(page: Path) -> None:
-    assert problems((ROOT / page).read_text()) == []
+    text = (ROOT / page).read_text()
+    assert problems(text) == []
+    assert not re.search(r"^(<{7}|>{7}) ", text, re.M), "a conflict of git"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
