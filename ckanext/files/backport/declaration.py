@@ -48,28 +48,28 @@ def _declare_owners(declaration: Declaration, key: Key) -> None:
     declaration.declare(key.cascade_access, rules).set_validators(
         "default({}) cascade_storage_access"
     ).set_description(
-        "Types of owners: whoever may see, change or delete the owner may do so with its files."
-        " `package:NAME` limits it to the files in the storage NAME."
+        "Types of owners. Users who may see, change or delete such an owner may do so with its"
+        " files. `package:NAME` limits it to the files in the storage NAME."
     ).set_example("package resource:resources group user:avatar")
     declaration.declare_bool(key.transfer_as_update, True).set_description(
-        "Whoever may update the owner may transfer its files, as OWNER_TYPE_update says;"
+        "Users who may update the owner (OWNER_TYPE_update) may transfer its files;"
         " otherwise OWNER_TYPE_file_transfer decides."
     )
     declaration.declare_bool(key.scan_as_update, True).set_description(
-        "Whoever may update the owner may list its files, as OWNER_TYPE_update says;"
+        "Users who may update the owner (OWNER_TYPE_update) may list its files;"
         " otherwise OWNER_TYPE_file_scan decides."
     )
 
 
 def _declare_uploads(declaration: Declaration, key: Key) -> None:
     declaration.declare(key.default_storages.default, "default").set_description(
-        "Storage of an upload that names none."
+        "The storage of uploads that do not name one."
     )
     declaration.declare_bool(key.authenticated_uploads.allow).set_description(
         "Every user who is logged in may upload files."
     )
     declaration.declare_list(key.authenticated_uploads.storages, None).set_description(
-        "The storages to which they may do so."
+        "The storages to which users may upload files."
     )
 
 
