@@ -24,6 +24,7 @@ hold_services
 
 if [[ $PURPOSE == test ]]; then
   "$DEV/packages.sh" browser
+  "$DEV/core-tests.sh" "$VERSION" 9>&-
   take_slot
   storage=$(mktemp -d)
   trap 'rm -rf "$storage"; release_services' EXIT

@@ -29,8 +29,9 @@ from . import schema
 from .leftovers import remove_unless_committed, remove_when_committed
 from .models import File, FileOwner, FileOwnerTransferHistory, find_file, lock_file
 from .removal import take
+from .search import file_search
 from .storages import Capability, FileData, exc, get_storage
-from .tables import file_table, owner_table
+from .tables import file_table
 
 __all__ = [
     "file_create",
@@ -282,60 +283,8 @@ def file_owner_scan(context: Context, data_dict: dict[str, Any]) -> dict[str, An
         user = context.get("auth_user_obj") or model.User.get(context.get("user"))
         data_dict["owner_id"] = user.id if isinstance(user, model.User) else ""
     tk.check_access("file_owner_scan", context, data_dict)
-    session, columns = _session(context), owner_table.c
-    mine = sa.and_(
-        columns.owner_type == data_dict["owner_type"], columns.owner_id == data_dict["owner_id"]
-    )
-    count = sa.select(sa.func.count()).select_from(owner_table).where(mine)
-    found = (
-        sa.select(File)
-        .join(owner_table, columns.file_id == file_table.c.id)
-        .where(mine)
-        .order_by(*_order(data_dict["sort"]))
-        .limit(data_dict["rows"])
-        .offset(data_dict["start"])
-    )
-    return {
-        "count": session.execute(count).scalar(),
-        "results": [_shown(context, file) for file in session.execute(found).scalars()],
-    }
-
-
-_SORTABLE = {
-    **{
-        name: file_table.c[name]
-        for name in (
-            "name",
-            "storage",
-            "location",
-            "size",
-            "hash",
-            "created",
-            "storage_data",
-            "plugin_data",
-        )
-    },
-    **{name: owner_table.c[name] for name in ("owner_id", "owner_type", "pinned")},
-}
-
-
-def _order(sort: Any) -> list[Any]:
-    order: list[Any] = []
-    for part in [sort] if isinstance(sort, str) else sort:
-        field, direction = (part, "asc") if isinstance(part, str) else _pair(part)
-        if direction not in ("asc", "desc"):
-            raise tk.ValidationError({"sort": [f"Invalid sort direction: {direction}"]})
-        if field not in _SORTABLE:
-            raise tk.ValidationError({"sort": [f"Invalid sort field: {field}"]})
-        order.append(getattr(_SORTABLE[field], direction)())
-    # Core leaves equal files in any order, so that pages may repeat one and leave another out.
-    return [*order, file_table.c.id]
-
-
-def _pair(part: Any) -> tuple[Any, Any]:
-    if not isinstance(part, list) or len(part) != 2:
-        raise tk.ValidationError({"sort": [f"Invalid sort value: {part}"]})
-    return part[0], part[1]
+    mine = {name: data_dict.pop(name) for name in ("owner_id", "owner_type")}
+    return file_search(context, {**data_dict, "filters": mine})
 
 
 def _session(context: Context) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from ckan.lib.dictization import table_dictize
 from ckan.model.meta import registry
+from ckan.model.types import make_uuid
+from ckan.types import Context
 from sqlalchemy.orm import relationship
 
 from ckanext.files.storable import all_storable
@@ -20,11 +22,20 @@ class File:
 
     __table__ = file_table
     id: str
+    storage_data: dict[str, Any]
+    plugin_data: dict[str, Any]
     owner: FileOwner | None
 
     def __init__(self, **values: Any) -> None:
-        for name, value in values.items():
-            setattr(self, name, value)
+        """Make a file with an id, so that its owner can be made before either is stored."""
+        nothing = {
+            "content_type": "application/octet-stream",
+            "size": 0,
+            "hash": "",
+            "algorithm": "",
+        }
+        data = {"storage_data": {}, "plugin_data": {}}
+        _fill(self, {"id": make_uuid(), **nothing, **data, **values})
 
     def dictize(self, include_plugin_data: bool = False) -> dict[str, Any]:
         """Return the dictionary that actions answer with."""
@@ -38,6 +49,26 @@ class File:
         if include_plugin_data:
             result["plugin_data"] = copy.deepcopy(plugin_data)
         return result
+
+    def patch_data(
+        self,
+        patch: dict[str, Any],
+        dict_path: list[str] | None = None,
+        prop: Literal["storage_data", "plugin_data"] = "plugin_data",
+    ) -> dict[str, Any]:
+        """Change some of the data that plugins or the storage keep; return all of it.
+
+        :param dict_path: the keys that lead to the dictionary that is to be changed.
+        """
+        data = copy.deepcopy(getattr(self, prop))
+        place = data
+        for key in dict_path or []:
+            place = place.setdefault(key, {})
+            if not isinstance(place, dict):
+                raise TypeError(key)
+        place.update(patch)
+        setattr(self, prop, data)
+        return data
 
     @classmethod
     def by_location(cls, location: str, storage: str) -> Any:
@@ -57,8 +88,15 @@ class FileOwner:
     pinned: bool
 
     def __init__(self, **values: Any) -> None:
-        for name, value in values.items():
-            setattr(self, name, value)
+        _fill(self, {"pinned": False, **values})
+
+    def dictize(self, context: Context) -> dict[str, Any]:
+        """Return the columns."""
+        return table_dictize(self, context)
+
+    def select_history(self) -> Any:
+        """Return a statement that selects the owners that the file has left."""
+        return sa.select(FileOwnerTransferHistory).where(history_table.c.file_id == self.file_id)
 
 
 class FileOwnerTransferHistory:
@@ -67,8 +105,11 @@ class FileOwnerTransferHistory:
     __table__ = history_table
 
     def __init__(self, **values: Any) -> None:
-        for name, value in values.items():
-            setattr(self, name, value)
+        _fill(self, {"id": make_uuid(), "action": "transfer", **values})
+
+    def dictize(self, context: Context) -> dict[str, Any]:
+        """Return the columns."""
+        return table_dictize(self, context)
 
     @classmethod
     def from_owner(cls, owner: FileOwner, actor: str = "") -> FileOwnerTransferHistory:
@@ -79,6 +120,11 @@ class FileOwnerTransferHistory:
             owner_type=owner.owner_type,
             actor=actor,
         )
+
+
+def _fill(row: Any, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(row, name, value)
 
 
 registry.map_imperatively(

@@ -1,0 +1,88 @@
+"""Where CKAN 2.12's tests come from, and what they import on CKAN 2.11."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import ckan.plugins as p
+import ckan.plugins.toolkit as tk
+import file_keeper as fk
+import pytest
+from ckan import model
+from ckan.lib import api_token
+
+from ckanext.files import capabilities
+from ckanext.files.keeper.safe import is_supported_type
+from ckanext.files.tests.documented import ROOT
+
+FOLDER = ROOT / ".dev/core-tests"
+
+
+def from_core(module: str) -> dict[str, Any]:
+    """Return the tests of a module, such as ``ckan.tests.model.test_file``, by their names."""
+    found = vars(import_module(module)) if capabilities.CORE_FILES else _executed(module)
+    return {name: item for name, item in found.items() if name.lower().startswith("test")}
+
+
+def _executed(module: str) -> dict[str, Any]:
+    wheel = _wheel()
+    name = f"{module.replace('.', '/')}.py"
+    path = f"{wheel}/{name}"
+    text = zipfile.ZipFile(wheel).read(name).decode()
+    # for the tracebacks of tests that fail
+    linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
+    namespace: dict[str, Any] = {"__name__": module, "__file__": path}
+    with _names_of_core():
+        exec(compile(text, path, "exec"), namespace)
+    return namespace
+
+
+def _wheel() -> Path:
+    found = next(FOLDER.glob("ckan-2.12.*.whl"), None)
+    if found is None:
+        pytest.skip("no wheel of CKAN 2.12: run dev/core-tests.sh 2.11", allow_module_level=True)
+    return found
+
+
+@contextmanager
+def _names_of_core() -> Iterator[None]:
+    """Let imports of what only CKAN 2.12 has find the backport's, as long as the block runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in _stand_ins().items():
+            parent, _, child = name.rpartition(".")
+            patch.setitem(sys.modules, name, module)
+            patch.setattr(import_module(parent), child, module, raising=False)
+        yield
+
+
+def _stand_ins() -> dict[str, ModuleType]:
+    storage, storages, search, models = (
+        import_module(f"ckanext.files.backport.{name}")
+        for name in ("storage", "storages", "search", "models")
+    )
+    base = _module(storage, is_supported_type=is_supported_type)
+    return {
+        "ckan.model": _module(model, models),
+        "ckan.plugins": _module(p, IFiles=p.Interface),
+        "ckan.plugins.toolkit": _module(tk, NotFound=tk.ObjectNotFound),
+        "ckan.lib.files": _module(fk, storages, base=base, collect_storages=storages._collect),
+        "ckan.lib.files.base": base,
+        "ckan.lib.api_token": _module(api_token, encode_token=api_token.encode),
+        "ckan.logic.action.file": _module(_file_search=search.file_search),
+    }
+
+
+def _module(*contents: Any, **more: Any) -> ModuleType:
+    module = ModuleType("of CKAN 2.12")
+    for content in contents:
+        vars(module).update(vars(content))
+    vars(module).update(more)
+    return module
