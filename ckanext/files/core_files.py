@@ -24,10 +24,11 @@ class CoreFilesPlugin(p.SingletonPlugin):
         p.implements(p.IConfigurable)
 
     def get_blueprint(self) -> list[Any]:
-        from .views import caching, downloads, old_links
+        from .views import caching, downloads, old_links, sessions
 
         files = downloads if capabilities.CORE_FILES else _backport("view")
-        return [files.blueprint, caching.blueprint, old_links.blueprint]
+        ours = [view.blueprint for view in (caching, old_links, sessions)]
+        return [files.blueprint, *ours]
 
     def files_get_storage_adapters(self) -> dict[str, Any]:
         from .store.adapters import adapters

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from configparser import RawConfigParser
@@ -29,6 +30,7 @@ class CkanServer:
     :param base_ini: the configuration of the test, which it builds on.
     :param options: configuration options that differ from that.
     :param environment: variables in addition to those of the test.
+    :param in_one_thread: one thread answers all requests, and outlives those that fail.
     """
 
     def __init__(
@@ -37,7 +39,10 @@ class CkanServer:
         base_ini: Path,
         options: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        *,
+        in_one_thread: bool = False,
     ) -> None:
+        self._in_one_thread = in_one_thread
         self._port = _free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.ini = folder / "ckan.ini"
@@ -64,11 +69,8 @@ class CkanServer:
 
     def start(self) -> None:
         """Start it, also again, and return when it answers."""
-        command = ["ckan", "-c", str(self.ini), "run", "--host", "127.0.0.1"]
-        command += ["--port", str(self._port), "--threaded"]
-        command += ["--disable-reloader", "--disable-debugger"]
         # it ends with the tests even if they are killed
-        command = ["setpriv", "--pdeathsig", "TERM", *command]
+        command = ["setpriv", "--pdeathsig", "TERM", *self._command()]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -78,6 +80,14 @@ class CkanServer:
                 stderr=subprocess.STDOUT,
             )
         self._wait_for_answer(self._process)
+
+    def _command(self) -> list[str]:
+        if self._in_one_thread:
+            module = "ckanext.files.tests.acceptance.one_thread"
+            return [sys.executable, "-m", module, str(self.ini), str(self._port)]
+        command = ["ckan", "-c", str(self.ini), "run", "--host", "127.0.0.1"]
+        command += ["--port", str(self._port), "--threaded"]
+        return [*command, "--disable-reloader", "--disable-debugger"]
 
     def stop(self) -> None:
         """End it, if it runs."""
@@ -142,11 +152,15 @@ class CkanServers:
         self,
         options: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        *,
+        in_one_thread: bool = False,
     ) -> CkanServer:
         """Start one more; see :class:`CkanServer`."""
         folder = self._folder / f"ckan-{len(self._servers)}"
         folder.mkdir()
-        server = CkanServer(folder, self._base_ini, options, environment)
+        server = CkanServer(
+            folder, self._base_ini, options, environment, in_one_thread=in_one_thread
+        )
         self._servers.append(server)
         server.start()
         return server
