@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 
-from .variants import EMPTY_TASK, NO_TASK, STOCK, STOCK_AGAIN, TRANSFER, TWO_CALLS, Variant
+from .variants import (
+    EMPTY_TASK,
+    NO_INTENT,
+    NO_TASK,
+    STOCK,
+    STOCK_AGAIN,
+    TRANSFER,
+    TWO_CALLS,
+    Variant,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A variant that is compared with stock CKAN."""
+    """A variant that is compared with stock CKAN, or with another one."""
 
     variant: Variant
     title: str
 
     goal: float | None = None
-    """The highest ratio to stock CKAN that is good enough; 1.0 means no difference."""
+    """The highest ratio that is good enough; 1.0 means no difference."""
+
+    base: Variant = STOCK
+    """What it is compared with."""
 
     every: int = 1
     """Runs in every so many rounds only: for what takes very long."""
@@ -45,18 +57,17 @@ class Contest:
 
     @property
     def variants(self) -> list[Variant]:
-        return [STOCK, *(entry.variant for entry in self.entries)]
+        compared = (v for entry in self.entries for v in (entry.base, entry.variant))
+        return list(dict.fromkeys([STOCK, *compared]))
 
     def line_up(self, number: int | None = None) -> list[Variant]:
         """Return those that run in a round; without a number, those that run in all."""
-        return [
-            STOCK,
-            *(
-                entry.variant
-                for entry in self.entries
-                if entry.every == 1 or (number is not None and number % entry.every == 0)
-            ),
-        ]
+        resting = {
+            entry.variant
+            for entry in self.entries
+            if entry.every > 1 and (number is None or number % entry.every)
+        }
+        return [variant for variant in self.variants if variant not in resting]
 
     def rounds_of(self, generation: int, generations: int) -> range:
         """Return the numbers of the rounds that one of several sets of processes runs."""
@@ -73,6 +84,12 @@ _ONE_FILE = (
     Entry(STOCK_AGAIN, "one file: stock CKAN, against itself"),
     Entry(NO_TASK, "one file: no task", goal=1.0),
     Entry(EMPTY_TASK, "one file: a task that does nothing"),
+    Entry(
+        EMPTY_TASK,
+        "one file: intents, against the same task without them",
+        goal=1.01,
+        base=NO_INTENT,
+    ),
     Entry(TRANSFER, "one file: transfer", goal=1.02),
     Entry(TWO_CALLS, "one file: 2 calls"),
 )

@@ -11,6 +11,7 @@ from typing import Any
 from ckan import model
 
 from ckanext.files.shared import with_task_queue
+from ckanext.files.transaction.intent import announce
 
 _CALLS = 20_000
 _REPETITIONS = 7
@@ -20,12 +21,14 @@ _COMMITS = 300
 def measure(user: str) -> dict[str, float]:
     """Return the seconds that each part takes.
 
-    ``frame`` is what a queue adds to an action that queues nothing, ``real``
-    and ``held`` are commits of one changed row.
+    ``frame`` is what a queue adds to an action that queues nothing, ``intent`` is
+    what others are told before Solr is asked, ``real`` and ``held`` are commits of
+    one changed row.
     """
     held = with_task_queue(eager=True)(_commits)
     return {
         "frame": _cost_of_frame(),
+        "intent": statistics.median(_intents(user)),
         "real": statistics.median(_commits({}, {"user": user})),
         "held": statistics.median(held({}, {"user": user})),
     }
@@ -54,4 +57,17 @@ def _commits(context: Any, data_dict: Any) -> list[float]:
         began = time.perf_counter()
         model.Session.commit()
         times.append(time.perf_counter() - began)
+    return times
+
+
+def _intents(name: str) -> list[float]:
+    user: Any = model.User.get(name)
+    times: list[float] = []
+    for number in range(_COMMITS):
+        user.about = f"Intent {number}"
+        model.Session.flush()
+        began = time.perf_counter()
+        announce(model.Session(), [user.id])
+        times.append(time.perf_counter() - began)
+        model.Session.commit()
     return times

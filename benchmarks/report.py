@@ -39,7 +39,7 @@ def _ratios(results: Results) -> str:
 
 
 def _ratio(entry: Entry, scores: Scores) -> tuple[str, ...]:
-    ratio = scores.ratio(entry.variant, lambda call: call.seconds)
+    ratio = scores.ratio(entry.variant, entry.base, lambda call: call.seconds)
     commits = scores.all(entry.variant, lambda call: call.commits)
     return (
         entry.title,
@@ -49,7 +49,7 @@ def _ratio(entry: Entry, scores: Scores) -> tuple[str, ...]:
         str(ratio.n),
         f"{min(commits)} to {max(commits)}",
         judge(entry, scores).value,
-        f"{scores.ratio(entry.variant, lambda call: call.cpu).median:.3f}",
+        f"{scores.ratio(entry.variant, entry.base, lambda call: call.cpu).median:.3f}",
     )
 
 
@@ -83,7 +83,7 @@ def _one_call(results: Results) -> list[tuple[str, Variant, Scores]]:
         found += [
             (entry.title, entry.variant, scores)
             for entry in contest.entries
-            if entry.variant.plugin
+            if entry.variant.plugin and entry.base is STOCK
         ]
     return found
 
@@ -110,6 +110,7 @@ def _parts(parts: Sequence[Mapping[str, float]]) -> str:
 
     rows = [
         ("the queue of an action that queues nothing", median("frame")),
+        ("an intent, before a document is written into Solr", median("intent")),
         ("a commit of one changed row that is held back", median("held")),
         ("a real commit of one changed row", median("real")),
     ]

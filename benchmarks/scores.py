@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .estimate import Estimate, estimate
-from .variants import STOCK, Variant
+from .variants import Variant
 
 
 class Call(NamedTuple):
@@ -29,10 +29,10 @@ class Scores:
     def add(self, measured: dict[Variant, dict[str, Any]]) -> None:
         self.rounds.append({variant: Call(**values) for variant, values in measured.items()})
 
-    def ratio(self, variant: Variant, value: Callable[[Call], float]) -> Estimate:
-        """Return how much more of something a variant needs than stock CKAN, round by round."""
+    def ratio(self, variant: Variant, base: Variant, value: Callable[[Call], float]) -> Estimate:
+        """Return how much more of something a variant needs than another one, round by round."""
         rounds = [calls for calls in self.rounds if variant in calls]
-        return estimate([value(calls[variant]) / value(calls[STOCK]) for calls in rounds])
+        return estimate([value(calls[variant]) / value(calls[base]) for calls in rounds])
 
     def all(self, variant: Variant, value: Callable[[Call], Any]) -> list[Any]:
         """Return one value of each call of a variant."""

@@ -18,6 +18,9 @@ class Variant:
     validator: str = "nothing"
     """See ``AttachmentsPlugin.validator``."""
 
+    intents: bool = True
+    """Others are told what is about to be written into Solr."""
+
     calls_transfer: bool = False
     """Calls ``file_ownership_transfer`` for each file after the update."""
 
@@ -30,11 +33,12 @@ STOCK = Variant("stock", plugin=False)
 STOCK_AGAIN = Variant("stock again", plugin=False)
 NO_TASK = Variant("no task")
 EMPTY_TASK = Variant("empty task", validator="task")
+NO_INTENT = Variant("empty task without intents", validator="task", intents=False)
 TRANSFER = Variant("transfer", validator="transfer")
 # on CKAN 2.11 the action comes with the plugin
 TWO_CALLS = Variant("two calls", plugin=not hasattr(model, "File"), calls_transfer=True)
 
 VARIANTS = {
     variant.name: variant
-    for variant in (STOCK, STOCK_AGAIN, NO_TASK, EMPTY_TASK, TRANSFER, TWO_CALLS)
+    for variant in (STOCK, STOCK_AGAIN, NO_TASK, EMPTY_TASK, NO_INTENT, TRANSFER, TWO_CALLS)
 }

@@ -32,7 +32,7 @@ def judge(entry: Entry, scores: Scores) -> Verdict:
         return Verdict.MISSED
     if entry.goal is None:
         return Verdict.NONE
-    return _compare(scores.ratio(entry.variant, lambda call: call.seconds), entry.goal)
+    return _compare(scores.ratio(entry.variant, entry.base, lambda call: call.seconds), entry.goal)
 
 
 def _compare(ratio: Estimate, goal: float) -> Verdict:
