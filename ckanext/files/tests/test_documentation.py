@@ -23,6 +23,7 @@ from ckan.tests.helpers import _get_test_app
 from werkzeug.datastructures import FileStorage
 
 from ckanext.files import shared
+from ckanext.files.cli import get_commands
 from ckanext.files.store.storages import storages
 from ckanext.files.tests import documented, portal
 from ckanext.files.tests.effects import count_commits, engine, look
@@ -290,6 +291,9 @@ def test_limits_that_are_told() -> None:
     text = (documented.ROOT / "docs/promise.rst").read_text()
     for command in re.findall(r"ckan search-index ([a-z-]+)", text):
         assert command in search_index.commands
+    [files] = get_commands()
+    for command in re.findall(r"ckan files ([a-z-]+)", text):
+        assert command in getattr(files, "commands")  # noqa: B009 - it is a group
     of_sqlalchemy = ("PendingRollbackError", "ResourceClosedError")
     for exception in re.findall(r"``(\w+Error)``", text):
         assert hasattr(shared, exception) or exception in of_sqlalchemy

@@ -27,9 +27,10 @@ from ckan.config.middleware import make_app
 from ckan.plugins import plugin_loaded, toolkit as tk
 app = make_app(load_config(sys.argv[1]))
 flask_app = getattr(app, "_wsgi_app", app)
+root = Path(next(iter(ckanext.files.__path__)))
 with flask_app.test_request_context():
     found = {
-        "place": str(Path(next(iter(ckanext.files.__path__)))),
+        "place": str(root),
         "requires": distribution("ckanext-files").requires,
         "description": distribution("ckanext-files").metadata.get_payload(),
         "loaded": plugin_loaded("files"),
@@ -38,8 +39,9 @@ with flask_app.test_request_context():
             "scheming/form_snippets/files_attachment.html"
         ).filename,
         "background": plugin_loaded("files_background"),
-        "sql": (Path(next(iter(ckanext.files.__path__))) / "background/sql/tables.sql").exists(),
-        "typed": (Path(next(iter(ckanext.files.__path__))) / "py.typed").exists(),
+        "sql": (root / "background/sql/tables.sql").exists(),
+        "migrations": len(list(root.glob("migration/files/versions/*.py"))),
+        "typed": (root / "py.typed").exists(),
         "help": tk.get_action("help_show")({}, {"name": "package_update"})[:16],
     }
 Path(sys.argv[2]).write_text(json.dumps(found))
@@ -90,6 +92,7 @@ def test_installed_wheel_works(installed: Path, tmp_path: Path) -> None:
     assert Path(found["template"]).is_relative_to(installed)
     assert found["loaded"]
     assert found["typed"]
+    assert found["migrations"] == 2
     assert found["background"]
     assert found["sql"]
     assert "files_attachment" in found["preset"]
