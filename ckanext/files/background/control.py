@@ -30,6 +30,11 @@ _CANCEL = sa.text(f"""
 # a statement of its own, which sees what a worker has committed while the other one waited for it
 _LEAVE_LINE = sa.text(f"UPDATE {_S}.files_job SET turn = NULL WHERE job_id = :id")
 
+_INTERRUPT = sa.text(f"""
+    INSERT INTO {_S}.files_job (job_id, interrupt) VALUES (:id, true)
+    ON CONFLICT (job_id) DO UPDATE SET interrupt = true
+""")
+
 # of Procrastinate's triggers, that of events knows only failed jobs, that of new jobs none of these
 _RETRY = sa.text(f"""
     WITH ended AS (
@@ -58,17 +63,21 @@ _DELETE = sa.text(f"""
 """)
 
 
-def cancel(job_id: int) -> str | None:
+def cancel(job_id: int, now: bool = False) -> str | None:
     """End a job; return its state after that, None if it has ended already.
 
     One that waits is ``cancelled``, one between two steps ``aborted``. One that
     runs stays ``doing``: it ends with its present step, unless that finishes it,
     or earlier if its task asks for :meth:`JobContext.should_abort`.
+
+    :param now: have the present step interrupted and undone, as a timeout does.
     """
     connection = _connection()
     status = connection.execute(_CANCEL, {"id": job_id}).scalar()
     if status == "aborted":
         connection.execute(_LEAVE_LINE, {"id": job_id})
+    if status == "doing" and now:
+        connection.execute(_INTERRUPT, {"id": job_id})
     return status
 
 

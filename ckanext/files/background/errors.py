@@ -38,7 +38,7 @@ class MaxRetriesExceededError(BackgroundError):
 
 
 class JobAborted(BackgroundError):  # noqa: N818 - the name is Procrastinate's
-    """A task ends its job because :meth:`JobContext.should_abort` told it to."""
+    """A job ends while a step runs: its task was told to by ``should_abort``, or is interrupted."""
 
 
 class LostJobError(BackgroundError):
@@ -46,4 +46,4 @@ class LostJobError(BackgroundError):
 
 
 class StepTimeout(BaseException):
-    """A step took longer than its task allows."""
+    """A step took longer than its task allows. Also raised in one whose job is to end at once."""

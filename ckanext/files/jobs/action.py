@@ -10,7 +10,7 @@ from typing import Any
 
 from ckan import authz, model
 from ckan.plugins import toolkit as tk
-from ckan.types import Context
+from ckan.types import Context, Schema
 
 from ckanext.files.background import NotInstalledError, control, record
 
@@ -117,6 +117,9 @@ def files_job_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, A
     ``aborted`` at the end of its present step, unless that finishes it; a task may
     look for it and end earlier. What finished steps have changed stays.
 
+    With ``now`` the present step does not go on to its end: its worker interrupts it as
+    a timeout does, within a second, and nothing of the step stays.
+
     For example, to end a job and to know whether it has ended::
 
         job = tk.get_action("files_job_cancel")({"user": "editor"}, {"id": 7})
@@ -127,13 +130,16 @@ def files_job_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, A
 
     :param id: the id of the job
     :type id: int
+    :param now: interrupt the step that runs, false by default
+    :type now: bool, optional
 
     :returns: the job, see ``files_job_show``
     :rtype: dictionary
     """
     tk.check_access("files_job_cancel", context, data_dict)
+    data = _validated(context, data_dict, schema.job_cancel())
     job = _find(context, data_dict)
-    if control.cancel(job.id) is None:
+    if control.cancel(job.id, data["now"]) is None:
         raise _refused(job.id, tk._("The job has ended already: it is {status}"))
     return _changed(context, job.id)
 
@@ -169,10 +175,15 @@ def files_job_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, An
     return _changed(context, job.id)
 
 
-def _find(context: Context, data_dict: dict[str, Any]) -> record.Record:
-    data, errors = tk.navl_validate(data_dict, schema.job(), context)
+def _validated(context: Context, data_dict: dict[str, Any], wanted: Schema) -> dict[str, Any]:
+    data, errors = tk.navl_validate(data_dict, wanted, context)
     if errors:
         raise tk.ValidationError(errors)
+    return data
+
+
+def _find(context: Context, data_dict: dict[str, Any]) -> record.Record:
+    data = _validated(context, data_dict, schema.job())
     job = record.find(data["id"])
     if job is None:
         raise tk.ObjectNotFound(tk._("There is no job {job}").format(job=data["id"]))

@@ -56,10 +56,24 @@ def offset(value: Any) -> int:
     return _integer(value, 0, _BIGGEST, tk._("The number of jobs to skip is 0 or more"))
 
 
+def flag(value: Any) -> bool:
+    """Validate true or false; for CKAN's validator all that it does not know is false."""
+    try:
+        return tk.asbool(value)
+    except ValueError:
+        raise tk.Invalid(tk._("Must be true or false")) from None
+
+
 @validator_args
 def job(not_empty: Validator) -> Schema:
     """Return the schema of actions on one job."""
     return {"id": [not_empty, job_id]}
+
+
+@validator_args
+def job_cancel(default: ValidatorFactory) -> Schema:
+    """Return the schema of ``files_job_cancel``."""
+    return {**job(), "now": [default(False), flag]}
 
 
 def ignore_blank(

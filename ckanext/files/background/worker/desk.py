@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg2 import InterfaceError, OperationalError
 from psycopg2.errors import UniqueViolation
@@ -67,7 +67,8 @@ _DUE = f"""
 """
 
 _OWNED = f"""
-    SELECT id, attempts, abort_requested FROM {SCHEMA}.procrastinate_jobs
+    SELECT id, attempts, abort_requested, abort_requested AND coalesce(interrupt, false)
+    FROM {SCHEMA}.procrastinate_jobs LEFT JOIN {SCHEMA}.files_job ON job_id = id
     WHERE status = 'doing' AND worker_id = %s
 """
 
@@ -80,6 +81,16 @@ _PROGRESS = f"""
     ON CONFLICT (job_id) DO UPDATE
     SET percent = excluded.percent, text = coalesce(excluded.text, f.text)
 """
+
+
+class Owned(NamedTuple):
+    """A job that is a worker's, as far as the database knows."""
+
+    id: int
+    attempts: int
+    shall_end: bool
+    at_once: bool
+    """The step that runs is to be interrupted."""
 
 
 class Desk:
@@ -153,11 +164,11 @@ class Desk:
         """Hand back all jobs of the worker, which ends; not those that somebody has locked."""
         self._one(f"SELECT {SCHEMA}.files_hand_back(%s)", (self.worker_id,))
 
-    def owned(self) -> list[tuple[int, int, bool]]:
-        """Return id and attempts of each job that is this worker's, and whether it shall end."""
+    def owned(self) -> list[Owned]:
+        """Return the jobs that are this worker's."""
         with self._cursor() as cursor:
             cursor.execute(_OWNED, (self.worker_id,))
-            return cursor.fetchall()
+            return [Owned(*row) for row in cursor.fetchall()]
 
     def rescue(self, frozen_after: float, most: int) -> dict[int, int]:
         """Take the jobs of dead and frozen workers from them.

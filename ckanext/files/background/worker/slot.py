@@ -17,7 +17,7 @@ from ckanext.files.errors import CommitUnknownError
 
 from ..claim import Claim
 from ..context import JobContext
-from ..errors import LostJobError, StepTimeout
+from ..errors import JobAborted, LostJobError, StepTimeout
 from ..registry import find, is_known
 from ..step import Failure, judge, perform
 from .deadline import Interruptible
@@ -48,12 +48,31 @@ class Running:
     again: bool = False
     """The database is to blame, and not the task: the step is to run again."""
 
+    cancelled: float | None = None
+    """When it was to end at once, by the monotonic clock."""
+
     interruptible: Interruptible = dataclasses.field(default_factory=Interruptible)
 
     @property
     def deadline(self) -> float | None:
-        """When it has taken too long, by the monotonic clock."""
+        """When it has taken too long, or is to end at once, by the monotonic clock."""
+        if self.cancelled is not None:
+            return self.cancelled
         return self.began + self.timeout if self.timeout else None
+
+    def end_at_once(self) -> None:
+        """Have it interrupted, as if it had taken too long."""
+        if self.cancelled is None:
+            self.cancelled = time.monotonic()
+
+    def overdue(self, more: str = "") -> JobAborted | StepTimeout:
+        """Return why it was interrupted.
+
+        :param more: the rest of the sentence.
+        """
+        if self.cancelled is not None:
+            return JobAborted(f"The job was cancelled while the step ran{more}")
+        return StepTimeout(f"The step took longer than {self.timeout:g} seconds{more}")
 
     def next_look(self, now: float, grace: float) -> float | None:
         """When to look whether it has taken too long, or too long to end after that."""
@@ -110,9 +129,9 @@ class Slot(threading.Thread):
     def _failed(self, running: Running, error: BaseException) -> None:
         claim = running.claim
         if running.interruptible.interrupted:
-            timeout = StepTimeout(f"The step took longer than {running.timeout:g} seconds")
-            timeout.__cause__ = None if isinstance(error, StepTimeout) else error
-            error = timeout.with_traceback(error.__traceback__)
+            overdue = running.overdue()
+            overdue.__cause__ = None if isinstance(error, StepTimeout) else error
+            error = overdue.with_traceback(error.__traceback__)
         elif running.again or isinstance(error, CommitUnknownError):
             log.warning("Job %s: its step runs again, after %s", claim.id, first_line(error))
             self._worker.insist(lambda: self._worker.release(running))

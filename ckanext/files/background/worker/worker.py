@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError as SessionOperationalError
 
 from .. import schema
 from ..claim import Claim
-from ..errors import BackgroundError, StepTimeout
+from ..errors import BackgroundError
 from ..registry import all_tasks
 from ..step import judge
 from .bell import Bell
@@ -231,14 +231,19 @@ class Worker:
             log.warning("Job %s was claimed by a commit that got lost", job_id)
             self.desk.release(job_id, attempts, None)
         self._strays = strays
+        self._watch_deadlines()
 
     def _abort_those(self) -> set[tuple[int, int]]:
         """Tell the steps that shall end; return id and attempts of all jobs of the worker."""
         owned = self.desk.owned()
-        ending = {job_id for job_id, _, shall_end in owned if shall_end}
+        found = {(job.id, job.attempts): job for job in owned}
         for running in self._running():
-            running.aborted |= running.claim.id in ending
-        return {(job_id, attempts) for job_id, attempts, _ in owned}
+            job = found.get((running.claim.id, running.claim.attempts))
+            if job and job.shall_end:
+                running.aborted = True
+            if job and job.at_once:
+                running.end_at_once()
+        return set(found)
 
     def _watch_deadlines(self) -> None:
         now = time.monotonic()
@@ -256,9 +261,7 @@ class Worker:
 
     def _give_up(self, slot: Slot, running: Running) -> None:
         """Leave a thread that cannot be interrupted to itself: it can commit nothing any more."""
-        error = StepTimeout(
-            f"The step took longer than {running.timeout:g} seconds and could not be interrupted"
-        )
+        error = running.overdue(" and could not be interrupted")
         self.desk.end_sessions(running.pids)
         try:
             self.desk.fail(running.claim, running.context, judge(error, running.claim))

@@ -276,6 +276,31 @@ def test_cancel_a_running_job(cast: Cast, ask_for: Any) -> None:
     assert shown["finished"].endswith("+00:00")
 
 
+@pytest.mark.parametrize(("now", "interrupts"), [(True, True), ("true", True), ("", False)])
+def test_cancel_a_running_job_now(cast: Cast, ask_for: Any, now: Any, interrupts: bool) -> None:
+    """Its worker is told to interrupt the step; who may do so is who may cancel it."""
+    job = ask_for(lambda: sample.noop.delay())
+    hands = Hands()
+    claim = hands.claim()
+    hands.commit()
+    assert cast.other.call("files_job_cancel", id=job.id, now=now)[0] == 403
+    status, answer = cast.owner.call("files_job_cancel", id=job.id, now=now)
+    assert (status, answer["status"], answer["abort_requested"]) == (200, "doing", True)
+    query = f"SELECT coalesce(bool_or(interrupt), false) FROM {SCHEMA}.files_job WHERE job_id = :id"
+    assert look(query, id=job.id) is interrupts
+    assert hands.end_step(claim, goes_on=True) == "aborted"
+    hands.commit()
+    hands.close()
+
+
+def test_cancel_at_a_time_that_is_none(cast: Cast, ask_for: Any) -> None:
+    job = ask_for(lambda: sample.noop.delay())
+    status, error = cast.owner.call("files_job_cancel", id=job.id, now="tomorrow")
+    assert (status, error["now"]) == (409, ["Must be true or false"])
+    assert cast.owner.call("files_job_show", id=job.id)[1]["status"] == "todo"
+    assert cast.owner.call("files_job_cancel", id=job.id, now=True)[1]["status"] == "cancelled"
+
+
 # when it becomes true
 
 

@@ -469,6 +469,9 @@ def test_cancel_what_runs(tasks: TasksManager) -> None:
     code, said = run("cancel", str(job.id))
     assert (code, said) == (0, f"Job {job.id} is asked to end: it runs\n")
     assert state(job) == "doing"
+    code, said = run("cancel", "--now", str(job.id))
+    assert (code, said) == (0, f"Job {job.id} is interrupted\n")
+    assert state(job) == "doing"
 
 
 @pytest.fixture

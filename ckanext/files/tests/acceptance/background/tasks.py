@@ -170,6 +170,31 @@ def busy(name: str) -> None:
         sum(range(1000))
 
 
+@task
+def endless(name: str, in_sql: bool) -> None:
+    """Ask for nothing, and never end."""
+    effect(name)
+    effect_at_once(f"{name}-begun-{time.time_ns()}")
+    while True:
+        sum(range(1000))
+        if in_sql:
+            model.Session.execute(sa.text("SELECT pg_sleep(600)"))
+
+
+@task
+def endless_after_a_step(name: str, steps: int) -> Call:
+    if not steps:
+        endless.function(name, False)
+    effect(f"{name}-{steps}")
+    return endless_after_a_step(name, steps - 1)
+
+
+@task
+def out_of_reach_for_ever(name: str, pipe: str) -> None:
+    effect_at_once(f"{name}-begun")
+    out_of_reach.function(name, pipe)
+
+
 @task(timeout=0.02)
 def soon_too_late(name: str, in_sql: bool) -> None:
     effect(name)

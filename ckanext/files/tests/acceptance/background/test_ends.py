@@ -149,6 +149,87 @@ def test_aborted_after_its_step(unique: Any) -> None:
     assert effects_of(name) == done
 
 
+@pytest.mark.usefixtures("seldom_looking")
+@pytest.mark.parametrize("in_sql", [False, True])
+def test_interrupted(unique: Any, workers: Workers, in_sql: bool) -> None:
+    """A task that never asks is ended in its step, which is undone; the worker goes on."""
+    name = unique("job")
+    worker = workers.start("-q", "interrupted")
+    job = tasks.endless.configure(queue="interrupted").delay(name, in_sql)
+    model.Session.commit()
+    wait_for_effect(f"{name}-begun")
+    assert control.cancel(job.id, now=True) == "doing"
+    model.Session.commit()
+    wait_for_job(job, "aborted")
+    assert "JobAborted: The job was cancelled while the step ran" in state(job, "error")
+    assert "endless" in state(job, "traceback")
+    assert effects_of(name) == effects_of(f"{name}-begun")
+    again = sample.write.configure(queue="interrupted").delay(f"{name}-again")
+    model.Session.commit()
+    wait_for_job(again)
+    assert worker.stop() == 0
+
+
+def test_interrupted_after_it_was_only_asked_to_end(unique: Any) -> None:
+    """Steps that are done stay; a retry begins with the one that was interrupted."""
+    name = unique("job")
+    job = tasks.endless_after_a_step.delay(name, 1)
+    model.Session.commit()
+    for times in (1, 2):
+        wait_for(lambda times=times: len(effects_of(f"{name}-begun")) == times)
+        control.cancel(job.id)
+        model.Session.commit()
+        time.sleep(0.2)
+        assert state(job) == "doing"
+        control.cancel(job.id, now=True)
+        model.Session.commit()
+        wait_for_job(job, "aborted")
+        assert (state(job, "step"), effects_of(f"{name}-1")) == (1, [f"{name}-1"])
+        if times == 1:
+            control.retry(job.id)
+            model.Session.commit()
+
+
+def test_retry_of_what_was_interrupted_is_not(unique: Any) -> None:
+    """To ask it to end is then no more than that."""
+    name = unique("job")
+    job = tasks.endless_after_a_step.delay(name, 1)
+    model.Session.commit()
+    wait_for_effect(f"{name}-begun")
+    control.cancel(job.id, now=True)
+    model.Session.commit()
+    wait_for_job(job, "aborted")
+    control.retry(job.id)
+    model.Session.commit()
+    wait_for(lambda: len(effects_of(f"{name}-begun")) == 2)
+    control.cancel(job.id)
+    model.Session.commit()
+    time.sleep(1.5)
+    assert state(job) == "doing"
+    control.cancel(job.id, now=True)
+    model.Session.commit()
+    wait_for_job(job, "aborted")
+
+
+def test_cancelled_step_that_cannot_be_interrupted(
+    unique: Any, workers: Workers, tmp_path: Path
+) -> None:
+    name, pipe = unique("job"), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    worker = workers.start("-q", "alone")
+    job = tasks.out_of_reach_for_ever.configure(queue="alone").delay(name, str(pipe))
+    model.Session.commit()
+    wait_for_effect(f"{name}-begun")
+    control.cancel(job.id, now=True)
+    model.Session.commit()
+    wait_for_job(job, "aborted")
+    assert "while the step ran and could not be interrupted" in state(job, "error")
+    pipe.write_text("")
+    wait_for_effect(f"{name}-back")
+    assert worker.stop() == 0
+    assert effects_of(name) == [f"{name}-back", f"{name}-begun"]
+
+
 def test_aborted_before_it_begins(unique: Any) -> None:
     name = unique("job")
     job = sample.write.configure(countdown=3600).delay(name)
