@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,9 @@ def example(tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch)
     _install(folder)
     patch.syspath_prepend(folder)
     patch.setattr(ckanext, "__path__", [*ckanext.__path__, str(package.parent)])
+    import_module(
+        "ckanext.files.maintenance.tasks"
+    )  # or its tasks would be forgotten with the example's
     patch.setattr(registry, "_tasks", dict(registry._tasks))
     schedules = procrastinate.periodic_registry
     patch.setattr(schedules, "periodic_tasks", dict(schedules.periodic_tasks))

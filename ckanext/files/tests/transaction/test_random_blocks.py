@@ -9,6 +9,7 @@ from typing import Any
 
 import ckan.plugins.toolkit as tk
 import pytest
+import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.shared import InnerFailureError, add_task, on_commit
@@ -125,9 +126,9 @@ class Program:
 
 
 def rows(prefix: str) -> set[str]:
-    query = "SELECT name FROM files_test_effect WHERE name LIKE %s"
+    query = sa.text("SELECT name FROM files_test_effect WHERE name LIKE :pattern")
     with engine().connect() as connection:
-        return set(connection.exec_driver_sql(query, (f"{prefix}-%",)).scalars())
+        return set(connection.execute(query, {"pattern": f"{prefix}-%"}).scalars())
 
 
 @pytest.mark.parametrize("block", range(10))
