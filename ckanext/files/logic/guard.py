@@ -116,7 +116,8 @@ def _failed_disk(call: _Call, error: Exception) -> Exception | None:
 
 def _unknown_type(call: _Call, error: Exception) -> Exception | None:
     type_ = call.data_dict.get("owner_type")
-    if not isinstance(error, ValueError) or not type_:
+    # CKAN names the function in the error, in any language
+    if not isinstance(error, ValueError) or f"{type_}_" not in str(error):
         return None
     permissions = {f"{type_}_{what}" for what in ("update", "file_transfer", "file_scan")}
     if not permissions.isdisjoint(authz.auth_functions_list()):
