@@ -1,4 +1,4 @@
-"""The documents render, and their links lead somewhere."""
+"""The documents render, their links lead somewhere, and their sentences name who does what."""
 
 from __future__ import annotations
 
@@ -29,6 +29,13 @@ def test_links(page: Path) -> None:
     for target in links((ROOT / page).read_text()):
         if not re.match(r"\w+:", target):
             assert (ROOT / page.parent / target).is_file(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_words(page: Path) -> None:
+    """Each of these stands for an actor or a noun that the reader would have to guess."""
+    words = r"nobody|somebody|whoever|anybody|everybody|that of|those of"
+    assert re.findall(rf"\b(?:{words})\b.*", (ROOT / page).read_text(), re.I) == []
 
 
 def test_each_page_can_be_reached_from_the_readme() -> None:
