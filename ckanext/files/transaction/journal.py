@@ -180,8 +180,8 @@ def _before_commit(session: Session) -> None:
 
 @event.listens_for(meta.Session, "after_commit")
 def _after_commit(session: Session) -> None:
-    if session.info.get(_KEY):
-        journal_of(session).committed = True
+    # also when nothing waits yet: listeners that come after this one may still ask
+    journal_of(session).committed = True
 
 
 @event.listens_for(meta.Session, "after_rollback")

@@ -15,6 +15,7 @@ import ckan.plugins.toolkit as tk
 import pytest
 from ckan import model
 from ckan.tests import factories
+from sqlalchemy import event
 
 from ckanext.files.shared import add_task, on_commit, with_task_queue
 from ckanext.files.tests.core_actions import prepare
@@ -183,6 +184,29 @@ with app._wsgi_app.test_request_context():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ
     )
     assert "The callback <built-in function print> is lost: <string>:8 asked for it" in run.stderr
+
+
+@pytest.mark.parametrize("savepoint", [True, False])
+def test_listener_to_a_commit_asks(savepoint: bool, lost: Any) -> None:
+    """SQLAlchemy tells of a released savepoint, too: its listener may be the first who asks."""
+    called: list[int] = []
+
+    def ask(session: Any) -> None:
+        on_commit(lambda: called.append(1))
+
+    if savepoint:
+        model.Session.begin_nested()
+    event.listen(model.Session, "after_commit", ask, once=True)
+    try:
+        nested = model.Session().get_nested_transaction()
+        (nested or model.Session()).commit()
+    finally:
+        if event.contains(model.Session, "after_commit", ask):
+            event.remove(model.Session, "after_commit", ask)
+    model.Session.commit()
+    assert called == [1]
+    model.Session.remove()
+    assert not lost()
 
 
 def test_tasks_of_a_frame_within_no_transaction(unique: Any, effects: Effects) -> None:
