@@ -15,7 +15,8 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 import pytest
 from ckan import model
-from ckan.tests import factories
+from ckan.lib import search
+from ckan.tests import factories, helpers
 
 from ckanext.files.shared import add_task
 from ckanext.files.tests.acceptance.background.workers import Workers
@@ -31,6 +32,14 @@ from ckanext.files.tests.waiting import wait_for, wait_for_the_dead
 pytestmark = pytest.mark.crash
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def empty_portal(loaded: Any) -> None:
+    """Datasets of other tests, whose processes were killed without a task, are not looked at."""
+    helpers.reset_db()
+    search.clear_all()
+
 
 SECONDS_TO_AGREE = 10
 
