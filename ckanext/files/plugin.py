@@ -16,6 +16,7 @@ from .core_files import CoreFilesPlugin, on_top_of_core, validators_of_options
 from .logic import action, auth, scheming, validators
 from .logic.guard import guarded
 from .logic.search_document import without_long_lists
+from .ownership import refuse_used_ids
 from .queue.core import chained_core_actions
 
 
@@ -32,7 +33,10 @@ class FilesPlugin(CoreFilesPlugin, DefaultTranslation):
     p.implements(p.IValidators)
 
     def get_actions(self) -> dict[str, Any]:
-        return {**chained_core_actions(), **guarded(on_top_of_core("action", _public(action)))}
+        return {
+            **chained_core_actions(refuse_used_ids),
+            **guarded(on_top_of_core("action", _public(action))),
+        }
 
     def get_auth_functions(self) -> dict[str, Any]:
         return on_top_of_core("auth", _public(auth))

@@ -17,6 +17,7 @@ from .refusals import Refusal
 from .rule import judge
 from .task import OwnershipTransferTask
 from .transfer import TransferRefusedError, Wish, transfer, transfer_together
+from .used_ids import refuse_used_ids
 from .values import NoFileIdsError, file_ids, is_id, is_list_of_nothing, values_at
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "is_id",
     "is_list_of_nothing",
     "judge",
+    "refuse_used_ids",
     "transfer",
     "transfer_together",
     "values_at",

@@ -126,7 +126,7 @@ class Claims:
         if place.field.id_field != "id":
             return bool(is_editable(self._session, target, place.before.id, self._editor))
         # nobody has checked yet that a resource's id in the request is of this dataset
-        return place.resource_id is None or target in place.home
+        return place.resource_id is None or place.home.had(target)
 
     def _load(self, ids: list[str], key: FlattenKey, data: FlattenDataDict) -> None:
         """Read these files, together with those that the field names elsewhere.

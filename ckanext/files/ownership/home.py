@@ -30,16 +30,23 @@ class Home:
         if self._dataset_id is None or not isinstance(owner, Owner):
             return False
         if owner.type == "resource":
-            return owner.id in self._resource_ids
+            return self._resources.get(owner.id, model.State.DELETED) != model.State.DELETED
         return owner == Owner("package", self._dataset_id)
 
+    def had(self, owner: Owner) -> bool:
+        """Tell whether an owner is part of the dataset, or a resource that was removed from it.
+
+        Such a resource may come back with its id, to its files.
+        """
+        return owner in self or (owner.type == "resource" and owner.id in self._resources)
+
     @cached_property
-    def _resource_ids(self) -> frozenset[str]:
-        live = sa.select(model.Resource.id).where(
-            model.Resource.package_id == self._dataset_id,
-            model.Resource.state != model.State.DELETED,
-        )
-        return frozenset(self._session.execute(live).scalars())
+    def _resources(self) -> dict[str, str]:
+        if self._dataset_id is None:
+            return {}
+        columns = sa.select(model.Resource.id, model.Resource.state)
+        found = columns.where(model.Resource.package_id == self._dataset_id)
+        return {row.id: row.state for row in self._session.execute(found)}
 
 
 def lock_home(session: Session, dataset_id: str) -> None:

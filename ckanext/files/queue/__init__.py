@@ -7,7 +7,14 @@ changed. When anything fails, nothing of it happened.
 """
 
 from .decorator import with_task_queue
-from .queue import TaskQueue, add_task, current_queue
+from .queue import TaskQueue, add_task, current_queue, innermost_queue
 from .task import QueuedTask
 
-__all__ = ["QueuedTask", "TaskQueue", "add_task", "current_queue", "with_task_queue"]
+__all__ = [
+    "QueuedTask",
+    "TaskQueue",
+    "add_task",
+    "current_queue",
+    "innermost_queue",
+    "with_task_queue",
+]

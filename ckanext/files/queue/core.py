@@ -18,22 +18,25 @@ from .decorator import with_task_queue
 ENTITIES = ("package", "resource", "group", "organization", "user")
 
 
-def chained_core_actions() -> dict[str, ChainedAction]:
-    """Return the ten actions, chained with a queue around them."""
+def chained_core_actions(guard: ChainedAction) -> dict[str, ChainedAction]:
+    """Return the ten actions, chained with a queue around them.
+
+    :param guard: what runs the next action, within the queue.
+    """
     return {
-        core.__name__: _with_task_queue(core)
+        core.__name__: _with_task_queue(core, guard)
         for entity in ENTITIES
         for core in (getattr(create, f"{entity}_create"), getattr(update, f"{entity}_update"))
     }
 
 
-def _with_task_queue(core: Action) -> ChainedAction:
+def _with_task_queue(core: Action, guard: ChainedAction) -> ChainedAction:
     def chained(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
-        return next_action(context, data_dict)
+        return guard(next_action, context, data_dict)
 
     def update_package(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
         with _defer_commit(context):
-            return next_action(context, data_dict)
+            return guard(next_action, context, data_dict)
 
     if core is update.package_update and capabilities.DEFERRED_UPDATE_IS_LOST:
         chained = update_package

@@ -75,6 +75,11 @@ def innermost(queue: TaskQueue) -> Iterator[TaskQueue]:
         _stack.innermost = outer
 
 
+def innermost_queue() -> TaskQueue | None:
+    """Return the queue of the innermost action that carries one, if there is one."""
+    return _stack.innermost
+
+
 def current_queue() -> TaskQueue:
     """Return the queue of the innermost action that carries one.
 

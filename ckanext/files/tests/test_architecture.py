@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pytest_plugin": {"background"},
     "maintenance": {"background", "store", "backport", "transaction", "errors", "capabilities"},
     "jobs": {"background", "maintenance", "transaction", "errors", "cli"},
-    "plugin": {"cli", "core_files", "helpers", "logic", "queue"},
+    "plugin": {"cli", "core_files", "helpers", "logic", "ownership", "queue"},
 }
 
 
