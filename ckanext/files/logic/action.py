@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ckan import model
+from ckan.logic.action import delete
 from ckan.plugins import toolkit as tk
 from ckan.types import Action, Context
 
@@ -23,7 +24,7 @@ from ckanext.files.store import FileRecord, Owner, actions, is_configured, read,
 
 from . import schema
 
-__all__ = ["file_create", "files_transfer_ownership"]
+__all__ = ["file_create", "files_transfer_ownership", "resource_delete"]
 
 
 def _file_create(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
@@ -44,6 +45,21 @@ def _file_create(next_action: Action, context: Context, data_dict: dict[str, Any
 
 #: CKAN's action; if an option is missing, the error names it.
 file_create = chained_like(actions.file_create, _file_create)
+
+
+def _resource_delete(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
+    try:
+        return next_action(context, data_dict)
+    except (KeyError, IndexError, tk.ValidationError) as error:
+        cause = error.__context__
+        if isinstance(cause, tk.ValidationError):
+            raise cause from None
+        raise
+
+
+#: CKAN's action; what is wrong with other fields of the dataset is told as it is.
+#: CKAN looks for it among the errors of the last resource, and ends in a KeyError.
+resource_delete = chained_like(delete.resource_delete, _resource_delete)
 
 
 @tk.validate_action_data(schema.transfer_ownership)

@@ -12,7 +12,12 @@ from ckanext.files import capabilities
 from ckanext.files.ownership import Editor, find_owner, home_of, is_id, judge
 from ckanext.files.store import Owner, read
 
-__all__ = ["file_create", "files_transfer_ownership"]
+__all__ = [
+    "file_create",
+    "file_owner_scan",
+    "file_ownership_transfer",
+    "files_transfer_ownership",
+]
 
 _UPLOADS = "ckan.files.authenticated_uploads"
 
@@ -74,3 +79,42 @@ def file_create(
         option = f"{_UPLOADS}.storages"
         return {"success": False, "msg": sentence.format(option=option, storage=storage)}
     return result
+
+
+@tk.chained_auth_function
+def file_ownership_transfer(
+    next_auth: AuthFunction, context: Context, data_dict: DataDict | None
+) -> AuthResult:
+    """Check if the user may transfer a file, in words that do not tell what exists.
+
+    CKAN has other words, or HTTP 404, for a file or an owner that does not exist
+    than for one that is not the user's. That a file is pinned is for those who may edit it.
+    """
+    data_dict = data_dict or {}
+    result = _answered(next_auth, context, data_dict, "Not allowed to transfer ownership")
+    file_id = data_dict.get("id")
+    if result.get("success") or not is_id(file_id):
+        return result
+    file = read(context.get("session") or model.Session(), [file_id]).get(file_id)
+    if file and file.pinned and not data_dict.get("force") and Editor(context).may_edit(file):
+        return result
+    return {"success": False, "msg": "Not allowed to transfer ownership"}
+
+
+@tk.chained_auth_function
+@tk.auth_allow_anonymous_access
+def file_owner_scan(
+    next_auth: AuthFunction, context: Context, data_dict: DataDict | None
+) -> AuthResult:
+    """Check if the user may list an owner's files; no owner is like one that is not theirs."""
+    return _answered(next_auth, context, data_dict or {}, "Not allowed to list files")
+
+
+def _answered(
+    next_auth: AuthFunction, context: Context, data_dict: DataDict, refusal: str
+) -> AuthResult:
+    """:param refusal: what CKAN says where the owner exists."""
+    try:
+        return next_auth(context, data_dict)
+    except tk.ObjectNotFound:
+        return {"success": False, "msg": refusal}

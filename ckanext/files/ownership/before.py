@@ -16,7 +16,7 @@ from ckan import model
 from ckan.types import FlattenKey
 from sqlalchemy.orm import Session
 
-from .values import texts, values_at
+from .values import loaded, texts, values_at
 
 #: What has fields of its own, by the name of its table.
 KINDS = ("package", "group", "user")
@@ -65,22 +65,22 @@ class Before:
         :param resource_id: the resource whose field it is. None stands for all resources of
             the dataset: clients may send them again without ids.
         """
+        values = self._values(key, resource_id)
+        return sum(text.count(file_id) for value in values for text in texts(value))
+
+    def has(self, key: FlattenKey, value: Any, resource_id: str | None) -> bool:
+        """Tell whether a field has this value, whatever it is."""
+        stored = self._values(key, resource_id)
+        return any(loaded(value) == loaded(other) for other in stored)
+
+    def _values(self, key: FlattenKey, resource_id: str | None) -> Iterator[Any]:
         names = key[::2]
         if key[0] != "resources":
-            entities = [self._stored.get((self._kind, self.id), [])]
-        else:
-            names = names[1:]
-            entities = [
-                fields
-                for (kind, id_), fields in self._stored.items()
-                if kind == "resource" and resource_id in (None, id_)
-            ]
-        return sum(
-            text.count(file_id)
-            for fields in entities
-            for value in values_at(fields, names)
-            for text in texts(value)
-        )
+            yield from values_at(self._stored.get((self._kind, self.id), []), names)
+            return
+        for (kind, id_), fields in self._stored.items():
+            if kind == "resource" and resource_id in (None, id_):
+                yield from values_at(fields, names[1:])
 
     @cached_property
     def _stored(self) -> dict[tuple[str, str | None], _Fields]:

@@ -25,7 +25,7 @@ class Place(NamedTuple):
     target: Owner | None
     """What the request says that the field's files belong to; nobody has checked it."""
 
-    resource_id: Any
+    resource_id: str | None
     """The same for the resource that has the field, if one has it."""
 
     home: Home
@@ -33,6 +33,15 @@ class Place(NamedTuple):
 
     before: Before
     """What the action updates, as it is stored."""
+
+    @property
+    def known_resource_id(self) -> str | None:
+        """The id of the resource if the dataset has it."""
+        return self.resource_id if self.before.has_resource(self.resource_id) else None
+
+    def is_unchanged(self, value: Any) -> bool:
+        """Tell whether the field has had a value before the request."""
+        return self.before.has(self.key, value, self.known_resource_id)
 
 
 class Mention(NamedTuple):
@@ -50,12 +59,10 @@ class Mention(NamedTuple):
         A resource that is sent without its id is a new one, to which the files of the dataset
         have to follow; any other file is where it was.
         """
-        key, before, id_ = self.place.key, self.place.before, self.place.resource_id
-        if key[0] == "resources" and not before.has_resource(id_):
-            if file and file.owner in self.place.home:
-                return False
-            id_ = None
-        return before.count(key, self.file_id, id_) >= self.ordinal
+        key, id_ = self.place.key, self.place.known_resource_id
+        if key[0] == "resources" and not id_ and file and file.owner in self.place.home:
+            return False
+        return self.place.before.count(key, self.file_id, id_) >= self.ordinal
 
 
 class Claim(NamedTuple):

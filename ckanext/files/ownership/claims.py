@@ -74,10 +74,15 @@ class Claims:
 
         :returns: what is wrong, also with places that were claimed before: of
             two that name a file, the one is right to which it belongs.
-        :raises NoFileIdsError: its value is nothing that names files.
+        :raises NoFileIdsError: its value is nothing that names files, and is new.
         """
-        ids = file_ids(data.get(key))
         place = self._place(field, key, data, context)
+        try:
+            ids = file_ids(data.get(key))
+        except NoFileIdsError:
+            if place.is_unchanged(data.get(key)):
+                return {}
+            raise
         self._load(ids, key, data)
         problems: FlattenErrorDict = {}
         for id_ in ids:
@@ -104,11 +109,12 @@ class Claims:
     def _place(
         self, field: Field, key: FlattenKey, data: FlattenDataDict, context: Context
     ) -> Place:
+        resource_id: Any = data.get((*key[:2], "id")) if key[0] == "resources" else None
         return Place(
             field,
             key,
             _target(field, key, data, context),
-            data.get((*key[:2], "id")) if key[0] == "resources" else None,
+            resource_id if isinstance(resource_id, str) else None,
             self._home(field, data, context),
             self._before(data, context),
         )

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import sqlalchemy as sa
 from ckan import model
 from ckan.model import meta
 from ckan.plugins import toolkit as tk
 from ckan.types import Action, Context, FlattenKey
 from sqlalchemy import event
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import get_history
 
 from ckanext.files.errors import FilesError
 from ckanext.files.queue import current_queue, innermost_queue
@@ -93,7 +93,7 @@ def _changes_dataset(item: Any) -> bool:
     """Tell whether a resource, which may have been removed, goes to another dataset."""
     if type(item) is not model.Resource:
         return False
-    former = sa.inspect(item).attrs.package_id.history.deleted
+    former = get_history(item, "package_id").deleted
     package = vars(item).get("package")
     after = {item.package_id, package.id if package is not None else item.package_id}
     return after != {former[0] if former else item.package_id}

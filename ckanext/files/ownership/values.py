@@ -46,9 +46,15 @@ def file_ids(value: Any) -> list[str]:
 
 def is_list_of_nothing(value: Any) -> bool:
     """Tell whether a value is a list, also as JSON, with empty items only."""
-    if isinstance(value, str) and value.startswith("["):
-        value = _load_list(value)
+    value = loaded(value)
     return isinstance(value, list) and bool(value) and all(i is None or i == "" for i in value)
+
+
+def loaded(value: Any) -> Any:
+    """Return a list for the text of one, and anything else as it is."""
+    if isinstance(value, str) and value.startswith("["):
+        return _load_list(value) or value
+    return value
 
 
 def is_id(value: Any) -> TypeGuard[str]:
@@ -64,8 +70,7 @@ def texts(value: Any) -> Iterator[str]:
     rest = [value]
     while rest:
         value = rest.pop()
-        if isinstance(value, str) and value.startswith("["):
-            value = _load_list(value) or value
+        value = loaded(value)
         if isinstance(value, str):
             yield value
         elif isinstance(value, dict):

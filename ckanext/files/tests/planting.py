@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from ckan import model
+from ckan.lib import search
 
 from ckanext.files.tests.effects import engine
 
@@ -16,8 +17,10 @@ HAS_TABLE = hasattr(model, "PackageExtra")
 def plant_in_resource(id_: str, **fields: Any) -> None:
     """Store what no validator has seen in the fields of a resource."""
     with engine().begin() as connection:
-        change = "UPDATE resource SET extras = :extras WHERE id = :id"
-        connection.execute(sa.text(change), {"extras": json.dumps(fields), "id": id_})
+        change = "UPDATE resource SET extras = :extras WHERE id = :id RETURNING package_id"
+        parameters = {"extras": json.dumps(fields), "id": id_}
+        dataset_id = connection.execute(sa.text(change), parameters).scalar_one()
+    _index(dataset_id)
 
 
 def plant(table: str, id_: str, **fields: Any) -> None:
@@ -37,4 +40,12 @@ def plant(table: str, id_: str, **fields: Any) -> None:
             )
         with engine().begin() as connection:
             connection.execute(sa.text(change), {"id": id_, "key": key, "value": value})
+    if table == "package":
+        _index(id_)
+
+
+def _index(dataset_id: str) -> None:
+    """Actions may read a dataset from there."""
+    model.Session.remove()
+    search.rebuild(dataset_id)
     model.Session.remove()

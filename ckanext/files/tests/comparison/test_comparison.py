@@ -70,13 +70,24 @@ def _differences(kept: dict[str, Any], answers: dict[str, Any]) -> Iterator[str]
     for question, expected in kept.items():
         for user, core in expected.items():
             here = answers[question].get(user)
-            if here != core and not (_fails(core) and _refuses(here)):
+            if (
+                here != core
+                and not (_fails(core) and _refuses(here))
+                and not _tells_less(core, here)
+            ):
                 yield f"{question} | {user}\n  core: {core}\n  here: {here}"
 
 
 def _fails(answer: Any) -> bool:
     """Tell whether core has not thought of it: the client sees HTTP 500."""
     return isinstance(answer, dict) and set(answer) == {"error"}
+
+
+def _tells_less(core: Any, here: Any) -> bool:
+    """Tell whether core tells what exists and is not the user's, and we do not."""
+    usual = ("Not allowed to transfer ownership", "Not allowed to list files")
+    telling = ({"not authorized": "File is pinned"}, {"not found": ""})
+    return core in telling and here in [{"not authorized": sentence} for sentence in usual]
 
 
 def _refuses(answer: Any) -> bool:

@@ -139,6 +139,8 @@ def test_planted_in_a_resource(
             del one["id"]
         update(saver, changed)
     assert owners(file, another) == [before, before]
+    after = shown(dataset["id"])["resources"][0]
+    assert (after["doc"], json.loads(after["docs"])) == (file, [another])
 
 
 def test_planted_in_a_dataset(user: str, dataset: dict[str, Any]) -> None:
@@ -225,6 +227,19 @@ def test_file_that_is_gone(state: str, user: str, dataset: dict[str, Any]) -> No
         update(user, shown(dataset["id"]), attachment=file)
     sentence = UNKNOWN if state == "deleted" else PINNED
     assert sentence in error_at(caught.value.error_dict, ["attachment"])
+
+
+@pytest.mark.parametrize("text", ["see page 7", '["not", {"an": "id"}]', "x" * 200])
+def test_what_is_no_id(text: str, user: str, dataset: dict[str, Any]) -> None:
+    """The field was another one once."""
+    plant("package", dataset["id"], attachment=text, several_as_text=text)
+    plant_in_resource(dataset["resources"][0]["id"], doc=text)
+    changed = shown(dataset["id"])
+    changed["resources"][0]["name"] = "x"
+    assert update(user, changed, title="x")["attachment"] == text
+    with pytest.raises(ValidationError) as caught:
+        update(user, shown(dataset["id"]), second=f"{text}\n")
+    error_at(caught.value.error_dict, ["second"])
 
 
 def test_stored_twice(user: str, dataset: dict[str, Any]) -> None:

@@ -92,7 +92,8 @@ def test_resource(
 ) -> None:
     """Also in datasets that have no field for files."""
     user: str = request.getfixturevalue(who)
-    name, where = f"d-{uuid.uuid4()}", ["resources", 1, "id"]
+    name = f"d-{uuid.uuid4()}"
+    where: list[Any] = ["resources", 1, "id"]
     new = resource(id=removed.id, name=name)
     if action == "package_create":
         data: dict[str, Any] = {"type": kind, "name": name, "resources": [resource(), new]}
@@ -131,8 +132,9 @@ def test_resource_past_the_validator(ignored: str, stranger: str, removed: Remov
     context: Any = {"user": stranger}
     new = resource(name="new", id=removed.id)
     if ignored == "schema":
-        context["schema"] = schema = core_schema.default_create_package_schema()
+        schema: Any = core_schema.default_create_package_schema()
         schema["resources"]["id"] = []
+        context["schema"] = schema
     else:
         new = resource(name="new", __extras={"id": removed.id})
     data = {"name": f"d-{uuid.uuid4()}", "type": "dataset", "resources": [new]}

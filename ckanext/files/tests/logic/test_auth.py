@@ -1,0 +1,102 @@
+"""CKAN's auth functions of files: nobody learns what exists and is not theirs."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from ckan.logic import NotAuthorized
+
+from ckanext.files.tests import portal
+from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.portal import Api, call, new_dataset, put, upload
+
+loaded = load_plugins("files", "files_test_forms")
+
+TYPES = ["package", "resource", "group", "organization", "user"]
+
+
+@pytest.fixture
+def user() -> str:
+    return portal.new_user()
+
+
+@pytest.fixture(scope="module")
+def api(loaded: Any) -> Api:
+    return Api(loaded())
+
+
+@pytest.fixture(scope="module")
+def theirs(loaded: Any) -> dict[str, str]:
+    """One of each type, which somebody else owns."""
+    other, sysadmin = portal.new_user(), portal.new_user(sysadmin=True)
+    organization = portal.organization_of(other)
+    resources = [{"url": "http://example.com"}]
+    dataset = new_dataset(other, owner_org=organization, private=True, resources=resources)
+    return {
+        "package": dataset["id"],
+        "resource": dataset["resources"][0]["id"],
+        "organization": organization,
+        "group": call("group_create", sysadmin, name=f"g-{uuid.uuid4()}")["id"],
+        "user": call("user_show", other, id=other)["id"],
+    }
+
+
+def refusal(action: str, user: str, **data: Any) -> str:
+    """Return what the caller is told, without the ids that they have given."""
+    with pytest.raises(NotAuthorized) as caught:
+        call(action, user, **data)
+    sentence = str(caught.value)
+    for value in data.values():
+        sentence = sentence.replace(str(value), "")
+    return sentence
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("action", ["file_ownership_transfer", "files_transfer_ownership"])
+def test_file_that_is_not_theirs(
+    action: str, force: bool, user: str, theirs: dict[str, str]
+) -> None:
+    mine = new_dataset(user)["id"]
+    files = [
+        str(uuid.uuid4()),
+        *put(("package", theirs["package"])),
+        *put(("package", theirs["package"]), pinned=True),
+        *put(("user", theirs["user"])),
+        *put(None),
+    ]
+    data = {"owner_type": "package", "owner_id": mine, "force": force}
+    assert len({refusal(action, user, id=file, **data) for file in files}) == 1
+
+
+@pytest.mark.parametrize("owner_type", TYPES)
+@pytest.mark.parametrize("action", ["file_ownership_transfer", "files_transfer_ownership"])
+def test_owner_that_is_not_theirs(
+    action: str, owner_type: str, user: str, theirs: dict[str, str]
+) -> None:
+    (file,) = upload(user)
+    ids = [theirs[owner_type], str(uuid.uuid4())]
+    data = {"id": file, "owner_type": owner_type}
+    assert len({refusal(action, user, **data, owner_id=id_) for id_ in ids}) == 1
+
+
+@pytest.mark.parametrize("owner_type", TYPES)
+def test_files_of_an_owner_that_is_not_theirs(
+    owner_type: str, user: str, theirs: dict[str, str], api: Api
+) -> None:
+    for who in (user, None):
+        answers = [
+            api.post("file_owner_scan", who, owner_type=owner_type, owner_id=id_)
+            for id_ in (theirs[owner_type], str(uuid.uuid4()))
+        ]
+        assert answers[0][0] == 403
+        assert answers[0][1]["error"] == answers[1][1]["error"]
+
+
+def test_words_for_those_who_may_edit_the_file(user: str) -> None:
+    (file,) = upload(user)
+    call("file_pin", user, id=file)
+    data = {"id": file, "owner_type": "package", "owner_id": new_dataset(user)["id"]}
+    assert "pinned" in refusal("file_ownership_transfer", user, **data)
+    assert call("file_ownership_transfer", user, **data, force=True)["id"] == file
