@@ -170,7 +170,7 @@ class Calls(RuleBasedStateMachine):
         done, answer = self.call("resource_update", person, changed, data)
         if done:
             assert not expected
-            self.settle(request, before, shown(dataset_id))
+            self.settle(claims, self.home(before), shown(dataset_id))
         else:
             assert expected or self.left_behind(claims)
             # the errors of this resource only, or those of everything if it is another's
@@ -244,7 +244,7 @@ class Calls(RuleBasedStateMachine):
         if done:
             assert not expected, expected
             self.editors[answer["id"]] = person
-            self.settle(request, before, answer)
+            self.settle(claims, home, answer)
             return
         found = set(_keys(answer)) - {("version",)}
         assert found == expected or (not expected and found <= self.left_behind(claims))
@@ -389,12 +389,9 @@ class Calls(RuleBasedStateMachine):
                 errors.add(before.key if stays else claim.key)
         return errors
 
-    def settle(
-        self, request: dict[str, Any], before: dict[str, Any], after: dict[str, Any]
-    ) -> None:
+    def settle(self, claims: list[Claim], home: set[Owner], after: dict[str, Any]) -> None:
         """A request was carried out: what it names anew belongs to it."""
-        home = self.home(before) if "id" in before else set()
-        alive = [c for c in self.claims(request, before) if not self.is_dead(c, home)]
+        alive = [claim for claim in claims if not self.is_dead(claim, home)]
         for claim in (claim for claim in alive if claim.validated):
             file = self.files[claim.file]
             file.owner = _owner(claim.key, after)
