@@ -5,13 +5,18 @@ Only the edges (logic, views, cli) turn them into CKAN's own exceptions.
 
 from __future__ import annotations
 
+from ckan.plugins.toolkit import Invalid
+
 
 class FilesError(Exception):
     """Base of every exception that this extension defines."""
 
 
-class OutOfQueueError(FilesError):
-    """A task was queued outside of an action that carries a task queue."""
+class OutOfQueueError(FilesError, Invalid):
+    """A task was queued outside of an action that carries a task queue.
+
+    In a validator it is an error of the field whose validator asked for the task.
+    """
 
 
 class InnerFailureError(FilesError):

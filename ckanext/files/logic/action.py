@@ -15,6 +15,7 @@ from ckanext.files.ownership import (
     Refusal,
     TransferRefusedError,
     Wish,
+    errors_on_fields,
     find_owner,
     home_of,
     judge,
@@ -111,15 +112,18 @@ def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> dic
         without ``force``. Default: `False`
     :type pin: bool
 
+    In a queued task, what is wrong is an error of the field that names the file.
+
     :returns: details of the file
     :rtype: dict
     """
-    tk.check_access("files_transfer_ownership", context, data_dict)
     session: Any = context.get("session") or model.Session
-    owner = find_owner(session, data_dict["owner_type"], data_dict["owner_id"])
-    if owner is None:
-        raise tk.ValidationError({"owner_id": [tk._("Does not exist")]})
-    _transfer(session, context, data_dict, owner)
+    with errors_on_fields(data_dict["id"], context.get("user", "")):
+        tk.check_access("files_transfer_ownership", context, data_dict)
+        owner = find_owner(session, data_dict["owner_type"], data_dict["owner_id"])
+        if owner is None:
+            raise tk.ValidationError({"owner_id": [tk._("Does not exist")]})
+        _transfer(session, context, data_dict, owner)
     if not context.get("defer_commit"):
         session.commit()
     return show(

@@ -95,7 +95,8 @@ def file_ownership_transfer(
     file_id = data_dict.get("id")
     if result.get("success") or not is_id(file_id):
         return result
-    file = read(context.get("session") or model.Session(), [file_id]).get(file_id)
+    session: Any = context.get("session") or model.Session
+    file = read(session, [file_id]).get(file_id)
     if file and file.pinned and not data_dict.get("force") and Editor(context).may_edit(file):
         return result
     return {"success": False, "msg": "Not allowed to transfer ownership"}

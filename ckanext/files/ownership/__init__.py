@@ -11,6 +11,7 @@ owner.
 from .claims import Claims
 from .editor import Editor
 from .field import Field, FieldArgumentError
+from .field_errors import errors_on_fields
 from .home import home_of
 from .owners import find_owner
 from .refusals import Refusal
@@ -30,6 +31,7 @@ __all__ = [
     "Refusal",
     "TransferRefusedError",
     "Wish",
+    "errors_on_fields",
     "file_ids",
     "find_owner",
     "home_of",

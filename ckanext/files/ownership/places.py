@@ -65,3 +65,13 @@ def walk(value: Any, names: tuple[Any, ...], key: FlattenKey = ()) -> Iterator[P
     elif isinstance(inner, list):
         for number, item in enumerate(inner):
             yield from walk(item, names[1:], (*key, number))
+
+
+def find(value: Any, file_id: str, key: FlattenKey = ()) -> Iterator[FlattenKey]:
+    """Yield the places of a result that name a file, in any field."""
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        if isinstance(inner, list) and any(isinstance(item, dict) for item in inner):
+            for number, item in enumerate(inner):
+                yield from find(item, file_id, (*key, name, number))
+        elif file_id in texts(inner):
+            yield (*key, name)

@@ -17,7 +17,7 @@ from .task import QueuedTask
 class TaskQueue:
     """The tasks of one call of an action."""
 
-    __slots__ = ("_block", "_tasks", "action", "memo")
+    __slots__ = ("_block", "_tasks", "action", "memo", "result")
 
     def __init__(self, action: str, block: Block | None) -> None:
         self._block = block
@@ -28,6 +28,9 @@ class TaskQueue:
 
         self.memo: dict[Hashable, Any] = {}
         """What the validators of this one call have to remember together."""
+
+        self.result: Any = None
+        """What the action has returned, once its tasks run."""
 
     def add(self, task: QueuedTask) -> None:
         """Queue a task behind those already queued."""
@@ -43,6 +46,7 @@ class TaskQueue:
         :param result: what the action returned.
         :returns: whether there were any.
         """
+        self.result = result
         idx, prev = 0, None
         while self._tasks:
             self._mark()
