@@ -19,6 +19,7 @@ from ckanext.files.ownership import (
     find_owner,
     home_of,
     judge,
+    lock_owner,
     transfer_together,
 )
 from ckanext.files.store import FileRecord, Owner, actions, is_configured, read, show
@@ -121,7 +122,7 @@ def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> dic
     with errors_on_fields(data_dict["id"], context.get("user", "")):
         tk.check_access("files_transfer_ownership", context, data_dict)
         owner = find_owner(session, data_dict["owner_type"], data_dict["owner_id"])
-        if owner is None:
+        if owner is None or not lock_owner(session, owner):
             raise tk.ValidationError({"owner_id": [tk._("Does not exist")]})
         _transfer(session, context, data_dict, owner)
     if not context.get("defer_commit"):

@@ -13,7 +13,7 @@ from .editor import Editor
 from .field import Field, FieldArgumentError
 from .field_errors import errors_on_fields
 from .home import home_of
-from .owners import find_owner
+from .owners import find_owner, lock_owner
 from .refusals import Refusal
 from .rule import judge
 from .task import OwnershipTransferTask
@@ -38,6 +38,7 @@ __all__ = [
     "is_id",
     "is_list_of_nothing",
     "judge",
+    "lock_owner",
     "refuse_used_ids",
     "transfer",
     "transfer_together",

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import sqlalchemy as sa
 from ckan import model
 from sqlalchemy.orm import Session
 
 from ckanext.files.store import Owner
 
 from .editor import Editor
+
+_TABLES: dict[str, Any] = {
+    "package": model.Package,
+    "resource": model.Resource,
+    "group": model.Group,
+    "organization": model.Group,
+    "user": model.User,
+}
 
 #: What CKAN asks those who edit an owner. Whose organization a dataset is says who may add to it.
 _UPDATE = {
@@ -43,6 +52,19 @@ def find_owner(session: Session, owner_type: str, id_or_name: str) -> Owner | No
     else:
         return Owner(owner_type, id_or_name)
     return Owner(owner_type, entity.id) if entity is not None else None
+
+
+def lock_owner(session: Session, owner: Owner) -> bool:
+    """Keep an owner from being purged until the transaction ends; tell whether it is there.
+
+    Owners are locked before files, as the actions that save them do. The lock is that of a
+    foreign key: it lets others change the owner.
+    """
+    table = _TABLES.get(owner.type)
+    if table is None:
+        return True  # up to the plugin that has it
+    mine = sa.select(table.id).where(table.id == owner.id)
+    return session.execute(mine.with_for_update(read=True, key_share=True)).first() is not None
 
 
 def is_editable(session: Session, owner: Owner, edited: str | None, editor: Editor) -> bool | None:

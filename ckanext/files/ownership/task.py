@@ -12,6 +12,8 @@ from ckanext.files.store import FileRecord
 from .arrivals import Arrivals
 from .claim import Claim
 from .editor import Editor
+from .home import IN_DATASET
+from .owners import lock_owner
 from .refusals import Refusal
 from .results import completed
 from .rule import judge
@@ -34,6 +36,7 @@ class OwnershipTransferTask:
         """Return the ids of the files that have another owner now."""
         result = completed(result, self._action, self._editor.name)
         arrivals = Arrivals(result, self._claims, self._editor)
+        self._lock_owners(arrivals)
         arrivals.problems.check()
 
         def judge_file(file_id: str, file: FileRecord | None) -> Refusal | None:
@@ -53,3 +56,16 @@ class OwnershipTransferTask:
                 arrivals.refuse(file_id, refusal)
             arrivals.problems.check()
             raise
+
+    def _lock_owners(self, arrivals: Arrivals) -> None:
+        """Lock what is no part of a dataset: a validator has locked that, or it is new."""
+        owners = sorted({wish.owner for wish in arrivals.wishes.values()})
+        gone = {
+            owner
+            for owner in owners
+            if owner.type not in IN_DATASET and not lock_owner(model.Session(), owner)
+        }
+        for file_id, wish in arrivals.wishes.items():
+            # another field than id may hold what is no id
+            if wish.owner in gone and self._claims[file_id].place.field.id_field == "id":
+                arrivals.refuse(file_id, Refusal.NO_OWNER)

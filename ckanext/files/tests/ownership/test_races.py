@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import threading
+import uuid
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
+import sqlalchemy as sa
 from ckan.logic import NotAuthorized, NotFound, ValidationError
 
 from ckanext.files.tests import portal
-from ckanext.files.tests.effects import look
+from ckanext.files.tests.effects import engine, look
 from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.planting import HAS_TABLE
 from ckanext.files.tests.portal import (
     PINNED,
     TWICE,
@@ -26,6 +30,7 @@ from ckanext.files.tests.portal import (
     upload,
 )
 from ckanext.files.tests.races import race
+from ckanext.files.tests.waiting import wait_for_a_lock
 
 loaded = load_plugins("files", "files_test_forms")
 pytestmark = pytest.mark.crash
@@ -218,3 +223,52 @@ def test_action_and_validator_at_once(
         assert len(won) == 1
         assert all(isinstance(o, (ValidationError, NotAuthorized)) for o in lost), lost
         assert owner(file) == ("package", datasets[won[0]]["id"], True)
+
+
+@pytest.mark.parametrize("owner_type", ["package", "resource", "group", "organization", "user"])
+def test_transferred_and_purged_at_once(owner_type: str, app: Any, users: list[str]) -> None:
+    """What is gone when the transfer gets there owns nothing, and no file stays locked."""
+    (file,) = upload(users[0])
+    before = owner(file)
+    gone, statements = _something(owner_type, users[0])
+
+    def purge() -> None:
+        with engine().begin() as connection:
+            for statement in statements:
+                connection.execute(sa.text(statement), {"id": gone})
+            deleted.set()
+            wait_for_a_lock()
+
+    def give() -> Any:
+        deleted.wait(30)
+        data = {"id": file, "owner_type": owner_type, "owner_id": gone}
+        return call("files_transfer_ownership", users[0], **data)
+
+    deleted = threading.Event()
+    purged, outcome = race(app, [purge, give])
+    assert purged is None, repr(purged)
+    assert isinstance(outcome, ValidationError), repr(outcome)
+    assert error_at(outcome.error_dict, ["owner_id"]) == "Does not exist"
+    assert owner(file) == before
+    call("file_pin", users[0], id=file)
+
+
+def _something(owner_type: str, user: str) -> tuple[str, list[str]]:
+    """Make an owner; return its id and what purges it."""
+    if owner_type == "package":
+        rows = ["DELETE FROM package_extra WHERE package_id = :id"] if HAS_TABLE else []
+        return new_dataset(user)["id"], [*rows, "DELETE FROM package WHERE id = :id"]
+    if owner_type == "resource":
+        resources = [{"url": "http://example.com"}]
+        (made,) = new_dataset(user, resources=resources)["resources"]
+        return made["id"], ["DELETE FROM resource WHERE id = :id"]
+    if owner_type == "user":
+        name = portal.new_user()
+        id_ = call("user_show", user, id=name)["id"]
+        return id_, ['DELETE FROM "user" WHERE id = :id']
+    name = f"g-{uuid.uuid4()}"
+    made = call(f"{owner_type}_create", user, name=name, type=f"files-{owner_type}", title="x")
+    return made["id"], [
+        "DELETE FROM member WHERE group_id = :id",
+        'DELETE FROM "group" WHERE id = :id',
+    ]

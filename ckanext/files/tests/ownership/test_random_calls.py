@@ -368,12 +368,16 @@ class Calls(RuleBasedStateMachine):
             claim.again = claim.target == ("resource", None)
             stored[place] -= 1
 
+    def is_unchanged(self, claim: Claim, home: set[Owner]) -> bool:
+        """Tell whether the field named the file before; new resources take files of old ones."""
+        file = self.files.get(claim.file)
+        return claim.stored and not (claim.again and file and file.owner in home)
+
     def is_dead(self, claim: Claim, home: set[Owner]) -> bool:
         """Tell whether a place asks for nothing: it named the file before, without owning it."""
         file = self.files.get(claim.file)
-        if not claim.stored or (file and file.owner == claim.target):
-            return False
-        return not (claim.again and file and file.owner in home)
+        is_there = file is not None and file.owner == claim.target
+        return not is_there and self.is_unchanged(claim, home)
 
     def expected_errors(self, person: Person, claims: list[Claim], home: set[Owner]) -> set[Key]:
         errors: set[Key] = set()
@@ -384,7 +388,9 @@ class Calls(RuleBasedStateMachine):
             before = first.setdefault(claim.file, claim)
             if not self.may_move(person, claim.file, home):
                 errors.add(claim.key)
-            elif before is not claim and not (before.stored and claim.stored):
+            elif before is not claim and not all(
+                self.is_unchanged(place, home) for place in (before, claim)
+            ):
                 stays = self.files[claim.file].owner == claim.target
                 errors.add(before.key if stays else claim.key)
         return errors
