@@ -37,5 +37,5 @@ def errors_on_fields(file_id: str, user: str) -> Iterator[None]:
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, tk.ValidationError):
-        return " ".join(str(s) for some in error.error_dict.values() for s in some)
+        return "; ".join(error.error_summary.values())
     return str(error)
