@@ -5,11 +5,14 @@
 
 -- Whether a job waits for another one with the same lock: that has begun, or is first of those that may run now.
 --
--- A job that is put off, by a time or a retry, orders nothing until it is due.
+-- A job that is put off, by a time or a retry, orders nothing until it is due. Each part is read by its index:
+-- the settings are those of the functions that call this one, for many jobs at a time.
 CREATE OR REPLACE FUNCTION files_is_locked(_id bigint, _lock text, _priority integer)
-    RETURNS boolean LANGUAGE sql STABLE AS $$
-    -- each by its index; the time is selected, as an index is not searched for what a volatile function tells
-    SELECT EXISTS (
+    RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    _now CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    RETURN EXISTS (
         SELECT FROM procrastinate_jobs other
         WHERE other.lock = _lock AND other.status = 'doing' AND other.id <> _id)
     OR EXISTS (
@@ -18,9 +21,9 @@ CREATE OR REPLACE FUNCTION files_is_locked(_id bigint, _lock text, _priority int
             other.priority > _priority OR other.priority = _priority AND other.id < _id))
     OR EXISTS (
         SELECT FROM procrastinate_jobs other
-        WHERE other.lock = _lock AND other.status = 'todo'
-          AND other.scheduled_at <= (SELECT clock_timestamp()) AND (
-            other.priority > _priority OR other.priority = _priority AND other.id < _id))
+        WHERE other.lock = _lock AND other.status = 'todo' AND other.scheduled_at <= _now AND (
+            other.priority > _priority OR other.priority = _priority AND other.id < _id));
+END;
 $$;
 
 -- Whether a worker may run a job that has lost its workers at the same step twice: one at a time, or the
@@ -49,8 +52,12 @@ $$;
 CREATE OR REPLACE FUNCTION files_claim(_queues varchar[], _worker bigint, _with_lock boolean)
     RETURNS text LANGUAGE plpgsql
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
+    SET plan_cache_mode = force_generic_plan
     AS $$
 DECLARE
+    -- not now(), which is the time at which the caller's step began; and once, as an index is not searched
+    -- for what a volatile function tells
+    _now CONSTANT timestamptz := clock_timestamp();
     waiting record;
     due record;
     begun record;
@@ -62,9 +69,8 @@ BEGIN
           AND (_queues IS NULL OR j.queue_name = ANY (_queues))
           AND (j.lock IS NULL OR _with_lock AND NOT files_is_locked(j.id, j.lock, j.priority))
         ORDER BY j.priority DESC, j.id LIMIT 1 FOR UPDATE SKIP LOCKED;
-    -- not now(), which is the time at which the caller's step began
     SELECT j.id AS place, j.priority INTO due FROM procrastinate_jobs j
-        WHERE j.status = 'todo' AND j.scheduled_at <= (SELECT clock_timestamp())
+        WHERE j.status = 'todo' AND j.scheduled_at <= _now
           AND (_queues IS NULL OR j.queue_name = ANY (_queues))
           AND (j.lock IS NULL OR _with_lock AND NOT files_is_locked(j.id, j.lock, j.priority))
         ORDER BY j.scheduled_at LIMIT 1 FOR UPDATE SKIP LOCKED;
@@ -116,16 +122,21 @@ CREATE OR REPLACE FUNCTION files_summary(_args jsonb) RETURNS text LANGUAGE sql 
 $$;
 
 -- Whether a job waits that files_claim would find with _with_lock.
-CREATE OR REPLACE FUNCTION files_others_wait(_queues varchar[]) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (
+CREATE OR REPLACE FUNCTION files_others_wait(_queues varchar[]) RETURNS boolean LANGUAGE plpgsql STABLE
+    SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
+    AS $$
+DECLARE
+    _now CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    RETURN EXISTS (
         SELECT FROM procrastinate_jobs WHERE status = 'todo' AND scheduled_at IS NULL
         AND lock IS NOT NULL AND NOT files_is_locked(id, lock, priority)
         AND (_queues IS NULL OR queue_name = ANY (_queues)))
     OR EXISTS (
-        SELECT FROM procrastinate_jobs
-        WHERE status = 'todo' AND scheduled_at <= (SELECT clock_timestamp())
+        SELECT FROM procrastinate_jobs WHERE status = 'todo' AND scheduled_at <= _now
         AND lock IS NOT NULL AND NOT files_is_locked(id, lock, priority)
-        AND (_queues IS NULL OR queue_name = ANY (_queues)))
+        AND (_queues IS NULL OR queue_name = ANY (_queues)));
+END;
 $$;
 
 -- The end of a step that went well, within its transaction.
