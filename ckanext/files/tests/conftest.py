@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -72,6 +73,14 @@ def unique() -> Callable[[str], str]:
     numbers = itertools.count()
     token = uuid.uuid4().hex[:10]
     return lambda prefix: f"{prefix}-{token}-{next(numbers)}"
+
+
+@pytest.fixture(autouse=True)
+def loggers_are_on() -> None:
+    """Migrations that ran in this process have switched off all loggers that alembic.ini lacks."""
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.disabled = False
 
 
 @pytest.fixture(autouse=True)

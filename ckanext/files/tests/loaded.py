@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ckan import plugins
 from ckan.common import config
+from ckan.lib import app_globals
 from ckan.tests.helpers import _get_test_app
 from ckan.tests.pytest_ckan import ckan_setup
 
@@ -38,6 +39,8 @@ def plugins_loaded(*names: str, **options: Any) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         # CKAN puts its options back to these before each test
         patch.setattr(ckan_setup, "_config", {**ckan_setup._config, **changed})
+        # CKAN puts some back to what they were when it first looked at them
+        patch.setattr(app_globals, "_CONFIG_CACHE", {})
         config.update(changed)
         try:
             plugins.load_all()

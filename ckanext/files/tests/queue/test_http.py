@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -43,8 +42,6 @@ class Client:
 @pytest.fixture(scope="module")
 def client(loaded: Any, migrate_db_for: Any) -> Client:
     migrate_db_for("activity")
-    for logger in logging.root.manager.loggerDict.values():
-        logger.disabled = False  # pyright: ignore[reportAttributeAccessIssue]  # by alembic
     app = loaded()
     # the test application would let exceptions through to the test
     app.flask_app.config["PROPAGATE_EXCEPTIONS"] = False
