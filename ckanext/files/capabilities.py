@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 #: CKAN stores files itself (2.12 and later).
 CORE_FILES: bool = importlib.util.find_spec("ckan.model.file") is not None
 
-#: ``package_update`` rolls its change back when the context has ``defer_commit`` (2.12.0).
-DEFERRED_UPDATE_IS_LOST: bool = CORE_FILES
+#: When the context has ``defer_commit``, ``package_update`` rolls its change back, and
+#: ``package_create`` does not index the dataset (2.12.0).
+DEFERRED_PACKAGE_IS_LOST: bool = CORE_FILES
 
 #: The interface of plugins that have a say in who may do what with files.
 IFiles: Any = getattr(p, "IFiles", None)

@@ -34,19 +34,20 @@ def _with_task_queue(core: Action, guard: ChainedAction) -> ChainedAction:
     def chained(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
         return guard(next_action, context, data_dict)
 
-    def update_package(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
+    def save_package(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
         with _defer_commit(context):
             return guard(next_action, context, data_dict)
 
-    if core is update.package_update and capabilities.DEFERRED_UPDATE_IS_LOST:
-        chained = update_package
+    is_package = core in (create.package_create, update.package_update)
+    if is_package and capabilities.DEFERRED_PACKAGE_IS_LOST:
+        chained = save_package
     chained.__name__ = core.__name__
     return chained_like(core, with_task_queue(chained))
 
 
 @contextmanager
 def _defer_commit(context: Context) -> Iterator[None]:
-    """Defer the commit for an action that loses its change when the context asks for that.
+    """Defer the commit for an action that does not do all its work when the context asks for that.
 
     The action commits as it always does, but within a hold, which leaves the real
     commit to the caller.

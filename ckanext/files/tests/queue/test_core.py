@@ -151,15 +151,16 @@ def test_caller_keeps_the_commit(
     committed = end == "commit"
     assert look(f"SELECT {call.is_visible}", mark=call.mark) is committed
     assert effects.exists(call.mark) is committed
-    if action == "package_update":
-        assert (title_in_solr(str(call.package_id)) == call.mark) is committed
+    if action.startswith("package_"):
+        created = look("SELECT id FROM package WHERE title = :mark", mark=call.mark)
+        assert (title_in_solr(str(call.package_id or created)) == call.mark) is committed
 
 
 @each_end
-@pytest.mark.parametrize("action", ["package_update", "package_patch"])
+@pytest.mark.parametrize("action", ["package_create", "package_update", "package_patch"])
 def test_caller_keeps_the_commit_without_a_task(action: str, end: str, unique: Any) -> None:
-    """CKAN 2.12.0 by itself loses the change, or does not finish a savepoint."""
-    call = prepare("package_update", unique)
+    """CKAN 2.12.0 by itself loses the change, or does not finish a savepoint, or does not index."""
+    call = prepare(action.replace("patch", "update"), unique)
     context: Any = {"user": call.user, "defer_commit": True}
     with count_commits() as commits:
         tk.get_action(action)(context, call.data)
@@ -168,3 +169,6 @@ def test_caller_keeps_the_commit_without_a_task(action: str, end: str, unique: A
     getattr(model.Session, end)()
     model.Session.commit()
     assert look(f"SELECT {call.is_visible}", mark=call.mark) is (end == "commit")
+    if end == "commit":
+        saved = look("SELECT id FROM package WHERE title = :mark", mark=call.mark)
+        assert title_in_solr(saved) == call.mark
