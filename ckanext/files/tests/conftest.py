@@ -12,7 +12,7 @@ import pytest
 from ckan import model, plugins
 from ckan.cli.db import _run_migrations
 from ckan.lib import search
-from ckan.tests import helpers
+from ckan.tests import factories, helpers
 
 from ckanext.files.errors import OutOfQueueError
 from ckanext.files.queue import current_queue
@@ -21,6 +21,11 @@ from ckanext.files.tests.intents import forget_intents
 from ckanext.files.tests.probe import ProbePlugin
 from ckanext.files.transaction import current_block
 from ckanext.files.transaction.session import HeldSession
+
+# CKAN's factories know what names of users their own process has drawn, and not those of others
+_USER: Any = factories.User._meta.base_declarations
+_USER["name"].function = lambda: f"user-{uuid.uuid4().hex[:16]}"
+_USER["email"].function = lambda: f"{uuid.uuid4().hex}@ckan.example.com"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
