@@ -7,7 +7,8 @@ it, and who saves something else has not asked for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -42,6 +43,21 @@ _RESOURCES = """
 """
 
 
+class _Texts:
+    """All strings that a field holds. A count in them does not read all of them."""
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        self._by_length: dict[int, Counter[str]] = {}
+        for text in (text for value in values for text in texts(value)):
+            self._by_length.setdefault(len(text), Counter())[text] += 1
+
+    def count(self, part: str) -> int:
+        """Return how often the strings contain a part. It may be a whole one, as ids mostly are."""
+        found = self._by_length.get(len(part), Counter())[part]
+        longer = (texts for length, texts in self._by_length.items() if length > len(part))
+        return found + sum(n * text.count(part) for texts in longer for text, n in texts.items())
+
+
 class Before:
     """The stored fields of what an action updates, read with one query when they are needed.
 
@@ -52,6 +68,7 @@ class Before:
     def __init__(self, session: Session, kind: str, id_: str | None) -> None:
         self._session = session
         self._kind = kind
+        self._texts: dict[tuple[FlattenKey, str | None], _Texts] = {}
         self.id = id_
 
     def has_resource(self, id_: Any) -> bool:
@@ -65,8 +82,10 @@ class Before:
         :param resource_id: the resource whose field it is. None stands for all resources of
             the dataset: clients may send them again without ids.
         """
-        values = self._values(key, resource_id)
-        return sum(text.count(file_id) for value in values for text in texts(value))
+        names = key[::2]
+        if (names, resource_id) not in self._texts:
+            self._texts[names, resource_id] = _Texts(self._values(key, resource_id))
+        return self._texts[names, resource_id].count(file_id)
 
     def has(self, key: FlattenKey, value: Any, resource_id: str | None) -> bool:
         """Tell whether a field has this value, whatever it is."""
@@ -78,8 +97,11 @@ class Before:
         if key[0] != "resources":
             yield from values_at(self._stored.get((self._kind, self.id), []), names)
             return
-        for (kind, id_), fields in self._stored.items():
-            if kind == "resource" and resource_id in (None, id_):
+        if resource_id is not None:
+            yield from values_at(self._stored.get(("resource", resource_id), []), names[1:])
+            return
+        for (kind, _), fields in self._stored.items():
+            if kind == "resource":
                 yield from values_at(fields, names[1:])
 
     @cached_property
