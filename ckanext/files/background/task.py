@@ -17,6 +17,7 @@ from .call import Call
 from .context import as_percent, current_job, running_call
 from .deferring import defer
 from .definition import check_context, check_names, check_options, path_of
+from .errors import BackgroundError
 from .job import Job
 from .options import job_options
 from .retry import retry_step
@@ -157,14 +158,26 @@ class Task(ABC, Generic[F]):
         """Run the function with a call's arguments; for workers and :meth:`Call.run_once`.
 
         An async task runs in a loop of its own, or in the caller's if there is one.
+
+        :raises BackgroundError: the function returned a task without arguments.
         """
         args, kwargs = self.signature.unpack(call.args)
         context = [current_job()] if self.pass_context else []
         with running_call(call):
             result = self.function(*context, *args, **kwargs)
-            if not inspect.isawaitable(result) or _in_loop():
-                return result
-            return asyncio.run(_finish(result))
+            if inspect.isawaitable(result) and not _in_loop():
+                result = asyncio.run(_finish(result))
+            return self._checked(result)
+
+    def _checked(self, result: Any) -> Any:
+        """Return the result of the function; a task in place of a call would end the job early."""
+        if isinstance(result, Task) and not isinstance(result, Call):
+            other: Task[Any] = result
+            raise BackgroundError(
+                f"Task {self.name} returns the task {other.name} without arguments: to go on with"
+                f" it, call it, as in `return {other.name.rpartition('.')[2]}(...)`"
+            )
+        return result
 
     def percent_of(self, call: Call) -> float | None:
         """Return the progress at which a call begins, if the task can tell."""

@@ -11,6 +11,7 @@ import pytest
 
 from ckanext.files.background import (
     ArgumentError,
+    BackgroundError,
     Call,
     RetryStrategy,
     Task,
@@ -247,6 +248,26 @@ def test_calling_runs_nothing(define: Define) -> None:
     assert repr(module.echo) == "<task files_test_tasks.echo>"
     assert module.echo.__doc__ == "Print a message."
     assert module.ran == []
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_task_returned_without_arguments(define: Define, tasks: Any, kind: str) -> None:
+    """The parentheses are missing: otherwise the job would succeed without its next step."""
+    module = define(f"""
+        @task
+        def second():
+            pass
+
+        @task
+        {kind} first():
+            return second
+    """)
+    job = module.first.delay()
+    tasks.run_pending_jobs()
+    [failed] = tasks.failed_jobs
+    assert failed["id"] == job.id
+    with pytest.raises(BackgroundError, match=r"`return second\(\.\.\.\)`"):
+        module.first().run_once()
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
