@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -65,6 +66,17 @@ def lock_owner(session: Session, owner: Owner) -> bool:
         return True  # up to the plugin that has it
     mine = sa.select(table.id).where(table.id == owner.id)
     return session.execute(mine.with_for_update(read=True, key_share=True)).first() is not None
+
+
+def missing(session: Session, owners: Iterable[Owner]) -> set[Owner]:
+    """Return the owners of CKAN's own types that are not there."""
+    wanted = {owner for owner in owners if owner.type in _TABLES}
+    for type_ in {owner.type for owner in wanted}:
+        table = _TABLES[type_]
+        ids = [owner.id for owner in wanted if owner.type == type_]
+        found = session.execute(sa.select(table.id).where(table.id.in_(ids))).scalars()
+        wanted -= {Owner(type_, id_) for id_ in found}
+    return wanted
 
 
 def is_editable(session: Session, owner: Owner, edited: str | None, editor: Editor) -> bool | None:

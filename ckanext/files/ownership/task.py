@@ -13,7 +13,7 @@ from .arrivals import Arrivals
 from .claim import Claim
 from .editor import Editor
 from .home import IN_DATASET
-from .owners import lock_owner
+from .owners import lock_owner, missing
 from .refusals import Refusal
 from .results import completed
 from .rule import judge
@@ -58,9 +58,14 @@ class OwnershipTransferTask:
             raise
 
     def _lock_owners(self, arrivals: Arrivals) -> None:
-        """Lock what is no part of a dataset: a validator has locked that, or it is new."""
+        """Lock what is no part of a dataset: a validator has locked that, or it is new.
+
+        A schema may have the validator for another type of owner. Then there is
+        no owner of that type with this id.
+        """
         owners = sorted({wish.owner for wish in arrivals.wishes.values()})
-        gone = {
+        within = [owner for owner in owners if owner.type in IN_DATASET]
+        gone = missing(model.Session(), within) | {
             owner
             for owner in owners
             if owner.type not in IN_DATASET and not lock_owner(model.Session(), owner)

@@ -48,6 +48,9 @@ class FormsPlugin(p.SingletonPlugin, tk.DefaultDatasetForm):
         schema["several"] = [*_owned("package"), to_text, to_extras]
         schema["several_as_text"] = [to_text, *_owned("package"), to_extras]
         schema["by_name"] = [*_owned("package", "name"), to_extras]
+        # mistakes: a dataset is none of these
+        schema["as_resource"] = [*_owned("resource"), to_extras]
+        schema["as_group"] = [*_owned("group"), to_extras]
         schema["for_organization"] = [*_owned("organization", "owner_org"), to_extras]
         schema["resources"]["doc"] = _owned("resource")
         schema["resources"]["second_doc"] = _owned("resource")
@@ -94,6 +97,8 @@ class _WithLogo:
         to_extras = tk.get_converter("convert_to_extras")
         schema["logo"] = [*_owned(self.owner_type), to_extras]
         schema["second_logo"] = [*_owned(self.owner_type), to_extras]
+        # a mistake: a group is no dataset
+        schema["as_package"] = [*_owned("package"), to_extras]
         return schema
 
 

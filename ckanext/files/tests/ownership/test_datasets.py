@@ -489,6 +489,18 @@ def test_owner_without_an_id_is_an_error_of_the_field(user: str) -> None:
     assert file in error_at(caught.value.error_dict, ["resources", 1, "by_code"])
 
 
+@pytest.mark.parametrize("field", ["as_resource", "as_group"])
+def test_validator_for_another_type(user: str, field: str) -> None:
+    """The file would belong to a resource with the id of the dataset, which is not there."""
+    (file,) = upload(user)
+    before = owner(file)
+    with pytest.raises(ValidationError) as caught:
+        new_dataset(user, **{field: file})
+    errors = [caught.value.error_dict, refused(user, new_dataset(user), **{field: file})]
+    assert all("cannot be told what it would" in error_at(each, [field]) for each in errors)
+    assert owner(file) == before
+
+
 def test_id_given_on_create(user: str) -> None:
     (file, doc) = upload(user, 2)
     ids = [portal.put(None)[0] for _ in range(2)]

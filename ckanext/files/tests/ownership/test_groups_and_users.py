@@ -103,6 +103,17 @@ def test_create_and_update(kind: Kind, user: str) -> None:
     assert [len(history(file)) for file in files] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("kind", KINDS[:2], ids=lambda kind: kind.type)
+def test_validator_for_another_type(kind: Kind, user: str) -> None:
+    """The file would belong to a dataset with the id of the group, which is not there."""
+    (file,) = upload(user)
+    before = owner(file)
+    with pytest.raises(ValidationError) as caught:
+        create(kind, user, as_package=file)
+    assert "cannot be told what it would" in error_at(caught.value.error_dict, ["as_package"])
+    assert owner(file) == before
+
+
 @each_kind
 def test_save_again_by_somebody_else(kind: Kind, user: str) -> None:
     (file,) = upload(user)
