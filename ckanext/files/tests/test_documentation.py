@@ -67,7 +67,7 @@ def test_every_block_is_known_here() -> None:
         ("README.rst", "bash"): 7,
         ("README.rst", "ini"): 4,
         ("README.rst", "yaml"): 2,
-        ("README.rst", "python"): 2,
+        ("README.rst", "python"): 3,
         ("docs/tasks.rst", "python"): 4,
     }
 
@@ -214,16 +214,46 @@ def test_field_with_the_validator_only(load: Any, tmp_path: Path, monkeypatch: A
 def test_field_in_python(load: Any) -> None:
     load("files", "files_test_documented_report")
     user = new_user()
-    (attachment,) = portal.upload(user)
+    attachment, codebook = portal.upload(user, 2)
+    fields = {"attachment": attachment, "resources": [{"url": "a", "codebook": codebook}]}
     name = f"d-{uuid.uuid4()}"
     with count_commits() as commits:
-        report = call("package_create", user, type="report", name=name, attachment=attachment)
+        report = call("package_create", user, type="report", name=name, **fields)
     assert len(commits) == 1
     assert report["attachment"] == attachment
     assert portal.owner(attachment) == ("package", report["id"], True)
+    [resource] = report["resources"]
+    assert resource["codebook"] == codebook
+    assert portal.owner(codebook) == ("resource", resource["id"], True)
     with pytest.raises(tk.ValidationError) as raised:
         call("package_update", new_user(sysadmin=True), **{**report, "attachment": "unknown"})
     assert "attachment" in raised.value.error_dict
+
+
+@pytest.fixture
+def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the plugin of the README, as an extension does."""
+    information = tmp_path / "team-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: team\nVersion: 1\n")
+    plugin = "team = ckanext.files.tests.documented:TeamPlugin"
+    (information / "entry_points.txt").write_text(f"[ckan.plugins]\n{plugin}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("team")
+def test_field_of_a_group_in_python(load: Any) -> None:
+    """Groups show the field, as a field, and keep their other extras when they are saved again."""
+    load("files", "team")
+    user, name = new_user(), f"g-{uuid.uuid4()}"
+    (charter,) = portal.upload(user)
+    extras = [{"key": "motto", "value": "on"}]
+    made = call("group_create", user, type="team", name=name, charter=charter, extras=extras)
+    assert portal.owner(charter) == ("group", made["id"], True)
+    call("group_patch", user, id=made["id"], title="Again")
+    team = call("group_show", user, id=made["id"])
+    assert (team["title"], team["charter"]) == ("Again", charter)
+    assert [(extra["key"], extra["value"]) for extra in team["extras"]] == [("motto", "on")]
 
 
 def test_task_in_a_validator(load: Any) -> None:

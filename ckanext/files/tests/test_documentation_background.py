@@ -152,7 +152,7 @@ def test_readme(tasks: Any, tmp_path: Path) -> None:
     """The first example as it is pasted: a file, the options, and the commands with a worker."""
     text = (documented.ROOT / "README.rst").read_text()
     [name] = re.findall(r"^of a module. This is ``(\w+\.py)``", text, re.M)
-    (tmp_path / name).write_text(documented.blocks("README.rst", "python")[1])
+    (tmp_path / name).write_text(documented.blocks("README.rst", "python")[2])
     portal = (documented.ROOT / "test.ini").read_text()
     options = documented.blocks("README.rst", "ini")[-1]
     ini = tmp_path / "ckan.ini"
