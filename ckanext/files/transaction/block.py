@@ -133,7 +133,10 @@ def on_commit(callback: Callback) -> None:
 
     :param callback: called without arguments, in the thread that committed,
         outside of any action; its result is ignored.
+    :raises TypeError: it is no callable.
     """
+    if not callable(callback):
+        raise TypeError(f"A callback is called without arguments; {callback!r} is no callable")
     require_commit(f"The callback {callback!r}")
     after_commit(callback)
 

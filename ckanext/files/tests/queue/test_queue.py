@@ -16,7 +16,7 @@ from ckan.tests import factories
 from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.queue import current_queue
-from ckanext.files.shared import OutOfQueueError, TaskQueue, add_task, with_task_queue
+from ckanext.files.shared import OutOfQueueError, TaskQueue, add_task, on_commit, with_task_queue
 from ckanext.files.tests.effects import Effects, count_commits
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.transaction.session import HeldSession
@@ -238,6 +238,12 @@ def test_outside_of_an_action() -> None:
 def test_what_is_no_callable_is_refused() -> None:
     with pytest.raises(TypeError, match="transfer"):
         run(lambda: add_task("transfer"))  # pyright: ignore[reportArgumentType]
+
+
+def test_callback_that_is_no_callable_is_refused() -> None:
+    """It is called too early, as in ``on_commit(send_mail())``: the error is where it is given."""
+    with pytest.raises(TypeError, match=r"without arguments; None is no callable"):
+        on_commit(None)  # pyright: ignore[reportArgumentType]
 
 
 def test_queue_does_not_go_into_other_threads() -> None:
