@@ -13,7 +13,9 @@ def reason(job: Record) -> str:
     """Return what a job waits for, how often it was tried, and what it has told or failed with."""
     waits = job.status in ("todo", "doing") and not job.running
     said = [_waits_for(job), _tries(job.attempts)] if waits else []
-    told = job.error if job.status != "succeeded" and job.error else job.text
+    # a job that runs again has the error of the last run: the progress is newer
+    told = job.error if job.status != "succeeded" and not (job.running and job.text) else None
+    told = told or job.text
     return "; ".join(filter(None, [*said, next(iter((told or "").splitlines()), "")]))
 
 

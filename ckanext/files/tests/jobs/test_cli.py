@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import logging
@@ -17,13 +18,14 @@ import sqlalchemy as sa
 from ckan import model
 from ckan.common import CKANConfig, config, config_declaration
 
-from ckanext.files.background import Job, control, purge, schema
+from ckanext.files.background import Job, control, purge, record, schema
 from ckanext.files.background.app import app
 from ckanext.files.background.periodic import forget_periodic, register_periodic
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker.desk import ALIVE, Desk
 from ckanext.files.background.worker.ear import Ear
+from ckanext.files.jobs.cli.reason import reason
 from ckanext.files.tests.background import sample
 from ckanext.files.tests.effects import Effects, engine, look
 from ckanext.files.tests.jobs.command import run
@@ -358,6 +360,18 @@ def test_list_tells_why_a_job_waits(tasks: TasksManager, desk: _Desk, unique: An
     assert remark(free) == "waits for a worker"
     _, said = run("show", str(waits.id))
     assert f"  lock          of mails (job {runs.id} has it)\n" in said
+
+
+def test_list_tells_the_progress_of_a_job_that_runs_again(one_of_each: dict[str, Job]) -> None:
+    """Its error is that of the last run, until this run ends."""
+    failed = record.find(one_of_each["failed"].id)
+    assert failed
+    assert failed.error
+    told = dataclasses.replace(failed, text="half")
+    assert reason(told) == failed.error
+    again = dataclasses.replace(told, status="doing", running=True)
+    assert reason(again) == "half"
+    assert reason(dataclasses.replace(again, text=None)) == failed.error
 
 
 def test_list_cuts_arguments(tasks: TasksManager) -> None:
