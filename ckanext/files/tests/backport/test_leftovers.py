@@ -43,9 +43,14 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def empty() -> Iterator[None]:
-    """Begin with no files in that storage."""
+    """Begin with no files in that storage, and leave none: other modules have one of that name."""
+    _clear()
     yield
     model.Session.rollback()
+    _clear()
+
+
+def _clear() -> None:
     with engine().begin() as connection:
         connection.execute(sa.text("DELETE FROM files_file WHERE storage = 'plain'"))
     for path in _folder().iterdir():
