@@ -18,6 +18,7 @@ from .refusals import Refusal
 from .results import completed
 from .rule import judge
 from .transfer import TransferRefusedError, transfer_together
+from .values import is_uuid
 
 
 class OwnershipTransferTask:
@@ -71,6 +72,7 @@ class OwnershipTransferTask:
             if owner.type not in IN_DATASET and not lock_owner(model.Session(), owner)
         }
         for file_id, wish in arrivals.wishes.items():
-            # another field than id may hold what is no id
-            if wish.owner in gone and self._claims[file_id].place.field.id_field == "id":
+            # another field than id may hold a name
+            is_id = self._claims[file_id].place.field.id_field == "id" or is_uuid(wish.owner.id)
+            if wish.owner in gone and is_id:
                 arrivals.refuse(file_id, Refusal.NO_OWNER)
