@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from ckan.lib.navl import validators as navl
 from ckan.plugins import toolkit as tk
 from ckan.types import Context, FlattenDataDict, FlattenErrorDict, FlattenKey, Validator
 
-from ckanext.files.ownership import Claims, Field, NoFileIdsError, file_ids, is_list_of_nothing
+from ckanext.files.ownership import (
+    Claims,
+    Field,
+    NoFileIdsError,
+    is_list_of_nothing,
+    is_uuid,
+    texts,
+)
 
 __all__ = ["files_transfer_ownership", "keep_extras"]
 
@@ -90,16 +96,9 @@ def keep_extras(
     # what CKAN itself has put there is in no schema
     names = [name for name in extras or {} if (*key[:-1], name) in errors]
     for name in names:
-        if _may_name_files(extras[name]):
+        if any(map(is_uuid, texts(extras[name]))):
             errors[(*key[:-1], name)].append(tk._("Send this as a field of its own"))
     navl.keep_extras(key, data, errors, context)
-
-
-def _may_name_files(value: Any) -> bool:
-    try:
-        return any(uuid.UUID(id_) for id_ in file_ids(value))
-    except (NoFileIdsError, ValueError):
-        return False
 
 
 def _check(

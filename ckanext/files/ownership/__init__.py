@@ -13,13 +13,21 @@ from .editor import Editor
 from .field import Field, FieldArgumentError
 from .field_errors import errors_on_fields
 from .home import home_of
-from .owners import find_owner, lock_owner
+from .owners import find_owner, is_only_called, lock_owner
 from .refusals import Refusal
 from .rule import judge
 from .task import OwnershipTransferTask
 from .transfer import TransferRefusedError, Wish, transfer, transfer_together
 from .used_ids import refuse_used_ids
-from .values import NoFileIdsError, file_ids, is_id, is_list_of_nothing, values_at
+from .values import (
+    NoFileIdsError,
+    file_ids,
+    is_id,
+    is_list_of_nothing,
+    is_uuid,
+    texts,
+    values_at,
+)
 
 __all__ = [
     "Claims",
@@ -37,9 +45,12 @@ __all__ = [
     "home_of",
     "is_id",
     "is_list_of_nothing",
+    "is_only_called",
+    "is_uuid",
     "judge",
     "lock_owner",
     "refuse_used_ids",
+    "texts",
     "transfer",
     "transfer_together",
     "values_at",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -63,13 +63,17 @@ class Before:
 
     :param kind: ``package`` (with its live resources), ``group`` or ``user``.
     :param id_: None on create: nothing is stored yet.
+    :param sent: ids of the resources that the request sends with their ids.
     """
 
-    def __init__(self, session: Session, kind: str, id_: str | None) -> None:
+    def __init__(
+        self, session: Session, kind: str, id_: str | None, sent: Container[str | None] = ()
+    ) -> None:
         self._session = session
         self._kind = kind
         self._texts: dict[tuple[FlattenKey, str | None], _Texts] = {}
         self.id = id_
+        self._sent = sent
 
     def has_resource(self, id_: Any) -> bool:
         """Tell whether the dataset has a live resource with this id."""
@@ -79,8 +83,8 @@ class Before:
         """Return how often a field mentions a file, at all places that differ only in numbers.
 
         :param key: a place of the field; its numbers mean nothing.
-        :param resource_id: the resource whose field it is. None stands for all resources of
-            the dataset: clients may send them again without ids.
+        :param resource_id: the resource whose field it is. None stands for all that the
+            request does not send: clients may send them again without ids.
         """
         names = key[::2]
         if (names, resource_id) not in self._texts:
@@ -100,8 +104,8 @@ class Before:
         if resource_id is not None:
             yield from values_at(self._stored.get(("resource", resource_id), []), names[1:])
             return
-        for (kind, _), fields in self._stored.items():
-            if kind == "resource":
+        for (kind, id_), fields in self._stored.items():
+            if kind == "resource" and id_ not in self._sent:
                 yield from values_at(fields, names[1:])
 
     @cached_property
@@ -122,5 +126,11 @@ def _fields(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield where a row may have a field: its columns, its extras, what plugins keep of a user."""
     yield row
     extras = row.get("extras")
-    yield (json.loads(extras) if isinstance(extras, str) else extras) or {}
+    extras = (json.loads(extras) if isinstance(extras, str) else extras) or {}
+    yield extras
+    # ckanext-scheming takes what a form calls parts-0-doc for a part of the field parts
+    for name, value in extras.items():
+        field, *rest = name.split("-", 2)
+        if len(rest) == 2:
+            yield {field: [{rest[1]: value}]}
     yield from (row.get("plugin_extras") or {}).values()

@@ -26,6 +26,7 @@ from .owners import is_editable
 from .refusals import Refusal
 from .rule import judge
 from .task import OwnershipTransferTask
+from .used_ids import sent_ids
 from .values import NoFileIdsError, file_ids
 
 _KEY = "ckanext.files.claims"
@@ -161,7 +162,9 @@ class Claims:
     def _before(self, data: FlattenDataDict, context: Context) -> Before:
         ids = ((kind, _updated_id(kind, data, context)) for kind in KINDS)
         which = next((found for found in ids if found[1]), ("", None))
-        return self._befores.setdefault(which, Before(self._session, *which))
+        if which not in self._befores:
+            self._befores[which] = Before(self._session, *which, sent_ids(self._queue))
+        return self._befores[which]
 
     def _record(self, file: FileRecord, place: Place) -> None:
         field, target = place.field, place.target

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from ckanext.files.store import Owner
 
 from .editor import Editor
+from .values import is_uuid
 
 _TABLES: dict[str, Any] = {
     "package": model.Package,
@@ -77,6 +78,18 @@ def missing(session: Session, owners: Iterable[Owner]) -> set[Owner]:
         found = session.execute(sa.select(table.id).where(table.id.in_(ids))).scalars()
         wanted -= {Owner(type_, id_) for id_ in found}
     return wanted
+
+
+def is_only_called(session: Session, owner: Owner) -> bool:
+    """Tell whether an owner is gone, and CKAN would take what has its id as a name for it.
+
+    CKAN's auth functions find a dataset, group or user by its name as well, and a resource by
+    its title. Names that are no UUID may be those of fields that do not go by ``id``.
+    """
+    table = _TABLES.get(owner.type)
+    if table is None or not (owner.type == "resource" or is_uuid(owner.id)):
+        return False
+    return session.get(table, owner.id) is None
 
 
 def is_editable(session: Session, owner: Owner, edited: str | None, editor: Editor) -> bool | None:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import get_history
 
 from ckanext.files.errors import FilesError
-from ckanext.files.queue import current_queue, innermost_queue
+from ckanext.files.queue import TaskQueue, current_queue, innermost_queue
 from ckanext.files.store import Owner, owning
 
 from .problems import Problems
@@ -59,6 +59,11 @@ def refuse_used_ids(next_action: Action, context: Context, data_dict: dict[str, 
             problems.add(key, sentence)
         problems.check()
         raise
+
+
+def sent_ids(queue: TaskQueue) -> set[str | None]:
+    """Return the ids that the request of an action gives, to resources for example."""
+    return {id_ for _, id_ in _given(queue.memo.get(_KEY) or {})}
 
 
 @event.listens_for(meta.Session, "before_flush")

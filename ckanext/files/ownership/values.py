@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeGuard
 
@@ -63,6 +64,15 @@ def is_id(value: Any) -> TypeGuard[str]:
     PostgreSQL accepts neither NUL nor half a surrogate pair.
     """
     return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and value.isprintable()
+
+
+def is_uuid(text: str) -> bool:
+    """Tell whether it looks like an id that CKAN has made."""
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def texts(value: Any) -> Iterator[str]:

@@ -67,7 +67,7 @@ def update(user: str, dataset: dict[str, Any], /, **fields: Any) -> dict[str, An
 # what no validator sees
 
 
-@pytest.mark.parametrize("value", ["one", "list", "json"])
+@pytest.mark.parametrize("value", ["one", "list", "json", "mixed", "deep"])
 @pytest.mark.parametrize(
     "action", ["resource_update", "resource_create", "package_create", "package_revise"]
 )
@@ -77,7 +77,13 @@ def test_extras_of_a_resource(
     (file,) = upload(user)
     before = owner(file)
     name = "doc" if value == "one" else "docs"
-    sent = {"one": file, "list": [file], "json": json.dumps([file])}[value]
+    sent: Any = {
+        "one": file,
+        "list": [file],
+        "json": json.dumps([file]),
+        "mixed": ["x", file],
+        "deep": [{"doc": [file]}],
+    }[value]
     new = resource("c", __extras={name: sent})
     data: dict[str, Any] = {"package_id": dataset["id"], **new}
     where: list[Any] = [name]
@@ -171,6 +177,23 @@ def test_planted_in_subfields(user: str) -> None:
     update(user, changed, title="x")
     assert owners(*files) == [before] * 4
     assert shown(dataset["id"])["title"] == "x"
+
+
+def test_part_by_the_name_that_it_has_in_a_form(user: str, editor: str) -> None:
+    """ckanext-scheming makes a part of it at the next save, not at this one."""
+    (file,) = upload(user)
+    before = owner(file)
+    organization = portal.organization_of(user, editor)
+    fields: dict[str, Any] = {"type": "files-yaml", "title": "x", "owner_org": organization}
+    dataset = new_dataset(user, **fields, resources=[resource("a")])
+    planted = {"parts-0-doc": file, "parts-0-docs": [file]}
+    id_ = dataset["resources"][0]["id"]
+    call("resource_update", editor, id=id_, **resource("a"), __extras=planted)
+    assert shown(dataset["id"])["resources"][0]["parts-0-doc"] == file
+    for who in (portal.new_user(sysadmin=True), editor):
+        call("resource_patch", who, id=id_, name=f"saved by {who}")
+    assert shown(dataset["id"])["resources"][0]["parts"][0]["doc"] == file
+    assert owner(file) == before
 
 
 @pytest.mark.parametrize("kind", ["group", "organization"])
@@ -276,7 +299,7 @@ def test_kept_twice(user: str, dataset: dict[str, Any]) -> None:
 # what is asked for moves
 
 
-@pytest.mark.parametrize("way", ["same field", "other resource", "dataset"])
+@pytest.mark.parametrize("way", ["same field", "other resource", "new resource", "dataset"])
 def test_named_anew_beside_a_planted_one(way: str, user: str, dataset: dict[str, Any]) -> None:
     (file,) = upload(user)
     first, second = dataset["resources"]
@@ -285,6 +308,11 @@ def test_named_anew_beside_a_planted_one(way: str, user: str, dataset: dict[str,
     expected: Any = ("resource", first["id"], True)
     if way == "other resource":
         changed["resources"][0]["doc"] = file
+    elif way == "new resource":
+        data = {"package_id": dataset["id"], **resource("c", doc=file)}
+        new = call("resource_create", user, **data)
+        assert owner(file) == ("resource", new["id"], True)
+        return
     elif way == "dataset":
         changed["attachment"] = file
         expected = ("package", dataset["id"], True)
