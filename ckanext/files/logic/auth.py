@@ -9,14 +9,17 @@ from ckan.plugins import toolkit as tk
 from ckan.types import AuthFunction, AuthResult, Context, DataDict
 
 from ckanext.files import capabilities
-from ckanext.files.ownership import Editor, find_owner, home_of, is_id, judge
-from ckanext.files.store import Owner, read
+from ckanext.files.ownership import Editor, find_owner, home_of, is_id, is_only_called, judge
+from ckanext.files.store import File, Owner, read
 
 __all__ = [
     "file_create",
     "file_owner_scan",
     "file_ownership_transfer",
     "files_transfer_ownership",
+    "permission_delete_file",
+    "permission_edit_file",
+    "permission_read_file",
 ]
 
 _UPLOADS = "ckan.files.authenticated_uploads"
@@ -74,10 +77,15 @@ def file_create(
     if not tk.config[f"{_UPLOADS}.allow"]:
         sentence = tk._("Uploads by users are switched off by the option {option}")
         return {"success": False, "msg": sentence.format(option=f"{_UPLOADS}.allow")}
-    if storage not in tk.config[f"{_UPLOADS}.storages"]:
-        sentence = tk._("The option {option} does not let users upload into the storage {storage}")
+    storages: list[str] = tk.config[f"{_UPLOADS}.storages"]
+    if storage not in storages:
         option = f"{_UPLOADS}.storages"
-        return {"success": False, "msg": sentence.format(option=option, storage=storage)}
+        sentence = tk._("The option {option} does not let users upload into the storage {storage}")
+        message = sentence.format(option=option, storage=storage)
+        if storages:
+            choice = tk._("Send one of these as storage: {storages}")
+            message += ". " + choice.format(storages=", ".join(storages))
+        return {"success": False, "msg": message}
     return result
 
 
@@ -111,11 +119,68 @@ def file_owner_scan(
     return _answered(next_auth, context, data_dict or {}, "Not allowed to list files")
 
 
+@tk.chained_auth_function
+def permission_edit_file(
+    next_auth: AuthFunction, context: Context, data_dict: DataDict | None
+) -> AuthResult:
+    """Check if the user may edit a file; what has its owner's id as a name is not its owner."""
+    return _by_id(next_auth, context, data_dict or {}, "Not allowed to edit file")
+
+
+@tk.chained_auth_function
+def permission_delete_file(
+    next_auth: AuthFunction, context: Context, data_dict: DataDict | None
+) -> AuthResult:
+    """Check if the user may delete a file; what has its owner's id as a name is not its owner."""
+    return _by_id(next_auth, context, data_dict or {}, "Not allowed to delete file")
+
+
+@tk.chained_auth_function
+@tk.auth_allow_anonymous_access
+def permission_read_file(
+    next_auth: AuthFunction, context: Context, data_dict: DataDict | None
+) -> AuthResult:
+    """Check if the user may see a file; what has its owner's id as a name is not its owner."""
+    return _by_id(next_auth, context, data_dict or {}, "Not allowed to read file")
+
+
+def _by_id(
+    next_auth: AuthFunction, context: Context, data_dict: DataDict, refusal: str
+) -> AuthResult:
+    """:param refusal: what CKAN says where the owner exists."""
+    refused: AuthResult = {"success": False, "msg": refusal}
+    try:
+        result = next_auth(context, data_dict)
+    except tk.ObjectNotFound:  # the owner: the file itself is refused
+        return refused
+    session: Any = context.get("session") or model.Session
+    file: Any = session.get(File, data_dict["id"]) if result.get("success") else None
+    owner = Owner(file.owner.owner_type, file.owner.owner_id) if file and file.owner else None
+    if owner and _is_only_called(context, owner) and not _may(context, data_dict, "owns_file"):
+        return refused
+    return result
+
+
+def _is_only_called(context: Context, owner: Owner) -> bool:
+    session: Any = context.get("session") or model.Session
+    return is_only_called(session, owner)
+
+
+def _may(context: Context, data_dict: DataDict, what: str) -> bool:
+    return authz.is_authorized_boolean(f"permission_{what}", context, data_dict)
+
+
 def _answered(
     next_auth: AuthFunction, context: Context, data_dict: DataDict, refusal: str
 ) -> AuthResult:
     """:param refusal: what CKAN says where the owner exists."""
+    refused: AuthResult = {"success": False, "msg": refusal}
     try:
-        return next_auth(context, data_dict)
+        result = next_auth(context, data_dict)
     except tk.ObjectNotFound:
-        return {"success": False, "msg": refusal}
+        return refused
+    type_, id_ = data_dict.get("owner_type"), data_dict.get("owner_id")
+    if not (result.get("success") and is_id(type_) and is_id(id_)):
+        return result
+    is_refused = _is_only_called(context, Owner(type_, id_))
+    return refused if is_refused and not _may(context, data_dict, "manage_files") else result

@@ -85,9 +85,9 @@ def _fails(answer: Any) -> bool:
 
 def _tells_less(core: Any, here: Any) -> bool:
     """Tell whether core tells what exists and is not the user's, and we do not."""
-    usual = ("Not allowed to transfer ownership", "Not allowed to list files")
+    whats = ("transfer ownership", "list files", "read file", "edit file", "delete file")
     telling = ({"not authorized": "File is pinned"}, {"not found": ""})
-    return core in telling and here in [{"not authorized": sentence} for sentence in usual]
+    return core in telling and here in [{"not authorized": f"Not allowed to {w}"} for w in whats]
 
 
 def _refuses(answer: Any) -> bool:

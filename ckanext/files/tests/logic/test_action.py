@@ -345,6 +345,7 @@ def test_upload_refused_names_the_list_of_storages(user: str, api: Api) -> None:
     assert status == 403
     assert "ckan.files.authenticated_uploads.storages" in str(answer["error"])
     assert "storage default" in str(answer["error"])
+    assert "as storage: other" in str(answer["error"])
 
 
 def test_upload_that_is_allowed(user: str, api: Api) -> None:

@@ -6,7 +6,8 @@ import uuid
 from typing import Any
 
 import pytest
-from ckan.logic import NotAuthorized
+from ckan.logic import NotAuthorized, ValidationError
+from ckan.tests import factories
 
 from ckanext.files.tests import portal
 from ckanext.files.tests.loaded import load_plugins
@@ -100,3 +101,54 @@ def test_words_for_those_who_may_edit_the_file(user: str) -> None:
     data = {"id": file, "owner_type": "package", "owner_id": new_dataset(user)["id"]}
     assert "pinned" in refusal("file_ownership_transfer", user, **data)
     assert call("file_ownership_transfer", user, **data, force=True)["id"] == file
+
+
+@pytest.mark.parametrize("action", ["show", "rename", "pin", "unpin", "delete"])
+def test_file_of_what_is_gone(action: str, user: str, theirs: dict[str, str]) -> None:
+    """It is refused as a file that does not exist."""
+    files = [
+        str(uuid.uuid4()),
+        *put(("package", theirs["package"])),
+        *(file for owner_type in TYPES for file in put((owner_type, str(uuid.uuid4())))),
+    ]
+    data = {"name": "b.txt"} if action == "rename" else {}
+    assert len({refusal(f"file_{action}", user, id=file, **data) for file in files}) == 1
+
+
+@pytest.mark.parametrize("owner_type", TYPES)
+def test_name_that_is_the_id_of_what_is_gone(owner_type: str, user: str) -> None:
+    """CKAN finds things by their names as well, and the names of resources are anybody's."""
+    gone = str(uuid.uuid4())
+    (file,) = put((owner_type, gone))
+    who = something_called(gone, owner_type, user)
+    scan = {"owner_type": owner_type, "owner_id": gone}
+    transfer = {"owner_type": "package", "owner_id": new_dataset(who)["id"], "force": True}
+    refusal("file_owner_scan", who, **scan)
+    refusal("file_show", who, id=file)
+    refusal("file_rename", who, id=file, name="b.txt")
+    refusal("file_pin", who, id=file)
+    refusal("file_delete", who, id=file)
+    for action in ("file_ownership_transfer", "files_transfer_ownership"):
+        refusal(action, who, id=file, **transfer)
+    with pytest.raises(ValidationError):
+        new_dataset(who, attachment=file)
+    sysadmin = portal.new_user(sysadmin=True)
+    assert call("file_owner_scan", sysadmin, **scan)["count"] == 1
+    assert call("file_ownership_transfer", sysadmin, id=file, **transfer)["id"] == file
+    assert call("file_show", who, id=file)["id"] == file
+
+
+def something_called(name: str, owner_type: str, user: str) -> str:
+    """Make something with a name; return who may do everything with it."""
+    if owner_type == "package":
+        new_dataset(user, name=name)
+    elif owner_type == "resource":
+        new_dataset(user, resources=[{"url": "http://example.com", "name": name}])
+    elif owner_type == "user":
+        factories.User(name=name)
+        return name
+    else:
+        sysadmin = portal.new_user(sysadmin=True)
+        members = [{"name": user, "capacity": "admin"}]
+        call(f"{owner_type}_create", sysadmin, name=name, users=members)
+    return user
