@@ -59,10 +59,10 @@ def culprit(error: BaseException) -> str | None:
     return None
 
 
-def _is_of_a_lost_connection(error: BaseException) -> bool:
+def _is_of_a_lost_connection(error: BaseException | None) -> bool:
     """Tell whether it is of a database; the worker looks after the session's own by itself."""
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or _is_of_a_lost_connection(error.orig or error)
+        return error.connection_invalidated or _is_of_a_lost_connection(error.orig)
     if not isinstance(error, (OperationalError, InterfaceError)):
         return False
     # without a code it is not the server that has told it

@@ -39,6 +39,7 @@ def repair_index() -> None:
     while True:
         for look in repair_due():
             repaired.add(look.package_id)
+            failed.pop(look.package_id, None)
             if look.error:
                 failed[look.package_id] = look.error
         if not left_datasets() - failed.keys():

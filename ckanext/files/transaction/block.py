@@ -74,8 +74,9 @@ class Block:
             else:
                 # those that other code has opened within this block, before any of ours
                 since = [s for s in open_savepoints(session) if s not in self._savepoints]
-                self._hold = self._parent.hold()
-                self._hold.enter(since[-1] if since else None)
+                hold = self._parent.hold()
+                hold.enter(since[-1] if since else None)  # it flushes, which may fail
+                self._hold = hold
         return self._hold
 
     def require_commit(self) -> None:

@@ -315,7 +315,7 @@ class Hold:
         try:
             return has_committed(self.session.get_bind().engine, transaction_id)
         except CommitUnknownError:
-            log.error("The search index may not agree with the database: %s", list(journal.writes))
+            log.error("The search index may not agree with the database: %s", list(journal.written))
             raise
 
 

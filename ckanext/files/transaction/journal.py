@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -57,6 +58,9 @@ class Journal:
     writes: dict[str, Write] = dataclasses.field(default_factory=dict)
     """To be done right before the real commit: for each dataset, by its id, the last one."""
 
+    written: dict[str, Write] = dataclasses.field(default_factory=dict)
+    """Those that were begun."""
+
     changes: list[dict[str, set[Any]]] = dataclasses.field(default_factory=list)
     """CKAN's ``session._object_cache`` of each commit that was held back."""
 
@@ -71,8 +75,7 @@ class Journal:
         """Remember a write instead of an earlier one of the same dataset."""
         self._put(package_id, write)
         if self.started:
-            self.announce(self.writes)
-            write.run()
+            self.write()
 
     def announce(self, package_ids: Iterable[str]) -> None:
         """Tell others of writes, for the case that this process is killed after them.
@@ -85,18 +88,18 @@ class Journal:
             self.callbacks.append(repair_next)
 
     def write(self) -> None:
-        """Do all writes, unless that was done."""
-        if not self.started:
-            self.started = True
-            self.announce(self.writes)
-            for entry in list(self.writes.values()):
-                entry.run()
+        """Do all writes that were not done."""
+        self.started = True
+        self.announce(self.writes)
+        while self.writes:
+            package_id = next(iter(self.writes))
+            self.written[package_id] = write = self.writes.pop(package_id)
+            write.run()
 
     def repair(self) -> None:
-        """Put right what the writes have changed, if they had begun."""
-        if self.started:
-            for entry in self.writes.values():
-                entry.repair()
+        """Put right what the writes have changed."""
+        for write in self.written.values():
+            write.repair()
 
     def absorb(self, released: Journal) -> None:
         """Take over the entries of a released savepoint."""
@@ -104,8 +107,10 @@ class Journal:
         self.requests += released.requests
         self.undoing += released.undoing
         self.changes += released.changes
-        self.started |= released.started
         self.announced |= released.announced
+        for package_id, write in released.written.items():
+            self.writes.pop(package_id, None)  # an older one
+            self.written[package_id] = write
         for package_id, write in released.writes.items():
             self._put(package_id, write)
 
@@ -126,16 +131,21 @@ def unwritten(session: Session, or_begun: bool = False) -> bool:
     :param or_begun: also those that the commit, which is under way, has begun.
     """
     journals: dict[SessionTransaction, Journal] = session.info.get(_KEY) or {}
-    return any(j.writes and (or_begun or not j.started) for j in journals.values())
+    return any(j.writes or (or_begun and j.written) for j in journals.values())
 
 
 def is_committing(session: Session) -> bool:
     """Tell whether a commit of the session, or the release of a savepoint, is under way.
 
     Hooks of plugins run in it. What they write is part of the commit, but
-    savepoints cannot be opened.
+    savepoints cannot be opened. SQLAlchemy does not tell when a hook's error ends
+    a commit, so the frame that commits is looked for on the stack.
     """
-    return bool(session.info.get(_COMMITTING))
+    committing = set(session.info.get(_COMMITTING, {}).values())
+    frame = sys._getframe() if committing else None  # noqa: SLF001 - there is no other way
+    while frame is not None and frame not in committing:
+        frame = frame.f_back
+    return frame is not None
 
 
 def run_callbacks(callbacks: Iterable[Callback]) -> None:
@@ -168,7 +178,15 @@ def run_undoing(callbacks: Iterable[Callback]) -> None:
 @event.listens_for(meta.Session, "before_commit", insert=True)  # before CKAN's
 def _begin_commit(session: Session) -> None:
     innermost = session.get_nested_transaction() or session.get_transaction()
-    session.info.setdefault(_COMMITTING, set()).add(innermost)
+    session.info.setdefault(_COMMITTING, {})[innermost] = _committing_frame()
+
+
+def _committing_frame() -> Any:
+    """Return the outermost frame of SQLAlchemy that has called this module."""
+    frame: Any = sys._getframe(1)  # noqa: SLF001
+    while frame.f_back.f_globals.get("__name__", "").startswith("sqlalchemy."):
+        frame = frame.f_back
+    return frame
 
 
 @event.listens_for(meta.Session, "before_commit")
@@ -193,7 +211,7 @@ def _after_rollback(session: Session) -> None:
 
 @event.listens_for(meta.Session, "after_transaction_end")
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
-    session.info.get(_COMMITTING, set()).discard(transaction)
+    session.info.get(_COMMITTING, {}).pop(transaction, None)
     journals: dict[SessionTransaction, Journal] = session.info.get(_KEY) or {}
     journal = journals.pop(transaction, None)
     if journal is None:

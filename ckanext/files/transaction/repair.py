@@ -95,13 +95,14 @@ def repair_next() -> Look | None:
             session.rollback()
             session.execute(_FAILED, {"id": intent.id})
             session.commit()
+            reason = str(error) or repr(error)
             log.warning(
                 "Solr may tell of a change of dataset %s that was not committed. "
                 "That could not be repaired, and will be tried again: %s",
                 intent.package_id,
-                error,
+                reason,
             )
-            return Look(intent.package_id, str(error))
+            return Look(intent.package_id, reason)
         return Look(intent.package_id)
 
 

@@ -136,6 +136,11 @@ def test_what_postgresql_refuses(statement: str) -> None:
         assert culprit(error) is None
 
 
+def test_error_without_one_of_the_driver() -> None:
+    """As code raises it that is not SQLAlchemy's."""
+    assert culprit(sa.exc.OperationalError("it fails", None, None)) is None  # pyright: ignore[reportArgumentType]
+
+
 def test_another_server(nothing_there: int) -> None:
     """It is the task's own."""
     error = raised(lambda: requests.get(f"http://127.0.0.1:{nothing_there}", timeout=5))

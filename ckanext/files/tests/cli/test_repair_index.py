@@ -8,6 +8,7 @@ import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
 from ckan import model
+from ckan.lib.search import SearchIndexError
 from ckan.tests import factories
 
 from ckanext.files.tests.cli.console import run
@@ -57,6 +58,38 @@ def test_solr_is_away(dataset: dict[str, Any]) -> None:
     code, said = run("repair-index")  # not only when that would be due
     assert code == 0
     assert title_in_solr(dataset["id"]) == "before"
+
+
+def test_solr_is_back_meanwhile(dataset: dict[str, Any], hooks: Any) -> None:
+    """Another dataset keeps the command busy; what failed at first is tried again."""
+    other = factories.Dataset(title="before")
+    model.Session.remove()
+    die(lambda: tk.get_action("package_patch")({"ignore_auth": True}, {**other, "title": "never"}))
+
+    def fail_once(document: dict[str, Any]) -> None:
+        if document["id"] == dataset["id"] and not failed:
+            failed.append(document["id"])
+            raise SearchIndexError("away")
+
+    failed: list[str] = []
+    hooks["before_dataset_index"] = fail_once
+    code, said = run("repair-index")
+    assert (code, failed) == (0, [dataset["id"]])
+    assert sorted(said.splitlines()) == sorted(
+        f"{made['id']}: Solr tells what the database tells" for made in (dataset, other)
+    )
+    assert title_in_solr(dataset["id"]) == "before"
+    assert intents() == []
+
+
+def test_error_without_a_message(dataset: dict[str, Any], hooks: Any) -> None:
+    def fail(document: dict[str, Any]) -> None:
+        raise SearchIndexError
+
+    hooks["before_dataset_index"] = fail
+    assert run("repair-index") == (1, f"{dataset['id']}: SearchIndexError()\n")
+    hooks.clear()
+    assert run("repair-index")[0] == 0
 
 
 def test_without_the_table() -> None:

@@ -668,3 +668,27 @@ def test_no_connection_stays_checked_out(hooks: Any, effects: Effects) -> None:
         patch(dataset["id"], title="later")
     model.Session.remove()
     assert engine().pool.checkedout() == before  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_after_a_commit_that_a_listener_refused(effects: Effects, unique: Any) -> None:
+    """Its caller goes on without a rollback: a hold begins as ever."""
+    name = unique("name")
+
+    def refuse(_: Any) -> None:
+        raise TaskError
+
+    def do(context: Any) -> None:
+        add_task(fail)
+        effects.write(name)
+        model.Session.commit()
+
+    sa.event.listen(model.Session, "before_commit", refuse)
+    try:
+        with pytest.raises(TaskError):
+            model.Session.commit()
+    finally:
+        sa.event.remove(model.Session, "before_commit", refuse)
+    with pytest.raises(TaskError):
+        tk.get_action("probe")({}, {"do": do})
+    model.Session.remove()
+    assert not effects.exists(name)

@@ -248,3 +248,19 @@ def test_what_a_caller_does_after_a_deferred_commit(
     deed(act, made["id"])
     assert look("SELECT state FROM package WHERE id = :id", id=made["id"]) == state
     assert title_in_solr(made["id"]) == title
+
+
+@pytest.mark.skipif(not CORE_FILES, reason="SQLAlchemy 1.4 commits only the savepoint")
+@pytest.mark.parametrize("same", [True, False])
+def test_commit_within_a_savepoint_after_a_deferred_commit(act: Any, same: bool) -> None:
+    """It commits both, and each dataset's document is the last one."""
+    first = factories.Dataset(title="before")
+    second = first if same else factories.Dataset(title="before")
+    model.Session.remove()
+    _hold(lambda: act("package_patch", id=first["id"], title="first"), defer_commit=True)
+    model.Session.begin_nested()
+    _hold(lambda: act("package_patch", id=second["id"], title="second"))
+    model.Session.remove()
+    for made, title in ((first, "second" if same else "first"), (second, "second")):
+        assert look("SELECT title FROM package WHERE id = :id", id=made["id"]) == title
+        assert title_in_solr(made["id"]) == title

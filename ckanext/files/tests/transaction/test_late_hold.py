@@ -385,3 +385,22 @@ def test_dataset_that_is_saved_twice(hooks: Any, story: Story) -> None:
     assert len(commits) == 1
     assert look("SELECT title FROM package WHERE id = :id", id=dataset["id"]) == "first"
     assert story.called == ["callback"]
+
+
+def test_hold_that_cannot_begin(effects: Effects, unique: Any) -> None:
+    """To begin it writes what the session has; the action around goes on when that fails."""
+    name, taken = unique("name"), factories.User()["name"]
+
+    def inner(context: Any) -> None:
+        model.Session.add(model.User(name=taken))
+        add_task(fail)
+
+    def outer(context: Any) -> None:
+        with pytest.raises(IntegrityError):
+            tk.get_action("probe")({}, {"do": inner})
+        model.Session.rollback()
+        effects.write(name)
+        model.Session.commit()
+
+    tk.get_action("probe")({}, {"do": outer})
+    assert effects.exists(name)
