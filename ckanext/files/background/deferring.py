@@ -55,8 +55,8 @@ def defer(
         raise AlreadyEnqueuedError(str(error)) from error
     except exceptions.ConnectorException as error:
         raise schema.explain(error) from error
-    for _ in ids:
-        require_commit(f"The job of task {task_name!r}", __package__ or "")
+    what = "The job" if len(ids) == 1 else f"The batch of {len(ids)} jobs"
+    require_commit(f"{what} of task {task_name!r}", __package__ or "")
     jobs = [Job(job_id, task_id, user_id) for job_id in ids]
     for job in jobs:
         for listener in listeners:

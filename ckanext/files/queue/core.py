@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from ckan.logic.action import create, update
 from ckan.types import Action, ChainedAction, Context
 
-from ckanext.files import capabilities
+from ckanext.files.capabilities import DEFERRED_PACKAGE_IS_LOST
 from ckanext.files.chained import chained_like
 from ckanext.files.transaction import current_block
 
@@ -31,16 +31,13 @@ def chained_core_actions(guard: ChainedAction) -> dict[str, ChainedAction]:
 
 
 def _with_task_queue(core: Action, guard: ChainedAction) -> ChainedAction:
-    def chained(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
-        return guard(next_action, context, data_dict)
+    is_package = core in (create.package_create, update.package_update)
+    deferred = _defer_commit if is_package and DEFERRED_PACKAGE_IS_LOST else nullcontext
 
-    def save_package(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
-        with _defer_commit(context):
+    def chained(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
+        with deferred(context):
             return guard(next_action, context, data_dict)
 
-    is_package = core in (create.package_create, update.package_update)
-    if is_package and capabilities.DEFERRED_PACKAGE_IS_LOST:
-        chained = save_package
     chained.__name__ = core.__name__
     return chained_like(core, with_task_queue(chained))
 

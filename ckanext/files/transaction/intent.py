@@ -71,7 +71,6 @@ class _Line:
         self._connection: Any = None
         self._missing_until = 0.0
         self._told = False
-        self._inherited: list[Any] = []
         self._lock = threading.Lock()
 
     @property
@@ -95,8 +94,7 @@ class _Line:
 
     def forget(self) -> None:
         """Leave the connection to the process that this one was forked from."""
-        self._inherited.append(self._connection)  # or it would be closed, for both of them
-        self._connection = None
+        self._connection = None  # psycopg2 closes only what its own process has opened
         self._lock = threading.Lock()
 
     def _run(self, engine: Any, query: str, values: Mapping[str, Any]) -> list[Any]:

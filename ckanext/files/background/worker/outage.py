@@ -6,7 +6,13 @@ import logging
 import threading
 import time
 
+from psycopg2 import InterfaceError, OperationalError
+from sqlalchemy.exc import OperationalError as SessionOperationalError
+
 log = logging.getLogger(__name__)
+
+LOST = (OperationalError, InterfaceError, SessionOperationalError)
+"""What tells that the database cannot be reached."""
 
 
 class Outage:

@@ -8,10 +8,10 @@ import time
 from typing import TYPE_CHECKING
 
 from ckan import model
-from psycopg2 import InterfaceError, OperationalError
-from sqlalchemy.exc import OperationalError as SessionOperationalError
 
 from ckanext.files.transaction.repair import repair_due
+
+from .outage import LOST
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -20,9 +20,6 @@ log = logging.getLogger(__name__)
 
 _PAUSE = 1.0
 """Seconds between looks."""
-
-_LOST = (OperationalError, InterfaceError, SessionOperationalError)
-"""What tells that the database cannot be reached."""
 
 
 class Repairs(threading.Thread):
@@ -38,7 +35,7 @@ class Repairs(threading.Thread):
             try:
                 self._look()
                 self._error = ""
-            except _LOST:
+            except LOST:
                 pass  # the main thread says so
             except Exception as error:
                 if str(error) != self._error:  # it is tried each second

@@ -11,9 +11,8 @@ from typing import Any
 
 from flask.ctx import RequestContext
 from flask.sessions import SecureCookieSession
-from psycopg2 import DataError, InterfaceError, OperationalError
+from psycopg2 import DataError
 from psycopg2.errors import LockNotAvailable
-from sqlalchemy.exc import OperationalError as SessionOperationalError
 
 from .. import schema
 from ..claim import Claim
@@ -25,15 +24,12 @@ from .desk import Desk, application_name
 from .ear import Ear
 from .engine import name_sessions, new_engine, watch_sessions
 from .options import WorkerOptions
-from .outage import Outage, first_line
+from .outage import LOST, Outage, first_line
 from .repairs import Repairs
 from .schedule import Schedule
 from .slot import Running, Slot
 
 log = logging.getLogger(__name__)
-
-_LOST = (OperationalError, InterfaceError, SessionOperationalError)
-"""What tells that the database cannot be reached."""
 
 _TICK = 1.0
 """Seconds between signs of life, and looks after dead workers."""
@@ -114,7 +110,7 @@ class Worker:
                 idle = not self.options.wait and not self.desk.owned()
                 # after that: what runs may have written another one before it ended
                 claim = self.desk.claim(self.options.queues)
-            except _LOST as error:
+            except LOST as error:
                 self._outage.notice(error)
                 time.sleep(_BACK_OFF)
                 continue
@@ -144,7 +140,7 @@ class Worker:
                 if not told:
                     log.warning("The end of a step cannot be written yet: %s", first_line(error))
                 told = True
-            except _LOST as error:
+            except LOST as error:
                 self._outage.notice(error)
             time.sleep(_BACK_OFF)
 
@@ -277,7 +273,7 @@ class Worker:
     def _reconnecting(self, turn: Callable[[], None]) -> None:
         try:
             turn()
-        except _LOST as error:
+        except LOST as error:
             self._outage.notice(error)
             if self._ear.is_open:
                 time.sleep(_BACK_OFF)  # it was another connection
@@ -286,7 +282,7 @@ class Worker:
                 # at once: without its lock the worker looks dead
                 self._ear.open(self.desk.worker_id)
                 self.bell.ring(everybody=True)  # for what nobody has heard of meanwhile
-            except _LOST:
+            except LOST:
                 time.sleep(_BACK_OFF)
 
     def _end(self) -> None:

@@ -91,6 +91,15 @@ def test_plain_action_does_not_commit(app: Any, caplog: pytest.LogCaptureFixture
     assert f"The job of task {sample.write.name!r} is lost: {__file__}:" in lost[0]
 
 
+def test_batch_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    """One line for all of its jobs."""
+    with caplog.at_level(logging.ERROR, LOGGER):
+        sample.write.batch_defer({"name": "first"}, {"name": "second"})
+        model.Session.remove()
+    [lost] = [record.getMessage() for record in caplog.records if record.name == LOGGER]
+    assert f"The batch of 2 jobs of task {sample.write.name!r} is lost: {__file__}:" in lost
+
+
 def test_action_that_fails_says_nothing(app: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Its caller has an error; the log is not needed."""
 

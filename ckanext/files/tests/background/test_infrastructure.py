@@ -17,6 +17,7 @@ from ckan.lib import search
 from ckan.lib.search.index import PackageSearchIndex
 from ckan.lib.search.query import PackageSearchQuery
 from ckan.tests import factories
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from ckanext.files.background import Job, control, record
@@ -138,7 +139,7 @@ def test_what_postgresql_refuses(statement: str) -> None:
 
 def test_error_without_one_of_the_driver() -> None:
     """As code raises it that is not SQLAlchemy's."""
-    assert culprit(sa.exc.OperationalError("it fails", None, None)) is None  # pyright: ignore[reportArgumentType]
+    assert culprit(OperationalError("it fails", None, None)) is None  # pyright: ignore[reportArgumentType]
 
 
 def test_another_server(nothing_there: int) -> None:

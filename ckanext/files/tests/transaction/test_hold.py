@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from ckan import model
 from ckan.lib.search import SearchIndexError
 from ckan.tests import factories
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, OperationalError, ResourceClosedError
 
 from ckanext.files.capabilities import CORE_FILES, commit_reaches_root
@@ -682,12 +683,12 @@ def test_after_a_commit_that_a_listener_refused(effects: Effects, unique: Any) -
         effects.write(name)
         model.Session.commit()
 
-    sa.event.listen(model.Session, "before_commit", refuse)
+    event.listen(model.Session, "before_commit", refuse)
     try:
         with pytest.raises(TaskError):
             model.Session.commit()
     finally:
-        sa.event.remove(model.Session, "before_commit", refuse)
+        event.remove(model.Session, "before_commit", refuse)
     with pytest.raises(TaskError):
         tk.get_action("probe")({}, {"do": do})
     model.Session.remove()
