@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import ckan.plugins.toolkit as tk
 import pytest
 from ckan.logic import NotAuthorized, ValidationError
 from ckan.tests import factories
@@ -124,7 +125,10 @@ def test_name_that_is_the_id_of_what_is_gone(owner_type: str, user: str) -> None
     scan = {"owner_type": owner_type, "owner_id": gone}
     transfer = {"owner_type": "package", "owner_id": new_dataset(who)["id"], "force": True}
     refusal("file_owner_scan", who, **scan)
-    refusal("file_show", who, id=file)
+    for reader in (who, ""):
+        refusal("file_show", reader, id=file)
+        with pytest.raises(NotAuthorized):
+            tk.check_access("permission_download_file", {"user": reader}, {"id": file})
     refusal("file_rename", who, id=file, name="b.txt")
     refusal("file_pin", who, id=file)
     refusal("file_delete", who, id=file)
