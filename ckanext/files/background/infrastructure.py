@@ -11,6 +11,7 @@ does not tell whether CKAN's storage or any other address was meant. There
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import redis
 from ckan.lib.search.common import SearchError, SearchIndexError, SolrConnectionError
@@ -57,6 +58,17 @@ def culprit(error: BaseException) -> str | None:
     if _is_of_a_lost_connection(error):
         return "PostgreSQL"
     return None
+
+
+def pgcodes(error: BaseException) -> Iterator[str]:
+    """Yield PostgreSQL's codes of an error, and of those that have led to it."""
+    cause: BaseException | None = error
+    seen: list[BaseException] = []
+    while cause is not None and not any(cause is each for each in seen):
+        if code := getattr(cause, "pgcode", None):
+            yield code
+        seen.append(cause)
+        cause = cause.__cause__ or cause.__context__
 
 
 def _is_of_a_lost_connection(error: BaseException | None) -> bool:

@@ -52,6 +52,10 @@ class Hands(Protocol):
         """Tell whether to claim another job at the end of the step, and from which queues."""
         ...
 
+    def committed(self) -> None:
+        """Hear that the step is done, before its callbacks of ``on_commit`` run."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class End:
@@ -118,7 +122,14 @@ def _end(
     :raises LostJobError: the job is not this worker's any more.
     """
     call = result if isinstance(result, Call) else None
+    session = model.Session()
+    session.flush()
+    hold = block.hold()
+    hold.ask()
     claims, queues = hands.next_queues()
+    if hold.callbacks:
+        claims = False  # they may take long: no job waits for those of another one
+        hold.callbacks.insert(0, hands.committed)
     values = {
         "job": claim.id,
         "worker": hands.worker_id,
@@ -129,10 +140,6 @@ def _end(
         "queues": queues,
         "claim": claims,
     }
-    session = model.Session()
-    session.flush()
-    hold = block.hold()
-    hold.ask()
     outcome, following, hold.transaction_id = _driver_row(session, _END, values)
     if outcome == "lost":
         raise LostJobError(f"Job {claim.id} was taken away from worker {hands.worker_id}")

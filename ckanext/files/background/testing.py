@@ -128,6 +128,9 @@ class TasksManager:
         """As :class:`~ckanext.files.background.step.Hands` says: a job gives way at each step."""
         return False, None
 
+    def committed(self) -> None:
+        """As :class:`~ckanext.files.background.step.Hands` says."""
+
     def _with_status(self, *states: str) -> list[JobRow]:
         return [job for job in self.jobs.values() if job["status"] in states]
 

@@ -13,10 +13,12 @@ from __future__ import annotations
 import logging
 import sys
 import weakref
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
+
+from .session import HeldSession
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +77,20 @@ def _open(session: Session) -> list[CommitRequest]:
     if _KEY not in session.info:
         left: list[CommitRequest] = []
         session.info[_KEY] = left
-        weakref.finalize(session, _log, left)  # also when the process ends
+        weakref.finalize(
+            session, _log_rest, weakref.ref(session), left
+        )  # also when the process ends
     return session.info[_KEY]
+
+
+def _log_rest(session: Callable[[], Session | None], left: Sequence[CommitRequest]) -> None:
+    """Log what is left at the end of a session.
+
+    A process that ends within a hold, as a worker that hands a step back, undoes the block
+    as a kill does: the code there has done nothing wrong.
+    """
+    if not isinstance(session(), HeldSession):
+        _log(left)
 
 
 def _log(requests: Iterable[CommitRequest]) -> None:

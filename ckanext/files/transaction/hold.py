@@ -85,6 +85,11 @@ class Hold:
         """The savepoint to which a rollback returns; None before any commit."""
         return next((level.floor for level in reversed(self._levels) if level.floor), None)
 
+    @property
+    def callbacks(self) -> list[Callback]:
+        """What is to be called right after the commit, as far as it will come of that."""
+        return journal_of(self.session).callbacks
+
     def save(self) -> None:
         """Commit, as far as anybody in the block can tell."""
         self._release(self.floor or self._caller)

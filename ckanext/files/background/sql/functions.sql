@@ -289,11 +289,20 @@ BEGIN
 END;
 $$;
 
+-- Let a job that has begun wait for its next turn, in the hands of no worker.
+CREATE OR REPLACE FUNCTION files_let_go_on(_job bigint) RETURNS void LANGUAGE sql AS $$
+    UPDATE procrastinate_jobs SET worker_id = NULL WHERE id = _job;
+    INSERT INTO files_job (job_id, turn) VALUES (_job, _job)
+        ON CONFLICT (job_id) DO UPDATE SET turn = excluded.turn;
+$$;
+
 -- Hand back all jobs of a worker that ends, but for those that others have locked.
 --
 -- A job at its first step is what it was before the worker claimed it, and one at a later step waits for
--- its next turn. The worker claims no more: attempts need not tell its claims from those of others.
-CREATE OR REPLACE FUNCTION files_hand_back(_worker bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- its next turn; so does one whose queueing lock a transaction that is open has asked for: a worker that is
+-- to end does not wait for it. The worker claims no more: attempts need not tell its claims from those of others.
+CREATE OR REPLACE FUNCTION files_hand_back(_worker bigint) RETURNS void LANGUAGE plpgsql
+    SET lock_timeout = '100ms' AS $$
 DECLARE
     job record;
 BEGIN
@@ -307,13 +316,16 @@ BEGIN
             UPDATE procrastinate_jobs SET worker_id = NULL, attempts = attempts + 1,
                 status = 'aborted', abort_requested = false WHERE id = job.id;
         ELSIF job.has_begun THEN
-            UPDATE procrastinate_jobs SET worker_id = NULL WHERE id = job.id;
-            UPDATE files_job SET turn = job_id WHERE job_id = job.id;
+            PERFORM files_let_go_on(job.id);
         ELSE
-            PERFORM files_let_wait(job.id, job.scheduled_at, NULL);
-            DELETE FROM procrastinate_events WHERE job_id = job.id AND id >= (
-                SELECT max(id) FROM procrastinate_events WHERE job_id = job.id AND type = 'started');
-            UPDATE files_job SET percent = NULL, text = NULL WHERE job_id = job.id;
+            BEGIN
+                PERFORM files_let_wait(job.id, job.scheduled_at, NULL);
+                DELETE FROM procrastinate_events WHERE job_id = job.id AND id >= (
+                    SELECT max(id) FROM procrastinate_events WHERE job_id = job.id AND type = 'started');
+                UPDATE files_job SET percent = NULL, text = NULL WHERE job_id = job.id;
+            EXCEPTION WHEN lock_not_available THEN
+                PERFORM files_let_go_on(job.id);
+            END;
         END IF;
     END LOOP;
 END;

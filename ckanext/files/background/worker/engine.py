@@ -11,10 +11,7 @@ from ckan.common import config
 from sqlalchemy import engine_from_config, event
 from sqlalchemy.engine import Engine
 
-from .slot import Running, Slot
-
-_CLASHES = ("40001", "40P01")
-"""PostgreSQL's codes for transactions of which one had to give up."""
+from .slot import Running, Slot, has_clashed
 
 
 def close_connections() -> None:
@@ -70,23 +67,24 @@ def watch_sessions(engine: Any) -> None:
         if running and connection and not connection.closed:
             running.pids.discard(connection.get_backend_pid())
 
+    _watch_errors(engine)
+
+
+def _watch_errors(engine: Any) -> None:
     @event.listens_for(engine, "handle_error")
     def failed(context: Any) -> None:
-        running = _running_here()
-        if running and _is_passing(context):
-            running.again = True
+        if running := _running_here():
+            running.again |= context.is_disconnect or context.connection is None
+            running.clashed |= has_clashed(context.original_exception)
+
+    @event.listens_for(engine, "rollback_savepoint")
+    def rolled_back(connection: Any, name: str, savepoint: Any) -> None:
+        # the step may go on without what has clashed; if not, its error tells
+        if running := _running_here():
+            running.clashed = False
 
 
 def _running_here() -> Running | None:
     """Return the step that this thread runs."""
     thread = threading.current_thread()
     return thread.running if isinstance(thread, Slot) else None
-
-
-def _is_passing(context: Any) -> bool:
-    """Tell whether an error of the database says nothing of the step that got it.
-
-    It has no connection, or has lost it, or waits for others that wait for it.
-    """
-    code = getattr(context.original_exception, "pgcode", None)
-    return context.is_disconnect or context.connection is None or code in _CLASHES

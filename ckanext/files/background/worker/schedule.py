@@ -12,12 +12,20 @@ from ckan import model
 from procrastinate.periodic import MAX_DELAY, PeriodicDeferrer
 
 from ..app import app
+from ..infrastructure import pgcodes
 from ..periodic import Scheduled, scheduled
 from ..schema import SCHEMA
 
 log = logging.getLogger(__name__)
 
 _ONE_AT_A_TIME = sa.text("SELECT pg_try_advisory_xact_lock(7109)")
+
+# The worker's main thread runs this. It must not wait for a transaction that has asked for a job
+# with the same queueing lock: that may take hours, and the worker would look dead.
+_WAIT_FOR_NOBODY = sa.text("SET LOCAL lock_timeout = '100ms'")
+
+_LOCKED = "55P03"
+"""PostgreSQL's code for a lock that was not to be had in that time."""
 
 # one with other times is a new one
 _SEEN = sa.text(f"""
@@ -64,13 +72,15 @@ class Schedule:
         try:
             if not model.Session.execute(_ONE_AT_A_TIME).scalar():
                 return False
+            model.Session.execute(_WAIT_FOR_NOBODY)
             deferrer = PeriodicDeferrer(app.periodic_registry)
             asyncio.run(deferrer.defer_jobs([(each, at) for at in self._due(key, each, now)]))
             model.Session.commit()
         except Exception as error:
-            if self._errors.get(key) != str(error):  # it is tried each second
+            # it is tried each second
+            if not _has_to_wait(error) and self._errors.get(key) != str(error):
                 log.exception("The periodic task %s %s could not be deferred", *key)
-            self._errors[key] = str(error)
+                self._errors[key] = str(error)
             return False
         finally:
             model.Session.remove()
@@ -88,3 +98,8 @@ class Schedule:
         found = list(each.times.between(max(asked or 0, int(now - MAX_DELAY)), now))
         latest = model.Session.execute(_LATEST, names).scalar_one()
         return [at for at in (found if asked else found[-1:]) if at > latest]
+
+
+def _has_to_wait(error: Exception) -> bool:
+    """Tell whether a transaction that is open has asked for a job with the same queueing lock."""
+    return any(code == _LOCKED for code in pgcodes(error))

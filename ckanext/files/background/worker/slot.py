@@ -18,6 +18,7 @@ from ckanext.files.errors import CommitUnknownError
 from ..claim import Claim
 from ..context import JobContext
 from ..errors import JobAborted, LostJobError, StepTimeout
+from ..infrastructure import pgcodes
 from ..registry import find, is_known
 from ..step import Failure, judge, perform
 from .deadline import Interruptible
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 log = logging.getLogger(__name__)
+
+_CLASHES = ("40001", "40P01")
+"""PostgreSQL's codes for transactions of which one had to give up."""
 
 _MOST_IN_A_ROW = 32
 """Claims within a step's commit, before jobs with a lock are looked at, too."""
@@ -46,10 +50,16 @@ class Running:
     """The server's processes that serve the step's connections."""
 
     again: bool = False
-    """The database is to blame, and not the task: the step is to run again."""
+    """The step has lost its connection, or got none: it is to run again, whatever its error is."""
+
+    clashed: bool = False
+    """PostgreSQL has undone the step, as it and others waited for each other: likewise."""
 
     cancelled: float | None = None
     """When it was to end at once, by the monotonic clock."""
+
+    committed: bool = False
+    """The step is done, and its callbacks of ``on_commit`` run."""
 
     interruptible: Interruptible = dataclasses.field(default_factory=Interruptible)
 
@@ -107,6 +117,11 @@ class Slot(threading.Thread):
         claims = self._in_a_row < _MOST_IN_A_ROW and not self._worker.stopping
         return claims, list(self._worker.options.queues) or None
 
+    def committed(self) -> None:
+        """As :class:`~ckanext.files.background.step.Hands` says."""
+        assert self.running
+        self.running.committed = True
+
     def _run_step(self, claim: Claim) -> Claim | None:
         running = Running(claim, claim.context(lambda: running.aborted), self._timeout(claim))
         self.running = running
@@ -132,7 +147,7 @@ class Slot(threading.Thread):
             overdue = running.overdue()
             overdue.__cause__ = None if isinstance(error, StepTimeout) else error
             error = overdue.with_traceback(error.__traceback__)
-        elif running.again or isinstance(error, CommitUnknownError):
+        elif _is_to_run_again(running, error):
             log.warning("Job %s: its step runs again, after %s", claim.id, first_line(error))
             self._worker.insist(lambda: self._worker.release(running))
             return
@@ -155,6 +170,17 @@ class Slot(threading.Thread):
         name = claim.call.task_name
         own = find(name).timeout if is_known(name) else None
         return own or self._worker.options.timeout
+
+
+def has_clashed(error: BaseException) -> bool:
+    """Tell whether it is of transactions of which one had to give up."""
+    return any(code in _CLASHES for code in pgcodes(error))
+
+
+def _is_to_run_again(running: Running, error: BaseException) -> bool:
+    """Tell whether the database is to blame, and not the task."""
+    lost = running.again or isinstance(error, CommitUnknownError)
+    return lost or running.clashed or has_clashed(error)
 
 
 def _tell(claim: Claim, failure: Failure) -> None:

@@ -256,19 +256,30 @@ class Worker:
                 )
 
     def _give_up(self, slot: Slot, running: Running) -> None:
-        """Leave a thread that cannot be interrupted to itself: it can commit nothing any more."""
+        """Leave a thread that cannot be interrupted to itself; another one goes on with jobs."""
+        if running.committed:
+            log.warning("Job %s: its callbacks of on_commit take long", running.claim.id)
+        elif not self._fail_overdue(slot, running):
+            return
+        slot.given_up = True
+        self._slots.remove(slot)
+        self._start_slot(len(self._slots))
+
+    def _fail_overdue(self, slot: Slot, running: Running) -> bool:
+        """Have a step fail that cannot be interrupted, so that it can commit nothing any more.
+
+        :returns: False if it has ended at the last moment, or if its end is being written.
+        """
         error = running.overdue(" and could not be interrupted")
         self.desk.end_sessions(running.pids)
         try:
             self.desk.fail(running.claim, running.context, judge(error, running.claim))
         except LockNotAvailable:
-            return  # the next time
-        if slot.running is not running:
-            return  # it has ended at the last moment
+            return False  # the next time
+        if slot.running is not running or running.committed:
+            return False
         log.error("Job %s: %s", running.claim.id, error)
-        slot.given_up = True
-        self._slots.remove(slot)
-        self._start_slot(len(self._slots))
+        return True
 
     def _reconnecting(self, turn: Callable[[], None]) -> None:
         try:
@@ -294,13 +305,22 @@ class Worker:
         while (rest := end - time.monotonic()) > 0 and (working := self._working()):
             working[0].join(min(rest, _TICK))
             self._reconnecting(self._look_after_steps)
+        try:
+            self._hand_back()
+        except _LOST as error:
+            # PostgreSQL undoes what runs, and the other workers look after jobs of one that is gone
+            log.warning("The database cannot be told of the end: %s", first_line(error))
+        self._ear.close()
+        self.desk.close()
+
+    def _hand_back(self) -> None:
+        """Undo the steps that run, and leave their jobs to others."""
         for running in self._running():
-            log.warning("Job %s is handed back", running.claim.id)
+            if not running.committed:
+                log.warning("Job %s is handed back", running.claim.id)
             self.desk.end_sessions(running.pids)
         self.desk.release_all()
         self.desk.unregister()
-        self._ear.close()
-        self.desk.close()
 
     def _tell_what_it_waits_for(self) -> None:
         names = ", ".join(

@@ -28,6 +28,11 @@ EACH_MINUTE = "* * * * *"
 
 NIGHTLY = "30 2 * * *"
 
+ASK_FOR_ONE = (
+    f"INSERT INTO {SCHEMA}.procrastinate_jobs (queue_name, task_name, args, queueing_lock)"
+    " VALUES ('default', 'another', '{}', 'one')"
+)
+
 
 class Clock:
     """The time as workers of the test have it."""
@@ -111,6 +116,25 @@ def test_somebody_defers_at_the_moment(clock: Clock, tasks: TasksManager) -> Non
         assert _times(tasks) == []
     worker.defer()
     assert len(_times(tasks)) == 1
+
+
+@pytest.mark.usefixtures("each_minute")
+def test_queueing_lock_that_is_just_asked_for(
+    clock: Clock, tasks: TasksManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for that commit, which may be hours away; it is tried again."""
+    register_periodic(sample.note_time, EACH_MINUTE, "", {"queueing_lock": "one"})
+    worker = Schedule()
+    worker.defer()
+    clock.now += 60
+    other = engine().raw_connection()
+    other.cursor().execute(ASK_FOR_ONE)
+    worker.defer()
+    other.close()
+    assert _times(tasks) == []
+    worker.defer()
+    assert len(_times(tasks)) == 1
+    assert not caplog.records
 
 
 @pytest.mark.usefixtures("each_minute")

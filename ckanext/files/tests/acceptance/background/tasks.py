@@ -17,6 +17,7 @@ from ckan import model
 
 from ckanext.files.background import Call, JobAborted, JobContext, current_job, set_progress, task
 from ckanext.files.background.schema import SCHEMA
+from ckanext.files.shared import on_commit
 from ckanext.files.tests.acceptance.background import witness
 from ckanext.files.tests.acceptance.background.jobs import effect_at_once, effects_of
 from ckanext.files.tests.background.sample import effect
@@ -45,6 +46,25 @@ def hold(name: str) -> None:
     effect_at_once(f"{name}-begun-{time.time_ns()}")
     wait_until_let_go(name)
     effect(f"{name}-ended")
+
+
+@task
+def ask_and_hold(name: str) -> None:
+    """As :func:`hold`, with a job and a callback that wait for the commit."""
+    hold.delay(name)
+    on_commit(lambda: None)
+    hold.function(name)
+
+
+@task(timeout=0.1)
+def hold_in_a_callback(name: str) -> None:
+    """End soon, with a callback that holds for longer than the step may take."""
+
+    def callback() -> None:
+        wait_until_let_go(name)
+        effect_at_once(f"{name}-ended")
+
+    on_commit(callback)
 
 
 @task
@@ -105,6 +125,22 @@ def lock_both(name: str, first: int, second: int) -> None:
     effect_at_once(f"locked-{first}-{time.time_ns()}")
     wait_for(lambda: effects_of(f"locked-{second}-"), _SECONDS_TO_HOLD)
     model.Session.execute(lock, {"key": second})
+
+
+_DEADLOCK = sa.text("DO $$ BEGIN RAISE deadlock_detected; END $$")
+
+
+@task
+def deadlock_in_a_savepoint(name: str, catches: bool) -> None:
+    """Be the one of two that PostgreSQL ends, the first time; go on without that part, or fail."""
+    job = current_job()
+    assert job
+    effect(f"{name}-{job.attempts}")
+    with suppress(*[Exception] if catches else []), model.Session.begin_nested():
+        if not job.attempts:
+            model.Session.execute(_DEADLOCK)
+    if catches:
+        raise ValueError("something else is wrong")
 
 
 @task

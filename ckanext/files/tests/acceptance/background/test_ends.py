@@ -16,6 +16,7 @@ from ckanext.files.tests.acceptance.background.jobs import (
     S,
     change,
     effects_of,
+    events_of,
     let_go,
     state,
     wait_for_effect,
@@ -103,6 +104,23 @@ def test_timeouts_hit_nobody_else(unique: Any, full_size: bool) -> None:
     for job in others:
         wait_for_job(job)
     assert len(effects_of(name)) == 3 * len(others)
+
+
+def test_callbacks_are_no_part_of_the_step(unique: Any, workers: Workers) -> None:
+    """They may take longer than it; other jobs run meanwhile."""
+    name = unique("job")
+    worker = workers.start("-q", "alone")
+    job = tasks.hold_in_a_callback.configure(queue="alone").delay(name)
+    waiting = sample.write.configure(queue="alone").delay(f"{name}-next")
+    model.Session.commit()
+    wait_for_job(job)
+    wait_for_job(waiting)
+    assert events_of(waiting) == ["deferred", "started", "succeeded"]
+    wait_for(lambda: "its callbacks of on_commit take long" in worker.said)
+    let_go(name)
+    wait_for_effect(f"{name}-ended")
+    assert "ERROR" not in worker.said
+    assert "got lost" not in worker.said
 
 
 def test_timeout_of_all_tasks(workers: Workers, unique: Any) -> None:

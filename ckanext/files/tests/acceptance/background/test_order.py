@@ -64,6 +64,23 @@ def test_deadlock(unique: Any) -> None:
     assert sorted(state(job, "rescues") or 0 for job in jobs) == [0, 1]
 
 
+def test_deadlock_in_a_savepoint(unique: Any) -> None:
+    name = unique("job")
+    job = tasks.deadlock_in_a_savepoint.delay(name, False)
+    model.Session.commit()
+    wait_for_job(job)
+    assert effects_of(name) == [f"{name}-1"]
+
+
+def test_deadlock_that_the_task_catches(unique: Any) -> None:
+    """What fails after that is the task's own, and its error is kept."""
+    job = tasks.deadlock_in_a_savepoint.delay(unique("job"), True)
+    model.Session.commit()
+    wait_for_job(job, "failed")
+    assert state(job, "error") == "ValueError: something else is wrong"
+    assert state(job, "attempts") == 1
+
+
 @pytest.mark.parametrize("arguments", [("-q", "a", "b"), ("-q", "a", "-q", "b"), ("a", "b")])
 def test_queues(arguments: tuple[str, ...], workers: Workers, unique: Any) -> None:
     name = unique("job")

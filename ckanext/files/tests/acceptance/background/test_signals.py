@@ -15,14 +15,17 @@ from ckanext.files.tests.acceptance.background import tasks
 from ckanext.files.tests.acceptance.background.jobs import (
     S,
     change,
+    cut,
     effects_of,
     events_of,
     let_go,
     rows,
+    sessions_of,
     state,
     wait_for_effect,
     wait_for_job,
 )
+from ckanext.files.tests.acceptance.background.network import Network
 from ckanext.files.tests.acceptance.background.workers import Workers
 from ckanext.files.tests.background import sample
 from ckanext.files.tests.effects import look
@@ -138,6 +141,53 @@ def test_a_later_step_that_takes_too_long_is_handed_back(workers: Workers, uniqu
     worker.start()
     wait_for_job(job)
     assert events_of(job) == ["deferred", "started", "succeeded"]
+
+
+def test_what_a_step_has_asked_for_is_handed_back_with_it(commands: Workers, unique: Any) -> None:
+    """The step runs again, and asks again: nothing is lost, and the log does not say so."""
+    name = unique("job")
+    tasks.ask_and_hold.delay(name)
+    model.Session.commit()
+    worker = commands.start(shutdown_timeout=1)
+    wait_for_effect(f"{name}-begun")
+    assert worker.stop() == 0
+    assert "is handed back" in worker.said
+    assert "ERROR" not in worker.said
+
+
+def test_a_queueing_lock_that_is_just_asked_for(workers: Workers, unique: Any) -> None:
+    """The worker does not wait for that commit, and other workers do not, either."""
+    name = unique("job")
+    job = tasks.hold.configure(queueing_lock=name).delay(name)
+    model.Session.commit()
+    worker = workers.start(shutdown_timeout=1)
+    wait_for_effect(f"{name}-begun")
+    sample.noop.configure(queueing_lock=name, queue="other").delay()
+    worker.terminate()
+    wait_for(lambda: not worker.running, 20)
+    assert state(job, "worker_id") is None
+    let_go(name)
+    worker.start()
+    wait_for_job(job)
+    model.Session.rollback()
+
+
+def test_the_database_cannot_be_reached(workers: Workers, network: Network, unique: Any) -> None:
+    """The worker ends in time and says so in one line; others take its jobs."""
+    name = unique("job")
+    job = tasks.hold_at_first.delay(name)
+    model.Session.commit()
+    worker = workers.start(shutdown_timeout=1)
+    wait_for_effect(f"{name}-begun")
+    network.is_down = True
+    network.fail()
+    assert worker.stop() == 0
+    assert worker.said.count("The database cannot be told of the end") == 1
+    assert "Traceback" not in worker.said
+    network.is_down = False
+    cut(sessions_of(worker.id))  # as TCP does sooner or later
+    workers.start()
+    wait_for_job(job)
 
 
 @pytest.mark.usefixtures("seldom_looking")
