@@ -26,7 +26,10 @@ class Interruptible:
 
     @contextmanager
     def within(self) -> Iterator[None]:
-        """Let the code within be interrupted, and nothing after it."""
+        """Let the code within be interrupted, and nothing after it.
+
+        :raises StepTimeout: it was, even if it has caught that.
+        """
         with self._lock:
             self.interrupted = False
             self._thread = threading.get_ident()
@@ -34,6 +37,8 @@ class Interruptible:
             yield
         finally:
             self._shut()
+        if self.interrupted:
+            raise StepTimeout
 
     def interrupt(self, waken: Callable[[], None]) -> None:
         """Interrupt the code, if it still runs.

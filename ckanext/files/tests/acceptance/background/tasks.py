@@ -231,6 +231,20 @@ def out_of_reach_for_ever(name: str, pipe: str) -> None:
     out_of_reach.function(name, pipe)
 
 
+@task(timeout=0.5)
+def catch_all(name: str) -> None:
+    """Catch what interrupts it, and end as if nothing was."""
+    effect_at_once(f"{name}-begun")
+    with suppress(BaseException):
+        endless.function(name, False)
+    effect(f"{name}-never")
+
+
+@task
+def catch_all_for_ever(name: str) -> None:
+    catch_all.function(name)
+
+
 @task(timeout=0.02)
 def soon_too_late(name: str, in_sql: bool) -> None:
     effect(name)

@@ -63,6 +63,19 @@ def test_timeout_while_it_sleeps(unique: Any) -> None:
     assert effects_of(name) == []
 
 
+def test_interrupt_that_the_task_catches(unique: Any) -> None:
+    """Nothing of the step stays, whatever its task makes of it."""
+    name = unique("job")
+    assert "StepTimeout" in failed(tasks.catch_all, name)
+    cancelled = tasks.catch_all_for_ever.delay(f"{name}-cancelled")
+    model.Session.commit()
+    wait_for_effect(f"{name}-cancelled-begun")
+    control.cancel(cancelled.id, now=True)
+    model.Session.commit()
+    wait_for_job(cancelled, "aborted")
+    assert all("-begun" in effect for effect in effects_of(name))
+
+
 @pytest.mark.parametrize("task", [tasks.out_of_reach, tasks.stubborn])
 def test_step_that_cannot_be_interrupted(
     task: Any, unique: Any, workers: Workers, tmp_path: Path
