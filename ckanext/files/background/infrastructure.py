@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import psycopg2
 import redis
 from ckan.lib.search.common import SearchError, SearchIndexError, SolrConnectionError
 from psycopg2 import InterfaceError, OperationalError
@@ -65,8 +66,8 @@ def pgcodes(error: BaseException) -> Iterator[str]:
     cause: BaseException | None = error
     seen: list[BaseException] = []
     while cause is not None and not any(cause is each for each in seen):
-        if code := getattr(cause, "pgcode", None):
-            yield code
+        if isinstance(cause, psycopg2.Error) and cause.pgcode:
+            yield cause.pgcode
         seen.append(cause)
         cause = cause.__cause__ or cause.__context__
 
