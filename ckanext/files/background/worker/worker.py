@@ -307,7 +307,7 @@ class Worker:
             self._reconnecting(self._look_after_steps)
         try:
             self._hand_back()
-        except _LOST as error:
+        except LOST as error:
             # PostgreSQL undoes what runs, and the other workers look after jobs of one that is gone
             log.warning("The database cannot be told of the end: %s", first_line(error))
         self._ear.close()
