@@ -11,7 +11,7 @@ from typing import Any
 from ckan import model
 
 from ckanext.files.shared import with_task_queue
-from ckanext.files.transaction.intent import announce
+from ckanext.files.transaction.index_intents import announce
 
 _CALLS = 20_000
 _REPETITIONS = 7

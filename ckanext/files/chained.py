@@ -8,7 +8,7 @@ from ckan.types import Action, ChainedAction
 _IDENTITY = ("__doc__", "__name__", "__qualname__", "__module__")
 
 
-def chained_like(core: Action, chained: ChainedAction) -> ChainedAction:
+def chain_core_action(core: Action, chained: ChainedAction) -> ChainedAction:
     """Mark an action as chained, and give it the docstring and the marks of the core action.
 
     CKAN makes a ``partial`` of a chained action and copies ``vars()`` onto it:

@@ -44,7 +44,7 @@ class CoreFilesPlugin(p.SingletonPlugin):
         storages.collect()
 
 
-def on_top_of_core(kind: str, ours: dict[str, Any]) -> dict[str, Any]:
+def with_backport(kind: str, ours: dict[str, Any]) -> dict[str, Any]:
     """Return actions or auth functions together with those that CKAN 2.12 has.
 
     :param kind: ``action`` or ``auth``.

@@ -12,7 +12,7 @@ from ckan.lib.plugins import DefaultTranslation
 
 from . import helpers
 from .cli import get_commands
-from .core_files import CoreFilesPlugin, on_top_of_core, validators_of_options
+from .core_files import CoreFilesPlugin, validators_of_options, with_backport
 from .logic import action, auth, scheming, validators
 from .logic.guard import guarded
 from .logic.search_document import without_long_lists
@@ -35,11 +35,11 @@ class FilesPlugin(CoreFilesPlugin, DefaultTranslation):
     def get_actions(self) -> dict[str, Any]:
         return {
             **chained_core_actions(refuse_used_ids),
-            **guarded(on_top_of_core("action", _public(action))),
+            **guarded(with_backport("action", _public(action))),
         }
 
     def get_auth_functions(self) -> dict[str, Any]:
-        return on_top_of_core("auth", _public(auth))
+        return with_backport("auth", _public(auth))
 
     def get_commands(self) -> list[Any]:
         return get_commands()

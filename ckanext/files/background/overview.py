@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from . import schema
 from .periodic import scheduled
 from .registry import all_tasks
-from .worker.desk import ALIVE
+from .worker.queries import ALIVE
 
 _S = schema.SCHEMA
 

@@ -43,7 +43,7 @@ _FAIL = (
 )
 
 
-class Hands(Protocol):
+class StepOwner(Protocol):
     """Who runs steps: a slot of a worker, or a test."""
 
     worker_id: int
@@ -87,7 +87,7 @@ class Failure:
     lock: str | None = None
 
 
-def perform(claim: Claim, context: JobContext, hands: Hands, within: Any) -> End:
+def perform(claim: Claim, context: JobContext, hands: StepOwner, within: Any) -> End:
     """Run a step of a job in one commit.
 
     :param within: a context manager, in which the task's code runs.
@@ -114,7 +114,7 @@ def _end(
     context: JobContext,
     result: Any,
     percent: float | None,
-    hands: Hands,
+    hands: StepOwner,
     block: Block,
 ) -> End:
     """Write the end of a step into its transaction, and claim what comes next.

@@ -125,11 +125,11 @@ class TasksManager:
         model.Session.commit()
 
     def next_queues(self) -> tuple[bool, list[str] | None]:
-        """As :class:`~ckanext.files.background.step.Hands` says: a job gives way at each step."""
+        """See :class:`.StepOwner`: each step ends with the job yielding its turn."""
         return False, None
 
     def committed(self) -> None:
-        """As :class:`~ckanext.files.background.step.Hands` says."""
+        """As :class:`~ckanext.files.background.step.StepOwner` says."""
 
     def _with_status(self, *states: str) -> list[JobRow]:
         return [job for job in self.jobs.values() if job["status"] in states]

@@ -9,7 +9,7 @@ from ckan.common import asbool, config
 from file_keeper import ext
 from file_keeper.core.utils import ensure_setup
 
-from ckanext.files.keeper.catalogue import adapters, all_adapters
+from ckanext.files.filekeeper.catalogue import adapters, all_adapters
 
 from . import storage
 

@@ -9,7 +9,7 @@ import ckan.plugins.toolkit as tk
 import file_keeper as fk
 from ckan.config.declaration import Declaration, Key
 
-from ckanext.files.keeper.safe import SafeReader, SafeStorage, is_supported_type
+from ckanext.files.filekeeper.safe import SafeReader, SafeStorage, is_supported_type
 
 
 @dataclasses.dataclass()

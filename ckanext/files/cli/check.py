@@ -10,7 +10,7 @@ import click
 from ckan import model
 
 from ckanext.files.store.models import file_table
-from ckanext.files.store.neighbours import storages_of_ckan
+from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage, is_configured, storages
 from ckanext.files.store.stored import find_missing, find_strays, list_storages
 

@@ -7,8 +7,8 @@ import sys
 import click
 from ckan import model
 
-from ckanext.files.moving_in.claim import Claiming, ClaimReport
-from ckanext.files.moving_in.stored_field import OWNER_TYPES, StoredField
+from ckanext.files.upgrade.claim import Claiming, ClaimReport
+from ckanext.files.upgrade.stored_field import OWNER_TYPES, StoredField
 
 from .progress import Progress
 

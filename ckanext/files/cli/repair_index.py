@@ -7,7 +7,7 @@ import time
 
 import click
 
-from ckanext.files.transaction.repair import hurry, left_datasets, repair_due, table_exists
+from ckanext.files.transaction.index_repair import hurry, left_datasets, repair_due, table_exists
 
 _PAUSE = 0.5
 

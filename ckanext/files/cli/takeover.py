@@ -13,10 +13,10 @@ from ckan.common import config_declaration
 
 from ckanext.files.backport.tables import file_table
 from ckanext.files.errors import FilesError
-from ckanext.files.moving_in.old_options import OptionsReport, translate_options
-from ckanext.files.moving_in.table_check import TableCheck
-from ckanext.files.moving_in.takeover import adapt_tables, are_there, look_at_tables
 from ckanext.files.store.stored import Stored, find_missing, list_storages
+from ckanext.files.upgrade.old_options import OptionsReport, translate_options
+from ckanext.files.upgrade.table_check import TableCheck
+from ckanext.files.upgrade.takeover import adapt_tables, are_there, look_at_tables
 
 from .progress import Progress
 

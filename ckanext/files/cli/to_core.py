@@ -10,8 +10,8 @@ from ckan import model
 
 from ckanext.files import capabilities
 from ckanext.files.errors import FilesError
-from ckanext.files.moving_in.core_move import CoreMove
-from ckanext.files.moving_in.to_core import OLD_TABLES, look_at_core_move, move_to_core
+from ckanext.files.upgrade.core_move import CoreMove
+from ckanext.files.upgrade.to_core import OLD_TABLES, look_at_core_move, move_to_core
 
 from .progress import Progress
 

@@ -9,7 +9,7 @@ from ckan.logic.action import delete
 from ckan.plugins import toolkit as tk
 from ckan.types import Action, Context
 
-from ckanext.files.chained import chained_like
+from ckanext.files.chained import chain_core_action
 from ckanext.files.ownership import (
     Editor,
     Refusal,
@@ -17,9 +17,9 @@ from ckanext.files.ownership import (
     Wish,
     errors_on_fields,
     find_owner,
-    home_of,
     judge,
     lock_owner,
+    scope_of,
     transfer_together,
 )
 from ckanext.files.store import FileRecord, Owner, actions, is_configured, read, show
@@ -46,7 +46,7 @@ def _file_create(next_action: Action, context: Context, data_dict: dict[str, Any
 
 
 #: CKAN's action; if an option is missing, the error names it.
-file_create = chained_like(actions.file_create, _file_create)
+file_create = chain_core_action(actions.file_create, _file_create)
 
 
 def _resource_delete(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
@@ -61,7 +61,7 @@ def _resource_delete(next_action: Action, context: Context, data_dict: dict[str,
 
 #: CKAN's action; what is wrong with other fields of the dataset is told as it is.
 #: CKAN looks for it among the errors of the last resource, and ends in a KeyError.
-resource_delete = chained_like(delete.resource_delete, _resource_delete)
+resource_delete = chain_core_action(delete.resource_delete, _resource_delete)
 
 
 @tk.validate_action_data(schema.transfer_ownership)
@@ -135,7 +135,7 @@ def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> dic
 
 
 def _transfer(session: Any, context: Context, data_dict: dict[str, Any], owner: Owner) -> None:
-    editor, home, force = Editor(context), home_of(session, owner), data_dict["force"]
+    editor, home, force = Editor(context), scope_of(session, owner), data_dict["force"]
 
     def judge_file(_: str, file: FileRecord | None) -> Refusal | None:
         return judge(file, owner, home, editor.may_edit, force=force)

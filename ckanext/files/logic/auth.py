@@ -9,7 +9,7 @@ from ckan.plugins import toolkit as tk
 from ckan.types import AuthFunction, AuthResult, Context, DataDict
 
 from ckanext.files import capabilities
-from ckanext.files.ownership import Editor, find_owner, home_of, is_id, is_only_called, judge
+from ckanext.files.ownership import Editor, find_owner, is_id, is_only_called, judge, scope_of
 from ckanext.files.store import File, Owner, read
 
 __all__ = [
@@ -45,7 +45,7 @@ def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> Aut
 
     file = read(session, [file_id]).get(file_id)
     refusal = judge(
-        file, owner, home_of(session, owner), editor.may_edit, force=bool(data_dict.get("force"))
+        file, owner, scope_of(session, owner), editor.may_edit, force=bool(data_dict.get("force"))
     )
     if refusal:
         return {"success": False, "msg": refusal.of(file_id)}

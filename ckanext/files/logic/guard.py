@@ -22,7 +22,7 @@ from ckan.types import Action, Context
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
-from ckanext.files.chained import chained_like
+from ckanext.files.chained import chain_core_action
 from ckanext.files.store import TABLES, File, actions
 
 from .odd_arguments import refuse_odd
@@ -59,7 +59,7 @@ def _chained(core: Any) -> Any:
     def chained(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
         return next_action(context, data_dict)
 
-    return chained_like(core, chained)
+    return chain_core_action(core, chained)
 
 
 def _guard(name: str, action: Callable[..., Any]) -> Any:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Engine
 
 from ckanext.files.backport.removal import remove_unnamed
 from ckanext.files.store.models import file_table
-from ckanext.files.store.neighbours import Neighbours
+from ckanext.files.store.overlapping_storages import OverlappingStorages
 from ckanext.files.store.storages import Capability, exc, get_storage
 from ckanext.files.store.stored import unnamed
 
@@ -70,7 +70,9 @@ def remove_all(engine: Engine, storage: str, some: Iterable[Any]) -> list[str]:
     failed: Exception | None = None
     by_location = {str(data.location): data for data in some}
     with engine.connect() as connection:
-        free = unnamed(connection, file_table, storage, list(by_location), Neighbours(storage))
+        free = unnamed(
+            connection, file_table, storage, list(by_location), OverlappingStorages(storage)
+        )
     for data in map(by_location.__getitem__, free):
         try:
             if remove(engine, storage, data):

@@ -16,7 +16,7 @@ from file_keeper.default.adapters.fs import FsStorage
 from sqlalchemy.engine import Connection, Engine
 
 from ckanext.files.store.models import file_table
-from ckanext.files.store.neighbours import Neighbours, storages_of_ckan
+from ckanext.files.store.overlapping_storages import OverlappingStorages, storages_of_ckan
 from ckanext.files.store.storages import Capability, FileData, Location, exc
 from ckanext.files.store.stored import find_strays
 
@@ -52,7 +52,7 @@ def find(connection: Connection, storage: str) -> list[Stray]:
 
 def remove_again_seen(engine: Engine, storage: str, strays: Iterable[Stray]) -> list[str]:
     """Remove what is still there, as it was, and still without a row; return where it was."""
-    keeper, neighbours = storage_with_strays(storage), Neighbours(storage)
+    keeper, neighbours = storage_with_strays(storage), OverlappingStorages(storage)
     was = {stray.location: stray for stray in strays if neighbours.own(stray.location)}
     same = [stray for stray in _look(keeper, was) if stray == was[stray.location]]
     return remove_all(engine, storage, [FileData(Location(location)) for location, _ in same])

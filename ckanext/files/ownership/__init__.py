@@ -9,13 +9,13 @@ owner.
 """
 
 from .claims import Claims
+from .dataset_scope import scope_of
 from .editor import Editor
 from .field import Field, FieldArgumentError
 from .field_errors import errors_on_fields
-from .home import home_of
 from .owners import find_owner, is_only_called, lock_owner
+from .policy import judge
 from .refusals import Refusal
-from .rule import judge
 from .task import OwnershipTransferTask
 from .transfer import TransferRefusedError, Wish, transfer, transfer_together
 from .used_ids import refuse_used_ids
@@ -42,7 +42,6 @@ __all__ = [
     "errors_on_fields",
     "file_ids",
     "find_owner",
-    "home_of",
     "is_id",
     "is_list_of_nothing",
     "is_only_called",
@@ -50,6 +49,7 @@ __all__ = [
     "judge",
     "lock_owner",
     "refuse_used_ids",
+    "scope_of",
     "texts",
     "transfer",
     "transfer_together",

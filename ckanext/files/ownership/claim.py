@@ -8,9 +8,9 @@ from ckan.types import FlattenKey
 
 from ckanext.files.store import FileRecord, Owner
 
-from .before import Before
+from .dataset_scope import DatasetScope
 from .field import Field
-from .home import Home
+from .stored_fields import StoredFields
 
 
 class Place(NamedTuple):
@@ -28,10 +28,10 @@ class Place(NamedTuple):
     resource_id: str | None
     """The same for the resource that has the field, if one has it."""
 
-    home: Home
+    home: DatasetScope
     """The dataset that the action updates; an empty home on create."""
 
-    before: Before
+    before: StoredFields
     """What the action updates, as it is stored."""
 
     @property

@@ -17,14 +17,14 @@ from ckan.types import Context, FlattenDataDict, FlattenErrorDict, FlattenKey
 from ckanext.files.queue import TaskQueue, current_queue
 from ckanext.files.store import FileRecord, Owner, read
 
-from .before import KINDS, Before
 from .claim import Claim, Mention, Place
+from .dataset_scope import IN_DATASET, DatasetScope, lock_dataset
 from .editor import Editor
 from .field import Field
-from .home import IN_DATASET, Home, lock_home
 from .owners import is_editable
+from .policy import judge
 from .refusals import Refusal
-from .rule import judge
+from .stored_fields import KINDS, StoredFields
 from .task import OwnershipTransferTask
 from .used_ids import sent_ids
 from .values import NoFileIdsError, file_ids
@@ -49,9 +49,9 @@ class Claims:
         self._session: Any = context.get("session") or model.Session
         self._editor = Editor(context)
         self._files: dict[str, FileRecord | None] = {}
-        self._homes: dict[str | None, Home] = {}
+        self._homes: dict[str | None, DatasetScope] = {}
         self._data: FlattenDataDict = {}
-        self._befores: dict[tuple[str, str | None], Before] = {}
+        self._befores: dict[tuple[str, str | None], StoredFields] = {}
         self._mentions: dict[str, Mention] = {}
         self._counts: Counter[Any] = Counter()
         self._moves: dict[str, Claim] = {}
@@ -149,21 +149,21 @@ class Claims:
         files = read(self._session, unread)
         self._files.update((id_, files.get(id_)) for id_ in unread)
 
-    def _home(self, field: Field, data: FlattenDataDict, context: Context) -> Home:
+    def _home(self, field: Field, data: FlattenDataDict, context: Context) -> DatasetScope:
         dataset_id = None
         if field.owner_type in IN_DATASET:
             dataset_id = _updated_id(field.owner_type, data, context)
         if dataset_id not in self._homes:
             if dataset_id:
-                lock_home(self._session, dataset_id)
-            self._homes[dataset_id] = Home(self._session, dataset_id)
+                lock_dataset(self._session, dataset_id)
+            self._homes[dataset_id] = DatasetScope(self._session, dataset_id)
         return self._homes[dataset_id]
 
-    def _before(self, data: FlattenDataDict, context: Context) -> Before:
+    def _before(self, data: FlattenDataDict, context: Context) -> StoredFields:
         ids = ((kind, _updated_id(kind, data, context)) for kind in KINDS)
         which = next((found for found in ids if found[1]), ("", None))
         if which not in self._befores:
-            self._befores[which] = Before(self._session, *which, sent_ids(self._queue))
+            self._befores[which] = StoredFields(self._session, *which, sent_ids(self._queue))
         return self._befores[which]
 
     def _record(self, file: FileRecord, place: Place) -> None:

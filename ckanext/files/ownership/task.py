@@ -9,14 +9,14 @@ from ckan import model
 
 from ckanext.files.store import FileRecord
 
-from .arrivals import Arrivals
 from .claim import Claim
+from .dataset_scope import IN_DATASET
 from .editor import Editor
-from .home import IN_DATASET
 from .owners import lock_owner, missing
+from .policy import judge
 from .refusals import Refusal
+from .resolved_owners import ResolvedOwners
 from .results import completed
-from .rule import judge
 from .transfer import TransferRefusedError, transfer_together
 from .values import is_uuid
 
@@ -36,7 +36,7 @@ class OwnershipTransferTask:
     def __call__(self, result: Any, idx: int, prev: Any) -> list[str]:
         """Return the ids of the files that have another owner now."""
         result = completed(result, self._action, self._editor.name)
-        arrivals = Arrivals(result, self._claims, self._editor)
+        arrivals = ResolvedOwners(result, self._claims, self._editor)
         self._lock_owners(arrivals)
         arrivals.problems.check()
 
@@ -58,7 +58,7 @@ class OwnershipTransferTask:
             arrivals.problems.check()
             raise
 
-    def _lock_owners(self, arrivals: Arrivals) -> None:
+    def _lock_owners(self, arrivals: ResolvedOwners) -> None:
         """Lock what is no part of a dataset: a validator has locked that, or it is new.
 
         A schema may have the validator for another type of owner. Then there is

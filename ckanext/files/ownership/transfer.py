@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from ckanext.files.errors import FilesError
 from ckanext.files.store import FileRecord, Move, Owner, give, read
 
-from .home import home_of
+from .dataset_scope import scope_of
+from .policy import judge
 from .refusals import Refusal
-from .rule import judge
 
 
 class Wish(NamedTuple):
@@ -99,7 +99,7 @@ def transfer(
     """
     session = model.Session()
     owner = Owner(owner_type, owner_id)
-    home = home_of(session, owner)
+    home = scope_of(session, owner)
 
     def judge_file(_: str, file: FileRecord | None) -> Refusal | None:
         return judge(file, owner, home, lambda _: True, force=force)

@@ -10,7 +10,7 @@ from ckan.logic.action import create, update
 from ckan.types import Action, ChainedAction, Context
 
 from ckanext.files.capabilities import DEFERRED_PACKAGE_IS_LOST
-from ckanext.files.chained import chained_like
+from ckanext.files.chained import chain_core_action
 from ckanext.files.transaction import current_block
 
 from .decorator import with_task_queue
@@ -39,7 +39,7 @@ def _with_task_queue(core: Action, guard: ChainedAction) -> ChainedAction:
             return guard(next_action, context, data_dict)
 
     chained.__name__ = core.__name__
-    return chained_like(core, with_task_queue(chained))
+    return chain_core_action(core, with_task_queue(chained))
 
 
 @contextmanager

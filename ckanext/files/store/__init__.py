@@ -6,7 +6,7 @@ cost the same few statements for one file and for a thousand.
 
 from .describing import FileDescription, describe, describe_belongings
 from .models import TABLES, File
-from .moving import Move, give
+from .owner_changes import Move, give
 from .owning import owning
 from .reading import read
 from .records import FileRecord, Owner

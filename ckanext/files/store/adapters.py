@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from ckanext.files import capabilities
-from ckanext.files.keeper import catalogue
+from ckanext.files.filekeeper import catalogue
 
 _BASES = import_module(
     "ckan.lib.files" if capabilities.CORE_FILES else "ckanext.files.backport.storage"

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from file_keeper.default.adapters.fs import FsStorage
 from sqlalchemy.engine import Connection
 
-from ckanext.files.keeper.local import scan_folder
+from ckanext.files.filekeeper.local import scan_folder
 
 from .arrays import literal
-from .neighbours import Neighbours, Place
+from .overlapping_storages import OverlappingStorages, Place
 from .storages import Capability, FileData, Location, exc, get_storage, is_configured
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def find_strays(connection: Connection, table: sa.Table, storage: str) -> list[s
     :param storage: name of one that can be scanned.
     """
     strays: list[str] = []
-    neighbours = Neighbours(storage)
+    neighbours = OverlappingStorages(storage)
     found = filter(neighbours.own, map(str, _scan(get_storage(storage))))
     locations = (location for location in found if _is_text(storage, location))
     while some := list(islice(locations, _ROWS_AT_ONCE)):
@@ -111,7 +111,7 @@ def unnamed(
     table: sa.Table,
     storage: str,
     locations: Sequence[str],
-    neighbours: Neighbours,
+    neighbours: OverlappingStorages,
 ) -> list[str]:
     """Return those locations that no row names, whatever storage it is in."""
     places = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from ckanext.files.tests.effects import engine
-from ckanext.files.transaction import repair
+from ckanext.files.transaction import index_repair
 
 
 def forget_intents() -> None:
@@ -35,7 +35,7 @@ def announced() -> list[str]:
         return list(connection.execute(sa.text(query)).scalars())
 
 
-def look_now() -> list[repair.Look]:
+def look_now() -> list[index_repair.Look]:
     """Have the next look at all intents now."""
-    repair.hurry()
-    return list(repair.repair_due())
+    index_repair.hurry()
+    return list(index_repair.repair_due())

@@ -23,7 +23,7 @@ _COMMITTED = b"COMMIT\x00"
 
 
 class Proxy:
-    """Hands bytes on between a client and PostgreSQL.
+    """StepOwner bytes on between a client and PostgreSQL.
 
     :attr:`cut` says what happens to the next connection that sends COMMIT: it
     is lost before PostgreSQL receives it, or after PostgreSQL has done it, or

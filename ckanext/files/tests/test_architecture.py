@@ -28,9 +28,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storable": set(),
     "transaction": {"errors", "capabilities"},
     "queue": {"transaction", "chained", "errors", "capabilities"},
-    "keeper": set(),
-    "backport": {"keeper", "transaction", "flag", "storable", "capabilities"},
-    "store": {"backport", "keeper", "errors", "capabilities"},
+    "filekeeper": set(),
+    "backport": {"filekeeper", "transaction", "flag", "storable", "capabilities"},
+    "store": {"backport", "filekeeper", "errors", "capabilities"},
     "core_files": {"backport", "store", "views", "capabilities"},
     "ownership": {"queue", "store", "errors"},
     "shared": {"transaction", "queue", "ownership", "errors"},
@@ -38,12 +38,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pages": {"ownership", "store", "errors", "capabilities"},
     "helpers": {"pages"},
     "views": {"storable"},
-    "moving_in": {"backport", "ownership", "store", "errors", "capabilities"},
-    "cli": {"backport", "moving_in", "store", "transaction", "errors", "capabilities"},
+    "upgrade": {"backport", "ownership", "store", "errors", "capabilities"},
+    "cli": {"backport", "upgrade", "store", "transaction", "errors", "capabilities"},
     "background": {"transaction", "errors"},
     "pytest_plugin": {"background"},
     "maintenance": {"background", "store", "backport", "transaction", "errors", "capabilities"},
-    "jobs": {"background", "maintenance", "transaction", "errors", "cli"},
+    "background_plugin": {"background", "maintenance", "transaction", "errors", "cli"},
     "plugin": {"cli", "core_files", "helpers", "logic", "ownership", "queue"},
 }
 
@@ -110,7 +110,7 @@ import sys
 sys.modules["procrastinate"] = None
 import ckanext.files.plugin, ckanext.files.shared, ckanext.files.pytest_plugin
 try:
-    import ckanext.files.jobs.plugin
+    import ckanext.files.background_plugin.plugin
 except ImportError as error:
     print(error)
 """

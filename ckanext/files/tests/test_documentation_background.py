@@ -30,10 +30,10 @@ import ckanext
 from ckanext.files import background, shared
 from ckanext.files.background import discovery, record, registry
 from ckanext.files.background.app import app as procrastinate
-from ckanext.files.jobs.cli import get_commands
+from ckanext.files.background_plugin.cli import get_commands
 from ckanext.files.tests import documented
+from ckanext.files.tests.background_plugin.client import Client
 from ckanext.files.tests.effects import count_commits, look
-from ckanext.files.tests.jobs.client import Client
 from ckanext.files.tests.loaded import plugins_loaded
 from ckanext.files.tests.people import call, new_user, shown
 

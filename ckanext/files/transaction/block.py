@@ -8,7 +8,7 @@ from types import TracebackType
 from ckan.model import meta
 from sqlalchemy.orm import SessionTransaction
 
-from . import commit_requests, index
+from . import commit_requests, search_index
 from .hold import Hold, open_savepoints
 from .journal import Callback, is_committing, journal_of
 
@@ -59,7 +59,7 @@ class Block:
             self._hold = hold
         else:
             self._savepoints = open_savepoints(meta.Session())
-            index.stand_in_front()
+            search_index.stand_in_front()
         if self._eager:
             self.hold()
         _stack.innermost = self

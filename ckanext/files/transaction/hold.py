@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from ckanext.files import capabilities
 from ckanext.files.errors import CommitUnknownError, InnerFailureError
 
-from . import commit_requests, index
+from . import commit_requests, search_index
 from .journal import Callback, Journal, journal_of, run_callbacks, run_undoing
 from .outcome import has_committed
 from .session import HeldSession, put_in_front, take_away
@@ -77,7 +77,7 @@ class Hold:
         self._due: list[Callback] = []
         self.transaction_id: int | None = None
         """For those who happen to know ``txid_current()``: it saves a question."""
-        index.keep_back(session)
+        search_index.keep_back(session)
         put_in_front(session, self)
 
     @property
@@ -198,20 +198,20 @@ class Hold:
                 self._commit()
             else:
                 self._let_go()
-                index.leave(self.session)
+                search_index.leave(self.session)
         except BaseException:
             self.roll_back()
             raise
         finally:
-            index.let_through(self.session)
+            search_index.let_through(self.session)
             run_callbacks(self._due)
 
     def roll_back(self) -> None:
         """End the hold after a failure: nothing stays, and the session is usable."""
         session = self.session
         take_away(session)
-        index.let_through(session)
-        indexed = index.take_early(session)
+        search_index.let_through(session)
+        indexed = search_index.take_early(session)
         commit_requests.settle_all(session)  # the caller gets an error
         try:
             while session.in_transaction():
@@ -222,7 +222,7 @@ class Hold:
             log.warning("A transaction was not rolled back, its connection is dropped: %s", reason)
             session.invalidate()
         session.__dict__.pop("_object_cache", None)
-        index.repair(indexed)
+        search_index.repair(indexed)
 
     def keep_changes(self) -> None:
         """Put the objects that CKAN has collected aside, to share the fate of their rows.

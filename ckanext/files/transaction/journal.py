@@ -19,9 +19,9 @@ from ckan.model import meta
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
-from . import commit_requests, intent
+from . import commit_requests, index_intents
 from .commit_requests import CommitRequest
-from .repair import repair_next
+from .index_repair import repair_next
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Journal:
         """
         new = [package_id for package_id in package_ids if package_id not in self.announced]
         self.announced.update(new)
-        if new and intent.announce(meta.Session(), new):
+        if new and index_intents.announce(meta.Session(), new):
             self.callbacks.append(repair_next)
 
     def write(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ckan import model
 
-from ckanext.files.transaction.repair import repair_due
+from ckanext.files.transaction.index_repair import repair_due
 
 from .outage import LOST
 

@@ -98,7 +98,7 @@ class Slot(threading.Thread):
         super().__init__(name=f"slot-{number}", daemon=True)
         self._worker = worker
         self._in_a_row = 0
-        self.worker_id = worker.desk.worker_id
+        self.worker_id = worker.queries.worker_id
         self.running: Running | None = None
         self.given_up = False
         """The worker does not wait for this thread any more."""
@@ -138,7 +138,7 @@ class Slot(threading.Thread):
         finally:
             self.running = None
             if claim.row["lock"]:
-                self._worker.bell.ring()
+                self._worker.wake_signal.ring()
         return None
 
     def _failed(self, running: Running, error: BaseException) -> None:
@@ -156,13 +156,13 @@ class Slot(threading.Thread):
         self._worker.insist(lambda: self._write(running, failure))
 
     def _write(self, running: Running, failure: Failure) -> None:
-        desk, claim = self._worker.desk, running.claim
+        queries, claim = self._worker.queries, running.claim
         try:
-            desk.fail(claim, running.context, failure)
+            queries.fail(claim, running.context, failure)
         except DataError as error:
             # or the job would end one worker after the other
             log.exception("Job %s: the tables cannot hold how it failed", claim.id)
-            desk.fail(
+            queries.fail(
                 claim, claim.context(bool), Failure(error=f"{type(error).__name__}: see the log")
             )
 

@@ -19,15 +19,15 @@ from ..claim import Claim
 from ..errors import BackgroundError
 from ..registry import all_tasks
 from ..step import judge
-from .bell import Bell
-from .desk import Desk, application_name
-from .ear import Ear
 from .engine import name_sessions, new_engine, watch_sessions
+from .listener import Listener
 from .options import WorkerOptions
 from .outage import LOST, Outage, first_line
+from .queries import WorkerQueries, application_name
 from .repairs import Repairs
 from .schedule import Schedule
 from .slot import Running, Slot
+from .wake_signal import WakeSignal
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +60,10 @@ class Worker:
         self.options = options
         self._parent = parent
         self.stopping = False
-        self.bell = Bell()
+        self.wake_signal = WakeSignal()
         self._engine: Any = new_engine(options.concurrency)
-        self.desk = Desk(self._engine)
-        self._ear = Ear(self._engine, options.queues)
+        self.queries = WorkerQueries(self._engine)
+        self._listener = Listener(self._engine, options.queues)
         self._schedule = Schedule()
         self._outage = Outage()
         self._slots: list[Slot] = []
@@ -78,10 +78,10 @@ class Worker:
         """
         with self._engine.connect() as connection:
             schema.check(connection)
-        worker_id = self.desk.register(self.options.queues, self.options.concurrency)
+        worker_id = self.queries.register(self.options.queues, self.options.concurrency)
         name_sessions(self._engine, application_name(worker_id))
         watch_sessions(self._engine)
-        self._ear.open(worker_id)
+        self._listener.open(worker_id)
         log.info("Worker %s knows: %s", worker_id, ", ".join(t.name for t in all_tasks()))
         for number in range(self.options.concurrency):
             self._start_slot(number)
@@ -95,7 +95,7 @@ class Worker:
     def stop(self, *_: Any) -> None:
         """Have the worker stop, once the steps that run have ended. A signal handler."""
         self.stopping = True
-        self._ear.poke()
+        self._listener.poke()
 
     def request_context(self) -> Any:
         """Return what CKAN's code expects around it. For slots."""
@@ -105,11 +105,11 @@ class Worker:
     def obtain(self) -> Claim | None:
         """Wait for a job and claim it; None when the worker stops. For slots."""
         while not self.stopping:
-            heard = self.bell.listen()
+            heard = self.wake_signal.listen()
             try:
-                idle = not self.options.wait and not self.desk.owned()
+                idle = not self.options.wait and not self.queries.owned()
                 # after that: what runs may have written another one before it ended
-                claim = self.desk.claim(self.options.queues)
+                claim = self.queries.claim(self.options.queues)
             except LOST as error:
                 self._outage.notice(error)
                 time.sleep(_BACK_OFF)
@@ -119,15 +119,15 @@ class Worker:
             if idle:
                 self.stop()
                 break
-            self.bell.wait(heard)
+            self.wake_signal.wait(heard)
         return None
 
     def release(self, running: Running) -> None:
         """Hand back a job whose step has lost its connection."""
         # of which PostgreSQL may know nothing: its locks would be in the way
-        self.desk.end_sessions(running.pids)
-        self.desk.release(running.claim.id, running.claim.attempts, self.options.most_rescues)
-        self.bell.ring()
+        self.queries.end_sessions(running.pids)
+        self.queries.release(running.claim.id, running.claim.attempts, self.options.most_rescues)
+        self.wake_signal.ring()
 
     def insist(self, write: Callable[[], Any]) -> None:
         """Write something, as soon as the database can be reached. For slots."""
@@ -151,10 +151,10 @@ class Worker:
 
     def _turn(self) -> None:
         """Wait for something to do, and do it."""
-        for notification in self._ear.wait(self._patience()):
+        for notification in self._listener.wait(self._patience()):
             if notification["type"] == "job_inserted":
                 self._rung = True
-                self.bell.ring()
+                self.wake_signal.ring()
             else:
                 self._abort_those()
         self._watch_deadlines()
@@ -168,10 +168,10 @@ class Worker:
         if self._rung:
             self._rung = False
             ends.append(now + _BREATH)
-        elif self.bell.waiting:
-            due = self.desk.next_due()
+        elif self.wake_signal.waiting:
+            due = self.queries.next_due()
             if due is not None and due <= 0:
-                self.bell.ring()
+                self.wake_signal.ring()
             elif due is not None:
                 ends.append(now + due)
         return min(ends) - now
@@ -181,9 +181,9 @@ class Worker:
         if self._parent and os.getppid() != self._parent:
             log.error("The process that looks after this worker is gone")
             self.stop()
-        if not self.desk.beat():
+        if not self.queries.beat():
             raise BackgroundError(
-                f"Worker {self.desk.worker_id} was away for so long that the others forgot it"
+                f"Worker {self.queries.worker_id} was away for so long that the others forgot it"
             )
         self._outage.end()
         if not all(slot.is_alive() for slot in self._slots) and not self.stopping:
@@ -194,11 +194,11 @@ class Worker:
             self._publish(running)
         self._look_after_jobs()
         self._schedule.defer()
-        self.desk.forget_dead()
-        self.bell.ring(everybody=True)
+        self.queries.forget_dead()
+        self.wake_signal.ring(everybody=True)
 
     def _rescue(self) -> dict[int, int]:
-        return self.desk.rescue(self.options.frozen_after, self.options.most_rescues)
+        return self.queries.rescue(self.options.frozen_after, self.options.most_rescues)
 
     def _running(self) -> Iterable[Running]:
         return [running for slot in self._slots if (running := slot.running)]
@@ -208,7 +208,7 @@ class Worker:
         if progress == running.published:
             return
         try:
-            told = self.desk.publish(running.claim, running.context)
+            told = self.queries.publish(running.claim, running.context)
         except DataError:
             log.exception("The progress of job %s cannot be told", running.claim.id)
             told = True
@@ -225,13 +225,13 @@ class Worker:
         strays = self._abort_those() - held
         for job_id, attempts in strays & self._strays:
             log.warning("Job %s was claimed by a commit that got lost", job_id)
-            self.desk.release(job_id, attempts, None)
+            self.queries.release(job_id, attempts, None)
         self._strays = strays
         self._watch_deadlines()
 
     def _abort_those(self) -> set[tuple[int, int]]:
         """Tell the steps that shall end; return id and attempts of all jobs of the worker."""
-        owned = self.desk.owned()
+        owned = self.queries.owned()
         found = {(job.id, job.attempts): job for job in owned}
         for running in self._running():
             job = found.get((running.claim.id, running.claim.attempts))
@@ -252,7 +252,7 @@ class Worker:
             elif not running.interruptible.interrupted:
                 # another step may use its connections as soon as it has ended
                 running.interruptible.interrupt(
-                    lambda running=running: self.desk.cancel_statements(running.pids)
+                    lambda running=running: self.queries.cancel_statements(running.pids)
                 )
 
     def _give_up(self, slot: Slot, running: Running) -> None:
@@ -271,9 +271,9 @@ class Worker:
         :returns: False if it has ended at the last moment, or if its end is being written.
         """
         error = running.overdue(" and could not be interrupted")
-        self.desk.end_sessions(running.pids)
+        self.queries.end_sessions(running.pids)
         try:
-            self.desk.fail(running.claim, running.context, judge(error, running.claim))
+            self.queries.fail(running.claim, running.context, judge(error, running.claim))
         except LockNotAvailable:
             return False  # the next time
         if slot.running is not running or running.committed:
@@ -286,20 +286,20 @@ class Worker:
             turn()
         except LOST as error:
             self._outage.notice(error)
-            if self._ear.is_open:
+            if self._listener.is_open:
                 time.sleep(_BACK_OFF)  # it was another connection
                 return
             try:
                 # at once: without its lock the worker looks dead
-                self._ear.open(self.desk.worker_id)
-                self.bell.ring(everybody=True)  # for what nobody has heard of meanwhile
+                self._listener.open(self.queries.worker_id)
+                self.wake_signal.ring(everybody=True)  # for what nobody has heard of meanwhile
             except LOST:
                 time.sleep(_BACK_OFF)
 
     def _end(self) -> None:
         """Let the steps that run end, or hand their jobs back."""
         self.stopping = True
-        self.bell.ring(everybody=True)
+        self.wake_signal.ring(everybody=True)
         self._tell_what_it_waits_for()
         end = time.monotonic() + self.options.shutdown_timeout
         while (rest := end - time.monotonic()) > 0 and (working := self._working()):
@@ -310,17 +310,17 @@ class Worker:
         except LOST as error:
             # PostgreSQL undoes what runs, and the other workers look after jobs of one that is gone
             log.warning("The database cannot be told of the end: %s", first_line(error))
-        self._ear.close()
-        self.desk.close()
+        self._listener.close()
+        self.queries.close()
 
     def _hand_back(self) -> None:
         """Undo the steps that run, and leave their jobs to others."""
         for running in self._running():
             if not running.committed:
                 log.warning("Job %s is handed back", running.claim.id)
-            self.desk.end_sessions(running.pids)
-        self.desk.release_all()
-        self.desk.unregister()
+            self.queries.end_sessions(running.pids)
+        self.queries.release_all()
+        self.queries.unregister()
 
     def _tell_what_it_waits_for(self) -> None:
         names = ", ".join(
@@ -328,14 +328,14 @@ class Worker:
             for running in self._running()
         )
         waits = f"waits up to {self.options.shutdown_timeout:g} seconds for {names}"
-        log.info("Worker %s stops: %s", self.desk.worker_id, waits if names else "no step runs")
+        log.info("Worker %s stops: %s", self.queries.worker_id, waits if names else "no step runs")
 
     def _working(self) -> list[Slot]:
         return [slot for slot in self._slots if slot.is_alive()]
 
     def _look_after_steps(self) -> None:
         """What the steps need that run while the worker ends."""
-        self.desk.beat()
+        self.queries.beat()
         self._abort_those()
         self._watch_deadlines()
         for running in self._running():

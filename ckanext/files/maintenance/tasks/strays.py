@@ -8,7 +8,7 @@ from typing import Any
 from ckan import model
 
 from ckanext.files.background import record, task
-from ckanext.files.store.neighbours import storages_of_ckan
+from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage
 from ckanext.files.store.storages import storages as all_storages
 

@@ -14,7 +14,7 @@ from ckanext.files.tests.effects import engine
 from ckanext.files.tests.waiting import wait_for_a_lock
 
 
-class Hands:
+class StepOwner:
     """What a worker does with jobs, on a connection of its own that commits when it is told to."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from ckanext.files.background import Job, control, record
 from ckanext.files.background.errors import NotInstalledError
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.hands import Hands, let_wait
+from ckanext.files.tests.background.hands import StepOwner, let_wait
 from ckanext.files.tests.effects import engine, look
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.races import race
@@ -26,8 +26,8 @@ UNKNOWN = 4_000_000_000
 
 
 @pytest.fixture
-def hands() -> Iterator[Hands]:
-    hands = Hands()
+def hands() -> Iterator[StepOwner]:
+    hands = StepOwner()
     yield hands
     hands.close()
 
@@ -67,7 +67,7 @@ def events(job: Job) -> list[str]:
 # cancel
 
 
-def test_cancel_a_job_that_waits(hands: Hands) -> None:
+def test_cancel_a_job_that_waits(hands: StepOwner) -> None:
     job = ask()
     assert cancel(job) == "cancelled"
     assert row(job)["status"] == "cancelled"
@@ -76,7 +76,7 @@ def test_cancel_a_job_that_waits(hands: Hands) -> None:
     assert cancel(job) is None
 
 
-def test_cancel_a_job_that_runs(hands: Hands) -> None:
+def test_cancel_a_job_that_runs(hands: StepOwner) -> None:
     job = ask()
     claim = hands.claim()
     hands.commit()
@@ -87,7 +87,7 @@ def test_cancel_a_job_that_runs(hands: Hands) -> None:
     assert events(job) == ["deferred", "started", "abort_requested", "aborted"]
 
 
-def test_cancel_a_job_between_two_steps(hands: Hands) -> None:
+def test_cancel_a_job_between_two_steps(hands: StepOwner) -> None:
     job = ask()
     hands.end_step(hands.claim(), goes_on=True)
     hands.commit()
@@ -108,7 +108,7 @@ def test_cancel_what_is_not_there() -> None:
     assert not control.retry(UNKNOWN)
 
 
-def test_rollback_undoes_both(hands: Hands) -> None:
+def test_rollback_undoes_both(hands: StepOwner) -> None:
     job, ended = ask(), ask()
     cancel(ended)
     control.cancel(job.id)
@@ -120,7 +120,7 @@ def test_rollback_undoes_both(hands: Hands) -> None:
 # a worker at the same moment
 
 
-def test_cancel_while_a_worker_claims(hands: Hands) -> None:
+def test_cancel_while_a_worker_claims(hands: StepOwner) -> None:
     job = ask()
     hands.claim()
     assert let_wait(lambda: control.cancel(job.id), hands.commit) == "doing"
@@ -130,7 +130,7 @@ def test_cancel_while_a_worker_claims(hands: Hands) -> None:
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
-def test_cancel_while_a_step_ends(hands: Hands, goes_on: bool) -> None:
+def test_cancel_while_a_step_ends(hands: StepOwner, goes_on: bool) -> None:
     job = ask()
     claim = hands.claim()
     hands.commit()
@@ -144,7 +144,7 @@ def test_cancel_while_a_step_ends(hands: Hands, goes_on: bool) -> None:
         assert (status, found["status"]) == (None, "succeeded")
 
 
-def test_a_step_ends_while_somebody_cancels(hands: Hands) -> None:
+def test_a_step_ends_while_somebody_cancels(hands: StepOwner) -> None:
     job = ask()
     claim = hands.claim()
     hands.commit()
@@ -159,7 +159,7 @@ def test_a_step_ends_while_somebody_cancels(hands: Hands) -> None:
     assert row(job)["status"] == "aborted"
 
 
-def test_an_old_claim_commits_nothing_after_a_retry(hands: Hands) -> None:
+def test_an_old_claim_commits_nothing_after_a_retry(hands: StepOwner) -> None:
     """Also if the same worker has the job again."""
     job = ask()
     old = hands.claim()
@@ -185,7 +185,7 @@ def test_many_at_once(loaded: Any) -> None:
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled", "aborted"])
-def test_retry(hands: Hands, end: str) -> None:
+def test_retry(hands: StepOwner, end: str) -> None:
     job = ask()
     if end != "cancelled":
         hands.end_step(hands.claim(), goes_on=True)
@@ -215,7 +215,7 @@ def test_retry(hands: Hands, end: str) -> None:
     assert not retry(job)
 
 
-def test_retry_begins_to_count_anew(hands: Hands) -> None:
+def test_retry_begins_to_count_anew(hands: StepOwner) -> None:
     job = ask()
     hands.fail(hands.claim())
     hands.run(f"UPDATE {SCHEMA}.files_job SET retries = 3, rescues = 10")
@@ -225,7 +225,7 @@ def test_retry_begins_to_count_anew(hands: Hands) -> None:
 
 
 @pytest.mark.parametrize("status", ["todo", "doing", "between steps", "succeeded"])
-def test_nothing_to_retry(hands: Hands, status: str) -> None:
+def test_nothing_to_retry(hands: StepOwner, status: str) -> None:
     job = ask()
     if status != "todo":
         claim = hands.claim()
@@ -237,14 +237,14 @@ def test_nothing_to_retry(hands: Hands, status: str) -> None:
     assert row(job) == before
 
 
-def test_retry_of_a_job_that_was_put_off(hands: Hands) -> None:
+def test_retry_of_a_job_that_was_put_off(hands: StepOwner) -> None:
     job = ask(countdown=3600)
     cancel(job)
     assert retry(job)
     assert hands.claim()["id"] == job.id
 
 
-def test_retry_beside_a_job_with_the_same_queueing_lock(hands: Hands) -> None:
+def test_retry_beside_a_job_with_the_same_queueing_lock(hands: StepOwner) -> None:
     job = ask(queueing_lock="one")
     cancel(job)
     other = ask(queueing_lock="one")

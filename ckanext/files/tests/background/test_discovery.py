@@ -19,7 +19,7 @@ from ckan.common import config
 from ckanext.files.background import TaskDefinitionError, discovery, registry, send_task
 from ckanext.files.background.discovery import OPTION, load_tasks
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.jobs.command import run
+from ckanext.files.tests.background_plugin.command import run
 from ckanext.files.tests.loaded import load_plugins, plugins_loaded
 
 loaded = load_plugins("files", "files_background")

@@ -11,15 +11,15 @@ from psycopg2.errors import LockNotAvailable
 
 from ckanext.files.background import AlreadyEnqueuedError, Job, control, record
 from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.hands import Hands
+from ckanext.files.tests.background.hands import StepOwner
 from ckanext.files.tests.loaded import load_plugins
 
 loaded = load_plugins("files", "files_background")
 
 
 @pytest.fixture
-def hands() -> Iterator[Hands]:
-    hands = Hands()
+def hands() -> Iterator[StepOwner]:
+    hands = StepOwner()
     yield hands
     hands.close()
 
@@ -40,7 +40,7 @@ def seen(job: Job) -> tuple[str, str | None]:
     return found.status, found.queueing_lock
 
 
-def claimed(hands: Hands) -> tuple[Job, dict[str, Any]]:
+def claimed(hands: StepOwner) -> tuple[Job, dict[str, Any]]:
     """Return a job that runs."""
     job = committed(ask())
     claim = hands.claim()
@@ -48,7 +48,7 @@ def claimed(hands: Hands) -> tuple[Job, dict[str, Any]]:
     return job, claim
 
 
-def test_step_that_is_tried_again(hands: Hands) -> None:
+def test_step_that_is_tried_again(hands: StepOwner) -> None:
     job, claim = claimed(hands)
     assert hands.fail(claim, again=True)
     hands.commit()
@@ -57,7 +57,7 @@ def test_step_that_is_tried_again(hands: Hands) -> None:
         ask()
 
 
-def test_another_job_waits_by_now(hands: Hands) -> None:
+def test_another_job_waits_by_now(hands: StepOwner) -> None:
     """Both wait then, and no third one; what went wrong is kept."""
     job, claim = claimed(hands)
     other = committed(ask())
@@ -74,7 +74,7 @@ def test_another_job_waits_by_now(hands: Hands) -> None:
 
 
 @pytest.mark.parametrize("commits", [True, False])
-def test_another_job_is_just_asked_for(hands: Hands, commits: bool) -> None:
+def test_another_job_is_just_asked_for(hands: StepOwner, commits: bool) -> None:
     """The worker does not wait for that commit: it writes the failure later."""
     job, claim = claimed(hands)
     other = ask()

@@ -8,9 +8,9 @@ import pytest
 
 from ckanext.files.tests.cli.console import run, start
 from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.moving_in.test_claim import dataset
 from ckanext.files.tests.people import new_user
 from ckanext.files.tests.portal import owner, upload
+from ckanext.files.tests.upgrade.test_claim import dataset
 
 loaded = load_plugins("files")
 

@@ -13,7 +13,7 @@ from ckanext.files import capabilities
 from ckanext.files.tests.cli.console import run, start
 from ckanext.files.tests.effects import look
 from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.moving_in.both_tables import (
+from ckanext.files.tests.upgrade.both_tables import (
     CORE,
     OLD,
     add_to_core,
@@ -22,7 +22,7 @@ from ckanext.files.tests.moving_in.both_tables import (
     drop,
     files,
 )
-from ckanext.files.tests.moving_in.both_tables import run as change
+from ckanext.files.tests.upgrade.both_tables import run as change
 from ckanext.files.tests.waiting import wait_for, wait_for_the_dead
 
 loaded = load_plugins("files")

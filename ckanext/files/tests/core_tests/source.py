@@ -20,7 +20,7 @@ from ckan import model
 from ckan.lib import api_token
 
 from ckanext.files import capabilities
-from ckanext.files.keeper.safe import is_supported_type
+from ckanext.files.filekeeper.safe import is_supported_type
 from ckanext.files.tests.documented import ROOT
 
 FOLDER = ROOT / ".dev/core-tests"

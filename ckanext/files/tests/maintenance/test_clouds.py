@@ -16,7 +16,7 @@ from ckanext.files.maintenance.tasks import (
     verify_checksums,
 )
 from ckanext.files.store.storages import FileData, get_storage, make_upload
-from ckanext.files.tests.keeper.s3 import s3_options, s3_server
+from ckanext.files.tests.filekeeper.s3 import s3_options, s3_server
 from ckanext.files.tests.maintenance.site import (
     OPTION,
     hurry,

@@ -18,8 +18,8 @@ from ckanext.files.maintenance import tasks as all_tasks
 from ckanext.files.maintenance.schedule import schedules
 from ckanext.files.store.storages import storages
 from ckanext.files.tests import documented
+from ckanext.files.tests.background_plugin.command import run as run_command
 from ckanext.files.tests.effects import count_commits
-from ckanext.files.tests.jobs.command import run as run_command
 from ckanext.files.tests.maintenance.site import OPTION, loaded_with, row, told, upload
 from ckanext.files.tests.people import call, new_user
 

@@ -17,7 +17,7 @@ from ckanext.files.background.testing import TasksManager
 from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.maintenance.strays import Stray, find, remove_again_seen
 from ckanext.files.maintenance.tasks import move_storage, remove_strays
-from ckanext.files.store.neighbours import storages_of_ckan
+from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import get_storage, make_upload, storages
 from ckanext.files.tests import portal
 from ckanext.files.tests.effects import engine

@@ -9,12 +9,12 @@ import pytest
 from ckan.logic import ValidationError
 
 from ckanext.files.ownership import Editor, Field, Refusal
-from ckanext.files.ownership.arrivals import Arrivals
-from ckanext.files.ownership.before import Before
 from ckanext.files.ownership.claim import Claim, Place
-from ckanext.files.ownership.home import Home
+from ckanext.files.ownership.dataset_scope import DatasetScope
 from ckanext.files.ownership.places import Places
 from ckanext.files.ownership.problems import Problems
+from ckanext.files.ownership.resolved_owners import ResolvedOwners
+from ckanext.files.ownership.stored_fields import StoredFields
 from ckanext.files.store import FileRecord, Owner
 
 DATASET: dict[str, Any] = {
@@ -33,12 +33,16 @@ DATASET: dict[str, Any] = {
 def claim(file: str, owner_type: str, key: tuple[Any, ...], owner: Owner | None = None) -> Claim:
     record = FileRecord(file, owner or Owner("user", "u"), False)
     nothing: Any = None
-    field, home, before = Field.parse(owner_type), Home(nothing, None), Before(nothing, "", None)
+    field, home, before = (
+        Field.parse(owner_type),
+        DatasetScope(nothing, None),
+        StoredFields(nothing, "", None),
+    )
     return Claim(record, Place(field, key, None, None, home, before))
 
 
-def arrive(result: Any, file: str, claim: Claim) -> Arrivals:
-    return Arrivals(result, {file: claim}, Editor({"user": ""}))
+def arrive(result: Any, file: str, claim: Claim) -> ResolvedOwners:
+    return ResolvedOwners(result, {file: claim}, Editor({"user": ""}))
 
 
 @pytest.mark.parametrize(

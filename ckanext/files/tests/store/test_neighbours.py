@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from ckan.common import config
 
 from ckanext.files.store.models import file_table
-from ckanext.files.store.neighbours import Neighbours, Place
+from ckanext.files.store.overlapping_storages import OverlappingStorages, Place
 from ckanext.files.store.storages import storages
 from ckanext.files.store.stored import find_strays
 from ckanext.files.tests import portal
@@ -90,6 +90,6 @@ def test_folder_that_ckan_shares(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_prefixes_in_a_bucket() -> None:
-    assert Neighbours("memory").own("x")
-    assert not Neighbours("memory").own("below/x")
-    assert Neighbours("memory_below").places("x") == [Place("memory", "below/x")]
+    assert OverlappingStorages("memory").own("x")
+    assert not OverlappingStorages("memory").own("below/x")
+    assert OverlappingStorages("memory_below").places("x") == [Place("memory", "below/x")]

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy.engine import Connection
 
 from ckanext.files.backport.tables import file_table
-from ckanext.files.store.neighbours import Neighbours
+from ckanext.files.store.overlapping_storages import OverlappingStorages
 from ckanext.files.store.storages import get_storage, make_upload
 from ckanext.files.store.stored import Stored, find_missing, list_storages, unnamed
 from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.moving_in.old_tables import old_tables, run
+from ckanext.files.tests.upgrade.old_tables import old_tables, run
 
 loaded = load_plugins("files")
 
@@ -48,5 +48,5 @@ def test_other_paths_of_the_same_place(connection: Connection) -> None:
     run(connection.engine, "UPDATE files_file SET location = './/l3' WHERE id = 'f3'")
     stored = list_storages(connection, file_table)[0].storage
     asked = ["l3", "./l3", "l3/", "x/l3", "./x/l3", "../../f2", "./l4"]
-    left = unnamed(connection, file_table, stored, asked, Neighbours(stored))
+    left = unnamed(connection, file_table, stored, asked, OverlappingStorages(stored))
     assert left == ["x/l3", "./x/l3", "./l4"]

@@ -23,7 +23,7 @@ from ckanext.files.tests.effects import at_each_commit, engine, look
 from ckanext.files.tests.intents import announced, intents
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.solr import title_in_solr
-from ckanext.files.transaction import intent
+from ckanext.files.transaction import index_intents
 
 loaded = load_plugins("files", "files_test_probe")
 
@@ -38,8 +38,8 @@ def dataset() -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def line(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A connection for intents that no other test has used."""
-    line = intent._Line()
-    monkeypatch.setattr(intent, "_line", line)
+    line = index_intents._Line()
+    monkeypatch.setattr(index_intents, "_line", line)
     yield line
     line._drop()
 

@@ -24,7 +24,7 @@ from ckanext.files.tests.intents import intents, look_now
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.solr import document, solr_away, title_in_solr
 from ckanext.files.tests.waiting import wait_for_the_dead
-from ckanext.files.transaction import repair
+from ckanext.files.transaction import index_repair
 
 loaded = load_plugins("files", "files_test_probe")
 
@@ -117,7 +117,7 @@ def test_first_look_is_soon(act: Any, dataset: dict[str, Any]) -> None:
     die(lambda: act("package_patch", id=dataset["id"], title="never"))
     waits = look("SELECT extract(epoch FROM due - created) FROM files_index_intent")
     assert float(waits) == pytest.approx(1, abs=0.1)
-    assert list(repair.repair_due()) == []  # not yet
+    assert list(index_repair.repair_due()) == []  # not yet
     assert title_in_solr(dataset["id"]) == "never"
 
 

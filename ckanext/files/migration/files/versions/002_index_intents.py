@@ -1,6 +1,6 @@
 """The table of intents, by which the search index is repaired after a crash.
 
-For all versions of CKAN; see ``ckanext.files.transaction.intent``.
+For all versions of CKAN; see ``ckanext.files.transaction.index_intents``.
 """
 
 from __future__ import annotations

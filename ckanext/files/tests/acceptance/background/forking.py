@@ -16,7 +16,7 @@ import click
 from ckan.common import config
 from ckan.tests.helpers import _get_test_app
 
-from ckanext.files.jobs.cli import get_commands
+from ckanext.files.background_plugin.cli import get_commands
 from ckanext.files.tests.crash import fork
 
 _PR_SET_PDEATHSIG = 1

@@ -1,0 +1,450 @@
+"""The actions on jobs: who may do what, and what comes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import pytest
+import sqlalchemy as sa
+from ckan import model
+
+from ckanext.files.background import Job
+from ckanext.files.background.schema import SCHEMA
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.shared import add_task
+from ckanext.files.tests.background import sample
+from ckanext.files.tests.background.hands import StepOwner
+from ckanext.files.tests.background_plugin.client import Client
+from ckanext.files.tests.effects import count_commits, look
+from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.people import call
+
+loaded = load_plugins("files", "files_background", "files_test_probe")
+
+ACTIONS = ["files_job_show", "files_job_cancel", "files_job_retry"]
+UNKNOWN = 4_000_000_000
+
+
+class Cast:
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.owner = Client(app)
+        self.other = Client(app)
+        self.sysadmin = Client(app, sysadmin=True)
+        self.anonymous = Client(app, anonymous=True)
+
+
+@pytest.fixture(scope="module")
+def cast(loaded: Any, effects: Any) -> Cast:
+    app = loaded()
+    app.flask_app.config["PROPAGATE_EXCEPTIONS"] = False
+    return Cast(app)
+
+
+@pytest.fixture
+def ask_for(cast: Cast, hooks: Any, unique: Any) -> Callable[..., Job]:
+    """Ask for a job over the API, as a user."""
+
+    def ask(call: Callable[[], Job], client: Client | None = None) -> Job:
+        jobs: list[Job] = []
+        hooks["before:package_create"] = lambda *_: jobs.append(call())
+        status, _ = (client or cast.owner).call("package_create", name=unique("dataset"))
+        hooks.clear()
+        assert status == 200
+        return jobs[0]
+
+    return ask
+
+
+def state(job: Job) -> str:
+    query = f"SELECT status::text FROM {SCHEMA}.procrastinate_jobs WHERE id = :id"
+    return look(query, id=job.id)
+
+
+def test_show(cast: Cast, ask_for: Any, tasks: TasksManager, unique: Any) -> None:
+    name = unique("job")
+    job = ask_for(lambda: sample.count_down.configure(priority=3).delay(name, 1, 1))
+    status, shown = cast.owner.call("files_job_show", id=job.id)
+    assert status == 200
+    assert shown["task"] == "ckanext.files.tests.background.sample.count_down"
+    assert shown["args"] == {"name": name, "total": 1, "remaining": 1}
+    assert (shown["status"], shown["priority"], shown["step"]) == ("todo", 3, 0)
+    assert shown["user_id"] == cast.owner.id
+    assert shown["created"]
+    assert shown["started"] is shown["finished"] is shown["percent"] is shown["error"] is None
+    assert [event["type"] for event in shown["events"]] == ["deferred"]
+
+    tasks.run_pending_jobs()
+    _, shown = cast.owner.call("files_job_show", id=job.id)
+    assert (shown["status"], shown["percent"], shown["step"]) == ("succeeded", 100, 2)
+    assert shown["created"] <= shown["started"] <= shown["finished"]
+    assert [event["type"] for event in shown["events"]] == ["deferred", "started", "succeeded"]
+
+
+def test_list_has_a_summary_of_arguments(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
+    """They may be large, and there may be many; one job is shown with all of them."""
+    values = {f"n{number:02}": number for number in range(1000)}
+    large = ask_for(lambda: sample.anything.delay(a="x" * 900_000))
+    many = ask_for(lambda: sample.anything.delay(**values))
+    none = ask_for(sample.noop.delay)
+    answer = cast.owner.ask("files_job_list")
+    assert len(answer.body) < 5000
+    listed = {job["id"]: job for job in json.loads(answer.body)["result"]["results"]}
+    assert listed[large.id]["args_summary"] == 'a="' + "x" * 59 + "..."
+    few = ", ".join(f"n{number:02}={number}" for number in range(10))
+    assert listed[many.id]["args_summary"] == f"{few}, ..."
+    assert listed[none.id]["args_summary"] == ""
+    assert not any("args" in job for job in listed.values())
+    _, shown = cast.owner.call("files_job_show", id=large.id)
+    assert shown["args"] == {"a": "x" * 900_000}
+    assert cast.owner.call("files_job_show", id=many.id)[1]["args"] == values
+
+
+def test_failure_is_shown(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
+    job = ask_for(lambda: sample.fail_after.delay("this"))
+    tasks.run_pending_jobs()
+    _, shown = cast.owner.call("files_job_show", id=str(job.id))
+    assert shown["status"] == "failed"
+    assert shown["error"] == "ValueError: this is wrong"
+    assert shown["traceback"] is None
+    _, shown = cast.sysadmin.call("files_job_show", id=job.id)
+    assert "sample.py" in shown["traceback"]
+
+
+def test_failure_that_tells_of_the_server(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
+    """Statements and values are for sysadmins, and the owner gets why it failed."""
+    job = ask_for(lambda: sample.fail_after.delay("this\n[SQL: SELECT secret]"))
+    tasks.run_pending_jobs()
+    for client in (cast.owner, cast.sysadmin):
+        _, shown = client.call("files_job_show", id=job.id)
+        assert shown["error"].startswith("ValueError: this")
+        assert ("secret" in shown["error"]) is (client is cast.sysadmin)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_jobs_of_others(action: str, cast: Cast, ask_for: Any) -> None:
+    """They are refused in the words for a job that does not exist, and nothing is told of them."""
+    secret = "a secret argument"
+    job = ask_for(lambda: sample.write.delay(secret))
+    for client in (cast.other, cast.anonymous):
+        theirs = client.ask(action, id=job.id)
+        none = client.ask(action, id=UNKNOWN)
+        assert theirs.status_code == none.status_code == 403
+        told = theirs.body.replace(f"job {job.id},", f"job {UNKNOWN},")
+        assert told == none.body
+        assert secret not in theirs.body
+    assert state(job) == "todo"
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_jobs_of_nobody(action: str, cast: Cast) -> None:
+    """What a script has asked for, only sysadmins see."""
+    job = sample.fail_after.delay("x")
+    model.Session.commit()
+    assert cast.owner.call(action, id=job.id)[0] == 403
+    assert cast.sysadmin.call("files_job_show", id=job.id)[0] == 200
+
+
+def test_list_tells_nothing_of_others(cast: Cast, ask_for: Any) -> None:
+    secret = "a secret argument"
+    ask_for(lambda: sample.write.delay(secret))
+    script = sample.write.delay(secret)
+    model.Session.commit()
+    for filters in ({}, {"user_id": ""}, {"user_id": None}, {"status": "todo", "limit": 1000}):
+        answer = cast.other.ask("files_job_list", **filters)
+        assert answer.status_code == 200
+        assert json.loads(answer.body)["result"] == {"count": 0, "results": []}
+    refused = {
+        cast.other.ask("files_job_list", user_id=user).body
+        for user in (cast.owner.id, cast.owner.name, "nobody of that name", "\0", [1], {"a": 1})
+    }
+    assert len(refused) == 1
+    assert secret not in refused.pop()
+    _, found = cast.sysadmin.call("files_job_list")
+    assert [job["user_id"] for job in found["results"]] == [None, cast.owner.id]
+    assert found["results"][0]["id"] == script.id
+
+
+def test_without_a_user() -> None:
+    """As scripts call it."""
+    job = sample.noop.delay()
+    for context in ({}, {"user": ""}, {"user": "nobody of that name"}):
+        for action in [*ACTIONS, "files_job_list"]:
+            with pytest.raises(tk.NotAuthorized):
+                tk.get_action(action)({**context}, {"id": job.id})  # pyright: ignore[reportArgumentType]
+    assert call("files_job_show", None, id=job.id)["status"] == "todo"
+    assert call("files_job_list", None)["count"] == 1
+
+
+def test_sysadmin(cast: Cast, ask_for: Any) -> None:
+    job = ask_for(lambda: sample.noop.delay())
+    assert cast.sysadmin.call("files_job_show", id=job.id)[1]["user_id"] == cast.owner.id
+    assert cast.sysadmin.call("files_job_show", id=UNKNOWN)[0] == 404
+    assert cast.sysadmin.call("files_job_cancel", id=job.id)[1]["status"] == "cancelled"
+    assert cast.sysadmin.call("files_job_retry", id=job.id)[1]["status"] == "todo"
+
+
+BAD_IDS = [
+    *(
+        "",
+        None,
+        "x",
+        "\0",
+        pytest.param("9" * 5000, id="long"),
+        -1,
+        0,
+        1.5,
+        True,
+        2**63,
+        float("inf"),
+        float("nan"),
+    ),
+    *([1], [{"a": 1}], {"a": 1}),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_IDS)
+@pytest.mark.parametrize("action", ACTIONS)
+def test_bad_ids(action: str, bad: Any, cast: Cast) -> None:
+    status, error = cast.sysadmin.call(action, id=bad)
+    assert status == 409
+    assert error["id"]
+    assert cast.owner.call(action, id=bad)[0] == 403
+
+
+def test_cancel_and_retry(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
+    job = ask_for(lambda: sample.noop.delay())
+    status, error = cast.owner.call("files_job_retry", id=job.id)
+    assert (status, "todo" in error["id"][0]) == (409, True)
+    assert cast.owner.call("files_job_cancel", id=job.id)[1]["status"] == "cancelled"
+    status, error = cast.owner.call("files_job_cancel", id=job.id)
+    assert (status, "cancelled" in error["id"][0]) == (409, True)
+    assert tasks.run_pending_jobs().steps == 0
+    assert cast.owner.call("files_job_retry", id=job.id)[1]["status"] == "todo"
+    assert tasks.run_pending_jobs().steps == 1
+    assert state(job) == "succeeded"
+    for action in ("files_job_cancel", "files_job_retry"):
+        assert cast.owner.call(action, id=job.id)[0] == 409
+
+
+def test_retry_resumes_at_the_failed_step(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
+    job = ask_for(lambda: sample.fail_once_after_steps.delay(2))
+    sample.broken.add("fail_once_after_steps")
+    tasks.run_pending_jobs()
+    _, shown = cast.owner.call("files_job_show", id=job.id)
+    assert (shown["status"], shown["step"]) == ("failed", 2)
+    sample.broken.clear()
+    _, shown = cast.owner.call("files_job_retry", id=job.id)
+    assert (shown["status"], shown["finished"]) == ("todo", None)
+    assert tasks.run_pending_jobs().steps == 1
+    _, shown = cast.owner.call("files_job_show", id=job.id)
+    assert (shown["status"], shown["step"], shown["error"]) == ("succeeded", 3, None)
+
+
+def test_cancel_between_steps(cast: Cast, ask_for: Any, tasks: TasksManager, unique: Any) -> None:
+    name = unique("job")
+    job = ask_for(lambda: sample.count_down.delay(name, 5, 5))
+    worker = sa.text(f"SELECT worker_id FROM {SCHEMA}.procrastinate_register_worker_v1()")
+    tasks.worker_id = model.Session.execute(worker).scalar_one()
+    claim = tasks._claim()
+    assert claim
+    tasks._run_step(claim)
+    model.Session.commit()
+    assert state(job) == "doing"
+    assert cast.owner.call("files_job_cancel", id=job.id)[1]["status"] == "aborted"
+    assert tasks.run_pending_jobs().steps == 0
+
+
+def test_cancel_a_running_job(cast: Cast, ask_for: Any) -> None:
+    job = ask_for(lambda: sample.noop.delay())
+    hands = StepOwner()
+    claim = hands.claim()
+    hands.commit()
+    _, answer = cast.owner.call("files_job_cancel", id=job.id)
+    assert (answer["status"], answer["abort_requested"]) == ("doing", True)
+    assert answer == cast.owner.call("files_job_show", id=job.id)[1]
+    assert hands.end_step(claim, goes_on=True) == "aborted"
+    hands.commit()
+    hands.close()
+    _, shown = cast.owner.call("files_job_show", id=job.id)
+    kinds = ["deferred", "started", "abort_requested", "aborted"]
+    assert [event["type"] for event in shown["events"]] == kinds
+    assert shown["finished"] == shown["events"][-1]["at"]
+    assert shown["finished"].endswith("+00:00")
+
+
+@pytest.mark.parametrize(("now", "interrupts"), [(True, True), ("true", True), ("", False)])
+def test_cancel_a_running_job_now(cast: Cast, ask_for: Any, now: Any, interrupts: bool) -> None:
+    """Its worker is told to interrupt the step; who may do so is who may cancel it."""
+    job = ask_for(lambda: sample.noop.delay())
+    hands = StepOwner()
+    claim = hands.claim()
+    hands.commit()
+    assert cast.other.call("files_job_cancel", id=job.id, now=now)[0] == 403
+    status, answer = cast.owner.call("files_job_cancel", id=job.id, now=now)
+    assert (status, answer["status"], answer["abort_requested"]) == (200, "doing", True)
+    query = f"SELECT coalesce(bool_or(interrupt), false) FROM {SCHEMA}.files_job WHERE job_id = :id"
+    assert look(query, id=job.id) is interrupts
+    assert hands.end_step(claim, goes_on=True) == "aborted"
+    hands.commit()
+    hands.close()
+
+
+def test_cancel_at_a_time_that_is_none(cast: Cast, ask_for: Any) -> None:
+    job = ask_for(lambda: sample.noop.delay())
+    status, error = cast.owner.call("files_job_cancel", id=job.id, now="tomorrow")
+    assert (status, error["now"]) == (409, ["Must be true or false"])
+    assert cast.owner.call("files_job_show", id=job.id)[1]["status"] == "todo"
+    assert cast.owner.call("files_job_cancel", id=job.id, now=True)[1]["status"] == "cancelled"
+
+
+# when it becomes true
+
+
+@pytest.mark.parametrize("action", ["files_job_cancel", "files_job_retry"])
+def test_commit(action: str) -> None:
+    job = sample.noop.delay()
+    model.Session.commit()
+    if action == "files_job_retry":
+        call("files_job_cancel", None, id=job.id)
+    before = state(job)
+    context: Any = {"ignore_auth": True, "defer_commit": True}
+    answer = tk.get_action(action)(context, {"id": job.id})
+    assert answer["status"] != before
+    assert state(job) == before
+    model.Session.rollback()
+    with count_commits() as commits:
+        assert call(action, None, id=job.id)["status"] == answer["status"]
+    assert len(commits) == 1
+    assert state(job) == answer["status"]
+
+
+def test_undone_with_the_action_around_it(cast: Cast, hooks: Any, unique: Any) -> None:
+    job = sample.noop.delay()
+    model.Session.commit()
+
+    def cancel(*_: Any) -> None:
+        add_task(lambda *_: call("files_job_cancel", None, id=job.id))
+        add_task(refuse)
+
+    def refuse(*_: Any) -> None:
+        assert state(job) == "todo"
+        raise tk.ValidationError({"name": ["not today"]})
+
+    hooks["before:package_create"] = cancel
+    assert cast.owner.call("package_create", name=unique("dataset"))[0] == 409
+    assert state(job) == "todo"
+
+
+@pytest.mark.parametrize("action", [*ACTIONS, "files_job_list"])
+def test_without_the_tables(action: str, cast: Cast) -> None:
+    """The answer says what to run, and the transaction goes on."""
+    model.Session.execute(sa.text(f"ALTER SCHEMA {SCHEMA} RENAME TO files_test_away"))
+    for user in (cast.sysadmin.name, cast.owner.name):
+        with pytest.raises((tk.ValidationError, tk.NotAuthorized)) as caught:
+            call(action, user, id=1)
+        assert "ckan files background init" in str(caught.value)
+    assert model.Session.execute(sa.text("SELECT 7")).scalar() == 7
+    model.Session.rollback()
+
+
+# list
+
+
+def test_get(cast: Cast, ask_for: Any) -> None:
+    """What changes nothing may be asked for by an address alone."""
+    job = ask_for(lambda: sample.noop.delay())
+
+    def get(address: str) -> Any:
+        return cast.app.get(f"/api/3/action/{address}", headers=cast.owner.headers)
+
+    found = json.loads(get("files_job_list?status=failed&status=todo&limit=5&offset=0").body)
+    assert [each["id"] for each in found["result"]["results"]] == [job.id]
+    assert json.loads(get(f"files_job_show?id={job.id}").body)["result"]["id"] == job.id
+    for action in ("files_job_cancel", "files_job_retry"):
+        assert get(f"{action}?id={job.id}").status_code == 400
+    assert state(job) == "todo"
+
+
+def test_list(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
+    mine = [ask_for(lambda: sample.noop.delay()).id for _ in range(3)]
+    ask_for(lambda: sample.write.configure(queue="mails").delay("theirs"), cast.other)
+    tasks.run_pending_jobs()
+    mine.append(ask_for(lambda: sample.noop.configure(queue="mails").delay()).id)
+
+    def ids(client: Client, **data: Any) -> tuple[int, list[int]]:
+        status, found = client.call("files_job_list", **data)
+        assert status == 200, found
+        return found["count"], [job["id"] for job in found["results"]]
+
+    assert ids(cast.owner) == (4, mine[::-1])
+    assert ids(cast.owner, limit=2, offset=1) == (4, [mine[2], mine[1]])
+    assert ids(cast.owner, limit="2", offset="3") == (4, [mine[0]])
+    assert ids(cast.owner, limit=0) == (4, [])
+    assert ids(cast.owner, offset=2**63 - 1) == (4, [])
+    assert ids(cast.owner, status="", queue="", limit=None) == (4, mine[::-1])
+    assert ids(cast.owner, status=[]) == (0, [])
+    assert ids(cast.owner, status="todo") == (1, mine[3:])
+    assert ids(cast.owner, status=["succeeded", "failed"]) == (3, mine[2::-1])
+    assert ids(cast.owner, queue="mails") == (1, mine[3:])
+    assert ids(cast.owner, task="ckanext.files.tests.background.sample.write") == (0, [])
+    assert ids(cast.owner, user_id=cast.owner.name)[0] == 4
+    assert ids(cast.sysadmin)[0] == 5
+    assert ids(cast.sysadmin, user_id=cast.other.name)[0] == 1
+    assert ids(cast.sysadmin, user_id=cast.owner.id, status="todo")[0] == 1
+    assert ids(cast.sysadmin, user_id="nobody of that name")[0] == 0
+    assert cast.owner.call("files_job_list", user_id=cast.other.name)[0] == 403
+    assert cast.anonymous.call("files_job_list")[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("limit", -1),
+        ("limit", 1001),
+        ("limit", "many"),
+        ("limit", True),
+        ("limit", 1.5),
+        ("limit", float("inf")),
+        ("limit", [{"a": 1}]),
+        ("offset", -1),
+        ("offset", "x"),
+        ("offset", 2**63),
+        ("status", "done"),
+        ("status", ["todo", "done"]),
+        ("status", "todo,done"),
+        ("status", ["todo", ["done"]]),
+        ("status", ["todo", None]),
+        ("status", {"a": 1}),
+        ("status", [{"a": 1}]),
+        ("task", "a\0b"),
+        ("task", ["a"]),
+        ("queue", "\ud800"),
+        ("queue", 7),
+        pytest.param("task_id", "x" * 201, id="long"),
+        ("user_id", "\0"),
+        ("user_id", "\ud800"),
+        ("user_id", [{"a": 1}]),
+        ("user_id", []),
+        ("user_id", {}),
+        ("user_id", False),
+        ("task", 0),
+    ],
+)
+def test_bad_filters(name: str, value: Any, cast: Cast) -> None:
+    client = cast.sysadmin if name == "user_id" else cast.owner
+    status, error = client.call("files_job_list", **{name: value})
+    assert status == 409
+    assert set(error) == {name, "__type"}
+    if name == "status" and value != [{"a": 1}]:
+        assert "succeeded" in error["status"][0]
+
+
+@pytest.mark.parametrize("junk", [5, {"": 1}, [{"a": 1}]])
+def test_key_of_ckan(junk: Any, cast: Cast) -> None:
+    status, found = cast.owner.call("files_job_list", __junk=junk, limit=1)
+    assert (status, len(found["results"])) == (200, found["count"])
+    assert cast.owner.call("files_job_list", __junk=junk, task=[{"a": 1}])[0] == 409

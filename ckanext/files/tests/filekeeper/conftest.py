@@ -1,0 +1,80 @@
+"""Storages of every kind that can run here."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import file_keeper as fk
+import flask
+import pytest
+
+from ckanext.files import capabilities
+from ckanext.files.filekeeper.catalogue import all_adapters
+from ckanext.files.tests.filekeeper.s3 import s3_options, s3_server
+
+BASES = import_module(
+    "ckan.lib.files" if capabilities.CORE_FILES else "ckanext.files.backport.storage"
+)
+OURS = ["fs", "memory", "s3", "redis", "sqlalchemy", "zip"]
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an S3 server."""
+    with s3_server(tmp_path_factory.mktemp("s3") / "log") as url:
+        yield url
+
+
+@pytest.fixture
+def make(
+    request: pytest.FixtureRequest, tmp_path: Path, ckan_config: Any
+) -> Iterator[Callable[..., Any]]:
+    """Make storages: ``make("s3", max_size=10)``; core's where the kind is ``ckan:fs``."""
+
+    def make(kind: str, **options: Any) -> Any:
+        adapter: Any = fk.adapters[kind] if ":" in kind else all_adapters(BASES)[kind]
+        return adapter(
+            {
+                "type": kind,
+                "name": kind,
+                "overwrite_existing": True,
+                **_needs(kind, request, tmp_path, ckan_config),
+                **options,
+            }
+        )
+
+    with flask.Flask(__name__).test_request_context():
+        yield make
+
+
+@pytest.fixture(params=OURS)
+def storage(request: pytest.FixtureRequest, make: Make) -> Any:
+    """A storage of each kind."""
+    return make(request.param)
+
+
+def _needs(kind: str, request: pytest.FixtureRequest, folder: Path, config: Any) -> dict[str, Any]:
+    unique = f"bucket-{uuid.uuid4()}"
+    if kind in ("fs", "ckan:fs"):
+        return {"path": str(folder / "files"), "initialize": True}
+    if kind == "s3":
+        return {**s3_options(request.getfixturevalue("s3"), unique), "path": "below"}
+    if kind == "redis":
+        return {"bucket": unique, "url": config["ckan.redis.url"]}
+    if kind == "zip":
+        return {"zip_path": str(folder / "files.zip"), "initialize": True}
+    if kind == "sqlalchemy":
+        return {
+            "db_url": f"sqlite:///{folder}/files.db",
+            "table_name": "files",
+            "location_column": "location",
+            "content_column": "content",
+            "initialize": True,
+        }
+    return {}

@@ -1,0 +1,205 @@
+"""What becomes of the options of ckanext-files 1.x."""
+
+from __future__ import annotations
+
+from configparser import ConfigParser
+from typing import Any
+
+import pytest
+from ckan.common import config, config_declaration
+
+from ckanext.files import capabilities
+from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.upgrade.old_options import OptionsReport, translate_options
+
+loaded = load_plugins("files")
+
+
+def translate(**options: Any) -> OptionsReport:
+    """Translate a configuration that has these options; dots are written as two underscores."""
+    old = {f"ckanext.files.{name.replace('__', '.')}": value for name, value in options.items()}
+    return translate_options({**config, "ckan.site_id": "portal", **old}, config_declaration)
+
+
+def of_storage(**options: Any) -> OptionsReport:
+    """Translate the options of a storage; leave the general ones out."""
+    report = translate(**{f"storage__s__{name}": value for name, value in options.items()})
+    prefix = "ckan.files.storage.s."
+    lines = [line[len(prefix) :] for line in report.lines if line.startswith(prefix)]
+    remarks = [text for text in report.remarks if "storage.s." in text]
+    return OptionsReport(lines, remarks)
+
+
+def test_nothing_to_translate() -> None:
+    assert translate() == ([], [])
+
+
+def test_defaults_that_differ() -> None:
+    """A portal that has said nothing had them all the same."""
+    lines = translate(default_storage="default").lines
+    assert [line.split(" = ")[0] for line in lines] == [
+        "ckan.files.inline_content_types",
+        "ckan.files.authenticated_uploads.allow",
+    ]
+    assert "ckan.files.authenticated_uploads.allow = false" in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("default_storage", "mine", "ckan.files.default_storages.default = mine"),
+        (
+            "authenticated_uploads__storages",
+            "a b",
+            "ckan.files.authenticated_uploads.storages = a b",
+        ),
+        ("owner__cascade_access", "package", "ckan.files.owner.cascade_access = package"),
+        ("owner__transfer_as_update", "false", "ckan.files.owner.transfer_as_update = false"),
+        ("owner__scan_as_update", "false", "ckan.files.owner.scan_as_update = false"),
+        ("inline_content_types", "text/plain", "ckan.files.inline_content_types = text/plain"),
+    ],
+)
+def test_general_options(name: str, value: str, line: str) -> None:
+    report = translate(**{name: value})
+    assert line in report.lines
+    assert report.remarks == [] or name != "inline_content_types"
+
+
+def test_options_with_the_same_value_need_no_line() -> None:
+    report = translate(
+        inline_content_types="",
+        authenticated_uploads__allow="true",
+        authenticated_uploads__storages="default",
+        owner__cascade_access="organization group resource package",
+    )
+    assert report == ([], [])
+
+
+def test_several_lines() -> None:
+    """What is printed can be pasted into the configuration file."""
+    report = translate(
+        authenticated_uploads__storages="\ndefault\nother",
+        storage__s__type="files:fs",
+        storage__s__location_transformers="\ndatetime_prefix\n\nuuid",
+    )
+    file = ConfigParser()
+    file.read_string("\n".join(["[app:main]", *report.lines]))
+    read = file["app:main"]
+    assert read["ckan.files.authenticated_uploads.storages"].split() == ["default", "other"]
+    transformers = read["ckan.files.storage.s.location_transformers"]
+    assert transformers.split() == ["datetime_prefix", "uuid"]
+
+
+def test_files_of_users() -> None:
+    """They need a storage, with which CKAN 2.12.0 would not start."""
+    report = translate(
+        owner__cascade_access="package user",
+        storage__a__type="files:fs",
+        storage__b__type="files:fs",
+    )
+    of_users = "" if capabilities.CORE_FILES else " user:a user:b"
+    assert f"ckan.files.owner.cascade_access = package{of_users}" in report.lines
+    assert any("from starting" in text for text in report.remarks) == capabilities.CORE_FILES
+
+
+def test_order_of_transformers() -> None:
+    name = "ckan.files.storage.s.location_transformers"
+    old = {
+        "ckanext.files.storage.s.type": "files:fs",
+        "ckanext.files.storage.s.location_transformers": "datetime_prefix uuid",
+    }
+    swapped = translate_options({**old, name: ["uuid", "datetime_prefix"]}, config_declaration)
+    assert f"{name} = datetime_prefix uuid" in swapped.lines
+    same = translate_options({**old, name: ["datetime_prefix", "uuid"]}, config_declaration)
+    assert not [line for line in same.lines if line.startswith(name)]
+
+
+def test_a_storage_without_a_type() -> None:
+    report = translate(storage__s__path="/data")
+    assert not [line for line in report.lines if ".storage." in line]
+    [remark] = [text for text in report.remarks if ".storage." in text]
+    assert remark == "ckanext.files.storage.s has no type: its options are left out"
+
+
+def test_types_are_written_out() -> None:
+    report = translate(inline_content_types="image application/pdf")
+    (line,) = [line for line in report.lines if "inline" in line]
+    assert "image/png" in line
+    assert "application/pdf" in line
+    assert "svg" not in line
+    (remark,) = report.remarks
+    assert "image is written out" in remark
+    assert "without those that can hold scripts" in remark
+    (line,) = of_storage(type="files:fs", supported_types="image pdf").lines[1:]
+    assert "image/svg+xml" in line
+    assert "application/pdf" in line
+
+
+def test_a_storage_on_local_disk() -> None:
+    report = of_storage(
+        type="files:fs",
+        path="/data/100%",
+        create_path="true",
+        override_existing="false",
+        max_size="10MB",
+        location_transformers="uuid4",
+    )
+    assert report.lines == [
+        "type = ckan:fs",
+        "path = /data/100%%",
+        "initialize = true",
+        "overwrite_existing = false",
+        "max_size = 10MB",
+        "location_transformers = uuid4",
+    ]
+    assert not report.remarks
+
+
+def test_what_a_storage_has_no_more() -> None:
+    report = of_storage(
+        type="files:public_fs", path="/data", public_prefix="/", location_transformers="own uuid4"
+    )
+    assert report.lines == ["type = ckan:fs", "path = /data", "location_transformers = own uuid4"]
+    assert len(report.remarks) == 3
+    text = " ".join(report.remarks)
+    assert "downloaded like all others" in text
+    assert "public_prefix has no equivalent" in text
+    assert "there is no own here" in text
+
+
+def test_redis_says_where_it_was() -> None:
+    lines = of_storage(type="files:redis").lines
+    assert "bucket = ckanext:files:portal:file_content" in lines
+    assert f"url = {config['ckan.redis.url']}" in lines
+
+
+def test_adapters_of_file_keeper() -> None:
+    assert of_storage(type="file_keeper:fs", path="/data").lines[0] == "type = ckan:fs"
+    assert of_storage(type="file_keeper:zip", path="/data").lines[0] == "type = files:zip"
+
+
+def test_an_adapter_that_is_not_here() -> None:
+    report = of_storage(type="files:unheard", colour="blue")
+    assert report.lines == ["type = files:unheard", "colour = blue"]
+    assert "there is no adapter files:unheard here" in report.remarks[0]
+
+
+def test_storages_of_uploads() -> None:
+    report = translate(resources_storage="r", storage__r__type="files:fs")
+    line = "ckan.files.default_storages.resource = r"
+    assert (line in report.lines) == capabilities.CORE_FILES
+    assert any("before CKAN 2.12" in text for text in report.remarks) != capabilities.CORE_FILES
+
+
+def test_what_nobody_knows() -> None:
+    report = translate(colour="blue", enable_resource_migration_template_patch="true")
+    assert [text for text in report.remarks if "inline" not in text] == [
+        "ckanext.files.colour has no equivalent",
+        "ckanext.files.enable_resource_migration_template_patch has no equivalent",
+    ]
+
+
+def test_twice() -> None:
+    """What was written into the file is not asked for again."""
+    old = {"storage__default__type": "files:fs", "storage__default__max_size": "-1"}
+    assert not [line for line in translate(**old).lines if ".storage.default." in line]

@@ -1,0 +1,212 @@
+"""The tables of ckanext-files 1.x become ours, or nothing is changed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from ckanext.files.tests.upgrade.old_tables import connect, old_tables, rows, run, shape
+from ckanext.files.upgrade import takeover
+from ckanext.files.upgrade.takeover import (
+    StepFailedError,
+    TablesInUseError,
+    adapt_tables,
+    look_at_tables,
+)
+
+STEPS_FROM_1_3_4 = [
+    "let column files_file.storage_data be never empty",
+    "let column files_file.plugin_data be never empty",
+    "index files_transfer_history by file_id",
+]
+
+# what might have happened to the tables, and what is put right
+REPAIRS = {
+    "ALTER TABLE files_owner DROP COLUMN pinned": "add the column files_owner.pinned",
+    "ALTER TABLE files_file ALTER size TYPE int": "from INTEGER to BIGINT",
+    "ALTER TABLE files_file ALTER name TYPE varchar(100)": "from VARCHAR(100) to TEXT",
+    "ALTER TABLE files_file ALTER created TYPE timestamp": "to TIMESTAMP WITH TIME ZONE",
+    "ALTER TABLE files_file ALTER plugin_data DROP DEFAULT, "
+    "ALTER plugin_data TYPE json": "files_file.plugin_data from JSON to JSONB",
+    "UPDATE files_file SET plugin_data = NULL": "fill column files_file.plugin_data",
+    "UPDATE files_file SET plugin_data = 'null'": "fill column files_file.plugin_data",
+    "ALTER TABLE files_file ALTER plugin_data DROP DEFAULT, ALTER plugin_data TYPE json; "
+    "UPDATE files_file SET plugin_data = ' null '": "fill column files_file.plugin_data",
+    "ALTER TABLE files_file ALTER hash DROP NOT NULL; "
+    "UPDATE files_file SET hash = NULL": "fill column files_file.hash",
+    "ALTER TABLE files_file ALTER hash DROP DEFAULT": "give column files_file.hash its default",
+    "DROP INDEX idx_file_owner_owner": "index files_owner by owner_type and owner_id",
+    "DROP INDEX idx_files_file_location_in_storage": "index files_file by storage and location",
+    "ALTER TABLE files_owner DROP CONSTRAINT files_owner_file_id_fkey": "follow files_file",
+    "ALTER TABLE files_owner DROP CONSTRAINT files_owner_file_id_fkey; ALTER TABLE files_owner "
+    "ADD FOREIGN KEY (file_id) REFERENCES files_file": "which does not cascade",
+}
+
+# what nobody can put right without knowing more
+OBSTACLES = {
+    "DROP TABLE files_file CASCADE": "there is no table files_file",
+    "ALTER TABLE files_owner DROP CONSTRAINT files_owner_file_id_fkey; ALTER TABLE files_file "
+    "ALTER id TYPE int USING right(id, 1)::int": "files_file.id is of type INTEGER, not TEXT",
+    "DROP TABLE files_transfer_history": "there is no table files_transfer_history",
+    "ALTER TABLE files_file DROP COLUMN location": "column files_file.location is missing",
+    "ALTER TABLE files_file ALTER name TYPE bytea USING NULL, "
+    "ALTER name DROP NOT NULL": "column files_file.name is of type BYTEA, not TEXT",
+    "ALTER TABLE files_file ALTER location DROP NOT NULL; "
+    "UPDATE files_file SET location = NULL": "column files_file.location is empty in 3 rows",
+    "ALTER TABLE files_file ALTER size DROP NOT NULL; "
+    "UPDATE files_file SET size = NULL": "column files_file.size is empty in 3 rows",
+    "ALTER TABLE files_file DROP COLUMN size": "column files_file.size is missing",
+    "ALTER TABLE files_owner ADD kind text NOT NULL DEFAULT ''; "
+    "ALTER TABLE files_owner ALTER kind DROP DEFAULT": "column files_owner.kind is not one of ours",
+    "DROP INDEX idx_files_file_location_in_storage; "
+    "UPDATE files_file SET location = 'same'": "1 pairs of storage and location",
+    "DROP INDEX idx_files_file_location_in_storage; "
+    "CREATE UNIQUE INDEX idx_files_file_location_in_storage ON files_file (storage, location) "
+    "WHERE size > 5": "the index idx_files_file_location_in_storage is not what it should be",
+    "ALTER TABLE files_owner DROP CONSTRAINT files_owner_file_id_fkey; "
+    "DELETE FROM files_file WHERE id = 'f1'": "1 rows of files_owner have no row in files_file",
+    "ALTER TABLE files_transfer_history DROP CONSTRAINT "
+    "files_transfer_history_pkey": "the primary key of files_transfer_history is nothing, not id",
+}
+
+# what only shows when it is tried
+REFUSALS = {
+    "ALTER TABLE files_file ALTER size TYPE int; CREATE VIEW sizes AS SELECT size FROM "
+    "files_file": "files_file.size from INTEGER to BIGINT: cannot alter type of a column used by",
+    "DROP INDEX idx_file_owner_owner; CREATE INDEX idx_file_owner_owner ON files_file "
+    "(name)": 'owner_type and owner_id: relation "idx_file_owner_owner" already exists',
+    "ALTER TABLE files_file ALTER plugin_data DROP DEFAULT, ALTER plugin_data TYPE json; "
+    """UPDATE files_file SET plugin_data = '"\\u0000"'""": "unsupported Unicode escape sequence",
+}
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    with old_tables() as engine:
+        yield engine
+
+
+def test_tables_of_1_3_4(engine: Engine) -> None:
+    before, kept = shape(engine), rows(engine)
+    check = look_at_tables(engine)
+    assert [step.text for step in check.steps] == STEPS_FROM_1_3_4
+    assert not check.obstacles
+    assert not check.remarks
+    assert shape(engine) == before
+    assert adapt_tables(engine) == check
+    assert rows(engine) == kept
+    after = shape(engine)
+    assert after != before
+    assert adapt_tables(engine) == ([], [], [])
+    assert shape(engine) == after
+
+
+@pytest.mark.parametrize(("damage", "repair"), REPAIRS.items())
+def test_what_is_put_right(engine: Engine, damage: str, repair: str) -> None:
+    kept = rows(engine)
+    run(engine, damage)
+    check = adapt_tables(engine)
+    assert not check.obstacles
+    assert any(repair in step.text for step in check.steps), check
+    assert look_at_tables(engine) == ([], [], [])
+    if "pinned" not in damage:
+        assert rows(engine) == kept
+
+
+def test_times_without_zone_are_utc(engine: Engine) -> None:
+    run(engine, "UPDATE files_file SET created = '2020-02-02 12:00:00+00'")
+    run(engine, "SET timezone = 'UTC'; ALTER TABLE files_file ALTER created TYPE timestamp")
+    adapt_tables(engine)
+    with engine.connect() as connection:
+        statement = "SELECT DISTINCT created = '2020-02-02 12\\:00\\:00+00' FROM files_file"
+        assert connection.execute(sa.text(statement)).scalars().all() == [True]
+
+
+@pytest.mark.parametrize(("damage", "obstacle"), OBSTACLES.items())
+def test_what_stands_in_the_way(engine: Engine, damage: str, obstacle: str) -> None:
+    run(engine, damage)
+    before = shape(engine)
+    check = adapt_tables(engine)
+    assert any(obstacle in text for text in check.obstacles), check
+    assert shape(engine) == before
+
+
+@pytest.mark.parametrize(("damage", "reason"), REFUSALS.items())
+def test_what_postgresql_refuses(engine: Engine, damage: str, reason: str) -> None:
+    run(engine, damage)
+    before = shape(engine)
+    with pytest.raises(StepFailedError) as raised:
+        adapt_tables(engine)
+    assert reason in str(raised.value)
+    assert str(raised.value).endswith(". Nothing has been changed.")
+    assert shape(engine) == before
+
+
+def test_what_is_not_ours_stays(engine: Engine) -> None:
+    run(engine, "ALTER TABLE files_file ADD note text; UPDATE files_file SET note = 'mine'")
+    check = adapt_tables(engine)
+    assert check.remarks == ["column files_file.note is not one of ours and stays as it is"]
+    assert ("files_file", "note", "text", "YES", None) in shape(engine)
+
+
+def test_tables_in_use(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(takeover, "_SECONDS_TO_WAIT", 1)
+    before = shape(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.text("SELECT FROM files_owner"))
+        with pytest.raises(TablesInUseError, match="stop CKAN"):
+            adapt_tables(engine)
+    assert shape(engine) == before
+
+
+def test_two_at_once(engine: Engine) -> None:
+    kept = rows(engine)
+    threads = [threading.Thread(target=adapt_tables, args=[engine]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert look_at_tables(engine) == ([], [], [])
+    assert rows(engine) == kept
+
+
+@pytest.mark.crash
+def test_killed_at_each_statement(engine: Engine) -> None:
+    run(engine, "ALTER TABLE files_file ALTER created TYPE timestamp, ALTER hash DROP DEFAULT")
+    before, kept = shape(engine), rows(engine)
+    kills = 0
+    while _is_killed_at(kills + 1):
+        kills += 1
+        assert shape(engine) == before
+        assert rows(engine) == kept
+    assert kills > 30
+    assert look_at_tables(engine) == ([], [], [])
+    assert rows(engine) == kept
+
+
+def _is_killed_at(number: int) -> bool:
+    """Take over in a process that dies before a statement, or before the commit; tell if it did."""
+    pid = os.fork()
+    if not pid:
+        left = itertools.count(number, -1)
+
+        def die(*_: Any) -> None:
+            if next(left) == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        engine = connect()
+        event.listen(engine, "before_cursor_execute", die)
+        event.listen(engine, "commit", die)
+        adapt_tables(engine)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    return os.WIFSIGNALED(status)

@@ -1,0 +1,171 @@
+"""Make the search index agree with the database again, after a transaction that did not commit.
+
+Each intent that a dead transaction has left is looked at several times: what
+the dead process has sent may still be on its way, or wait within Solr. Each
+time Solr gets the dataset as the database has it, or forgets it.
+
+A newer change is not overwritten: nothing is done while somebody changes the
+dataset, and nobody can change it meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from ckan import model
+from ckan.lib import search
+from sqlalchemy.orm import Session
+
+from .index_intents import LOCK, are_due
+
+log = logging.getLogger(__name__)
+
+_PAUSES = (2, 5)
+"""Seconds until the next look, after each but the last."""
+
+_TAKE = sa.text("""
+    SELECT id, package_id, looks FROM files_index_intent
+    WHERE due <= clock_timestamp() ORDER BY looks, due LIMIT 1 FOR UPDATE SKIP LOCKED
+""")
+
+_LOCK = sa.text(f"SELECT pg_try_advisory_xact_lock({LOCK}, hashtext(:package))")
+
+_LOCK_ROW = sa.text("SELECT id FROM package WHERE id = :package FOR UPDATE SKIP LOCKED")
+
+_EXISTS = sa.text("SELECT EXISTS (SELECT FROM package WHERE id = :package)")
+
+_WAIT = sa.text("""
+    UPDATE files_index_intent SET due = clock_timestamp() + make_interval(secs => :pause)
+    WHERE id = :id
+""")
+
+_LOOKED = sa.text("""
+    UPDATE files_index_intent
+    SET looks = looks + 1, due = clock_timestamp() + make_interval(secs => :pause) WHERE id = :id
+""")
+
+_FORGET = sa.text("DELETE FROM files_index_intent WHERE id = :id")
+
+# the longer it has failed, the longer it waits
+_FAILED = sa.text("""
+    UPDATE files_index_intent SET due = clock_timestamp() + least(
+        interval '1 hour', greatest(interval '1 second', (clock_timestamp() - created) / 2))
+    WHERE id = :id
+""")
+
+
+_TABLE = sa.text("SELECT to_regclass('files_index_intent') IS NOT NULL")
+
+_HURRY = sa.text("""
+    UPDATE files_index_intent SET due = clock_timestamp()
+    WHERE id IN (SELECT id FROM files_index_intent FOR UPDATE SKIP LOCKED)
+""")
+
+_LEFT = sa.text("SELECT package_id FROM files_index_intent FOR UPDATE SKIP LOCKED")
+
+
+class Look(NamedTuple):
+    """What became of an intent that was looked at."""
+
+    package_id: str
+
+    error: str = ""
+    """Why Solr could not be put right; it is tried again later."""
+
+
+def repair_due() -> Iterator[Look]:
+    """Look at all intents of dead transactions whose time has come."""
+    while are_due(model.Session()) and (look := repair_next()):
+        yield look
+
+
+def repair_next() -> Look | None:
+    """Look at one intent, with a session of its own; None if there is none to look at."""
+    with _own_session() as session:
+        intent = session.execute(_TAKE).first()
+        if intent is None:
+            return None
+        try:
+            _look(session, intent)
+        except Exception as error:
+            session.rollback()
+            session.execute(_FAILED, {"id": intent.id})
+            session.commit()
+            reason = str(error) or repr(error)
+            log.warning(
+                "Solr may tell of a change of dataset %s that was not committed. "
+                "That could not be repaired, and will be tried again: %s",
+                intent.package_id,
+                reason,
+            )
+            return Look(intent.package_id, reason)
+        return Look(intent.package_id)
+
+
+def table_exists() -> bool:
+    """Tell whether intents can be written at all."""
+    with _own_session() as session:
+        return bool(session.execute(_TABLE).scalar())
+
+
+def hurry() -> None:
+    """Let the next look at each intent be due now."""
+    with _own_session() as session:
+        session.execute(_HURRY)
+        session.commit()
+
+
+def left_datasets() -> set[str]:
+    """Return the ids of datasets about which dead transactions have left intents."""
+    with _own_session() as session:
+        return set(session.execute(_LEFT).scalars())
+
+
+def put_right(package_id: str) -> None:
+    """Have Solr tell what the database tells of a dataset."""
+    if model.Session.execute(_EXISTS, {"package": package_id}).scalar():
+        # one by its id, CKAN 2.11 deletes first: then the new document may be refused
+        search.rebuild(package_ids=[package_id])
+        search.commit()
+    else:
+        search.clear(package_id)
+
+
+def _look(session: Session, intent: Any) -> None:
+    package = {"package": intent.package_id}
+    if not _lock(session, package):
+        session.execute(_WAIT, {"id": intent.id, "pause": 1})
+    else:
+        put_right(intent.package_id)
+        if not intent.looks:
+            log.info("Solr was put right: a change of dataset %s had no commit", intent.package_id)
+        if intent.looks < len(_PAUSES):
+            session.execute(_LOOKED, {"id": intent.id, "pause": _PAUSES[intent.looks]})
+        else:
+            session.execute(_FORGET, {"id": intent.id})
+    session.commit()
+
+
+def _lock(session: Session, package: dict[str, str]) -> bool:
+    """Keep others from changing a dataset; False while they do."""
+    if not session.execute(_LOCK, package).scalar():
+        return False
+    locked = session.execute(_LOCK_ROW, package).scalar()
+    return bool(locked) or not session.execute(_EXISTS, package).scalar()
+
+
+@contextmanager
+def _own_session() -> Iterator[Session]:
+    """Let CKAN's code in this thread use another session, which ends with the block."""
+    registry: Any = model.Session.registry
+    before = registry()
+    registry.set(model.Session.session_factory())
+    try:
+        yield model.Session()
+    finally:
+        model.Session.remove()
+        registry.set(before)
