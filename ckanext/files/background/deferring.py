@@ -14,7 +14,7 @@ from procrastinate import exceptions
 from procrastinate.tasks import configure_task
 from sqlalchemy.exc import IntegrityError
 
-from ckanext.files.transaction import require_commit
+from ckanext.files.transaction import request_commit
 
 from . import schema
 from .app import app
@@ -56,7 +56,7 @@ def defer(
     except exceptions.ConnectorException as error:
         raise schema.explain(error) from error
     what = "The job" if len(ids) == 1 else f"The batch of {len(ids)} jobs"
-    require_commit(f"{what} of task {task_name!r}", __package__ or "")
+    request_commit(f"{what} of task {task_name!r}", __package__ or "")
     jobs = [Job(job_id, task_id, user_id) for job_id in ids]
     for job in jobs:
         for listener in listeners:

@@ -124,12 +124,11 @@ def _end(
     call = result if isinstance(result, Call) else None
     session = model.Session()
     session.flush()
-    hold = block.hold()
-    hold.ask()
+    block.commit_with_last_statement()
     claims, queues = hands.next_queues()
-    if hold.callbacks:
-        claims = False  # they may take long: no job waits for those of another one
-        hold.callbacks.insert(0, hands.committed)
+    if block.callbacks:
+        claims = False  # a callback may take long: the next job must not wait for it
+        block.callbacks.insert(0, hands.committed)
     values = {
         "job": claim.id,
         "worker": hands.worker_id,
@@ -140,7 +139,8 @@ def _end(
         "queues": queues,
         "claim": claims,
     }
-    outcome, following, hold.transaction_id = _driver_row(session, _END, values)
+    outcome, following, transaction_id = _driver_row(session, _END, values)
+    block.set_transaction_id(transaction_id)
     if outcome == "lost":
         raise LostJobError(f"Job {claim.id} was taken away from worker {hands.worker_id}")
     if outcome == "stays":

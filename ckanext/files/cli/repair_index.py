@@ -7,7 +7,12 @@ import time
 
 import click
 
-from ckanext.files.transaction.index_repair import hurry, left_datasets, repair_due, table_exists
+from ckanext.files.transaction.index_repair import (
+    datasets_to_repair,
+    make_all_due,
+    repair_due,
+    table_exists,
+)
 
 _PAUSE = 0.5
 
@@ -33,7 +38,7 @@ def repair_index() -> None:
         raise click.ClickException(
             "The table files_index_intent is missing. Run: ckan db upgrade -p files"
         )
-    hurry()
+    make_all_due()
     repaired: set[str] = set()
     failed: dict[str, str] = {}
     while True:
@@ -42,7 +47,7 @@ def repair_index() -> None:
             failed.pop(look.package_id, None)
             if look.error:
                 failed[look.package_id] = look.error
-        if not left_datasets() - failed.keys():
+        if not datasets_to_repair() - failed.keys():
             break
         time.sleep(_PAUSE)
     _print(repaired - failed.keys(), failed)

@@ -1,14 +1,13 @@
-"""Tasks of one action, run inside of it after it succeeded.
+"""Queued tasks of one action, which run inside of it after it succeeded.
 
-Whatever runs within an action that carries a queue (validators above all) may
-queue a task. When the action has returned, its tasks run in order, and what
-they change becomes true in the same database commit as what the action
-changed. When anything fails, nothing of it happened.
+Code that runs within an action that carries a queue (validators above all) may
+queue a task. When the action has returned, its queued tasks run in order, and
+their changes commit together with the changes of the action. When anything
+fails, nothing of it stays.
 """
 
 from .decorator import with_task_queue
-from .queue import TaskQueue, add_task, current_queue, innermost_queue
-from .task import QueuedTask
+from .queue import QueuedTask, TaskQueue, add_task, current_queue, innermost_queue
 
 __all__ = [
     "QueuedTask",

@@ -21,7 +21,7 @@ ENTITIES = ("package", "resource", "group", "organization", "user")
 def chained_core_actions(guard: ChainedAction) -> dict[str, ChainedAction]:
     """Return the ten actions, chained with a queue around them.
 
-    :param guard: what runs the next action, within the queue.
+    :param guard: a chained action that runs within the queue and calls the next action.
     """
     return {
         core.__name__: _with_task_queue(core, guard)
@@ -32,7 +32,7 @@ def chained_core_actions(guard: ChainedAction) -> dict[str, ChainedAction]:
 
 def _with_task_queue(core: Action, guard: ChainedAction) -> ChainedAction:
     is_package = core in (create.package_create, update.package_update)
-    deferred = _defer_commit if is_package and DEFERRED_PACKAGE_IS_LOST else nullcontext
+    deferred = _commit_to_hold if is_package and DEFERRED_PACKAGE_IS_LOST else nullcontext
 
     def chained(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
         with deferred(context):
@@ -43,11 +43,10 @@ def _with_task_queue(core: Action, guard: ChainedAction) -> ChainedAction:
 
 
 @contextmanager
-def _defer_commit(context: Context) -> Iterator[None]:
-    """Defer the commit for an action that does not do all its work when the context asks for that.
+def _commit_to_hold(context: Context) -> Iterator[None]:
+    """Hide ``defer_commit`` from an action that leaves work undone when it is set.
 
-    The action commits as it always does, but within a hold, which leaves the real
-    commit to the caller.
+    The action commits, but within a hold, which leaves the real commit to the caller.
     """
     block = current_block()
     if not block or not context.get("defer_commit"):

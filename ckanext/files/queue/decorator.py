@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 from ckan import model
 
-from ckanext.files.transaction import Block, is_commit_required
+from ckanext.files.transaction import Block, is_commit_requested
 
 from .queue import TaskQueue, innermost
 
@@ -32,8 +32,8 @@ def with_task_queue(action: Any = None, *, atomic: bool = True, eager: bool = Fa
 
     By default the action and its tasks become true in one commit, from the
     first ``add_task`` on; the same holds for ``on_commit`` and for a background
-    task's ``delay``. An action that uses none of them stays as it was. One that
-    uses them is committed at its end, also when its own code does not commit.
+    task's ``delay``. An action that uses none of them stays as it was. An action
+    that uses them is committed at its end, also when its own code does not commit.
 
     :param atomic: False lets the action commit as it does by itself, and runs
         the tasks after that: a task that fails does not undo the action.
@@ -66,7 +66,7 @@ def _run_apart(name: str, commit: bool, action: Any, args: Any, kwargs: Any) -> 
     with innermost(TaskQueue(name, None)) as queue:
         result = action(*args, **kwargs)
         try:
-            if (queue.run(result) or is_commit_required(model.Session())) and commit:
+            if (queue.run(result) or is_commit_requested(model.Session())) and commit:
                 model.Session.commit()
         except BaseException:
             model.Session.rollback()
@@ -75,7 +75,7 @@ def _run_apart(name: str, commit: bool, action: Any, args: Any, kwargs: Any) -> 
 
 
 def _caller_commits(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Tell whether the caller has kept the commit to itself."""
+    """Return whether the caller makes the commit itself."""
     # a chained action gets the next action before the context
     context = next((arg for arg in (*args, *kwargs.values()) if isinstance(arg, Mapping)), {})
     return bool(context.get("defer_commit"))

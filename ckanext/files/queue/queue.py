@@ -6,12 +6,24 @@ import threading
 from collections import deque
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from ckanext.files.errors import OutOfQueueError
 from ckanext.files.transaction import Block
 
-from .task import QueuedTask
+
+class QueuedTask(Protocol):
+    """Any callable of this shape."""
+
+    def __call__(self, result: Any, idx: int, prev: Any, /) -> Any:
+        """Run inside the action that queued the task, after it succeeded.
+
+        :param result: exactly what the action returned.
+        :param idx: position of the task in its queue, from 0.
+        :param prev: what the task before it returned; None for the first.
+        :returns: anything; the next task receives it as ``prev``.
+        """
+        ...
 
 
 class TaskQueue:
@@ -27,7 +39,7 @@ class TaskQueue:
         """Name of the action, such as ``package_update``."""
 
         self.memo: dict[Hashable, Any] = {}
-        """What the validators of this one call have to remember together."""
+        """What the validators of this one call share."""
 
         self.result: Any = None
         """What the action has returned, once its tasks run."""
@@ -41,7 +53,7 @@ class TaskQueue:
         self._tasks.append(task)
 
     def run(self, result: Any) -> bool:
-        """Run all tasks, also those that they queue in turn.
+        """Run all queued tasks, also those that a queued task adds.
 
         :param result: what the action returned.
         :returns: whether there were any.
@@ -55,13 +67,13 @@ class TaskQueue:
         return idx > 0
 
     def _mark(self) -> None:
-        """Let a rollback within the next task undo no more than that task."""
+        """Let a rollback within the next queued task undo no more than that."""
         if self._block:
-            self._block.hold().mark()
+            self._block.mark()
 
 
 class _Stack(threading.local):
-    """The queues that this thread is in; see ``transaction.block`` for why so."""
+    """The queues that this thread is in. Not a context variable: see ``transaction.block``."""
 
     innermost: TaskQueue | None = None
 
@@ -71,7 +83,7 @@ _stack = _Stack()
 
 @contextmanager
 def innermost(queue: TaskQueue) -> Iterator[TaskQueue]:
-    """Make it the queue that :func:`add_task` of this thread means."""
+    """Make this queue the one to which :func:`add_task` of this thread adds."""
     outer, _stack.innermost = _stack.innermost, queue
     try:
         yield queue

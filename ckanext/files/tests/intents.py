@@ -35,7 +35,7 @@ def announced() -> list[str]:
         return list(connection.execute(sa.text(query)).scalars())
 
 
-def look_now() -> list[index_repair.Look]:
+def look_now() -> list[index_repair.Repair]:
     """Have the next look at all intents now."""
-    index_repair.hurry()
+    index_repair.make_all_due()
     return list(index_repair.repair_due())

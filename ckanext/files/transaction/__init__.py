@@ -1,29 +1,29 @@
 """One COMMIT for a block of CKAN code.
 
 CKAN's actions commit wherever they like. Within a :class:`Block` that *holds*,
-every commit of the thread's session becomes a savepoint, everything that must
-not happen before the commit (search index, ``on_commit`` callbacks, CKAN's
-notifications) is kept back, and one real COMMIT at the end of the outermost
-block makes all of it true. A failure leaves nothing of it.
+every commit of the thread's session becomes a savepoint. What must not happen
+before the commit (writes into the search index, ``on_commit`` callbacks, CKAN's
+notifications) waits. One real COMMIT at the end of the outermost block makes
+all of it true. After a failure nothing of it stays.
 
-A block does nothing at all until something in it asks for the hold.
+A block changes nothing until code in it asks for the hold.
 
-Not covered, by nature: files written to a storage, jobs put into Redis,
-requests sent elsewhere, and SQL that ends the transaction past the session
+The commit does not cover files that are written to a storage, jobs in Redis,
+requests to other sites, and SQL that ends the transaction without the session
 (``session.execute("COMMIT")``). Use :func:`on_commit` for what has to wait.
 
 This package knows neither tasks nor files.
 """
 
-from .block import Block, after_commit, current_block, on_commit, on_rollback, require_commit
-from .commit_requests import are_open as is_commit_required
+from .block import Block, after_commit, current_block, on_commit, on_rollback, request_commit
+from .commit_requests import are_open as is_commit_requested
 
 __all__ = [
     "Block",
     "after_commit",
     "current_block",
-    "is_commit_required",
+    "is_commit_requested",
     "on_commit",
     "on_rollback",
-    "require_commit",
+    "request_commit",
 ]

@@ -1,11 +1,11 @@
-"""What a session was asked to do with its commit, and an error in the log when no commit comes.
+"""Requests for a commit, and an error in the log when no commit comes.
 
-A job or a callback that code asks for depends on a commit. A frame makes that
-commit itself. Elsewhere the code has to commit, and code that forgets it would
-lose the job without a trace. So each request is remembered with the line of
-code that made it. A commit fulfils a request, and a rollback withdraws it. A
-session that ends in any other way (``close()``, ``remove()``, the end of its
-thread or of the process) logs what is left.
+A job or a callback depends on a commit. A frame makes that commit itself.
+Elsewhere the code has to commit; code that forgets it would lose the job
+without a trace. So each request is kept with the line of code that made it. A
+commit fulfils a request, and a rollback withdraws it. A session that ends in
+any other way (``close()``, ``remove()``, the end of its thread or of the
+process) logs the open requests.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class CommitRequest(NamedTuple):
 
     path: str
     line: int
-    """Where the code stands that asked for it."""
+    """The line of code that asked for it."""
 
 
 def remember(session: Session, what: str, packages: Collection[str]) -> CommitRequest:
-    """Note that something waits for the session's commit.
+    """Add a request for the session's commit.
 
-    :param packages: code of these modules and packages passes the request on,
-        and does not count as the code that made it.
+    :param packages: modules and packages whose code passes the request on; the request's
+        line is that of their caller.
     """
     request = CommitRequest(what, *_caller(tuple(packages)))
     _open(session).append(request)
@@ -48,12 +48,12 @@ def remember(session: Session, what: str, packages: Collection[str]) -> CommitRe
 
 
 def are_open(session: Session) -> bool:
-    """Tell whether anything waits for the session's commit."""
+    """Return whether the session has open requests."""
     return bool(session.info.get(_KEY))
 
 
 def settle(session: Session, requests: Iterable[CommitRequest]) -> None:
-    """Forget requests that a commit has fulfilled, or a rollback withdrawn."""
+    """Remove requests that a commit has fulfilled, or a rollback has withdrawn."""
     left: list[CommitRequest] = session.info.get(_KEY) or []
     for request in requests:
         if request in left:
@@ -61,12 +61,12 @@ def settle(session: Session, requests: Iterable[CommitRequest]) -> None:
 
 
 def settle_all(session: Session) -> None:
-    """Forget all requests of a session whose caller learns of the failure."""
+    """Remove all requests of a session whose caller gets an error."""
     _open(session).clear()
 
 
 def report(session: Session, requests: Iterable[CommitRequest]) -> None:
-    """Log those that are still open, and forget them."""
+    """Log those of the requests that are still open, and remove them."""
     left: list[CommitRequest] = session.info.get(_KEY) or []
     lost = [request for request in requests if request in left]
     settle(session, lost)

@@ -8,9 +8,9 @@ from typing import Any
 def connect(engine: Any) -> Any:
     """Return a new connection of the driver that commits each statement.
 
-    CKAN's engine knows how to reach the database. The connection does not count
-    in the engine's pool: that may have nothing but dead connections, after the
-    server was away, or none left.
+    CKAN's engine knows how to reach the database. The connection does not count in
+    the engine's pool, which may be exhausted, or full of dead connections after the
+    server was away.
     """
     pooled = engine.pool.recreate().connect()
     connection: Any = pooled.dbapi_connection

@@ -1,14 +1,14 @@
-"""What a transaction is about to write into the search index, told before it does so.
+"""Intents: what a transaction is about to write into the search index.
 
 A process that is killed after Solr has received a document and before its
-COMMIT leaves Solr with a change that never was. So a transaction first writes
-a row, its *intent*, for each dataset. It does so over another connection,
-which commits at once, and then deletes the row itself. The row is gone with
-the commit, and locked until then. A row that is there and not locked is of a
-transaction that has ended without a commit: :mod:`.repair` looks for these.
+COMMIT leaves Solr with a change that PostgreSQL does not have. So a transaction
+first writes a row, its *intent*, for each dataset. It does so over another
+connection, which commits at once, and then deletes the row itself. The commit
+deletes the row; until then it is locked. A row that is not locked belongs to a
+transaction that has ended without a commit: :mod:`.index_repair` looks for these.
 
-The intent's own commit does not wait for the disk. When the whole machine
-crashes, PostgreSQL may lose it together with the transaction that it is about.
+The commit of the intent does not wait for the disk. When the whole machine
+crashes, PostgreSQL may lose the intent together with its transaction.
 
 Without the table everything works, but such a change stays in Solr.
 """
@@ -31,13 +31,15 @@ from .connection import connect
 
 log = logging.getLogger(__name__)
 
-#: First half of the key of the advisory locks of datasets, which transactions share
-#: from their intent to their end. A repair wants it alone.
 LOCK = 7_110
+"""First half of the key of the advisory lock of a dataset.
+
+Transactions share the lock from their intent to their end. A repair takes it alone.
+"""
 
 _TABLE = "SELECT to_regclass('files_index_intent') IS NOT NULL"
 
-# for this statement only, so that it also works behind a pooler of connections
+# set_config is for this statement only: so it works behind a pooler of connections
 _INSERT = """
     INSERT INTO files_index_intent (package_id)
     SELECT package_id
@@ -56,29 +58,28 @@ _DUE = "SELECT EXISTS (SELECT FROM files_index_intent WHERE due <= clock_timesta
 _ATTEMPTS = 2
 
 _MISSING_FOR = 60.0
-"""Seconds until a table that was missing is looked for again."""
+"""Seconds until the next look for a table that was missing."""
 
 
-class _Line:
+class _IntentConnection:
     """The one connection of this process for intents, beside the engine's pool.
 
-    A request that waited for a second connection of the pool could wait for
-    others that do the same.
+    Requests that wait for a second connection of the pool could wait for each other.
     """
 
     def __init__(self) -> None:
         self._engine: Any = None
         self._connection: Any = None
         self._missing_until = 0.0
-        self._told = False
+        self._warned = False
         self._lock = threading.Lock()
 
     @property
     def is_missing(self) -> bool:
-        """Whether the table was not there when it was last needed."""
+        """Whether the table was missing at its last use."""
         return time.monotonic() < self._missing_until
 
-    def ask(self, engine: Any, query: str, values: Mapping[str, Any]) -> list[Any]:
+    def fetch_all(self, engine: Any, query: str, values: Mapping[str, Any]) -> list[Any]:
         """Run a query and commit it; return its rows, none if the table is missing."""
         with self._lock:
             if self.is_missing:
@@ -92,7 +93,7 @@ class _Line:
                 self._drop()  # it may be an old one, of a server that was restarted
                 return self._run(engine, query, values)
 
-    def forget(self) -> None:
+    def abandon(self) -> None:
         """Leave the connection to the process that this one was forked from."""
         self._connection = None  # psycopg2 closes only what its own process has opened
         self._lock = threading.Lock()
@@ -115,8 +116,8 @@ class _Line:
     def _note_missing(self) -> None:
         self._drop()
         self._missing_until = time.monotonic() + _MISSING_FOR
-        if not self._told:
-            self._told = True
+        if not self._warned:
+            self._warned = True
             log.warning(
                 "The table files_index_intent is missing. Until it is there, a process that is "
                 "killed while it commits may leave Solr with a change that was not committed. "
@@ -129,37 +130,37 @@ class _Line:
             self._connection = None
 
 
-_line = _Line()
-os.register_at_fork(after_in_child=_line.forget)
+_connection = _IntentConnection()
+os.register_at_fork(after_in_child=_connection.abandon)
 
 
-def announce(session: Session, package_ids: Sequence[str]) -> bool:
-    """Tell others that the session's transaction is about to write these datasets into Solr.
+def write(session: Session, package_ids: Sequence[str]) -> bool:
+    """Write the intents of the session's transaction for these datasets.
 
-    :returns: whether somebody should repair what earlier transactions have left.
+    :returns: whether intents of earlier transactions are overdue, and need a repair.
     """
     rows: list[Any] = []
     for _ in range(_ATTEMPTS):
         try:
-            rows = _line.ask(_engine(session), _INSERT, {"packages": list(package_ids)})
+            rows = _connection.fetch_all(_engine(session), _INSERT, {"packages": list(package_ids)})
         except (Error, SQLAlchemyError) as error:
-            log.warning("What is written into Solr now cannot be repaired by others: %s", error)
+            log.warning("If this process is killed now, Solr cannot be repaired: %s", error)
             return False
-        # until they are locked, others may take them for those of a dead transaction
+        # a repair may have taken them before they were locked, as if their transaction were dead
         if not rows or _delete(session, [row[0] for row in rows]) == len(rows):
             break
     return any(overdue for _, overdue in rows)
 
 
 def are_due(session: Session) -> bool:
-    """Tell whether there are intents that should be looked at."""
-    rows = _line.ask(_engine(session), _DUE, {})
+    """Return whether a repair should look at intents now."""
+    rows = _connection.fetch_all(_engine(session), _DUE, {})
     return bool(rows and rows[0][0])
 
 
 def are_possible() -> bool:
-    """Tell whether intents can be written, as far as is known."""
-    return not _line.is_missing
+    """Return whether intents can be written, as far as is known."""
+    return not _connection.is_missing
 
 
 def _delete(session: Session, ids: list[int]) -> int:

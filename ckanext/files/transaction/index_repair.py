@@ -1,11 +1,12 @@
-"""Make the search index agree with the database again, after a transaction that did not commit.
+"""Repair of the search index after a transaction that did not commit.
 
-Each intent that a dead transaction has left is looked at several times: what
-the dead process has sent may still be on its way, or wait within Solr. Each
-time Solr gets the dataset as the database has it, or forgets it.
+A transaction that died leaves an intent (:mod:`.index_intents`). The repair
+looks at each intent several times: what the dead process has sent may still be
+on its way, or wait within Solr. Each time Solr gets the dataset as the database
+has it, or deletes the dataset.
 
-A newer change is not overwritten: nothing is done while somebody changes the
-dataset, and nobody can change it meanwhile.
+The repair overwrites no newer change: it does nothing while a transaction
+changes the dataset, and locks the dataset meanwhile.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .index_intents import LOCK, are_due
 log = logging.getLogger(__name__)
 
 _PAUSES = (2, 5)
-"""Seconds until the next look, after each but the last."""
+"""Seconds until the next look, after each look but the last."""
 
 _TAKE = sa.text("""
     SELECT id, package_id, looks FROM files_index_intent
@@ -50,7 +51,7 @@ _LOOKED = sa.text("""
 
 _FORGET = sa.text("DELETE FROM files_index_intent WHERE id = :id")
 
-# the longer it has failed, the longer it waits
+# the wait grows with the time since the intent was written
 _FAILED = sa.text("""
     UPDATE files_index_intent SET due = clock_timestamp() + least(
         interval '1 hour', greatest(interval '1 second', (clock_timestamp() - created) / 2))
@@ -60,7 +61,7 @@ _FAILED = sa.text("""
 
 _TABLE = sa.text("SELECT to_regclass('files_index_intent') IS NOT NULL")
 
-_HURRY = sa.text("""
+_MAKE_DUE = sa.text("""
     UPDATE files_index_intent SET due = clock_timestamp()
     WHERE id IN (SELECT id FROM files_index_intent FOR UPDATE SKIP LOCKED)
 """)
@@ -68,23 +69,23 @@ _HURRY = sa.text("""
 _LEFT = sa.text("SELECT package_id FROM files_index_intent FOR UPDATE SKIP LOCKED")
 
 
-class Look(NamedTuple):
-    """What became of an intent that was looked at."""
+class Repair(NamedTuple):
+    """One look at an intent."""
 
     package_id: str
 
     error: str = ""
-    """Why Solr could not be put right; it is tried again later."""
+    """Why the repair failed; it is tried again later."""
 
 
-def repair_due() -> Iterator[Look]:
-    """Look at all intents of dead transactions whose time has come."""
-    while are_due(model.Session()) and (look := repair_next()):
-        yield look
+def repair_due() -> Iterator[Repair]:
+    """Look at all intents of dead transactions that are due."""
+    while are_due(model.Session()) and (done := repair_next()):
+        yield done
 
 
-def repair_next() -> Look | None:
-    """Look at one intent, with a session of its own; None if there is none to look at."""
+def repair_next() -> Repair | None:
+    """Repair at one intent, with a session of its own; None if there is none to look at."""
     with _own_session() as session:
         intent = session.execute(_TAKE).first()
         if intent is None:
@@ -97,38 +98,38 @@ def repair_next() -> Look | None:
             session.commit()
             reason = str(error) or repr(error)
             log.warning(
-                "Solr may tell of a change of dataset %s that was not committed. "
-                "That could not be repaired, and will be tried again: %s",
+                "Solr may have a change of dataset %s that was not committed. "
+                "The repair has failed, and will be tried again: %s",
                 intent.package_id,
                 reason,
             )
-            return Look(intent.package_id, reason)
-        return Look(intent.package_id)
+            return Repair(intent.package_id, reason)
+        return Repair(intent.package_id)
 
 
 def table_exists() -> bool:
-    """Tell whether intents can be written at all."""
+    """Return whether the table of intents is there."""
     with _own_session() as session:
         return bool(session.execute(_TABLE).scalar())
 
 
-def hurry() -> None:
-    """Let the next look at each intent be due now."""
+def make_all_due() -> None:
+    """Make the next look at each intent due now."""
     with _own_session() as session:
-        session.execute(_HURRY)
+        session.execute(_MAKE_DUE)
         session.commit()
 
 
-def left_datasets() -> set[str]:
-    """Return the ids of datasets about which dead transactions have left intents."""
+def datasets_to_repair() -> set[str]:
+    """Return the ids of datasets for which dead transactions have left intents."""
     with _own_session() as session:
         return set(session.execute(_LEFT).scalars())
 
 
-def put_right(package_id: str) -> None:
-    """Have Solr tell what the database tells of a dataset."""
+def reindex(package_id: str) -> None:
+    """Give Solr the dataset as the database has it."""
     if model.Session.execute(_EXISTS, {"package": package_id}).scalar():
-        # one by its id, CKAN 2.11 deletes first: then the new document may be refused
+        # given an id only, CKAN 2.11 first deletes the document, and Solr may refuse the new one
         search.rebuild(package_ids=[package_id])
         search.commit()
     else:
@@ -140,9 +141,12 @@ def _look(session: Session, intent: Any) -> None:
     if not _lock(session, package):
         session.execute(_WAIT, {"id": intent.id, "pause": 1})
     else:
-        put_right(intent.package_id)
+        reindex(intent.package_id)
         if not intent.looks:
-            log.info("Solr was put right: a change of dataset %s had no commit", intent.package_id)
+            log.info(
+                "The search index was repaired: a change of dataset %s had no commit",
+                intent.package_id,
+            )
         if intent.looks < len(_PAUSES):
             session.execute(_LOOKED, {"id": intent.id, "pause": _PAUSES[intent.looks]})
         else:
@@ -151,7 +155,7 @@ def _look(session: Session, intent: Any) -> None:
 
 
 def _lock(session: Session, package: dict[str, str]) -> bool:
-    """Keep others from changing a dataset; False while they do."""
+    """Lock a dataset against changes; False while another transaction changes it."""
     if not session.execute(_LOCK, package).scalar():
         return False
     locked = session.execute(_LOCK_ROW, package).scalar()
@@ -160,7 +164,7 @@ def _lock(session: Session, package: dict[str, str]) -> bool:
 
 @contextmanager
 def _own_session() -> Iterator[Session]:
-    """Let CKAN's code in this thread use another session, which ends with the block."""
+    """Give CKAN's code in this thread another session, which ends with the block."""
     registry: Any = model.Session.registry
     before = registry()
     registry.set(model.Session.session_factory())

@@ -1,10 +1,10 @@
 """What waits for the commit of a session.
 
 Entries belong to the transaction or savepoint in which they were made: they
-move to the parent when a savepoint is released and vanish with a rollback, so
-that they share the fate of the rows that were written beside them. When the
-outermost transaction commits, the writes run right before the COMMIT and the
-callbacks right after it; what undoes something runs right after a rollback.
+move to the parent when a savepoint is released and vanish with a rollback, as
+the rows do that were written beside them. When the outermost transaction
+commits, the writes run right before the COMMIT and the callbacks right after it.
+Rollback callbacks run right after a rollback.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import sqlalchemy as sa
 from ckan.model import meta
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
@@ -36,10 +37,10 @@ class Write:
     """A change of a dataset's document in the search index."""
 
     run: Callback
-    """Does it; an exception makes the commit fail."""
+    """Makes the change; an exception makes the commit fail."""
 
     repair: Callback
-    """Makes it agree with the database again when the commit has failed."""
+    """Makes the document agree with the database again when the commit has failed."""
 
 
 @dataclasses.dataclass
@@ -50,26 +51,26 @@ class Journal:
     """To be called after the real commit, in this order."""
 
     requests: list[CommitRequest] = dataclasses.field(default_factory=list)
-    """Who asked for what: see :mod:`.commit_requests`."""
+    """See :mod:`.commit_requests`."""
 
-    undoing: list[Callback] = dataclasses.field(default_factory=list)
+    rollback_callbacks: list[Callback] = dataclasses.field(default_factory=list)
     """To be called after a rollback, the last one first."""
 
     writes: dict[str, Write] = dataclasses.field(default_factory=dict)
-    """To be done right before the real commit: for each dataset, by its id, the last one."""
+    """To run right before the real commit: the last one of each dataset, by the dataset's id."""
 
     written: dict[str, Write] = dataclasses.field(default_factory=dict)
-    """Those that were begun."""
+    """The writes that have begun."""
 
     changes: list[dict[str, set[Any]]] = dataclasses.field(default_factory=list)
     """CKAN's ``session._object_cache`` of each commit that was held back."""
 
     committed: bool = False
     started: bool = False
-    """The writes have begun: those that come now are too late to wait."""
+    """The writes have begun: later ones run at once."""
 
-    announced: set[str] = dataclasses.field(default_factory=set)
-    """Datasets of which an intent tells."""
+    with_intent: set[str] = dataclasses.field(default_factory=set)
+    """Datasets for which an intent was written."""
 
     def add_write(self, package_id: str, write: Write) -> None:
         """Remember a write instead of an earlier one of the same dataset."""
@@ -77,27 +78,27 @@ class Journal:
         if self.started:
             self.write()
 
-    def announce(self, package_ids: Iterable[str]) -> None:
-        """Tell others of writes, for the case that this process is killed after them.
+    def write_intents(self, package_ids: Iterable[str]) -> None:
+        """Write the intents of writes, for the case that this process is killed after them.
 
         To be called where no savepoint is open that may be rolled back before the commit.
         """
-        new = [package_id for package_id in package_ids if package_id not in self.announced]
-        self.announced.update(new)
-        if new and index_intents.announce(meta.Session(), new):
+        new = [package_id for package_id in package_ids if package_id not in self.with_intent]
+        self.with_intent.update(new)
+        if new and index_intents.write(meta.Session(), new):
             self.callbacks.append(repair_next)
 
     def write(self) -> None:
-        """Do all writes that were not done."""
+        """Run all writes that have not begun."""
         self.started = True
-        self.announce(self.writes)
+        self.write_intents(self.writes)
         while self.writes:
             package_id = next(iter(self.writes))
             self.written[package_id] = write = self.writes.pop(package_id)
             write.run()
 
     def repair(self) -> None:
-        """Put right what the writes have changed."""
+        """Undo in the search index what the writes have changed."""
         for write in self.written.values():
             write.repair()
 
@@ -105,11 +106,11 @@ class Journal:
         """Take over the entries of a released savepoint."""
         self.callbacks += released.callbacks
         self.requests += released.requests
-        self.undoing += released.undoing
+        self.rollback_callbacks += released.rollback_callbacks
         self.changes += released.changes
-        self.announced |= released.announced
+        self.with_intent |= released.with_intent
         for package_id, write in released.written.items():
-            self.writes.pop(package_id, None)  # an older one
+            self.writes.pop(package_id, None)  # an older write of the dataset
             self.written[package_id] = write
         for package_id, write in released.writes.items():
             self._put(package_id, write)
@@ -125,21 +126,21 @@ def journal_of(session: Session) -> Journal:
     return session.info.setdefault(_KEY, {}).setdefault(innermost, Journal())
 
 
-def unwritten(session: Session, or_begun: bool = False) -> bool:
-    """Tell whether writes wait for the session's commit.
+def has_writes(session: Session, or_begun: bool = False) -> bool:
+    """Return whether writes wait for the session's commit.
 
-    :param or_begun: also those that the commit, which is under way, has begun.
+    :param or_begun: count also the writes of a commit that is under way.
     """
     journals: dict[SessionTransaction, Journal] = session.info.get(_KEY) or {}
     return any(j.writes or (or_begun and j.written) for j in journals.values())
 
 
 def is_committing(session: Session) -> bool:
-    """Tell whether a commit of the session, or the release of a savepoint, is under way.
+    """Return whether a commit of the session, or the release of a savepoint, is under way.
 
     Hooks of plugins run in it. What they write is part of the commit, but
-    savepoints cannot be opened. SQLAlchemy does not tell when a hook's error ends
-    a commit, so the frame that commits is looked for on the stack.
+    savepoints cannot be opened. SQLAlchemy announces no end of a commit that
+    an error of a hook has ended, so this looks for the committing frame on the stack.
     """
     committing = set(session.info.get(_COMMITTING, {}).values())
     frame = sys._getframe() if committing else None  # noqa: SLF001 - there is no other way
@@ -148,22 +149,53 @@ def is_committing(session: Session) -> bool:
     return frame is not None
 
 
-def run_callbacks(callbacks: Iterable[Callback]) -> None:
-    """Call each of them; the failure of one stops none of the others.
+def set_changes_aside(session: Session) -> None:
+    """Move the objects that CKAN has collected into the journal, beside the rows' other entries.
 
-    The commit is done and no exception can undo it, so it is logged.
+    CKAN collects changed objects in ``session._object_cache`` and passes them to
+    its plugins at each commit. But SQLAlchemy announces each released savepoint
+    as a commit, and CKAN forgets all objects when any savepoint is rolled back.
+    """
+    session.flush()
+    changes: dict[str, set[Any]] | None = session.__dict__.pop("_object_cache", None)
+    if changes and any(changes.values()):
+        journal_of(session).changes.append(changes)
+
+
+def restore_changes(session: Session) -> None:
+    """Give CKAN the objects back, for the real commit."""
+    changes = journal_of(session).changes if session.in_transaction() else []
+    if changes:
+        session.__dict__["_object_cache"] = {
+            "deleted": {o for some in changes for o in some["deleted"]},
+            "changed": _in_session(session, (o for some in changes for o in some["changed"])),
+            "new": _in_session(session, (o for some in changes for o in some["new"])),
+        }
+        changes.clear()
+
+
+def _in_session(session: Session, objects: Iterable[Any]) -> set[Any]:
+    """Return the objects; the session's own ones in place of those that were expunged."""
+    found = {o if o in session else session.get(type(o), sa.inspect(o).identity) for o in objects}
+    return found - {None}
+
+
+def run_callbacks(callbacks: Iterable[Callback]) -> None:
+    """Call each; the failure of one stops none of the others.
+
+    The commit has happened and no exception can undo it, so exceptions are logged.
     """
     for callback in callbacks:
         try:
             callback()
         except Exception:
             log.exception("A callback of on_commit failed after the commit: %r", callback)
-            # what it left half done must not be committed by whoever comes next
+            # the next commit of this thread must not include what the callback left half done
             meta.Session.rollback()
 
 
-def run_undoing(callbacks: Iterable[Callback]) -> None:
-    """Undo what a rollback of the database does not, the last thing first."""
+def run_rollback_callbacks(callbacks: Iterable[Callback]) -> None:
+    """Call each, the last one first; they undo what a rollback of the database does not."""
     for callback in reversed(list(callbacks)):
         try:
             callback()
@@ -171,8 +203,8 @@ def run_undoing(callbacks: Iterable[Callback]) -> None:
             log.exception("A callback of on_rollback failed: %r", callback)
 
 
-# Listening begins at import, as CKAN's own does: SQLAlchemy cannot take on a
-# listener while another thread is at a commit.
+# The listeners are added at import, as CKAN's own are: SQLAlchemy cannot add a
+# listener while another thread commits.
 
 
 @event.listens_for(meta.Session, "before_commit", insert=True)  # before CKAN's
@@ -191,20 +223,20 @@ def _committing_frame() -> Any:
 
 @event.listens_for(meta.Session, "before_commit")
 def _before_commit(session: Session) -> None:
-    # SQLAlchemy tells of released savepoints too
+    # SQLAlchemy announces released savepoints as well
     if session.info.get(_KEY) and session.get_nested_transaction() is None:
         journal_of(session).write()
 
 
 @event.listens_for(meta.Session, "after_commit")
 def _after_commit(session: Session) -> None:
-    # also when nothing waits yet: listeners that come after this one may still ask
+    # also when nothing waits yet: listeners after this one may still add entries
     journal_of(session).committed = True
 
 
 @event.listens_for(meta.Session, "after_rollback")
 def _after_rollback(session: Session) -> None:
-    # the code that rolls back knows that nothing comes of what was asked for
+    # the code that rolls back knows that its requests come to nothing
     if session.info.get(_KEY):
         commit_requests.settle(session, journal_of(session).requests)
 
@@ -233,7 +265,7 @@ def _drop(session: Session, journal: Journal, parent: SessionTransaction | None)
     if parent is None:
         commit_requests.report(session, journal.requests)
     elif journal.requests:
-        # whether the parent is rolled back or just closed is not known yet
+        # it is not known yet whether the parent is rolled back or just closed
         journals: dict[SessionTransaction, Journal] = session.info[_KEY]
         journals.setdefault(parent, Journal()).requests += journal.requests
-    run_undoing(journal.undoing)
+    run_rollback_callbacks(journal.rollback_callbacks)

@@ -1,8 +1,7 @@
-"""Whether a COMMIT of unknown outcome has happened.
+"""The outcome of a COMMIT during which the connection was lost.
 
-When the connection breaks while COMMIT is under way, the client cannot know
-whether PostgreSQL has committed. PostgreSQL does: it keeps the status of each
-transaction id for a long time.
+The client cannot know whether PostgreSQL has committed. PostgreSQL keeps the
+status of each transaction id for a long time, so a new connection can ask.
 """
 
 from __future__ import annotations
@@ -15,12 +14,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ckanext.files.errors import CommitUnknownError
 
-#: Seconds to wait for the database to come back and to make up its mind.
 PATIENCE = 10.0
+"""Seconds to wait until the database is back and the transaction has an outcome."""
 
-#: Seconds after which a server process that still works for the lost
-#: connection is ended, so that its transaction gets an outcome.
 GRACE = 1.0
+"""Seconds until a server process that still serves the lost connection is ended.
+
+Its transaction gets an outcome then.
+"""
 
 _STATUS = sa.text("SELECT txid_status(:id)")
 
@@ -32,17 +33,17 @@ _TERMINATE = sa.text(
 
 
 def has_committed(engine: Engine, transaction_id: int | None) -> bool:
-    """Ask over a new connection what became of a transaction.
+    """Return whether a transaction has committed, as a new connection sees it.
 
-    :param transaction_id: what ``txid_current_if_assigned()`` has told within
-        it; None if it has written nothing.
+    :param transaction_id: result of ``txid_current_if_assigned()`` within it;
+        None if it has written nothing.
     :raises CommitUnknownError: the database does not answer.
     """
     if transaction_id is None:
         return False
     start = time.monotonic()
     while (passed := time.monotonic() - start) < PATIENCE:
-        status = _ask(engine, transaction_id, terminate=passed > GRACE)
+        status = _status_of(engine, transaction_id, terminate=passed > GRACE)
         if status in ("committed", "aborted"):
             return status == "committed"
         time.sleep(0.05)
@@ -53,7 +54,7 @@ def has_committed(engine: Engine, transaction_id: int | None) -> bool:
     )
 
 
-def _ask(engine: Engine, transaction_id: int, terminate: bool) -> str | None:
+def _status_of(engine: Engine, transaction_id: int, terminate: bool) -> str | None:
     parameters = {"id": transaction_id}
     try:
         with engine.connect() as connection:
@@ -61,4 +62,4 @@ def _ask(engine: Engine, transaction_id: int, terminate: bool) -> str | None:
                 connection.execute(_TERMINATE, parameters)
             return connection.execute(_STATUS, parameters).scalar()
     except SQLAlchemyError:
-        return None  # not back yet
+        return None  # the database is not back yet

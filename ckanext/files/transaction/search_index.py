@@ -1,20 +1,20 @@
-"""The search index, kept back until the commit.
+"""The search index, written right before the commit.
 
 CKAN 2.12 writes to Solr before it commits, CKAN 2.11 while it commits. Within
-a hold neither may happen early: a failing task would leave a document of
-something that never was. So the writes wait in the journal, one for each
-dataset, and run right before the real COMMIT. A document that Solr refuses
-makes the commit fail.
+a hold neither may happen early: a task that fails later would leave a document
+without a row. So the writes wait in the journal, one for each dataset, and run
+right before the real COMMIT. A document that Solr refuses makes the commit
+fail.
 
-Meanwhile Solr is behind. CKAN takes a dataset from there where it says the same
-``metadata_modified`` as the row, which not every change renews; so nobody gets
-one from there until the commit, and CKAN reads the database.
+Meanwhile Solr is behind. CKAN returns a dataset from Solr if the document has
+the ``metadata_modified`` of the row, which not every change renews. So within a
+hold CKAN gets no dataset from Solr and reads the database.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,74 +26,96 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
 from . import index_intents
-from .index_repair import put_right
-from .journal import Write, journal_of, unwritten
+from .index_repair import reindex
+from .journal import Write, has_writes, journal_of
 
 log = logging.getLogger(__name__)
 
-_KEY = "ckanext.files.index_kept_back"
-_DIRECTLY = "ckanext.files.index_written"
+_DEFERRING = "ckanext.files.index_deferring"
+_DEFERRING_IN = "ckanext.files.index_deferring_in"
+_WRITING = "ckanext.files.index_writing"
 _EARLY = "ckanext.files.index_written_early"
-_LEFT = "ckanext.files.index_left"
 
 
-def keep_back(session: Session) -> None:
-    """From now on, what this session's thread indexes waits for its commit."""
-    session.info[_KEY] = True
-    if early := session.info.get(_EARLY):
-        journal_of(session).announce(early)
-
-
-def stand_in_front() -> None:
-    """Put our classes in front of those that index now, if they are not there."""
-    indices: Any = search._INDICES  # noqa: SLF001 - CKAN has no other place to say it
+def install() -> None:
+    """Put our classes in front of CKAN's, once."""
+    indices: Any = search._INDICES  # noqa: SLF001 - CKAN has no other place for this
     queries: Any = search._QUERIES  # noqa: SLF001
-    indices["package"] = _behind(_KeptBackIndex, indices["package"])
-    queries["package"] = _behind(_KeptBackQuery, queries["package"])
-    # CKAN 2.11's bulk updates, datastore, and other extensions ask for it by its name
+    indices["package"] = _in_front(_DeferringIndex, indices["package"])
+    queries["package"] = _in_front(_DeferringQuery, queries["package"])
+    # CKAN 2.11's bulk updates, datastore, and other extensions use it by its name
     module: Any = search
-    module.PackageSearchIndex = _behind(_KeptBackIndex, search.PackageSearchIndex)
+    module.PackageSearchIndex = _in_front(_DeferringIndex, search.PackageSearchIndex)
 
 
-def let_through(session: Session) -> None:
-    """End of :func:`keep_back`."""
-    session.info.pop(_KEY, None)
+def defer(session: Session) -> None:
+    """Defer what this session's thread writes into the index, until the session's commit."""
+    session.info[_DEFERRING] = True
+    if early := session.info.get(_EARLY):
+        journal_of(session).write_intents(early)
 
 
-def leave(session: Session) -> None:
-    """What is indexed in the present transaction, also at its commit, waits for that commit.
+def stop_deferring(session: Session) -> None:
+    """End what :func:`defer` has begun."""
+    session.info.pop(_DEFERRING, None)
 
-    For the end of a hold that leaves the commit to its caller. CKAN 2.11 indexes
-    there what was changed within the hold.
+
+def defer_to_next_commit(session: Session) -> None:
+    """Defer the writes of the present transaction, also those that its commit makes.
+
+    For the end of a hold that leaves the commit to its caller. At that commit CKAN
+    2.11 indexes what was changed within the hold.
     """
-    session.info[_LEFT] = session.get_transaction()
+    session.info[_DEFERRING_IN] = session.get_transaction()
 
 
-def _behind(front: type, current: type) -> type:
-    """Put a class in front of the current one, which may be another extension's."""
+def take_early(session: Session) -> set[str]:
+    """Return the datasets that the present transaction has indexed before a hold began.
+
+    A hook that CKAN calls while it makes the document may begin the hold. And CKAN
+    2.11 indexes at the release of a caller's savepoint.
+    """
+    return session.info.pop(_EARLY, set())
+
+
+def repair(package_ids: Iterable[str]) -> None:
+    """Make the search index agree with the database for these datasets."""
+    for package_id in package_ids:
+        try:
+            reindex(package_id)
+        except Exception:
+            log.exception(
+                "Solr may have a change of dataset %s that was not committed. %s",
+                package_id,
+                _advice(package_id),
+            )
+
+
+def _in_front(front: type, current: type) -> type:
+    """Put a class in front of the current one, which another extension may have set."""
     return current if issubclass(current, front) else type(front.__name__, (front, current), {})
 
 
-class _KeptBackQuery(PackageSearchQuery):
-    """Put in front of CKAN's query class. Without a hold it changes nothing."""
+class _DeferringQuery(PackageSearchQuery):
+    """In front of CKAN's query class. Without a hold it changes nothing."""
 
     def get_index(self, reference: str) -> dict[str, Any]:
         session = model.Session()
-        if _KEY in session.info or unwritten(session, or_begun=True):
+        if _DEFERRING in session.info or has_writes(session, or_begun=True):
             raise search.SearchError("The search index waits for the commit")
         return super().get_index(reference)
 
 
-class _KeptBackIndex(PackageSearchIndex):
-    """Put in front of CKAN's index class. Without a hold it changes nothing."""
+class _DeferringIndex(PackageSearchIndex):
+    """In front of CKAN's index class. Without a hold it changes nothing."""
 
     def index_package(self, pkg_dict: dict[str, Any] | None, defer_commit: bool = False) -> None:
         write = super().index_package
-        if pkg_dict and _kept_back():
-            # the caller goes on using its dict, and hands it to the tasks
+        if pkg_dict and _is_deferring():
+            # the caller goes on to use its dict, and passes it to the tasks
             document = _copy(pkg_dict)
-            # not deferred: Solr's commit for which it should wait comes too early
-            _record(document["id"], lambda: write(document))
+            # without defer_commit: the commit of Solr for which it would wait comes too early
+            _add_write(document["id"], lambda: write(document))
         else:
             if pkg_dict:
                 _note_early(pkg_dict["id"])
@@ -101,9 +123,9 @@ class _KeptBackIndex(PackageSearchIndex):
 
     def delete_package(self, pkg_dict: dict[str, Any]) -> None:
         write = super().delete_package
-        if _kept_back():
+        if _is_deferring():
             reference = dict(pkg_dict)
-            _record(reference["id"], lambda: write(reference))
+            _add_write(reference["id"], lambda: write(reference))
         else:
             _note_early(pkg_dict["id"])
             write(pkg_dict)
@@ -118,44 +140,28 @@ def _copy(value: Any) -> Any:
     return value
 
 
-def _kept_back() -> bool:
+def _is_deferring() -> bool:
     session = model.Session()
-    if _DIRECTLY in session.info:
+    if _WRITING in session.info:
         return False
-    left = session.info.get(_LEFT)  # perhaps of a transaction that has ended
-    is_left = left is not None and left is session.get_transaction()
-    return is_left or _KEY in session.info or unwritten(session)
+    transaction = session.info.get(_DEFERRING_IN)  # may have ended
+    is_here = transaction is not None and transaction is session.get_transaction()
+    return is_here or _DEFERRING in session.info or has_writes(session)
 
 
-def _record(package_id: str, run: Any) -> None:
-    # while it runs, index_package may call delete_package of its own: not to be kept again
+def _add_write(package_id: str, run: Callable[[], Any]) -> None:
     def write() -> None:
-        with _directly(model.Session()):
+        with _writing(model.Session()):
             run()
 
-    entry = Write(run=write, repair=lambda: _repair(package_id))
+    entry = Write(run=write, repair=lambda: repair([package_id]))
     journal_of(model.Session()).add_write(package_id, entry)
 
 
 def _note_early(package_id: str) -> None:
     session = model.Session()
-    if _DIRECTLY not in session.info:
+    if _WRITING not in session.info:
         session.info.setdefault(_EARLY, set()).add(package_id)
-
-
-def take_early(session: Session) -> set[str]:
-    """Return the datasets that the present transaction has indexed before a hold began.
-
-    A hook that makes the document may begin the hold; and CKAN 2.11 indexes when a
-    savepoint of its caller is released.
-    """
-    return session.info.pop(_EARLY, set())
-
-
-def repair(package_ids: Iterable[str]) -> None:
-    """Make the search index agree with the database, which these datasets did not change."""
-    for package_id in package_ids:
-        _repair(package_id)
 
 
 @event.listens_for(model.Session, "after_transaction_end")
@@ -165,32 +171,22 @@ def _forget_early(session: Session, transaction: SessionTransaction) -> None:
 
 
 @contextmanager
-def _directly(session: Session) -> Iterator[None]:
-    session.info[_DIRECTLY] = True
+def _writing(session: Session) -> Iterator[None]:
+    """Let CKAN's own code write: ``index_package`` may call ``delete_package``."""
+    session.info[_WRITING] = True
     try:
         yield
     finally:
-        session.info.pop(_DIRECTLY, None)
-
-
-def _repair(package_id: str) -> None:
-    try:
-        put_right(package_id)
-    except Exception:
-        log.exception(
-            "Solr may tell of a change of dataset %s that was not committed. %s",
-            package_id,
-            _advice(package_id),
-        )
+        session.info.pop(_WRITING, None)
 
 
 def _advice(package_id: str) -> str:
     if index_intents.are_possible():
         return (
-            "A worker puts that right, or the next action with a queued task. "
+            "A worker repairs that, or the next action with a queued task. "
             "To do it now: ckan files repair-index"
         )
     return (
-        f"Put that right with: ckan search-index rebuild {package_id}; or, if there is no such "
+        f"Repair that with: ckan search-index rebuild {package_id}; or, if there is no such "
         f"dataset, with: ckan search-index clear {package_id}"
     )

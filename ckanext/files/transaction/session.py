@@ -1,78 +1,80 @@
 """The session of a thread while a hold is active.
 
-One session gets this class in front of its own, for as long as the hold
-lasts. No other session, engine or connection is touched.
+:func:`install` gives one session a class in front of its own, until
+:func:`uninstall`. No other session, engine or connection changes.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ckan.model import meta
+from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
 from ckanext.files import capabilities
 
-if TYPE_CHECKING:
-    from .hold import Hold
+from .journal import set_changes_aside
+from .savepoints import Savepoints
 
 
 class HeldSession(Session):
     """A session whose commits are savepoints and whose rollbacks return to them."""
 
     own_class: type[Session]
-    hold: Hold
+    savepoints: Savepoints
 
     def commit(self) -> None:
-        """Save what was done so far; the hold makes it true at its end."""
-        if self._is_in_savepoint_of_others():
+        """Keep what was done so far; the hold makes it true at its end."""
+        if self._is_in_foreign_savepoint():
             super().commit()
         else:
-            self.hold.save()
+            self.savepoints.commit_to_savepoint()
 
     def rollback(self) -> None:
-        """Go back to the last commit, or to where the innermost block began."""
-        if self.hold.floor is None or self._is_in_savepoint_of_others():
+        """Return to the last commit, or to the start of the innermost block."""
+        if self.savepoints.rollback_target is None or self._is_in_foreign_savepoint():
             super().rollback()
         else:
-            self.hold.go_back()
+            self.savepoints.rollback_to_savepoint()
 
     def close(self) -> None:
-        """As :meth:`rollback`, and forget all objects. Also what ``remove()`` calls."""
-        self.expunge_all()  # first: going back would expire what the caller still holds
-        if self.hold.floor is None:
+        """Roll back as :meth:`rollback` does, and forget all objects. ``remove()`` calls this."""
+        self.expunge_all()  # first: the rollback would expire objects that the caller still uses
+        if self.savepoints.rollback_target is None:
             super().close()
-            self.hold.begin_again()
+            self.savepoints.reopen()
         else:
-            self.hold.go_back()
+            self.savepoints.rollback_to_savepoint()
 
     reset = close
 
     def begin_nested(self) -> SessionTransaction:
         """Open a savepoint; a rollback to it concerns what comes after it only."""
-        self.hold.keep_changes()
+        set_changes_aside(self)
         return super().begin_nested()
 
-    def _is_in_savepoint_of_others(self) -> bool:
-        """Tell whether a commit or rollback means only the innermost savepoint."""
+    def _is_in_foreign_savepoint(self) -> bool:
+        """Return whether a commit or rollback means only the innermost savepoint."""
         innermost = self.get_nested_transaction()
-        return innermost not in (None, self.hold.floor) and not capabilities.commit_reaches_root(
-            self
-        )
+        return innermost not in (
+            None,
+            self.savepoints.rollback_target,
+        ) and not capabilities.commit_reaches_root(self)
 
 
-def put_in_front(session: Session, hold: Hold) -> None:
+def install(session: Session, savepoints: Savepoints) -> None:
     """Give the session the held behaviour."""
     _keep_registry()
     session.__class__ = _held_class(session.__class__)
-    session.hold = hold  # pyright: ignore[reportAttributeAccessIssue]
+    session.savepoints = savepoints  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def take_away(session: Session) -> None:
-    """Give the session back its own class, if it has lost it."""
+def uninstall(session: Session) -> None:
+    """Give the session its own class back, if it has lost it."""
     if isinstance(session, HeldSession):
-        del session.hold
+        del session.savepoints
         session.__class__ = session.own_class  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -96,3 +98,15 @@ def _keep_registry() -> None:
             clear()
 
     registry.clear = clear_unless_held
+
+
+@event.listens_for(meta.Session, "after_soft_rollback")
+def _after_soft_rollback(session: Session, transaction: SessionTransaction) -> None:
+    if isinstance(session, HeldSession):
+        session.savepoints.reopen(transaction if transaction.parent else None)
+
+
+@event.listens_for(meta.Session, "before_commit", insert=True)  # before CKAN's
+def _before_commit(session: Session) -> None:
+    if isinstance(session, HeldSession):
+        set_changes_aside(session)

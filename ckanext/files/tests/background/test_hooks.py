@@ -23,7 +23,7 @@ from ckanext.files.tests.effects import Effects, look
 from ckanext.files.tests.every_hook import Listener
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.solr import title_in_solr
-from ckanext.files.transaction import is_commit_required
+from ckanext.files.transaction import is_commit_requested
 from ckanext.files.transaction.journal import is_committing
 
 loaded = load_plugins(
@@ -178,7 +178,7 @@ def test_hook_asks_each_time(action: str, hook: str, effects: Effects, unique: A
     call()
     Listener.on_hook = None
     assert asking.came() == ["delay"]
-    assert not is_commit_required(model.Session())
+    assert not is_commit_requested(model.Session())
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -207,7 +207,7 @@ def test_hook(
     while model.Session().in_transaction():
         model.Session.rollback()
     assert asking.came() == ([] if failed else [way])
-    assert not is_commit_required(model.Session())
+    assert not is_commit_requested(model.Session())
     assert look(f"SELECT {call.is_visible}", mark=call.mark) is (asking.late or not failed)
     if call.package_id:
         title = look("SELECT title FROM package WHERE id = :id", id=call.package_id)

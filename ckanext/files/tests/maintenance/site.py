@@ -142,7 +142,7 @@ def steps_of(job_id: int) -> int:
     return look(f"SELECT step FROM {schema.SCHEMA}.files_job WHERE job_id = :id", id=job_id)
 
 
-def hurry(tasks: TasksManager) -> None:
+def make_all_due(tasks: TasksManager) -> None:
     """Run jobs that were put off, as if their time had come."""
     with engine().begin() as connection:
         connection.execute(

@@ -22,7 +22,7 @@ from ckanext.files.tests.effects import look
 from ckanext.files.tests.maintenance.site import (
     attach,
     change,
-    hurry,
+    make_all_due,
     path_of,
     row,
     run,
@@ -134,7 +134,7 @@ def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -
         status, _, error = told(job.id)
         assert status == "todo"
         assert "connection reset" in error
-    hurry(tasks)
+    make_all_due(tasks)
     assert told(job.id)[:2] == ("succeeded", "12 verified")
 
 

@@ -19,8 +19,8 @@ from ckanext.files.store.storages import FileData, get_storage, make_upload
 from ckanext.files.tests.filekeeper.s3 import s3_options, s3_server
 from ckanext.files.tests.maintenance.site import (
     OPTION,
-    hurry,
     loaded_with,
+    make_all_due,
     path_of,
     row,
     run,
@@ -58,13 +58,13 @@ def test_to_and_fro(tasks: TasksManager) -> None:
     user = new_user(sysadmin=True)
     contents = {upload(user, content): content for content in (b"", b"hello", b"x" * 1_000_000)}
     assert run(tasks, move_storage, "here", "cloud", dry_run=False) == "3 moved"
-    hurry(tasks)
+    make_all_due(tasks)
     assert stored("here") == {}
     assert len(_keys()) == 3
     assert run(tasks, verify_checksums, ["cloud"]) == "3 verified"
     assert run(tasks, report_missing, ["cloud"]) == "3 there"
     assert run(tasks, move_storage, "cloud", "there", dry_run=False) == "3 moved"
-    hurry(tasks)
+    make_all_due(tasks)
     assert {id_: path_of(id_).read_bytes() for id_ in contents} == contents
     assert _keys() == []
 
@@ -97,7 +97,7 @@ def test_strays(tasks: TasksManager) -> None:
         get_storage(storage).upload(location, make_upload(b"left"))
     assert run(tasks, remove_strays, ["cloud"], dry_run=False) == "2 to be looked at again"
     get_storage("cloud").upload("again", make_upload(b"another upload"))
-    hurry(tasks)
+    make_all_due(tasks)
     assert _keys() == sorted([_location(file), "again", "below/theirs"])
     call("file_delete", None, id=file)
 

@@ -29,7 +29,7 @@ from ckanext.files.tests.crash import fork, kill_now, was_killed
 from ckanext.files.tests.effects import engine
 from ckanext.files.tests.maintenance.site import (
     folder_of,
-    hurry,
+    make_all_due,
     run,
     steps_of,
     stored,
@@ -79,7 +79,7 @@ def _rescue() -> None:
 def _clean_up(tasks: TasksManager) -> None:
     for dry_run in (False, True):
         said = run(tasks, remove_strays, ["here", "there"], dry_run=dry_run)
-        hurry(tasks)
+        make_all_due(tasks)
     assert said == "nothing to do"
 
 

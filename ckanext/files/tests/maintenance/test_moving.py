@@ -20,7 +20,7 @@ from ckanext.files.tests.effects import engine
 from ckanext.files.tests.maintenance.site import (
     change,
     folder_of,
-    hurry,
+    make_all_due,
     owner_of,
     path_of,
     row,
@@ -55,7 +55,7 @@ def test_old_bytes_go_later(tasks: TasksManager) -> None:
     run(tasks, move_storage, "here", "there", dry_run=False, keep_seconds=600)
     assert len(stored("here")) == 1
     assert len(tasks.pending_jobs) == 1
-    hurry(tasks)
+    make_all_due(tasks)
     assert stored("here") == {}
     assert len(stored("there")) == 1
 
@@ -72,7 +72,7 @@ def test_again_and_back(tasks: TasksManager) -> None:
     run(tasks, move_storage, "here", "there", dry_run=False)
     assert run(tasks, move_storage, "here", "there", dry_run=False) == "nothing to do"
     assert run(tasks, move_storage, "there", "here", dry_run=False) == "1 moved"
-    hurry(tasks)
+    make_all_due(tasks)
     assert path_of(file).read_bytes() == b"hello"
     assert len(stored("here")) == 1
     assert stored("there") == {}
@@ -132,7 +132,7 @@ def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -
         assert told(job.id)[0] == "todo"
         assert "cannot be read any more: OSError: away" in told(job.id)[2]
         assert stored("there") == {}
-    hurry(tasks)
+    make_all_due(tasks)
     assert told(job.id)[:2] == ("succeeded", "12 moved")
 
 
@@ -268,7 +268,7 @@ def test_upload_that_fails_halfway(
             assert told(job.id)[1] == "1 not accepted, 2 moved, 1 left in here"
             assert len(stored("there")) == 2
     if isinstance(error, OSError):
-        hurry(tasks)
+        make_all_due(tasks)
         assert told(job.id)[:2] == ("succeeded", "3 moved")
 
 

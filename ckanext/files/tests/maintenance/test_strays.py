@@ -25,8 +25,8 @@ from ckanext.files.tests.maintenance.site import (
     OPTION,
     change,
     folder_of,
-    hurry,
     loaded_with,
+    make_all_due,
     path_of,
     run,
     steps_of,
@@ -58,7 +58,7 @@ def test_removed_when_seen_again(tasks: TasksManager) -> None:
     assert run(tasks, remove_strays, ["here"], dry_run=False) == "1 to be looked at again"
     assert stray.exists()
     [job] = tasks.pending_jobs
-    hurry(tasks)
+    make_all_due(tasks)
     assert told(job["id"])[:2] == ("succeeded", "1 removed")
     assert not stray.exists()
     assert path_of(file).exists()
@@ -68,7 +68,7 @@ def test_removed_when_seen_again(tasks: TasksManager) -> None:
 def test_names_that_begin_with_a_dot(tasks: TasksManager, storage: str) -> None:
     stray = _leave(".csv", storage=storage)
     assert run(tasks, remove_strays, [storage], dry_run=False) == "1 to be looked at again"
-    hurry(tasks)
+    make_all_due(tasks)
     tasks.run_pending_jobs()
     assert not stray.exists()
 
@@ -164,11 +164,11 @@ def test_copies_of_a_move_that_is_under_way(tasks: TasksManager) -> None:
     job = move_storage.delay("there", "here")
     model.Session.commit()
     _let_run(job.id, "todo", "doing")
-    hurry(tasks)
+    make_all_due(tasks)
     assert set(stored("here")) == {"copy"}
     assert len(tasks.pending_jobs) == 1
     _let_run(job.id, "doing", "cancelled")
-    hurry(tasks)
+    make_all_due(tasks)
     assert stored("here") == {}
     assert not tasks.pending_jobs
 
@@ -229,7 +229,7 @@ def test_many(tasks: TasksManager) -> None:
     run(tasks, remove_strays, ["here"], dry_run=False)
     args: Any = [job["args"] for job in tasks.pending_jobs]
     assert [len(each["strays"]) for each in args] == [500, 500, 1]
-    hurry(tasks)
+    make_all_due(tasks)
     assert stored("here") == {}
 
 

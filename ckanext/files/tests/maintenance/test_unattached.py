@@ -25,7 +25,7 @@ from ckanext.files.tests.maintenance.site import (
     attach,
     change,
     folder_of,
-    hurry,
+    make_all_due,
     path_of,
     row,
     run,
@@ -254,7 +254,7 @@ def test_bytes_that_cannot_be_removed(
     assert run(tasks, delete_unattached, dry_run=False) == "3 deleted"
     assert len(stored("here")) == 1
     assert len(tasks.pending_jobs) == (1 if fails == "storage" else 0)
-    hurry(tasks)
+    make_all_due(tasks)
     assert len(stored("here")) == (0 if fails == "storage" else 1)
 
 
@@ -338,7 +338,7 @@ def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -
         assert run(tasks, delete_unattached, dry_run=False) == "1 deleted"
     assert len(stored("here")) == 1
     assert [job["task_name"].rpartition(".")[2] for job in tasks.pending_jobs] == ["remove_bytes"]
-    hurry(tasks)
+    make_all_due(tasks)
     assert stored("here") == {}
 
 

@@ -21,7 +21,7 @@ from ckanext.files.shared import add_task, on_commit, with_task_queue
 from ckanext.files.tests.core_actions import prepare
 from ckanext.files.tests.effects import Effects, count_commits
 from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.transaction import is_commit_required
+from ckanext.files.transaction import is_commit_requested
 
 loaded = load_plugins("files", "files_test_probe")
 
@@ -61,7 +61,7 @@ def test_asked_last_in_a_frame(
         tk.get_action(probe)({}, {"do": do})
     assert called == [1]
     assert effects.exists(name)
-    assert not is_commit_required(model.Session())
+    assert not is_commit_requested(model.Session())
     model.Session.remove()
     assert not lost()
 
@@ -106,7 +106,7 @@ def test_caller_keeps_the_commit(effects: Effects, unique: Any, lost: Any) -> No
     with count_commits() as commits:
         tk.get_action("probe")({}, {"do": outer})
         assert not commits
-    assert is_commit_required(model.Session())
+    assert is_commit_requested(model.Session())
     model.Session.commit()
     assert called == [1]
     tk.get_action("probe")({"defer_commit": True}, {"do": do})
@@ -228,6 +228,6 @@ def test_request_that_fails_leaves_no_request_behind(hooks: Any, unique: Any, lo
     hooks["before:package_create"] = lambda *_: on_commit(ignored)
     with pytest.raises(tk.ValidationError):
         tk.get_action("package_create")({"user": user}, {"name": "Not A Name"})
-    assert not is_commit_required(model.Session())
+    assert not is_commit_requested(model.Session())
     model.Session.remove()
     assert not lost()

@@ -38,8 +38,8 @@ def dataset() -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def line(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A connection for intents that no other test has used."""
-    line = index_intents._Line()
-    monkeypatch.setattr(index_intents, "_line", line)
+    line = index_intents._IntentConnection()
+    monkeypatch.setattr(index_intents, "_connection", line)
     yield line
     line._drop()
 
@@ -219,7 +219,7 @@ def test_connection_that_cannot_be_had(
             hold(lambda: patch(dataset, title="after"))
     finally:
         event.remove(engine(), "do_connect", refuse)
-    assert "cannot be repaired by others" in caplog.text
+    assert "Solr cannot be repaired" in caplog.text
     assert "too many clients" in caplog.text
     assert title_in_solr(dataset["id"]) == "after"
 

@@ -15,7 +15,7 @@ from ckan import model
 from ckanext.files.shared import InnerFailureError, add_task, on_commit
 from ckanext.files.tests.effects import Effects, engine
 from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.transaction import is_commit_required
+from ckanext.files.transaction import is_commit_requested
 
 loaded = load_plugins("files", "files_test_probe")
 
@@ -147,7 +147,7 @@ def test_row_and_callback_agree(block: int, effects: Effects, unique: Any, full_
         there = rows(program.prefix) & program.asked
         assert there == program.called, text
         if failed is None:
-            assert not is_commit_required(model.Session()), text
+            assert not is_commit_requested(model.Session()), text
         else:
             assert not there, text
         model.Session.remove()

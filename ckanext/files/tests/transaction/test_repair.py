@@ -220,7 +220,7 @@ def test_solr_is_away(act: Any, dataset: dict[str, Any], caplog: pytest.LogCaptu
         [failed] = look_now()
     assert failed.package_id == dataset["id"]
     assert failed.error
-    assert f"Solr may tell of a change of dataset {dataset['id']}" in caplog.text
+    assert f"Solr may have a change of dataset {dataset['id']}" in caplog.text
     assert intents() == [(dataset["id"], 0)]
     assert look("SELECT due > clock_timestamp() FROM files_index_intent")
     look_now()
