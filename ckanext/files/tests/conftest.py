@@ -19,7 +19,7 @@ from ckanext.files.queue import current_queue
 from ckanext.files.tests.effects import Effects
 from ckanext.files.tests.intents import forget_intents
 from ckanext.files.tests.probe import ProbePlugin
-from ckanext.files.transaction import current_block
+from ckanext.files.transaction import current_block, search_index
 from ckanext.files.transaction.session import HeldSession
 
 # CKAN's factories know what names of users their own process has drawn, and not those of others
@@ -96,7 +96,7 @@ def leaves_nothing() -> Iterator[None]:
     assert current_block() is None
     with pytest.raises(OutOfQueueError):
         current_queue()
-    assert "ckanext.files.index_kept_back" not in model.Session().info
+    assert search_index._DEFERRING not in model.Session().info
     assert not model.Session().get_nested_transaction()
     model.Session.remove()
     forget_intents()
