@@ -39,8 +39,8 @@ class CommitRequest(NamedTuple):
 def remember(session: Session, what: str, packages: Collection[str]) -> CommitRequest:
     """Add a request for the session's commit.
 
-    :param packages: modules and packages whose code passes the request on; the request's
-        line is that of their caller.
+    :param packages: modules and packages whose code passes the request on; the request names
+        the line of their caller.
     """
     request = CommitRequest(what, *_caller(tuple(packages)))
     _open(session).append(request)
@@ -66,7 +66,7 @@ def settle_all(session: Session) -> None:
 
 
 def report(session: Session, requests: Iterable[CommitRequest]) -> None:
-    """Log those of the requests that are still open, and remove them."""
+    """Log the requests that are still open, and remove them."""
     left: list[CommitRequest] = session.info.get(_KEY) or []
     lost = [request for request in requests if request in left]
     settle(session, lost)

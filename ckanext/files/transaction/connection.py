@@ -1,4 +1,4 @@
-"""Database connections beside those of CKAN's sessions."""
+"""Database connections beside the sessions of CKAN."""
 
 from __future__ import annotations
 

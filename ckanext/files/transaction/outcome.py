@@ -49,7 +49,7 @@ def has_committed(engine: Engine, transaction_id: int | None) -> bool:
         time.sleep(0.05)
     raise CommitUnknownError(
         f"The connection was lost during the COMMIT of transaction {transaction_id}, and the "
-        f"database did not tell within {PATIENCE:.0f} seconds whether it has happened. Look at "
+        f"database did not answer within {PATIENCE:.0f} seconds whether it has happened. Look at "
         "what was to be changed before you try again."
     )
 

@@ -180,7 +180,7 @@ class Savepoints:
     def _open(self) -> SessionTransaction:
         """Open a savepoint, also within ``with session.begin_nested():``.
 
-        SQLAlchemy refuses new savepoints there once a commit has ended that of the ``with``.
+        SQLAlchemy refuses new savepoints there once a commit has ended the one of the ``with``.
         """
         session, private = self.session, "_trans_context_manager"  # in SQLAlchemy 1.4 and 2.0
         context = getattr(session, private)
