@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from .session import HeldSession
+from .savepoints import Held
 
 log = logging.getLogger(__name__)
 
@@ -86,10 +86,10 @@ def _open(session: Session) -> list[CommitRequest]:
 def _log_rest(session: Callable[[], Session | None], left: Sequence[CommitRequest]) -> None:
     """Log what is left at the end of a session.
 
-    A process that ends within a hold, as a worker that hands a step back, undoes the block
-    as a kill does: the code there has done nothing wrong.
+    A process that ends within a hold undoes the block as a kill does, such as a worker
+    that hands a step back: the code in the block has made no mistake.
     """
-    if not isinstance(session(), HeldSession):
+    if not isinstance(session(), Held):
         _log(left)
 
 

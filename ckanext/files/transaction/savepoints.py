@@ -45,6 +45,12 @@ class _Level:
         return self.saved or self.start
 
 
+class Held:
+    """Base of a session whose commits are savepoints, see :mod:`.session`."""
+
+    savepoints: Savepoints
+
+
 class Savepoints:
     """The levels of a hold, one for each block, the outermost first.
 

@@ -16,14 +16,13 @@ from sqlalchemy.orm import Session, SessionTransaction
 from ckanext.files import capabilities
 
 from .journal import set_changes_aside
-from .savepoints import Savepoints
+from .savepoints import Held, Savepoints
 
 
-class HeldSession(Session):
+class HeldSession(Held, Session):
     """A session whose commits are savepoints and whose rollbacks return to them."""
 
     own_class: type[Session]
-    savepoints: Savepoints
 
     def commit(self) -> None:
         """Keep what was done so far; the hold makes it true at its end."""
