@@ -11,7 +11,7 @@ from typing import Any
 from ckan import model
 
 from ckanext.files.shared import with_task_queue
-from ckanext.files.transaction.index_intents import announce
+from ckanext.files.transaction.index_intents import write as write_intents
 
 _CALLS = 20_000
 _REPETITIONS = 7
@@ -67,7 +67,7 @@ def _intents(name: str) -> list[float]:
         user.about = f"Intent {number}"
         model.Session.flush()
         began = time.perf_counter()
-        announce(model.Session(), [user.id])
+        write_intents(model.Session(), [user.id])
         times.append(time.perf_counter() - began)
         model.Session.commit()
     return times

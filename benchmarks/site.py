@@ -25,8 +25,8 @@ def load_site(variant: Variant) -> Any:
     sys.path.append(str(HERE / "entry_points"))
     AttachmentsPlugin.validator = variant.validator
     if variant.plugin and not variant.intents:
-        intent: Any = import_module("ckanext.files.transaction.index_intents")
-        intent.announce = lambda *_: False
+        index_intents: Any = import_module("ckanext.files.transaction.index_intents")
+        index_intents.write = lambda *_: False
     config: Any = load_config(str(HERE.parent / "test.ini"))
     config["ckan.plugins"] = variant.plugins
     app: Any = make_app(config)
