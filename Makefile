@@ -10,7 +10,7 @@ SERVE ?= 1
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-crash lint types bench bench-background services stop clean
+.PHONY: help demo docs test test-crash lint types bench bench-background services stop clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ test: ## run the tests on CKAN 2.12 and 2.11
 
 test-crash: ## run the tests that kill and race, at full size
 	@dev/each.sh "$(VERSIONS)" dev/run.sh pytest -m crash --full-size $(ARGS)
+
+docs: ## build the documentation as a site in .dev/docs; warnings are errors
+	@dev/venv.sh 2.12
+	.dev/venv-2.12/bin/sphinx-build -q -W --keep-going docs .dev/docs
 
 lint: ## check rules and format
 	@dev/venv.sh 2.12

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import sys
+import textwrap
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,10 @@ from ckanext.files.transaction import outcome
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00"
 UPLOADS = "ckan.files.authenticated_uploads"
 
+INSTALL = "docs/learning/install.rst"
+ATTACHMENTS = "docs/learning/attachments.rst"
+HERE = ("README.rst", INSTALL, ATTACHMENTS)
+
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
@@ -49,35 +54,63 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def options() -> dict[str, str]:
-    """The options of all ini blocks of the README."""
+    """The options of all ini blocks of the first pages."""
     parser = configparser.RawConfigParser()
-    for block in documented.blocks("README.rst", "ini"):
-        parser.read_string("[app]\n" + block)
+    for path in HERE:
+        for block in documented.blocks(path, "ini"):
+            parser.read_string("[app]\n" + block)
     return dict(parser["app"])
 
 
 def test_every_block_is_known_here() -> None:
     """A block that is added needs a test."""
-    counts = {
-        (path, language): len(documented.blocks(path, language))
-        for path in ("README.rst", "docs/tasks.rst", "docs/promise.rst")
-        for language in ("bash", "ini", "yaml", "python")
+    assert documented.counts("bash", "ini", "yaml", "python", "cfg", "text", "html\\+jinja") == {
+        ("README.rst", "bash"): 4,
+        ("README.rst", "ini"): 2,
+        ("README.rst", "yaml"): 1,
+        ("README.rst", "python"): 1,
+        (INSTALL, "bash"): 2,
+        (INSTALL, "ini"): 1,
+        (ATTACHMENTS, "bash"): 1,
+        (ATTACHMENTS, "ini"): 1,
+        (ATTACHMENTS, "yaml"): 2,
+        (ATTACHMENTS, "python"): 2,
+        ("docs/learning/queued-tasks.rst", "python"): 1,
+        ("docs/recipes/custom-actions.rst", "python"): 1,
+        ("docs/recipes/on-commit.rst", "python"): 1,
+        ("docs/recipes/signals.rst", "python"): 1,
+        # test_documentation_background.py
+        ("docs/learning/background-tasks.rst", "python"): 5,
+        ("docs/learning/background-tasks.rst", "ini"): 2,
+        ("docs/learning/background-tasks.rst", "cfg"): 1,
+        ("docs/recipes/retries.rst", "python"): 1,
+        ("docs/recipes/schedules.rst", "python"): 1,
+        ("docs/recipes/long-work.rst", "python"): 3,
+        ("docs/recipes/jobs.rst", "python"): 1,
+        ("docs/testing/your-extension.rst", "python"): 1,
+        ("docs/operating/workers.rst", "ini"): 4,
+        ("docs/operating/workers.rst", "text"): 1,
+        # maintenance/test_documentation.py
+        ("docs/operating/maintenance.rst", "python"): 2,
+        ("docs/operating/maintenance.rst", "ini"): 1,
+        # pages/test_snippets.py
+        ("docs/recipes/templates.rst", "html\\+jinja"): 2,
     }
-    assert {key: count for key, count in counts.items() if count} == {
-        ("README.rst", "bash"): 7,
-        ("README.rst", "ini"): 4,
-        ("README.rst", "yaml"): 2,
-        ("README.rst", "python"): 3,
-        ("docs/tasks.rst", "python"): 4,
-    }
+
+
+def test_the_field_of_the_readme() -> None:
+    """It is the one of the whole schema."""
+    [field] = documented.blocks("README.rst", "yaml")
+    assert textwrap.indent(field, "") in documented.blocks(ATTACHMENTS, "yaml")[0]
 
 
 def test_make_targets_exist() -> None:
     text = (documented.ROOT / "README.rst").read_text()
     targets = set(re.findall(r"^    make ([a-z-]+)", text, re.M))
     assert targets == {"demo", "test"}
+    assert "``make docs``" in text
     makefile = (documented.ROOT / "Makefile").read_text()
-    for target in targets:
+    for target in targets | {"docs"}:
         assert re.search(rf"^{target}:", makefile, re.M)
 
 
@@ -127,7 +160,7 @@ def test_upload_works_with_these_options(storage: str) -> None:
 
 def test_command_that_uploads() -> None:
     """It names the storage of the options, and what the action takes."""
-    [command] = [block for block in documented.blocks("README.rst", "bash") if "curl" in block]
+    [command] = [block for block in documented.blocks(INSTALL, "bash") if "curl" in block]
     given = dict(re.findall(r"-F (\w+)=(\S+)", command))
     assert set(given) == {"storage", "upload"}
     assert given["storage"] == options()[f"{UPLOADS}.storages"]
@@ -148,7 +181,7 @@ def test_schema_with_the_preset(load: Any, tmp_path: Path, monkeypatch: Any) -> 
     schema = tmp_path / "documented_schema"
     schema.mkdir()
     (schema / "__init__.py").write_text("")
-    (schema / "report.yaml").write_text(documented.blocks("README.rst", "yaml")[0])
+    (schema / "report.yaml").write_text(documented.blocks(ATTACHMENTS, "yaml")[0])
     monkeypatch.syspath_prepend(tmp_path)
     load(
         "files",
@@ -180,7 +213,7 @@ def test_schema_with_the_preset(load: Any, tmp_path: Path, monkeypatch: Any) -> 
 
 
 def test_field_with_the_validator_only(load: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    whole, field = (yaml.safe_load(block) for block in documented.blocks("README.rst", "yaml"))
+    whole, field = (yaml.safe_load(block) for block in documented.blocks(ATTACHMENTS, "yaml"))
     whole["dataset_fields"] = [*whole["dataset_fields"][:3], *field]
     whole["dataset_fields"][2]["required"] = False
     schema = tmp_path / "documented_validator"
@@ -317,8 +350,8 @@ def test_signal(load: Any) -> None:
 
 
 def test_limits_that_are_told() -> None:
-    """``docs/promise.rst`` names real commands and exceptions."""
-    text = (documented.ROOT / "docs/promise.rst").read_text()
+    """``docs/reference/promise.rst`` names real commands and exceptions."""
+    text = (documented.ROOT / "docs/reference/promise.rst").read_text()
     for command in re.findall(r"ckan search-index ([a-z-]+)", text):
         assert command in search_index.commands
     [files] = get_commands()

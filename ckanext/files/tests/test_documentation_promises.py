@@ -1,4 +1,4 @@
-"""Each promise of docs/promises-background.rst names tests, and each test that it names exists."""
+"""Each promise of docs/testing/promises.rst names tests, and each test that it names exists."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from ckanext.files.tests import documented
 
-PAGE = documented.ROOT / "docs/promises-background.rst"
+PAGE = documented.ROOT / "docs/testing/promises.rst"
 TESTS = Path(__file__).parent
 
 ROW = re.compile(r"^   \* - (.+?)\n     - (.+?)(?=^   \* - |^\S|\Z)", re.M | re.S)

@@ -1,4 +1,4 @@
-"""The examples of docs/maintenance.rst do what the text says."""
+"""The examples of docs/operating/maintenance.rst do what the text says."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ckanext.files.tests.effects import count_commits
 from ckanext.files.tests.maintenance.site import OPTION, loaded_with, row, told, upload
 from ckanext.files.tests.people import call, new_user
 
-PAGE = "docs/maintenance.rst"
+PAGE = "docs/operating/maintenance.rst"
 
 
 def _options() -> dict[str, str]:

@@ -23,7 +23,7 @@ loaded = load_plugins("files", "files_test_forms")
 Visit = Callable[[str | None], None]
 
 FIELD = {"name": "attachment", "label": "Attachment", "errors": None}
-TEMPLATES = "docs/templates.rst"
+TEMPLATES = "docs/recipes/templates.rst"
 
 
 @pytest.fixture

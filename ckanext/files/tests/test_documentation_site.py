@@ -1,0 +1,24 @@
+"""The site is built without a warning."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from ckanext.files.tests.documented import ROOT
+
+
+def test_site(tmp_path: Path) -> None:
+    """Each page, reference and example of the site; a page that no other leads to is a warning."""
+    built = subprocess.run(
+        [
+            *(sys.executable, "-m", "sphinx", "-qWE", "--keep-going"),
+            *("-d", tmp_path / "doctrees", "docs", tmp_path / "site"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+    assert "files_job_list" in (tmp_path / "site/reference/actions.html").read_text()
