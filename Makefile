@@ -1,13 +1,21 @@
 # The commands of a developer; `make` prints them. All state is in .dev/ and below /var/tmp.
 
-# It becomes the command that it is given, as sh need not: a signal that ends make reaches that.
+# A pipe fails if its first command does.
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+
+PYTHON ?= python3
+DEV = $(PYTHON) -m dev
 
 # Both versions of CKAN, or the given ones: make test CKAN=2.11
 CKAN ?=
 VERSIONS = $(or $(CKAN),2.12 2.11)
 SERVE ?= 1
 ARGS ?=
+
+# A target for each version, side by side: each line of the output begins with the version.
+each = @$(MAKE) --no-print-directory --jobs --keep-going $(VERSIONS:%=$(1)-%)
+marked = </dev/null 2>&1 | sed -u 's/^/2.$* | /'
 
 .DEFAULT_GOAL := help
 .PHONY: help demo docs test test-crash lint types bench bench-background services stop clean
@@ -19,37 +27,46 @@ help: ## print this
 	@echo "QUICK=1 makes of a measurement a first look, ARGS=--write has its results written."
 
 demo: ## play the whole scenario on a real site, and leave the site running
-	@SERVE="$(SERVE)" demo/run.sh "$(or $(CKAN),2.12)"
+	@SERVE="$(SERVE)" $(DEV) run "$(or $(CKAN),2.12)" python -m demo
 
 test: ## run the tests on CKAN 2.12 and 2.11
-	@dev/each.sh "$(VERSIONS)" dev/run.sh pytest $(ARGS)
+	$(call each,test)
+
+test-2.%:
+	@$(DEV) run "2.$*" pytest $(ARGS) $(marked)
 
 test-crash: ## run the tests that kill and race, at full size
-	@dev/each.sh "$(VERSIONS)" dev/run.sh pytest -m crash --full-size $(ARGS)
+	$(call each,test-crash)
+
+test-crash-2.%:
+	@$(DEV) run "2.$*" pytest -m crash --full-size $(ARGS) $(marked)
 
 docs: ## build the documentation as a site in .dev/docs; warnings are errors
 	@dev/venv.sh 2.12
 	.dev/venv-2.12/bin/sphinx-build -q -W --keep-going docs .dev/docs
 
 lint: ## check rules and format
-	@dev/venv.sh 2.12
+	@$(DEV) venv 2.12
 	.dev/venv-2.12/bin/ruff check .
 	.dev/venv-2.12/bin/ruff format --check .
 
 types: ## check the types against CKAN 2.12 and 2.11
-	@dev/each.sh "$(VERSIONS)" dev/types.sh
+	$(call each,types)
+
+types-2.%:
+	@$(DEV) types "2.$*" $(marked)
 
 bench: ## measure what the plugin costs, as ratios to stock CKAN
-	@dev/run.sh "$(or $(CKAN),2.12)" python -m benchmarks $(ARGS)
+	@$(DEV) run "$(or $(CKAN),2.12)" python -m benchmarks $(ARGS)
 
 bench-background: ## measure how fast background jobs are done, ours and those of other queues
-	@dev/run.sh "$(or $(CKAN),2.12)" python -m benchmarks.background $(ARGS)
+	@$(DEV) run "$(or $(CKAN),2.12)" python -m benchmarks.background $(ARGS)
 
-services: ## start PostgreSQL, Redis and Solr, and leave them running
-	@dev/services.sh up
+services: ## start PostgreSQL, Redis and Solr
+	@$(DEV) start
 
 stop: ## stop the services
-	@dev/services.sh down
+	@$(DEV) stop
 
 clean: ## stop the services, and remove everything that was made
-	@dev/clean.sh
+	@$(DEV) clean

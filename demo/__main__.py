@@ -38,7 +38,10 @@ def main() -> int:
     began = time.monotonic()
     print(f"A site with CKAN {CKAN} and ckanext-files {version('ckanext-files')}", flush=True)
     port = free_port(PORTS[SERIES])
-    environment = {**os.environ, "CKAN_SITE_URL": f"http://{HOST}:{port}"}
+    # CKAN finds the demo's plugin by the entry point in metadata/
+    path = os.pathsep.join([str(HERE.parent), str(HERE / "metadata")])
+    site_url = f"http://{HOST}:{port}"
+    environment = {**os.environ, "CKAN_SITE_URL": site_url, "PYTHONPATH": path}
     try:
         with serve(INI, LOG, port, environment) as server:
             cast = Cast.gather(server.url, server.tokens())

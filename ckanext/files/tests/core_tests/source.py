@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import linecache
+import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +24,7 @@ from ckan.lib import api_token
 from ckanext.files import capabilities
 from ckanext.files.filekeeper.safe import is_supported_type
 from ckanext.files.tests.documented import ROOT
+from dev.environments import RELEASES
 
 FOLDER = ROOT / ".dev/core-tests"
 
@@ -46,10 +49,16 @@ def _executed(module: str) -> dict[str, Any]:
 
 
 def _wheel() -> Path:
-    found = next(FOLDER.glob("ckan-2.12.*.whl"), None)
-    if found is None:
-        pytest.skip("no wheel of CKAN 2.12: run dev/core-tests.sh 2.11", allow_module_level=True)
-    return found
+    """Return the wheel of CKAN 2.12; it is downloaded once, and not installed."""
+    name = f"ckan-{RELEASES['2.12']}-py3-none-any.whl"
+    if not (FOLDER / name).exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=FOLDER) as folder:
+            pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder]
+            if subprocess.call([*pip, f"ckan=={RELEASES['2.12']}"]):
+                pytest.skip("pip cannot download CKAN 2.12", allow_module_level=True)
+            Path(folder, name).rename(FOLDER / name)
+    return FOLDER / name
 
 
 @contextmanager

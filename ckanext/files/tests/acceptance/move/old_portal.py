@@ -1,6 +1,6 @@
 """Fill a portal that has ckanext-files 1.3.4: old_portal.py INI COUNT MANIFEST.
 
-Run by the Python of that portal (see dev/legacy.sh), where nothing of this
+Run by the Python of that portal (``python3 -m dev venv legacy``), where nothing of this
 extension is installed. All is made by CKAN's and that extension's own actions,
 on behalf of users. The manifest says what everybody must find again.
 """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -98,22 +100,28 @@ def _get(url: str, token: str) -> requests.Response:
     return requests.get(url, headers=headers, timeout=60, allow_redirects=False)
 
 
-def environment_of(version: str, database: Database, storage: Path) -> dict[str, str]:
-    """Return the variables for one of the two versions of CKAN with this extension."""
-    command = [str(ROOT / "dev/run.sh"), version, "env", "-0"]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    found = dict(line.split("=", 1) for line in output.split("\0") if line)
-    names = [name for name in found if name.startswith("CKAN_")]
-    return {
-        **{name: found[name] for name in [*names, "PATH"]},
-        "CKAN_SQLALCHEMY_URL": database.url,
-        "CKAN_STORAGE_PATH": str(storage),
-    }
+@contextmanager
+def environment_of(version: str, database: Database, storage: Path) -> Iterator[dict[str, str]]:
+    """Give the variables for one of the two versions of CKAN with this extension."""
+    # the Solr core is there for as long as that run
+    show = "import json, os; print(json.dumps(dict(os.environ)), flush=True); input()"
+    run = [sys.executable, "-m", "dev", "run", version, "python", "-c", show]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(run, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout
+        variables = json.loads(process.stdout.readline())
+        yield {
+            **{n: value for n, value in variables.items() if n.startswith("CKAN_") or n == "PATH"},
+            "CKAN_SQLALCHEMY_URL": database.url,
+            "CKAN_STORAGE_PATH": str(storage),
+        }
+        process.communicate("\n")
 
 
 def environment_of_old_portal(like: Mapping[str, str]) -> dict[str, str]:
     """Return the variables for CKAN 2.11 with ckanext-files 1.3.4."""
-    subprocess.run([ROOT / "dev/legacy.sh"], check=True)
+    make = [sys.executable, "-m", "dev", "venv", "legacy"]
+    subprocess.run(make, cwd=ROOT, check=True)
     programs = ROOT / ".dev/venv-legacy/bin"
     return {**like, "PATH": f"{programs}:{like['PATH']}", "PYTHONPATH": ""}
 

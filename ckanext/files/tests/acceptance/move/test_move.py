@@ -85,16 +85,17 @@ class Move(NamedTuple):
 @pytest.fixture
 def move(tmp_path: Path) -> Iterator[Move]:
     if "CKAN_SOLR_URL" not in os.environ.get("CKANEXT_FILES_OWN", ""):
-        pytest.skip("needs Solr for two versions of CKAN: leave it to dev/run.sh")
+        pytest.skip("needs Solr for two versions of CKAN: leave it to `python3 -m dev run`")
     storage = tmp_path / "storage"
     storage.mkdir()
     database = Database(f"ckan_move_{uuid.uuid4().hex[:12]}")
     database.create()
-    environments = {
-        version: environment_of(version, database, storage) for version in ("2.11", "2.12")
-    }
-    environments["old"] = environment_of_old_portal(environments["2.11"])
-    yield Move(tmp_path, database, environments)
+    with (
+        environment_of("2.11", database, storage) as ours,
+        environment_of("2.12", database, storage) as core,
+    ):
+        environments = {"2.11": ours, "2.12": core, "old": environment_of_old_portal(ours)}
+        yield Move(tmp_path, database, environments)
     database.drop()
 
 
