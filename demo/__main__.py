@@ -12,11 +12,13 @@ from typing import NoReturn
 
 from requests import RequestException
 
+from dev.process import HOST, ProcessError, free_port
+
 from . import background_story, files_story, queue_story
 from .cast import Cast
 from .narrator import BrokenError, chapter, expect, fail, step
 from .people import ORGANIZATION, PASSWORD
-from .server import HOST, Server, ServerError, free_port, serve, work
+from .server import Site, running, worker
 from .visitor import RefusedError
 
 HERE = Path(__file__).resolve().parent
@@ -42,16 +44,17 @@ def main() -> int:
     path = os.pathsep.join([str(HERE.parent), str(HERE / "metadata")])
     site_url = f"http://{HOST}:{port}"
     environment = {**os.environ, "CKAN_SITE_URL": site_url, "PYTHONPATH": path}
+    site = Site(INI, LOG, port, environment)
     try:
-        with serve(INI, LOG, port, environment) as server:
-            cast = Cast.gather(server.url, server.tokens())
-            with work(INI, WORKER_LOG, environment):
-                server.wait_until_ready()
+        with running(site):
+            cast = Cast.gather(site.url, site.tokens())
+            with running(worker(INI, WORKER_LOG, environment)):
+                site.wait_until_it_answers()
                 _play(cast)
                 print(f"\nAll of it holds ({time.monotonic() - began:.0f} s).", flush=True)
                 if os.environ.get("SERVE") != "0":
-                    _leave_open(server, cast)
-    except (BrokenError, RefusedError, ServerError, RequestException) as error:
+                    _leave_open(site, cast)
+    except (BrokenError, RefusedError, ProcessError, RequestException) as error:
         fail(error)
         print(f"  The logs of web server and worker: {LOG} {WORKER_LOG}")
         return 1
@@ -74,16 +77,16 @@ def _play(cast: Cast) -> None:
     background_story.play(cast)
 
 
-def _leave_open(server: Server, cast: Cast) -> None:
+def _leave_open(site: Site, cast: Cast) -> None:
     print(f"\n  {cast.url}/dataset/{cast.dataset}")
     print(f"  Log in as alice, bob or admin, with the password {PASSWORD}")
     print("  Ctrl-C stops the site.", flush=True)
     try:
-        server.wait()
+        site.wait(None)
     except KeyboardInterrupt:
         print("\n  The site is stopped.")
         return
-    raise ServerError("the web server has ended")
+    raise ProcessError("the web server has ended")
 
 
 if __name__ == "__main__":

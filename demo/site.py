@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import sys
 from logging.config import fileConfig
+from pathlib import Path
 
 import ckan.plugins.toolkit as tk
 import click
@@ -20,11 +19,12 @@ from .people import make_people
 
 
 @click.command("demo-site")
-@click.argument("host")
-@click.argument("port")
+@click.argument("tokens", type=click.Path(path_type=Path))
+@click.option("--host")
+@click.option("--port")
 @click.pass_context
-def demo_site(ctx: click.Context, host: str, port: str) -> None:
-    """Make what the story needs, print the API tokens as JSON, and go on as ``ckan run``.
+def demo_site(ctx: click.Context, tokens: Path, host: str, port: str) -> None:
+    """Make what the story needs, write the API tokens as JSON, and go on as ``ckan run``.
 
     One process for both, because each start of CKAN takes seconds.
     """
@@ -33,10 +33,10 @@ def demo_site(ctx: click.Context, host: str, port: str) -> None:
     ctx.invoke(init)
     _configure_logging()
     with ctx.meta["flask_app"].test_request_context():
-        tokens = make_people()
+        unfinished = tokens.with_suffix(".new")
+        unfinished.write_text(json.dumps(make_people()))
+        unfinished.rename(tokens)
     model.Session.remove()
-    click.echo(json.dumps(tokens))
-    _end_output()
     ctx.invoke(run, host=host, port=port, disable_reloader=True, threaded=True)
 
 
@@ -46,9 +46,3 @@ def _configure_logging() -> None:
     for logger in logging.root.manager.loggerDict.values():
         if isinstance(logger, logging.Logger):
             logger.disabled = False
-
-
-def _end_output() -> None:
-    """Close the pipe to the reader of the tokens; what is printed from now on goes to the log."""
-    sys.stdout.flush()
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

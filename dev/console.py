@@ -14,7 +14,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".dev"
 LOGS, NOTES, RUNS = STATE / "log", STATE / "run", STATE / "runs"
-_WITH_US = ("setpriv", "--pdeathsig", "TERM")
+WITH_US = ("setpriv", "--pdeathsig", "TERM")
 """Prefix of a command that ends with this process, even if this process is killed."""
 
 _SILENCE = 15
@@ -36,7 +36,7 @@ def run_logged(what: str, command: list[Any], log: str, **options: Any) -> None:
     say(what)
     with path.open("wb") as output:
         streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
-        process = subprocess.Popen([*_WITH_US, *command], **streams, **options)
+        process = subprocess.Popen([*WITH_US, *command], **streams, **options)
     while (status := _wait(process)) is None:
         lines = ["", *filter(str.strip, path.read_text(errors="replace").splitlines())]
         say(f"{what}: {time.monotonic() - began:.0f} s, {lines[-1].strip()[:100]}")

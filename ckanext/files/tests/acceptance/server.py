@@ -7,11 +7,7 @@ that look from outside or kill it.
 from __future__ import annotations
 
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from configparser import RawConfigParser
 from pathlib import Path
@@ -19,11 +15,11 @@ from typing import Any
 
 import requests
 
-_SECONDS_TO_START = 60
-_SECONDS_TO_STOP = 20
+from dev.process import CkanServer as Ckan
+from dev.process import free_port
 
 
-class CkanServer:
+class CkanServer(Ckan):
     """``ckan run`` on a free port of the loopback address.
 
     :param folder: for its configuration and its log.
@@ -42,72 +38,25 @@ class CkanServer:
         *,
         in_one_thread: bool = False,
     ) -> None:
-        self._in_one_thread = in_one_thread
-        self._port = _free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
+        port = free_port()
         self.ini = folder / "ckan.ini"
-        self.log = folder / "ckan.log"
+        variables = {**os.environ, **(environment or {})}
+        variables.pop("CKAN_SITE_URL", None)
+        super().__init__(self.ini, folder / "ckan.log", port, variables)
+        if in_one_thread:
+            module = "ckanext.files.tests.acceptance.one_thread"
+            self.command = [sys.executable, "-m", module, str(self.ini), str(port)]
         # as a portal has it: errors are pages, and forms need their token
         portal = {"ckan.site_url": self.url, "testing": "false", "WTF_CSRF_ENABLED": "true"}
         write_ini(self.ini, base_ini, {**portal, **(options or {})})
-        self.environment = {**os.environ, **(environment or {})}
-        self.environment.pop("CKAN_SITE_URL", None)
-        self._process: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
         return f"<CKAN at {self.url}>"
 
-    @property
-    def pid(self) -> int:
-        """Number of the process, which answers the requests itself."""
-        assert self._process, "not started"
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
     def start(self) -> None:
         """Start it, also again, and return when it answers."""
-        # it ends with the tests even if they are killed
-        command = ["setpriv", "--pdeathsig", "TERM", *self._command()]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        self._wait_for_answer(self._process)
-
-    def _command(self) -> list[str]:
-        if self._in_one_thread:
-            module = "ckanext.files.tests.acceptance.one_thread"
-            return [sys.executable, "-m", module, str(self.ini), str(self._port)]
-        command = ["ckan", "-c", str(self.ini), "run", "--host", "127.0.0.1"]
-        command += ["--port", str(self._port), "--threaded"]
-        return [*command, "--disable-reloader", "--disable-debugger"]
-
-    def stop(self) -> None:
-        """End it, if it runs."""
-        if not self._process or self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(_SECONDS_TO_STOP)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def kill(self) -> None:
-        """End it at once, as a power failure does."""
-        os.kill(self.pid, signal.SIGKILL)
-        self.wait()
-
-    def wait(self) -> int:
-        """Wait until it ends by itself; return its exit status, negative for a signal."""
-        assert self._process, "not started"
-        return self._process.wait(_SECONDS_TO_STOP)
+        super().start()
+        self.wait_until_it_answers()
 
     def action(self, name: str, token: str = "", /, **data: Any) -> requests.Response:
         """Call an action of the API as JSON."""
@@ -125,19 +74,6 @@ class CkanServer:
         )
         response.raise_for_status()
         return response.json()["result"]
-
-    def _wait_for_answer(self, process: subprocess.Popen[bytes]) -> None:
-        end = time.monotonic() + _SECONDS_TO_START
-        while time.monotonic() < end:
-            if process.poll() is not None:
-                raise AssertionError(f"CKAN ended at its start:\n{self.log.read_text()}")
-            try:
-                self.action("status_show")
-                return
-            except requests.ConnectionError:
-                time.sleep(0.05)
-        self.kill()
-        raise AssertionError(f"CKAN does not answer:\n{self.log.read_text()}")
 
 
 class CkanServers:
@@ -189,9 +125,3 @@ def write_ini(ini: Path, base_ini: Path, options: Mapping[str, str]) -> None:
 
 def _headers(token: str) -> dict[str, str]:
     return {"Authorization": token} if token else {}
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

@@ -1,0 +1,143 @@
+"""A process that ends with the one that has started it: CKAN for the demo, tests and benchmarks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
+
+from .console import WITH_US
+
+HOST = "127.0.0.1"
+SECONDS_TO_START = 120
+SECONDS_TO_STOP = 20
+_LAST_LINES = 40
+
+
+class ProcessError(Exception):
+    """A process did not start; the message has the end of its log."""
+
+
+class Process:
+    """A command that can be started, waited for, killed and started again.
+
+    :param log: what it prints is added to this file.
+    :param environment: all its variables; without it those of this process.
+    """
+
+    def __init__(
+        self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.command = command
+        self.log = log
+        self.environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process, "not started"
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it, in a process group of its own."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*WITH_US, *self.command],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait_until(self, is_ready: Callable[[], bool]) -> None:
+        """Return when it is ready.
+
+        :raises ProcessError: it has ended, or takes too long.
+        """
+        end = time.monotonic() + SECONDS_TO_START
+        while not is_ready():
+            if not self.running or time.monotonic() > end:
+                what = "takes too long" if self.running else "has ended"
+                self.stop()
+                lines = self.log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+                raise ProcessError("\n".join([f"{' '.join(self.command)} {what}:", *lines]))
+            time.sleep(0.05)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to it and to all that it has started."""
+        os.killpg(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once, as a power failure does."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.wait()
+
+    def wait(self, seconds: float | None = SECONDS_TO_STOP) -> int:
+        """Wait until it has ended; return its exit status, negative for a signal."""
+        assert self._process, "not started"
+        return self._process.wait(seconds)
+
+    def stop(self) -> None:
+        """End it, if it runs, and all that it has started."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if not self.running:
+                return
+            self.signal(number)
+            try:
+                self.wait()
+            except subprocess.TimeoutExpired:
+                continue
+
+
+class CkanServer(Process):
+    """CKAN on a port of the loopback address.
+
+    :param run: the command of ``ckan`` that serves, and its arguments.
+    """
+
+    def __init__(
+        self,
+        ini: Path,
+        log: Path,
+        port: int,
+        environment: Mapping[str, str] | None = None,
+        run: Sequence[str] = ("run", "--threaded", "--disable-reloader", "--disable-debugger"),
+    ) -> None:
+        address = ["--host", HOST, "--port", str(port)]
+        super().__init__(["ckan", "-c", str(ini), *run, *address], log, environment)
+        self.url = f"http://{HOST}:{port}"
+
+    def wait_until_it_answers(self) -> None:
+        """Return when its API answers."""
+        self.wait_until(lambda: answers(f"{self.url}/api/3"))
+
+
+def answers(url: str) -> bool:
+    """Return whether there is a page; no proxy is asked for it."""
+    try:
+        build_opener(ProxyHandler({})).open(url, timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def free_port(preferred: int = 0) -> int:
+    """Return the preferred port, or another one if that is taken."""
+    with socket.socket() as candidate:
+        # as a server does: connections that are just closing do not count
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            candidate.bind((HOST, preferred))
+        except OSError:
+            candidate.bind((HOST, 0))
+        return candidate.getsockname()[1]
