@@ -13,7 +13,7 @@ from ckan import model
 from ckan.cli.db import upgrade
 from ckan.cli.server import run
 
-from ckanext.files.background_plugin.cli.init import init
+from ckanext.files.background_plugin.cli import init
 
 from .people import make_people
 

@@ -1,4 +1,4 @@
-"""The edges of background tasks: plugin, actions, commands, and the header that names a job.
+"""The plugin ``files_background``: options, actions, commands, and the header that names a job.
 
 For other extensions: :func:`set_task_location`.
 """

@@ -21,7 +21,7 @@ __all__ = ["files_job_cancel", "files_job_list", "files_job_retry", "files_job_s
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Answer with what to run if the tables are missing."""
+    """Turn the error of missing tables, which names the command to run, into a validation error."""
     try:
         yield
     except NotInstalledError as error:
@@ -33,8 +33,8 @@ def _explained() -> Iterator[None]:
 def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """List background jobs, the newest first.
 
-    A user gets the jobs that this user asked for, a sysadmin those of everybody. For
-    example, what failed lately::
+    A user gets the jobs that this user asked for, a sysadmin all jobs. For example, the jobs
+    that failed last::
 
         tk.get_action("files_job_list")({"user": "admin"}, {"status": "failed", "limit": 5})
 
@@ -45,24 +45,24 @@ def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     :type task: string, optional
     :param queue: the name of a queue
     :type queue: string, optional
-    :param task_id: what the caller of ``send_task`` named it
+    :param task_id: the id that the caller of ``send_task`` has given the job
     :type task_id: string, optional
-    :param user_id: who asked; id or name
+    :param user_id: the user who asked for the job; id or name
     :type user_id: string, optional
-    :param limit: at most so many, 20 by default and 1000 at most
+    :param limit: the number of jobs on the page, 20 by default and 1000 at most
     :type limit: int, optional
-    :param offset: skip so many
+    :param offset: the number of jobs before the page
     :type offset: int, optional
 
     Arguments may be large: a list has only the text ``args_summary``, the beginning of each of the
-    first ten. ``files_job_show`` has them whole, as ``args``.
+    first ten. ``files_job_show`` has the whole arguments, as ``args``.
 
-    :returns: ``count``, the number of all that were found, and ``results``, the
-        page, see ``files_job_show``; without ``args`` and ``events``
+    :returns: ``count``, the number of all jobs that were found, and ``results``, the page: jobs as
+        ``files_job_show`` returns them, without ``args`` and ``events``
     :rtype: dictionary
     """
     tk.check_access("files_job_list", context, data_dict)
-    # CKAN's own key, for what a schema does not know
+    # CKAN's own key, for values that a schema does not know
     given = {name: value for name, value in data_dict.items() if name != "__junk"}
     filters, errors = tk.navl_validate(given, schema.job_list(), context)
     if errors:
@@ -81,12 +81,12 @@ def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
 def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """Show a background job.
 
-    Times are in UTC. ``percent`` (0 to 100) and ``text`` are the progress that the task tells, if
-    it does; ``step`` is the number of finished steps. A job that waits between two steps is
-    ``doing``. ``error`` and ``traceback`` are of the last failure, until a step goes well; only
-    sysadmins get the traceback, and more than the first line of the error.
-    The event ``scheduled`` bears the time for which the job was put off. ``running`` tells whether
-    a worker has the job, ``locked`` whether it waits for another one with the same lock.
+    Times are in UTC. ``percent`` (0 to 100) and ``text`` are the progress, if the task sets it;
+    ``step`` is the number of finished steps. A job that waits between two steps is ``doing``.
+    ``error`` and ``traceback`` are of the last failure, until a step succeeds; only sysadmins get
+    the traceback, and more than the first line of the error. The time of the event ``scheduled``
+    is the time at which the job becomes due. ``running`` is true while a worker has the job,
+    ``locked`` while the job waits for another one with the same lock.
 
     Users may see the jobs that they asked for. For example, how far one is, from its address in
     the header ``Taskqueue-Location``::
@@ -113,12 +113,12 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
 def files_job_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """End a background job.
 
-    One that waits is ``cancelled``, one between two steps ``aborted``. One that runs is
-    ``aborted`` at the end of its present step, unless that finishes it; a task may
-    look for it and end earlier. What finished steps have changed stays.
+    A job that waits becomes ``cancelled``, a job between two steps ``aborted``. A job that runs
+    becomes ``aborted`` at the end of its present step, unless this is its last step; a task may
+    check for this and end earlier. The changes of finished steps stay.
 
-    With ``now`` the present step does not go on to its end: its worker interrupts it as
-    a timeout does, within a second, and nothing of the step stays.
+    With ``now`` the worker interrupts the present step as after a timeout, within a second, and
+    nothing of the step stays.
 
     For example, to end a job and to know whether it has ended::
 
@@ -126,7 +126,7 @@ def files_job_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, A
         if job["status"] == "doing":
             assert job["abort_requested"]  # it runs, and ends soon
 
-    It commits, unless it is called with ``defer_commit``.
+    The action commits, unless the context has ``defer_commit``.
 
     :param id: the id of the job
     :type id: int
@@ -148,16 +148,17 @@ def files_job_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, A
 def files_job_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """Have a background job run again that failed, was cancelled or aborted.
 
-    It goes on after its last finished step, as soon as a worker is free, also if it was put off.
-    It has its queueing lock again, unless another job waits with the same one.
+    The job goes on after its last finished step, as soon as a worker is free, also if it was
+    scheduled for a later time. It gets its queueing lock back, unless another job waits with the
+    same lock.
 
-    For example, all that failed on a day on which a server was down::
+    For example, all jobs that failed while a server was down::
 
         failed = tk.get_action("files_job_list")({"user": "admin"}, {"status": "failed"})
         for job in failed["results"]:
             tk.get_action("files_job_retry")({"user": "admin"}, {"id": job["id"]})
 
-    It commits, unless it is called with ``defer_commit``.
+    The action commits, unless the context has ``defer_commit``.
 
     :param id: the id of the job
     :type id: int
@@ -191,7 +192,7 @@ def _find(context: Context, data_dict: dict[str, Any]) -> record.Record:
 
 
 def _refused(job_id: int, sentence: str) -> tk.ValidationError:
-    job = record.find(job_id)  # again: it may have changed since it was found
+    job = record.find(job_id)  # again, because a worker may have changed it
     return tk.ValidationError({"id": [sentence.format(status=job.status if job else None)]})
 
 
@@ -205,7 +206,7 @@ def _changed(context: Context, job_id: int) -> dict[str, Any]:
 
 
 def _whose(context: Context, user: str | None) -> str | None:
-    """Return the id of the user whose jobs are meant; None for those of everybody.
+    """Return the id of the user whose jobs are listed; None for all jobs.
 
     :param user: the id or name that the caller has given.
     """
@@ -214,7 +215,7 @@ def _whose(context: Context, user: str | None) -> str | None:
             return None
         user = context.get("user", "")
     found = model.User.get(user)
-    # somebody who has no jobs, and not somebody who has all
+    # an unknown user has no jobs
     return found.id if found else user
 
 
@@ -234,7 +235,7 @@ def _dictized(context: Context, job: record.Record) -> dict[str, Any]:
         for name, value in dataclasses.asdict(job).items()
     }
     if not _sees_all(context):
-        # they tell of the server: what lies where, and statements with their values
+        # they contain paths of the server, and SQL statements with their values
         shown["traceback"] = None
         shown["error"] = next(iter((job.error or "").splitlines()), None)
     return shown

@@ -1,7 +1,7 @@
-"""Auth functions: users see and control the jobs that they asked for, sysadmins all.
+"""Auth functions: users see and control the jobs that they asked for, sysadmins all jobs.
 
-Somebody else's job is refused in the words for a job that does not exist, and
-so is one that nobody asked for, such as a script's.
+A job of another user or of a script is refused with the message for a job that
+does not exist.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ __all__ = ["files_job_cancel", "files_job_list", "files_job_retry", "files_job_s
 
 
 def files_job_list(context: Context, data_dict: DataDict) -> AuthResult:
-    """Check if the user may list jobs: own ones, and only a sysadmin those of others."""
-    user = _asking(context)
+    """Check if the user may list these jobs: own jobs only."""
+    user = _user(context)
     if user and data_dict.get("user_id") in (None, "", user.id, user.name):
         return {"success": True}
     return {"success": False, "msg": tk._("You may list your own jobs only")}
@@ -29,7 +29,7 @@ def files_job_list(context: Context, data_dict: DataDict) -> AuthResult:
 
 def files_job_show(context: Context, data_dict: DataDict) -> AuthResult:
     """Check if the user asked for the job."""
-    user, number = _asking(context), _number(data_dict.get("id"))
+    user, number = _user(context), _number(data_dict.get("id"))
     try:
         job = record.find(number) if user and number else None
     except NotInstalledError as error:
@@ -50,8 +50,8 @@ def files_job_retry(context: Context, data_dict: DataDict) -> AuthResult:
     return files_job_show(context, data_dict)
 
 
-def _asking(context: Context) -> model.User | None:
-    # not auth_user_obj, which for visitors is an object, too
+def _user(context: Context) -> model.User | None:
+    # not auth_user_obj, which is an object for visitors, too
     name = context.get("user")
     return model.User.get(name) if name else None
 

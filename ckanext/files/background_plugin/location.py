@@ -1,7 +1,7 @@
-"""The header ``Taskqueue-Location``: where to look for the job that a request has asked for.
+"""The header ``Taskqueue-Location``: the address of the job that a request has asked for.
 
-Once it is committed: a job that was rolled back is not named. Only to callers who
-may see it: those who asked for it, and sysadmins.
+A response names only a job that is committed, and only to a caller who may see
+it: the user who has asked for the job, or a sysadmin.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Jobs:
     chosen: Job | None = None
 
     def note(self, job: Job) -> None:
-        """Remember a job that the request has asked for."""
+        """Remember a job of the request, until its commit."""
         self.uncommitted.add(job.id)
         after_commit(lambda: self._committed(job))
 
@@ -52,29 +52,29 @@ class _Jobs:
 
 
 def set_task_location(job: Job) -> None:
-    """Have the response of this request name a job, instead of the first that it has asked for.
+    """Have the response of this request name a job, instead of the first job of the request.
 
-    One that the request has asked for is named once it is committed, one that
-    was there before in any case. Callers who may not see the job are not told
-    of it. Nothing happens outside of a request.
+    The response names a job of this request only if it is committed, and an
+    earlier job in any case. It does not name a job that the caller may not see.
+    Outside of a request this does nothing.
     """
-    if _may_be_told_of(job):
+    if _may_name(job):
         _of_request().chosen = job
 
 
 def listen() -> None:
-    """Have the responses of requests that ask for jobs name the first of them."""
+    """Have the response of each request that asks for jobs name the first one."""
     if _note not in listeners:
         listeners.append(_note)
 
 
 def _note(job: Job) -> None:
-    if _may_be_told_of(job):
+    if _may_name(job):
         _of_request().note(job)
 
 
-def _may_be_told_of(job: Job) -> bool:
-    # asked now and not at the end of the request, when the user's session may be gone
+def _may_name(job: Job) -> bool:
+    # decided now, because the user's session may have ended at the end of the request
     if not has_request_context() or current_job() is not None:
         return False
     if not current_user or not current_user.is_authenticated:
@@ -104,8 +104,8 @@ def _name_job(response: Response) -> Response:
 
 
 def _expose_header(response: Response) -> None:
-    """Let scripts of other sites read it where CKAN lets them read the answer."""
-    # CKAN does so itself after this, but it tells nobody before that whether it will
+    """Let scripts of other sites read the header if CKAN lets them read the response."""
+    # CKAN calls this after us, too late to know whether it has allowed the site
     set_cors_headers_for_response(response)
     if _ORIGIN in response.headers:
         others = response.headers.get(_EXPOSED)

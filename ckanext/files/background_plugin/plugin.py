@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from typing import Any
 
 import ckan.plugins as p
 import ckan.plugins.toolkit as tk
+import yaml
 from ckan.common import CKANConfig
 from ckan.config.declaration import Declaration, Key
 from ckan.exceptions import CkanConfigurationException
 
+from ckanext.files import maintenance
 from ckanext.files.background.discovery import load_tasks
 from ckanext.files.maintenance.errors import ScheduleError
 from ckanext.files.maintenance.schedule import register_schedules
 
 from . import action, auth, location
 from .cli import get_commands
-from .declaration import declare
 
 
 @tk.blanket.actions(action)
@@ -30,7 +32,7 @@ class FilesBackgroundPlugin(p.SingletonPlugin):
     p.implements(p.IConfigurable)
 
     def __init__(self, **kwargs: Any) -> None:
-        # when CKAN loads it, in the order of ckan.plugins
+        # CKAN makes the plugins in the order of the option ckan.plugins
         if not p.plugin_loaded("files"):
             raise CkanConfigurationException(
                 "The plugin files_background needs the plugin files before it: "
@@ -47,7 +49,9 @@ class FilesBackgroundPlugin(p.SingletonPlugin):
             raise CkanConfigurationException(str(error)) from error
 
     def declare_config_options(self, declaration: Declaration, key: Key) -> None:
-        declare(declaration, key)
+        for package in (__package__ or "", maintenance.__name__):
+            text = resources.files(package).joinpath("config_declaration.yaml").read_text()
+            declaration.load_dict(yaml.safe_load(text))
 
     def get_commands(self) -> list[Any]:
         return get_commands()

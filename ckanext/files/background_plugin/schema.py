@@ -18,17 +18,16 @@ from ckan.types import (
 
 from ckanext.files.background.record import STATES
 
-MOST = 1000
+MAX_LIMIT = 1000
 """Jobs on a page."""
 
-_BIGGEST = 2**63 - 1
-
-_LONGEST = 200
+_MAX_ID = 2**63 - 1
+_MAX_NAME = 200
 
 
 def job_id(value: Any) -> int:
     """Validate the id of a job."""
-    return _integer(value, 1, _BIGGEST, tk._("The id of a job is a number"))
+    return _integer(value, 1, _MAX_ID, tk._("The id of a job is a number"))
 
 
 def states(value: Any) -> list[str]:
@@ -40,24 +39,24 @@ def states(value: Any) -> list[str]:
 
 
 def name(value: Any) -> str:
-    """Validate what something may be called; PostgreSQL takes neither NUL nor half a surrogate."""
-    if not isinstance(value, str) or len(value) > _LONGEST or not value.isprintable():
+    """Validate a name; PostgreSQL stores neither NUL nor half of a surrogate pair."""
+    if not isinstance(value, str) or len(value) > _MAX_NAME or not value.isprintable():
         raise tk.Invalid(tk._("Must be a short text without control characters"))
     return value
 
 
 def limit(value: Any) -> int:
     """Validate the length of a page."""
-    return _integer(value, 0, MOST, tk._("A page has 0 to {most} jobs").format(most=MOST))
+    return _integer(value, 0, MAX_LIMIT, tk._("A page has 0 to {most} jobs").format(most=MAX_LIMIT))
 
 
 def offset(value: Any) -> int:
-    """Validate the number of jobs that are skipped."""
-    return _integer(value, 0, _BIGGEST, tk._("The number of jobs to skip is 0 or more"))
+    """Validate the number of jobs before a page."""
+    return _integer(value, 0, _MAX_ID, tk._("The number of jobs to skip is 0 or more"))
 
 
 def flag(value: Any) -> bool:
-    """Validate true or false; for CKAN's validator all that it does not know is false."""
+    """Validate a boolean. CKAN's validator takes each unknown value for false."""
     try:
         return tk.asbool(value)
     except ValueError:
@@ -79,7 +78,7 @@ def job_cancel(default: ValidatorFactory) -> Schema:
 def ignore_blank(
     key: FlattenKey, data: FlattenDataDict, errors: FlattenErrorDict, context: Context
 ) -> None:
-    """Leave out a filter that a form has left blank, and nothing else that is empty."""
+    """Leave out a filter that a form has left blank; an empty list is no such filter."""
     value = data.get(key)
     if value is tk.missing or value is None or value == "":
         data.pop(key, None)
@@ -104,7 +103,7 @@ def job_list(default: ValidatorFactory) -> Schema:
 def _not_nested(
     key: FlattenKey, data: FlattenDataDict, errors: FlattenErrorDict, context: Context
 ) -> None:
-    """Refuse lists of dictionaries; CKAN would leave out the filter that has one."""
+    """Refuse lists of dictionaries. CKAN would leave out a filter with such a value."""
     for path in data.pop(key, {}):
         errors[path[:1]] = [tk._("Must be a short text without control characters")]
 
@@ -112,7 +111,7 @@ def _not_nested(
 def _integer(value: Any, least: int, most: int, message: str) -> int:
     try:
         number = int(value)
-    except (TypeError, ValueError, OverflowError):  # the last one of Infinity, which JSON may have
+    except (TypeError, ValueError, OverflowError):  # the last one for JSON's Infinity
         raise tk.Invalid(message) from None
     if isinstance(value, (bool, float)) or not least <= number <= most:
         raise tk.Invalid(message)

@@ -10,21 +10,21 @@ from ckan import model
 from ckanext.files.upgrade.claim import Claiming, ClaimReport
 from ckanext.files.upgrade.stored_field import OWNER_TYPES, StoredField
 
-from .progress import Progress
+from .output import ProgressBar, print_table
 
 
 @click.command()
 @click.argument("owner_type", type=click.Choice(OWNER_TYPES))
 @click.argument("field")
-@click.option("--dry-run", is_flag=True, help="Only say what there is to do.")
+@click.option("--dry-run", is_flag=True, help="Only report what the command would do.")
 @click.option(
     "--type", "of_type", metavar="DATASET_TYPE", help="Only datasets (or groups) of this type."
 )
-@click.option("--no-pin", is_flag=True, help="As the validator does with pin=False.")
+@click.option("--no-pin", is_flag=True, help="Do not pin the files, as pin=False of the validator.")
 @click.option(
     "--trust-sysadmins",
     is_flag=True,
-    help="Give files of sysadmins also to what they take no part in.",
+    help="Also give files of sysadmins to what they neither made nor edit.",
 )
 def claim(
     owner_type: str,
@@ -34,23 +34,23 @@ def claim(
     no_pin: bool,
     trust_sysadmins: bool,
 ) -> None:
-    """Give files to what names them already.
+    """Give files to the datasets, resources and so on that name them already.
 
     For a portal that adds files_transfer_ownership to a FIELD which has values:
-    the files that stored datasets (package), resources, groups, organizations or
-    users name there become theirs, as if each had been saved again.
+    each dataset (package), resource, group, organization or user becomes the owner
+    of the files that its stored FIELD names, as if it had been saved again.
 
-    FIELD is the name in the schema. Subfields are written parts.doc, fields of
-    resources whose files belong to the dataset resources.doc, and fields of
-    users my_plugin.portrait, as in their plugin_extras.
+    FIELD is the name in the schema. Write subfields as parts.doc, fields of
+    resources whose files belong to the dataset as resources.doc, and fields of
+    users as my_plugin.portrait, as in their plugin_extras.
 
     A file is given if it has no owner, belongs to another part of the same
     dataset, or belongs to a user who may edit what names it. A sysadmin may edit
-    everything, so sysadmins have to have made the dataset or to be editors of
-    its organization. All others are refused, and listed with the reason.
+    everything, so a sysadmin must have made the dataset or be an editor of its
+    organization. All other files are refused, and listed with the reason.
 
-    Files change hands in batches, and the command can be interrupted and run
-    again. The exit code is 1 when a file was refused.
+    The command commits after each batch. You can interrupt it and run it again.
+    The exit code is 1 when a file was refused.
     """
     if owner_type == "user" and of_type:
         raise click.UsageError("Users have no type.")
@@ -61,7 +61,7 @@ def claim(
         trust_sysadmins=trust_sysadmins,
         dry_run=dry_run,
     )
-    with Progress("Looking and giving") as bar:
+    with ProgressBar("Looking and giving") as bar:
         bar.begin(run.count())
         report = run.run(bar.add)
     _print(report, field, dry_run=dry_run)
@@ -81,10 +81,4 @@ def _print(report: ClaimReport, field: str, *, dry_run: bool) -> None:
         click.echo(f"{label:<15}{number:>10}")
     if report.refused:
         click.secho("\nRefused:", fg="red")
-        _print_table([("file", f"named in {field} of", "because it"), *report.refused])
-
-
-def _print_table(rows: list[tuple[str, str, str]]) -> None:
-    widths = [max(len(row[number]) for row in rows) for number in (0, 1)]
-    for file_id, where, reason in rows:
-        click.echo(f"{file_id:<{widths[0]}}  {where:<{widths[1]}}  {reason}")
+        print_table([("file", f"named in {field} of", "because it"), *report.refused])

@@ -1,11 +1,13 @@
-"""Tasks that look after files: what nobody needs, what is missing, what is damaged, what moves.
+"""Background tasks that look after files: delete, report, verify and move them.
 
-The modules of this package find and change things, on CKAN 2.11 and 2.12 alike;
-those of :mod:`.tasks` let a worker do it, a batch for each step. A step is one
-commit, every step can be repeated, and each goes on by the ids of files, so a
-job that is killed goes on where its last finished step ended.
+:mod:`.tasks` lists the tasks for callers; each task stands beside what it does.
+They work on CKAN 2.11 and 2.12 alike.
 
-Nothing is deleted or moved unless it is told so with ``dry_run=False``. A row
-is never deleted because its bytes are missing. Bytes go after the commit that
-forgets them, by a job of their own that this commit has written.
+A task goes through files in the order of their ids, a batch for each step. A
+step is one commit and can be repeated, so a job whose worker is killed goes on
+after its last finished step.
+
+A task deletes or moves nothing without ``dry_run=False``. It never deletes a row
+because its bytes are missing. A job deletes the row first; the same commit
+writes another job, which removes the bytes.
 """

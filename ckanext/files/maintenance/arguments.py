@@ -1,4 +1,7 @@
-"""What tasks are asked with: people write it by hand, and a slip must delete or move nothing."""
+"""Checking the arguments of tasks before a task looks at a file.
+
+People write these arguments by hand. A slip must not delete or move anything.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ from .errors import ArgumentError, StorageRefusedError
 
 
 def check(**arguments: Any) -> None:
-    """Refuse arguments of a task that are not what their names stand for.
+    """Check each argument by the rule for its name.
 
-    :raises ArgumentError: one is of another type or beyond all bounds.
-    :raises StorageRefusedError: ``storages`` names one that there is not.
+    :raises ArgumentError: an argument has a wrong type, or is out of range.
+    :raises StorageRefusedError: ``storages`` has a name that is not configured and has no files.
     """
     for name, value in arguments.items():
         rule = _RULES[name]
@@ -34,22 +37,15 @@ class _Rule(NamedTuple):
     expected: str
 
 
-def _number(least: int, most: int) -> _Rule:
+def _number(least: int, most: int, type_: Any = (int, float), noun: str = "number") -> _Rule:
     def holds(value: Any) -> bool:
-        return _is_a(value, (int, float)) and least <= value <= most
+        return isinstance(value, type_) and not isinstance(value, bool) and least <= value <= most
 
-    return _Rule(holds, f"a number from {least} to {most}")
+    return _Rule(holds, f"a {noun} from {least} to {most}")
 
 
 def _whole_number(least: int, most: int) -> _Rule:
-    def holds(value: Any) -> bool:
-        return _is_a(value, int) and least <= value <= most
-
-    return _Rule(holds, f"a whole number from {least} to {most}")
-
-
-def _is_a(value: Any, type_: Any) -> bool:
-    return isinstance(value, type_) and not isinstance(value, bool)
+    return _number(least, most, int, "whole number")
 
 
 def _are_names(value: Any) -> bool:
@@ -60,7 +56,7 @@ _TEXT = _Rule(lambda value: isinstance(value, str), "text")
 _RULES = {
     "batch": _whole_number(1, 100_000),
     "days": _number(0, 36_500),
-    # "" and null are what an unset variable of a shell becomes
+    # a shell passes "" or null for a variable that is not set
     "dry_run": _Rule(lambda value: isinstance(value, bool), "true or false"),
     "give_to": _TEXT,
     "hours": _number(0, 10_000),
@@ -73,5 +69,5 @@ _RULES = {
 
 
 def _has_files(storage: str) -> bool:
-    there = sa.select(file_table.c.id).where(file_table.c.storage == storage).limit(1)
-    return model.Session.execute(there).first() is not None
+    found = sa.select(file_table.c.id).where(file_table.c.storage == storage).limit(1)
+    return model.Session.execute(found).first() is not None

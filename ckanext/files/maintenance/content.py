@@ -1,32 +1,34 @@
-"""The bytes of files, in chunks."""
+"""Reading the bytes of a file in chunks, and comparing them with the file's row."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ckanext.files.store.storages import exc
 
-from .errors import MissingContentError, UnreadableContentError
-from .stored_file import StoredFile
+from .errors import DamagedContentError, MissingContentError, UnreadableContentError
+from .selection import StoredFile
+
+Progress = Callable[[int], Any]
+"""Called with the number of bytes of each chunk that was read."""
 
 _CHUNK = 256 * 1024
 
 
 @contextmanager
-def chunks_of(keeper: Any, data: Any) -> Iterator[Iterator[bytes]]:
+def chunks_of(storage: Any, data: Any) -> Iterator[Iterator[bytes]]:
     """Open bytes for reading.
 
-    What goes wrong in the storage, also while the chunks are read, is one of
-    the two errors.
+    Each error of the storage becomes one of the two below, also an error in
+    the middle of the bytes.
 
-    :param keeper: the storage.
-    :raises MissingContentError: they are not there.
-    :raises UnreadableContentError: they cannot be read.
+    :raises MissingContentError: the bytes do not exist.
+    :raises UnreadableContentError: the bytes cannot be read.
     """
-    stream = _asked(lambda: keeper.stream(data))
+    stream = _translating_errors(lambda: storage.stream(data))
     try:
         yield _chunks(stream)
     finally:
@@ -36,32 +38,45 @@ def chunks_of(keeper: Any, data: Any) -> Iterator[Iterator[bytes]]:
 def _chunks(stream: Any) -> Iterator[bytes]:
     read = getattr(stream, "read", None)
     if read:
-        while chunk := _asked(lambda: read(_CHUNK)):
+        while chunk := _translating_errors(lambda: read(_CHUNK)):
             yield chunk
     else:
         rest = iter(stream)
-        while (chunk := _asked(lambda: next(rest, None))) is not None:
+        while (chunk := _translating_errors(lambda: next(rest, None))) is not None:
             yield chunk
 
 
-def _asked(ask: Any) -> Any:
+def _translating_errors(call: Callable[[], Any]) -> Any:
     try:
-        return ask()
+        return call()
     except exc.LocationError as error:
         raise MissingContentError(str(error)) from error
     except Exception as error:
-        # each adapter has errors of its own
+        # each adapter has its own errors
         raise UnreadableContentError(f"{type(error).__name__}: {error}") from error
 
 
 def digest_of(file: StoredFile) -> Any:
-    """Return what computes the file's checksum; None if the stored one tells nothing.
+    """Return a new digest of the algorithm of the file's checksum; None if it cannot be verified.
 
-    Some clouds store what only looks like a checksum, for content that was
-    sent in parts.
+    Some clouds store a value that only looks like a checksum, for content that
+    was uploaded in parts.
     """
     name = file.algorithm.lower()
     if not file.hash or name not in hashlib.algorithms_available or name.startswith("shake"):
         return None
     digest = hashlib.new(name, usedforsecurity=False)
     return digest if len(file.hash) == 2 * digest.digest_size else None
+
+
+def compare(file: StoredFile, size: int, digest: Any) -> None:
+    """Compare the bytes that were read with the file's row.
+
+    :param digest: of the bytes; None if the file has no checksum to compare.
+    :raises DamagedContentError: size or checksum differ.
+    """
+    # a row without a checksum may not know the size either
+    if size != file.size and (digest or file.size):
+        raise DamagedContentError(f"it has {size} bytes, not {file.size}")
+    if digest and digest.hexdigest() != file.hash.lower():
+        raise DamagedContentError(f"its {file.algorithm} is {digest.hexdigest()}, not {file.hash}")

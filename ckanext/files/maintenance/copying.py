@@ -1,9 +1,8 @@
 """Copying the bytes of files into another storage.
 
-A copy has a location that nobody else uses, so nothing is ever overwritten. It
-is read again before anybody relies on it, and it goes when the transaction that
-was to name it is rolled back. A process that is killed leaves it, as bytes
-without a row.
+Each copy gets an unused location, so copying never overwrites a file. The bytes
+of a copy are read again before a row names them. A rollback of the transaction
+removes them; a process that is killed leaves them, as bytes without a row.
 """
 
 from __future__ import annotations
@@ -23,26 +22,25 @@ from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Capability, FileData, Upload, exc
 from ckanext.files.transaction import on_rollback
 
-from .checksum import Progress, compare
-from .content import chunks_of, digest_of
+from .content import Progress, chunks_of, compare, digest_of
 from .errors import DamagedContentError, MaintenanceError, NotAcceptedError, StorageRefusedError
-from .removal import is_public, remove_in_vain, storage_for
-from .stored_file import StoredFile
+from .removal import is_public, remove_or_log, storage_for
+from .selection import StoredFile
 
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}")
 
 
 class Copy(NamedTuple):
-    """A file, and its bytes in the other storage."""
+    """A file, and where its copy is in the other storage."""
 
     file: StoredFile
     data: Any
 
 
 class Copier:
-    """Copies from one storage into another.
+    """Copies files from one storage into another.
 
-    :raises StorageRefusedError: one of them cannot do its part.
+    :raises StorageRefusedError: a storage does not exist, lacks a capability, or is public.
     """
 
     def __init__(self, source: str, target: str) -> None:
@@ -53,12 +51,15 @@ class Copier:
         self._target = storage_for(target, Capability.CREATE, Capability.STREAM, Capability.REMOVE)
         for name in filter(is_public, (source, target)):
             raise StorageRefusedError(
-                f"The storage {name} is public: anybody may read what is there, at addresses that "
-                "name storage and location, and a move would change that"
+                f"The storage {name} is public: anybody may read its files at addresses that "
+                "contain storage and location, and a move would change these addresses"
             )
 
     def check(self, file: StoredFile) -> None:
-        """Raise NotAcceptedError if the target takes no such file, as far as its row tells."""
+        """Check size and type of a file by its row.
+
+        :raises NotAcceptedError: the target does not take the file.
+        """
         try:
             self._target.validate_size(file.size)
             self._target.validate_content_type(file.content_type)
@@ -66,17 +67,17 @@ class Copier:
             raise NotAcceptedError(str(error)) from error
 
     def copy(self, session: Session, file: StoredFile, progress: Progress) -> Copy:
-        """Copy what was stored, provided that the target gives it back.
+        """Copy a file, and verify the copy.
 
-        :param session: whose transaction is to name the copy.
-        :param progress: called with the number of bytes of each chunk. All of
-            them are read twice.
-        :raises ContentError: the file is missing or damaged, or its copy is.
-        :raises NotAcceptedError: the target does not take it.
+        :param session: the copy is removed when its transaction is rolled back.
+        :param progress: called with the number of bytes of each chunk, once when the chunk is
+            copied and once when the copy is read.
+        :raises ContentError: the file or its copy is missing or damaged.
+        :raises NotAcceptedError: the target does not take the file.
         """
         self.check(file)
         own, stored = hashlib.sha256(), digest_of(file)
-        # a file of its own: not every cloud takes a stream that cannot be read twice
+        # a temporary file, because some clouds need a stream that can be read twice
         with tempfile.TemporaryFile() as content:
             with chunks_of(self._source, file.data) as chunks:
                 for chunk in chunks:
@@ -93,7 +94,7 @@ class Copier:
         try:
             self._check_copy(data, own.digest(), progress)
         except MaintenanceError:
-            remove_in_vain(_engine(session), self.target, data)
+            remove_or_log(_engine(session), self.target, data)
             raise
         return Copy(file, data)
 
@@ -101,15 +102,13 @@ class Copier:
         location = self._target.prepare_location(_unique_name(file.name), upload)
         if _is_named(session, self.target, location):
             raise NotAcceptedError(f"{self.target} wants it at {location}, which is taken")
-        # before the upload, which may end halfway
-        give_up = functools.partial(
-            remove_in_vain, _engine(session), self.target, FileData(location)
-        )
-        on_rollback(give_up)
+        # before the upload, which may leave the first part of the bytes
+        remove = functools.partial(remove_or_log, _engine(session), self.target, FileData(location))
+        on_rollback(remove)
         try:
             return self._target.upload(location, upload)
         except exc.UploadError as error:
-            give_up()
+            remove()
             raise NotAcceptedError(str(error)) from error
 
     def _check_copy(self, data: Any, fingerprint: bytes, progress: Progress) -> None:

@@ -1,12 +1,12 @@
-"""Which files the database names anywhere.
+"""Finding files that any row of the database names.
 
-A field may name a file without owning it: it has no validator, or had none
-when it was saved, or it is a link in a text. So every row of every table is
-read as text, those of other plugins too, and looked through for ids.
+A field may name a file without owning it: the field has no validator, had none
+when the dataset was saved, or contains a link in a text. So this module reads
+each row of each table as text, also of other plugins, and searches it for ids.
 
-Not found: what another database names (the datastore), a table that CKAN's user
-may not read, another site, and an id in another form than CKAN writes it. Left
-out: what the file's own rows say of it, and what only tells of the past.
+It does not find what another database names (the datastore), a table that
+CKAN's user may not read, another site, and an id in another form than CKAN
+writes it. It leaves out a file's own rows, and tables that only record the past.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _OURS = frozenset(
 )
 
 _WHOLE = ("CAST(t.* AS text)", "true")
-# Another file may name it, or a job that is still to be done.
+# tables of which only a part can name a file: as text, and the rows
 _PARTS = {
     file_table.name: ("CAST(t.plugin_data AS text)", "t.id <> wanted.id"),
     owner_table.name: ("t.owner_id", "t.file_id <> wanted.id"),
@@ -57,18 +57,17 @@ _TABLES = sa.text("""
 
 
 def can_be_found(file_id: str) -> bool:
-    """Tell whether an id looks like those that CKAN makes."""
+    """Return whether an id has the form of the ids that CKAN makes."""
     return re.fullmatch(_ID, file_id) is not None
 
 
 def find_mentioned(engine: Engine, ids: Collection[str]) -> set[str]:
-    """Return those of these files that some committed row names.
+    """Return those of these ids that a committed row names.
 
-    Reads the whole database once, however many files there are. Each table is
-    read by a transaction of its own, so that nobody who wants to alter one has
-    to wait for all of them.
+    Reads the whole database once, for any number of ids. Reads each table in its
+    own transaction, so that a migration that alters one waits for one only.
 
-    :param ids: that can be found.
+    :param ids: of the form that CKAN makes, see :func:`can_be_found`.
     """
     found: set[str] = set()
     with engine.connect() as connection:

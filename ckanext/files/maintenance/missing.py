@@ -1,41 +1,67 @@
-"""Rows whose bytes are not there."""
+"""Rows whose bytes are missing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from ckan import model
 from sqlalchemy.orm import Session
 
-from ckanext.files.store.models import file_table
+from ckanext.files.background import task
 from ckanext.files.store.storages import Capability, exc, get_storage, is_configured
 
-from .selection import Selection, as_rows
-from .stored_file import StoredFile
+from .arguments import check
+from .batches import RETRY, BatchProgress, percent_of
+from .selection import Selection, StoredFile, in_storages, still_in_place
+
+_NAME = "ckanext.files.maintenance.report_missing"
 
 
-def can_be_asked(storage: str) -> bool:
-    """Tell whether there is such a storage, and whether it knows if a file exists."""
-    return is_configured(storage) and bool(get_storage(storage).supports(Capability.EXISTS))
+@task(name=_NAME, lock=_NAME, percent=percent_of, retry=RETRY)
+def report_missing(
+    storages: Sequence[str] = (), batch: int = 500, progress: dict[str, Any] | None = None
+) -> Any:
+    """Report files whose bytes are missing. Nothing is changed: a backup may have the bytes.
+
+    The task asks the storage once for each file, and reads no byte.
+
+    :param storages: only files in these storages; empty for all.
+    :param batch: files that one step looks for.
+    """
+    check(storages=storages, batch=batch)
+    here, session = BatchProgress.load(progress), model.Session()
+    selection = Selection(in_storages(storages))
+    if progress is None:
+        here.total = selection.amount(session).files
+    files = selection.page(session, here.after, batch)
+    asked = [file for file in files if _can_be_asked(file.storage)]
+    missing = [f"{file.id} in {file.storage}" for file in find_missing(session, asked)]
+    here.note("missing", missing)
+    here.count("there", len(asked) - len(missing))
+    here.count("cannot be asked for", len(files) - len(asked))
+    here.done += len(files)
+    here.publish()
+    if len(files) < batch:
+        return here.finish()
+    here.after = files[-1].id
+    return report_missing(storages, batch, here.state())
 
 
 def find_missing(session: Session, files: Sequence[StoredFile]) -> list[StoredFile]:
-    """Return those of these files whose bytes are not there. No byte is read.
+    """Return those of these files whose bytes are missing. No byte is read.
 
-    :param files: of storages that can be asked.
+    :param files: in storages that can report whether a file exists.
     """
-    missing = [file for file in files if not _exists(file)]
-    return still_so(session, missing)
+    return still_in_place(session, [file for file in files if not _exists(file)])
 
 
-def still_so(session: Session, files: Sequence[StoredFile]) -> list[StoredFile]:
-    """Return those of these files that were neither moved nor deleted meanwhile."""
-    there = Selection([file_table.c.id.in_(as_rows([file.id for file in files]))])
-    now = {(file.id, file.storage, file.location) for file in there.page(session, "", len(files))}
-    return [file for file in files if (file.id, file.storage, file.location) in now]
+def _can_be_asked(storage: str) -> bool:
+    return is_configured(storage) and bool(get_storage(storage).supports(Capability.EXISTS))
 
 
 def _exists(file: StoredFile) -> bool:
     try:
         return get_storage(file.storage).exists(file.data)
     except exc.LocationError:
-        return False  # a location that is not one of this storage
+        return False  # this storage cannot have such a location

@@ -1,46 +1,52 @@
-"""Removing bytes that no row names."""
+"""Removing bytes that no row names, at once or by a job after the commit."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
+from ckan import model
 from sqlalchemy.engine import Engine
 
+from ckanext.files.background import task
 from ckanext.files.backport.removal import remove_unnamed
 from ckanext.files.store.models import file_table
 from ckanext.files.store.overlapping_storages import OverlappingStorages
 from ckanext.files.store.storages import Capability, exc, get_storage
 from ckanext.files.store.stored import unnamed
 
+from .batches import RETRY
 from .errors import StorageRefusedError
+from .selection import StoredFile, as_data
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = "10s"
+_LOCK_TIMEOUT = "10s"
+_DATA = ("location", "size", "content_type", "hash", "storage_data")
+_MAX_FILES_OF_JOB = 500
 
 
 def storage_for(name: str, *needed: Any) -> Any:
-    """Return a storage that can do what is needed.
+    """Return a storage that has all needed capabilities.
 
-    :param needed: capabilities.
-    :raises StorageRefusedError: it cannot, or there is none of that name.
+    :raises StorageRefusedError: it lacks a capability, or is not configured.
     """
     try:
-        keeper = get_storage(name)
+        storage = get_storage(name)
     except exc.UnknownStorageError as error:
         raise StorageRefusedError(f"There is no option ckan.files.storage.{name}.type") from error
     for capability in needed:
-        if not keeper.supports(capability):
+        if not storage.supports(capability):
             raise StorageRefusedError(
                 f"The storage {name} cannot do what is needed: it lacks {capability.name}"
             )
-    return keeper
+    return storage
 
 
 def can_remove(name: str) -> bool:
-    """Tell whether there is a storage of that name that can remove bytes."""
+    """Return whether a storage of this name is configured and can remove bytes."""
     try:
         storage_for(name, Capability.REMOVE)
     except StorageRefusedError:
@@ -48,22 +54,46 @@ def can_remove(name: str) -> bool:
     return True
 
 
-def remove(engine: Engine, storage: str, data: Any) -> bool:
-    """Remove bytes unless a row names them; tell whether there were any.
+def is_public(name: str) -> bool:
+    """Return whether anybody may read the files of a storage, at addresses with their locations."""
+    return bool(storage_for(name).settings.public)
 
-    On a connection of its own. Whoever stores there at the moment is waited
-    for, as far as they have a row for it: CKAN 2.12 writes the row last, so
-    there a location that is used again could lose its new bytes.
+
+@task(name="ckanext.files.maintenance.remove_bytes", retry=RETRY)
+def remove_bytes(storage: str, files: Sequence[dict[str, Any]]) -> int:
+    """Remove the bytes of files whose rows were deleted or changed, unless a row names them.
+
+    The commit that has deleted or changed the rows has also written this job, so
+    bytes are removed although a process is killed in between.
+
+    :param files: ``location`` and so on of each file, from its row.
+    :returns: the number of files whose bytes still existed.
     """
-    keeper = storage_for(storage, Capability.REMOVE)
-    return remove_unnamed(engine, file_table, storage, keeper, data, _PATIENCE)
+    engine = model.Session.get_bind().engine
+    return len(remove_all(engine, storage, map(as_data, files)))
+
+
+def remove_later(files: Iterable[StoredFile], seconds: float | None = None) -> None:
+    """Defer jobs that remove bytes after the commit of the present transaction.
+
+    :param seconds: how long after it, so that readers who know the old row still find the bytes.
+    """
+    deferrer = remove_bytes.configure(countdown=seconds)
+    for storage, some in groupby(sorted(files, key=_storage), key=_storage):
+        data = [{name: getattr(file, name) for name in _DATA} for file in some]
+        for start in range(0, len(data), _MAX_FILES_OF_JOB):
+            deferrer.delay(storage, data[start : start + _MAX_FILES_OF_JOB])
+
+
+def _storage(file: StoredFile) -> str:
+    return file.storage
 
 
 def remove_all(engine: Engine, storage: str, some: Iterable[Any]) -> list[str]:
-    """Remove bytes as :func:`remove` does; return the locations at which there were any.
+    """Remove bytes that no row names; return the locations at which bytes existed.
 
-    Bytes that the row of another storage names, which has the same folder, stay.
-    What cannot be removed keeps nothing else: its error comes when all have been tried.
+    Keeps bytes that a row of another storage names, which has the same folder.
+    Tries all of them; raises the last error of the storage at the end.
     """
     storage_for(storage, Capability.REMOVE)
     removed: list[str] = []
@@ -75,10 +105,10 @@ def remove_all(engine: Engine, storage: str, some: Iterable[Any]) -> list[str]:
         )
     for data in map(by_location.__getitem__, free):
         try:
-            if remove(engine, storage, data):
+            if _remove(engine, storage, data):
                 removed.append(str(data.location))
         except exc.LocationError as error:
-            # no location of this storage, now or later
+            # the storage cannot have this location, also not at the next attempt
             log.warning("Storage %s does not remove %s: %s", storage, data.location, error)
         except Exception as error:
             log.warning("Storage %s keeps what no row names: %s: %s", storage, data.location, error)
@@ -88,14 +118,20 @@ def remove_all(engine: Engine, storage: str, some: Iterable[Any]) -> list[str]:
     return removed
 
 
-def is_public(storage: str) -> bool:
-    """Tell whether anybody may read what is in a storage, at addresses that name its location."""
-    return bool(storage_for(storage).settings.public)
-
-
-def remove_in_vain(engine: Engine, storage: str, data: Any) -> None:
-    """Remove what was stored in vain. What fails is logged: there is something else to tell."""
+def remove_or_log(engine: Engine, storage: str, data: Any) -> None:
+    """Remove the bytes of a copy that no row will name; log an error of the storage."""
     try:
-        remove(engine, storage, data)
+        _remove(engine, storage, data)
     except Exception:
         log.exception("Storage %s keeps what no row names: %s", storage, data.location)
+
+
+def _remove(engine: Engine, storage: str, data: Any) -> bool:
+    """Remove bytes unless a row names them; return whether they existed.
+
+    On its own connection. Waits for a transaction that has written a row for the
+    location. CKAN 2.12 writes the row after the bytes: an upload that uses the
+    location again could lose its bytes.
+    """
+    keeper = storage_for(storage, Capability.REMOVE)
+    return remove_unnamed(engine, file_table, storage, keeper, data, _LOCK_TIMEOUT)

@@ -1,4 +1,4 @@
-"""Files that fulfil conditions, page by page in the order of their ids."""
+"""Selecting files by conditions, and reading or locking them page by page in the order of ids."""
 
 from __future__ import annotations
 
@@ -13,12 +13,44 @@ from sqlalchemy.orm import Session
 from ckanext.files.store.arrays import literal
 from ckanext.files.store.identity import flush_files
 from ckanext.files.store.models import file_table, owner_table
+from ckanext.files.store.storages import FileData, Location
 
-from .stored_file import COLUMNS, StoredFile
+
+class StoredFile(NamedTuple):
+    """The columns of a file's row that describe the file and its bytes."""
+
+    id: str
+    name: str
+    storage: str
+    location: str
+    content_type: str
+    size: int
+    hash: str
+    algorithm: str
+    storage_data: dict[str, Any]
+
+    @property
+    def data(self) -> Any:
+        """What the methods of a storage take for this file."""
+        return as_data(self._asdict())
+
+
+_COLUMNS = [file_table.c[name] for name in StoredFile._fields]
+
+
+def as_data(values: dict[str, Any]) -> Any:
+    """Return what the methods of a storage take, from the columns of a row."""
+    return FileData(
+        Location(values["location"]),
+        size=values["size"],
+        content_type=values["content_type"],
+        hash=values["hash"],
+        storage_data=dict(values["storage_data"] or {}),
+    )
 
 
 class Amount(NamedTuple):
-    """How much there is to do."""
+    """The number of files that are selected, and their size."""
 
     files: int
     size: int
@@ -27,33 +59,32 @@ class Amount(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """Files that fulfil all of the conditions.
-
-    The conditions are about the columns of the file, and about those of its
-    owner where only files with an owner are wanted.
-    """
+    """Files that fulfil all conditions."""
 
     conditions: Sequence[Any] = ()
+    """Conditions on the columns of the file, with ``owned`` also on those of its owner."""
+
     owned: bool = False
+    """Select only files that have an owner."""
 
     def amount(self, session: Session) -> Amount:
-        """Return how many files there are, and their size."""
+        """Count the files and add up their sizes."""
         size = sa.func.coalesce(sa.func.sum(file_table.c.size), 0)
         files, size = session.execute(self._select(sa.func.count(), size)).one()
         return Amount(files, int(size))
 
     def page(self, session: Session, after: str, limit: int) -> list[StoredFile]:
-        """Return the files that come after an id."""
-        statement = self._select(*COLUMNS).where(file_table.c.id > after).limit(limit)
+        """Return the files that follow an id."""
+        statement = self._select(*_COLUMNS).where(file_table.c.id > after).limit(limit)
         return self._read(session, statement)
 
     def lock(self, session: Session, ids: Collection[str]) -> list[StoredFile]:
-        """Return those of these files that still fulfil the conditions, locked.
+        """Lock and return those of these files that still fulfil the conditions.
 
-        Files that somebody else works with are left out: nobody waits for
-        anybody, so nobody waits in a circle.
+        Leaves out files that another transaction has locked. This transaction
+        waits for no other one, so it cannot be part of a deadlock.
         """
-        wanted = self._select(*COLUMNS).where(file_table.c.id.in_(as_rows(ids)))
+        wanted = self._select(*_COLUMNS).where(file_table.c.id.in_(as_rows(ids)))
         tables = [file_table, owner_table] if self.owned else [file_table]
         return self._read(session, wanted.with_for_update(of=tables, skip_locked=True))
 
@@ -70,12 +101,18 @@ class Selection:
 
 
 def in_storages(storages: Collection[str]) -> list[Any]:
-    """Return the condition that a file is in one of these storages; none at all for all."""
+    """Return the condition that a file is in one of these storages; no condition if empty."""
     return [file_table.c.storage.in_(list(storages))] if storages else []
 
 
+def as_rows(ids: Collection[str]) -> Any:
+    """Return a statement that selects these ids."""
+    array = sa.cast(sa.bindparam("wanted_ids", literal(ids), sa.TEXT), ARRAY(sa.TEXT))
+    return sa.select(sa.func.unnest(array))
+
+
 def within(files: Iterable[StoredFile], size: int) -> list[StoredFile]:
-    """Return as many files as a step may read: at least one, if there is any."""
+    """Return the first files up to a size in bytes, but at least one."""
     chosen: list[StoredFile] = []
     for file in files:
         size -= file.size
@@ -85,7 +122,8 @@ def within(files: Iterable[StoredFile], size: int) -> list[StoredFile]:
     return chosen
 
 
-def as_rows(ids: Collection[str]) -> Any:
-    """Return a statement that selects these ids."""
-    array = sa.cast(sa.bindparam("wanted_ids", literal(ids), sa.TEXT), ARRAY(sa.TEXT))
-    return sa.select(sa.func.unnest(array))
+def still_in_place(session: Session, files: Sequence[StoredFile]) -> list[StoredFile]:
+    """Return those of these files whose rows still name the same storage and location."""
+    named = Selection([file_table.c.id.in_(as_rows([file.id for file in files]))])
+    now = {(file.id, file.storage, file.location) for file in named.page(session, "", len(files))}
+    return [file for file in files if (file.id, file.storage, file.location) in now]

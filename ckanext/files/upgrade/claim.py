@@ -1,8 +1,9 @@
-"""Give files to what names them already, for a field that had no validator before.
+"""Giving files to the datasets, resources and so on that name them already.
 
-The rules are those of the validator, as far as there is anybody to apply them
-to. Files move in batches, each with a commit of its own, so that a portal goes
-on working meanwhile; what was given is theirs when it is run again.
+For a field that gets a validator when it has values. The rules are the
+validator's rules, except that no user makes a request: see
+:mod:`.claim_permissions`. A claim commits after each batch, so the portal stays
+in use; a second run finds the given files at their owners.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _ATTEMPTS = 5
 
 
 class Refused(NamedTuple):
-    """A file that does not go to what names it."""
+    """A file that is not given to the entity that names it."""
 
     file_id: str
     where: str
@@ -42,19 +43,20 @@ class Refused(NamedTuple):
 
 @dataclasses.dataclass
 class ClaimReport:
-    """What has become of the files that a field names."""
+    """The files that a field names."""
 
     given: set[str] = dataclasses.field(default_factory=set)
     theirs: set[str] = dataclasses.field(default_factory=set)
-    """That were theirs before."""
+    """Files that the entity owned before."""
 
     refused: list[Refused] = dataclasses.field(default_factory=list)
 
 
 class Claiming:
-    """One run over all that has a field.
+    """One run over all entities that have a field.
 
-    :param pin: let the owners keep the files.
+    :param pin: pin the files.
+    :param trust_sysadmins: see :class:`.claim_permissions.ClaimPermissions`.
     :param dry_run: change nothing.
     """
 
@@ -71,18 +73,18 @@ class Claiming:
         self._field = field
         self._pin = pin
         self._dry_run = dry_run
-        self._givers = ClaimPermissions(session, trust_sysadmins=trust_sysadmins)
+        self._permissions = ClaimPermissions(session, trust_sysadmins=trust_sysadmins)
         self._several: set[str] = set()
         self._report = ClaimReport()
 
     def count(self) -> int:
-        """Return how much there is to do: all is looked at twice."""
+        """Return the amount of work: the run reads each entity twice."""
         return 2 * self._field.count(self._session)
 
     def run(self, progress: Callable[[int], Any]) -> ClaimReport:
-        """Give the files away, and commit.
+        """Give the files to the entities, and commit.
 
-        :param progress: called with how much more has been done.
+        :param progress: called with the number of entities that were read.
         """
         self._several = self._named_by_several(progress)
         after = ""
@@ -92,7 +94,7 @@ class Claiming:
         return self._report
 
     def _named_by_several(self, progress: Callable[[int], Any]) -> set[str]:
-        # there may be millions, and their owners' ids would take as much memory as theirs
+        # hashes, because the ids of millions of owners would take too much memory
         first: dict[str, int] = {}
         several: set[str] = set()
         for page in self._pages():
@@ -118,7 +120,7 @@ class Claiming:
                 if self._transfer(batch):
                     break
             except OperationalError as error:
-                # an action has locked the same in another order, and PostgreSQL chose to end this
+                # an action has locked the same rows in another order, and PostgreSQL ended this
                 if not isinstance(error.orig, (DeadlockDetected, SerializationFailure)):
                     raise
         else:
@@ -131,10 +133,10 @@ class Claiming:
     def _decide(self, after: str) -> tuple[Page, _Batch]:
         self._forget()
         page = self._field.page(self._session, after, lock=not self._dry_run)
-        return page, _Batch(self._session, page.mentions, self._several, self._givers)
+        return page, _Batch(self._session, page.mentions, self._several, self._permissions)
 
     def _transfer(self, batch: _Batch) -> bool:
-        """Tell whether it is done; if not, a file has got another owner meanwhile."""
+        """Return whether the batch is committed; if not, a file has changed meanwhile."""
         if self._dry_run:
             return True
         try:
@@ -151,46 +153,50 @@ class Claiming:
         report.given |= batch.given
 
     def _forget(self) -> None:
-        """End the transaction; what was read would fill the memory, and grow old."""
+        """End the transaction, and drop what the session has read, which would fill the memory."""
         self._session.rollback()
         self._session.expunge_all()
 
 
 class _Batch:
-    """The files that some of the datasets name, and what was decided about each."""
+    """The files that one page of entities names, and the decision about each."""
 
     def __init__(
-        self, session: Session, mentions: list[Mention], several: set[str], givers: ClaimPermissions
+        self,
+        session: Session,
+        mentions: list[Mention],
+        several: set[str],
+        permissions: ClaimPermissions,
     ) -> None:
         self.given: set[str] = set()
         self.theirs: set[str] = set()
         self.refused: list[Refused] = []
         self._session = session
         self._several = several
-        self._givers = givers
+        self._permissions = permissions
         self._files = read(session, {mention.file_id for mention in mentions if mention.is_id})
         self._accepted: dict[str, Mention] = {}
         for mention in mentions:
             self._decide(mention)
 
     def transfer(self, *, pin: bool) -> None:
-        """Give away what may go.
+        """Give the accepted files to their new owners.
 
-        :raises TransferRefusedError: somebody was faster. The transaction has to
-            be rolled back.
+        :raises TransferRefusedError: a file has changed meanwhile. The caller must
+            roll back the transaction.
         """
         wishes = {id_: Wish(mention.owner, pin) for id_, mention in self._accepted.items()}
 
         def judge_file(file_id: str, file: FileRecord | None) -> Refusal | None:
             mention = self._accepted[file_id]
-            # what is not as it was when it was decided has to be decided anew
-            return judge(file, mention.owner, self._home(mention), self._is_as_it_was)
+            # a file that has changed since the decision is decided again
+            return judge(file, mention.owner, self._scope(mention), self._is_unchanged)
 
         actor = tk.config["ckan.site_id"]
         transfer_together(self._session, wishes, self._files, judge_file, actor)
 
     def refuse_all(self) -> None:
-        """Say of all files that were to go that it did not come to it."""
+        """Refuse all files that were accepted."""
         reason = "others were working with it: run the command again"
         self.refused += [Refused(m.file_id, m.where, reason) for m in self._accepted.values()]
         self.given, self.theirs = set(), set()
@@ -216,15 +222,15 @@ class _Batch:
             return f"belongs to {owner.type} {owner.id}, which keeps it"
         if file.id in self._several:
             return "is named by several, and can belong to one only"
-        if owner is None or owner in self._home(mention):
+        if owner is None or owner in self._scope(mention):
             return None
         if owner.type != "user":
             return f"belongs to {owner.type} {owner.id}"
-        return self._givers.objection(owner.id, mention.owner)
+        return self._permissions.objection(owner.id, mention.owner)
 
-    def _is_as_it_was(self, file: FileRecord) -> bool:
+    def _is_unchanged(self, file: FileRecord) -> bool:
         return file == self._files.get(file.id)
 
-    def _home(self, mention: Mention) -> Any:
+    def _scope(self, mention: Mention) -> Any:
         id_ = mention.dataset_id
         return scope_of(self._session, Owner("package", id_) if id_ else mention.owner)

@@ -1,8 +1,8 @@
-"""Whether the user who owns a file could have put it where it is named.
+"""Whether the user who owns a file may put it where a field names it.
 
-Nobody's request stands behind a claim: whoever could write into the field may
-have named any file. So a file goes only where its owner could put it at
-present. A sysadmin could put it anywhere, which tells nothing.
+A claim is no user's request, and an editor could write the id of any file into
+the field. So a file goes only to an entity that its owner may edit at present.
+A sysadmin may edit everything, so a sysadmin must take part in the entity.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from sqlalchemy.orm import Session
 from ckanext.files.ownership import Editor
 from ckanext.files.store import Owner
 
-#: What lets a member of an organization or group edit.
 _EDITING = ("admin", "editor")
+"""Roles of members of organizations and groups who may edit."""
 
 
 class ClaimPermissions:
-    """Asks about the users who own files.
+    """Decides about files that belong to users.
 
-    :param trust_sysadmins: let the files of sysadmins go wherever they are named.
+    :param trust_sysadmins: let files of sysadmins go wherever a field names them.
     """
 
     def __init__(self, session: Session, *, trust_sysadmins: bool) -> None:
@@ -31,7 +31,7 @@ class ClaimPermissions:
         self._trust_sysadmins = trust_sysadmins
 
     def objection(self, user_id: str, owner: Owner) -> str | None:
-        """Return why a file does not go from a user to a new owner; None if it may."""
+        """Return why a file must not go from a user to a new owner; None if it may."""
         user: Any = self._session.get(model.User, user_id)
         if user is None or user.state != model.State.ACTIVE:
             return f"belongs to the user {user.name if user else user_id}, who is not active"
@@ -42,14 +42,14 @@ class ClaimPermissions:
                 f"belongs to the sysadmin {user.name}, who takes no part in this "
                 "(see --trust-sysadmins)"
             )
-        # an auth function keeps what it has found in the context: one for each question
+        # a context for each question, because auth functions keep entities in it
         editor = Editor({"user": user.name, "auth_user_obj": user})
         if not editor.may(f"{owner.type}_update", {"id": owner.id}):
             return f"belongs to the user {user.name}, who may not edit this"
         return None
 
     def _takes_part(self, user: Any, owner: Owner) -> bool:
-        """Tell whether a sysadmin made something, or edits in its organization or group."""
+        """Return whether a sysadmin made the entity, or edits in its organization or group."""
         if owner.type in ("group", "organization"):
             group_id: str | None = owner.id
         elif owner.type in ("package", "resource"):

@@ -1,7 +1,7 @@
-"""What stands in the way of moving the old tables into those of CKAN.
+"""Obstacles to a move of files from our tables into those of CKAN 2.12.
 
-All of it is looked for before anything is changed, and for each there is
-something that the operator can do.
+A move looks for all of them before it changes anything. Each has an advice for
+the operator.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from ckanext.files.store.models import history_table as core_history
 from ckanext.files.store.models import owner_table as core_owner
 from ckanext.files.store.storages import is_configured
 
-from .core_move import Obstacle
+from .core_move import Obstacle, UnmovedFiles
 from .table_check import check_tables
-from .unmoved_files import UnmovedFiles
 
-#: How many of those that are concerned are named.
-SHOWN = 20
+_MAX_PLACES = 20
 
 _MERGE = (
     "They are one file under two ids, or one has overwritten the other. Keep the id that datasets "
@@ -33,10 +31,10 @@ _MERGE = (
 
 
 def find_obstacles(connection: Connection) -> list[Obstacle]:
-    """Return what stands in the way, in the order in which it is to be dealt with."""
+    """Return the obstacles, in the order in which the operator should deal with them."""
     shapes = list(_shapes(connection))
     if shapes:
-        # the tables cannot be read as the other questions do
+        # the other queries need columns that may be missing
         return shapes + list(_twice(connection))
     waiting = UnmovedFiles(connection)
     return [
@@ -73,7 +71,7 @@ def _twice(connection: Connection) -> Iterator[Obstacle]:
     names = {column["name"] for column in tables.get_columns(old_file.name)}
     if not {"id", "storage", "location"} <= names:
         return
-    # an index forbids it, unless somebody has removed it, or PostgreSQL could not finish it
+    # the unique index forbids this, unless it was removed or PostgreSQL could not finish it
     places = _ask(
         connection,
         f"""
@@ -159,8 +157,10 @@ def _transfers_taken(connection: Connection, waiting: UnmovedFiles) -> Iterator[
 
 
 def _ask(connection: Connection, query: str) -> list[Any]:
-    """Return the first answers of a query for one text, each with the number of all."""
-    statement = f"SELECT found.*, count(*) OVER () FROM ({query} ORDER BY 1) AS found LIMIT {SHOWN}"
+    """Return the first rows of a query for one text, each with the number of all rows."""
+    statement = (
+        f"SELECT found.*, count(*) OVER () FROM ({query} ORDER BY 1) AS found LIMIT {_MAX_PLACES}"
+    )
     return list(connection.execute(sa.text(statement)))
 
 
@@ -170,4 +170,4 @@ def _if_any(text: str, advice: str, answers: list[Any]) -> Iterator[Obstacle]:
 
 
 def _obstacle(text: str, advice: str, places: list[str]) -> Obstacle:
-    return Obstacle(text, advice, places[:SHOWN], len(places))
+    return Obstacle(text, advice, places[:_MAX_PLACES], len(places))

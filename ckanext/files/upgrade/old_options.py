@@ -1,7 +1,8 @@
-"""Which options of ckanext-files 1.x become which of ours.
+"""Translating the options of ckanext-files 1.x into ours.
 
-Nothing is written: the answer is lines for the configuration file, and what has
-no equivalent. An option that has the wanted value already needs no line.
+The result is lines for the configuration file, and remarks about options without
+an equivalent. An option that has the right value already gets no line. No file is
+written.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ _STORAGE = "storage."
 
 
 class OptionsReport(NamedTuple):
-    """What the new configuration lacks."""
+    """What the configuration needs."""
 
     lines: list[str]
     """For the section ``[app:main]`` of the configuration file."""
 
     remarks: list[str]
-    """What has no equivalent, or a different meaning."""
+    """Options that have no equivalent, or another meaning."""
 
 
 class _Option(NamedTuple):
@@ -36,7 +37,7 @@ class _Option(NamedTuple):
     old_default: str
 
 
-# ckanext-files 1.3 has a default for each of these, which may not be ours
+# ckanext-files 1.3 has a default for each of these options, which may differ from ours
 _OPTIONS = {
     "default_storage": _Option("default_storages.default", "default"),
     "inline_content_types": _Option("inline_content_types", "application/pdf image video"),
@@ -47,7 +48,7 @@ _OPTIONS = {
     "owner.scan_as_update": _Option("owner.scan_as_update", "true"),
 }
 
-# what CKAN's own uploads are kept in, where that storage is there
+# storages of CKAN's own uploads, if the storage exists
 _OPTIONS_OF_UPLOADS = {
     "user_images_storage": _Option("default_storages.user", "user_images"),
     "group_images_storage": _Option("default_storages.group", "group_images"),
@@ -60,20 +61,20 @@ _ADAPTERS = {
     "file_keeper:fs": "ckan:fs",
 }
 
-# older names in 1.x
+# options of storages that older versions of 1.x call by other names
 _STORAGE_OPTIONS = {"create_path": "initialize", "override_existing": "overwrite_existing"}
 
-# a browser would run what is in them
+# a browser would run scripts in files of these types
 _ACTIVE = ("html", "xml", "javascript", "svg", "flash")
 
 
 def translate_options(config: Mapping[str, Any], declaration: Declaration) -> OptionsReport:
-    """Say what has to be written for things to be as they were.
+    """Return what the configuration needs to keep the behaviour of ckanext-files 1.x.
 
     :param config: CKAN's configuration.
     :param declaration: of all options that this CKAN has.
     """
-    # our own options begin in the same way
+    # our own options begin with the same prefix, but are declared
     old = {
         key[len(_OLD) :]: _text(value)
         for key, value in config.items()
@@ -124,7 +125,7 @@ def _cascade(where: str, value: str, storages: Mapping[str, Any], remarks: list[
                 "their own files in any case"
             )
         return " ".join(kept)
-    # files of users are refused without the name of a storage
+    # the option takes user only with the name of a storage
     of_users = " ".join(f"user:{storage}" for storage in storages)
     return " ".join(of_users if word == "user" else word for word in words)
 
@@ -149,7 +150,7 @@ def _of_uploads(
 
 
 def _storages(old: dict[str, str], remarks: list[str]) -> dict[str, dict[str, str]]:
-    """Return the options of each storage; what has no type is none."""
+    """Return the options of each storage that has a type."""
     storages: dict[str, dict[str, str]] = {}
     for key, value in old.items():
         if key.startswith(_STORAGE):
@@ -172,7 +173,7 @@ def _storage(
     if old_type == "files:public_fs":
         remarks.append(
             f"{old_prefix}type = {old_type}: its files are downloaded like all others, "
-            "by whoever may see their owner"
+            "by users who may see their owner"
         )
     adapter: Any = adapters.get(type_)
     if adapter is None:
@@ -194,7 +195,7 @@ def _adapter(old: str) -> str:
 
 
 def _declared(adapter: Any, prefix: str) -> set[str]:
-    """Return the names of the options that an adapter has."""
+    """Return the names of the options of an adapter."""
     declaration = Declaration()
     key = Key.from_string(prefix.rstrip("."))
     adapter.declare_config_options(declaration, key)
@@ -202,7 +203,7 @@ def _declared(adapter: Any, prefix: str) -> set[str]:
 
 
 def _redis(config: Mapping[str, Any]) -> dict[str, str]:
-    # what ckanext-files 1.3 takes from CKAN when nothing is said
+    # the defaults of ckanext-files 1.3
     return {
         "bucket": f"ckanext:files:{config.get('ckan.site_id', 'default')}:file_content",
         "url": _text(config.get("ckan.redis.url")),
@@ -219,7 +220,7 @@ def _storage_value(where: str, option: str, value: str, remarks: list[str]) -> s
 
 
 def _full_types(where: str, value: str, remarks: list[str], wanted: Callable[[str], bool]) -> str:
-    """Write out what stands for several types: only full names have an effect now."""
+    """Replace words that stand for several types by these types."""
     named = mimetypes.MimeTypes()
     known = sorted({*named.types_map[True].values(), *named.types_map[False].values()})
     types: list[str] = []
@@ -240,19 +241,19 @@ def _is_passive(type_: str) -> bool:
 
 
 def _line(name: str, value: str) -> str:
-    # further lines of a value have to be indented
+    # the configuration file needs an indent for further lines of a value
     value = value.replace("%", "%%").replace("\n", "\n    ")
     return f"{name} = {value}"
 
 
 def _is_so(name: str, found: Any, wanted: str) -> bool:
-    # they are applied one after the other; other lists have no order
+    # transformers apply one after the other; the order of other lists does not matter
     arrange = list if name.endswith(".location_transformers") else sorted
     return found is not None and arrange(_text(found).split()) == arrange(wanted.split())
 
 
 def _text(value: Any) -> str:
-    """Write a value that CKAN may have read already as it is in the file."""
+    """Return a value, which CKAN may have parsed, as the configuration file has it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):

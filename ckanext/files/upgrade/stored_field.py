@@ -1,8 +1,8 @@
-"""A field as it is stored, in datasets, resources, groups, organizations or users.
+"""A field as the database stores it: of datasets, resources, groups, organizations or users.
 
-Read from the database and not through actions: a hundred thousand datasets take
-seconds, and no plugin shows the ids as something else. What is deleted is left
-out.
+This module reads the database and not through actions: it reads a hundred
+thousand datasets in seconds, and no plugin can change the ids. It leaves out
+deleted entities.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session, selectinload
 from ckanext.files.ownership import NoFileIdsError, file_ids, values_at
 from ckanext.files.store import Owner
 
-#: What a validator can make the owner of files.
 OWNER_TYPES = ("package", "resource", "group", "organization", "user")
+"""Types of entities that a validator can make the owner of files."""
 
-# whoever wants to change one of them waits for all of them: less than a second
-_AT_ONCE = 100
+_PAGE_SIZE = 100
+"""Entities that one transaction locks; a request that changes one waits less than a second."""
+
 _RESOURCES = "resources"
 
 
@@ -31,38 +32,38 @@ class Mention(NamedTuple):
     file_id: str
 
     is_id: bool
-    """It could be one; otherwise it is the start of some other text."""
+    """Whether this has the form of an id; otherwise it is the start of another text."""
 
     owner: Owner
-    """Whose it is to be."""
+    """The owner that the file is to get."""
 
     dataset_id: str | None
     """The dataset that the owner is, or is part of."""
 
     where: str
-    """The same for people."""
+    """The entity that names the file, for people."""
 
 
 class Page(NamedTuple):
-    """What some of the datasets, resources and so on name."""
+    """The files that some entities name."""
 
     mentions: list[Mention]
 
     size: int
-    """How many datasets and so on there are in it; none is the end."""
+    """The number of entities; 0 at the end."""
 
     last: str
     """Where the next page begins."""
 
 
 class StoredField:
-    """A field, given as in a schema.
+    """A field, as a schema names it.
 
-    :param owner_type: what the files are to belong to.
-    :param path: name of the field, with dots for subfields: ``parts.doc``. For
-        fields of resources it may begin with ``resources.``, and has to where
-        the dataset becomes the owner. For users it begins in what
-        ``plugin_extras`` holds: ``my_plugin.portrait``.
+    :param owner_type: type of the owner that the files are to get.
+    :param path: name of the field, with dots for subfields: ``parts.doc``. A field
+        of resources may begin with ``resources.``, and must do so if the dataset is
+        to become the owner. A field of users is in ``plugin_extras``:
+        ``my_plugin.portrait``.
     :param of_type: only datasets, groups or organizations of this type.
     """
 
@@ -86,13 +87,13 @@ class StoredField:
         )
 
     def count(self, session: Session) -> int:
-        """Return how many datasets, resources and so on there are to look at."""
+        """Return the number of entities."""
         return session.execute(self._live(sa.select(sa.func.count(self._model.id)))).scalar_one()
 
     def page(self, session: Session, after: str, *, lock: bool) -> Page:
-        """Read those that come after an id.
+        """Read the entities that follow an id.
 
-        :param lock: nobody else may change them before the transaction ends.
+        :param lock: keep other transactions from changing them before this one ends.
         """
         rows = list(session.execute(self._statement(after, lock=lock)))
         mentions = [mention for row in rows for mention in self._mentions(*row)]
@@ -103,10 +104,10 @@ class StoredField:
         if self._kind == "resource":
             columns.append(model.Package.name)
         statement = self._live(sa.select(*columns)).where(self._model.id > after)
-        statement = statement.order_by(self._model.id).limit(_AT_ONCE)
+        statement = statement.order_by(self._model.id).limit(_PAGE_SIZE)
         relations = sa.inspect(self._model).relationships
         if "_extras" in relations:
-            # in a table of their own, where old portals have deleted ones
+            # extras of CKAN 2.11 have their own table, which has deleted ones in old portals
             extra = relations["_extras"].mapper.class_
             active = self._model._extras.and_(extra.state == model.State.ACTIVE)  # noqa: SLF001
             statement = statement.options(selectinload(active))

@@ -1,7 +1,7 @@
-"""Compare the tables of ckanext-files 1.x with ours, and say how to make them alike.
+"""Comparing the tables of ckanext-files 1.x with ours, column by column.
 
-Nothing is changed here. What is missing and can be put right without a doubt is
-a step; whatever else differs stands in the way, and is left as it is.
+Nothing is changed here. A difference that a statement can repair without losing
+data is a step; each other difference is an obstacle.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from sqlalchemy.schema import CreateIndex
 
 from ckanext.files.backport.tables import file_table, history_table, owner_table
 
-#: In this order each refers only to those before it.
 TABLES: tuple[sa.Table, ...] = (file_table, owner_table, history_table)
+"""Each table refers only to earlier ones."""
 
 _DIALECT = dialect()
 
-# how a column gets the type that it should have, for the types that lose nothing
+# conversions of types that lose no data: from a type, to a type
 _CONVERSIONS = {
     ("VARCHAR", "TEXT"): "{column}::text",
     ("SMALLINT", "BIGINT"): "{column}::bigint",
     ("INTEGER", "BIGINT"): "{column}::bigint",
     ("JSON", "JSONB"): "{column}::jsonb",
-    # CKAN and its extensions write times of no zone in UTC
+    # CKAN and its extensions write times without a zone in UTC
     ("TIMESTAMP WITHOUT TIME ZONE", "TIMESTAMP WITH TIME ZONE"): "{column} AT TIME ZONE 'UTC'",
 }
 
@@ -36,13 +36,13 @@ class Step(NamedTuple):
     """One change of a table."""
 
     text: str
-    """What it does, for people."""
+    """The change, for people."""
 
     statement: str
 
 
 class TableCheck(NamedTuple):
-    """What was found."""
+    """The differences between the tables."""
 
     steps: list[Step]
     obstacles: list[str]
@@ -50,12 +50,12 @@ class TableCheck(NamedTuple):
 
 
 def check_tables(connection: Connection) -> TableCheck:
-    """Compare all tables with what they should be, column by column."""
+    """Compare all tables with ours."""
     check = TableCheck([], [], [])
     inspector: Any = sa.inspect(connection)
     for table in TABLES:
         _file(check, _columns_and_key(connection, inspector, table))
-    # what is between the tables can only be asked when the columns are there
+    # keys and indexes can only be compared when all columns exist
     if not check.obstacles:
         for table in TABLES:
             _file(check, _foreign_keys(connection, inspector, table))
@@ -132,7 +132,7 @@ def _column(connection: Connection, column: Any, found: Any) -> _Findings:
             yield _Obstacle(f"{where} is of type {given}, not {wanted}")
             return
         if default:
-            # one of the old type might not do for the new one
+            # the default may not fit the new type
             yield Step(f"drop the default of {where}", f"{alter} DROP DEFAULT")
             default = None
         using = conversion.format(column=column.name)
@@ -143,7 +143,7 @@ def _column(connection: Connection, column: Any, found: Any) -> _Findings:
         yield Step(f"give {where} its default", f"{alter} SET DEFAULT {_default(column)}")
     if found["nullable"]:
         yield from _not_null(connection, column, where, alter)
-    # true before and after it has got its type, and whatever stands around it
+    # true for both types, and with any spaces around null
     is_null = f"json_typeof({column.name}::json) = 'null'"
     if wanted == "JSONB" and _count(connection, column, is_null):
         yield Step(
@@ -206,7 +206,7 @@ def _indexes(connection: Connection, inspector: Inspector, table: sa.Table) -> _
     found = [
         (item["column_names"], item["unique"])
         for item in indexes
-        # one of some rows only says nothing of the others
+        # a partial index does not cover all rows
         if "postgresql_where" not in item.get("dialect_options", {})
     ]
     found += [(columns, True) for columns in unique]
@@ -240,8 +240,8 @@ def _type(type_: Any) -> str:
 
 
 def _filling(column: Any) -> str | None:
-    """Return what to write into a column when nothing is known, as SQL, or None."""
-    # nobody knows the size of a file without having looked
+    """Return the SQL of a value for rows that lack one; None if there is no such value."""
+    # the default size would be wrong: only the storage knows the size of a file
     is_size = isinstance(column.type, sa.BigInteger)
     return _default(column) if column.server_default and not is_size else None
 

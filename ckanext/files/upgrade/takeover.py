@@ -1,7 +1,8 @@
-"""Take over the tables of ckanext-files 1.x.
+"""Taking over the tables of ckanext-files 1.x.
 
-Its rows stay where they are. What differs from our tables is put right in one
-transaction, or, when something is not understood, nothing is changed at all.
+All rows stay where they are. One transaction repairs everything that differs
+from our tables. It changes nothing when there is a difference that it cannot
+repair.
 """
 
 from __future__ import annotations
@@ -16,42 +17,43 @@ from ckanext.files.errors import FilesError
 
 from .table_check import TABLES, Step, TableCheck, check_tables
 
-_SECONDS_TO_WAIT = 10
+_LOCK_SECONDS = 10
 
 
 class TablesInUseError(FilesError):
-    """Somebody works with the tables, so that they cannot be changed."""
+    """Another transaction uses the tables, so they cannot be changed."""
 
 
 class StepFailedError(FilesError):
-    """PostgreSQL has refused a change of the tables, and all others with it."""
+    """PostgreSQL has refused a change of the tables, and so all changes are rolled back."""
 
 
-def are_there(engine: Engine) -> bool:
-    """Tell whether there is any of the tables."""
+def tables_exist(engine: Engine) -> bool:
+    """Return whether the database has any of the tables."""
     inspector: Any = sa.inspect(engine)
     return any(inspector.has_table(table.name) for table in TABLES)
 
 
 def look_at_tables(engine: Engine) -> TableCheck:
-    """Say what there is to do, and change nothing."""
+    """Return what there is to do. Nothing is changed."""
     with engine.connect() as connection:
         return check_tables(connection)
 
 
 def adapt_tables(engine: Engine) -> TableCheck:
-    """Make the tables what they should be, unless something stands in the way.
+    """Make the tables like ours, unless there is an obstacle.
 
-    :returns: what was done, or stands in the way.
-    :raises TablesInUseError: the portal is running, and busy with files.
-    :raises StepFailedError: something that was not looked at forbids a change.
+    :returns: what was done, or the obstacles.
+    :raises TablesInUseError: the portal is running, and uses files.
+    :raises StepFailedError: PostgreSQL refuses a change for a reason that
+        :mod:`.table_check` does not look for.
     """
     check = look_at_tables(engine)
     if check.obstacles or not check.steps:
         return check
     with engine.begin() as connection:
         _lock(connection)
-        # once more, now that nobody else can change anything
+        # again, because the lock now keeps others from changing the tables
         check = check_tables(connection)
         if not check.obstacles:
             for step in check.steps:
@@ -61,12 +63,12 @@ def adapt_tables(engine: Engine) -> TableCheck:
 
 def _lock(connection: Connection) -> None:
     names = ", ".join(table.name for table in TABLES)
-    connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_SECONDS_TO_WAIT}s'"))
+    connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
     try:
         connection.execute(sa.text(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
     except OperationalError as error:
         raise TablesInUseError(
-            f"The tables of files were in use for {_SECONDS_TO_WAIT} seconds: stop CKAN, or try "
+            f"The tables of files were in use for {_LOCK_SECONDS} seconds: stop CKAN, or try "
             "again. Nothing has been changed."
         ) from error
 

@@ -1,9 +1,8 @@
-"""Move the files of CKAN 2.11 into the tables that CKAN 2.12 has for them.
+"""Moving files from our tables into those of CKAN 2.12, in one transaction.
 
-Files keep their ids, owners, pins and history, so that what names them goes on
-working; no byte of a file is touched. It is one transaction: all of it, or
-nothing. Files that CKAN has already stay as they are there, and the old tables
-stay as they are here, so that a portal can go back.
+Files keep their ids, owners, pins and history, so all references to them stay
+valid. No byte of a file is touched. Rows that CKAN has already stay as they are;
+our tables stay as they are too, so that a portal can go back to CKAN 2.11.
 """
 
 from __future__ import annotations
@@ -24,27 +23,26 @@ from ckanext.files.store.models import file_table as core_file
 from ckanext.files.store.models import history_table as core_history
 from ckanext.files.store.models import owner_table as core_owner
 
-from .core_move import CoreMove, StorageCount
+from .core_move import CoreMove, StorageCount, UnmovedFiles, moved_table
 from .core_obstacles import find_obstacles
-from .unmoved_files import UnmovedFiles, moved_table
 
-#: Everything that was made for the move or by the years before it.
 OLD_TABLES = tuple(t.name for t in (old_history, old_owner, old_file, moved_table))
+"""Tables that CKAN 2.12 does not need after the move, in the order in which they can be dropped."""
 
-_FILES_AT_ONCE = 5000
-_SECONDS_TO_WAIT = 10
+_BATCH = 5000
+_LOCK_SECONDS = 10
 
 Progress = Callable[[int], Any]
 
 
 class MoveInterruptedError(FilesError):
-    """Somebody else works with the tables. Nothing has been changed."""
+    """Another transaction uses the tables. Nothing has been changed."""
 
 
 def look_at_core_move(engine: Engine) -> CoreMove:
-    """Say what a move would do, and what stands in the way; change nothing."""
+    """Return what a move would do, or the obstacles. Nothing is changed."""
     with engine.connect() as connection, connection.begin():
-        # one view of all tables, and PostgreSQL sees to it that nothing is changed
+        # one snapshot of all tables, in which PostgreSQL refuses each change
         connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
         return _look(connection)
 
@@ -52,15 +50,14 @@ def look_at_core_move(engine: Engine) -> CoreMove:
 def move_to_core(
     engine: Engine, begin: Callable[[int], Any] | None = None, progress: Progress | None = None
 ) -> CoreMove:
-    """Move all files that wait, unless something stands in the way.
+    """Move all files that CKAN's tables do not have, unless there is an obstacle.
 
-    Who wants to upload or delete a file waits meanwhile; downloads go on.
+    Requests that upload or delete a file wait meanwhile; downloads go on.
 
     :param begin: called with the number of files before the first one moves.
-    :param progress: called with the number of files that have moved since it
-        was called before.
-    :returns: what was done, or stands in the way.
-    :raises MoveInterruptedError: the tables are in use.
+    :param progress: called with the number of files of each batch.
+    :returns: what was done, or the obstacles.
+    :raises MoveInterruptedError: another transaction uses the tables.
     """
     with engine.begin() as connection:
         if not _exist(connection):
@@ -89,10 +86,10 @@ def _exist(connection: Connection) -> bool:
 
 
 def _lock(connection: Connection) -> None:
-    """Keep others from writing; reading goes on.
+    """Keep other transactions from writing; they can read.
 
-    Of CKAN's tables one is enough: whoever writes an owner or a line of history
-    for a file that is being moved cannot see that file yet.
+    A lock on CKAN's table of files is enough: a transaction that would write an
+    owner or a line of history of a moved file cannot see this file yet.
     """
     tables = sa.inspect(connection)
     locks = [
@@ -105,13 +102,13 @@ def _lock(connection: Connection) -> None:
         )
         if tables.has_table(table.name)
     ]
-    connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_SECONDS_TO_WAIT}s'"))
+    connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
     try:
         for lock in locks:
             connection.execute(sa.text(f"LOCK TABLE {lock}"))
     except OperationalError as error:
         raise MoveInterruptedError(
-            f"The tables of files were in use for {_SECONDS_TO_WAIT} seconds, by an upload or by "
+            f"The tables of files were in use for {_LOCK_SECONDS} seconds, by an upload or by "
             "another move. Nothing has been changed: try again."
         ) from error
 
@@ -150,7 +147,7 @@ def _count_of_waiting(connection: Connection, waiting: UnmovedFiles, table: sa.T
 
 
 def _cascade_warnings(connection: Connection, waiting: UnmovedFiles) -> list[str]:
-    """Say whose files nobody but sysadmins will get."""
+    """Warn of files that only sysadmins will be able to download."""
     statement = f"""
         SELECT owner.owner_type, old.storage, count(*)
         FROM {old_file} AS old JOIN {old_owner} AS owner ON owner.file_id = old.id
@@ -161,7 +158,7 @@ def _cascade_warnings(connection: Connection, waiting: UnmovedFiles) -> list[str
         f"{files} files in the storage {storage} belong to owners of the type {type_}: to see the "
         f"owner is not enough to download them, unless ckan.files.owner.cascade_access has {type_}"
         for type_, storage, files in connection.execute(sa.text(statement))
-        # a user has his own files in any case
+        # users can always download their own files
         if type_ != "user"
         and (type_ not in cascade or (cascade[type_] and storage not in cascade[type_]))
     ]
@@ -184,7 +181,7 @@ def _owner_warnings(connection: Connection, waiting: UnmovedFiles) -> list[str]:
 
 
 def _move(connection: Connection, progress: Progress) -> tuple[int, int, int]:
-    """Return the numbers of files, owners and lines of history that have moved."""
+    """Return the numbers of moved files, owners and lines of history."""
     statement = sa.text(_statement(UnmovedFiles(connection)))
     files = owners = transfers = 0
     after = None
@@ -200,14 +197,14 @@ def _end_of_batch(connection: Connection, after: str | None) -> str | None:
     statement = f"""
         SELECT max(id) FROM (
             SELECT id FROM {old_file} WHERE CAST(:after AS text) IS NULL OR id > :after
-            ORDER BY id LIMIT {_FILES_AT_ONCE}
+            ORDER BY id LIMIT {_BATCH}
         ) AS batch
     """
     return connection.execute(sa.text(statement), {"after": after}).scalar()
 
 
 def _statement(waiting: UnmovedFiles) -> str:
-    """Write the SQL that moves one batch: each file with all that belongs to it."""
+    """Return the SQL that moves one batch of files, with their owners and history."""
     file, owner, transfer = map(_columns, (core_file, core_owner, core_history))
     return f"""
         WITH batch AS MATERIALIZED (

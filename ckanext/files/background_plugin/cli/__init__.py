@@ -1,43 +1,60 @@
-"""The commands ``ckan files background ...``, one module each."""
+"""The commands ``ckan files background ...``: the group, and setting up the tables."""
 
 from __future__ import annotations
 
-import click
+from typing import Any
 
+import click
+from ckan import model
+
+from ckanext.files.background import BackgroundError, schema
+from ckanext.files.background.shell import run_shell
 from ckanext.files.cli import files
 
-from .cancel import cancel
-from .group import BackgroundGroup
-from .init import init
-from .listing import list_jobs
-from .purge import purge
-from .retry import retry
-from .send import send
-from .shell import shell
-from .show import show
-from .status import status
-from .worker import worker
+from .change_jobs import cancel, purge, retry, send
+from .show_jobs import list_jobs, show
+from .workers import status, worker
 
 __all__ = ["get_commands"]
 
 
-@files.group(cls=BackgroundGroup)
+class _BackgroundGroup(click.Group):
+    """Prints an error of the background as ``Error: ...``, with the exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BackgroundError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@files.group(cls=_BackgroundGroup)
 def background() -> None:
-    """Background tasks: set them up, work, and look after jobs."""
+    """Set up background tasks, run workers, and look after jobs."""
 
 
-background.add_command(cancel)
-background.add_command(init)
-background.add_command(list_jobs)
-background.add_command(purge)
-background.add_command(retry)
-background.add_command(send)
-background.add_command(shell)
-background.add_command(show)
-background.add_command(status)
-background.add_command(worker)
+@background.command()
+def init() -> None:
+    """Make the tables of background tasks, or bring them up to date.
+
+    They are in their own schema, beside CKAN's tables. Stop the workers before an
+    update. You can run it again at any time.
+    """
+    made = schema.install(model.Session.get_bind())
+    done = "made" if made else "up to date"
+    click.secho(f"The tables in schema {schema.SCHEMA} are {done}", fg="green")
+
+
+@background.command()
+def shell() -> None:
+    """Look at queues, tasks, locks and jobs in a shell."""
+    run_shell()
+
+
+for command in (cancel, list_jobs, purge, retry, send, show, status, worker):
+    background.add_command(command)
 
 
 def get_commands() -> list[click.Command]:
-    """Return what CKAN adds to its own commands: the group of the plugin ``files``, with ours."""
+    """Return the commands of the plugin ``files``, to which the group is added."""
     return [files]

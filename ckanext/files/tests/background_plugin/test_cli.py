@@ -25,7 +25,7 @@ from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker.listener import Listener
 from ckanext.files.background.worker.queries import ALIVE, WorkerQueries
-from ckanext.files.background_plugin.cli.reason import reason
+from ckanext.files.background_plugin.cli.show_jobs import remark as remark_on
 from ckanext.files.tests.background import sample
 from ckanext.files.tests.background_plugin.command import run
 from ckanext.files.tests.effects import Effects, engine, look
@@ -370,10 +370,10 @@ def test_list_tells_the_progress_of_a_job_that_runs_again(one_of_each: dict[str,
     assert failed
     assert failed.error
     told = dataclasses.replace(failed, text="half")
-    assert reason(told) == failed.error
+    assert remark_on(told) == failed.error
     again = dataclasses.replace(told, status="doing", running=True)
-    assert reason(again) == "half"
-    assert reason(dataclasses.replace(again, text=None)) == failed.error
+    assert remark_on(again) == "half"
+    assert remark_on(dataclasses.replace(again, text=None)) == failed.error
 
 
 def test_list_cuts_arguments(tasks: TasksManager) -> None:

@@ -43,7 +43,7 @@ def test_datasets(dataset: dict[str, Any], unique: Any) -> None:
     code, said = run("repair-index")
     assert (code, said.splitlines()) == (
         0,
-        sorted(f"{package_id}: Solr tells what the database tells" for package_id in ids),
+        sorted(f"{package_id}: Solr has what the database has" for package_id in ids),
     )
     assert (title_in_solr(dataset["id"]), document(name)) == ("before", None)
     assert intents() == []
@@ -76,7 +76,7 @@ def test_solr_is_back_meanwhile(dataset: dict[str, Any], hooks: Any) -> None:
     code, said = run("repair-index")
     assert (code, failed) == (0, [dataset["id"]])
     assert sorted(said.splitlines()) == sorted(
-        f"{made['id']}: Solr tells what the database tells" for made in (dataset, other)
+        f"{made['id']}: Solr has what the database has" for made in (dataset, other)
     )
     assert title_in_solr(dataset["id"]) == "before"
     assert intents() == []

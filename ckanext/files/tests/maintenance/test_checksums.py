@@ -15,7 +15,7 @@ from ckan.tests import factories
 from ckanext.files.background import JobAborted, schema
 from ckanext.files.background.context import JobContext, running
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.maintenance import walk
+from ckanext.files.maintenance import batches
 from ckanext.files.maintenance.tasks import verify_checksums, verify_upload
 from ckanext.files.store.storages import get_storage
 from ckanext.files.tests.effects import look
@@ -44,7 +44,7 @@ def test_all_kinds(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> Non
     change(ids["parts"], hash="d41d8cd98f00b204e9800998ecf8427e-2")
     change(ids["odd"], algorithm="crc64")
     before = {name: row(id_) for name, id_ in ids.items()}
-    with caplog.at_level(logging.INFO, walk.__name__):
+    with caplog.at_level(logging.INFO, batches.__name__):
         said = run(tasks, verify_checksums, OURS)
     assert said == "1 verified, 3 without a checksum, 2 damaged, 1 missing"
     assert f"damaged: {ids['other']} in here: its md5 is" in caplog.text

@@ -16,10 +16,10 @@ from sqlalchemy import event
 
 from ckanext.files.background import schema
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.maintenance import moving
 from ckanext.files.maintenance.tasks import (
     delete_unattached,
     move_storage,
-    moving,
     remove_strays,
 )
 from ckanext.files.store.models import file_table

@@ -8,7 +8,7 @@ import pytest
 from ckan import model
 
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.maintenance import walk
+from ckanext.files.maintenance import batches
 from ckanext.files.maintenance.missing import find_missing
 from ckanext.files.maintenance.selection import Selection, in_storages
 from ckanext.files.maintenance.tasks import report_missing
@@ -23,7 +23,7 @@ def test_missing(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> None:
     path_of(lost).unlink()
     change(strange, location="../../x")
     change(unknown, storage="nowhere")
-    with caplog.at_level(logging.INFO, walk.__name__):
+    with caplog.at_level(logging.INFO, batches.__name__):
         said = run(tasks, report_missing, OURS)
     assert said == "2 missing, 1 there, 1 cannot be asked for"
     assert f"missing: {lost} in here" in caplog.text

@@ -11,8 +11,8 @@ from ckan import model
 
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.maintenance.copying import Copier
+from ckanext.files.maintenance.moving import switch
 from ckanext.files.maintenance.selection import Selection
-from ckanext.files.maintenance.switching import switch
 from ckanext.files.maintenance.tasks import move_storage
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Capability, FileData, exc, get_storage

@@ -143,12 +143,12 @@ def test_off_again(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"strays.schedule": "every day"}, "strays.schedule is 'every day', which cannot"),
+        ({"strays.schedule": "every day"}, "strays.schedule is 'every day', which is invalid"),
         ({"strays.schedule": "0 0 30 2 *"}, "strays.schedule is '0 0 30 2 ..*failed to find"),
         ({"strays.schedule": "0 0 1 1 * 0 2027"}, "a year comes once"),
         ({"strays.schedule": "61 * * * *"}, "strays.schedule is '61"),
         ({"strays.schedule": "R 3 * * *"}, "strays.schedule is 'R 3 .* other times in each"),
-        ({"timezone": "Berlin"}, "maintenance.timezone cannot be: there is no time zone 'Berlin'"),
+        ({"timezone": "Berlin"}, "maintenance.timezone is invalid: there is no time zone 'Berlin'"),
         ({"move.schedule": "0 2 * * *", "move.source": "here"}, "move.target is needed"),
     ],
 )

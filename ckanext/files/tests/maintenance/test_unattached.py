@@ -13,11 +13,10 @@ from ckan import model
 from ckan.tests import factories
 
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.maintenance import walk
-from ckanext.files.maintenance.deletion import delete
+from ckanext.files.maintenance import batches
 from ckanext.files.maintenance.mentions import find_mentioned
 from ckanext.files.maintenance.tasks import delete_unattached, verify_upload
-from ckanext.files.maintenance.unneeded import unattached
+from ckanext.files.maintenance.unneeded import delete, unattached
 from ckanext.files.store.models import file_table, history_table, owner_table
 from ckanext.files.store.storages import Capability, get_storage
 from ckanext.files.tests.effects import engine
@@ -350,10 +349,10 @@ def test_log(
     tasks: TasksManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ids are logged up to a bound, after the commit."""
-    monkeypatch.setattr(walk, "MOST_IN_LOG", 2)
+    monkeypatch.setattr(batches, "MAX_LOGGED", 2)
     user = new_user(sysadmin=True)
     ids = sorted(upload(user) for _ in range(4))
-    with caplog.at_level(logging.INFO, walk.__name__):
+    with caplog.at_level(logging.INFO, batches.__name__):
         delete_unattached(dry_run=False, batch=3).run_once()
         assert caplog.messages == []
         model.Session.rollback()

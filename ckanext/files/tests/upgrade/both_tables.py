@@ -11,7 +11,7 @@ from ckan import model
 
 from ckanext.files.backport.tables import metadata
 from ckanext.files.tests.effects import engine
-from ckanext.files.upgrade.unmoved_files import moved_table
+from ckanext.files.upgrade.core_move import moved_table
 
 CORE = ("file", "file_owner", "file_owner_transfer_history")
 OLD = ("files_file", "files_owner", "files_transfer_history")

@@ -322,7 +322,7 @@ def test_other_text(user: str, field: str) -> None:
 
 @pytest.mark.parametrize("at_once", [1, 200])
 def test_named_by_two(user: str, field: str, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-    monkeypatch.setattr(stored_field, "_AT_ONCE", at_once)
+    monkeypatch.setattr(stored_field, "_PAGE_SIZE", at_once)
     [file] = upload(user)
     for _ in range(2):
         dataset(user, **{field: file})
@@ -383,7 +383,7 @@ def test_file_that_moves_meanwhile(
 
 def test_deadlock(user: str, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL ends one of two that have locked the same in another order."""
-    monkeypatch.setattr(stored_field, "_AT_ONCE", 1_000_000)
+    monkeypatch.setattr(stored_field, "_PAGE_SIZE", 1_000_000)
     files, org = upload(user, 2), organization_of(user)
     first, second = sorted(dataset(user, org, **{field: file})["id"] for file in files)
     model.Session.remove()
@@ -433,7 +433,7 @@ def give_to(dataset_id: str, *files: str) -> None:
 def test_killed_and_run_again(
     user: str, field: str, monkeypatch: pytest.MonkeyPatch, full_size: bool
 ) -> None:
-    monkeypatch.setattr(stored_field, "_AT_ONCE", 3)
+    monkeypatch.setattr(stored_field, "_PAGE_SIZE", 3)
     count = 60 if full_size else 6
     files, org = upload(user, count), organization_of(user)
     made = {dataset(user, org, **{field: file})["id"]: file for file in files}

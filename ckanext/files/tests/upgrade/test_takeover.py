@@ -159,7 +159,7 @@ def test_what_is_not_ours_stays(engine: Engine) -> None:
 
 
 def test_tables_in_use(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(takeover, "_SECONDS_TO_WAIT", 1)
+    monkeypatch.setattr(takeover, "_LOCK_SECONDS", 1)
     before = shape(engine)
     with engine.begin() as connection:
         connection.execute(sa.text("SELECT FROM files_owner"))

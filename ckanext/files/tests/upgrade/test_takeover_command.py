@@ -10,7 +10,7 @@ from ckan.model import meta
 from ckan.tests.helpers import CKANCliRunner, changed_config
 from sqlalchemy.engine import Engine
 
-from ckanext.files.cli.takeover import takeover
+from ckanext.files.cli.upgrade import takeover
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.upgrade.old_tables import old_tables, rows, run, shape
 
@@ -83,7 +83,7 @@ def test_options(engine: Engine) -> None:
 
 
 def test_tables_in_use(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ckanext.files.upgrade.takeover._SECONDS_TO_WAIT", 1)
+    monkeypatch.setattr("ckanext.files.upgrade.takeover._LOCK_SECONDS", 1)
     with engine.begin() as connection:
         connection.exec_driver_sql("SELECT FROM files_owner")
         code, text = say()

@@ -40,7 +40,7 @@ COUNT = 23
 
 @pytest.fixture(autouse=True)
 def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(to_core, "_FILES_AT_ONCE", 5)
+    monkeypatch.setattr(to_core, "_BATCH", 5)
     with both_tables(COUNT):
         yield
 
@@ -261,7 +261,7 @@ def test_upload_waits_and_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tables_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(to_core, "_SECONDS_TO_WAIT", 1)
+    monkeypatch.setattr(to_core, "_LOCK_SECONDS", 1)
     before = checksums()
     with engine().connect() as connection:
         connection.exec_driver_sql("UPDATE file SET name = name")

@@ -1,15 +1,15 @@
-"""The tasks: each goes on with itself until all files have been looked at.
+"""The tasks of maintenance, for callers.
 
-``days``, ``storages`` and so on are what to look for; ``walk`` is how far a job
-is, and not for callers.
+``dry_run``, ``days``, ``storages`` and so on are for callers. ``progress`` is not:
+a step passes it on to the next one.
 """
 
 from .checksums import verify_checksums, verify_upload
-from .deleting import delete_unattached, settle_abandoned
 from .missing import report_missing
 from .moving import move_storage
 from .removal import remove_bytes
 from .strays import remove_seen_strays, remove_strays
+from .unneeded import delete_unattached, settle_abandoned
 
 __all__ = [
     "delete_unattached",

@@ -1,0 +1,164 @@
+"""``ckan files background`` ``send``, ``cancel``, ``retry`` and ``purge``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import click
+from ckan import model
+
+from ckanext.files.background import control, record
+from ckanext.files.background import purge as purging
+from ckanext.files.background.registry import find
+
+from .show_jobs import JOB_ID
+
+_ARGUMENT = re.compile(r"(?P<name>\w+)(?P<kind>[=:])(?P<value>.*)", re.DOTALL)
+_JOB_IDS = click.argument("job_ids", metavar="ID...", nargs=-1, required=True, type=JOB_ID)
+
+
+@click.command()
+@click.argument("task")
+@click.argument("arguments", metavar="[NAME=TEXT | NAME:JSON]...", nargs=-1)
+def send(task: str, arguments: Sequence[str]) -> None:
+    """Defer a job of a task.
+
+    Write arguments as for ckanapi: text after "=", anything else as JSON after
+    ":". For example:
+
+    ckan files background send ckanext.files.maintenance.delete_unattached days:60
+    """
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        name, value = _read_argument(argument)
+        if name in values:
+            raise click.BadParameter(f"{name} is given twice")
+        values[name] = value
+    job = find(task).delay(**values)
+    model.Session.commit()
+    click.echo(f"Job {job.id} waits for a worker")
+
+
+def _read_argument(argument: str) -> tuple[str, Any]:
+    match = _ARGUMENT.fullmatch(argument)
+    if match is None:
+        raise click.BadParameter(f"{argument} is neither NAME=TEXT nor NAME:JSON")
+    name, kind, value = match.groups()
+    if kind == "=":
+        return name, value
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"{value} is no JSON ({error}); text: {name}={value}") from error
+
+
+@click.command()
+@click.option("--now", is_flag=True, help="Interrupt the steps that run, and undo them.")
+@_JOB_IDS
+def cancel(job_ids: Sequence[int], now: bool) -> None:
+    """End jobs that wait or run.
+
+    A job that runs ends with its present step, unless that is its last one; a
+    task may end sooner by asking should_abort(). With --now the worker interrupts
+    the step as after a timeout, and nothing of the step stays.
+
+    The exit code is 1 if a job has ended already, or does not exist.
+    """
+    _change_each(job_ids, partial(_cancel, now=now))
+
+
+def _cancel(job_id: int, now: bool) -> tuple[bool, str]:
+    ended = control.cancel(job_id, now)
+    model.Session.commit()
+    if ended is None:
+        return False, f"has ended already: it is {_state(job_id)}"
+    if ended == "doing":
+        return True, "is interrupted" if now else "is asked to end: it runs"
+    return True, f"is {ended}"
+
+
+@click.command()
+@_JOB_IDS
+def retry(job_ids: Sequence[int]) -> None:
+    """Have jobs run again that failed, were cancelled or aborted.
+
+    They go on after their last finished steps.
+
+    The exit code is 1 if a job is in another state, or does not exist.
+    """
+    _change_each(job_ids, _retry)
+
+
+def _retry(job_id: int) -> tuple[bool, str]:
+    again = control.retry(job_id)
+    model.Session.commit()
+    if again:
+        return True, "waits to run again"
+    return False, f"cannot run again: it is {_state(job_id)}"
+
+
+def _change_each(job_ids: Sequence[int], change: Callable[[int], tuple[bool, str]]) -> None:
+    """Change jobs, and print what has become of each; exit with 1 if a job was not changed.
+
+    :param change: returns whether it has changed a job, and what to print.
+    """
+    done = [_change(job_id, change) for job_id in job_ids]
+    if not all(done):
+        sys.exit(1)
+
+
+def _change(job_id: int, change: Callable[[int], tuple[bool, str]]) -> bool:
+    if record.find(job_id) is None:
+        done, text = False, "does not exist"
+    else:
+        done, text = change(job_id)
+    click.secho(f"Job {job_id} {text}", fg=None if done else "red")
+    return done
+
+
+def _state(job_id: int) -> str:
+    job = record.find(job_id)
+    return job.status if job else "gone"
+
+
+@click.command()
+@click.option(
+    "--older-than",
+    "days",
+    type=click.FloatRange(min=0, max=36500),
+    required=True,
+    metavar="DAYS",
+    help="Only jobs whose last event is older.",
+)
+@click.option(
+    "--status",
+    "states",
+    multiple=True,
+    type=click.Choice(purging.ENDED),
+    help="Only jobs in this state; may be given several times.",
+)
+@click.option("--dry-run", is_flag=True, help="Only count the jobs.")
+def purge(days: float, states: Sequence[str], dry_run: bool) -> None:
+    """Delete jobs that have ended, with their progress and events.
+
+    Jobs that wait or run stay. The command commits after each batch: you can
+    interrupt it, and run it while workers run.
+    """
+    if math.isnan(days):
+        raise click.BadParameter("DAYS is no number")
+    before = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=days)
+    counts: Counter[str] = Counter()
+    for batch in purging.purge(before, states or purging.ENDED, dry_run):
+        counts += batch
+    done = "to be deleted" if dry_run else "deleted"
+    for state in states or purging.ENDED:
+        click.echo(f"{state:<15}{counts[state]:>10}")
+    click.echo(f"{done:<15}{sum(counts.values()):>10}")

@@ -1,0 +1,168 @@
+"""``ckan files background`` ``list`` and ``show``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Sequence
+from textwrap import indent
+from typing import Any
+
+import click
+from ckan import model
+
+from ckanext.files.background import record
+from ckanext.files.cli.output import in_utc, print_table
+
+JOB_ID = click.IntRange(1, 2**63 - 1)
+"""The type of an argument of a command."""
+
+_HEAD = ("id", "status", "created", "queue", "task", "steps", "progress", "remark", "arguments")
+_MAX_WIDTH = 80
+
+
+@click.command("list")
+@click.option(
+    "--status",
+    "states",
+    multiple=True,
+    type=click.Choice(record.STATES),
+    help="Only jobs in this state; may be given several times.",
+)
+@click.option("--queue", help="Only jobs of this queue.")
+@click.option("--task", help="Only jobs of the task of this name.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 2**31 - 1),
+    default=20,
+    show_default=True,
+    help="The most jobs to list.",
+)
+def list_jobs(states: Sequence[str], queue: str | None, task: str | None, limit: int) -> None:
+    """List jobs, the newest first.
+
+    The remark is what a job waits for, how often it was tried, and the text of its
+    progress or its error. Long remarks and arguments are cut; see "show". Times
+    are in UTC.
+    """
+    chosen = {"status": list(states), "queue": queue, "task": task}
+    filters: dict[str, Any] = {name: value for name, value in chosen.items() if value}
+    jobs = record.page(filters, limit)
+    if jobs:
+        print_table([_HEAD, *map(_row, jobs)])
+    hidden = record.count(filters) - len(jobs)
+    if hidden:
+        click.echo(f"And {hidden} older: see --limit")
+    elif not jobs:
+        click.echo("There are no such jobs.")
+    model.Session.rollback()
+
+
+def _row(job: record.Record) -> tuple[str, ...]:
+    return (
+        str(job.id),
+        job.status,
+        in_utc(job.created),
+        job.queue,
+        job.task,
+        str(job.step),
+        _percent(job) or "",
+        _cut(remark(job)),
+        _cut(job.args_summary),
+    )
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _MAX_WIDTH else f"{line[:_MAX_WIDTH]}..."
+
+
+def _percent(job: record.Record) -> str | None:
+    return None if job.percent is None else f"{job.percent:.0f} %"
+
+
+@click.command()
+@click.argument("job_id", metavar="ID", type=JOB_ID)
+def show(job_id: int) -> None:
+    """Show a job with its arguments, its events, and the traceback of its last failure.
+
+    Times are in UTC.
+    """
+    job = record.find(job_id)
+    if job is None:
+        raise click.ClickException(f"Job {job_id} does not exist")
+    click.echo(f"Job {job.id}: {job.task}\n")
+    for name, value in _facts(job):
+        if value not in (None, ""):
+            click.echo(f"  {name:<14}{value}")
+    _print_block("Arguments", _arguments(job.id))
+    events = [f"{in_utc(event.at)}  {event.type}" for event in record.history(job.id)]
+    _print_block("Events", "\n".join(events))
+    _print_block("Error", job.error)
+    _print_block("Traceback", job.traceback)
+    model.Session.rollback()
+
+
+def _facts(job: record.Record) -> Iterable[tuple[str, Any]]:
+    holder = record.holder(job.lock) if job.locked and job.lock else None
+    yield "status", job.status
+    yield "", remark(job)
+    yield "queue", job.queue
+    yield "priority", job.priority
+    yield "lock", f"{job.lock} (job {holder} has it)" if holder else job.lock
+    yield "queueing lock", job.queueing_lock
+    yield "asked by", _user_name(job.user_id)
+    yield "task id", job.task_id
+    yield "created", in_utc(job.created)
+    yield "due", in_utc(job.scheduled_at)
+    yield "started", in_utc(job.started)
+    yield "finished", in_utc(job.finished)
+    yield "attempts", job.attempts
+    yield "steps", job.step
+    yield "progress", _percent(job)
+    yield "to end", "yes" if job.abort_requested else None
+
+
+def _user_name(user_id: str | None) -> str | None:
+    user = model.User.get(user_id) if user_id else None
+    return user.name if user else user_id
+
+
+def _arguments(job_id: int) -> str:
+    shown = {
+        name: json.dumps(value, ensure_ascii=False)
+        for name, value in record.arguments(job_id).items()
+    }
+    return "\n".join(f"{name} = {value}" for name, value in shown.items())
+
+
+def _print_block(title: str, text: str | None) -> None:
+    if text:
+        click.echo(f"\n{title}\n{indent(text.rstrip(), '  ')}")
+
+
+def remark(job: record.Record) -> str:
+    """Return what a job waits for, how often it was tried, and its progress or error, on a line."""
+    waits = job.status in ("todo", "doing") and not job.running
+    parts = [_waits_for(job), _tries(job.attempts)] if waits else []
+    # a job that runs again still has the error of its last run: the progress is newer
+    error = job.error if job.status != "succeeded" and not (job.running and job.text) else None
+    return "; ".join(filter(None, [*parts, _first_line(error or job.text)]))
+
+
+def _waits_for(job: record.Record) -> str:
+    if job.status == "doing":
+        return "waits for a worker to go on"
+    if job.scheduled_at and job.scheduled_at > dt.datetime.now(dt.timezone.utc):
+        return f"due {in_utc(job.scheduled_at)}"
+    return f"waits for the lock {job.lock}" if job.locked else "waits for a worker"
+
+
+def _tries(attempts: int) -> str:
+    if not attempts:
+        return ""
+    return "tried once" if attempts == 1 else f"tried {attempts} times"
+
+
+def _first_line(text: str | None) -> str:
+    return next(iter((text or "").splitlines()), "")

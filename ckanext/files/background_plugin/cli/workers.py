@@ -1,0 +1,188 @@
+"""``ckan files background`` ``worker`` and ``status``."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import io
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from ckan import model
+from ckan.common import config
+
+from ckanext.files.background import overview, schema
+from ckanext.files.background.discovery import not_loaded
+from ckanext.files.background.overview import QueueState, WorkerState
+from ckanext.files.background.registry import all_tasks
+from ckanext.files.background.worker import WorkerOptions, run_processes
+from ckanext.files.cli.output import in_utc
+
+_PREFIX = "ckanext.files.background"
+
+
+@click.command()
+@click.option(
+    "-c",
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Steps that a process runs at a time.",
+)
+@click.option(
+    "-q",
+    "--queue",
+    "queues",
+    multiple=True,
+    metavar="QUEUE...",
+    help="Run only jobs of these queues; of all without it.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes, each with its own threads.",
+)
+@click.option("--wait/--no-wait", default=True, help="Go on, or end when no job waits any more.")
+@click.option("-v", "--verbose", is_flag=True, help="Log each step.")
+@click.argument("more_queues", nargs=-1, metavar="")
+@click.pass_context
+def worker(
+    context: click.Context,
+    concurrency: int,
+    queues: Sequence[str],
+    processes: int,
+    wait: bool,
+    verbose: bool,
+    more_queues: Sequence[str],
+) -> None:
+    """Run jobs until a signal ends it.
+
+    On SIGTERM and Ctrl-C the worker lets its present steps end, and hands jobs
+    that have further steps to other workers.
+    Several queues: "-q mails -q reports" or "-q mails reports".
+    """
+    chosen = (*queues, *more_queues)
+    options = WorkerOptions(
+        queues=chosen,
+        concurrency=concurrency,
+        wait=wait,
+        timeout=config[f"{_PREFIX}.timeout"],
+        shutdown_timeout=config[f"{_PREFIX}.shutdown_timeout"],
+        frozen_after=config[f"{_PREFIX}.frozen_after"],
+        most_rescues=config[f"{_PREFIX}.most_rescues"],
+    )
+    logging.getLogger("ckanext.files.background").setLevel(
+        logging.DEBUG if verbose else logging.INFO
+    )
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # what tasks print appears at once, also in a log file
+        sys.stdout.reconfigure(line_buffering=True)
+    click.echo("Tasks loaded:")
+    for task in all_tasks():
+        click.echo(f"  {task.name}")
+    if not_loaded:
+        click.echo("Tasks left out:")
+    for reason in not_loaded:
+        click.echo(f"  {reason}")
+    _warn_of_unused(chosen)
+    run_processes(context.meta["flask_app"], options, processes)
+
+
+def _warn_of_unused(queues: Sequence[str]) -> None:
+    """Warn of queues whose names may be misspelt."""
+    if not queues:
+        return
+    engine: Any = model.Session.get_bind()
+    with engine.connect() as connection:
+        schema.check(connection)
+        unused = [queue for queue in queues if not overview.is_used(connection, queue)]
+    for queue in unused:
+        similar = difflib.get_close_matches(queue, overview.named_queues(), n=1)
+        hint = f" Did you mean {similar[0]}?" if similar else ""
+        click.secho(
+            f"Nothing was ever sent to the queue {queue}, and no task or schedule names it.{hint}",
+            fg="yellow",
+            err=True,
+        )
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def status(as_json: bool) -> None:
+    """Show the workers, and the numbers of jobs.
+
+    The exit code is 1 when the tables are missing or out of date, and when a
+    queue has jobs that could run now but no worker.
+    """
+    engine: Any = model.Session.get_bind()
+    with engine.connect() as connection:
+        schema.check(connection)
+        workers = overview.workers(connection, config[f"{_PREFIX}.frozen_after"])
+        queues = overview.queues(connection, workers)
+    (_print_json if as_json else _print)(workers, queues)
+    if any(queue.is_stuck for queue in queues):
+        sys.exit(1)
+
+
+def _print_json(workers: Sequence[WorkerState], queues: Sequence[QueueState]) -> None:
+    shown = {
+        "schema": schema.SCHEMA,
+        "workers": [dataclasses.asdict(worker) for worker in workers],
+        "queues": [dataclasses.asdict(queue) for queue in queues],
+        "not_loaded": not_loaded,
+        "schedules": [dataclasses.asdict(each) for each in overview.schedules()],
+    }
+    click.echo(json.dumps(shown, indent=2, default=lambda at: at.isoformat()))
+
+
+def _print(workers: Sequence[WorkerState], queues: Sequence[QueueState]) -> None:
+    click.echo(f"The tables in schema {schema.SCHEMA} are up to date")
+    click.echo(f"\nWorkers: {sum(worker.state == 'alive' for worker in workers)}")
+    for worker in workers:
+        _print_worker(worker)
+    click.echo("\nJobs")
+    for queue in queues:
+        for state, count in queue.jobs.items():
+            click.echo(f"  {queue.queue}  {state}: {count}")
+    if not_loaded:
+        click.echo("\nTasks left out")
+    for reason in not_loaded:
+        click.secho(f"  {reason}", fg="yellow")
+    _print_schedules()
+    for queue in filter(lambda queue: queue.is_stuck, queues):
+        click.secho(
+            f"\nJobs of the queue {queue.queue} that could run now: {queue.due}. "
+            "No worker works for it.",
+            fg="red",
+        )
+
+
+def _print_worker(worker: WorkerState) -> None:
+    place = f", process {worker.pid} on {worker.host}" if worker.host else ""
+    click.echo(
+        f"  {worker.id}  {worker.state}{place}, last sign of life {worker.silence:.0f} s ago"
+    )
+    if worker.since:
+        queues = ", ".join(worker.queues or ["all"])
+        click.echo(
+            f"      since {in_utc(worker.since)}, queues: {queues}, "
+            f"steps at a time: {worker.concurrency}"
+        )
+    for job in worker.running:
+        click.echo(f"      runs job {job['id']}: {job['task']}")
+
+
+def _print_schedules() -> None:
+    schedules = overview.schedules()
+    if schedules:
+        click.echo("\nSchedules")
+    for each in schedules:
+        name = " ".join(filter(None, (each.task, each.periodic_id)))
+        click.echo(f"  {name}  {each.cron} ({each.timezone}), next: {each.next:%F %T %z}")
