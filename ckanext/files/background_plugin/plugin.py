@@ -21,6 +21,13 @@ from . import action, auth, location
 from .cli import get_commands
 
 
+def declare(declaration: Declaration, _key: Key) -> None:
+    """Declare the options of background tasks and of maintenance."""
+    for package in (__package__ or "", maintenance.__name__):
+        text = resources.files(package).joinpath("config_declaration.yaml").read_text()
+        declaration.load_dict(yaml.safe_load(text))
+
+
 @tk.blanket.actions(action)
 @tk.blanket.auth_functions(auth)
 @tk.blanket.blueprints([location.blueprint])
@@ -49,9 +56,7 @@ class FilesBackgroundPlugin(p.SingletonPlugin):
             raise CkanConfigurationException(str(error)) from error
 
     def declare_config_options(self, declaration: Declaration, key: Key) -> None:
-        for package in (__package__ or "", maintenance.__name__):
-            text = resources.files(package).joinpath("config_declaration.yaml").read_text()
-            declaration.load_dict(yaml.safe_load(text))
+        declare(declaration, key)
 
     def get_commands(self) -> list[Any]:
         return get_commands()
