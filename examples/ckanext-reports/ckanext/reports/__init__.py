@@ -1,0 +1,1 @@
+"""Reports with attachments: an example of an extension that uses ckanext-files."""
