@@ -42,7 +42,7 @@ test-crash-2.%:
 	@$(DEV) run "2.$*" pytest -m crash --full-size $(ARGS) $(marked)
 
 docs: ## build the documentation as a site in .dev/docs; warnings are errors
-	@dev/venv.sh 2.12
+	@$(DEV) venv 2.12
 	.dev/venv-2.12/bin/sphinx-build -q -W --keep-going docs .dev/docs
 
 lint: ## check rules and format

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,6 +24,23 @@ def options(module: str) -> str:
     declaration = Declaration()
     import_module(module).declare(declaration, Key())
     return declaration.into_docs()
+
+
+def rooms(package: str) -> str:
+    """Return the packages and modules of a package, with the first lines of their docstrings."""
+    [folder] = import_module(package).__path__
+    return "\n\n".join(
+        f"``{path.stem}``\n{_indented(text)}"
+        for path in sorted(Path(folder).iterdir())
+        if (text := _first_lines(path / "__init__.py" if path.is_dir() else path))
+    )
+
+
+def _first_lines(module: Path) -> str:
+    """Return the first paragraph of the docstring of a module, if it is one."""
+    if module.suffix != ".py" or not module.exists() or module.parent.name == "tests":
+        return ""
+    return (ast.get_docstring(ast.parse(module.read_text())) or "").split("\n\n")[0]
 
 
 def actions(module: str) -> str:
@@ -101,6 +120,6 @@ def directive(make: Callable[[str], str]) -> Any:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
-    for make in (options, actions, commands):
+    for make in (options, rooms, actions, commands):
         app.add_directive(f"{make.__name__}-of", directive(make))
     return {"parallel_read_safe": True}

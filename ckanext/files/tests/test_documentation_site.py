@@ -1,12 +1,18 @@
-"""The site is built without a warning."""
+"""The site is built without a warning, and its picture is the one of the code."""
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 from ckanext.files.tests.documented import ROOT
+
+
+def test_picture_of_the_house() -> None:
+    house = runpy.run_path(str(ROOT / "docs/tools/house.py"))
+    assert house["draw"]() == house["PICTURE"].read_text(), "run: python docs/tools/house.py"
 
 
 def test_site(tmp_path: Path) -> None:
