@@ -13,6 +13,9 @@ from ckanext.files.store import Owner
 #: Types of owners that are part of a dataset.
 IN_DATASET = ("package", "resource")
 
+# as text: SQLAlchemy takes longer for an expression than PostgreSQL for the lock
+_LOCK = sa.text("SELECT id FROM package WHERE id = :id FOR NO KEY UPDATE")
+
 
 class DatasetScope:
     """A dataset and its resources, as far as they own files.
@@ -25,13 +28,14 @@ class DatasetScope:
     def __init__(self, session: Session, dataset_id: str | None) -> None:
         self._session = session
         self._dataset_id = dataset_id
+        self.dataset = Owner("package", dataset_id) if dataset_id else None
 
     def __contains__(self, owner: object) -> bool:
         if self._dataset_id is None or not isinstance(owner, Owner):
             return False
         if owner.type == "resource":
             return self._resources.get(owner.id, model.State.DELETED) != model.State.DELETED
-        return owner == Owner("package", self._dataset_id)
+        return owner == self.dataset
 
     def had(self, owner: Owner) -> bool:
         """Tell whether an owner is part of the dataset, or a resource that was removed from it.
@@ -56,8 +60,7 @@ def lock_dataset(session: Session, dataset_id: str) -> None:
     this update could remove a resource that another one has just given a file
     to which is named here, and was here when the validator looked.
     """
-    mine = sa.select(model.Package.id).where(model.Package.id == dataset_id)
-    session.execute(mine.with_for_update(key_share=True))
+    session.execute(_LOCK, {"id": dataset_id})
 
 
 def scope_of(session: Session, owner: Owner) -> DatasetScope:

@@ -10,6 +10,7 @@ from ckan import model
 from sqlalchemy.orm import Session
 
 from ckanext.files.store import Owner
+from ckanext.files.store.arrays import literal
 
 from .editor import Editor
 from .values import is_uuid
@@ -65,19 +66,27 @@ def lock_owner(session: Session, owner: Owner) -> bool:
     table = _TABLES.get(owner.type)
     if table is None:
         return True  # up to the plugin that has it
-    mine = sa.select(table.id).where(table.id == owner.id)
-    return session.execute(mine.with_for_update(read=True, key_share=True)).first() is not None
+    lock = sa.text(f"SELECT id FROM {_quoted(table)} WHERE id = :id FOR KEY SHARE")
+    return session.execute(lock, {"id": owner.id}).first() is not None
 
 
 def missing(session: Session, owners: Iterable[Owner]) -> set[Owner]:
     """Return the owners of CKAN's own types that are not there."""
     wanted = {owner for owner in owners if owner.type in _TABLES}
     for type_ in {owner.type for owner in wanted}:
-        table = _TABLES[type_]
-        ids = [owner.id for owner in wanted if owner.type == type_]
-        found = session.execute(sa.select(table.id).where(table.id.in_(ids))).scalars()
-        wanted -= {Owner(type_, id_) for id_ in found}
+        query = sa.text(
+            f"SELECT id FROM {_quoted(_TABLES[type_])} WHERE id = ANY(CAST(:ids AS text[]))"
+        )
+        ids = (owner.id for owner in wanted if owner.type == type_)
+        wanted -= {
+            Owner(type_, id_) for id_ in session.execute(query, {"ids": literal(ids)}).scalars()
+        }
     return wanted
+
+
+def _quoted(table: Any) -> str:
+    """Return a table for a text: an expression of SQLAlchemy takes longer than the query."""
+    return f'"{sa.inspect(table).local_table.name}"'
 
 
 def is_only_called(session: Session, owner: Owner) -> bool:

@@ -6,10 +6,10 @@ it, and who saves something else has not asked for it.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
-from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -108,7 +108,7 @@ class StoredFields:
             if kind == "resource" and id_ not in self._sent:
                 yield from values_at(fields, names[1:])
 
-    @cached_property
+    @functools.cached_property
     def _stored(self) -> dict[tuple[str, str | None], _Fields]:
         if self.id is None:
             return {}
@@ -116,6 +116,7 @@ class StoredFields:
         return {(kind, id_): list(_fields(row)) for kind, id_, row in rows}
 
 
+@functools.cache
 def _statement(kind: str) -> Any:
     has_table = "_extras" in sa.inspect(_MODELS[kind]).relationships
     row = _ROW.format(kind=kind, extras=_EXTRAS.format(kind=kind) if has_table else "")

@@ -65,7 +65,8 @@ class OwnershipTransferTask:
         no owner of that type with this id.
         """
         owners = sorted({wish.owner for wish in arrivals.wishes.values()})
-        within = [owner for owner in owners if owner.type in IN_DATASET]
+        locked = {claim.place.home.dataset for claim in self._claims.values()}
+        within = [owner for owner in owners if owner.type in IN_DATASET and owner not in locked]
         gone = missing(model.Session(), within) | {
             owner
             for owner in owners

@@ -134,9 +134,9 @@ class _DeferringIndex(PackageSearchIndex):
 def _copy(value: Any) -> Any:
     """Copy what CKAN and its plugins change in place; ``deepcopy`` takes three times as long."""
     if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
+        return {k: _copy(v) if isinstance(v, (dict, list)) else v for k, v in value.items()}
     if isinstance(value, list):
-        return [_copy(item) for item in value]
+        return [_copy(v) if isinstance(v, (dict, list)) else v for v in value]
     return value
 
 
