@@ -1,7 +1,7 @@
-"""Fixtures for the tests of extensions that use this one.
+"""Fixtures for the tests of other extensions.
 
-Loaded by pytest wherever this extension is installed, so it imports nothing
-until a fixture is used.
+pytest loads this module wherever ckanext-files is installed, so it imports nothing
+else of the extension before a test uses a fixture.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def tasks(app: CKANTestApp) -> Iterator[TasksManager]:
-    """Look at background jobs and run them, in a test.
+    """Background jobs in a test, to look at and to run.
 
-    Makes the tables if they are missing or out of date, and begins and ends
-    without jobs. It needs the extra ``ckanext-files[background]``; load the
-    plugins of your test before it, with ``with_plugins`` for example.
+    Creates or updates the tables if necessary, and deletes all jobs before and
+    after the test. Needs the extra ``ckanext-files[background]``. Load the plugins
+    of the test before it, for example with ``with_plugins``.
     """
     from ckan import model
 

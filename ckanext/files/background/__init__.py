@@ -1,9 +1,17 @@
-"""Background tasks: rows that are written by the commit that asks for them.
+"""Background tasks: long work, as jobs in PostgreSQL that workers run.
 
-The public names for those who install ``ckanext-files[background]``. A *task*
-is a function, a *call* is a task with its arguments, a *job* is the row of a
-call that a worker runs, a *step* is one run of a call within its job. Each step
-is one commit: what it has changed, where the job goes on, and its progress.
+The public names for portals that install ``ckanext-files[background]``. A *task*
+is a function, a *call* is a task with its arguments, a *job* is the row of a call
+that a worker runs, a *step* is one run of a call within its job.
+
+The commit that changes CKAN's data also writes the job. Each step is one commit,
+too: its changes of the database, where the job goes on, and its progress. A step
+that fails leaves no changes. Files, Solr and other services are outside of this
+guarantee: there a step may happen more than once.
+
+Refused: functions that a worker could not find, arguments and options that
+PostgreSQL cannot keep, and tables that ``ckan files background init`` has not
+created or updated.
 """
 
 try:
@@ -16,6 +24,7 @@ except ModuleNotFoundError as error:
 from .call import Call, deserialize_task
 from .chain import chain
 from .context import JobContext, current_job, set_progress
+from .deferring import send_task
 from .discovery import IBackgroundTasks
 from .errors import (
     AlreadyEnqueuedError,
@@ -33,7 +42,6 @@ from .job import Job
 from .manager import manager
 from .periodic import periodic
 from .retry import Retry
-from .sending import send_task
 from .task import Task, task
 
 __all__ = [

@@ -1,16 +1,24 @@
-"""A call: a task with its arguments, as a job keeps it."""
+"""Calls, and the registry of the tasks that they name.
+
+A call is a task's name with arguments, as a job keeps it. The registry finds the
+task again, in this process or after an upgrade, and refuses two tasks of one name.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import difflib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
-from .errors import ArgumentError
-from .registry import find
+from procrastinate.retry import BaseRetryStrategy
+
+from .errors import ArgumentError, TaskDefinitionError, UnknownTaskError
 
 _MARK = "__call__"
 
-_SHOWN = 200
+_MAX_SHOWN = 200
 """Characters of an argument in messages and logs."""
 
 
@@ -29,16 +37,16 @@ class Call:
     """The arguments by name, as JSON; more positional ones as a list under ``*``."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return what stands for it among the arguments of a task."""
+        """Return the JSON of the call as an argument of a task."""
         return {_MARK: self.task_name, "args": self.args}
 
     def run_once(self) -> Any:
         """Run the task's function, once and now; return its result, which may be a call.
 
         :raises UnknownTaskError: the task's source was deleted.
-        :raises ArgumentError: the task takes such arguments no more.
+        :raises ArgumentError: the task no longer takes such arguments.
         """
-        return find(self.task_name).run(self)
+        return find_task(self.task_name).run(self)
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={_short(value)}" for name, value in self.args.items())
@@ -47,13 +55,13 @@ class Call:
 
 def _short(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def deserialize_task(value: Any) -> Call:
-    """Return the call that JSON stands for; a call is returned as it is.
+    """Return the call that JSON describes; a call is returned as it is.
 
-    :raises ArgumentError: it stands for none.
+    :raises ArgumentError: the value describes no call.
     """
     if isinstance(value, Call):
         return value
@@ -62,3 +70,77 @@ def deserialize_task(value: Any) -> Call:
         if isinstance(name, str) and isinstance(args, dict):
             return Call(name, args)
     raise ArgumentError(f"This is no call of a task: {_short(value)}")
+
+
+class RegisteredTask(Protocol):
+    """What the registry's callers need of a :class:`~ckanext.files.background.task.Task`."""
+
+    name: str
+    path: str
+    aliases: Sequence[str]
+    options: dict[str, Any]
+    retry_strategy: BaseRetryStrategy | None
+    timeout: float | None
+
+    @property
+    def function(self) -> Callable[..., Any]: ...
+
+    def delay(self, /, *args: Any, **kwargs: Any) -> Any: ...
+    def pack(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]: ...
+    def run(self, call: Call) -> Any: ...
+    def percent_of(self, call: Call) -> float | None: ...
+
+
+_tasks: dict[str, RegisteredTask] = {}
+
+
+def register_task(task: RegisteredTask) -> None:
+    """Make a task known by its name and its aliases.
+
+    The same function, defined again when its module is reloaded, replaces the old one.
+
+    :raises TaskDefinitionError: another task has one of the names.
+    """
+    names = [task.name, *task.aliases]
+    for name in names:
+        other = _tasks.get(name)
+        if other and (other.path != task.path or _is_another(task, other)):
+            raise TaskDefinitionError(
+                f"Two tasks are called {name}: {other.path} and {task.path}. "
+                "Give one of them another name: @task(name=...)"
+            )
+    _tasks.update(dict.fromkeys(names, task))
+
+
+def _is_another(task: RegisteredTask, other: RegisteredTask) -> bool:
+    """Return whether a module that is imported for the first time has two functions of one name."""
+    module = sys.modules.get(task.__module__)
+    names = getattr(module, "__dict__", None)
+    # false during a reload
+    being_imported = getattr(getattr(module, "__spec__", None), "_initializing", False)
+    return being_imported and other.function.__globals__ is names
+
+
+def is_known(name: str) -> bool:
+    """Return whether there is a task of that name."""
+    return name in _tasks
+
+
+def find_task(name: str) -> RegisteredTask:
+    """Return a task by its name or one of its aliases.
+
+    :raises UnknownTaskError: there is none.
+    """
+    if name in _tasks:
+        return _tasks[name]
+    similar = difflib.get_close_matches(name, _tasks, n=1)
+    hint = f" Did you mean {similar[0]}?" if similar else ""
+    raise UnknownTaskError(
+        f"There is no task {name}: its source was deleted or renamed, or the module that "
+        f"defines it is not loaded here.{hint}"
+    )
+
+
+def all_tasks() -> list[RegisteredTask]:
+    """Return each task once, by name."""
+    return sorted(set(_tasks.values()), key=lambda task: task.name)

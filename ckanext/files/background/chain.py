@@ -1,13 +1,12 @@
-"""A task that runs several, one after the other, in one job."""
+"""A task that runs several calls, one after the other, in one job."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .call import Call, deserialize_task
-from .context import sharing
+from .call import Call, deserialize_task, find_task
+from .context import progress_between
 from .errors import ArgumentError
-from .registry import find
 from .task import Task
 
 
@@ -16,14 +15,14 @@ def _percent(calls: list[Any], total: int | None = None, begun: bool = False) ->
     if not calls:
         return 100.0
     first = deserialize_task(calls[0])
-    share = find(first.task_name).percent_of(first)
+    share = find_task(first.task_name).percent_of(first)
     if share is None and begun:
-        return None  # what the first has told by set_progress stays
+        return None  # keeps what the first call has set by set_progress
     return (100.0 * (count - len(calls)) + (share or 0.0)) / count
 
 
 class _Chain(Task[Any]):
-    """Refuses what is no call where the chain is made, not where it breaks."""
+    """Refuses an invalid call when the chain is made, not when a step comes to it."""
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Call:
         call = super().__call__(*args, **kwargs)
@@ -41,18 +40,18 @@ class _Chain(Task[Any]):
 def _chain(calls: list[Any], total: int | None = None, begun: bool = False) -> Any:
     """Run calls one after the other; each may go on in as many steps as it likes.
 
-    The result of one is not passed to the next.
+    The result of a call is not passed to the next one.
 
-    :param calls: ``[prepare(dataset_id), publish(dataset_id)]``.
-    :param total: how many there were, for the progress; found out by itself.
-    :param begun: whether the first has done a step, likewise.
+    :param calls: such as ``[prepare(dataset_id), publish(dataset_id)]``.
+    :param total: for the chain's own steps: how many calls there were.
+    :param begun: for the chain's own steps: whether the first call has done a step.
     """
     if not calls:
         return None
     total = max(total or 0, len(calls))
     first, *rest = calls
     done = total - len(calls)
-    with sharing(100.0 * done / total, 100.0 * (done + 1) / total):
+    with progress_between(100.0 * done / total, 100.0 * (done + 1) / total):
         result = deserialize_task(first).run_once()
     if isinstance(result, Call):
         return chain([result, *rest], total, begun=True)

@@ -1,4 +1,4 @@
-"""The step that runs: what a task can know of its job and say of its progress."""
+"""The running step: what its task can read of the job, and the progress that it sets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from .call import Call
 from .errors import NotInJobError
-from .values import legible
+from .values import storable_text
 
 
 @dataclasses.dataclass
@@ -22,7 +22,7 @@ class JobContext:
     """What the step runs."""
 
     attempts: int = 0
-    """How often a worker has finished with the job before."""
+    """How many runs of the job have ended before, by a failure or with a lost worker."""
 
     step: int = 0
     """How many steps of the job are done."""
@@ -41,17 +41,17 @@ class JobContext:
     """The progress of the step, see :func:`set_progress`."""
 
     innermost: Call | None = None
-    """The call that runs at the moment, by :meth:`Call.run_once` within the step's."""
+    """The call that runs at the moment: the step's, or one inside by :meth:`Call.run_once`."""
 
     share: tuple[float, float] = (0.0, 100.0)
-    """Between which percentages of the job the running call is, see :func:`chain`."""
+    """The percentages of the job between which the running call is, see :func:`chain`."""
 
     aborting: Callable[[], bool] = bool
 
     def should_abort(self) -> bool:
-        """Tell whether somebody wants the job to end: raise :class:`JobAborted` then.
+        """Return whether the job is to end; the task should raise :class:`JobAborted` then.
 
-        A task that never asks goes on until its step ends.
+        A task that never calls this goes on until its step ends.
         """
         return self.aborting()
 
@@ -66,7 +66,7 @@ def current_job() -> JobContext | None:
 
 @contextmanager
 def running(context: JobContext) -> Iterator[None]:
-    """Let the code within be a step of that job."""
+    """Make a job the current one of the code within."""
     token = _current.set(context)
     try:
         yield
@@ -76,7 +76,7 @@ def running(context: JobContext) -> Iterator[None]:
 
 @contextmanager
 def running_call(call: Call) -> Iterator[None]:
-    """Let the code within be that of a call of the step."""
+    """Make a call the innermost one of the code within."""
     context = current_job()
     if context is None:
         yield
@@ -89,10 +89,11 @@ def running_call(call: Call) -> Iterator[None]:
 
 
 @contextmanager
-def sharing(first: float, last: float) -> Iterator[None]:
-    """Let the progress of the code within be a part of that of the call.
+def progress_between(first: float, last: float) -> Iterator[None]:
+    """Make the progress of the code within a part of the progress of the call.
 
-    :param first: the percentage of the call at which the code begins, ``last`` at which it ends.
+    :param first: the percentage of the call at which the code begins.
+    :param last: the percentage at which it ends.
     """
     context = current_job()
     if context is None:
@@ -107,28 +108,31 @@ def sharing(first: float, last: float) -> Iterator[None]:
 
 
 def set_progress(percent: float, text: str | None = None) -> None:
-    """Say how far the job is, from within a step.
+    """Publish the progress of the job, from within a step.
 
-    Others see it within a second, and for good with the commit of the step.
+    Other sessions see it within a second. The commit of the step makes it permanent.
 
     :param percent: 0 to 100 of the task; in a :func:`chain`, of its part of the job.
     :param text: for people, such as ``3 of 7 files``; None keeps the last one.
     :raises NotInJobError: no step of a job runs here.
-    :raises ValueError: the percentage is none.
-    :raises TypeError: the text is none.
+    :raises ValueError: the percentage is not from 0 to 100.
+    :raises TypeError: the text is no string.
     """
     context = current_job()
     if context is None:
         raise NotInJobError("Only a step of a job has a progress: no job runs here")
     if text is not None and not isinstance(text, str):
         raise TypeError(f"The text of a progress is no string: {text!r}")
-    context.percent = _in_share(context.share, as_percent(percent))
+    context.percent = _in_share(context.share, checked_percent(percent))
     if text is not None:
-        context.text = legible(text)
+        context.text = storable_text(text)
 
 
-def as_percent(value: Any) -> float:
-    """Return a percentage that was given by a task."""
+def checked_percent(value: Any) -> float:
+    """Return a percentage that a task has given, as a number.
+
+    :raises ValueError: it is not from 0 to 100.
+    """
     percent = float(value)
     if not 0 <= percent <= 100:
         raise ValueError(f"A progress is from 0 to 100 percent, not {value!r}")
@@ -141,4 +145,4 @@ def _in_share(share: tuple[float, float], percent: float) -> float:
 
 
 def _rounded(percent: float) -> float:
-    return round(percent, 6)  # the table has numbers of single precision, and none below 1e-45
+    return round(percent, 6)  # the column has single precision, and no number below 1e-45

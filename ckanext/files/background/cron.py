@@ -1,9 +1,9 @@
 """The times that a cron expression names, in a time zone.
 
-Clocks are put on and back. A time of the day that they skip is the moment at
-which they are put on; one that comes twice is the first of the two. So what is
-to run at half past two each night runs once each night. A schedule of every
-hour goes on with the clock, in the hour that comes twice as in any other.
+When clocks are set forward, a time of day that they skip counts as the moment of
+the change. When clocks are set back, a time of day that comes twice counts as the
+first of the two. So a schedule for half past two each night runs once each night.
+A schedule of every hour follows the clock: it runs in both hours of the same name.
 """
 
 from __future__ import annotations
@@ -18,30 +18,31 @@ from croniter import croniter
 
 UTC = "UTC"
 
-_MOST_FIELDS = 6
+_MAX_FIELDS = 6
 _HOUR = 1
+"""The place of the hours among the fields."""
 
-# croniter's H and R, alone, with a range, with a divisor
-_CHANCE = re.compile(r"(?<![a-z])[hr](?![a-z])", re.IGNORECASE)
+_RANDOM = re.compile(r"(?<![a-z])[hr](?![a-z])", re.IGNORECASE)
+"""croniter's H and R, alone, with a range, or with a divisor."""
 
 
 class Cron:
     """A cron expression in a time zone. Its times are in seconds since 1970.
 
-    :raises ValueError: the expression or the time zone is none, it names other
-        times in each process, or there is no such time, such as February 30.
+    :raises ValueError: the expression or the time zone is invalid, the expression
+        names other times in each process, or names no time, such as February 30.
     """
 
     def __init__(self, expression: str, timezone: str = UTC) -> None:
         self.expression = expression
         self.timezone = timezone
         self._zone = find_zone(timezone)
-        if _CHANCE.search(expression):
+        if _RANDOM.search(expression):
             raise ValueError("H and R would be other times in each process")
         cron = croniter(expression)
-        if len(expression.split()) > _MOST_FIELDS:
+        if len(expression.split()) > _MAX_FIELDS:
             raise ValueError("a year comes once")
-        # a worker that comes upon one that has no times would defer nothing else, either
+        # raises if there is no time: a worker that found that out would defer no other schedule
         cron.get_next()
         self._each_hour = cron.expanded[_HOUR] == ["*"]
 
@@ -63,17 +64,17 @@ class Cron:
 
     def _next_of_day(self, after: int) -> int:
         times = croniter(self.expression, self.local(after).replace(tzinfo=None))
-        # again for what has come already, in the second of two equal hours
+        # in the second of two equal hours: skip the times that have come already
         while (found := self._first(times.get_next(dt.datetime))) <= after:
             pass
         return found
 
     def _first(self, local: dt.datetime) -> int:
-        """Return when the clocks show that time first, or skip it."""
+        """Return the moment at which the clocks first show a time, or skip it."""
         found = int(local.replace(tzinfo=self._zone).timestamp())
         if self.local(found).replace(tzinfo=None) == local:
             return found
-        # with the offset of each side, a time that is skipped lies on the other one
+        # the clocks skip it: with the offset of either side it lies on the other side
         before = int(local.replace(tzinfo=self._zone, fold=1).timestamp())
         return self._change(before, found)
 
@@ -84,7 +85,7 @@ class Cron:
             found = _seconds(times.get_next(dt.datetime)) - offset
             if self._offset(found) == offset:
                 return found
-            # from there on with the new offset; that moment itself may be one
+            # go on from the change with the new offset; the change itself may be a time
             change = self._change(after, found)
             offset = self._offset(change)
             times = croniter(self.expression, _naive(change + offset - 1))
@@ -96,7 +97,7 @@ class Cron:
         return int(offset.total_seconds())
 
     def _change(self, before: int, after: int) -> int:
-        """Return the first second of another offset than the one before."""
+        """Return the first second whose offset is not that of ``before``."""
         offset = self._offset(before)
         while after - before > 1:
             middle = (before + after) // 2

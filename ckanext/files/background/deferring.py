@@ -1,4 +1,4 @@
-"""Asking for work: rows of jobs, written by CKAN's own session."""
+"""Deferring jobs: rows that CKAN's own session writes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,57 @@ from flask import has_request_context
 from procrastinate import exceptions
 from procrastinate.tasks import configure_task
 from sqlalchemy.exc import IntegrityError
+from typing_extensions import Unpack
 
 from ckanext.files.transaction import request_commit
 
 from . import schema
-from .app import app
-from .connector import held_connection
+from .app import app, held_connection
+from .call import find_task, is_known
 from .context import current_job
+from .definition import by_name
 from .errors import AlreadyEnqueuedError, ArgumentError
 from .job import Job, listeners
+from .options import DeferOptions, checked_key, checked_name, defer_options
 
 _NOTE = sa.text(
     f"INSERT INTO {schema.SCHEMA}.files_job (job_id, task_id, user_id)"
     " SELECT id, :task_id, :user_id FROM unnest(CAST(:ids AS bigint[])) AS id"
 )
+
+
+def send_task(
+    name: str,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    task_id: str | None = None,
+    **options: Unpack[DeferOptions],
+) -> Job:
+    """Defer a job of a task by the task's name.
+
+    This process need not know the task. Then a worker that knows it checks the
+    arguments.
+
+    :param args: positional arguments.
+    :param kwargs: arguments by name.
+    :param task_id: an id of your own, such as a UUID; no two jobs have the same.
+    :param options: of :meth:`Task.configure`.
+    :raises BackgroundError: the ``task_id`` or an option is invalid.
+    :raises ArgumentError: the arguments do not fit, JSON cannot hold them, or
+        there is a job with that ``task_id``.
+    """
+    if isinstance(args, str) or not isinstance(args, Sequence):
+        raise ArgumentError(f"The args of {name} are a list or tuple of arguments, not {args!r}")
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise ArgumentError(f"The kwargs of {name} are a dict of arguments, not {kwargs!r}")
+    if task_id is not None:
+        task_id = checked_key(str(task_id), "task_id")
+    chosen = defer_options(**options)
+    if is_known(name):
+        task = find_task(name)
+        return defer(name, [task.pack(args, kwargs or {})], {**task.options, **chosen}, task_id)[0]
+    packed = by_name(kwargs or {}, args, checked_name(name, "name of a task"))
+    return defer(name, [packed], chosen, task_id)[0]
 
 
 def defer(
@@ -37,16 +74,16 @@ def defer(
 ) -> list[Job]:
     """Write a job for each of the arguments.
 
-    :param arguments: of each job, as a :class:`Call` has them.
-    :param options: see :func:`~ckanext.files.background.options.job_options`.
-    :raises AlreadyEnqueuedError: a job with the same queueing lock is waiting.
+    :param arguments: of each job, as :attr:`Call.args` has them.
+    :param options: as :func:`~ckanext.files.background.options.defer_options` returns them.
+    :raises AlreadyEnqueuedError: a job with the same queueing lock waits.
     :raises NotInstalledError: the tables are missing.
     """
     if not arguments:
         return []
-    user_id = asking_user()
+    user_id = requesting_user()
     try:
-        # a task_id that is taken must neither leave a job nor spoil the caller's transaction
+        # a task_id that is taken must leave no job, and the caller's transaction usable
         with held_connection().begin_nested() if task_id is not None else nullcontext():
             ids = _insert(task_name, arguments, options)
             if task_id is not None or user_id is not None:
@@ -64,10 +101,10 @@ def defer(
     return jobs
 
 
-def asking_user() -> str | None:
+def requesting_user() -> str | None:
     """Return the id of the user on whose behalf this code runs.
 
-    That is the user of the request; within a job, the user who asked for that.
+    That is the user of the request; within a job, the user who asked for the job.
     """
     job = current_job()
     if job is not None:
@@ -81,7 +118,7 @@ def _insert(
     task_name: str, arguments: Sequence[dict[str, Any]], options: Mapping[str, Any]
 ) -> list[int]:
     row = configure_task(name=task_name, job_manager=app.job_manager, **options).job
-    # not by the deferrer, which cannot have an argument that is called self
+    # not by Procrastinate's deferrer, which cannot have an argument that is called self
     rows = [row.evolve(task_kwargs=each) for each in arguments]
     return [row.id for row in app.job_manager.batch_defer_jobs(rows) if row.id]
 

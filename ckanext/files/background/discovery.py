@@ -1,10 +1,9 @@
 """Finding the tasks of extensions.
 
-Modules with tasks are named by entry points, by plugins, and by an option. A
-module of this portal that cannot be imported is an error that says who named
-it. But an environment may have extensions that only other portals use, or that
-were written for Celery: what is wrong with their entry points is told, in the
-log and by commands, and stops nothing.
+Entry points, plugins and an option name modules with tasks. If a module of this
+portal cannot be imported, the error shows where it is named. An environment may
+also have extensions that only other portals use, or that were written for Celery:
+errors of their entry points are logged and shown by commands, and stop nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from typing import Any
 import ckan.plugins as p
 from ckan.common import config
 
+from .call import RegisteredTask, all_tasks
 from .errors import TaskDefinitionError
-from .registry import all_tasks
 from .task import Task
 
 log = logging.getLogger(__name__)
@@ -30,13 +29,12 @@ log = logging.getLogger(__name__)
 _OURS = "ckanext.files.background_tasks"
 
 GROUPS = (_OURS, "ckan.celery_task")
-"""Of entry points to a function that returns the paths of modules."""
+"""Groups of entry points. Each names a function that returns the paths of modules."""
 
 OPTION = "ckanext.files.background.task_modules"
 
-
 not_loaded: list[str] = []
-"""What is wrong with entry points that were left out, see :func:`load_tasks`."""
+"""The errors of entry points that :func:`load_tasks` left out."""
 
 
 class IBackgroundTasks(p.Interface):
@@ -50,10 +48,10 @@ class IBackgroundTasks(p.Interface):
 def load_tasks() -> None:
     """Import all modules with tasks that extensions name.
 
-    An entry point is left out if something is wrong with it, unless it is of the
-    group ``ckanext.files.background_tasks`` and its extension has a plugin here.
+    An entry point that fails is left out, unless it belongs to the group
+    ``ckanext.files.background_tasks`` and its extension has a plugin in this portal.
 
-    :raises TaskDefinitionError: a module cannot be imported, or is not named well.
+    :raises TaskDefinitionError: a module cannot be imported, or its name is invalid.
     """
     not_loaded.clear()
     for group in GROUPS:
@@ -67,10 +65,10 @@ def _load_all(point: EntryPoint) -> None:
     origin = f"entry point {point.name} = {point.value} of group {point.group}"
     if point.dist:
         origin += f" in {point.dist.name}"
-    forgiving = not (point.group == _OURS and _has_plugin_here(point))
-    with _told(forgiving):
+    strict = point.group == _OURS and _has_plugin_here(point)
+    with _errors_logged(unless=strict):
         for module in _listed(lambda: _modules_of(point), origin):
-            with _told(forgiving):
+            with _errors_logged(unless=strict):
                 _load(module, origin)
 
 
@@ -80,18 +78,18 @@ def _has_plugin_here(point: EntryPoint) -> bool:
 
 
 @contextmanager
-def _told(forgiving: bool) -> Iterator[None]:
+def _errors_logged(unless: bool) -> Iterator[None]:
     try:
         yield
     except TaskDefinitionError as error:
-        if not forgiving:
+        if unless:
             raise
         log.warning("Background tasks are left out. %s", error)
         not_loaded.append(str(error))
 
 
-def _named() -> Iterable[tuple[str, str]]:
-    """Return who names a module, and the module, for those of this portal's configuration."""
+def _named() -> Iterator[tuple[str, str]]:
+    """Yield the origin and the name of each module that plugins and the option name."""
     for plugin in p.PluginImplementations(IBackgroundTasks):
         origin = f"plugin {plugin.name}"
         for module in _listed(plugin.get_background_task_modules, origin):
@@ -112,9 +110,8 @@ def _listed(modules: Callable[[], Iterable[str]], origin: str) -> list[str]:
     except (Exception, SystemExit) as error:
         raise TaskDefinitionError(f"The {origin} fails: {error!r}") from error
     if not listed or not all(name and isinstance(name, str) for name in names):
-        told = names or found
         raise TaskDefinitionError(
-            f"The {origin} must give a list of paths of modules, not {told!r}"
+            f"The {origin} must give a list of paths of modules, not {names or found!r}"
         )
     return names
 
@@ -133,12 +130,12 @@ def _load(module: str, origin: str) -> None:
         ) from error
 
 
-def _check_place(task: Task[Any]) -> None:
-    """Refuse a task that a decorator above ``@task`` hides; its module has to be imported.
+def _check_place(task: RegisteredTask) -> None:
+    """Refuse a task of an imported module that a decorator above ``@task`` hides.
 
-    :raises TaskDefinitionError: callers get what the decorator has made, workers the task.
+    :raises TaskDefinitionError: callers would run the decorator's result, workers the task.
     """
-    found = getattr(sys.modules[task.__module__], task.__name__, None)
+    found = getattr(sys.modules[task.__module__], task.function.__name__, None)
     if isinstance(found, Task) or not callable(found):
         return
     inner = inspect.unwrap(found, stop=lambda each: isinstance(each, Task))

@@ -14,7 +14,7 @@ class NotInstalledError(BackgroundError):
 
 
 class TaskDefinitionError(BackgroundError):
-    """A task, or the module of one, is not what a worker could find and run."""
+    """A worker could not find or run a task, or import its module."""
 
 
 class UnknownTaskError(BackgroundError):
@@ -26,7 +26,7 @@ class ArgumentError(BackgroundError, TypeError):
 
 
 class AlreadyEnqueuedError(BackgroundError):
-    """A job with the same queueing lock is waiting."""
+    """A job with the same queueing lock waits."""
 
 
 class NotInJobError(BackgroundError):
@@ -38,12 +38,12 @@ class MaxRetriesExceededError(BackgroundError):
 
 
 class JobAborted(BackgroundError):  # noqa: N818 - the name is Procrastinate's
-    """A job ends while a step runs: its task was told to by ``should_abort``, or is interrupted."""
+    """A job ends during a step: the task has looked at ``should_abort``, or is interrupted."""
 
 
 class LostJobError(BackgroundError):
-    """The job was taken away from this worker while it ran a step of it."""
+    """Another worker or an operator took the job from this worker during a step."""
 
 
 class StepTimeout(BaseException):
-    """A step took longer than its task allows. Also raised in one whose job is to end at once."""
+    """A step took longer than its task allows, or its job is to end at once."""

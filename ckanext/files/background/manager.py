@@ -1,4 +1,4 @@
-"""The object ``manager``: the same by other names, for code that has one."""
+"""The object ``manager``: tasks, schedules and jobs for code that expects one object for them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Any
 from ckan import model
 
 from . import schema
+from .deferring import send_task
 from .periodic import periodic
-from .sending import send_task
 from .task import task
 
 
 class Manager:
     """Tasks, schedules and jobs in one place.
 
-    There is nothing to open: jobs are written through CKAN's session. Opening
-    checks that the tables are there.
+    Opening it only checks the tables: CKAN's session writes the jobs.
     """
 
     task = staticmethod(task)
@@ -33,7 +32,7 @@ class Manager:
         return self
 
     def close_sync(self) -> None:
-        """Do nothing: the session is CKAN's."""
+        """Do nothing: CKAN closes the session."""
 
     def open(self) -> Opening:
         """As :meth:`open_sync`, to be awaited or as ``async with manager.open():``."""
@@ -50,7 +49,7 @@ class Manager:
 
 
 class Opening:
-    """What :meth:`Manager.open` returns: it opens when it is awaited or entered."""
+    """Result of :meth:`Manager.open`: it opens the manager when awaited or entered."""
 
     def __init__(self, manager: Manager) -> None:
         self._manager = manager

@@ -1,28 +1,63 @@
-"""How a job shall run: what can be said of it, in words that PostgreSQL can keep.
+"""Options of jobs, and the names and keys of jobs.
 
-It is checked when it is said. PostgreSQL would refuse it, too, but a statement
-that it refuses spoils the caller's transaction.
+They are checked where the caller gives them. PostgreSQL would refuse invalid ones,
+too, but a statement that it refuses ends the caller's transaction.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, TypedDict
+
+from typing_extensions import Unpack
 
 from .errors import BackgroundError
 from .values import as_json
 
-LONGEST_NAME = 128
+MAX_NAME_LENGTH = 128
 """Characters of a name of a task, or of the id of a schedule."""
 
-_LONGEST_QUEUE = 40
-"""Bytes of a name of a queue: with 23 more it names a channel, which has 63 at most."""
+_MAX_QUEUE_BYTES = 40
+"""Bytes of a queue's name: Procrastinate's channel has 23 more, and 63 at most."""
 
-_LONGEST_KEY = 1000
-"""Bytes of a lock or an id: an index takes some more, and refuses what is three times as long."""
+_MAX_KEY_BYTES = 1000
+"""Bytes of a lock or an id: an index refuses keys that are about three times as long."""
 
 YEARS = range(2, 9999)
-"""Those that are years for Python in each time zone."""
+"""Years that Python can show in each time zone."""
+
+
+class JobOptions(TypedDict, total=False):
+    """How a job runs; options of :func:`task`, and of the three below."""
+
+    queue: str | None
+    """Which workers run it, see ``worker -q``."""
+
+    lock: str | None
+    """Of the jobs with the same lock one runs at a time, in order of those that are due."""
+
+    queueing_lock: str | None
+    """Of the jobs with the same queueing lock one waits at a time."""
+
+    priority: int | None
+    """Jobs with a higher priority run first."""
+
+
+class DeferOptions(JobOptions, total=False):
+    """Options of :meth:`Task.configure` and :func:`send_task`."""
+
+    eta: dt.datetime | None
+    """The job does not run before that time, which is in UTC if it has no time zone."""
+
+    countdown: float | None
+    """The job does not run before that many seconds from now."""
+
+
+class ScheduleOptions(JobOptions, total=False):
+    """Options of :func:`periodic`."""
+
+    task_kwargs: dict[str, Any]
+    """More arguments by name."""
 
 
 def job_options(
@@ -30,27 +65,40 @@ def job_options(
     lock: str | None = None,
     queueing_lock: str | None = None,
     priority: int | None = None,
+) -> dict[str, Any]:
+    """Return the options that are given, in Procrastinate's words.
+
+    :raises BackgroundError: an option is invalid.
+    """
+    options: dict[str, Any] = {}
+    if queue is not None:
+        options["queue"] = checked_key(queue, "queue", _MAX_QUEUE_BYTES)
+    if lock is not None:
+        options["lock"] = checked_key(lock, "lock")
+    if queueing_lock is not None:
+        options["queueing_lock"] = checked_key(queueing_lock, "queueing_lock")
+    if priority is not None:
+        options["priority"] = _priority(priority)
+    return options
+
+
+def defer_options(
+    *,
     eta: dt.datetime | None = None,
     countdown: float | None = None,
+    **options: Unpack[JobOptions],
 ) -> dict[str, Any]:
-    """Return the options of :meth:`Task.configure` that were given, in Procrastinate's words.
+    """Return the options that are given, in Procrastinate's words.
 
-    :raises BackgroundError: one of them is not what it should be.
+    :raises BackgroundError: an option is invalid.
     """
-    options = {
-        "queue": queue if queue is None else checked_key(queue, "queue", _LONGEST_QUEUE),
-        "lock": lock if lock is None else checked_key(lock, "lock"),
-        "queueing_lock": (
-            queueing_lock if queueing_lock is None else checked_key(queueing_lock, "queueing_lock")
-        ),
-        "priority": priority if priority is None else _priority(priority),
-        "schedule_at": when(eta, countdown),
-    }
-    return {name: value for name, value in options.items() if value is not None}
+    chosen = job_options(**options)
+    at = start_time(eta, countdown)
+    return {**chosen, "schedule_at": at} if at else chosen
 
 
-def when(eta: dt.datetime | None, countdown: float | None) -> dt.datetime | None:
-    """Return the time that one of the two names.
+def start_time(eta: dt.datetime | None, countdown: float | None) -> dt.datetime | None:
+    """Return the time that one of the two gives; None if neither is given.
 
     :param eta: in UTC if it has no time zone.
     :raises BackgroundError: both are given, or one is no time.
@@ -58,12 +106,7 @@ def when(eta: dt.datetime | None, countdown: float | None) -> dt.datetime | None
     if eta is not None and countdown is not None:
         raise BackgroundError("Give eta or countdown, not both")
     if countdown is not None:
-        try:
-            eta = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=countdown)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise BackgroundError(
-                f"The countdown {countdown!r} is no number of seconds from now: {error}"
-            ) from error
+        eta = _after(countdown)
     if eta is None:
         return None
     if not isinstance(eta, dt.datetime):
@@ -76,8 +119,17 @@ def when(eta: dt.datetime | None, countdown: float | None) -> dt.datetime | None
     return eta
 
 
+def _after(seconds: float) -> dt.datetime:
+    try:
+        return dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=seconds)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BackgroundError(
+            f"The countdown {seconds!r} is no number of seconds from now: {error}"
+        ) from error
+
+
 def with_zone(at: dt.datetime) -> dt.datetime:
-    """Return a time with a time zone; one that has none is in UTC, as CKAN's own are."""
+    """Return a time with a time zone: UTC, as in CKAN's tables, if it has none."""
     return at if at.utcoffset() is not None else at.replace(tzinfo=dt.timezone.utc)
 
 
@@ -87,20 +139,21 @@ def checked_name(name: Any, what: str) -> str:
     :raises BackgroundError: the tables cannot hold it.
     """
     text = _text(name, what)
-    if len(text) > LONGEST_NAME:
-        raise BackgroundError(f"The {what} {name} is longer than {LONGEST_NAME} characters")
+    if len(text) > MAX_NAME_LENGTH:
+        raise BackgroundError(f"The {what} {name} is longer than {MAX_NAME_LENGTH} characters")
     return text
 
 
-def checked_key(value: Any, what: str, most: int = _LONGEST_KEY) -> str:
-    """Return what jobs are found by: a queue, a lock, an id.
+def checked_key(value: Any, what: str, max_bytes: int = _MAX_KEY_BYTES) -> str:
+    """Return a queue, a lock or an id, by which the tables find jobs.
 
-    :param most: bytes that it may have.
-    :raises BackgroundError: it is no text, or longer.
+    :raises BackgroundError: it is no text, or has more than ``max_bytes``.
     """
     text = _text(value, what)
-    if len(text.encode()) > most:
-        raise BackgroundError(f"The {what} that begins {text[:40]!r} is longer than {most} bytes")
+    if len(text.encode()) > max_bytes:
+        raise BackgroundError(
+            f"The {what} that begins {text[:40]!r} is longer than {max_bytes} bytes"
+        )
     return text
 
 

@@ -1,6 +1,6 @@
-"""Workers and queues as they are at the moment, for those who look after them.
+"""Workers, queues and schedules as they are at the moment, for operators.
 
-Read on a connection that the caller gives.
+Read on a connection of the caller.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from . import schema
+from .call import all_tasks
 from .periodic import scheduled
-from .registry import all_tasks
 from .worker.queries import ALIVE
 
 _S = schema.SCHEMA
@@ -38,7 +38,7 @@ _JOBS = sa.text(f"""
     GROUP BY 1, 2 ORDER BY 1, 2
 """)
 
-# also those that were begun, by a worker that has handed them back or is gone
+# also jobs that have begun, and whose worker has released them or is gone
 _DUE = sa.text(f"""
     SELECT queue_name, count(*) FROM {_S}.procrastinate_jobs
     WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())
@@ -51,16 +51,16 @@ _IS_USED = sa.text(f"SELECT EXISTS (SELECT FROM {_S}.procrastinate_jobs WHERE qu
 
 @dataclasses.dataclass(frozen=True)
 class WorkerState:
-    """A worker; what it has not told is None."""
+    """A worker. A field that the worker has not written is None."""
 
     id: int
     state: str
-    """``alive``, ``silent`` for one that gives no sign of life though it is connected, ``dead``."""
+    """``alive``, ``dead``, or ``silent``: connected, but without a sign of life."""
 
     host: str | None
     pid: int | None
     queues: list[str] | None
-    """Those that it works for; empty for all."""
+    """The queues whose jobs it runs; empty for all."""
 
     concurrency: int | None
     since: dt.datetime | None
@@ -71,7 +71,7 @@ class WorkerState:
     """``id`` and ``task`` of the jobs that it has."""
 
     def serves(self, queue: str) -> bool:
-        """Tell whether jobs of a queue are its business, and it can do it."""
+        """Return whether the worker is alive and runs jobs of a queue."""
         return self.state == "alive" and (not self.queues or queue in self.queues)
 
 
@@ -81,23 +81,23 @@ class QueueState:
 
     queue: str
     jobs: dict[str, int]
-    """How many there are in each state."""
+    """The number of jobs in each state."""
 
     due: int
-    """How many could run now and are in no worker's hands."""
+    """The number of jobs that could run now and have no worker that is alive."""
 
     served: bool
-    """Whether a worker works for it."""
+    """Whether a worker that is alive runs its jobs."""
 
     @property
     def is_stuck(self) -> bool:
-        """Whether jobs wait for a worker that is not there."""
+        """Whether jobs wait, and no worker runs them."""
         return bool(self.due) and not self.served
 
 
 @dataclasses.dataclass(frozen=True)
 class ScheduleState:
-    """A schedule that this process knows, as a worker of the same configuration does."""
+    """A schedule of this process, and so of each worker with the same configuration."""
 
     task: str
     periodic_id: str
@@ -108,7 +108,7 @@ class ScheduleState:
 
 
 def workers(connection: Any, frozen_after: float) -> list[WorkerState]:
-    """Return all workers that are known, also dead ones whose rows are still there.
+    """Return all workers that have a row, also dead ones.
 
     :param frozen_after: see :class:`~ckanext.files.background.worker.WorkerOptions`.
     """
@@ -143,7 +143,7 @@ def queues(connection: Any, known: Sequence[WorkerState]) -> list[QueueState]:
 
 
 def schedules() -> list[ScheduleState]:
-    """Return what is scheduled, the next first."""
+    """Return all schedules, the next one first."""
     now = time.time()
     found = [
         ScheduleState(*key, each.cron, each.times.timezone, each.times.local(each.times.next(now)))
@@ -153,7 +153,7 @@ def schedules() -> list[ScheduleState]:
 
 
 def is_used(connection: Any, queue: str) -> bool:
-    """Tell whether there is a job of a queue, or a task or a schedule that names it."""
+    """Return whether there is a job of a queue, or a task or a schedule that names it."""
     return queue in named_queues() or connection.execute(_IS_USED, {"queue": queue}).scalar()
 
 

@@ -1,4 +1,4 @@
-"""Tasks that run at times that a cron expression names."""
+"""Schedules: tasks that run at the times that a cron expression names."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 
 import attr
 from procrastinate.periodic import PeriodicTask
+from typing_extensions import Unpack
 
 from .app import app
 from .call import Call
 from .cron import UTC, Cron
 from .errors import BackgroundError, TaskDefinitionError
-from .options import checked_name, job_options
+from .options import ScheduleOptions, checked_name, job_options
 from .task import Task
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,30 +21,29 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @attr.dataclass(frozen=True)
 class Scheduled(PeriodicTask[Any, Any, Any]):
-    """A schedule, with what Procrastinate's does not have."""
+    """A schedule; Procrastinate's has no time zone."""
 
     times: Cron
 
 
 def periodic(
-    *, cron: str, periodic_id: str = "", timezone: str = UTC, **options: Any
+    *, cron: str, periodic_id: str = "", timezone: str = UTC, **options: Unpack[ScheduleOptions]
 ) -> Callable[[Task[F]], Task[F]]:
-    """Have a job of the task deferred at each time that a cron expression names.
+    """Defer a job of the task at each time that a cron expression names.
 
-    The task gets ``timestamp``, the time that was meant, in seconds since 1970.
-    Each time is deferred once, by any of the workers. When no worker ran for
-    ten minutes, that time is left out. A new schedule begins when a worker
-    first sees it, or sees it with another expression or time zone.
+    The task gets the time as ``timestamp``, in seconds since 1970. One of the
+    workers defers each time, once. If no worker runs within ten minutes after a
+    time, that time is left out. A new schedule begins when a worker first sees it, or sees it with
+    another expression or time zone.
 
     :param cron: five fields, or six with seconds.
-    :param periodic_id: tells several schedules of one task apart.
-    :param timezone: of the times, such as ``Europe/Berlin``. Where clocks are put
-        on or back, see :mod:`~ckanext.files.background.cron`.
-    :param options: of :meth:`Task.configure` but ``eta`` and ``countdown``, and
-        ``task_kwargs`` for more arguments.
-    :raises TaskDefinitionError: the expression or the time zone is none, the task
-        takes no ``timestamp``, or has a schedule with that id, or jobs with these
-        options cannot be.
+    :param periodic_id: distinguishes several schedules of one task.
+    :param timezone: of the times, such as ``Europe/Berlin``. For the change of
+        clocks see :mod:`~ckanext.files.background.cron`.
+    :param options: of :func:`task` for its jobs (``queue``, ``lock``,
+        ``queueing_lock``, ``priority``), and ``task_kwargs`` for more arguments.
+    :raises TaskDefinitionError: the expression, the time zone or an option is
+        invalid, the task takes no ``timestamp``, or has a schedule with that id.
     """
 
     def decorate(task: Task[F]) -> Task[F]:
@@ -61,7 +61,7 @@ def periodic(
 def register_periodic(
     task: Task[Any], cron: str, periodic_id: str, options: Mapping[str, Any], timezone: str = UTC
 ) -> None:
-    """Have jobs of a task deferred periodically, see :func:`periodic`."""
+    """Defer jobs of a task periodically, see :func:`periodic`."""
     if isinstance(task, Call) or not isinstance(task, Task):
         raise TaskDefinitionError(f"@periodic goes above @task: {task!r} is no task")
     checked = _checked_options(task, periodic_id, options)
@@ -82,13 +82,13 @@ def register_periodic(
 
 
 def scheduled() -> dict[tuple[str, str], Scheduled]:
-    """Return what is scheduled in this process, by the task's name and the ``periodic_id``."""
+    """Return the schedules of this process, by the task's name and the ``periodic_id``."""
     found: Any = app.periodic_registry.periodic_tasks
     return dict(found)
 
 
 def forget_periodic(task: Task[Any], periodic_id: str) -> None:
-    """Defer jobs of a task no more, as far as this schedule goes; it may be none."""
+    """Remove a schedule of a task, if there is one of that id."""
     app.periodic_registry.periodic_tasks.pop((task.name, periodic_id), None)
     task.schedules.discard(periodic_id)
 
@@ -98,17 +98,16 @@ def _checked_options(
 ) -> dict[str, Any]:
     """Return the options of a schedule in Procrastinate's words."""
     chosen = dict(options)
+    if chosen.keys() & {"eta", "countdown"}:
+        raise TaskDefinitionError(
+            f"The schedule of task {task.name} cannot have eta or countdown: cron gives the times"
+        )
     try:
         checked_name(periodic_id, "periodic_id")
-        packed = task.signature.pack((), {**chosen.pop("task_kwargs", {}), "timestamp": 0})
-        checked = job_options(**chosen)
+        packed = task.pack((), {**chosen.pop("task_kwargs", {}), "timestamp": 0})
+        return {**job_options(**chosen), "task_kwargs": packed}
     except (BackgroundError, TypeError) as error:
         raise TaskDefinitionError(f"The schedule of task {task.name} cannot be: {error}") from error
-    if "schedule_at" in checked:
-        raise TaskDefinitionError(
-            f"The schedule of task {task.name} cannot have eta or countdown: cron says when"
-        )
-    return {**checked, "task_kwargs": packed}
 
 
 def _for_procrastinate(task: Task[Any]) -> Any:

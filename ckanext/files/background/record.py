@@ -1,6 +1,6 @@
 """Jobs as people see them: rows, progress and history.
 
-Read through CKAN's session, in its present transaction.
+Read through CKAN's session, in its current transaction.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import sqlalchemy as sa
 from ckan import model
 
 from . import schema
+from .control import ENDED
+from .job import JobFields
 
-#: All that a job can be.
-STATES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborted")
+STATES = ("todo", "doing", *ENDED)
+"""All states of a job."""
 
 _S = schema.SCHEMA
 
@@ -31,7 +33,7 @@ _CONDITIONS = {
     "queue": "j.queue_name = :queue",
 }
 
-# first the ids, then all else for the jobs of the page only: so a page far down is as cheap as one
+# first only the ids, then the rest for the page's jobs: so the pages far down are cheap, too
 _SELECT = f"""
     WITH page AS MATERIALIZED (
         SELECT j.id {_FROM} {{where}} ORDER BY j.id DESC LIMIT :limit OFFSET :offset)
@@ -56,7 +58,7 @@ _SELECT = f"""
 
 _ARGS = sa.text(f"SELECT args FROM {_S}.procrastinate_jobs WHERE id = :id")
 
-# one that is between two steps has it, too
+# a job between two steps has its lock, too
 _HOLDER = sa.text(
     f"SELECT min(id) FROM {_S}.procrastinate_jobs WHERE lock = :lock AND status = 'doing'"
 )
@@ -66,49 +68,36 @@ _EVENTS = sa.text(
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
-    """A job."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JobRecord(JobFields):
+    """A job with its progress, its error and the times of its history."""
 
-    id: int
-    task_id: str | None
-    user_id: str | None
-    task: str
     args_summary: str
     """The beginning of each of the first ten, as JSON on one line; :func:`arguments` has all."""
 
-    queue: str
     status: str
-    priority: int
-    lock: str | None
-    queueing_lock: str | None
-    scheduled_at: dt.datetime | None
-    attempts: int
     abort_requested: bool
     running: bool
-    """Whether a worker has it, as far as the tables know."""
+    """Whether a worker has it, according to the tables."""
 
     locked: bool
     """Whether it waits for another job with the same lock."""
 
-    step: int
-    """Finished steps."""
-
     percent: float | None
     text: str | None
     error: str | None
-    """What went wrong last, without where."""
+    """The last error, without its traceback."""
 
     traceback: str | None
     created: dt.datetime | None
     started: dt.datetime | None
     finished: dt.datetime | None
-    """When it ended; None before that, and again when it is tried again."""
+    """When it ended; None as long as it waits or runs, also for another time."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """Something that happened to a job."""
+    """An event in the history of a job."""
 
     type: str
     """One of Procrastinate's types of events."""
@@ -116,7 +105,7 @@ class Event:
     at: dt.datetime
 
 
-def find(job_id: int) -> Record | None:
+def find(job_id: int) -> JobRecord | None:
     """Return a job.
 
     :raises NotInstalledError: the tables are missing.
@@ -124,11 +113,11 @@ def find(job_id: int) -> Record | None:
     return next(iter(page({"id": job_id}, limit=1)), None)
 
 
-def page(filters: dict[str, Any], limit: int, offset: int = 0) -> Sequence[Record]:
+def page(filters: dict[str, Any], limit: int, offset: int = 0) -> Sequence[JobRecord]:
     """Return jobs, the newest first.
 
-    :param filters: ``id``, ``task_id``, ``user_id``, ``status`` (a list of
-        states), ``task`` and ``queue``; all must hold.
+    :param filters: any of ``id``, ``task_id``, ``user_id``, ``status`` (a list of
+        states), ``task`` and ``queue``; all must match.
     :raises NotInstalledError: the tables are missing.
     """
     query = sa.text(_SELECT.format(where=_where(filters)))
@@ -137,30 +126,30 @@ def page(filters: dict[str, Any], limit: int, offset: int = 0) -> Sequence[Recor
 
 
 def count(filters: dict[str, Any]) -> int:
-    """Return the number of jobs for which all filters hold, see :func:`page`."""
+    """Return the number of jobs that all filters match, see :func:`page`."""
     query = sa.text(f"SELECT count(*) {_FROM} {_where(filters)}")
     return _connection().execute(query, filters).scalar()
 
 
 def arguments(job_id: int) -> dict[str, Any]:
-    """Return all arguments of a job by name; none if it is gone."""
+    """Return all arguments of a job by name; none if the job is deleted."""
     return _connection().execute(_ARGS, {"id": job_id}).scalar() or {}
 
 
 def holder(lock: str) -> int | None:
-    """Return the job that has a lock, if one has."""
+    """Return the id of the job that has a lock, if one has it."""
     return _connection().execute(_HOLDER, {"lock": lock}).scalar()
 
 
 def history(job_id: int) -> Sequence[Event]:
-    """Return what happened to a job, the first thing first."""
+    """Return the events of a job, the first one first."""
     return [Event(type_, at) for type_, at in _connection().execute(_EVENTS, {"id": job_id})]
 
 
-def _record(row: dict[str, Any]) -> Record:
+def _record(row: dict[str, Any]) -> JobRecord:
     if row["status"] in ("todo", "doing"):
-        row["finished"] = None  # of an earlier end
-    return Record(**row)
+        row["finished"] = None  # the time of an earlier end
+    return JobRecord(**row)
 
 
 def _where(filters: dict[str, Any]) -> str:

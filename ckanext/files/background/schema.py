@@ -1,8 +1,8 @@
-"""The PostgreSQL schema of background tasks: Procrastinate's tables, and what they do not keep.
+"""The PostgreSQL schema of background tasks: Procrastinate's tables, and our own.
 
-It is a schema of its own because ``ckan db clean`` stumbles over tables that it
-does not know, and it is not in anybody's search path: queries name it, and its
-functions look there by themselves. Nothing makes it but :func:`install`.
+``ckan db clean`` fails on tables that it does not know, so the tables have a schema
+of their own. No search path contains it: queries name it, and its functions set
+their own path. Only :func:`install` and :func:`ensure` create it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .errors import NotInstalledError
 SCHEMA = "ckanext_files_background"
 
 _LOCK = 7_107_000
-"""Of those who install at the same time."""
+"""Key of the advisory lock: one process installs at a time."""
 
 _MISSING = "The tables of background tasks are missing. Run: ckan files background init"
 
 _UNDEFINED = {"3F000", "42704", "42883", "42P01"}
-"""PostgreSQL's codes for a schema, a type, a function, a table that is not there."""
+"""PostgreSQL's codes for a missing schema, type, function or table."""
 
 _TABLES = "tables.sql"
 _FUNCTIONS = "functions.sql"
@@ -37,9 +37,9 @@ _ALL_FUNCTIONS = sa.text(
 
 
 def install(engine: Any) -> bool:
-    """Make the schema, or bring it up to date, in one transaction; tell whether it was made.
+    """Create or update the schema in one transaction; return whether it was created.
 
-    Safe to call again, and by several at once.
+    Safe to call again, and by several processes at once.
     """
     with engine.begin() as connection:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -52,7 +52,7 @@ def install(engine: Any) -> bool:
         _migrate(connection, made)
         _run(connection, _own(_FUNCTIONS))
         for function in connection.execute(_ALL_FUNCTIONS, {"name": SCHEMA}).scalars().all():
-            # needed again after each migration: CREATE OR REPLACE forgets it
+            # again after each migration: CREATE OR REPLACE removes the setting
             connection.exec_driver_sql(
                 f"ALTER FUNCTION {function} SET search_path = {SCHEMA}, pg_temp"
             )
@@ -60,7 +60,7 @@ def install(engine: Any) -> bool:
 
 
 def ensure(engine: Any) -> None:
-    """Make the schema, or bring it up to date, unless it is."""
+    """Create or update the schema, unless it is up to date."""
     with engine.connect() as connection:
         try:
             check(connection)
@@ -71,7 +71,10 @@ def ensure(engine: Any) -> None:
 
 
 def check(connection: Any) -> None:
-    """Raise NotInstalledError unless the schema is there and up to date."""
+    """Refuse a schema that is missing or out of date.
+
+    :raises NotInstalledError: it is.
+    """
     if not _is_installed(connection):
         raise NotInstalledError(_MISSING)
     query = sa.text(f"SELECT * FROM {SCHEMA}.files_version")
@@ -83,7 +86,7 @@ def check(connection: Any) -> None:
 
 
 def explain(error: Exception) -> Exception:
-    """Return what to tell instead of an error of the database."""
+    """Return the error for the caller in place of one of the database."""
     code = getattr(getattr(error.__cause__, "orig", None), "pgcode", None)
     return NotInstalledError(_MISSING) if code in _UNDEFINED else error
 
@@ -94,7 +97,7 @@ def _is_installed(connection: Any) -> bool:
 
 
 def _migrate(connection: Any, made: bool) -> None:
-    """Apply those of Procrastinate's migrations that are newer than the tables."""
+    """Apply Procrastinate's migrations that are newer than the tables."""
     migrations = _migrations()
     if not made:
         last = connection.execute(sa.text("SELECT procrastinate FROM files_version")).scalar()
@@ -124,5 +127,5 @@ def _own(name: str) -> str:
 
 
 def _run(connection: Any, script: str) -> None:
-    # the driver takes a % for a parameter
+    # the driver reads a single % as a parameter
     connection.exec_driver_sql(script.replace("%", "%%"))

@@ -11,21 +11,38 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, NoReturn, TypeVar, overload
 
 from procrastinate.retry import RetryValue, get_retry_strategy
+from typing_extensions import Unpack
 
-from . import registry
-from .call import Call
-from .context import as_percent, current_job, running_call
+from .call import Call, register_task
+from .context import checked_percent, current_job, running_call
 from .deferring import defer
-from .definition import check_context, check_names, check_options, path_of
+from .definition import (
+    Signature,
+    check_context,
+    check_names,
+    check_options,
+    default_options,
+    path_of,
+)
 from .errors import BackgroundError
 from .job import Job
-from .options import job_options
+from .options import DeferOptions, JobOptions, defer_options
 from .retry import retry_step
-from .signature import Signature
 
 log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class TaskOptions(JobOptions, total=False):
+    """Options of :func:`task`."""
+
+    name: str | None
+    aliases: Sequence[str]
+    retry: RetryValue
+    percent: Callable[..., float | None] | None
+    pass_context: bool
+    timeout: float | None
 
 
 class Task(ABC, Generic[F]):
@@ -40,14 +57,11 @@ class Task(ABC, Generic[F]):
         *,
         name: str | None = None,
         aliases: Sequence[str] = (),
-        queue: str = "default",
         retry: RetryValue = False,
-        lock: str | None = None,
-        queueing_lock: str | None = None,
-        priority: int = 0,
         percent: Callable[..., float | None] | None = None,
         pass_context: bool = False,
         timeout: float | None = None,
+        **options: Unpack[JobOptions],
     ) -> None:
         self.path = path_of(function)
         check_options(self.path, retry, percent, timeout)
@@ -61,21 +75,15 @@ class Task(ABC, Generic[F]):
         self.timeout = timeout
         self.retry_strategy = get_retry_strategy(retry)
         self.signature = Signature(function, self.name, pass_context)
-        self.options: dict[str, Any] = {
-            "queue": queue,
-            "lock": lock,
-            "queueing_lock": queueing_lock,
-            "priority": priority,
-        }
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.__module__ = function.__module__
         self.__wrapped__ = function
         self.schedules: set[str] = set()
         """The ``periodic_id`` of each schedule."""
-        check_names(self)
-        self.options.update(job_options(**self.options))  # plain ones for those of derived classes
-        registry.register(self)
+        check_names(self.path, self.name, aliases)
+        self.options = default_options(self.path, options)
+        register_task(self)
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
@@ -85,14 +93,13 @@ class Task(ABC, Generic[F]):
 
         :raises ArgumentError: the arguments do not fit, or JSON cannot hold them.
         """
-        return Call(self.name, self.signature.pack(args, kwargs))
+        return Call(self.name, self.pack(args, kwargs))
 
     def delay(self, /, *args: Any, **kwargs: Any) -> Job:
-        """Ask for a job with these arguments; see :meth:`configure` for more.
+        """Defer a job with these arguments; see :meth:`configure` for its options.
 
-        The job is written at the call, into the present transaction of
-        ``ckan.model.Session``: it is there when that commits, and only then.
-        Awaiting the job gives the job.
+        The call writes the job into the current transaction of ``ckan.model.Session``:
+        workers see it after that commits, and only then. Awaiting the job gives the job.
         """
         return self.configure().delay(*args, **kwargs)
 
@@ -100,30 +107,21 @@ class Task(ABC, Generic[F]):
     defer_sync = delay
 
     def batch_defer(self, *arguments: Mapping[str, Any]) -> list[Job]:
-        """Ask for many jobs at once: one for each dict of keyword arguments."""
+        """Defer many jobs at once: one for each dict of keyword arguments."""
         return self.configure().batch_defer(*arguments)
 
-    def configure(
-        self,
-        *,
-        queue: str | None = None,
-        lock: str | None = None,
-        queueing_lock: str | None = None,
-        priority: int | None = None,
-        eta: dt.datetime | None = None,
-        countdown: float | None = None,
-    ) -> Deferrer:
-        """Say how the job shall run, where that differs from what the task says.
+    def configure(self, **options: Unpack[DeferOptions]) -> Deferrer:
+        """Return the task with options for its jobs, in place of the task's own.
 
         :param queue: which workers run it, see ``worker -q``.
         :param lock: of the jobs with the same lock one runs at a time, those that are due in order.
-        :param queueing_lock: of the jobs with the same one, one waits at a time.
-        :param priority: higher ones run first.
+        :param queueing_lock: of the jobs with the same queueing lock one waits at a time.
+        :param priority: jobs with a higher priority run first.
         :param eta: not before that time, which is in UTC if it has no time zone.
-        :param countdown: not before so many seconds from now.
+        :param countdown: not before that many seconds from now.
+        :raises BackgroundError: an option is invalid.
         """
-        options = job_options(queue, lock, queueing_lock, priority, eta, countdown)
-        return Deferrer(self, {**self.options, **options})
+        return Deferrer(self, {**self.options, **defer_options(**options)})
 
     def retry(
         self,
@@ -134,18 +132,18 @@ class Task(ABC, Generic[F]):
         eta: dt.datetime | None = None,
         max_retries: int | None = 3,
     ) -> NoReturn:
-        """End the running step, and have it tried again later.
+        """End the running step, and try it again later.
 
-        What the step has changed in the database is undone.
+        The step's changes of the database are undone.
 
         :param args: positional arguments for the next try; those of this one if
             neither these nor ``kwargs`` are given. A single string is one argument.
-        :param exc: why; told when the tries are used up.
+        :param exc: the reason; raised when the tries are used up.
         :param countdown: seconds to wait, 180 unless ``eta`` is given, and 30 days at most.
         :param eta: not before that time, which is in UTC if it has no time zone.
-        :param max_retries: how often a step is tried again; None for ever.
-        :raises Retry: always, for the worker.
-        :raises MaxRetriesExceededError: the tries are used up; instead of it ``exc``, if given.
+        :param max_retries: how often a step is tried again; None for no limit.
+        :raises Retry: for the worker, unless one of the others is raised.
+        :raises MaxRetriesExceededError: the tries are used up, and there is no ``exc``.
         :raises NotInJobError: no step of a job runs here.
         """
         call = None
@@ -153,6 +151,13 @@ class Task(ABC, Generic[F]):
             positional = (args,) if isinstance(args, str) else args or ()
             call = self(*positional, **(kwargs or {}))
         retry_step(call, exc, countdown, eta, max_retries)
+
+    def pack(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments as a job keeps them: by name, as JSON.
+
+        :raises ArgumentError: the arguments do not fit, or JSON cannot hold them.
+        """
+        return self.signature.pack(args, kwargs)
 
     def run(self, call: Call) -> Any:
         """Run the function with a call's arguments; for workers and :meth:`Call.run_once`.
@@ -180,22 +185,22 @@ class Task(ABC, Generic[F]):
         return result
 
     def percent_of(self, call: Call) -> float | None:
-        """Return the progress at which a call begins, if the task can tell."""
+        """Return the progress at which a call begins, if the task knows it."""
         if self.percent is None:
             return None
         try:
             args, kwargs = self.signature.unpack(call.args)
             percent = self.percent(*args, **kwargs)
-            return None if percent is None else as_percent(percent)
+            return None if percent is None else checked_percent(percent)
         except Exception:
-            # what the job does is worth more than what is told of it
+            # a job must not fail because of its progress
             log.exception("The progress of %r is not known", call)
             return None
 
 
-# For text D a Task is what calling a task returns: code that was written for it asks by
-# isinstance(result, Task) whether a step goes on, and would drop the next one without an error. For
-# Celery and Procrastinate a Task is the function. So both are one: no task returns a function.
+# For Celery and Procrastinate a Task is the function. In other code for CKAN a Task is what calling
+# a task returns: that code uses isinstance(result, Task) to find out whether a step goes on, and
+# would drop the next step without an error. So a call is a Task, too: no task returns a function.
 Task.register(Call)
 
 
@@ -226,34 +231,22 @@ def task(function: F, /) -> Task[F]: ...
 
 
 @overload
-def task(
-    *,
-    name: str | None = None,
-    aliases: Sequence[str] = (),
-    queue: str = "default",
-    retry: RetryValue = False,
-    lock: str | None = None,
-    queueing_lock: str | None = None,
-    priority: int = 0,
-    percent: Callable[..., float | None] | None = None,
-    pass_context: bool = False,
-    timeout: float | None = None,
-) -> Callable[[F], Task[F]]: ...
+def task(**options: Unpack[TaskOptions]) -> Callable[[F], Task[F]]: ...
 
 
 def task(function: Any = None, /, **options: Any) -> Any:
     """Make a top-level function a task.
 
-    :param name: ``module.function`` unless given.
+    :param name: ``module.function`` by default.
     :param aliases: other names, of old jobs for example.
     :param queue: which workers run its jobs.
-    :param retry: True to try a failed step again at once for ever, a number of
+    :param retry: True to try a failed step again at once without limit, a number of
         times, or a :class:`RetryStrategy`.
     :param lock: of the jobs with the same lock one runs at a time.
-    :param queueing_lock: of the jobs with the same one, one waits at a time.
-    :param priority: higher ones run first.
-    :param percent: called with the arguments of a call, tells the progress (0 to
-        100) at which it begins, or None to keep the last one. It must change nothing.
+    :param queueing_lock: of the jobs with the same queueing lock one waits at a time.
+    :param priority: jobs with a higher priority run first.
+    :param percent: called with the arguments of a call, returns the progress (0 to
+        100) at which the call begins, or None to keep the last one. It must change nothing.
     :param pass_context: the function's first argument is the :class:`JobContext`.
     :param timeout: seconds that a step may take.
     :raises TaskDefinitionError: a worker could not find or run it.

@@ -1,4 +1,4 @@
-"""Running jobs within a test, on the real database, by the code of the real worker."""
+"""Running jobs within a test: on the real database, with the worker's own code for steps."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from flask import has_request_context
 from ckanext.files.transaction import Block
 
 from . import schema
-from .claim import Claim
 from .context import JobContext
-from .step import fail, judge, perform
+from .job import ClaimedJob
+from .retry import classify_failure
+from .step import fail, perform
 
 _FAILURES = (Exception, SystemExit, asyncio.CancelledError)
-"""What a step fails with; not what ends the test, such as Ctrl-C and ``pytest.fail``."""
+"""Errors of a step. Others end the test, such as Ctrl-C and ``pytest.fail``."""
 
 _S = schema.SCHEMA
 
@@ -34,7 +35,7 @@ _UNREGISTER = sa.text(f"SELECT {_S}.procrastinate_unregister_worker_v1(:worker)"
 
 
 class JobRow(TypedDict):
-    """A job as its row is."""
+    """A job's row, by the names of Procrastinate's columns."""
 
     id: int
     queue_name: str
@@ -47,20 +48,20 @@ class JobRow(TypedDict):
     attempts: int
 
 
-class Ran:
-    """What :meth:`TasksManager.run_pending_jobs` returns; it may be awaited, too."""
+class RunSummary:
+    """Result of :meth:`TasksManager.run_pending_jobs`; awaiting it gives it again."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
-        """How many steps were run."""
+        """The number of steps that were run."""
 
-    def __await__(self) -> Generator[Any, None, Ran]:
+    def __await__(self) -> Generator[Any, None, RunSummary]:
         return self
         yield
 
 
 class TasksManager:
-    """The jobs of the portal, in a test. The fixture ``tasks`` gives one."""
+    """The portal's jobs in a test; value of the fixture ``tasks``."""
 
     worker_id: int
 
@@ -69,37 +70,37 @@ class TasksManager:
 
     @property
     def jobs(self) -> dict[int, JobRow]:
-        """All jobs by id, those of the session's present transaction included."""
+        """All jobs by id, also those of the session's current transaction."""
         rows = model.Session.execute(_ROWS).mappings()
         return {row["id"]: JobRow(**row) for row in rows}
 
     @property
     def pending_jobs(self) -> list[JobRow]:
-        """Those that wait, also for a time to come."""
+        """The jobs that wait, also for a later time."""
         return self._with_status("todo")
 
     @property
     def finished_jobs(self) -> list[JobRow]:
-        """Those that failed and those that succeeded."""
+        """The jobs that failed or succeeded."""
         return self._with_status("failed", "succeeded")
 
     @property
     def failed_jobs(self) -> list[JobRow]:
-        """Those that failed."""
+        """The jobs that failed."""
         return self._with_status("failed")
 
     @property
     def succeeded_jobs(self) -> list[JobRow]:
-        """Those that succeeded."""
+        """The jobs that succeeded."""
         return self._with_status("succeeded")
 
-    def run_pending_jobs(self, commit: bool = True, most: int | None = None) -> Ran:
-        """Run jobs, with all their steps, until none waits that may run now.
+    def run_pending_jobs(self, commit: bool = True, most: int | None = None) -> RunSummary:
+        """Run all steps of the jobs that may run now.
 
-        Jobs that were put off are left alone. A job's failure is no error of the
+        Jobs that are put off to a later time stay. A failed job does not fail the
         test: look at :attr:`failed_jobs`.
 
-        :param commit: False leaves everything in the session's present
+        :param commit: False leaves all changes in the session's current
             transaction, which the test may roll back.
         :param most: end after so many steps, to look at a job between two of them.
         """
@@ -109,15 +110,15 @@ class TasksManager:
         with nullcontext() if commit else Block(eager=True, commit=False), self._context():
             self.worker_id = model.Session.execute(_REGISTER).scalar_one()
             steps = 0
-            while steps != most and (claim := self._claim()):
-                self._run_step(claim)
+            while steps != most and (job := self._claim()):
+                self._run_step(job)
                 steps += 1
             model.Session.execute(_UNREGISTER, {"worker": self.worker_id})
             model.Session.commit()
-        return Ran(steps)
+        return RunSummary(steps)
 
     def reset(self) -> None:
-        """Delete all jobs, and what is known of schedules; the next job is number 1."""
+        """Delete all jobs and the past times of schedules; the next job has the id 1."""
         model.Session.rollback()
         for table in ("procrastinate_jobs", "procrastinate_periodic_defers", "files_schedule"):
             model.Session.execute(sa.text(f"DELETE FROM {_S}.{table}"))
@@ -125,7 +126,7 @@ class TasksManager:
         model.Session.commit()
 
     def next_queues(self) -> tuple[bool, list[str] | None]:
-        """See :class:`.StepOwner`: each step ends with the job yielding its turn."""
+        """Return that a step claims no other job, see :class:`.StepOwner`."""
         return False, None
 
     def committed(self) -> None:
@@ -134,22 +135,22 @@ class TasksManager:
     def _with_status(self, *states: str) -> list[JobRow]:
         return [job for job in self.jobs.values() if job["status"] in states]
 
-    def _claim(self) -> Claim | None:
-        claim = Claim.read(model.Session.execute(_CLAIM, {"worker": self.worker_id}).scalar())
+    def _claim(self) -> ClaimedJob | None:
+        claimed = model.Session.execute(_CLAIM, {"worker": self.worker_id}).scalar()
         model.Session.commit()
-        return claim
+        return ClaimedJob.read(claimed)
 
-    def _run_step(self, claim: Claim) -> None:
-        context = claim.context(lambda: False)
+    def _run_step(self, job: ClaimedJob) -> None:
+        context = job.context(lambda: False)
         try:
-            perform(claim, context, self, _outside_of_loops())
+            perform(job, context, self, _outside_of_loops())
         except _FAILURES as error:
-            self._fail(claim, context, error)
+            self._fail(job, context, error)
 
-    def _fail(self, claim: Claim, context: JobContext, error: BaseException) -> None:
+    def _fail(self, job: ClaimedJob, context: JobContext, error: BaseException) -> None:
         connection: Any = model.Session.connection()
         with connection.connection.cursor() as cursor:
-            fail(claim, context, judge(error, claim), self.worker_id, cursor)
+            fail(job, context, classify_failure(error, job), self.worker_id, cursor)
         model.Session.commit()
 
     @contextmanager
@@ -163,8 +164,8 @@ class TasksManager:
 
 @contextmanager
 def _outside_of_loops() -> Iterator[None]:
-    """Let a step be what it is in a worker, outside of any loop, also in an async test."""
-    # asyncio does not offer that; a thread of its own would have a session of its own
+    """Run a step outside of any event loop, as in a worker, also in an async test."""
+    # asyncio has no public function for it, and another thread would have another session
     loop = asyncio._get_running_loop()  # noqa: SLF001
     asyncio._set_running_loop(None)  # noqa: SLF001
     try:

@@ -1,10 +1,9 @@
 """Values that a job can keep: JSON, and calls within it.
 
-They are checked when a call is made, where the mistake is, and not when a
-worker reads them. Tuples become lists, and objects of classes derived from
-``str``, ``int`` or ``float`` become plain ones; nothing else is converted. (But
-PostgreSQL keeps a number's digits and not how it was written: ``1e22`` arrives
-as an integer.)
+They are checked when the caller makes a call, not when a worker reads it. Tuples
+become lists, and objects of classes derived from ``str``, ``int`` or ``float``
+become plain ones. Every other type is refused. (PostgreSQL keeps the digits of a
+number, not its notation: ``1e22`` arrives as an integer.)
 """
 
 from __future__ import annotations
@@ -17,24 +16,24 @@ from typing import Any
 from .call import Call
 from .errors import ArgumentError
 
-_DEEPEST = 200
-"""Levels of lists and dicts in each other."""
+_MAX_DEPTH = 200
+"""Levels of nested lists and dicts."""
 
-_DIGITS = 4300
-"""Of an integer that Python reads."""
+_MAX_DIGITS = 4300
+"""Digits of an integer that Python reads."""
 
-_TOO_LARGE = 10**_DIGITS
+_TOO_LARGE = 10**_MAX_DIGITS
 
-MOST_BYTES = 1_000_000
-"""Of all arguments of a job together, as JSON in UTF-8."""
+MAX_BYTES = 1_000_000
+"""Bytes of all arguments of a job together, as JSON in UTF-8."""
 
 
 def as_json(value: Any, name: str, level: int = 0) -> Any:
-    """Return a value as JSON has it.
+    """Return a value as JSON.
 
     :param value: of str, int, float, bool, None, list, tuple, dict with keys of
         type str, and calls.
-    :param name: what to call it in an error, such as ``argument 'when' of task report``.
+    :param name: what an error calls it, such as ``argument 'when' of task report``.
     :raises ArgumentError: JSON or PostgreSQL cannot hold it.
     """
     if value is None or isinstance(value, bool):
@@ -43,7 +42,7 @@ def as_json(value: Any, name: str, level: int = 0) -> Any:
         return _text(value, name)
     if isinstance(value, (int, float)):
         return _number(value, name)
-    if level > _DEEPEST:
+    if level > _MAX_DEPTH:
         raise ArgumentError(f"The {name} is nested too deeply, or contains itself")
     if isinstance(value, Call):
         value = value.as_json()
@@ -62,9 +61,9 @@ def as_json(value: Any, name: str, level: int = 0) -> Any:
 
 
 def as_key(key: Any, name: str) -> str:
-    """Return a key of a dict as JSON has it.
+    """Return a key of a dict as JSON.
 
-    :raises ArgumentError: it is no string, or one that PostgreSQL cannot hold.
+    :raises ArgumentError: it is no string, or PostgreSQL cannot hold it.
     """
     if isinstance(key, str):
         return _text(key, name)
@@ -72,26 +71,26 @@ def as_key(key: Any, name: str) -> str:
 
 
 def check_size(arguments: Mapping[str, Any], task_name: str) -> None:
-    """Refuse more arguments than a job can keep.
+    """Refuse arguments that are too large for a job.
 
-    Each step writes them, and whoever looks at jobs reads them.
+    Each step writes them, and each list of jobs reads them.
 
-    :param arguments: by name, as JSON has them.
-    :raises ArgumentError: they are larger than :data:`MOST_BYTES`.
+    :param arguments: by name, as JSON.
+    :raises ArgumentError: they are larger than :data:`MAX_BYTES`.
     """
     size = _size(arguments)
-    if size <= MOST_BYTES:
+    if size <= MAX_BYTES:
         return
     largest = max(arguments, key=lambda name: _size(arguments[name]))
     raise ArgumentError(
         f"The arguments of task {task_name} have {size:,} bytes as JSON, a job keeps "
-        f"{MOST_BYTES:,} at most: argument {largest[:40]!r} has {_size(arguments[largest]):,}. "
+        f"{MAX_BYTES:,} at most: argument {largest[:40]!r} has {_size(arguments[largest]):,}. "
         "Put it where the task can read it, such as a file, and pass its id"
     )
 
 
-def legible(text: str) -> str:
-    """Return a text for people with what PostgreSQL cannot hold replaced."""
+def storable_text(text: str) -> str:
+    """Return a text for people, with each character replaced that PostgreSQL cannot hold."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
@@ -102,7 +101,7 @@ def _size(value: Any) -> int:
 def _number(value: float, name: str) -> float:
     if isinstance(value, int):
         if abs(value) >= _TOO_LARGE:
-            raise ArgumentError(f"The {name} is an integer of more than {_DIGITS} digits")
+            raise ArgumentError(f"The {name} is an integer of more than {_MAX_DIGITS} digits")
         return int(value)
     if math.isfinite(value):
         return float(value)

@@ -183,7 +183,7 @@ def _validated(context: Context, data_dict: dict[str, Any], wanted: Schema) -> d
     return data
 
 
-def _find(context: Context, data_dict: dict[str, Any]) -> record.Record:
+def _find(context: Context, data_dict: dict[str, Any]) -> record.JobRecord:
     data = _validated(context, data_dict, schema.job())
     job = record.find(data["id"])
     if job is None:
@@ -223,13 +223,13 @@ def _sees_all(context: Context) -> bool:
     return bool(context.get("ignore_auth")) or authz.is_sysadmin(context.get("user"))
 
 
-def _whole(context: Context, job: record.Record) -> dict[str, Any]:
+def _whole(context: Context, job: record.JobRecord) -> dict[str, Any]:
     events = [{"type": event.type, "at": _time(event.at)} for event in record.history(job.id)]
     args = record.arguments(job.id)
     return {**_dictized(context, job), "args": args, "events": events}
 
 
-def _dictized(context: Context, job: record.Record) -> dict[str, Any]:
+def _dictized(context: Context, job: record.JobRecord) -> dict[str, Any]:
     shown = {
         name: _time(value) if isinstance(value, dt.datetime) else value
         for name, value in dataclasses.asdict(job).items()

@@ -28,7 +28,7 @@ from procrastinate.periodic import PeriodicDeferrer
 
 import ckanext
 from ckanext.files import background, shared
-from ckanext.files.background import discovery, record, registry
+from ckanext.files.background import discovery, record
 from ckanext.files.background.app import app as procrastinate
 from ckanext.files.background_plugin.cli import get_commands
 from ckanext.files.tests import documented
@@ -84,7 +84,7 @@ def example(tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch)
     import_module(
         "ckanext.files.maintenance.tasks"
     )  # or its tasks would be forgotten with the example's
-    patch.setattr(registry, "_tasks", dict(registry._tasks))
+    patch.setattr(background.call, "_tasks", dict(background.call._tasks))
     schedules = procrastinate.periodic_registry
     patch.setattr(schedules, "periodic_tasks", dict(schedules.periodic_tasks))
     yield folder

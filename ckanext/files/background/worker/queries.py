@@ -18,10 +18,11 @@ from psycopg2.errors import UniqueViolation
 
 from ckanext.files.transaction.connection import connect
 
-from ..claim import Claim
 from ..context import JobContext
+from ..job import ClaimedJob
+from ..retry import Failure
 from ..schema import SCHEMA
-from ..step import Failure, fail
+from ..step import fail
 
 #: First half of the key of the advisory lock that tells that a worker lives.
 ALIVE = 7_107
@@ -127,20 +128,20 @@ class WorkerQueries:
             cursor.execute(query, (self.worker_id,))
             return bool(cursor.rowcount)
 
-    def claim(self, queues: Sequence[str]) -> Claim | None:
+    def claim(self, queues: Sequence[str]) -> ClaimedJob | None:
         """Claim the next job."""
         query = f"SELECT {SCHEMA}.files_claim(%s, %s, true)"
         try:
-            return Claim.read(self._one(query, (list(queues) or None, self.worker_id)))
+            return ClaimedJob.read(self._one(query, (list(queues) or None, self.worker_id)))
         except UniqueViolation:
             return None  # another worker was first to take a job with the same lock
 
-    def fail(self, claim: Claim, context: JobContext, failure: Failure) -> bool:
+    def fail(self, claim: ClaimedJob, context: JobContext, failure: Failure) -> bool:
         """Write that a step failed; tell whether the job was still this worker's."""
         with self._cursor() as cursor:
             return fail(claim, context, failure, self.worker_id, cursor)
 
-    def publish(self, claim: Claim, context: JobContext) -> bool:
+    def publish(self, claim: ClaimedJob, context: JobContext) -> bool:
         """Let others see the progress of a running step; False if the job is in other hands now."""
         values = {
             "job": claim.id,

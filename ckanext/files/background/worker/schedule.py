@@ -12,8 +12,8 @@ from ckan import model
 from procrastinate.periodic import MAX_DELAY, PeriodicDeferrer
 
 from ..app import app
-from ..infrastructure import pgcodes
 from ..periodic import Scheduled, scheduled
+from ..retry import pgcodes
 from ..schema import SCHEMA
 
 log = logging.getLogger(__name__)

@@ -15,12 +15,12 @@ from psycopg2 import DataError
 
 from ckanext.files.errors import CommitUnknownError
 
-from ..claim import Claim
+from ..call import find_task, is_known
 from ..context import JobContext
 from ..errors import JobAborted, LostJobError, StepTimeout
-from ..infrastructure import pgcodes
-from ..registry import find, is_known
-from ..step import Failure, judge, perform
+from ..job import ClaimedJob
+from ..retry import Failure, classify_failure, pgcodes
+from ..step import perform
 from .deadline import Interruptible
 from .outage import first_line
 
@@ -40,7 +40,7 @@ _MOST_IN_A_ROW = 32
 class Running:
     """The step that a slot runs."""
 
-    claim: Claim
+    claim: ClaimedJob
     context: JobContext
     timeout: float
     began: float = dataclasses.field(default_factory=time.monotonic)
@@ -112,17 +112,17 @@ class Slot(threading.Thread):
                 claim = self._worker.obtain()
 
     def next_queues(self) -> tuple[bool, list[str] | None]:
-        """As :class:`~ckanext.files.background.step.Hands` says."""
+        """As :class:`~ckanext.files.background.step.StepOwner` says."""
         self._in_a_row += 1
         claims = self._in_a_row < _MOST_IN_A_ROW and not self._worker.stopping
         return claims, list(self._worker.options.queues) or None
 
     def committed(self) -> None:
-        """As :class:`~ckanext.files.background.step.Hands` says."""
+        """As :class:`~ckanext.files.background.step.StepOwner` says."""
         assert self.running
         self.running.committed = True
 
-    def _run_step(self, claim: Claim) -> Claim | None:
+    def _run_step(self, claim: ClaimedJob) -> ClaimedJob | None:
         running = Running(claim, claim.context(lambda: running.aborted), self._timeout(claim))
         self.running = running
         try:
@@ -137,7 +137,7 @@ class Slot(threading.Thread):
             self._failed(running, error)
         finally:
             self.running = None
-            if claim.row["lock"]:
+            if claim.lock:
                 self._worker.wake_signal.ring()
         return None
 
@@ -151,7 +151,7 @@ class Slot(threading.Thread):
             log.warning("Job %s: its step runs again, after %s", claim.id, first_line(error))
             self._worker.insist(lambda: self._worker.release(running))
             return
-        failure = judge(error, claim)
+        failure = classify_failure(error, claim)
         _tell(claim, failure)
         self._worker.insist(lambda: self._write(running, failure))
 
@@ -166,9 +166,9 @@ class Slot(threading.Thread):
                 claim, claim.context(bool), Failure(error=f"{type(error).__name__}: see the log")
             )
 
-    def _timeout(self, claim: Claim) -> float:
+    def _timeout(self, claim: ClaimedJob) -> float:
         name = claim.call.task_name
-        own = find(name).timeout if is_known(name) else None
+        own = find_task(name).timeout if is_known(name) else None
         return own or self._worker.options.timeout
 
 
@@ -183,7 +183,7 @@ def _is_to_run_again(running: Running, error: BaseException) -> bool:
     return lost or running.clashed or has_clashed(error)
 
 
-def _tell(claim: Claim, failure: Failure) -> None:
+def _tell(claim: ClaimedJob, failure: Failure) -> None:
     if failure.status == "failed" and not failure.at:
         log.error("Job %s: %s failed: %s", claim.id, claim.call, failure.traceback)
         return

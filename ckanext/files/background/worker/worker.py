@@ -15,10 +15,10 @@ from psycopg2 import DataError
 from psycopg2.errors import LockNotAvailable
 
 from .. import schema
-from ..claim import Claim
+from ..call import all_tasks
 from ..errors import BackgroundError
-from ..registry import all_tasks
-from ..step import judge
+from ..job import ClaimedJob
+from ..retry import classify_failure
 from .engine import name_sessions, new_engine, watch_sessions
 from .listener import Listener
 from .options import WorkerOptions
@@ -102,7 +102,7 @@ class Worker:
         # with a session of its own, which nobody has to look up or sign
         return RequestContext(self._flask_app, dict(self._environ), session=SecureCookieSession())
 
-    def obtain(self) -> Claim | None:
+    def obtain(self) -> ClaimedJob | None:
         """Wait for a job and claim it; None when the worker stops. For slots."""
         while not self.stopping:
             heard = self.wake_signal.listen()
@@ -273,7 +273,9 @@ class Worker:
         error = running.overdue(" and could not be interrupted")
         self.queries.end_sessions(running.pids)
         try:
-            self.queries.fail(running.claim, running.context, judge(error, running.claim))
+            self.queries.fail(
+                running.claim, running.context, classify_failure(error, running.claim)
+            )
         except LockNotAvailable:
             return False  # the next time
         if slot.running is not running or running.committed:

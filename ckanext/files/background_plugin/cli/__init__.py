@@ -8,7 +8,7 @@ import click
 from ckan import model
 
 from ckanext.files.background import BackgroundError, schema
-from ckanext.files.background.shell import run_shell
+from ckanext.files.background.app import run_shell
 from ckanext.files.cli import files
 
 from .change_jobs import cancel, purge, retry, send

@@ -16,8 +16,7 @@ import click
 from ckan import model
 
 from ckanext.files.background import control, record
-from ckanext.files.background import purge as purging
-from ckanext.files.background.registry import find
+from ckanext.files.background.call import find_task
 
 from .show_jobs import JOB_ID
 
@@ -42,7 +41,7 @@ def send(task: str, arguments: Sequence[str]) -> None:
         if name in values:
             raise click.BadParameter(f"{name} is given twice")
         values[name] = value
-    job = find(task).delay(**values)
+    job = find_task(task).delay(**values)
     model.Session.commit()
     click.echo(f"Job {job.id} waits for a worker")
 
@@ -142,7 +141,7 @@ def _state(job_id: int) -> str:
     "--status",
     "states",
     multiple=True,
-    type=click.Choice(purging.ENDED),
+    type=click.Choice(control.ENDED),
     help="Only jobs in this state; may be given several times.",
 )
 @click.option("--dry-run", is_flag=True, help="Only count the jobs.")
@@ -156,9 +155,9 @@ def purge(days: float, states: Sequence[str], dry_run: bool) -> None:
         raise click.BadParameter("DAYS is no number")
     before = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=days)
     counts: Counter[str] = Counter()
-    for batch in purging.purge(before, states or purging.ENDED, dry_run):
+    for batch in control.purge(before, states or control.ENDED, dry_run):
         counts += batch
     done = "to be deleted" if dry_run else "deleted"
-    for state in states or purging.ENDED:
+    for state in states or control.ENDED:
         click.echo(f"{state:<15}{counts[state]:>10}")
     click.echo(f"{done:<15}{sum(counts.values()):>10}")

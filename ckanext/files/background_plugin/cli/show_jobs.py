@@ -58,7 +58,7 @@ def list_jobs(states: Sequence[str], queue: str | None, task: str | None, limit:
     model.Session.rollback()
 
 
-def _row(job: record.Record) -> tuple[str, ...]:
+def _row(job: record.JobRecord) -> tuple[str, ...]:
     return (
         str(job.id),
         job.status,
@@ -77,7 +77,7 @@ def _cut(text: str) -> str:
     return line if len(line) <= _MAX_WIDTH else f"{line[:_MAX_WIDTH]}..."
 
 
-def _percent(job: record.Record) -> str | None:
+def _percent(job: record.JobRecord) -> str | None:
     return None if job.percent is None else f"{job.percent:.0f} %"
 
 
@@ -103,7 +103,7 @@ def show(job_id: int) -> None:
     model.Session.rollback()
 
 
-def _facts(job: record.Record) -> Iterable[tuple[str, Any]]:
+def _facts(job: record.JobRecord) -> Iterable[tuple[str, Any]]:
     holder = record.holder(job.lock) if job.locked and job.lock else None
     yield "status", job.status
     yield "", remark(job)
@@ -141,7 +141,7 @@ def _print_block(title: str, text: str | None) -> None:
         click.echo(f"\n{title}\n{indent(text.rstrip(), '  ')}")
 
 
-def remark(job: record.Record) -> str:
+def remark(job: record.JobRecord) -> str:
     """Return what a job waits for, how often it was tried, and its progress or error, on a line."""
     waits = job.status in ("todo", "doing") and not job.running
     parts = [_waits_for(job), _tries(job.attempts)] if waits else []
@@ -150,7 +150,7 @@ def remark(job: record.Record) -> str:
     return "; ".join(filter(None, [*parts, _first_line(error or job.text)]))
 
 
-def _waits_for(job: record.Record) -> str:
+def _waits_for(job: record.JobRecord) -> str:
     if job.status == "doing":
         return "waits for a worker to go on"
     if job.scheduled_at and job.scheduled_at > dt.datetime.now(dt.timezone.utc):

@@ -16,9 +16,9 @@ from ckan import model
 from ckan.common import config
 
 from ckanext.files.background import overview, schema
+from ckanext.files.background.call import all_tasks
 from ckanext.files.background.discovery import not_loaded
 from ckanext.files.background.overview import QueueState, WorkerState
-from ckanext.files.background.registry import all_tasks
 from ckanext.files.background.worker import WorkerOptions, run_processes
 from ckanext.files.cli.output import in_utc
 

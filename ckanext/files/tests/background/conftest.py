@@ -14,7 +14,7 @@ import pytest
 from ckan import model
 from sqlalchemy import text
 
-from ckanext.files.background import registry, schema
+from ckanext.files.background import call, schema
 from ckanext.files.background.app import app as procrastinate
 
 
@@ -43,15 +43,15 @@ def define(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     the tasks of the first are not known any more.
     """
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry, "_tasks", dict(registry._tasks))
+    monkeypatch.setattr(call, "_tasks", dict(call._tasks))
     schedules = procrastinate.periodic_registry
     monkeypatch.setattr(schedules, "periodic_tasks", dict(schedules.periodic_tasks))
     made: set[str] = set()
 
     def define(source: str, name: str = "files_test_tasks") -> Any:
-        for known, task in list(registry._tasks.items()):
+        for known, task in list(call._tasks.items()):
             if task.__module__ == name:
-                del registry._tasks[known]
+                del call._tasks[known]
         made.add(name)
         sys.modules.pop(name, None)
         (tmp_path / f"{name}.py").write_text(

@@ -60,7 +60,7 @@ NOTING = """
 """
 
 
-def shown(job: Job) -> record.Record:
+def shown(job: Job) -> record.JobRecord:
     found = record.find(job.id)
     assert found
     return found

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.background import Job, control
-from ckanext.files.background.claim import Claim
+from ckanext.files.background.job import ClaimedJob
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker.queries import WorkerQueries
@@ -37,7 +37,7 @@ def queries() -> Iterator[WorkerQueries]:
     queries.close()
 
 
-def claimed(queries: WorkerQueries) -> Claim:
+def claimed(queries: WorkerQueries) -> ClaimedJob:
     sample.noop.delay()
     model.Session.commit()
     claim = queries.claim([])
@@ -48,7 +48,7 @@ def claimed(queries: WorkerQueries) -> Claim:
 def test_jobs_that_have_lost_their_workers_run_apart(queries: WorkerQueries) -> None:
     """Once may be an accident; twice at the same step may be the job's own doing."""
 
-    def claim_all(queries: WorkerQueries) -> dict[int, Claim]:
+    def claim_all(queries: WorkerQueries) -> dict[int, ClaimedJob]:
         claims = iter(lambda: queries.claim([]), None)
         return {claim.id: claim for claim in claims if claim}
 

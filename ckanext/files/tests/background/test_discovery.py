@@ -16,7 +16,8 @@ import pytest
 from ckan import plugins
 from ckan.common import config
 
-from ckanext.files.background import TaskDefinitionError, discovery, registry, send_task
+from ckanext.files.background import TaskDefinitionError, call, discovery, send_task
+from ckanext.files.background.call import all_tasks, find_task, is_known
 from ckanext.files.background.discovery import OPTION, load_tasks
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background_plugin.command import run
@@ -86,7 +87,7 @@ class Extension:
 def extension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Extension]:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(registry, "_tasks", dict(registry._tasks))
+    monkeypatch.setattr(call, "_tasks", dict(call._tasks))
     yield Extension(tmp_path)
     for name in [name for name in sys.modules if name.startswith("files_test_extension")]:
         del sys.modules[name]
@@ -124,9 +125,9 @@ def left_out(caplog: pytest.LogCaptureFixture, *culprits: str) -> None:
 @pytest.mark.parametrize("group", [OURS, OLD])
 def test_entry_points(group: str, extension: Extension, tasks: TasksManager) -> None:
     extension.enter(group, "files_test_extension.celery_import:task_imports")
-    assert not registry.is_known("NAME.echofunction")
+    assert not is_known("NAME.echofunction")
     load_tasks()
-    assert registry.find("NAME.echofunction").path == "files_test_extension.tasks.echo"
+    assert find_task("NAME.echofunction").path == "files_test_extension.tasks.echo"
     send_task("NAME.echofunction", args=["Hello World"])
     tasks.run_pending_jobs()
     assert extension.ran == ["Hello World"]
@@ -146,14 +147,14 @@ def test_anything_that_can_be_iterated_over(result: str, extension: Extension) -
     extension.write("celery_import", f"def task_imports():\n    {result}\n")
     extension.enter(OLD, "files_test_extension.celery_import:task_imports")
     load_tasks()
-    assert registry.is_known("NAME.echofunction")
-    assert registry.is_known("NAME.more")
+    assert is_known("NAME.echofunction")
+    assert is_known("NAME.more")
 
 
 def test_plugin_finds_them_when_it_is_loaded(extension: Extension) -> None:
     extension.enter(OLD, "files_test_extension.celery_import:task_imports")
     with reloaded("files", "files_background"):
-        assert registry.is_known("NAME.echofunction")
+        assert is_known("NAME.echofunction")
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -174,7 +175,7 @@ def test_plugins_with_the_interface(order: int, extension: Extension) -> None:
     )
     extension.enter("ckan.plugins", "files_test_extension.plugin:Plugin", "files_test_extension")
     with reloaded("files", *["files_background", "files_test_extension"][::order]):
-        assert registry.is_known("NAME.echofunction")
+        assert is_known("NAME.echofunction")
 
 
 def test_interface_without_the_method(extension: Extension) -> None:
@@ -190,27 +191,27 @@ def test_interface_without_the_method(extension: Extension) -> None:
     )
     extension.enter("ckan.plugins", "files_test_extension.plugin:Plugin", "files_test_extension")
     with reloaded("files", "files_background", "files_test_extension"):
-        assert not registry.is_known("NAME.echofunction")
+        assert not is_known("NAME.echofunction")
 
 
 @pytest.mark.parametrize("value", ["files_test_extension.tasks", ["files_test_extension.tasks"]])
 def test_option(value: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(config, OPTION, value)
     load_tasks()
-    assert registry.is_known("NAME.echofunction")
+    assert is_known("NAME.echofunction")
 
 
 def test_option_with_many(extension: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
     extension.write("more", TASKS.replace("NAME.echofunction", "NAME.more"))
     monkeypatch.setitem(config, OPTION, "files_test_extension.tasks\n files_test_extension.more")
     load_tasks()
-    assert registry.is_known("NAME.echofunction")
-    assert registry.is_known("NAME.more")
+    assert is_known("NAME.echofunction")
+    assert is_known("NAME.more")
 
 
 def test_option_is_declared(extension: Extension) -> None:
     with reloaded("files", "files_background", **{OPTION: "files_test_extension.tasks"}):
-        assert registry.is_known("NAME.echofunction")
+        assert is_known("NAME.echofunction")
         assert config[OPTION] == ["files_test_extension.tasks"]
 
 
@@ -221,7 +222,7 @@ def test_twice_is_once(extension: Extension, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(config, OPTION, "files_test_extension.tasks")
     load_tasks()
     load_tasks()
-    assert [task.name for task in registry.all_tasks()].count("NAME.echofunction") == 1
+    assert [task.name for task in all_tasks()].count("NAME.echofunction") == 1
 
 
 @pytest.mark.parametrize("group", [OURS, OLD])
@@ -324,7 +325,7 @@ def test_ancient_extension(
     left_out(
         caplog, "ancient = files_test_extension.celery_import:task_imports", "ckan.celery_task"
     )
-    assert registry.is_known("NAME.echofunction")
+    assert is_known("NAME.echofunction")
     with reloaded("files", "files_background"):
         code, said = run("status")
         assert code == 0
@@ -339,7 +340,7 @@ def test_one_module_of_several_is_broken(
     extension.write("celery_import", f"def task_imports(): return {names}")
     extension.enter(OLD, "files_test_extension.celery_import:task_imports")
     left_out(caplog, "files_test_extension.nowhere")
-    assert registry.is_known("NAME.echofunction")
+    assert is_known("NAME.echofunction")
     extension.write("nowhere", "")
     load_tasks()
     assert discovery.not_loaded == []
@@ -442,4 +443,4 @@ def test_module_that_is_mended(extension: Extension, monkeypatch: pytest.MonkeyP
     refused("files_test_extension.tasks", "division by zero")
     extension.write("tasks", TASKS)
     load_tasks()
-    assert registry.find("NAME.echofunction") is sys.modules["files_test_extension.tasks"].echo
+    assert find_task("NAME.echofunction") is sys.modules["files_test_extension.tasks"].echo

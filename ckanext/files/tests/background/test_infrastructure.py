@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from ckanext.files.background import Job, control, record
-from ckanext.files.background.infrastructure import culprit
+from ckanext.files.background.retry import unreachable_service
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background import sample
@@ -55,7 +55,7 @@ def raised(call: Callable[[], Any]) -> BaseException:
     return caught.value
 
 
-def shown(job: Job) -> record.Record:
+def shown(job: Job) -> record.JobRecord:
     model.Session.rollback()
     found = record.find(job.id)
     assert found
@@ -96,7 +96,7 @@ def test_solr(solr: Proxy) -> None:
         lambda: query.get_index(dataset["id"]),
         lambda: search.make_connection().ping(),
     ):
-        assert culprit(raised(call)) == "Solr"
+        assert unreachable_service(raised(call)) == "Solr"
 
 
 def test_what_solr_refuses(solr: Proxy) -> None:
@@ -108,23 +108,23 @@ def test_what_solr_refuses(solr: Proxy) -> None:
         lambda: PackageSearchQuery().run({"q": "{!nonsense"}),
         lambda: PackageSearchQuery().get_index("not-there"),
     ):
-        assert culprit(raised(call)) is None
+        assert unreachable_service(raised(call)) is None
 
 
 def test_redis(nothing_there: int) -> None:
     away = redis.Redis(port=nothing_there)
-    assert culprit(raised(away.ping)) == "Redis"
+    assert unreachable_service(raised(away.ping)) == "Redis"
 
 
 def test_postgresql(nothing_there: int) -> None:
     """Another database than the session's, as the datastore may have."""
     url = engine().url.set(host="127.0.0.1", port=nothing_there)
     away = sa.create_engine(url)
-    assert culprit(raised(away.connect)) == "PostgreSQL"
-    assert culprit(raised(lambda: psycopg2.connect(port=nothing_there))) == "PostgreSQL"
+    assert unreachable_service(raised(away.connect)) == "PostgreSQL"
+    assert unreachable_service(raised(lambda: psycopg2.connect(port=nothing_there))) == "PostgreSQL"
     with sa.create_engine(engine().url, poolclass=NullPool).connect() as connection:
         end = sa.text("SELECT pg_terminate_backend(pg_backend_pid())")
-        assert culprit(raised(lambda: connection.execute(end))) == "PostgreSQL"
+        assert unreachable_service(raised(lambda: connection.execute(end))) == "PostgreSQL"
 
 
 @pytest.mark.parametrize(
@@ -134,19 +134,20 @@ def test_postgresql(nothing_there: int) -> None:
 def test_what_postgresql_refuses(statement: str) -> None:
     with engine().connect() as connection:
         error = raised(lambda: connection.execute(sa.text(statement)))
-        assert culprit(error) is None
+        assert unreachable_service(error) is None
 
 
 def test_error_without_one_of_the_driver() -> None:
     """As code raises it that is not SQLAlchemy's."""
-    assert culprit(OperationalError("it fails", None, None)) is None  # pyright: ignore[reportArgumentType]
+    assert unreachable_service(OperationalError("it fails", None, None)) is None  # pyright: ignore[reportArgumentType]
 
 
 def test_another_server(nothing_there: int) -> None:
     """It is the task's own."""
     error = raised(lambda: requests.get(f"http://127.0.0.1:{nothing_there}", timeout=5))
-    assert culprit(error) is None
-    assert culprit(raised(lambda: socket.create_connection(("", nothing_there)))) is None
+    assert unreachable_service(error) is None
+    error = raised(lambda: socket.create_connection(("", nothing_there)))
+    assert unreachable_service(error) is None
 
 
 # what becomes of the job

@@ -74,7 +74,7 @@ def test_a_module_that_is_reloaded(define: Define) -> None:
         ({"cron": "* * * * *", "queue": "q" * 41}, "queue .* longer than 40"),
         ({"cron": "* * * * *", "periodic_id": "x" * 129}, "periodic_id x+ is longer than 128"),
         ({"cron": "* * * * *", "periodic_id": 5}, "periodic_id 5 is no string"),
-        ({"cron": "* * * * *", "countdown": 60}, "countdown: cron says when"),
+        ({"cron": "* * * * *", "countdown": 60}, "countdown: cron gives the times"),
         ({"cron": "* * * * *", "eta": dt.datetime(2040, 1, 1, tzinfo=dt.timezone.utc)}, "eta"),
         ({"cron": "* * * * *", "colour": "red"}, "colour"),
         ({"cron": "* * * * *", "task_kwargs": {"when": 1}}, "when"),

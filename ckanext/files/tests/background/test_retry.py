@@ -69,7 +69,7 @@ def retrying(define: Define, decorator: str = "@task", kind: str = "def", **how:
     return module
 
 
-def shown(job: Job) -> record.Record:
+def shown(job: Job) -> record.JobRecord:
     found = record.find(job.id)
     assert found
     return found

@@ -29,7 +29,7 @@ BEFORE = """
 """
 
 
-def shown(job: Job) -> record.Record:
+def shown(job: Job) -> record.JobRecord:
     found = record.find(job.id)
     assert found
     return found

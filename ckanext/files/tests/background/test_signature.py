@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ckanext.files.background import ArgumentError, registry, send_task
+from ckanext.files.background import ArgumentError, send_task
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background import sample
 from ckanext.files.tests.loaded import load_plugins
@@ -187,7 +187,7 @@ def test_a_function_that_changes_its_arguments(define: Define) -> None:
 def test_stored_arguments_that_fit_no_more(define: Define) -> None:
     """As a job finds them after an upgrade, see ``test_revisions.py``."""
     call = define(KINDS).plain(1, 3)
-    define("""
+    module = define("""
         @task
         def plain(a): ...
     """)
@@ -195,4 +195,4 @@ def test_stored_arguments_that_fit_no_more(define: Define) -> None:
         call.run_once()
     for more in ("text", 5, {"a": 1}, None):
         with pytest.raises(ArgumentError, match=r"files_test_tasks\.plain"):
-            registry.find("files_test_tasks.plain").signature.unpack({"a": 1, "*": more})
+            module.plain.signature.unpack({"a": 1, "*": more})

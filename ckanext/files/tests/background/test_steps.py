@@ -37,7 +37,7 @@ STEP = f"(SELECT coalesce(max(step), 0) FROM {SCHEMA}.files_job WHERE job_id = :
 EFFECTS = "(SELECT count(*) FROM files_test_effect WHERE name LIKE :names)"
 
 
-def shown(job: Job) -> record.Record:
+def shown(job: Job) -> record.JobRecord:
     found = record.find(job.id)
     assert found
     return found

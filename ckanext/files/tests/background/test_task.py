@@ -19,9 +19,9 @@ from ckanext.files.background import (
     UnknownTaskError,
     current_job,
     manager,
-    registry,
     task,
 )
+from ckanext.files.background.call import all_tasks, find_task, is_known
 from ckanext.files.tests.background import sample
 from ckanext.files.tests.loaded import load_plugins
 
@@ -76,12 +76,12 @@ def with_inner() -> Callable[[], None]:
     ],
 )
 def test_not_a_top_level_function(function: Any, culprit: str) -> None:
-    known = set(registry.all_tasks())
+    known = set(all_tasks())
     with pytest.raises(TaskDefinitionError, match=culprit):
         task(function)
     with pytest.raises(TaskDefinitionError, match=culprit):
         task(name="files.test.not_one")(function)
-    assert set(registry.all_tasks()) == known
+    assert set(all_tasks()) == known
 
 
 @pytest.mark.parametrize(
@@ -114,11 +114,11 @@ def test_not_a_top_level_function(function: Any, culprit: str) -> None:
 )
 def test_options_that_are_wrong(define: Define, options: Any, culprit: str) -> None:
     """The error names task and option, when the module is imported."""
-    known = set(registry.all_tasks())
+    known = set(all_tasks())
     with pytest.raises(TaskDefinitionError, match=culprit) as raised:
         task(**options)(no_parameter)
     assert no_parameter.__qualname__ in str(raised.value)
-    assert set(registry.all_tasks()) == known
+    assert set(all_tasks()) == known
 
 
 def test_context_needs_a_place(define: Define) -> None:
@@ -150,8 +150,8 @@ def test_name_is_the_path(define: Define) -> None:
     assert module.echo.name == "files_test_tasks.echo"
     assert module.other.name == "files_test_tasks.other"
     assert module.named.name == "NAME.echofunction"
-    assert registry.find("NAME.echofunction") is module.named
-    assert {task.name for task in registry.all_tasks()} > {module.echo.name, module.named.name}
+    assert find_task("NAME.echofunction") is module.named
+    assert {task.name for task in all_tasks()} > {module.echo.name, module.named.name}
 
 
 def test_two_of_one_name(define: Define) -> None:
@@ -169,7 +169,7 @@ def test_two_of_one_name(define: Define) -> None:
         )
     for culprit in ("files.test.echo", "files_test_tasks.echo", "files_test_others.shout"):
         assert culprit in str(raised.value)
-    assert registry.find("files.test.echo").path == "files_test_tasks.echo"
+    assert find_task("files.test.echo").path == "files_test_tasks.echo"
 
 
 def test_an_alias_that_is_taken(define: Define) -> None:
@@ -181,8 +181,8 @@ def test_an_alias_that_is_taken(define: Define) -> None:
             @task(name="files.test.second", aliases=["files.test.first"])
             def second(): ...
         """)
-    assert registry.find("files.test.first").path == "files_test_tasks.first"
-    assert not registry.is_known("files.test.second")
+    assert find_task("files.test.first").path == "files_test_tasks.first"
+    assert not is_known("files.test.second")
 
 
 def test_a_module_that_is_reloaded(define: Define) -> None:
@@ -194,9 +194,9 @@ def test_a_module_that_is_reloaded(define: Define) -> None:
     first = module.echo
     second = importlib.reload(module).echo
     assert second is not first
-    assert registry.find("files_test_tasks.echo") is second
-    assert registry.find("files.test.old") is second
-    assert [task.path for task in registry.all_tasks()].count("files_test_tasks.echo") == 1
+    assert find_task("files_test_tasks.echo") is second
+    assert find_task("files.test.old") is second
+    assert [task.path for task in all_tasks()].count("files_test_tasks.echo") == 1
 
 
 def test_two_functions_of_one_path(define: Define) -> None:
@@ -220,7 +220,7 @@ def test_aliases(define: Define, tasks: Any) -> None:
             ran.append(name)
     """)
     for name in ("files.test.new", "files.test.old", "files.test.older"):
-        assert registry.find(name) is module.renamed
+        assert find_task(name) is module.renamed
         manager.send_task(name, [name])
     tasks.run_pending_jobs()
     assert module.ran == ["files.test.new", "files.test.old", "files.test.older"]
@@ -229,7 +229,7 @@ def test_aliases(define: Define, tasks: Any) -> None:
 
 def test_unknown_task_names_a_similar_one() -> None:
     with pytest.raises(UnknownTaskError, match=r"sample\.nop: .*Did you mean .*sample\.noop\?"):
-        registry.find("ckanext.files.tests.background.sample.nop")
+        find_task("ckanext.files.tests.background.sample.nop")
 
 
 def test_calling_runs_nothing(define: Define) -> None:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from ckan import model
 from ckan.common import CKANConfig, config, config_declaration
 
-from ckanext.files.background import Job, control, purge, record, schema
+from ckanext.files.background import Job, control, record, schema
 from ckanext.files.background.app import app
 from ckanext.files.background.periodic import forget_periodic, register_periodic
 from ckanext.files.background.schema import SCHEMA
@@ -589,7 +589,7 @@ def test_purge_by_state(one_of_each: dict[str, Job]) -> None:
 
 def test_purge_in_batches(tasks: TasksManager, monkeypatch: Any) -> None:
     """What was tried again since is not old."""
-    monkeypatch.setattr(purge, "_BATCH", 3)
+    monkeypatch.setattr(control, "_BATCH", 3)
     jobs = sample.noop.batch_defer(*[{} for _ in range(10)])
     tasks.run_pending_jobs()
     make_old(10, *jobs)
