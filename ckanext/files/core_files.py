@@ -1,4 +1,7 @@
-"""Wiring of what CKAN 2.12 has in its core: the additions to it, or the backport."""
+"""Wiring of the files that CKAN 2.12 has in its core: additions to them, or the backport.
+
+The only edge that imports the backport, and only on CKAN 2.11.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ import ckan.plugins as p
 from ckan.common import CKANConfig
 from ckan.config.declaration import Declaration, Key
 
-from . import capabilities
+from . import capabilities, views
+from .store.adapters import adapters
 
 
 class CoreFilesPlugin(p.SingletonPlugin):
@@ -24,46 +28,41 @@ class CoreFilesPlugin(p.SingletonPlugin):
         p.implements(p.IConfigurable)
 
     def get_blueprint(self) -> list[Any]:
-        from .views import caching, downloads, old_links, sessions
-
-        files = downloads if capabilities.CORE_FILES else _backport("view")
-        ours = [view.blueprint for view in (caching, old_links, sessions)]
-        return [files.blueprint, *ours]
+        is_core = capabilities.CORE_FILES
+        return [views.core_downloads if is_core else _backport("views").blueprint, views.blueprint]
 
     def files_get_storage_adapters(self) -> dict[str, Any]:
-        from .store.adapters import adapters
-
         return adapters()
 
     def declare_config_options(self, declaration: Declaration, key: Key) -> None:
-        _backport("declaration").declare(declaration, key)
+        _backport("config").declare_options(declaration, key)
 
     def configure(self, config: CKANConfig) -> None:
-        storages = _backport("storages").storages
+        storages = _backport("storage").storages
         storages.reset()
         storages.collect()
 
 
 def with_backport(kind: str, ours: dict[str, Any]) -> dict[str, Any]:
-    """Return actions or auth functions together with those that CKAN 2.12 has.
+    """Return actions or auth functions together with those of CKAN 2.12.
 
     :param kind: ``action`` or ``auth``.
-    :param ours: some of them chained to those of CKAN. A plugin cannot chain
-        its own, so those of the backport are put together here.
+    :param ours: some of them chained to those of CKAN. CKAN lets a plugin chain no function of its
+        own, so this function chains them to those of the backport.
     """
     if capabilities.CORE_FILES:
         return ours
     core = _public(kind)
-    chained = {name: _chained(core[name], ours[name]) for name in core.keys() & ours.keys()}
+    chained = {name: _chain(core[name], ours[name]) for name in core.keys() & ours.keys()}
     return {**core, **ours, **chained}
 
 
 def validators_of_options() -> dict[str, Any]:
-    """Return the validators of CKAN 2.12 that the options need, where CKAN has them not."""
-    return {} if capabilities.CORE_FILES else _public("option_validators")
+    """Return the validators that the options of files need, where CKAN lacks them."""
+    return {} if capabilities.CORE_FILES else _public("validators")
 
 
-def _chained(core: Any, chained: Any) -> Any:
+def _chain(core: Any, chained: Any) -> Any:
     @functools.wraps(core)
     def function(context: Any, data_dict: Any) -> Any:
         return chained(core, context, data_dict)

@@ -1,17 +1,16 @@
 """The actions of files.
 
-Rows and bytes have no common commit. A row is written before its bytes are
-stored, so that no two uploads store at one place, and committed after that;
-:mod:`.leftovers` removes bytes whose row was rolled back or deleted.
+Rows and bytes have no common commit. ``file_create`` first inserts the row, which reserves the
+location, then stores the bytes, and then commits. :mod:`ckanext.files.filekeeper.removal` removes
+the bytes of a row that is rolled back or deleted.
 
-So that each place has one row at most, these differ from CKAN 2.12:
+Two refusals that CKAN 2.12 does not have make sure that each location has one row at most:
 
-- ``file_register`` takes a location only as a scan of the storage tells it,
-  neither ``./a`` nor ``b//a`` nor an absolute path. By another name for the
-  place of a file it would get a second row, and who deletes one of the two
-  files would take the bytes of the other.
-- ``file_create`` refuses the place of a file that was deleted in the same
-  transaction. If that is rolled back, the file needs its bytes.
+- ``file_register`` accepts a location only as a scan of the storage returns it: neither ``./a`` nor
+  ``b//a`` nor an absolute path. Another name for the location of a file would give its bytes a
+  second row, and deleting one of the two files would remove the bytes of both.
+- ``file_create`` refuses the location of a file that the same transaction has deleted. A rollback
+  brings that file back, and it needs its bytes.
 """
 
 from __future__ import annotations
@@ -25,12 +24,16 @@ from ckan import model
 from ckan.lib.munge import munge_filename
 from ckan.types import Context
 
+from ckanext.files.filekeeper.removal import (
+    remove_unless_committed,
+    remove_when_committed,
+    reserve,
+)
+
 from . import schema
-from .leftovers import remove_unless_committed, remove_when_committed
-from .models import File, FileOwner, FileOwnerTransferHistory, find_file, lock_file
-from .removal import take
+from .model import File, FileOwner, FileOwnerTransferHistory, find_file, lock_file
 from .search import file_search
-from .storages import Capability, FileData, exc, get_storage
+from .storage import Capability, FileData, exc, get_storage
 from .tables import file_table
 
 __all__ = [
@@ -77,18 +80,18 @@ def file_create(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
         raise tk.ValidationError({"upload": [message]})
     name = munge_filename(name)
     location = storage.prepare_location(name, upload)
-    # what the caller has left to be written must not fail as if it were the file
+    # an error of the caller's own pending changes must not look like one of the file
     session.flush()
     id_ = None
     if not _is_committed(session, data_dict["storage"], location):
-        id_ = session.execute(take(file_table, data_dict["storage"], location)).scalar()
+        id_ = session.execute(reserve(file_table, data_dict["storage"], location)).scalar()
     if id_ is None:
         raise tk.ValidationError({"upload": ["File already exists"]})
     try:
         data = storage.upload(location, upload, ckan_api=data_dict.get("__extras", {}))
-        remove_unless_committed(session, data_dict["storage"], data)
+        remove_unless_committed(session, file_table, data_dict["storage"], storage, data)
     except BaseException as error:
-        # not by a savepoint: CKAN takes the release of one for a commit, and indexes datasets
+        # no savepoint: CKAN treats the release of one as a commit, and indexes datasets
         session.execute(sa.delete(file_table).where(file_table.c.id == id_))
         if isinstance(error, (exc.UploadError, exc.ExistingFileError)):
             raise tk.ValidationError({"upload": [str(error)]}) from error
@@ -98,9 +101,9 @@ def file_create(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
 
 @tk.validate_action_data(schema.file_register)
 def file_register(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
-    """Make a file of what is in a storage already.
+    """Make a file of bytes that are in a storage already.
 
-    :param location: where in the storage it is
+    :param location: location of the bytes in the storage
     :type location: str
     :param storage: the storage, by default ``ckan.files.default_storages.default``
     :type storage: str, optional
@@ -122,7 +125,7 @@ def file_register(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]
         raise tk.ObjectNotFound("file not found at location") from error
     except (exc.LocationError, IsADirectoryError, NotADirectoryError) as error:
         raise tk.ValidationError({"location": [str(error)]}) from error
-    id_ = session.execute(take(file_table, data_dict["storage"], location)).scalar()
+    id_ = session.execute(reserve(file_table, data_dict["storage"], location)).scalar()
     if id_ is None:
         raise taken
     return _finish(context, id_, munge_filename(data.location), data)
@@ -148,7 +151,7 @@ def file_delete(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     result = _shown(context, file)
     session.delete(file)
     session.flush()
-    remove_when_committed(session, file.storage, data)
+    remove_when_committed(session, file_table, file.storage, storage, data)
     _commit(context)
     return result
 
@@ -156,7 +159,7 @@ def file_delete(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
 @tk.side_effect_free
 @tk.validate_action_data(schema.one_file)
 def file_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
-    """Return what is known of a file; its content is at ``/file/download/ID``.
+    """Return the details of a file; its content is at ``/file/download/ID``.
 
     :param id: id of the file
     :type id: str
@@ -170,7 +173,7 @@ def file_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
 
 @tk.validate_action_data(schema.file_rename)
 def file_rename(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
-    """Change the name of a file that people see; where it is stored does not change.
+    """Change the name of a file that people see; its location in the storage stays.
 
     :param id: id of the file
     :type id: str
@@ -188,7 +191,7 @@ def file_rename(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
 
 @tk.validate_action_data(schema.one_file)
 def file_pin(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
-    """Let the owner of a file keep it: it is transferred no more without ``force``.
+    """Pin a file to its owner: only a transfer with ``force`` moves it away.
 
     :param id: id of the file
     :type id: str
@@ -206,7 +209,7 @@ def file_pin(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
 
 @tk.validate_action_data(schema.one_file)
 def file_unpin(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
-    """Let a file be transferred again.
+    """Unpin a file, so that it can be transferred again.
 
     :param id: id of the file
     :type id: str
@@ -225,7 +228,7 @@ def file_unpin(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
 def file_ownership_transfer(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """Give a file to another owner.
 
-    Those who may see, change or delete the owner may then do so with the file,
+    A user who may see, change or delete the owner may then do so with the file,
     where ``ckan.files.owner.cascade_access`` names the owner's type.
 
     ``files_transfer_ownership`` of this extension also accepts names, and
@@ -239,7 +242,7 @@ def file_ownership_transfer(context: Context, data_dict: dict[str, Any]) -> dict
     :type owner_type: str
     :param force: transfer the file even if it is pinned. Default: `False`
     :type force: bool
-    :param pin: let the new owner keep the file. Default: `False`
+    :param pin: pin the file to the new owner. Default: `False`
     :type pin: bool
 
     :returns: details of the file
@@ -264,7 +267,7 @@ def file_ownership_transfer(context: Context, data_dict: dict[str, Any]) -> dict
 def file_owner_scan(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """List the files of an owner.
 
-    :param owner_id: id of the owner; by default that of the user who asks
+    :param owner_id: id of the owner; by default the id of the user who calls
     :type owner_id: str, optional
     :param owner_type: type of the owner. Default: ``user``
     :type owner_type: str, optional
@@ -283,8 +286,8 @@ def file_owner_scan(context: Context, data_dict: dict[str, Any]) -> dict[str, An
         user = context.get("auth_user_obj") or model.User.get(context.get("user"))
         data_dict["owner_id"] = user.id if isinstance(user, model.User) else ""
     tk.check_access("file_owner_scan", context, data_dict)
-    mine = {name: data_dict.pop(name) for name in ("owner_id", "owner_type")}
-    return file_search(context, {**data_dict, "filters": mine})
+    owner = {name: data_dict.pop(name) for name in ("owner_id", "owner_type")}
+    return file_search(context, {**data_dict, "filters": owner})
 
 
 def _session(context: Context) -> Any:
@@ -299,7 +302,7 @@ def _file(context: Context, data_dict: dict[str, Any], message: str = "file") ->
 
 
 def _locked(context: Context, data_dict: dict[str, Any], message: str = "file") -> Any:
-    """Return a file that nobody else can change or delete before the commit."""
+    """Return a file; other transactions cannot change or delete it before the commit."""
     file = lock_file(_session(context), data_dict["id"])
     if file is None:
         raise tk.ObjectNotFound(message)
@@ -321,23 +324,20 @@ def _may_exist(storage: Any, data: FileData) -> bool:
 
 
 def _is_committed(session: Any, storage: str, location: str) -> bool:
-    """Tell whether a file has a place, even if it was deleted in this transaction."""
+    """Return whether a file has the location, even if this transaction has deleted it."""
     place = File.by_location(location, storage).with_only_columns(file_table.c.id)
     with session.get_bind().engine.connect() as connection:
         return connection.execute(place).first() is not None
 
 
 def _refuse_other_names(storage: Any, location: str) -> None:
-    """Refuse a location that a scan of the storage calls by another name.
-
-    :raises LocationError: it is one.
-    """
+    """Raise LocationError for a location that a scan of the storage returns by another name."""
     if location.startswith("/") or location == "." or posixpath.normpath(location) != location:
         raise exc.LocationError(storage, location)
 
 
 def _finish(context: Context, id_: str, name: str, data: FileData) -> dict[str, Any]:
-    """Complete the row of a file that is stored, and let it belong to the user."""
+    """Complete the row of a file whose bytes are stored; its owner is the user."""
     file = _session(context).get(File, id_)
     for field, value in {**data.as_dict(), "name": name}.items():
         setattr(file, field, value)

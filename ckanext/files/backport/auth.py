@@ -8,7 +8,7 @@ import ckan.plugins.toolkit as tk
 from ckan import authz, model
 from ckan.types import AuthResult, Context, DataDict
 
-from .models import find_file
+from .model import find_file
 
 __all__ = [
     "file_create",
@@ -33,13 +33,13 @@ _UPLOADS = "ckan.files.authenticated_uploads"
 
 
 def permission_manage_files(context: Context, data_dict: DataDict) -> AuthResult:
-    """Nobody but sysadmins may do everything with all files, unless a plugin says so."""
+    """Only sysadmins may do everything with all files, unless a plugin chains this function."""
     return {"success": False, "msg": "Not allowed to manage files"}
 
 
 @tk.auth_allow_anonymous_access
 def permission_owns_file(context: Context, data_dict: DataDict) -> AuthResult:
-    """Users own the files that belong to them."""
+    """A user owns the files whose owner the user is."""
     file, user = _file(context, data_dict), _user(context)
     owner = file.owner if file else None
     return {
@@ -50,33 +50,33 @@ def permission_owns_file(context: Context, data_dict: DataDict) -> AuthResult:
 
 
 def permission_edit_file(context: Context, data_dict: DataDict) -> AuthResult:
-    """Whoever owns a file or may update what it belongs to may edit it."""
+    """A user who owns a file or may update its owner may edit it."""
     success = _may_as_owner(context, data_dict, "update")
     return {"success": success, "msg": "Not allowed to edit file"}
 
 
 def permission_delete_file(context: Context, data_dict: DataDict) -> AuthResult:
-    """Whoever owns a file or may delete what it belongs to may delete it."""
+    """A user who owns a file or may delete its owner may delete it."""
     success = _may_as_owner(context, data_dict, "delete")
     return {"success": success, "msg": "Not allowed to delete file"}
 
 
 @tk.auth_allow_anonymous_access
 def permission_read_file(context: Context, data_dict: DataDict) -> AuthResult:
-    """Whoever owns a file or may see what it belongs to may see it."""
+    """A user who owns a file or may see its owner may see it."""
     success = _may_as_owner(context, data_dict, "show")
     return {"success": success, "msg": "Not allowed to read file"}
 
 
 @tk.auth_allow_anonymous_access
 def permission_download_file(context: Context, data_dict: DataDict) -> AuthResult:
-    """Whoever may see a file may have its content."""
+    """A user who may see a file may download its content."""
     success = _may("permission_read_file", context, data_dict)
     return {"success": success, "msg": "Not allowed to read file"}
 
 
 def file_create(context: Context, data_dict: DataDict) -> AuthResult:
-    """Users may upload where the configuration lets them."""
+    """A user may upload where the configuration allows it."""
     storages = tk.config[f"{_UPLOADS}.storages"]
     is_allowed = tk.config[f"{_UPLOADS}.allow"] and data_dict["storage"] in storages
     if context.get("user") and is_allowed:
@@ -85,7 +85,7 @@ def file_create(context: Context, data_dict: DataDict) -> AuthResult:
 
 
 def file_register(context: Context, data_dict: DataDict) -> AuthResult:
-    """Only those who manage files may."""
+    """As ``permission_manage_files``."""
     return authz.is_authorized("permission_manage_files", context, data_dict)
 
 
@@ -116,7 +116,7 @@ def file_unpin(context: Context, data_dict: DataDict) -> AuthResult:
 
 
 def file_ownership_transfer(context: Context, data_dict: DataDict) -> AuthResult:
-    """Whoever may edit the file and give files to the new owner."""
+    """A user who may edit the file and may transfer files to the new owner may transfer it."""
     file = _file(context, data_dict)
     if file is None or (file.owner and file.owner.pinned and not data_dict["force"]):
         return {"success": False, "msg": "File is pinned"}
@@ -129,7 +129,7 @@ def file_ownership_transfer(context: Context, data_dict: DataDict) -> AuthResult
 
 @tk.auth_allow_anonymous_access
 def file_owner_scan(context: Context, data_dict: DataDict) -> AuthResult:
-    """Whoever may update the owner may see what belongs to it."""
+    """A user who may update the owner may list its files."""
     success = _may("permission_manage_files", context, data_dict) or _owner_allows(
         context, data_dict, "file_scan", "scan_as_update"
     )
@@ -141,33 +141,33 @@ def _may(permission: str, context: Context, data_dict: DataDict) -> bool:
 
 
 def _may_as_owner(context: Context, data_dict: DataDict, operation: str) -> bool:
-    """Tell whether the user owns the file, or may do the same with its owner."""
+    """Return whether the user owns the file, or may do the operation with its owner."""
     if _may("permission_owns_file", context, data_dict):
         return True
     file = _file(context, data_dict)
     if file is None or file.owner is None:
         return False
     type_, cascade = file.owner.owner_type, tk.config[f"{_OWNER}.cascade_access"]
-    # no storage stands for all of them
+    # an owner's type without storages gives access to the files in all of them
     if type_ not in cascade or (cascade[type_] and file.storage not in cascade[type_]):
         return False
     function = f"{type_}_{operation}"
-    # a page with many files must not fail at one whose type belongs to a plugin that is gone
+    # a page with many files must not fail at a file whose owner's type comes from an absent plugin
     known = function in authz.auth_functions_list()
-    return known and _asked(context, function, file.owner.owner_id)
+    return known and _is_authorized(context, function, file.owner.owner_id)
 
 
 def _owner_allows(context: Context, data_dict: DataDict, operation: str, as_update: str) -> bool:
-    """Tell whether the user may do something with all files of an owner."""
+    """Return whether the user may do the operation with all files of an owner."""
     if tk.config[f"{_OWNER}.{as_update}"]:
         operation = "update"
-    return _asked(context, f"{data_dict['owner_type']}_{operation}", data_dict["owner_id"])
+    return _is_authorized(context, f"{data_dict['owner_type']}_{operation}", data_dict["owner_id"])
 
 
-def _asked(context: Context, function: str, owner_id: str) -> bool:
-    """Ask the auth function of an owner's type.
+def _is_authorized(context: Context, function: str, owner_id: str) -> bool:
+    """Call the auth function of an owner's type.
 
-    :raises ValueError: nobody has it. The actions turn that into a refusal.
+    :raises ValueError: no plugin has the function. The actions turn that into a refusal.
     """
     answer = authz.is_authorized(function, tk.fresh_context(context), {"id": owner_id})
     return bool(answer.get("success"))

@@ -8,7 +8,7 @@ from ckan.types import Schema, Validator, ValidatorFactory
 
 from ckanext.files.flag import flag
 
-from .into_upload import into_upload
+from .validators import into_upload
 
 
 @validator_args
@@ -18,7 +18,7 @@ def file_create(
     default: ValidatorFactory,
     not_missing: Validator,
 ) -> Schema:
-    """Return the schema of ``file_create``; without a name, the upload has to have one."""
+    """Return the schema of ``file_create``; the upload must have a name if ``name`` is empty."""
     return {
         "name": [ignore_empty, unicode_only],
         "storage": [default(config["ckan.files.default_storages.default"]), unicode_only],
@@ -39,7 +39,7 @@ def file_register(
 
 @validator_args
 def one_file(not_empty: Validator, unicode_only: Validator) -> Schema:
-    """Return the schema of the actions that need to know nothing but the file."""
+    """Return the schema of the actions whose only parameter is the file."""
     return {"id": [not_empty, unicode_only]}
 
 

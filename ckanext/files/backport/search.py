@@ -1,6 +1,6 @@
 """The search for files behind ``file_owner_scan``.
 
-CKAN 2.12 keeps it from clients until it is final, and so does this one: it asks for no rights.
+It does not check access. As in CKAN 2.12, where it is not final yet, clients cannot call it.
 """
 
 from __future__ import annotations
@@ -17,29 +17,19 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from ckanext.files.storable import all_storable
 
-from .models import File
+from .model import File
 from .tables import file_table, owner_table
 
-_COLUMNS: dict[str, Any] = {
-    **{
-        name: file_table.c[name]
-        for name in (
-            "name",
-            "storage",
-            "location",
-            "size",
-            "hash",
-            "created",
-            "storage_data",
-            "plugin_data",
-        )
-    },
-    **{name: owner_table.c[name] for name in ("owner_id", "owner_type", "pinned")},
-}
 _JSON = ("storage_data", "plugin_data")
-_TOGETHER: dict[str, Callable[..., Any]] = {"$and": sa.and_, "$or": sa.or_}
+_OF_FILES = ("name", "storage", "location", "size", "hash", "created", *_JSON)
+_OF_OWNERS = ("owner_id", "owner_type", "pinned")
+_COLUMNS: dict[str, Any] = {
+    **{name: file_table.c[name] for name in _OF_FILES},
+    **{name: owner_table.c[name] for name in _OF_OWNERS},
+}
+_JUNCTIONS: dict[str, Callable[..., Any]] = {"$and": sa.and_, "$or": sa.or_}
 
-_COMPARED: dict[str, Callable[[Any, Any], Any]] = {
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "$eq": operator.eq,
     "$ne": operator.ne,
     "$lt": operator.lt,
@@ -100,30 +90,30 @@ def _all_of(filters: Mapping[str, Any]) -> Any:
 
 
 def _parts(name: str, value: Any) -> Iterator[Any]:
-    if name in _TOGETHER:
+    if name in _JUNCTIONS:
         if not isinstance(value, list):
             raise _refused(f"Only lists are allowed inside {name}")
         inner = [_all_of(filters) for filters in value if isinstance(filters, dict)]
         if inner:
-            yield _TOGETHER[name](*inner)
+            yield _JUNCTIONS[name](*inner)
     elif name in _JSON:
         yield from _of_json(_COLUMNS[name], value)
     elif name in _COLUMNS:
-        for symbol, wanted in _asked(value).items():
-            yield _compared(_COLUMNS[name], symbol, wanted)
+        for symbol, wanted in _operators(value).items():
+            yield _compare(_COLUMNS[name], symbol, wanted)
     else:
         raise _refused(f"Unknown filter: {name}")
 
 
-def _of_json(place: Any, value: Any) -> Iterator[Any]:
-    """Compare what is at a place in JSON: PostgreSQL orders JSON of any kind."""
-    for key, wanted in _asked(value).items():
+def _of_json(column: Any, value: Any) -> Iterator[Any]:
+    """Compare values in JSON, as JSON: PostgreSQL orders JSON of any kind."""
+    for key, wanted in _operators(value).items():
         if not key.startswith("$"):
-            yield from _of_json(place[key], wanted)
+            yield from _of_json(column[key], wanted)
         elif wanted is None or key in _LIKE:
-            yield _compared(place.astext, key, wanted)
+            yield _compare(column.astext, key, wanted)
         else:
-            yield _compared(place, key, _as_json(wanted))
+            yield _compare(column, key, _as_json(wanted))
 
 
 def _as_json(wanted: Any) -> Any:
@@ -132,26 +122,26 @@ def _as_json(wanted: Any) -> Any:
     return sa.literal(wanted, JSONB)
 
 
-def _asked(value: Any) -> dict[str, Any]:
+def _operators(value: Any) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     return {"$in" if isinstance(value, list) else "$eq": value}
 
 
-def _compared(column: Any, symbol: str, wanted: Any) -> Any:
+def _compare(column: Any, symbol: str, wanted: Any) -> Any:
     if symbol == "$in" and isinstance(wanted, list):
-        return sa.or_(sa.false(), *(_compared(column, "$eq", item) for item in wanted))
+        return sa.or_(sa.false(), *(_compare(column, "$eq", item) for item in wanted))
     if symbol in _LIKE:
         return _LIKE[symbol](sa.cast(column, sa.TEXT), str(wanted))
-    if symbol not in _COMPARED:
+    if symbol not in _COMPARISONS:
         raise _refused(f"Operator {symbol} is not supported")
     if not _is_comparable(column, wanted):
         column, wanted = sa.cast(column, sa.TEXT), str(wanted)
-    return _COMPARED[symbol](column, wanted)
+    return _COMPARISONS[symbol](column, wanted)
 
 
 def _is_comparable(column: Any, wanted: Any) -> bool:
-    """Tell whether PostgreSQL can compare the two as they are."""
+    """Return whether PostgreSQL can compare the two as they are."""
     kind = column.type.python_type
     return wanted is None or kind is dict or type(wanted) is kind
 
@@ -161,19 +151,19 @@ def _order(sort: Any) -> list[Any]:
     for part in [sort] if isinstance(sort, str) else sort:
         field, direction = (part, "asc") if isinstance(part, str) else _pair(part)
         if direction not in ("asc", "desc"):
-            raise tk.ValidationError({"sort": [f"Invalid sort direction: {direction}"]})
+            raise _refused(f"Invalid sort direction: {direction}", "sort")
         if field not in _COLUMNS:
-            raise tk.ValidationError({"sort": [f"Invalid sort field: {field}"]})
+            raise _refused(f"Invalid sort field: {field}", "sort")
         order.append(getattr(_COLUMNS[field], direction)())
-    # Core leaves equal files in any order, so that pages may repeat one and leave another out.
+    # CKAN 2.12 leaves equal files in any order: its pages may repeat one and omit another
     return [*order, file_table.c.id]
 
 
 def _pair(part: Any) -> tuple[Any, Any]:
     if not isinstance(part, list) or len(part) != 2:
-        raise tk.ValidationError({"sort": [f"Invalid sort value: {part}"]})
+        raise _refused(f"Invalid sort value: {part}", "sort")
     return part[0], part[1]
 
 
-def _refused(message: str) -> tk.ValidationError:
-    return tk.ValidationError({"filters": [message]})
+def _refused(message: str, field: str = "filters") -> tk.ValidationError:
+    return tk.ValidationError({field: [message]})

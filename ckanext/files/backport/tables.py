@@ -1,8 +1,10 @@
-"""The tables that hold files on CKAN 2.11.
+"""The tables of files on CKAN 2.11.
 
-They have the shape and the names that the tables of ckanext-files 1.3 have, so
-that its rows stay where they are, and the columns of CKAN 2.12's own tables, so that the rows
-can move there. On CKAN 2.12 nothing but that move reads them.
+They have the shape and the names of the tables of ckanext-files 1.3, so that its rows stay where
+they are, and the columns of CKAN 2.12's own tables, so that the rows can move there.
+
+Apart from :mod:`.model`, because CKAN 2.12 loads this module, too: the move to CKAN's own tables
+reads these. Mapped classes would clash with those of CKAN 2.12.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from ckanext.files import capabilities
 
-# CKAN makes and empties the tables of its own metadata
 metadata: sa.MetaData = sa.MetaData() if capabilities.CORE_FILES else meta.metadata
+"""CKAN's own on CKAN 2.11: CKAN creates its tables, and empties them between tests."""
 
 
 def _text(name: str, *arguments: Any, default: str | None = None) -> Any:
@@ -79,6 +81,6 @@ history_table = sa.Table(
     _time("at"),
     _text("actor"),
     _text("action", default="transfer"),
-    # what deletes a file looks for its history
+    # deleting a file looks for its history
     sa.Index("idx_files_transfer_history_file", "file_id"),
 )

@@ -1,5 +1,9 @@
 """What stands between CKAN and the library file-keeper, on every version of CKAN.
 
-The adapters of file-keeper become storages of CKAN here, and files get in and
-out safely. CKAN 2.11 and 2.12 differ only in the base classes that are given.
+:mod:`.adapters` makes storages of CKAN from the adapters of file-keeper, :mod:`.safe` and
+:mod:`.local` store and send files without harm to the site, and :mod:`.removal` removes bytes that
+no row names.
+
+CKAN 2.11 and 2.12 differ only in the base classes and tables that the caller passes. This room
+imports neither CKAN's files nor the backport.
 """

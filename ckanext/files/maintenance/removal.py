@@ -11,7 +11,7 @@ from ckan import model
 from sqlalchemy.engine import Engine
 
 from ckanext.files.background import task
-from ckanext.files.backport.removal import remove_unnamed
+from ckanext.files.filekeeper.removal import remove_unnamed
 from ckanext.files.store.models import file_table
 from ckanext.files.store.overlapping_storages import OverlappingStorages
 from ckanext.files.store.storages import Capability, exc, get_storage
@@ -23,7 +23,6 @@ from .selection import StoredFile, as_data
 
 log = logging.getLogger(__name__)
 
-_LOCK_TIMEOUT = "10s"
 _DATA = ("location", "size", "content_type", "hash", "storage_data")
 _MAX_FILES_OF_JOB = 500
 
@@ -134,4 +133,4 @@ def _remove(engine: Engine, storage: str, data: Any) -> bool:
     location again could lose its bytes.
     """
     keeper = storage_for(storage, Capability.REMOVE)
-    return remove_unnamed(engine, file_table, storage, keeper, data, _LOCK_TIMEOUT)
+    return remove_unnamed(engine, file_table, storage, keeper, data)

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from ckanext.files import capabilities
-from ckanext.files.filekeeper import catalogue
+from ckanext.files.filekeeper import adapters as wrapped
 
 _BASES = import_module(
     "ckan.lib.files" if capabilities.CORE_FILES else "ckanext.files.backport.storage"
@@ -19,4 +19,4 @@ _BASES = import_module(
 
 def adapters() -> dict[str, Any]:
     """Return what file-keeper offers, where the libraries are installed."""
-    return catalogue.adapters(_BASES)
+    return wrapped.adapters(_BASES)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ckanext.files import capabilities
 
 _source: Any = import_module(
-    "ckan.model" if capabilities.CORE_FILES else "ckanext.files.backport.models"
+    "ckan.model" if capabilities.CORE_FILES else "ckanext.files.backport.model"
 )
 
 File: Any = _source.File

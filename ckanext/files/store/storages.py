@@ -11,7 +11,7 @@ from typing import Any
 from ckanext.files import capabilities
 
 _source: Any = import_module(
-    "ckan.lib.files" if capabilities.CORE_FILES else "ckanext.files.backport.storages"
+    "ckan.lib.files" if capabilities.CORE_FILES else "ckanext.files.backport.storage"
 )
 
 Capability: Any = _source.Capability

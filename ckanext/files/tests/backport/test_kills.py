@@ -17,7 +17,7 @@ from ckan import model
 from ckan.common import config
 from sqlalchemy import event
 
-from ckanext.files.backport.storages import storages
+from ckanext.files.backport.storage import storages
 from ckanext.files.tests.cli.console import run
 from ckanext.files.tests.crash import fork, kill_now, was_killed
 from ckanext.files.tests.effects import engine, look

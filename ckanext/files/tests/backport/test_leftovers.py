@@ -18,8 +18,8 @@ from ckan.tests import factories
 from ckan.tests.helpers import _get_test_app
 from sqlalchemy.exc import DBAPIError
 
-from ckanext.files.backport import leftovers
-from ckanext.files.backport.storages import Capability, get_storage, storages
+from ckanext.files.backport.storage import Capability, get_storage, storages
+from ckanext.files.filekeeper import removal
 from ckanext.files.shared import on_commit
 from ckanext.files.tests.effects import engine, look
 from ckanext.files.tests.loaded import plugins_loaded
@@ -288,11 +288,11 @@ def test_location_that_the_own_transaction_keeps_locked(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What waits for the own transaction would wait for ever: it gives up and says so."""
-    monkeypatch.setattr(leftovers, "PATIENCE", "100ms")
+    monkeypatch.setattr(removal, "LOCK_TIMEOUT", "100ms")
     _delete(_create("a.txt", defer_commit=True), defer_commit=True)
     savepoint = model.Session.begin_nested()
     _create("a.txt", b"new", defer_commit=True)
-    with caplog.at_level(logging.ERROR, leftovers.__name__):
+    with caplog.at_level(logging.ERROR, removal.__name__):
         savepoint.rollback()
     assert "keeps what no row names: a.txt" in caplog.text
     model.Session.commit()
@@ -351,7 +351,7 @@ def test_storage_that_fails_to_remove(
 
     monkeypatch.setattr(storages.get("plain"), "remove", fail)
     on_commit(lambda: called.append(1))
-    with caplog.at_level(logging.ERROR, leftovers.__name__):
+    with caplog.at_level(logging.ERROR, removal.__name__):
         _delete(id_)
     assert _rows() == []
     assert "keeps what no row names: a.txt" in caplog.text

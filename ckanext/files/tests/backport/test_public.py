@@ -14,7 +14,7 @@ from ckan.lib import api_token
 from ckan.tests import factories
 from ckan.tests.helpers import _get_test_app
 
-from ckanext.files.backport.storages import FileData, Location, get_storage, storages
+from ckanext.files.backport.storage import FileData, Location, get_storage, storages
 from ckanext.files.tests.loaded import plugins_loaded
 from ckanext.files.tests.people import call, new_user
 

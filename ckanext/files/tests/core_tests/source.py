@@ -22,7 +22,6 @@ from ckan import model
 from ckan.lib import api_token
 
 from ckanext.files import capabilities
-from ckanext.files.filekeeper.safe import is_supported_type
 from ckanext.files.tests.documented import ROOT
 from dev.environments import RELEASES
 
@@ -73,17 +72,15 @@ def _names_of_core() -> Iterator[None]:
 
 
 def _stand_ins() -> dict[str, ModuleType]:
-    storage, storages, search, models = (
-        import_module(f"ckanext.files.backport.{name}")
-        for name in ("storage", "storages", "search", "models")
+    storage, search, files = (
+        import_module(f"ckanext.files.backport.{name}") for name in ("storage", "search", "model")
     )
-    base = _module(storage, is_supported_type=is_supported_type)
     return {
-        "ckan.model": _module(model, models),
+        "ckan.model": _module(model, files),
         "ckan.plugins": _module(p, IFiles=p.Interface),
         "ckan.plugins.toolkit": _module(tk, NotFound=tk.ObjectNotFound),
-        "ckan.lib.files": _module(fk, storages, base=base, collect_storages=storages._collect),
-        "ckan.lib.files.base": base,
+        "ckan.lib.files": _module(fk, storage, base=storage),
+        "ckan.lib.files.base": storage,
         "ckan.lib.api_token": _module(api_token, encode_token=api_token.encode),
         "ckan.logic.action.file": _module(_file_search=search.file_search),
     }

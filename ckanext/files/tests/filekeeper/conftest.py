@@ -13,7 +13,7 @@ import flask
 import pytest
 
 from ckanext.files import capabilities
-from ckanext.files.filekeeper.catalogue import all_adapters
+from ckanext.files.filekeeper.adapters import all_adapters
 from ckanext.files.tests.filekeeper.s3 import s3_options, s3_server
 
 BASES = import_module(

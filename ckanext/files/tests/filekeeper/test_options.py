@@ -164,7 +164,7 @@ def _tree(options: dict[str, Any]) -> dict[str, Any]:
     if capabilities.CORE_FILES:
         load = import_module("ckan.config.declaration.load")
         return load.config_tree(options, prefix=STORAGE, depth=-1)
-    return import_module("ckanext.files.backport.options").options_of_storages(options)
+    return import_module("ckanext.files.backport.storage").options_of_storages(options)
 
 
 def test_options_within_options(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ckanext.files.filekeeper.catalogue import adapters
+from ckanext.files.filekeeper.adapters import adapters
 from ckanext.files.tests.filekeeper.conftest import BASES
 
 

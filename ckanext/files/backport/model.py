@@ -1,4 +1,4 @@
-"""Files, their owners and their history, under the names that CKAN 2.12 has for them."""
+"""Files, their owners and former owners, under the names of ``ckan.model.file`` in CKAN 2.12."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .tables import file_table, history_table, owner_table
 
 
 class File:
-    """A file: what is known of it, not its bytes."""
+    """A file: its details, not its bytes."""
 
     __table__ = file_table
     id: str
@@ -38,7 +38,7 @@ class File:
         _fill(self, {"id": make_uuid(), **nothing, **data, **values})
 
     def dictize(self, include_plugin_data: bool = False) -> dict[str, Any]:
-        """Return the dictionary that actions answer with."""
+        """Return the dictionary that actions return."""
         result: dict[str, Any] = table_dictize(self, {})
         plugin_data = result.pop("plugin_data")
         result["storage_data"] = copy.deepcopy(result["storage_data"])
@@ -56,30 +56,30 @@ class File:
         dict_path: list[str] | None = None,
         prop: Literal["storage_data", "plugin_data"] = "plugin_data",
     ) -> dict[str, Any]:
-        """Change some of the data that plugins or the storage keep; return all of it.
+        """Change some of the data of plugins or of the storage; return all of it.
 
-        :param dict_path: the keys that lead to the dictionary that is to be changed.
+        :param dict_path: the keys that lead to the dictionary that changes.
         """
         data = copy.deepcopy(getattr(self, prop))
-        place = data
+        target = data
         for key in dict_path or []:
-            place = place.setdefault(key, {})
-            if not isinstance(place, dict):
+            target = target.setdefault(key, {})
+            if not isinstance(target, dict):
                 raise TypeError(key)
-        place.update(patch)
+        target.update(patch)
         setattr(self, prop, data)
         return data
 
     @classmethod
     def by_location(cls, location: str, storage: str) -> Any:
-        """Return a statement that selects the file at a place."""
+        """Return a statement that selects the file at a location."""
         return sa.select(cls).where(
             file_table.c.location == location, file_table.c.storage == storage
         )
 
 
 class FileOwner:
-    """What a file belongs to at present."""
+    """The present owner of a file."""
 
     __table__ = owner_table
     file_id: str
@@ -95,12 +95,12 @@ class FileOwner:
         return table_dictize(self, context)
 
     def select_history(self) -> Any:
-        """Return a statement that selects the owners that the file has left."""
+        """Return a statement that selects the former owners of the file."""
         return sa.select(FileOwnerTransferHistory).where(history_table.c.file_id == self.file_id)
 
 
 class FileOwnerTransferHistory:
-    """An owner that a file has left."""
+    """A former owner of a file."""
 
     __table__ = history_table
 
@@ -113,7 +113,7 @@ class FileOwnerTransferHistory:
 
     @classmethod
     def from_owner(cls, owner: FileOwner, actor: str = "") -> FileOwnerTransferHistory:
-        """Return the line that remembers an owner."""
+        """Return the row that records an owner before a transfer."""
         return cls(
             file_id=owner.file_id,
             owner_id=owner.owner_id,
@@ -145,12 +145,12 @@ registry.map_imperatively(FileOwnerTransferHistory, history_table)
 
 
 def find_file(session: Any, id_: Any) -> File | None:
-    """Return a file, if there is one; whatever is no text is no id."""
+    """Return a file, if there is one; an id that is no text finds none."""
     return session.get(File, id_) if isinstance(id_, str) and all_storable(id_) else None
 
 
 def find_file_at(session: Any, storage: Any, location: Any) -> File | None:
-    """Return the file at a place, if there is one."""
+    """Return the file at a location, if there is one."""
     if not (isinstance(storage, str) and isinstance(location, str)):
         return None
     if not all_storable([storage, location]):
@@ -159,11 +159,11 @@ def find_file_at(session: Any, storage: Any, location: Any) -> File | None:
 
 
 def lock_file(session: Any, id_: Any) -> File | None:
-    """Return a file as it is now, if there is one; it stays so until the transaction ends.
+    """Return a file as it is now, if there is one, and lock it until the transaction ends.
 
-    The owner is locked first, as by all who change both.
+    The owner's row is locked first, as in every transaction that changes both.
     """
-    session.flush()  # what is read anew would otherwise forget what was to be written
+    session.flush()  # populate_existing below would discard pending changes
     if find_file(session, id_) is None:
         return None
     for column in (owner_table.c.file_id, file_table.c.id):

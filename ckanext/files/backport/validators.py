@@ -1,4 +1,7 @@
-"""The validators of options that CKAN 2.12 has and CKAN 2.11 has not."""
+"""The validators that CKAN 2.12 has for files.
+
+The plugin registers those of options; the schema of ``file_create`` uses ``into_upload`` directly.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,21 @@ from ckan.types import Validator
 __all__ = ["cascade_storage_access", "parse_filesize", "starts_with"]
 
 
+def into_upload(value: Any) -> Any:
+    """Make an upload from bytes, an open file or what a form has sent."""
+    try:
+        return fk.make_upload(value)
+    except TypeError as error:
+        raise tk.Invalid(f"Unsupported source type: {error}") from error
+    except ValueError as error:
+        raise tk.Invalid(f"Wrong file: {error}") from error
+
+
 def parse_filesize(value: Any) -> Any:
     """Read a size such as ``10MB`` or ``1.5 KiB``, in bytes."""
     if not isinstance(value, str):
         return value
-    # file-keeper knows no negative sizes, which stand for no limit
+    # a negative size means no limit; file-keeper cannot read it
     if value.strip().removeprefix("-").isdigit():
         return int(value)
     try:
@@ -25,7 +38,7 @@ def parse_filesize(value: Any) -> Any:
 
 
 def starts_with(*prefixes: str) -> Validator:
-    """Refuse text that begins with none of these."""
+    """Return a validator that refuses text without one of these prefixes."""
 
     def validator(value: Any) -> Any:
         if isinstance(value, str) and not value.startswith(prefixes):
@@ -39,8 +52,8 @@ def cascade_storage_access(value: Any) -> dict[str, set[str]]:
     """Read the types of owners that give access to their files.
 
     ``package resource:a resource:b`` becomes ``{"package": set(), "resource": {"a", "b"}}``:
-    all files of a dataset, and those files of a resource that are in storage a or b.
-    ``package:`` names a storage, too: one that nobody has.
+    all files of a dataset, and the files of a resource in storage a or b. ``package:`` gives access
+    to no file: it names the storage ``""``, which does not exist.
     """
     if isinstance(value, dict):
         return value

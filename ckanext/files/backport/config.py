@@ -1,4 +1,4 @@
-"""The options of files, as CKAN 2.12 declares them.
+"""The options and adapters of files, as CKAN 2.12 declares and registers them.
 
 Left out on purpose: the options ``ckan.files.default_storages`` for resources,
 for images of users and groups and for the site's logo, which would have no
@@ -8,30 +8,48 @@ effect.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import file_keeper as fk
 from ckan import logic
-from ckan.common import config
+from ckan.common import asbool, config
 from ckan.config.declaration import Declaration, Key
+from file_keeper import ext
+from file_keeper.core.utils import ensure_setup
 
-from .adapters import reset
-from .options import STORAGE_PREFIX, options_of_storages
-from .storage import Storage
+from ckanext.files.filekeeper.adapters import adapters, all_adapters
+
+from . import storage
 
 log = logging.getLogger(__name__)
 
+_BASES: Any = storage
 
-def declare(declaration: Declaration, key: Key) -> None:
+
+def declare_options(declaration: Declaration, key: Key) -> None:
     """Declare all options, also those of each storage in the configuration."""
-    # CKAN may have collected the validators before the plugin was loaded
+    # CKAN may have collected the validators before it loaded the plugin
     logic.clear_validators_cache()
-    reset()
+    _register_adapters()
     declaration.annotate("Files")
     _declare_downloads(declaration, key.ckan.files)
     _declare_owners(declaration, key.ckan.files.owner)
     _declare_uploads(declaration, key.ckan.files)
-    for name, options in options_of_storages(config).items():
-        _declare_storage(declaration, Key.from_string(STORAGE_PREFIX + name), options.get("type"))
+    for name, options in storage.options_of_storages(config).items():
+        prefix = Key.from_string(storage.STORAGE_PREFIX + name)
+        _declare_storage(declaration, prefix, options.get("type"))
+
+
+@ensure_setup
+def _register_adapters() -> None:
+    """Register the adapters of file-keeper, of its extensions, and those that CKAN 2.12 has."""
+    ext.register(reset=True)
+    wrapped = all_adapters(_BASES)
+    ours = {"ckan:fs": wrapped["fs"], **adapters(_BASES)}
+    if asbool(config.get("testing")):
+        ours.update({"ckan:memory": wrapped["memory"], "ckan:null": wrapped["null"]})
+    for name, adapter in ours.items():
+        fk.adapters.register(name, adapter)
 
 
 def _declare_downloads(declaration: Declaration, key: Key) -> None:
@@ -43,8 +61,8 @@ def _declare_downloads(declaration: Declaration, key: Key) -> None:
 
 def _declare_owners(declaration: Declaration, key: Key) -> None:
     rules = "package resource group organization"
-    # without as_list: CKAN validates an option twice, and a list made of the
-    # rules that are already read would forget the storages
+    # without as_list: CKAN validates an option twice, and the second as_list would make a list of
+    # the types from the dictionary of rules, without their storages
     declaration.declare(key.cascade_access, rules).set_validators(
         "default({}) cascade_storage_access"
     ).set_description(
@@ -78,5 +96,5 @@ def _declare_storage(declaration: Declaration, key: Key, kind: str | None) -> No
     adapter = fk.adapters.get(kind or "")
     if adapter is None:
         log.warning("Unknown storage adapter '%s' used by the storage '%s'.", kind, key[-1])
-    elif issubclass(adapter, Storage):
+    elif issubclass(adapter, storage.Storage):
         adapter.declare_config_options(declaration, key)

@@ -1,0 +1,91 @@
+"""Remove bytes that no row names.
+
+Rows and bytes have no common commit. Bytes are therefore stored before the commit of their row, and
+removed after the commit that deletes the row. A crash in between leaves bytes without a row, never
+a row without bytes.
+
+Works for any table of files that has a unique index on storage and location.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Any
+
+import sqlalchemy as sa
+from ckan.model.types import make_uuid
+from file_keeper import FileData
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+from ckanext.files.transaction import after_commit, on_rollback
+
+LOCK_TIMEOUT = "10s"
+"""How long a removal waits for transactions that have reserved the location and do not commit.
+
+One of them can be the caller's own transaction, when it has rolled back to a savepoint.
+"""
+
+log = logging.getLogger(__name__)
+
+_SET_TIMEOUT = sa.text("SELECT set_config('lock_timeout', :timeout, true)")
+
+
+def remove_unless_committed(
+    session: Session, table: sa.Table, name: str, storage: Any, data: FileData
+) -> None:
+    """Remove bytes that were just stored if the transaction rolls their row back."""
+    engine = session.get_bind().engine
+    on_rollback(functools.partial(_remove_or_log, engine, table, name, storage, data))
+
+
+def remove_when_committed(
+    session: Session, table: sa.Table, name: str, storage: Any, data: FileData
+) -> None:
+    """Remove bytes after the commit that deletes their row."""
+    engine = session.get_bind().engine
+    after_commit(functools.partial(_remove_or_log, engine, table, name, storage, data))
+
+
+def _remove_or_log(
+    engine: Engine, table: sa.Table, name: str, storage: Any, data: FileData
+) -> None:
+    try:
+        remove_unnamed(engine, table, name, storage, data)
+    except Exception:
+        # the caller's transaction has ended: an error could undo nothing
+        log.exception("Storage %s keeps what no row names: %s", name, data.location)
+
+
+def remove_unnamed(
+    engine: Engine, table: sa.Table, name: str, storage: Any, data: FileData
+) -> bool:
+    """Remove bytes whose location no row names; return whether there were any.
+
+    A row of this function's own reserves the location meanwhile, and is rolled back. PostgreSQL
+    lets this function wait for transactions that reserved the location before and have not
+    committed yet, and lets later ones wait for this function.
+
+    :param name: name of the storage, as in the table.
+    :param storage: the storage itself.
+    """
+    with engine.connect() as connection, connection.begin() as transaction:
+        connection.execute(_SET_TIMEOUT, {"timeout": LOCK_TIMEOUT})
+        is_free = connection.execute(reserve(table, name, str(data.location))).scalar()
+        removed = bool(is_free and storage.remove(data))
+        transaction.rollback()
+    return removed
+
+
+def reserve(table: sa.Table, name: str, location: str) -> Any:
+    """Return a statement that inserts a row for a location, without a file, and returns its id.
+
+    The statement waits for other transactions that have inserted a row for the location, and
+    returns no id if there is one.
+    """
+    nothing = {"size": 0, "hash": "", "algorithm": "", "content_type": "", "name": location}
+    values = {"id": make_uuid(), "storage": name, "location": location, **nothing}
+    insert = postgresql.insert(table).values({**values, "storage_data": {}, "plugin_data": {}})
+    return insert.on_conflict_do_nothing().returning(table.c.id)
