@@ -1,22 +1,10 @@
-"""What the extension adds to CKAN's pages and their responses.
+"""What the extension adds to CKAN's pages and to their responses.
 
-- Caches keep no private file for strangers. CKAN marks each response that it does not render as
-  ``public``, also one that it sent because of a token, and a proxy in front of the portal may keep
-  it. Here the response to a download is private, unless the visitor is anonymous and gets the file:
-  then everybody may have it. Errors are private, because other visitors may get the file, and so
-  are redirects into a cloud, whose addresses are signed for a short time.
-  ``/file/public-download`` checks no access and stays as CKAN has it.
-- No file runs script in the site's origin, and no address makes CKAN fail
-  (:data:`core_downloads`, for CKAN 2.12 only: the backport does this by itself). CKAN's rule is to
-  send a file as an attachment unless its type is one of ``ckan.files.inline_content_types``. CKAN
-  2.12.0 ignores the rule for storages of the type ``ckan:fs``: it would show an HTML page that some
-  user has uploaded, with the cookies of the visitor. Images of users and groups still appear:
-  browsers ignore ``Content-Disposition`` in what a page embeds, such as by ``<img>``.
+- No cache keeps a private file for other visitors (:func:`keep_private`).
+- On CKAN 2.12 no file runs script in the site's origin, and no address of a download makes CKAN
+  fail (:data:`core_downloads`). The backport does both by itself.
 - Links to files that ckanext-files 1.x has made redirect to the present page.
 - A request that fails leaves no broken database session to the next request of its thread.
-
-A plugin whose auth function gives files to anonymous visitors, by their network for example, has to
-set ``__no_cache__`` in the request's ``environ``.
 """
 
 from __future__ import annotations
@@ -32,6 +20,7 @@ from .storable import all_storable
 
 blueprint = Blueprint("files_views", __name__)
 core_downloads = Blueprint("files_core_downloads", __name__)
+"""Corrections to the downloads of CKAN 2.12.0."""
 
 _DOWNLOADS = ("file.download", "file.trusted_download", "file.public_download")
 _NOT_MODIFIED = 304
@@ -46,7 +35,16 @@ def redirect_old_link(id: str) -> Response:  # noqa: A002 - the same name as in 
 
 @blueprint.after_app_request
 def keep_private(response: Any) -> Any:
-    """Set the headers that let caches keep a download for everybody, or forbid it."""
+    """Mark the response to a download as private, unless an anonymous visitor gets the file.
+
+    CKAN marks each response that it does not render as ``public``, also one that it sent because of
+    a token, so that a proxy in front of the portal may keep it. An error is private because another
+    visitor may get the file, and a redirect into a cloud because its address is signed for a short
+    time. ``/file/public-download`` checks no access and stays as CKAN has it.
+
+    A plugin whose auth function gives files to anonymous visitors, by their network for example,
+    has to set ``__no_cache__`` in the request's ``environ``.
+    """
     endpoint = tk.request.endpoint
     if endpoint not in ("file.download", "file.trusted_download"):
         return response
@@ -90,7 +88,13 @@ def refuse_odd_address() -> None:
 
 @core_downloads.after_app_request
 def send_as_attachment(response: Any) -> Any:
-    """Correct the response to a download."""
+    """Send a file as an attachment, unless its type is in ``ckan.files.inline_content_types``.
+
+    CKAN 2.12.0 does not keep this rule of its own for storages of the type ``ckan:fs``: it would
+    show an HTML page that some user has uploaded, with the cookies of the visitor. Images of users
+    and groups still appear: browsers ignore ``Content-Disposition`` of what a page embeds, such as
+    by ``<img>``.
+    """
     if tk.request.endpoint not in _DOWNLOADS:
         return response
     # browsers apply the headers of "not modified" to the file that they have kept

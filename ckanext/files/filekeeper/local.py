@@ -15,9 +15,9 @@ from ckan.config.declaration import Declaration, Key
 
 
 class LocalUploader:
-    """Writes a file beside its place and puts it there when it is complete.
+    """Writes a file under another name and renames it when it is complete.
 
-    An upload that fails leaves nothing. One that is killed leaves a file
+    An upload that fails leaves nothing. A process that is killed leaves a file
     ``*.part``, which a scan of the storage finds.
     """
 
@@ -28,7 +28,7 @@ class LocalUploader:
     ) -> fk.FileData:
         """Store an upload."""
         place = Path(self.storage.full_path(location))
-        # nothing replaces a folder
+        # an upload never replaces a folder
         if place.exists() and (place.is_dir() or not self.storage.settings.overwrite_existing):
             raise fk.exc.ExistingFileError(self.storage, location)
         part = fk.Location(str(Path(location).with_name(f"{uuid.uuid4().hex}.part")))
@@ -45,7 +45,7 @@ class LocalUploader:
 
 
 class LocalReader:
-    """Lets Flask or the web server send the file: parts of it and unchanged ones too."""
+    """Lets Flask or the web server send the file, with support for ranges and conditions."""
 
     storage: Any
 
@@ -56,14 +56,14 @@ class LocalReader:
         path = Path(self.storage.full_path(data.location))
         if not path.is_file():
             raise fk.exc.MissingFileError(self.storage, data.location)
-        # the name is for a header that is written later, and may have any character
+        # SafeStorage writes the header with the name later: here it may have any character
         return flask.send_file(path, mimetype=data.content_type or None, download_name="file")
 
 
 class LocalManager:
-    """Looks after files, also after those whose names begin with a dot.
+    """Lists files, also the ones whose names begin with a dot.
 
-    CKAN makes ``.csv`` of a name in letters that it does not keep.
+    CKAN reduces a name to ``.csv`` when it keeps none of its letters.
     """
 
     storage: Any
@@ -74,9 +74,9 @@ class LocalManager:
 
 
 def scan_folder(storage: Any) -> Iterator[str]:
-    """Yield the locations in any storage of files on local disk.
+    """Yield the locations in any storage on local disk.
 
-    The scan of file-keeper leaves out what begins with a dot.
+    file-keeper's own scan omits names that begin with a dot.
     """
     root = storage.settings.path
     for folder, _, names in os.walk(root, followlinks=storage.settings.follow_symlinks):
@@ -100,16 +100,16 @@ class LocalStorage:
 
     @classmethod
     def configure(cls, settings: Mapping[str, Any] | fk.Settings) -> fk.Settings:
-        """Make the settings; the folder itself may be reached by a symbolic link."""
+        """Make the settings; the path of the folder may contain symbolic links."""
         base: Any = super()
-        # file-keeper compares each file's path with the one it really has
+        # file-keeper compares the path of each file with its real path
         if isinstance(settings, Mapping) and settings.get("path"):
             settings = {**settings, "path": os.path.realpath(settings["path"])}
         return base.configure(settings)
 
     @classmethod
     def declare_config_options(cls, declaration: Declaration, key: Key) -> None:
-        """Declare the options; the folder has to be named."""
+        """Declare the options; the path of the folder is required."""
         base: Any = super()
         base.declare_config_options(declaration, key)
         folder = declaration[key.path].required().append_validators('starts_with("/")')

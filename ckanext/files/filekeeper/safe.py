@@ -1,14 +1,14 @@
-"""Files come in and go out without harm to the site.
+"""Store and send files without harm to the site.
 
 Beyond what the storages of CKAN 2.12.0 do:
 
 - A file on local disk is an attachment like every other, unless its type is
   in ``ckan.files.inline_content_types``. CKAN 2.12.0 shows all of them inline.
-- ``X-Content-Type-Options: nosniff``: no browser finds HTML in what is text.
-- The file's name may have any character, in the header ``Content-Disposition``.
-- A location outside of the storage is answered with 404 instead of 500, and
-  refused also by storages without a path.
-- An upload is as large as its stream, not as the client says it is.
+- ``X-Content-Type-Options: nosniff`` keeps browsers from treating text as HTML.
+- The file's name in the header ``Content-Disposition`` may have any character.
+- A download of a location outside of the storage answers 404 instead of 500, and
+  storages without a path refuse such a location, too.
+- The size of an upload is the size of its stream, not the size that the client states.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _CHUNK_SIZE = 64 * 1024
 
 
 def is_supported_type(content_type: str | None, supported: list[str]) -> bool:
-    """Tell whether a type is in a list; ``*`` stands for all types."""
+    """Return whether a type is in a list; ``*`` stands for all types."""
     return bool(content_type) and ("*" in supported or content_type in supported)
 
 
 class SafeReader:
-    """Streams a file in chunks of a reasonable size."""
+    """Streams a file in chunks of 64 KiB."""
 
     storage: Any
 
@@ -42,7 +42,7 @@ class SafeReader:
         """Return a response with the content of the file."""
         stream = self.storage.stream(data, **extras)
         chunks = iter(FileWrapper(stream, _CHUNK_SIZE) if hasattr(stream, "read") else stream)
-        # some adapters look for the file only when its content is wanted
+        # some adapters look for the file only when they read its content
         first = next(chunks, b"")
         return flask.Response(
             ClosingIterator(itertools.chain([first], chunks), getattr(stream, "close", None)),
@@ -59,7 +59,7 @@ class SafeStorage:
     validate_content_type: Any
 
     def full_path(self, location: fk.Location, /, **kwargs: Any) -> str:
-        """Return the place of a file, which is always within the storage."""
+        """Return the path of a file, which is always within the storage."""
         path = PurePosixPath(location)
         if path.is_absolute() or ".." in path.parts:
             raise fk.exc.LocationError(self, location)
@@ -67,8 +67,8 @@ class SafeStorage:
         return base.full_path(location, **kwargs)
 
     def upload(self, location: fk.Location, upload: fk.Upload, /, **kwargs: Any) -> fk.FileData:
-        """Store an upload when its size and its type are allowed."""
-        upload = _measured(upload)
+        """Store an upload if the storage accepts its size and its type."""
+        upload = _measure(upload)
         self.validate_size(upload.size)
         self.validate_content_type(upload.content_type)
         base: Any = super()
@@ -84,7 +84,7 @@ class SafeStorage:
     ) -> flask.Response:
         """Return a response with the file, or 404 when there is none.
 
-        :param filename: name for the client; that in the storage by default.
+        :param filename: name for the client; by default the location.
         :param send_inline: let the browser show the file, whatever its type.
         """
         try:
@@ -102,10 +102,10 @@ class SafeStorage:
         return response
 
 
-def _measured(upload: fk.Upload) -> fk.Upload:
-    """Return the upload with its true size, where the stream can tell."""
+def _measure(upload: fk.Upload) -> fk.Upload:
+    """Return the upload with its true size, where the stream is seekable."""
     stream = upload.seekable_stream
-    # a pipe has the method for it all the same
+    # a pipe has the method seek, too
     if stream is None or not getattr(stream, "seekable", lambda: True)():
         return upload
     start = stream.tell()
@@ -115,7 +115,7 @@ def _measured(upload: fk.Upload) -> fk.Upload:
 
 
 def _disposition(kind: str, name: str) -> str:
-    """Write the header; old clients take the first name, all others the second."""
+    """Return the header; old clients read the first name, all others the second."""
     printable = "".join(c if c.isprintable() else "_" for c in name)
     plain = printable.encode("ascii", "replace").decode().replace("\\", "_").replace('"', "_")
     return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(printable, safe='')}"

@@ -1,8 +1,8 @@
 """Runs the migrations of the plugin ``files``.
 
-The table of versions has a name of its own. ``files_alembic_version``, which
-would be the usual one, is that of ckanext-files 1.x where it was installed: its
-revisions mean nothing here, and a portal that goes back needs them as they are.
+The table of versions does not have the usual name, ``files_alembic_version``. A portal that had
+ckanext-files 1.x has a table of that name with other revisions, and needs them unchanged if it goes
+back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ VERSIONS = "ckanext_files_alembic_version"
 
 
 def include_name(name: str | None, type_: str, _: object) -> bool:
-    """Look at the tables of this plugin only."""
+    """Limit the migrations to the tables of this plugin."""
     return type_ != "table" or (name or "").startswith("files_")
 
 

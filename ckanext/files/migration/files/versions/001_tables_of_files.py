@@ -1,8 +1,7 @@
 """The tables of files, for CKAN 2.11.
 
-Where ckanext-files 1.x has made them already they are used as they are, and
-stay when this migration is undone. CKAN 2.12 has tables of its own, and gets
-none here.
+If ckanext-files 1.x has made them already, this migration and its downgrade leave them unchanged.
+CKAN 2.12 has tables of its own, and gets none here.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from ckanext.files import capabilities
 
-#: Where ckanext-files 1.x remembers what it has done.
 TABLE_OF_VERSIONS_1 = "files_alembic_version"
+"""Where ckanext-files 1.x records its migrations."""
 
 revision = "b7d1c5f0a901"
 down_revision = None
@@ -28,7 +27,7 @@ depends_on = None
 def upgrade() -> None:
     tables = sa.inspect(op.get_bind())
     if tables.has_table("files_file"):
-        _say_whose(tables)
+        _report_existing(tables)
     if capabilities.CORE_FILES or tables.has_table("files_file"):
         return
     _create_files()
@@ -48,7 +47,7 @@ def downgrade() -> None:
             op.drop_table(name)
 
 
-def _say_whose(tables: Any) -> None:
+def _report_existing(tables: Any) -> None:
     if not tables.has_table(TABLE_OF_VERSIONS_1):
         click.echo("The tables of files are there already.")
         return

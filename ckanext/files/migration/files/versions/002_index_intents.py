@@ -1,4 +1,4 @@
-"""The table of intents, by which the search index is repaired after a crash.
+"""The table of intents, from which the extension repairs the search index after a crash.
 
 For all versions of CKAN; see ``ckanext.files.transaction.index_intents``.
 """
@@ -22,7 +22,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger, primary_key=True),
         sa.Column("package_id", sa.TEXT, nullable=False),
         _time("created", "clock_timestamp()"),
-        # when it should be looked at, if it is still there and not locked
+        # when the repair looks at the row, if it still exists and is not locked
         _time("due", "clock_timestamp() + interval '1 second'"),
         sa.Column("looks", sa.Integer, nullable=False, server_default=sa.text("0")),
     )
