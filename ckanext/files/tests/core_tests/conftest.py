@@ -1,4 +1,4 @@
-"""What CKAN 2.12 has for its tests: a storage in memory, and fixtures that CKAN 2.11 has not."""
+"""What CKAN 2.12's tests need: a storage in memory, and fixtures that CKAN 2.11 lacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ckanext.files.store.storages import storages
 from ckanext.files.tests.loaded import plugins_loaded
 
 OPTIONS = {
-    # a session that CKAN's test application makes is one of this host
+    # the host of the sessions that CKAN's test application makes
     "ckan.site_url": "http://localhost",
     "ckan.files.default_storages.default": "test",
     "ckan.files.storage.test.type": "ckan:memory",
@@ -26,19 +26,18 @@ OPTIONS = {
     "ckan.files.authenticated_uploads.storages": [],
 }
 
-
-#: Tests that do not apply to CKAN 2.11, and why.
-OTHERWISE = {
-    "test_base.py::TestStorage::test_as_response": "the header has the file's name in UTF-8, too",
-    "test_storages.py::TestAdapters::test_custom_adapters": "IFiles is left out",
-    "test_storages.py::TestLocationTransformers::test_transformers": "IFiles is left out",
+DIFFERENT_ON_2_11 = {
+    "TestBase::TestStorage::test_as_response": "the header has the file's name in UTF-8, too",
+    "TestStorages::TestAdapters::test_custom_adapters": "IFiles is left out",
+    "TestStorages::TestLocationTransformers::test_transformers": "IFiles is left out",
 }
+"""Tests that do not apply to CKAN 2.11, and why."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in [] if capabilities.CORE_FILES else items:
-        for name, reason in OTHERWISE.items():
-            if item.nodeid.endswith(f"core_tests/{name}"):
+        for name, reason in DIFFERENT_ON_2_11.items():
+            if item.nodeid.endswith(f"core_tests/test_core.py::{name}"):
                 item.add_marker(pytest.mark.xfail(reason=reason))
 
 
@@ -64,7 +63,7 @@ if not capabilities.CORE_FILES:
 
     @pytest.fixture(scope="session")
     def reset_storages() -> Callable[[], None]:
-        """Make the storages anew, of what the options are now."""
+        """Make the storages again, from the present options."""
 
         def reset() -> None:
             storages.reset()
@@ -76,7 +75,7 @@ if not capabilities.CORE_FILES:
     def ckan_config(
         request: pytest.FixtureRequest, ckan_config: Any, reset_storages: Callable[[], None]
     ) -> Iterator[Any]:
-        """CKAN's, and storages that are what the marks say."""
+        """CKAN's fixture, with storages as the marks of the test define them."""
         marks = [mark.args[0] for mark in request.node.iter_markers("ckan_config")]
         is_changed = any(option.startswith("ckan.files.storage.") for option in marks)
         if is_changed:
@@ -88,7 +87,7 @@ if not capabilities.CORE_FILES:
 
     @pytest.fixture
     def app(app: Any) -> Any:
-        """A test application that remembers a user."""
+        """A test application whose requests come from one user."""
         get = app.get
 
         def set_session_user(user_id: str) -> None:

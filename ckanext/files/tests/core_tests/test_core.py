@@ -1,7 +1,8 @@
-"""Where CKAN 2.12's tests come from, and what they import on CKAN 2.11."""
+"""CKAN 2.12's own tests of files, a class for each of their modules."""
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import subprocess
 import sys
@@ -27,14 +28,27 @@ from dev.environments import RELEASES
 
 FOLDER = ROOT / ".dev/core-tests"
 
+MODULES = {
+    "TestAction": "ckan.tests.logic.action.test_file",
+    "TestAuth": "ckan.tests.logic.auth.test_file",
+    "TestBase": "ckan.tests.lib.files.test_base",
+    "TestModel": "ckan.tests.model.test_file",
+    "TestStorages": "ckan.tests.lib.test_files",
+    "TestViews": "ckan.tests.controllers.test_file",
+}
 
-def from_core(module: str) -> dict[str, Any]:
-    """Return the tests of a module, such as ``ckan.tests.model.test_file``, by their names."""
-    found = vars(import_module(module)) if capabilities.CORE_FILES else _executed(module)
-    return {name: item for name, item in found.items() if name.lower().startswith("test")}
+
+def _tests_of(module: str) -> dict[str, Any]:
+    """Return the tests of a module by their names, as attributes of a class."""
+    found = vars(import_module(module)) if capabilities.CORE_FILES else _execute(module)
+    return {
+        name: staticmethod(item) if inspect.isfunction(item) else item
+        for name, item in found.items()
+        if name.lower().startswith("test")
+    }
 
 
-def _executed(module: str) -> dict[str, Any]:
+def _execute(module: str) -> dict[str, Any]:
     wheel = _wheel()
     name = f"{module.replace('.', '/')}.py"
     path = f"{wheel}/{name}"
@@ -42,13 +56,13 @@ def _executed(module: str) -> dict[str, Any]:
     # for the tracebacks of tests that fail
     linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
     namespace: dict[str, Any] = {"__name__": module, "__file__": path}
-    with _names_of_core():
+    with _modules_of_core():
         exec(compile(text, path, "exec"), namespace)
     return namespace
 
 
 def _wheel() -> Path:
-    """Return the wheel of CKAN 2.12; it is downloaded once, and not installed."""
+    """Return the wheel of CKAN 2.12; pip downloads it once, and does not install it."""
     name = f"ckan-{RELEASES['2.12']}-py3-none-any.whl"
     if not (FOLDER / name).exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -61,8 +75,8 @@ def _wheel() -> Path:
 
 
 @contextmanager
-def _names_of_core() -> Iterator[None]:
-    """Let imports of what only CKAN 2.12 has find the backport's, as long as the block runs."""
+def _modules_of_core() -> Iterator[None]:
+    """Let imports of names that only CKAN 2.12 has find the backport's, while the block runs."""
     with pytest.MonkeyPatch.context() as patch:
         for name, module in _stand_ins().items():
             parent, _, child = name.rpartition(".")
@@ -92,3 +106,6 @@ def _module(*contents: Any, **more: Any) -> ModuleType:
         vars(module).update(vars(content))
     vars(module).update(more)
     return module
+
+
+globals().update({name: type(name, (), _tests_of(module)) for name, module in MODULES.items()})

@@ -1,7 +1,0 @@
-"""CKAN's ``logic.action.test_file``."""
-
-from __future__ import annotations
-
-from .source import from_core
-
-globals().update(from_core("ckan.tests.logic.action.test_file"))
