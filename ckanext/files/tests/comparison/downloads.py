@@ -1,4 +1,4 @@
-"""Ask for the bytes of files, over HTTP."""
+"""Downloads of files, over HTTP."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from typing import Any, NamedTuple
 import pytest
 from ckan import model
 from ckan.common import config
-from ckan.tests import factories
 from werkzeug.http import parse_options_header
 
-from .cast import GONE, Cast
-from .plain import plain
+from .sample import GONE, Sample
 
 _HEADERS = ("Content-Type", "Content-Length", "X-Content-Type-Options")
 
 _SCRIPT = b"<script>alert(1)</script>"
 
-#: Bytes that are found to be of different types.
 _CONTENTS = {
     "text": b"hello",
     "nothing": b"",
@@ -28,6 +25,7 @@ _CONTENTS = {
     "pdf": b"%PDF-1.4\n",
     "png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\6\0\0\0",
 }
+"""Bytes that the storage recognizes as different types."""
 
 
 class Download(NamedTuple):
@@ -35,7 +33,7 @@ class Download(NamedTuple):
 
     name: str
     owner: str | None = None
-    """What the file belongs to; None: no such file."""
+    """Owner of the file; None: the file does not exist."""
 
     file: str = "a.txt"
     content: bytes = b"hello"
@@ -45,10 +43,34 @@ class Download(NamedTuple):
     bytes_are_gone: bool = False
     users: tuple[str, ...] = ("anonymous", "other", "owner", "member", "editor", "sysadmin")
 
+    def answer(self, sample: Sample, user: str, app: Any) -> Any:
+        """Return status, headers and bytes of the user's download."""
+        file = GONE
+        if self.owner is not None:
+            file = sample.new_file(self.owner, name=self.file, upload=self.content)
+        if self.bytes_are_gone:
+            sample.lose_bytes(file)
+        token = sample.token(user)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(config, "ckan.files.inline_content_types", list(self.inline))
+            headers = {"Authorization": token} if token else {}
+            response = app.get(f"/file/download/{file}", headers=headers)
+        model.Session.remove()
+        if response.status_code != 200:
+            return {"status": response.status_code}
+        disposition, options = parse_options_header(response.headers["Content-Disposition"])
+        answer = {
+            **{name: response.headers.get(name) for name in _HEADERS},
+            "disposition": disposition,
+            "name": options["filename"],
+            "bytes": response.data.decode("latin-1"),
+        }
+        return sample.plain(answer, file)
 
-def downloads(cast: Cast) -> Iterator[Download]:
-    """Yield all of them."""
-    for owner in cast.owners:
+
+def downloads(sample: Sample) -> Iterator[Download]:
+    """Yield all downloads."""
+    for owner in sample.owners:
         yield Download(f"a file of {owner}", owner)
     yield Download("no file")
     few = ("owner",)
@@ -59,37 +81,3 @@ def downloads(cast: Cast) -> Iterator[Download]:
     for file in ("ä ö.txt", 'quo"te.txt', "a.html", "no-ending"):
         yield Download(f"name: {file}", "user", file, users=few)
     yield Download("bytes are gone", "user", bytes_are_gone=True, users=few)
-
-
-class Visitor:
-    """Downloads on behalf of the cast."""
-
-    def __init__(self, app: Any, cast: Cast) -> None:
-        self._app = app
-        self._cast = cast
-        self._tokens = {
-            label: factories.APIToken(user=name)["token"] if name else ""
-            for label, name in cast.users.items()
-        }
-
-    def answer(self, download: Download, user: str) -> Any:
-        """Return status, headers and bytes."""
-        file, labels = GONE, dict(self._cast.labels)
-        if download.owner is not None:
-            file = self._cast.new_file(download.owner, name=download.file, upload=download.content)
-            labels[file] = "<file>"
-        if download.bytes_are_gone:
-            self._cast.lose_bytes(file)
-        token = self._tokens[user]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(config, "ckan.files.inline_content_types", list(download.inline))
-            response = self._app.get(
-                f"/file/download/{file}", headers={"Authorization": token} if token else {}
-            )
-        model.Session.remove()
-        if response.status_code != 200:
-            return {"status": response.status_code}
-        headers = {name: response.headers.get(name) for name in _HEADERS}
-        disposition, options = parse_options_header(response.headers["Content-Disposition"])
-        said = {**headers, "disposition": disposition, "name": options["filename"]}
-        return plain({**said, "bytes": response.data.decode("latin-1")}, labels)

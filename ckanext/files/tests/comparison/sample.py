@@ -1,8 +1,11 @@
-"""Who asks, and what files belong to."""
+"""The users who call, and the owners of the files."""
 
 from __future__ import annotations
 
+import functools
+import re
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +18,18 @@ from ckanext.files.store.models import owner_table
 from ckanext.files.tests.effects import engine
 from ckanext.files.tests.people import call, new_user
 
-#: Owners that have nothing behind them.
 GONE = "00000000-0000-4000-8000-000000000000"
+"""Id of a file, dataset or user that does not exist."""
+
 LISTED = "00000000-0000-4000-8000-000000000001"
+"""Id of a dataset that does not exist, as owner of :meth:`Sample.new_list`."""
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*(\+00:00)?")
 
 
-class Cast:
-    """People, and one thing of each type that may own files."""
+class Sample:
+    """Users, and one owner of each type."""
 
     def __init__(self) -> None:
         self.users: dict[str, str] = {
@@ -39,6 +47,12 @@ class Cast:
             user = model.User.get(name) if name else None
             if user:
                 self.labels[user.id] = f"<{label}'s id>"
+
+    @functools.cache  # noqa: B019 - there is one sample
+    def token(self, user: str) -> str:
+        """Return an API token of a user, or nothing for an anonymous visitor."""
+        name = self.users[user]
+        return factories.APIToken(user=name)["token"] if name else ""
 
     def _make_owners(self) -> dict[str, tuple[str, str]]:
         members = [
@@ -85,7 +99,7 @@ class Cast:
         return self._new_file(type_, id_, pinned, name, upload)
 
     def new_list(self) -> dict[str, str]:
-        """Make files of one owner, whose order is certain: no two are equal in what sorts them."""
+        """Make files of one owner whose order is certain: each name and size occurs once."""
         for size, name in enumerate(("c.txt", "a.txt", "d.txt", "b.txt"), 1):
             self._new_file("package", LISTED, name == "a.txt", name, b"x" * size)
         return {"owner_type": "package", "owner_id": LISTED}
@@ -102,6 +116,25 @@ class Cast:
         return file
 
     def lose_bytes(self, file: str) -> None:
-        """Remove what a file holds behind everybody's back."""
+        """Remove the bytes of a file without CKAN's knowledge."""
         location = call("file_show", self.users["sysadmin"], id=file)["location"]
         (Path(config["ckan.files.storage.default.path"]) / location).unlink()
+
+    def plain(self, value: Any, file: str | None = None) -> Any:
+        """Return a value with labels for the ids, names and times that differ from run to run.
+
+        :param file: id that gets the label ``<file>``.
+        """
+        return _label(value, {**self.labels, **({file: "<file>"} if file else {})})
+
+
+def _label(value: Any, labels: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _label(item, labels) for key, item in sorted(value.items())}
+    if isinstance(value, (list, tuple)):
+        return [_label(item, labels) for item in value]
+    if isinstance(value, str):
+        for text, label in labels.items():
+            value = value.replace(text, label)
+        return _TIME.sub("<time>", _UUID.sub("<id>", value))
+    return value

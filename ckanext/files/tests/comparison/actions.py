@@ -1,45 +1,76 @@
-"""What is asked."""
+"""Calls of actions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .cast import GONE, Cast
+import ckan.plugins.toolkit as tk
+import pytest
+from ckan import model
+from ckan.common import config
+
+from .sample import GONE, Sample
 
 
-class Question(NamedTuple):
+class Call(NamedTuple):
     """A call of an action; ``FILE`` in its data stands for the file."""
 
     name: str
     action: str
     data: dict[str, Any]
     owner: str | None = None
-    """What a file made for each user belongs to; None: no file is needed."""
+    """Owner of the file that is made for each user; None: the call needs no file."""
 
     pinned: bool = False
     users: tuple[str, ...] = ("anonymous", "other", "owner", "member", "editor", "sysadmin")
     options: Mapping[str, Any] = {}
 
+    def answer(self, sample: Sample, user: str) -> Any:
+        """Return the result or the error of the user's call, without what differs between runs."""
+        file, data = None, dict(self.data)
+        if self.owner is not None and FILE in data.values():
+            file = data["id"] = sample.new_file(self.owner, pinned=self.pinned)
+        with pytest.MonkeyPatch.context() as patch:
+            for option, value in self.options.items():
+                patch.setitem(config, option, value)
+            return sample.plain(_call(self.action, sample.users[user], data), file)
+
+
+def _call(action: str, user: str, data: Mapping[str, Any]) -> Any:
+    context: Any = {"user": user, "ignore_auth": False}
+    try:
+        return tk.get_action(action)(context, dict(data))
+    except tk.ValidationError as error:
+        return {"invalid": error.error_dict}
+    except tk.NotAuthorized as error:
+        return {"not authorized": str(error)}
+    except tk.ObjectNotFound as error:
+        return {"not found": str(error)}
+    except Exception as error:  # HTTP 500
+        return {"error": type(error).__name__}
+    finally:
+        model.Session.rollback()
+        model.Session.remove()
+
 
 FILE = "the file"
-_SYSADMIN = ("sysadmin",)
 _FEW = ("owner", "editor", "sysadmin")
 
 
-def questions(cast: Cast) -> Iterator[Question]:
-    """Yield all of them."""
-    for owner in cast.owners:
+def calls(sample: Sample) -> Iterator[Call]:
+    """Yield all calls."""
+    for owner in sample.owners:
         yield from _about_a_file_of(owner)
-    for owner in cast.owners:
-        yield from _about_giving_to(owner, cast)
-    yield from _with_other_options(cast)
+    for owner in sample.owners:
+        yield from _about_giving_to(owner, sample)
+    yield from _with_other_options(sample)
     yield from _about_creating()
     yield from _with_bad_ids()
-    yield from _with_bad_values(cast)
+    yield from _with_bad_values(sample)
 
 
-def _about_a_file_of(owner: str) -> Iterator[Question]:
+def _about_a_file_of(owner: str) -> Iterator[Call]:
     for pinned in (False, True):
         state = "pinned" if pinned else "loose"
         for action, more in (
@@ -50,17 +81,17 @@ def _about_a_file_of(owner: str) -> Iterator[Question]:
             ("file_delete", {}),
         ):
             name = f"{action}: a {state} file of {owner}"
-            yield Question(name, action, {"id": FILE, **more}, owner, pinned)
+            yield Call(name, action, {"id": FILE, **more}, owner, pinned)
 
 
-def _about_giving_to(owner: str, cast: Cast) -> Iterator[Question]:
-    type_, id_ = cast.owners[owner]
+def _about_giving_to(owner: str, sample: Sample) -> Iterator[Call]:
+    type_, id_ = sample.owners[owner]
     scan = {"owner_type": type_, "owner_id": id_, "rows": 0}
-    yield Question(f"file_owner_scan: {owner}", "file_owner_scan", scan)
+    yield Call(f"file_owner_scan: {owner}", "file_owner_scan", scan)
     for before, pinned in (("user", False), ("user", True), ("package", True), ("nobody", False)):
         for more in ({}, {"force": True}, {"pin": True}):
             state = "pinned" if pinned else "loose"
-            yield Question(
+            yield Call(
                 f"file_ownership_transfer: a {state} file of {before} to {owner} {more}",
                 "file_ownership_transfer",
                 {"id": FILE, "owner_type": type_, "owner_id": id_, **more},
@@ -69,29 +100,29 @@ def _about_giving_to(owner: str, cast: Cast) -> Iterator[Question]:
             )
 
 
-def _with_other_options(cast: Cast) -> Iterator[Question]:
+def _with_other_options(sample: Sample) -> Iterator[Call]:
     prefix = "ckan.files.owner"
     for storages in (None, [], ["default"], ["elsewhere"], [""]):
         access = {} if storages is None else {"package": storages}
         for owner in ("package", "private resource"):
             name = f"file_show: a file of {owner}, cascade_access {access}"
             options = {f"{prefix}.cascade_access": access}
-            yield Question(name, "file_show", {"id": FILE}, owner, options=options)
-    type_, id_ = cast.owners["package"]
+            yield Call(name, "file_show", {"id": FILE}, owner, options=options)
+    type_, id_ = sample.owners["package"]
     owner_ = {"owner_type": type_, "owner_id": id_}
     for option, action, data in (
         ("scan_as_update", "file_owner_scan", {**owner_, "rows": 0}),
         ("transfer_as_update", "file_ownership_transfer", {"id": FILE, **owner_}),
     ):
         options = {f"{prefix}.{option}": False}
-        yield Question(f"{action}: no {option}", action, data, "user", options=options)
+        yield Call(f"{action}: no {option}", action, data, "user", options=options)
     upload = {"name": "a.txt", "upload": b"hello"}
     prefix = "ckan.files.authenticated_uploads"
     for options in ({f"{prefix}.allow": False}, {f"{prefix}.storages": ["elsewhere"]}):
-        yield Question(f"file_create: {options}", "file_create", upload, options=options)
+        yield Call(f"file_create: {options}", "file_create", upload, options=options)
 
 
-def _about_creating() -> Iterator[Question]:
+def _about_creating() -> Iterator[Call]:
     hello = b"hello"
     for number, data in enumerate(
         (
@@ -119,16 +150,16 @@ def _about_creating() -> Iterator[Question]:
         )
     ):
         shown = {key: value for key, value in data.items() if key != "upload"}
-        yield Question(f"file_create {number}: {shown!r:.60}", "file_create", data, users=_FEW)
+        yield Call(f"file_create {number}: {shown!r:.60}", "file_create", data, users=_FEW)
     for storage in (5, ["x"], [], {"x": "y"}, {}, True):
         name = f"file_create: storage {storage!r}"
-        yield Question(name, "file_create", {"name": "a.txt", "upload": hello, "storage": storage})
-        yield Question(f"{name}, no upload", "file_create", {"storage": storage}, users=_FEW)
+        yield Call(name, "file_create", {"name": "a.txt", "upload": hello, "storage": storage})
+        yield Call(f"{name}, no upload", "file_create", {"storage": storage}, users=_FEW)
     for data in ({}, {"location": "x"}, {"location": "../x"}, {"location": "x", "storage": "y"}):
-        yield Question(f"file_register: {data}", "file_register", data)
+        yield Call(f"file_register: {data}", "file_register", data)
 
 
-def _with_bad_ids() -> Iterator[Question]:
+def _with_bad_ids() -> Iterator[Call]:
     more: dict[str, dict[str, Any]] = {
         "file_show": {},
         "file_rename": {"name": "b"},
@@ -139,25 +170,25 @@ def _with_bad_ids() -> Iterator[Question]:
     }
     ids: tuple[Any, ...] = ("", None, 5, 1.5, True, ["x"], {"x": "y"}, GONE, "x" * 5000)
     for action, data in more.items():
-        yield Question(f"{action}: no id", action, data, users=_FEW)
+        yield Call(f"{action}: no id", action, data, users=_FEW)
         for id_ in ids:
             name = f"{action}: id {id_!r:.50}"
-            yield Question(name, action, {"id": id_, **data}, users=_FEW)
+            yield Call(name, action, {"id": id_, **data}, users=_FEW)
 
 
-def _with_bad_values(cast: Cast) -> Iterator[Question]:
+def _with_bad_values(sample: Sample) -> Iterator[Call]:
     odd: tuple[Any, ...] = ("", None, 5, ["x"])
     for name in odd:
         data = {"id": FILE, "name": name}
-        yield Question(f"file_rename: name {name!r}", "file_rename", data, "user", users=_FEW)
-    type_, id_ = cast.owners["package"]
+        yield Call(f"file_rename: name {name!r}", "file_rename", data, "user", users=_FEW)
+    type_, id_ = sample.owners["package"]
     good = {"id": FILE, "owner_type": type_, "owner_id": id_}
     for field in ("owner_type", "owner_id", "force", "pin"):
         for value in odd:
             name = f"file_ownership_transfer: {field} {value!r}"
             data = {**good, field: value}
-            yield Question(name, "file_ownership_transfer", data, "user", users=_FEW)
-    owner = cast.new_list()
+            yield Call(name, "file_ownership_transfer", data, "user", users=_FEW)
+    owner = sample.new_list()
     for more in (
         {"sort": "size"},
         {"sort": ["name", ["size", "desc"]]},
@@ -167,5 +198,5 @@ def _with_bad_values(cast: Cast) -> Iterator[Question]:
         {"rows": "2", "start": "1"},
         {"start": None},
     ):
-        yield Question(f"file_owner_scan: {more}", "file_owner_scan", {**owner, **more}, users=_FEW)
-    yield Question("file_owner_scan: own", "file_owner_scan", {"rows": 0})
+        yield Call(f"file_owner_scan: {more}", "file_owner_scan", {**owner, **more}, users=_FEW)
+    yield Call("file_owner_scan: own", "file_owner_scan", {"rows": 0})
