@@ -1,7 +1,4 @@
-"""Wiring of the files that CKAN 2.12 has in its core: additions to them, or the backport.
-
-The only edge that imports the backport, and only on CKAN 2.11.
-"""
+"""Wiring of the files that CKAN 2.12 has in its core: additions to them there, the backport on 2.11."""
 
 from __future__ import annotations
 

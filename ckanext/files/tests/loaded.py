@@ -51,3 +51,8 @@ def plugins_loaded(*names: str, **options: Any) -> Iterator[None]:
             config.clear()
             config.update(before)
             plugins.unload_all()
+
+
+def storage_options(name: str, **options: Any) -> dict[str, str]:
+    """Return CKAN's options of a storage, by their full names."""
+    return {f"ckan.files.storage.{name}.{option}": str(value) for option, value in options.items()}

@@ -1,9 +1,8 @@
-"""Storages for everybody, and tokens for what is in the others."""
+"""Public storages, and tokens for files in the other ones."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,13 @@ from ckan.tests import factories
 from ckan.tests.helpers import _get_test_app
 
 from ckanext.files.backport.storage import FileData, Location, get_storage, storages
-from ckanext.files.tests.loaded import plugins_loaded
+from ckanext.files.tests.loaded import storage_options
 from ckanext.files.tests.people import call, new_user
 
-PREFIX = "ckan.files.storage"
-
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("public")
-
-
-@pytest.fixture(scope="module")
-def app(folder: Path) -> Iterator[Any]:
-    options = {"type": "ckan:fs", "path": str(folder), "public": "true"}
-    with plugins_loaded("files", **{f"{PREFIX}.shop.{name}": it for name, it in options.items()}):
-        yield _get_test_app()
-    storages.reset()
+def app() -> Any:
+    return _get_test_app()
 
 
 @pytest.fixture
@@ -44,9 +33,9 @@ def _trusted(app: Any, **claims: Any) -> int:
     return app.get(f"/file/trusted-download/{token}").status_code
 
 
-def test_what_has_no_row(app: Any, folder: Path) -> None:
-    (folder / "sub").mkdir()
-    (folder / "sub" / "a b.html").write_text("<script>")
+def test_bytes_without_a_row(app: Any, public_folder: Path) -> None:
+    (public_folder / "sub").mkdir()
+    (public_folder / "sub" / "a b.html").write_text("<script>")
     page = app.get("/file/public-download/shop/sub/a%20b.html")
     assert (page.status_code, page.data) == (200, b"<script>")
     assert page.headers["Content-Disposition"].startswith("attachment; ")
@@ -55,7 +44,7 @@ def test_what_has_no_row(app: Any, folder: Path) -> None:
     assert app.get("/file/public-download/shop/other").status_code == 404
 
 
-def test_address_of_it(app: Any) -> None:
+def test_permanent_link(app: Any) -> None:
     data = FileData(Location("sub/a b.html"))
     with app.flask_app.test_request_context():
         link = get_storage("shop").permanent_link(data)
@@ -71,16 +60,16 @@ def test_other_storages(app: Any, file: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("inner", ["", "sub", "sub/../sub"])
 def test_private_folder_in_a_public_one(
-    app: Any, folder: Path, inner: str, monkeypatch: pytest.MonkeyPatch
+    app: Any, public_folder: Path, inner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CKAN would not start, as CKAN 2.12 does not."""
-    options = {"type": "files:fs", "path": f"{folder}/{inner}", "initialize": True}
-    for name, value in options.items():
-        monkeypatch.setitem(config, f"{PREFIX}.own.{name}", value)
+    """CKAN does not start, as CKAN 2.12 does not."""
+    settings = {"type": "files:fs", "path": f"{public_folder}/{inner}", "initialize": True}
+    for option, value in storage_options("own", **settings).items():
+        monkeypatch.setitem(config, option, value)
     storages.reset()
     with pytest.raises(CkanConfigurationException, match=r"storage\.own\.path lies in"):
         storages.collect()
-    monkeypatch.setitem(config, f"{PREFIX}.own.path", f"{folder}-own")
+    monkeypatch.setitem(config, "ckan.files.storage.own.path", f"{public_folder}-own")
     storages.reset()
     storages.collect()
 

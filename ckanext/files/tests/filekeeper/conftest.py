@@ -1,4 +1,4 @@
-"""Storages of every kind that can run here."""
+"""Storages of every kind that a test can run."""
 
 from __future__ import annotations
 
@@ -26,28 +26,20 @@ Make = Callable[..., Any]
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of an S3 server."""
+    """URL of an S3 server."""
     with s3_server(tmp_path_factory.mktemp("s3") / "log") as url:
         yield url
 
 
 @pytest.fixture
-def make(
-    request: pytest.FixtureRequest, tmp_path: Path, ckan_config: Any
-) -> Iterator[Callable[..., Any]]:
+def make(request: pytest.FixtureRequest, tmp_path: Path, ckan_config: Any) -> Iterator[Make]:
     """Make storages: ``make("s3", max_size=10)``; core's where the kind is ``ckan:fs``."""
 
     def make(kind: str, **options: Any) -> Any:
         adapter: Any = fk.adapters[kind] if ":" in kind else all_adapters(BASES)[kind]
-        return adapter(
-            {
-                "type": kind,
-                "name": kind,
-                "overwrite_existing": True,
-                **_needs(kind, request, tmp_path, ckan_config),
-                **options,
-            }
-        )
+        settings = {"type": kind, "name": kind, "overwrite_existing": True}
+        required = _required(kind, request, tmp_path, ckan_config)
+        return adapter({**settings, **required, **options})
 
     with flask.Flask(__name__).test_request_context():
         yield make
@@ -59,7 +51,10 @@ def storage(request: pytest.FixtureRequest, make: Make) -> Any:
     return make(request.param)
 
 
-def _needs(kind: str, request: pytest.FixtureRequest, folder: Path, config: Any) -> dict[str, Any]:
+def _required(
+    kind: str, request: pytest.FixtureRequest, folder: Path, config: Any
+) -> dict[str, Any]:
+    """Return the settings without which the adapter fails."""
     unique = f"bucket-{uuid.uuid4()}"
     if kind in ("fs", "ckan:fs"):
         return {"path": str(folder / "files"), "initialize": True}

@@ -12,7 +12,7 @@ from dev.process import HOST, Process, answers, free_port
 
 @contextlib.contextmanager
 def s3_server(log: Path) -> Iterator[str]:
-    """Run it on a free port of the loopback address, and give its address."""
+    """Run it on a free port of the loopback address, and yield its URL."""
     port = str(free_port())
     command = [sys.executable, "-m", "moto.server", "--host", HOST, "--port", port]
     process = Process(command, log)

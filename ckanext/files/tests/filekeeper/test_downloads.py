@@ -1,4 +1,4 @@
-"""Files in the storages of other adapters, from the upload to the download page."""
+"""Files of several adapters, from the upload to the download page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ckan.tests.helpers import _get_test_app
 from ckanext.files import capabilities
 from ckanext.files.store.storages import get_storage
 from ckanext.files.tests.filekeeper.s3 import s3_options
-from ckanext.files.tests.loaded import plugins_loaded
+from ckanext.files.tests.loaded import plugins_loaded, storage_options
 from ckanext.files.tests.people import new_user
 from ckanext.files.tests.portal import Api
 
@@ -24,34 +24,19 @@ HTML = b"<html><script>alert(1)</script></html>"
 @pytest.fixture(scope="module")
 def app(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A portal with a bucket and folders."""
+
+    def folder(name: str) -> dict[str, Any]:
+        return {"path": tmp_path_factory.mktemp(name), "initialize": True}
+
     storages: dict[str, dict[str, Any]] = {
         "cloud": {"type": "files:s3", **s3_options(s3, "of-downloads")},
-        "folder": {
-            "type": "files:fs",
-            "path": str(tmp_path_factory.mktemp("folder")),
-            "initialize": True,
-        },
-        "plain": {
-            "type": "ckan:fs",
-            "path": str(tmp_path_factory.mktemp("plain")),
-            "initialize": True,
-        },
-        "public": {
-            "type": "ckan:fs",
-            "path": str(tmp_path_factory.mktemp("public")),
-            "initialize": True,
-            "public": True,
-        },
+        "folder": {"type": "files:fs", **folder("folder")},
+        "plain": {"type": "ckan:fs", **folder("plain")},
+        "public": {"type": "ckan:fs", "public": True, **folder("public")},
     }
-    options = {
-        f"ckan.files.storage.{name}.{option}": str(value)
-        for name, settings in storages.items()
-        for option, value in {
-            **settings,
-            "location_transformers": "uuid4",
-            "max_size": "1kB",
-        }.items()
-    }
+    options: dict[str, str] = {}
+    for name, settings in storages.items():
+        options |= storage_options(name, **settings, location_transformers="uuid4", max_size="1kB")
     options["ckan.files.authenticated_uploads.allow"] = "true"
     options["ckan.files.authenticated_uploads.storages"] = " ".join(storages)
     with plugins_loaded("files", **options):
@@ -87,7 +72,7 @@ def test_limit(app: Any, storage: str) -> None:
 
 
 def _pages(api: Api, user: str, storage: str) -> dict[str, dict[str, str]]:
-    """Upload an HTML page; return the headers to ask for it with, by address."""
+    """Upload an HTML page; return the headers that its request needs, by address."""
     status, answer = _upload(api, user, storage, HTML)
     assert status == 200, answer
     file = answer["result"]
@@ -104,7 +89,7 @@ def _pages(api: Api, user: str, storage: str) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("storage", ["folder", "plain", "public"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_second_visit(app: Any, storage: str, method: str) -> None:
-    """Browsers take the headers of "not modified" for those of what they have kept."""
+    """Browsers apply the headers of "not modified" to the file that they have kept."""
     ask = functools.partial(app.test_client().open, method=method)
     for address, headers in _pages(Api(app), new_user(), storage).items():
         first = ask(address, headers=headers)

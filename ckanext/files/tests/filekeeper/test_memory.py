@@ -1,24 +1,24 @@
-"""A large file goes in and out in small pieces."""
+"""Uploads and responses keep only a small part of a large file in memory."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from file_keeper import Location, make_upload
 
+from ckanext.files.tests.filekeeper.conftest import Make
+
 MIB = 1024 * 1024
 
 pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="only Linux tells how much memory was used"
+    not Path("/proc/self/clear_refs").exists(), reason="only Linux reports the peak of memory"
 )
 
 
 @pytest.mark.parametrize("kind", ["fs", "s3"])
-def test_large_file(make: Callable[..., Any], tmp_path: Path, full_size: bool, kind: str) -> None:
+def test_large_file(make: Make, tmp_path: Path, full_size: bool, kind: str) -> None:
     size = 1024 * MIB if full_size else 128 * MIB
     storage = make(kind)
     with (tmp_path / "large").open("wb") as file:

@@ -1,4 +1,4 @@
-"""Storages as the options ``ckan.files.storage.NAME.*`` describe them."""
+"""The options ``ckan.files.storage.NAME.*``, and the storages that they make."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from file_keeper import Location, exc, make_upload
 from ckanext.files import capabilities
 from ckanext.files.store.storages import get_storage, storages
 from ckanext.files.tests.filekeeper.s3 import s3_options
-from ckanext.files.tests.loaded import plugins_loaded
+from ckanext.files.tests.loaded import plugins_loaded, storage_options
 
 STORAGE = "ckan.files.storage."
 
 needs_backport = pytest.mark.skipif(
-    capabilities.CORE_FILES, reason="CKAN 2.12 says so only when the storage is used"
+    capabilities.CORE_FILES, reason="CKAN 2.12 reports it only when the storage is used"
 )
 
 
@@ -32,8 +32,8 @@ def loaded(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("storages")
     with plugins_loaded(
         "files",
-        **_options("own", type="files:fs", path=f"{folder}/own", initialize="yes"),
-        **_options(
+        **storage_options("own", type="files:fs", path=f"{folder}/own", initialize="yes"),
+        **storage_options(
             "strict",
             type="ckan:fs",
             path=f"{folder}/strict",
@@ -45,9 +45,9 @@ def loaded(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             overwrite_existing="false",
             hashing_algorithm="sha256",
         ),
-        **_options("memory", type="ckan:memory"),
-        **_options("cloud", type="files:s3", path="below", **_texts(s3_options(s3, "of-options"))),
-        **_options("tuned", type="files:s3", **_texts(s3_options(s3, "of-options")), config=_JSON),
+        **storage_options("memory", type="ckan:memory"),
+        **storage_options("cloud", type="files:s3", path="below", **s3_options(s3, "of-options")),
+        **storage_options("tuned", type="files:s3", **s3_options(s3, "of-options"), config=_JSON),
         **{"ckan.files.owner.cascade_access": "package resource:strict resource:own"},
     ):
         yield
@@ -144,14 +144,14 @@ def test_options_of_an_adapter_are_declared() -> None:
 
 
 def test_options_are_valid() -> None:
-    # CKAN puts the options of the file back before each test, without defaults
+    # CKAN restores the options of the file before each test, without defaults
     config_declaration.make_safe(config)
     assert config_declaration.validate(config)[1] == {}
 
 
 @needs_backport
 def test_access_by_owners_keeps_its_storages() -> None:
-    """CKAN 2.12.0 forgets them when it reads the options for the second time."""
+    """CKAN 2.12.0 loses them when it reads the options for the second time."""
     for _ in range(2):
         config_declaration.normalize(config)
         assert config["ckan.files.owner.cascade_access"] == {
@@ -169,8 +169,8 @@ def _tree(options: dict[str, Any]) -> dict[str, Any]:
 
 def test_options_within_options(caplog: pytest.LogCaptureFixture) -> None:
     options = {
-        **_options("x", **{"type": "t", "params.account": "me", "params.of.it": "a"}),
-        **_options("y", **{"params": "text", "params.account": "me"}),
+        **storage_options("x", **{"type": "t", "params.account": "me", "params.of.it": "a"}),
+        **storage_options("y", **{"params": "text", "params.account": "me"}),
         "ckan.files.storages": "z",
     }
     assert _tree(options) == {
@@ -200,7 +200,7 @@ def test_rules_of_access(text: Any, rules: dict[str, set[str]]) -> None:
 def test_unknown_adapter_is_only_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with (
         caplog.at_level(logging.WARNING),
-        plugins_loaded("files", **_options("odd", type="files:floppy")),
+        plugins_loaded("files", **storage_options("odd", type="files:floppy")),
     ):
         assert "odd" not in storages
         assert "default" in storages
@@ -239,7 +239,7 @@ def test_unknown_adapter_is_only_a_warning(caplog: pytest.LogCaptureFixture) -> 
 def test_wrong_options_are_named(option: str, options: dict[str, str]) -> None:
     with (
         pytest.raises(CkanConfigurationException, match=rf"\bwrong\b.*\b{option}\b"),
-        plugins_loaded("files", **_options("wrong", **options)),
+        plugins_loaded("files", **storage_options("wrong", **options)),
     ):
         pass
 
@@ -256,13 +256,5 @@ def test_files_of_users_are_not_for_everybody(value: str) -> None:
 def test_size_may_be_negative_in_the_file() -> None:
     if capabilities.CORE_FILES:
         pytest.skip("CKAN 2.12.0 refuses what its own description names")
-    with plugins_loaded("files", **_options("free", type="ckan:memory", max_size="-1")):
+    with plugins_loaded("files", **storage_options("free", type="ckan:memory", max_size="-1")):
         assert get_storage("free").settings.max_size == -1
-
-
-def _options(name: str, **options: str) -> dict[str, str]:
-    return {f"{STORAGE}{name}.{option}": value for option, value in options.items()}
-
-
-def _texts(options: dict[str, str | bool]) -> dict[str, str]:
-    return {name: str(value) for name, value in options.items()}

@@ -1,8 +1,7 @@
-"""How a file is sent: as it is, and without harm to the site."""
+"""Responses with files: the content is complete, and does no harm to the site."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -11,8 +10,7 @@ import pytest
 from file_keeper import FileData, Location, exc, make_upload
 
 from ckanext.files import capabilities
-
-Make = Callable[..., Any]
+from ckanext.files.tests.filekeeper.conftest import Make
 
 INLINE = "ckan.files.inline_content_types"
 HARMFUL = [
@@ -76,7 +74,7 @@ def test_content_is_sent(make: Make, kind: str) -> None:
         assert max(map(len, chunks)) <= 64 * 1024
 
 
-def test_connection_is_given_back(make: Make) -> None:
+def test_connection_is_released(make: Make) -> None:
     """Also when the client goes away."""
     storage = make("s3")
     data = storage.upload(Location("a"), make_upload(b"x" * 1_000_000))
@@ -104,7 +102,7 @@ def test_storage_that_may_not_be_read(make: Make, kind: str) -> None:
 @pytest.mark.parametrize(
     "name", ["a.txt", "ü ☃.txt", 'a"; filename=b.html', "a\\b", "a%20b.txt", "日本.csv", "a;b,c"]
 )
-def test_name_arrives(make: Make, kind: str, name: str) -> None:
+def test_name_is_complete(make: Make, kind: str, name: str) -> None:
     header = _response(make(kind), "text/plain", name).headers["Content-Disposition"]
     header.encode("latin-1")
     assert unquote(header.rpartition("filename*=UTF-8''")[2]) == name

@@ -1,10 +1,10 @@
-"""What every storage does, on whatever it stands."""
+"""What every storage of file-keeper does."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,28 @@ import file_keeper as fk
 import pytest
 from file_keeper import Capability, FileData, Location, Upload, exc, make_upload
 
-from ckanext.files.tests.filekeeper.conftest import OURS
-
-Make = Callable[..., Any]
+from ckanext.files.filekeeper.adapters import adapters
+from ckanext.files.tests.filekeeper.conftest import BASES, OURS, Make
 
 OUTSIDE = ["../a", "a/../../b", "a/../b", "..", "/a", "/etc/passwd", "a\0b", "below/../../a"]
+
+
+def test_adapters_whose_libraries_are_installed() -> None:
+    names = set(adapters(BASES))
+    assert {"files:fs", "files:redis", "files:s3", "files:sqlalchemy", "files:zip"} <= names
+    assert not names & {"files:memory", "files:null", "files:proxy"}
+
+
+def test_adapters_are_storages_of_ckan() -> None:
+    for name, adapter in adapters(BASES).items():
+        assert issubclass(adapter, BASES.Storage), name
+        assert issubclass(adapter.SettingsFactory, BASES.Settings), name
+        assert adapter.__doc__, name
+
+
+def test_classes_stay_the_same() -> None:
+    """file-keeper registers the adapters at every change of the configuration."""
+    assert adapters(BASES) == adapters(BASES)
 
 
 def test_stores_and_removes(storage: Any) -> None:
@@ -76,7 +93,7 @@ def test_size_is_not_what_the_client_says(make: Make, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["fs", "memory"])
 def test_pipe(make: Make, kind: str) -> None:
-    """It has a size that nobody knows before the end."""
+    """Its size is unknown before its end."""
     read, write = os.pipe()
     os.write(write, b"hello")
     os.close(write)

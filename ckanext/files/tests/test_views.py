@@ -1,4 +1,4 @@
-"""Who may keep a copy of a download."""
+"""Which caches may keep a download."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ckan.tests import factories
 from ckan.tests.helpers import _get_test_app
 
 from ckanext.files.store.storages import get_storage
-from ckanext.files.tests.loaded import plugins_loaded
+from ckanext.files.tests.loaded import plugins_loaded, storage_options
 from ckanext.files.tests.people import call, new_user
 
 HEADER = "X-Ckan-Api-Token"
@@ -23,13 +23,10 @@ HEADER = "X-Ckan-Api-Token"
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A portal that lets caches keep pages, with a storage for everybody."""
-    public = {"type": "ckan:fs", "initialize": True, "public": True}
-    public["path"] = str(tmp_path_factory.mktemp("public"))
-    options = {f"ckan.files.storage.shop.{name}": str(value) for name, value in public.items()}
-    options["ckan.cache_enabled"] = "true"
-    options["ckan.cache_expires"] = "3600"
-    with plugins_loaded("files", **options):
+    """A portal that lets caches keep pages, with a public storage."""
+    shop = {"type": "ckan:fs", "public": True, "path": tmp_path_factory.mktemp("public")}
+    caching = {"ckan.cache_enabled": "true", "ckan.cache_expires": "3600"}
+    with plugins_loaded("files", **storage_options("shop", **shop), **caching):
         yield _get_test_app()
 
 
@@ -75,11 +72,11 @@ def _get(app: Any, address: str, **headers: str) -> Any:
 
 
 def _assert_private(page: Any) -> None:
-    said = page.cache_control
-    assert said.private
-    assert not said.public
-    assert said.no_cache  # a browser asks again: the next user of it may be another one
-    assert not said.max_age
+    control = page.cache_control
+    assert control.private
+    assert not control.public
+    assert control.no_cache  # a browser asks again: its next user may be another one
+    assert not control.max_age
     assert {"cookie", "authorization"} <= set(page.vary.as_set())
 
 
@@ -121,7 +118,7 @@ def test_session(app: Any, private: str, user: str) -> None:
 
 
 def test_token_in_the_address(app: Any, public: str) -> None:
-    """What a plugin makes of it is for the plugin to know."""
+    """A plugin may let such a token give access."""
     page = _get(app, f"{public}?token=secret")
     assert page.status_code == 200
     _assert_private(page)
@@ -148,7 +145,7 @@ def test_public_file(app: Any, public: str) -> None:
 
 
 def test_public_file_for_a_user(app: Any, public: str, token: str) -> None:
-    """That everybody may have it would have to be asked for once more."""
+    """Only a second check, of an anonymous visitor, would find that everybody may have it."""
     page = _get(app, public, Authorization=token)
     assert page.status_code == 200
     _assert_private(page)
@@ -165,7 +162,7 @@ def test_not_modified_and_parts(app: Any, private: str, token: str) -> None:
 
 
 def test_refusal(app: Any, private: str) -> None:
-    """A proxy that keeps the 404 of one visitor must not show it to the owner."""
+    """A proxy that keeps the 404 of one visitor must not send it to the owner."""
     page = _get(app, private)
     assert page.status_code == 404
     _assert_private(page)
@@ -175,7 +172,7 @@ def test_refusal(app: Any, private: str) -> None:
 def test_address_in_a_cloud(
     app: Any, whose: str, token: str, monkeypatch: pytest.MonkeyPatch, request: Any
 ) -> None:
-    """It is signed for a short time."""
+    """The address is signed for a short time."""
     address, headers = request.getfixturevalue(whose), {"Authorization": token}
     signed = flask.Response(status=302, headers={"Location": "https://cloud/a?signature=b"})
     monkeypatch.setattr(get_storage().reader, "response", lambda *_: signed)
@@ -185,7 +182,7 @@ def test_address_in_a_cloud(
 
 
 def test_public_storage(app: Any, token: str) -> None:
-    """No rights are asked for, so that there is nothing that could differ."""
+    """CKAN checks no access, so that the response is the same for everybody."""
     file = _new_file(None, "shop")
     address = f"/file/public-download/shop/{file['location']}"
     for headers in ({}, {"Authorization": token}):
