@@ -1,4 +1,4 @@
-"""Wiring of the files that CKAN 2.12 has in its core: additions to them there, the backport on 2.11."""
+"""Wiring of the files of CKAN 2.12: additions to those in its core, or the backport on 2.11."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Settings(fk.Settings):
     """Of one file, in bytes; negative: no limit."""
 
     public: bool = False
-    """Everybody may download all that is in the storage."""
+    """Any visitor may download every file in the storage."""
 
 
 class Uploader(fk.Uploader):
@@ -93,7 +93,7 @@ class Storage(SafeStorage, fk.Storage):
             "MIME types that the storage accepts, with spaces between them; all when it is empty."
         ).set_example("text/csv application/pdf image/jpeg")
         declaration.declare_bool(key.public).set_description(
-            "Everybody may download everything in the storage, also files without a row in the"
+            "Any visitor may download every file in the storage, also one without a row in the"
             " database, at `/file/public-download/STORAGE/LOCATION`."
         )
         declaration.declare_bool(key.overwrite_existing, True).set_description(
@@ -217,7 +217,7 @@ def _refuse_unknown(name: str, options: dict[str, Any]) -> None:
 
 
 def _refuse_exposed(made: dict[str, fk.Storage]) -> None:
-    """Refuse a folder within that of a public storage, where everybody could download its files."""
+    """Refuse a folder within that of a public storage, where any visitor could download its files."""
     folders = {
         name: (os.path.join(storage.settings.path, ""), storage.settings.public)  # noqa: PTH118
         for name, storage in made.items()
@@ -228,5 +228,5 @@ def _refuse_exposed(made: dict[str, fk.Storage]) -> None:
             if shows_all and not is_public and inner.startswith(outer):
                 raise CkanConfigurationException(
                     f"{STORAGE_PREFIX}{name}.path lies in {STORAGE_PREFIX}{around}.path, which is"
-                    " public: everybody could download what is there"
+                    " public: any visitor could download the files there"
                 )

@@ -145,7 +145,7 @@ def test_public_file(app: Any, public: str) -> None:
 
 
 def test_public_file_for_a_user(app: Any, public: str, token: str) -> None:
-    """Only a second check, of an anonymous visitor, would find that everybody may have it."""
+    """CKAN has not checked whether an anonymous visitor gets the file, too."""
     page = _get(app, public, Authorization=token)
     assert page.status_code == 200
     _assert_private(page)
@@ -182,7 +182,7 @@ def test_address_in_a_cloud(
 
 
 def test_public_storage(app: Any, token: str) -> None:
-    """CKAN checks no access, so that the response is the same for everybody."""
+    """CKAN checks no access, so that the response is the same for all visitors."""
     file = _new_file(None, "shop")
     address = f"/file/public-download/shop/{file['location']}"
     for headers in ({}, {"Authorization": token}):

@@ -26,7 +26,7 @@ def public_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package", autouse=True)
 def loaded(public_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """``plain`` keeps each file under its name; everybody may download from ``shop``."""
+    """``plain`` keeps each file under its name; ``shop`` is public."""
     path = tmp_path_factory.mktemp("plain")
     options = {
         **storage_options("plain", type="ckan:fs", path=path, initialize=True),

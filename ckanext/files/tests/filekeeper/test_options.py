@@ -245,7 +245,7 @@ def test_wrong_options_are_named(option: str, options: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("value", ["user", "user package"])
-def test_files_of_users_are_not_for_everybody(value: str) -> None:
+def test_files_of_users_are_not_public(value: str) -> None:
     with (
         pytest.raises(CkanConfigurationException, match=r"cascade_access: .*user"),
         plugins_loaded("files", **{"ckan.files.owner.cascade_access": value}),
