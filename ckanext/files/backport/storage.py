@@ -217,7 +217,7 @@ def _refuse_unknown(name: str, options: dict[str, Any]) -> None:
 
 
 def _refuse_exposed(made: dict[str, fk.Storage]) -> None:
-    """Refuse a folder within that of a public storage, where any visitor could download its files."""
+    """Refuse a private folder in a public one, where any visitor could download its files."""
     folders = {
         name: (os.path.join(storage.settings.path, ""), storage.settings.public)  # noqa: PTH118
         for name, storage in made.items()
