@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import ckan.plugins as p
@@ -40,23 +41,29 @@ class CoreFilesPlugin(p.SingletonPlugin):
         storages.collect()
 
 
-def with_backport(kind: str, ours: dict[str, Any]) -> dict[str, Any]:
-    """Return actions or auth functions together with those of CKAN 2.12.
+def public(module: ModuleType) -> dict[str, Any]:
+    """Return the functions in a module's ``__all__`` by their names."""
+    return {name: getattr(module, name) for name in module.__all__}
+
+
+def with_backport(kind: str, ours: ModuleType) -> dict[str, Any]:
+    """Return the actions or auth functions of a module together with those of CKAN 2.12.
 
     :param kind: ``action`` or ``auth``.
-    :param ours: some of them chained to those of CKAN. CKAN lets a plugin chain no function of its
-        own, so this function chains them to those of the backport.
+    :param ours: its functions may be chained to those of CKAN. CKAN lets a plugin chain no function
+        of its own, so on CKAN 2.11 this function chains them to those of the backport.
     """
+    functions = public(ours)
     if capabilities.CORE_FILES:
-        return ours
-    core = _public(kind)
-    chained = {name: _chain(core[name], ours[name]) for name in core.keys() & ours.keys()}
-    return {**core, **ours, **chained}
+        return functions
+    core = public(_backport(kind))
+    chained = {name: _chain(core[name], functions[name]) for name in core.keys() & functions.keys()}
+    return {**core, **functions, **chained}
 
 
 def validators_of_options() -> dict[str, Any]:
     """Return the validators that the options of files need, where CKAN lacks them."""
-    return {} if capabilities.CORE_FILES else _public("validators")
+    return {} if capabilities.CORE_FILES else public(_backport("validators"))
 
 
 def _chain(core: Any, chained: Any) -> Any:
@@ -65,11 +72,6 @@ def _chain(core: Any, chained: Any) -> Any:
         return chained(core, context, data_dict)
 
     return function
-
-
-def _public(name: str) -> dict[str, Any]:
-    module = _backport(name)
-    return {item: getattr(module, item) for item in module.__all__}
 
 
 def _backport(name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import ckan.plugins as p
@@ -12,7 +11,7 @@ from ckan.lib.plugins import DefaultTranslation
 
 from . import helpers
 from .cli import get_commands
-from .core_files import CoreFilesPlugin, validators_of_options, with_backport
+from .core_files import CoreFilesPlugin, public, validators_of_options, with_backport
 from .logic import action, auth, scheming, validators
 from .logic.guard import guarded
 from .logic.search_document import without_long_lists
@@ -35,24 +34,20 @@ class FilesPlugin(CoreFilesPlugin, DefaultTranslation):
     def get_actions(self) -> dict[str, Any]:
         return {
             **chained_core_actions(refuse_used_ids),
-            **guarded(with_backport("action", _public(action))),
+            **guarded(with_backport("action", action)),
         }
 
     def get_auth_functions(self) -> dict[str, Any]:
-        return with_backport("auth", _public(auth))
+        return with_backport("auth", auth)
 
     def get_commands(self) -> list[Any]:
         return get_commands()
 
     def get_validators(self) -> dict[str, Any]:
-        return {**validators_of_options(), **_public(validators), **_public(scheming)}
+        return {**validators_of_options(), **public(validators), **public(scheming)}
 
     def update_config(self, config: CKANConfig) -> None:
         tk.add_template_directory(config, "templates")
 
     def before_dataset_index(self, pkg_dict: dict[str, Any]) -> dict[str, Any]:
         return without_long_lists(pkg_dict)
-
-
-def _public(module: ModuleType) -> dict[str, Any]:
-    return {name: getattr(module, name) for name in module.__all__}

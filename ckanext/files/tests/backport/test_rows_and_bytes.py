@@ -178,7 +178,7 @@ def test_delete_within_an_action() -> None:
     """The bytes are removed after the commit, so that no row is ever without them."""
     ids = [create("a.txt"), create("b.txt")]
 
-    def delete() -> None:
+    def delete_first() -> None:
         delete(ids[0])
         assert set(stored()) == {"a.txt", "b.txt"}
 
@@ -186,7 +186,7 @@ def test_delete_within_an_action() -> None:
         delete(ids[1])
         raise ZeroDivisionError
 
-    within_an_action(delete)
+    within_an_action(delete_first)
     assert (rows(), set(stored())) == (["b.txt"], {"b.txt"})
     with pytest.raises(ZeroDivisionError):
         within_an_action(fail)

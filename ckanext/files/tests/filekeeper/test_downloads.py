@@ -11,7 +11,6 @@ import pytest
 from ckan.lib import api_token
 from ckan.tests.helpers import _get_test_app
 
-from ckanext.files import capabilities
 from ckanext.files.store.storages import get_storage
 from ckanext.files.tests.filekeeper.s3 import s3_options
 from ckanext.files.tests.loaded import plugins_loaded, storage_options
@@ -77,11 +76,9 @@ def _pages(api: Api, user: str, storage: str) -> dict[str, dict[str, str]]:
     assert status == 200, answer
     file = answer["result"]
     pages = {f"/file/download/{file['id']}": {"Authorization": api._token(user)}}
-    if capabilities.CORE_FILES:
-        tokens: Any = api_token
-        token = tokens.encode_token({"sub": file["id"], "aud": "trusted_download"})
-        pages[f"/file/trusted-download/{token}"] = {}
-    if capabilities.CORE_FILES and storage == "public":
+    token = api_token.encode({"sub": file["id"], "aud": "trusted_download"})
+    pages[f"/file/trusted-download/{token}"] = {}
+    if storage == "public":
         pages[f"/file/public-download/{storage}/{file['location']}"] = {}
     return pages
 
