@@ -33,7 +33,7 @@ class CoreFilesPlugin(p.SingletonPlugin):
         return adapters()
 
     def declare_config_options(self, declaration: Declaration, key: Key) -> None:
-        _backport("config").declare_options(declaration, key)
+        _backport("config").declare(declaration, key)
 
     def configure(self, config: CKANConfig) -> None:
         storages = _backport("storage").storages

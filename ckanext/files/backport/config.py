@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _BASES: Any = storage
 
 
-def declare_options(declaration: Declaration, key: Key) -> None:
+def declare(declaration: Declaration, key: Key) -> None:
     """Declare all options, also those of each storage in the configuration."""
     # CKAN may have collected the validators before it loaded the plugin
     logic.clear_validators_cache()
