@@ -6,7 +6,6 @@ import importlib
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from ckanext.files.background.app import app as procrastinate
 
 @pytest.fixture(autouse=True)
 def job_tables(loaded: Any) -> Iterator[None]:
-    """The tables are there, and empty before and after a test."""
+    """Create the tables if necessary, and delete all jobs before and after a test."""
     engine: Any = model.meta.engine
     schema.ensure(engine)
     _empty(engine)
@@ -31,16 +30,16 @@ def job_tables(loaded: Any) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def app(loaded: Any) -> Any:
-    """CKAN's test application, made once a module: each takes a second."""
+    """CKAN's test application, made once for each module: it takes a second."""
     return loaded()
 
 
 @pytest.fixture
 def define(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Make a module of its source, as an extension has it; all its tasks are forgotten later.
+    """Import a module from its source, as one of an extension; forget its tasks after the test.
 
-    A second source for the same name is what a worker finds after an upgrade:
-    the tasks of the first are not known any more.
+    A second source of the same name replaces the first one and its tasks, as an
+    upgrade of the extension does.
     """
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(call, "_tasks", dict(call._tasks))
@@ -57,7 +56,7 @@ def define(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         (tmp_path / f"{name}.py").write_text(
             "from ckanext.files.background import *\n" + textwrap.dedent(source)
         )
-        # a file of the same second and size would be taken for the compiled one
+        # Python would take a file of the same second and size for the compiled one
         monkeypatch.setattr(sys, "dont_write_bytecode", True)
         importlib.invalidate_caches()
         return importlib.import_module(name)
@@ -65,14 +64,6 @@ def define(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     yield define
     for name in made:
         sys.modules.pop(name, None)
-
-
-@contextmanager
-def looking() -> Iterator[Any]:
-    """Look from a second connection: only what is committed is there."""
-    engine: Any = model.meta.engine
-    with engine.connect() as connection:
-        yield connection
 
 
 def _empty(engine: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,21 +11,18 @@ from ckan import model
 from ckanext.files.background import (
     ArgumentError,
     Call,
-    Job,
     Task,
     chain,
     control,
     deserialize_task,
-    record,
 )
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background import sample
+from ckanext.files.tests.background.rows import Define, shown
 from ckanext.files.tests.effects import Effects, look
 from ckanext.files.tests.loaded import load_plugins
 
 loaded = load_plugins("files", "files_background")
-
-Define = Callable[..., Any]
 
 NOTING = """
     ran = []
@@ -58,12 +54,6 @@ NOTING = """
     def wait_and_print(times, name):
         return chain([wait(times), note("hello", name)])
 """
-
-
-def shown(job: Job) -> record.JobRecord:
-    found = record.find(job.id)
-    assert found
-    return found
 
 
 def test_the_state_machine_of_text_d(define: Define, tasks: TasksManager) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,11 +10,10 @@ import pytest
 from ckanext.files.background import TaskDefinitionError, manager, periodic
 from ckanext.files.background.app import app
 from ckanext.files.tests.background import sample
+from ckanext.files.tests.background.rows import Define
 from ckanext.files.tests.loaded import load_plugins
 
 loaded = load_plugins("files", "files_background")
-
-Define = Callable[..., Any]
 
 
 def schedules() -> dict[tuple[str, str], str]:

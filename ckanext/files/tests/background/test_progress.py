@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ckanext.files.background import Job, NotInJobError, record, set_progress
+from ckanext.files.background import Job, NotInJobError, chain, set_progress
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background import sample
+from ckanext.files.tests.background.rows import Define, shown
+from ckanext.files.tests.effects import Effects
 from ckanext.files.tests.loaded import load_plugins
 
 loaded = load_plugins("files", "files_background")
-
-Define = Callable[..., Any]
 
 SHOWING = """
     from ckanext.files.background import record
@@ -27,15 +26,8 @@ SHOWING = """
 
 
 def progress(job: Job) -> tuple[float | None, str | None]:
-    found = record.find(job.id)
-    assert found
+    found = shown(job)
     return found.percent, found.text
-
-
-def status(job: Job) -> str:
-    found = record.find(job.id)
-    assert found
-    return found.status
 
 
 def test_percent(define: Define, tasks: TasksManager) -> None:
@@ -114,7 +106,7 @@ def test_percent_that_is_broken(percent: str, define: Define, tasks: TasksManage
     job = module.work.delay(2)
     tasks.run_pending_jobs()
     assert module.shown == [(None, None), (None, None), (50, None)]
-    assert (status(job), progress(job)) == ("succeeded", (100, None))
+    assert (shown(job).status, progress(job)) == ("succeeded", (100, None))
 
 
 def test_percent_that_wants_other_arguments(define: Define, tasks: TasksManager) -> None:
@@ -126,7 +118,7 @@ def test_percent_that_wants_other_arguments(define: Define, tasks: TasksManager)
     """)
     job = module.work.delay(2)
     tasks.run_pending_jobs()
-    assert (status(job), progress(job)) == ("succeeded", (None, None))
+    assert (shown(job).status, progress(job)) == ("succeeded", (None, None))
 
 
 def test_set_progress(define: Define, tasks: TasksManager) -> None:
@@ -212,8 +204,7 @@ def test_no_percentage(percent: Any, define: Define, tasks: TasksManager) -> Non
     module.wrong = percent
     job = module.work.delay()
     tasks.run_pending_jobs()
-    found = record.find(job.id)
-    assert found
+    found = shown(job)
     assert found.status == "failed"
     assert (found.error or "").startswith(("ValueError", "TypeError"))
     assert (found.percent, found.text) == (30, "before")
@@ -250,7 +241,7 @@ def test_text_that_postgresql_cannot_hold(text: str, define: Define, tasks: Task
     module.text = text
     job = module.work.delay(1)
     tasks.run_pending_jobs()
-    assert status(job) == "succeeded"
+    assert shown(job).status == "succeeded"
     assert len(progress(job)[1] or "") == len(text)
 
 
@@ -266,8 +257,7 @@ def test_text_that_is_none(text: Any, define: Define, tasks: TasksManager) -> No
     module.text = text
     job = module.work.delay()
     tasks.run_pending_jobs()
-    found = record.find(job.id)
-    assert found
+    found = shown(job)
     assert (found.status, found.percent, found.text) == ("failed", None, None)
     assert "is no string" in (found.error or "")
 
@@ -284,13 +274,13 @@ def test_failure_keeps_the_progress(define: Define, tasks: TasksManager) -> None
     """)
     job = module.work.delay(1)
     tasks.run_pending_jobs()
-    assert (status(job), progress(job)) == ("failed", (45, "0 remain"))
+    assert (shown(job).status, progress(job)) == ("failed", (45, "0 remain"))
 
 
 def test_nothing_told_is_nothing_known(tasks: TasksManager) -> None:
     job = sample.noop.delay()
     tasks.run_pending_jobs()
-    assert (status(job), progress(job)) == ("succeeded", (None, None))
+    assert (shown(job).status, progress(job)) == ("succeeded", (None, None))
 
 
 def test_outside_of_a_job() -> None:
@@ -314,3 +304,49 @@ def test_in_async_tasks(define: Define, tasks: TasksManager) -> None:
     job = module.work.delay()
     tasks.run_pending_jobs()
     assert progress(job) == (70, "inner")
+
+
+# in a chain
+
+
+@pytest.mark.parametrize(
+    ("nested", "expected"),
+    [(False, [50, 75, 100]), (True, [50, 62.5, 75])],
+    ids=["plain", "nested"],
+)
+def test_progress_of_a_part_of_a_chain(
+    nested: bool, expected: list[float], tasks: TasksManager, effects: Effects, unique: Any
+) -> None:
+    name = unique("job")
+    told = sample.note_progress(name, [0, 50, 100])
+    job = chain.delay([sample.noop(), chain([told, sample.noop()]) if nested else told])
+    tasks.run_pending_jobs()
+    for percent in expected:
+        assert effects.exists(f"{name}-{percent:g}")
+    assert (shown(job).status, shown(job).percent) == ("succeeded", 100)
+
+
+def test_part_of_a_chain_that_goes_on(
+    define: Define, tasks: TasksManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its progress lasts, also where a later step sets none; then its part is done."""
+    module = define("""
+        @task
+        def count(left):
+            if left > 1:
+                set_progress(100 - 25 * left)
+            return count(left - 1) if left else None
+    """)
+    job = chain.delay([chain([module.count(3)]), sample.noop()])
+    percents: list[float | None] = []
+    while tasks.run_pending_jobs(most=1).steps:
+        percents.append(shown(job).percent)
+    assert percents == [12.5, 25, 25, 50, 100]
+    assert "is not known" not in caplog.text
+
+
+def test_outside_of_a_chain(tasks: TasksManager, effects: Effects, unique: Any) -> None:
+    name = unique("job")
+    sample.note_progress.delay(name, [12.5])
+    tasks.run_pending_jobs()
+    assert effects.exists(f"{name}-12.5")

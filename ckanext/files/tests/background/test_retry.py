@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
-from ckan import model
 
 from ckanext.files.background import (
     AlreadyEnqueuedError,
     ArgumentError,
     BackgroundError,
-    Job,
     MaxRetriesExceededError,
     NotInJobError,
     chain,
     control,
     record,
 )
-from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background import sample
+from ckanext.files.tests.background.rows import Define, let_time_pass, seconds_to_wait, shown
 from ckanext.files.tests.effects import Effects
 from ckanext.files.tests.loaded import load_plugins
 
 loaded = load_plugins("files", "files_background")
-
-Define = Callable[..., Any]
 
 THIRTY_DAYS = 30 * 24 * 3600.0
 
@@ -69,31 +63,8 @@ def retrying(define: Define, decorator: str = "@task", kind: str = "def", **how:
     return module
 
 
-def shown(job: Job) -> record.JobRecord:
-    found = record.find(job.id)
-    assert found
-    return found
-
-
-def seconds_to_wait(job: Job) -> float:
-    at = shown(job).scheduled_at
-    assert at
-    return (at - dt.datetime.now(dt.timezone.utc)).total_seconds()
-
-
 def about(seconds: float) -> Any:
     return pytest.approx(seconds, abs=20)
-
-
-def let_time_pass() -> None:
-    """All that was put off is due."""
-    model.Session.execute(
-        sa.text(
-            f"UPDATE {SCHEMA}.procrastinate_jobs SET scheduled_at = now() - interval '1 second'"
-            " WHERE status = 'todo' AND scheduled_at IS NOT NULL"
-        )
-    )
-    model.Session.commit()
 
 
 def run_all(tasks: TasksManager) -> int:

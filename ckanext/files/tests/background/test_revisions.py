@@ -5,20 +5,18 @@ A job that does not fit any more fails with an error that says so, and the next 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ckanext.files.background import Job, chain, control, record, send_task
+from ckanext.files.background import Job, chain, control, send_task
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background import sample
+from ckanext.files.tests.background.rows import Define, shown
 from ckanext.files.tests.effects import Effects
 from ckanext.files.tests.loaded import load_plugins
 
 loaded = load_plugins("files", "files_background")
-
-Define = Callable[..., Any]
 
 BEFORE = """
     ran = []
@@ -27,12 +25,6 @@ BEFORE = """
     def work(a, b=2):
         ran.append((a, b))
 """
-
-
-def shown(job: Job) -> record.JobRecord:
-    found = record.find(job.id)
-    assert found
-    return found
 
 
 def run_with_another(tasks: TasksManager, effects: Effects, unique: Any) -> None:

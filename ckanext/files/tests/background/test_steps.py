@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +14,6 @@ from ckan.tests import factories
 from ckanext.files.background import (
     ArgumentError,
     Call,
-    Job,
     UnknownTaskError,
     control,
     current_job,
@@ -25,22 +23,15 @@ from ckanext.files.background import (
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background import sample
+from ckanext.files.tests.background.rows import Define, shown
 from ckanext.files.tests.effects import Effects, count_commits, look, statements, watch
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.solr import title_in_solr
 
 loaded = load_plugins("files", "files_background")
 
-Define = Callable[..., Any]
-
 STEP = f"(SELECT coalesce(max(step), 0) FROM {SCHEMA}.files_job WHERE job_id = :id)"
 EFFECTS = "(SELECT count(*) FROM files_test_effect WHERE name LIKE :names)"
-
-
-def shown(job: Job) -> record.JobRecord:
-    found = record.find(job.id)
-    assert found
-    return found
 
 
 # trampolines

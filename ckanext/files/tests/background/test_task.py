@@ -23,11 +23,10 @@ from ckanext.files.background import (
 )
 from ckanext.files.background.call import all_tasks, find_task, is_known
 from ckanext.files.tests.background import sample
+from ckanext.files.tests.background.rows import Define
 from ckanext.files.tests.loaded import load_plugins
 
 loaded = load_plugins("files", "files_background")
-
-Define = Callable[..., Any]
 
 
 class Methods:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,11 +19,12 @@ from ckan.tests import factories
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from ckanext.files.background import Job, control, record
+from ckanext.files.background import Job, control
 from ckanext.files.background.retry import unreachable_service
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background import sample
+from ckanext.files.tests.background.rows import let_time_pass, seconds_to_wait, shown
 from ckanext.files.tests.effects import Effects, engine
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.proxy import Proxy
@@ -55,31 +55,9 @@ def raised(call: Callable[[], Any]) -> BaseException:
     return caught.value
 
 
-def shown(job: Job) -> record.JobRecord:
-    model.Session.rollback()
-    found = record.find(job.id)
-    assert found
-    return found
-
-
-def seconds_to_wait(job: Job) -> float:
-    at = shown(job).scheduled_at
-    assert at
-    return (at - dt.datetime.now(dt.timezone.utc)).total_seconds()
-
-
 def note(job: Job, column: str) -> int:
     query = sa.text(f"SELECT {column} FROM {SCHEMA}.files_job WHERE job_id = :id")
     return model.Session.execute(query, {"id": job.id}).scalar_one()
-
-
-def let_time_pass() -> None:
-    past = sa.text(
-        f"UPDATE {SCHEMA}.procrastinate_jobs SET scheduled_at = now() - interval '1 second'"
-        " WHERE status = 'todo'"
-    )
-    model.Session.execute(past)
-    model.Session.commit()
 
 
 # which errors
