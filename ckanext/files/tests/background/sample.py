@@ -70,7 +70,7 @@ async def write_async(name: str) -> None:
 
 @task
 def write_and_patch(name: str, dataset: str, title: str) -> None:
-    """Write an effect, and change a dataset, which Solr has to know."""
+    """Write an effect, and change a dataset, in Solr too."""
     effect(name)
     tk.get_action("package_patch")({"ignore_auth": True}, {"id": dataset, "title": title})
 
@@ -82,7 +82,7 @@ def patch(dataset: str, title: str) -> None:
 
 @task
 def flaky(name: str, failures: int, countdown: float = 0) -> None:
-    """Fail, and be tried again, until it has done so often enough."""
+    """Fail that many times, and be tried again each time."""
     job = current_job()
     assert job
     effect(f"{name}-{job.retries}")
@@ -104,7 +104,7 @@ def tell(name: str, percent: float, text: str) -> None:
 def wait_for_abort(context: JobContext) -> None:
     while not context.should_abort():
         time.sleep(0.01)
-    raise JobAborted("somebody wants it")
+    raise JobAborted("cancelled")
 
 
 @task(timeout=0.3)
@@ -115,11 +115,11 @@ def busy() -> None:
 
 @task
 def anything(*args: Any, **kwargs: Any) -> None:
-    """Take whatever comes."""
+    """Take any arguments."""
 
 
 broken: set[str] = set()
-"""What shall fail, by name."""
+"""Names of the tasks that fail."""
 
 
 @task
@@ -133,7 +133,7 @@ def fail_once_after_steps(steps: int) -> Call | None:
 
 @task
 def note_progress(name: str, percents: list[float]) -> None:
-    """Set a progress and write down what that is of the job."""
+    """Set a progress, and write down the progress of the whole job."""
     job = current_job()
     assert job
     for percent in percents:
@@ -143,5 +143,5 @@ def note_progress(name: str, percents: list[float]) -> None:
 
 @task
 def note_time(timestamp: int) -> None:
-    """Tell for which time it was deferred."""
+    """Write down the time for which it was deferred."""
     effect(f"at-{timestamp}")

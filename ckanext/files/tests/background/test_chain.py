@@ -67,7 +67,7 @@ def test_the_state_machine_of_text_d(define: Define, tasks: TasksManager) -> Non
 
 
 def test_a_chain_of_ones_own(define: Define, tasks: TasksManager) -> None:
-    """As text D writes it, of the parts that are there for it."""
+    """As in text D of docs/testing/promises.rst, made of the public parts."""
     module = define(
         NOTING
         + """
@@ -102,12 +102,12 @@ TEXT_D = """
             # Ignoring res here.
             return chain(rest, total_count)
 """
-"""The chain of text D, but for the parameter total_count, which it uses and does not have."""
+"""The chain of text D, with the parameter total_count, which the text forgets."""
 
 
 @pytest.mark.parametrize("task_is", ["Task", "background.Task"])
 def test_the_chain_of_text_d(task_is: str, define: Define, tasks: TasksManager) -> None:
-    """Only its import is another one."""
+    """With another import, the code runs as it is."""
     imports = "\n    from ckanext.files import background\n"
     module = define(NOTING + imports + TEXT_D.replace("Task)", f"{task_is})"))
     job = module.chain.delay([module.wait(2), module.note("hello", "Sebastian"), module.wait(0)])
@@ -118,7 +118,7 @@ def test_the_chain_of_text_d(task_is: str, define: Define, tasks: TasksManager) 
 
 
 def test_what_is_a_task(define: Define) -> None:
-    """What the decorator makes, and what calling that returns; no result of another kind."""
+    """The result of the decorator, and the result of calling that; nothing else."""
     module = define(NOTING)
     assert isinstance(module.wait, Task)
     assert isinstance(module.wait(1), Task)
@@ -222,7 +222,7 @@ def test_abort_between_two_parts(define: Define, tasks: TasksManager, unique: An
 
 
 def test_each_part_commits(define: Define, tasks: TasksManager, unique: Any) -> None:
-    """The second part sees, over another connection, what the first has done."""
+    """The second part sees the effects of the first one over another connection."""
     module = define("""
         from ckanext.files.tests.effects import look
         seen = []
@@ -239,7 +239,7 @@ def test_each_part_commits(define: Define, tasks: TasksManager, unique: Any) -> 
 
 
 def test_progress(define: Define, tasks: TasksManager) -> None:
-    """A part counts as much as another; one that tells its own progress counts by that."""
+    """All parts count the same; a part with a progress of its own counts by that."""
     module = define(
         NOTING
         + """

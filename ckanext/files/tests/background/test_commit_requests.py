@@ -1,4 +1,4 @@
-"""A job is written by a commit: an action that carries a queue makes it, other code has to."""
+"""Which commit writes a job: an action with a queue commits, other code has to."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def many(name: str, effects: Effects) -> Job:
 def test_custom_action_answers_with_the_id(
     do: Any, queue: dict[str, bool], effects: Effects, unique: Any
 ) -> None:
-    """The job is there when the action has returned, though the action itself does not commit."""
+    """The job is committed when the action returns, though its own code does not commit."""
     job = with_task_queue(**queue)(lambda context, data_dict: do(unique("name"), effects))({}, {})
     assert is_written(job)
     model.Session.rollback()
@@ -101,7 +101,7 @@ def test_batch_is_lost(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_action_that_fails_says_nothing(app: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Its caller has an error; the log is not needed."""
+    """Its caller gets the error; nothing is logged."""
 
     @with_task_queue
     def fail(context: Any, data_dict: Any) -> None:

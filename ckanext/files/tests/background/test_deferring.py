@@ -1,4 +1,4 @@
-"""Asking for work: a job is written by the commit of those who ask, or not at all."""
+"""Deferring: the commit of the caller writes the job, or nothing does."""
 
 from __future__ import annotations
 
@@ -125,14 +125,14 @@ def test_rollback_of_a_savepoint(ask: Callable[[str], Job], effects: Effects, un
 
 @each_way
 def test_session_that_is_dropped(ask: Callable[[str], Job], unique: Any) -> None:
-    """As at the end of a request that has failed."""
+    """As at the end of a failed request."""
     ask(unique("job"))
     model.Session.remove()
     assert committed_jobs() == 0
 
 
 def test_pending_objects_come_first(unique: Any) -> None:
-    """A commit that cannot be, for what the session has not sent yet, has no job."""
+    """Deferring sends pending objects first: if the database refuses them, there is no job."""
     user = factories.User()
     model.Session.add(model.User(name=user["name"], email=f"{unique('mail')}@example.com"))
     with pytest.raises(IntegrityError):
@@ -215,7 +215,7 @@ def test_countdown(tasks: TasksManager) -> None:
 
 
 def test_time_without_a_time_zone(tasks: TasksManager) -> None:
-    """It is in UTC, as CKAN's own are."""
+    """It is in UTC, as in CKAN's tables."""
     job = sample.noop.configure(eta=dt.datetime(2030, 1, 2, 9)).delay()
     assert tasks.jobs[job.id]["scheduled_at"] == dt.datetime(2030, 1, 2, 9, tzinfo=UTC)
     job = send_task(sample.noop.name, eta=dt.datetime(2030, 1, 2, 9))
@@ -259,7 +259,7 @@ def test_times_in_the_past_and_to_come(tasks: TasksManager, effects: Effects, un
     ],
 )
 def test_options_that_are_wrong(options: Any, reason: str, tasks: TasksManager) -> None:
-    """They are refused at the call, and the transaction goes on."""
+    """The call refuses them, and the transaction goes on."""
     sample.noop.delay()
     for ask in (
         lambda: sample.noop.configure(**options).delay(),
@@ -273,7 +273,7 @@ def test_options_that_are_wrong(options: Any, reason: str, tasks: TasksManager) 
 
 
 def test_the_longest_options(tasks: TasksManager) -> None:
-    """PostgreSQL takes them: what is not repeated cannot be compressed, either."""
+    """PostgreSQL takes them, also random text, which it cannot compress."""
     key = "".join(random.Random(1).choices(string.ascii_letters, k=1000))
     options: Any = {"queue": "ü" * 20, "lock": key, "queueing_lock": key}
     send_task(sample.noop.name, task_id=key, **options)
@@ -283,7 +283,7 @@ def test_the_longest_options(tasks: TasksManager) -> None:
 
 
 def test_priority_of_a_class_derived_from_int(define: Any, tasks: TasksManager) -> None:
-    """It is compared, not looked for among all integers, and kept as what it is."""
+    """It is compared with the bounds, and kept as a plain integer."""
     module = define("""
         import enum
 
@@ -330,7 +330,7 @@ def test_jobs_run_by_priority_then_in_order(define: Any, tasks: TasksManager) ->
 
 
 def test_send_task(tasks: TasksManager, effects: Effects, unique: Any) -> None:
-    """As text B calls it."""
+    """With the arguments of Celery, as in text B of docs/testing/promises.rst."""
     name, task_id = unique("job"), str(uuid.uuid4())
     job = send_task(sample.write.name, args=[name], task_id=task_id)
     assert job.task_id == task_id
@@ -346,7 +346,7 @@ def test_send_task(tasks: TasksManager, effects: Effects, unique: Any) -> None:
 
 
 def test_send_task_that_this_process_does_not_know(define: Any, tasks: TasksManager) -> None:
-    """A worker knows it, and binds the arguments."""
+    """The worker knows it, and binds the arguments."""
     job = send_task("files_test_tasks.echo", [1, 2], {"c": 3, "d": 4}, queue="far", priority=1)
     assert tasks.jobs[job.id]["args"] == {"c": 3, "d": 4, "*": [1, 2]}
     assert tasks.jobs[job.id]["queue_name"] == "far"
@@ -376,7 +376,7 @@ def test_send_task_to_an_impossible_name(name: Any) -> None:
 def test_task_id_that_is_taken(
     commit: bool, known: bool, effects: Effects, unique: Any, tasks: TasksManager
 ) -> None:
-    """The second is refused, and leaves neither a job nor a broken transaction."""
+    """The second job is refused, and the transaction goes on without it."""
     name, task_id = unique("job"), unique("id")
     task_name = sample.write.name if known else "files.test.elsewhere"
     first = send_task(task_name, [name], task_id=task_id)
@@ -400,7 +400,7 @@ def test_task_id_that_cannot_be(task_id: str) -> None:
 
 @pytest.mark.parametrize("empty", [False, True])
 def test_queueing_lock(empty: bool, effects: Effects, unique: Any, tasks: TasksManager) -> None:
-    """One waits at a time; who asks again can go on with the transaction."""
+    """One waits at a time; after a second request the transaction goes on."""
     name, lock = unique("job"), "" if empty else unique("lock")
     one = sample.noop.configure(queueing_lock=lock)
     first = one.delay()
@@ -496,7 +496,7 @@ def test_jobs_of_a_job_are_its_users(app: Any, define: Any, tasks: TasksManager)
 
 
 def test_without_the_tables() -> None:
-    """The error says what to run; nothing makes them by itself."""
+    """The error names the command; nothing else creates them."""
     with engine().begin() as connection:
         connection.execute(sa.text(f"DROP SCHEMA {SCHEMA} CASCADE"))
     try:
@@ -519,7 +519,7 @@ def test_without_the_tables() -> None:
 
 
 def test_no_statement_but_the_jobs(unique: Any) -> None:
-    """A job that nobody named and nobody asked for is one row, in one statement."""
+    """A job without a task_id and a user is one row, written by one statement."""
     sample.noop.delay()
     model.Session.commit()
     assert look(f"SELECT count(*) FROM {SCHEMA}.files_job") == 0

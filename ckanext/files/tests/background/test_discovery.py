@@ -372,7 +372,7 @@ DECORATED = """
 def test_decorator_above_the_task(
     decorator: str, extension: Extension, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is called, and has no ``delay``, is not what workers run: text B puts the task first."""
+    """Callers would get a function without ``delay``: ``@task`` must be the first decorator."""
     extension.write("above", f"{DECORATED}\n    @{decorator}\n    @task\n    def work(): ...\n")
     monkeypatch.setitem(config, OPTION, "files_test_extension.above")
     refused(
@@ -437,7 +437,7 @@ def test_broken_module_of_the_option(extension: Extension, monkeypatch: pytest.M
 
 
 def test_module_that_is_mended(extension: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a broken module has defined before it failed stands in nobody's way."""
+    """Tasks that a broken module has defined before its error do not prevent a reload."""
     monkeypatch.setitem(config, OPTION, "files_test_extension.tasks")
     extension.write("tasks", TASKS + "\n    1 / 0")
     refused("files_test_extension.tasks", "division by zero")

@@ -67,7 +67,7 @@ def test_awaited(tasks: TasksManager, unique: Any) -> None:
 
 @pytest.mark.parametrize("error", ["SystemExit(2)", "asyncio.CancelledError()"])
 def test_a_step_that_wants_to_leave(error: str, define: Any, tasks: TasksManager) -> None:
-    """It fails, as in a worker."""
+    """The step fails, as in a worker."""
     module = define(f"""
         import asyncio
 

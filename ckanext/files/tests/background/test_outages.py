@@ -1,4 +1,4 @@
-"""What the infrastructure does wrong is no try of the task."""
+"""Failures of PostgreSQL, Solr and Redis: they are no try of the task."""
 
 from __future__ import annotations
 
@@ -121,14 +121,14 @@ def test_error_without_one_of_the_driver() -> None:
 
 
 def test_another_server(nothing_there: int) -> None:
-    """It is the task's own."""
+    """Its errors are the task's own."""
     error = raised(lambda: requests.get(f"http://127.0.0.1:{nothing_there}", timeout=5))
     assert unreachable_service(error) is None
     error = raised(lambda: socket.create_connection(("", nothing_there)))
     assert unreachable_service(error) is None
 
 
-# what becomes of the job
+# the job
 
 
 def test_step_runs_again(solr: Proxy, tasks: TasksManager, effects: Effects, unique: Any) -> None:
@@ -151,7 +151,7 @@ def test_step_runs_again(solr: Proxy, tasks: TasksManager, effects: Effects, uni
 
 
 def test_pauses(solr: Proxy, tasks: TasksManager, unique: Any) -> None:
-    """They grow, for ten minutes; the job fails then as it does for any other reason."""
+    """They grow, for ten minutes; then the job fails as for any other error."""
     job = sample.write_and_patch.delay(unique("job"), factories.Dataset()["id"], "after")
     solr.refuse = True
     waited = []
@@ -173,7 +173,7 @@ def test_pauses(solr: Proxy, tasks: TasksManager, unique: Any) -> None:
 
 
 def test_beside_the_tries_of_the_task(define: Any, solr: Proxy, tasks: TasksManager) -> None:
-    """Neither counts for the other; each try has all the pauses."""
+    """Tries and pauses are counted apart; each try has all the pauses."""
     module = define("""
         from ckan.lib import search
         ran = []

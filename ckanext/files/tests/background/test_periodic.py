@@ -1,4 +1,4 @@
-"""What a schedule can be; the workers' tests show that it is kept."""
+"""Definitions of schedules; the tests of workers show that jobs run at the times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a job is: told by a task's ``percent`` and by ``set_progress``."""
+"""The progress of a job, from a task's ``percent`` and from ``set_progress``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def progress(job: Job) -> tuple[float | None, str | None]:
 
 
 def test_percent(define: Define, tasks: TasksManager) -> None:
-    """As text D writes it: called with the task's arguments, before each step but the first."""
+    """It is called with the task's arguments, before each step but the first."""
     module = define(
         SHOWING
         + """
@@ -92,7 +92,7 @@ def test_percent_gets_the_arguments(
     "percent", ["1 / 0", "101", "-1", "float('nan')", "'much'", "None", "object()"]
 )
 def test_percent_that_is_broken(percent: str, define: Define, tasks: TasksManager) -> None:
-    """The work is worth more than what is told of it."""
+    """A job does not fail because of its progress."""
     module = define(
         SHOWING
         + f"""
@@ -122,7 +122,7 @@ def test_percent_that_wants_other_arguments(define: Define, tasks: TasksManager)
 
 
 def test_set_progress(define: Define, tasks: TasksManager) -> None:
-    """It is there for good with the commit of the step; a text stays until there is another."""
+    """The commit of the step writes it; a text stays until there is another one."""
     module = define(
         SHOWING
         + """
@@ -228,7 +228,7 @@ def test_bounds(percent: Any, define: Define, tasks: TasksManager) -> None:
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "x" * 100_000])
 def test_text_that_postgresql_cannot_hold(text: str, define: Define, tasks: TasksManager) -> None:
-    """What is told of the work does not end it."""
+    """A job does not fail because of its progress."""
     module = define("""
         text = ""
 
@@ -263,7 +263,7 @@ def test_text_that_is_none(text: Any, define: Define, tasks: TasksManager) -> No
 
 
 def test_failure_keeps_the_progress(define: Define, tasks: TasksManager) -> None:
-    """Also what the failing step has said: it tells how far the job got."""
+    """Also the progress that the failing step has set."""
     module = define("""
         @task
         def work(times):
@@ -318,8 +318,8 @@ def test_progress_of_a_part_of_a_chain(
     nested: bool, expected: list[float], tasks: TasksManager, effects: Effects, unique: Any
 ) -> None:
     name = unique("job")
-    told = sample.note_progress(name, [0, 50, 100])
-    job = chain.delay([sample.noop(), chain([told, sample.noop()]) if nested else told])
+    noting = sample.note_progress(name, [0, 50, 100])
+    job = chain.delay([sample.noop(), chain([noting, sample.noop()]) if nested else noting])
     tasks.run_pending_jobs()
     for percent in expected:
         assert effects.exists(f"{name}-{percent:g}")

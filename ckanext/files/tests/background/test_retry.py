@@ -1,4 +1,4 @@
-"""Steps that are tried again: when, how often, with what, and what is told of them."""
+"""Steps that are tried again: when, how often, with which arguments, and their errors."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ RETRYING = """
 
 
 def retrying(define: Define, decorator: str = "@task", kind: str = "def", **how: Any) -> Any:
-    """A task that asks to be tried again, with these arguments, until it was often enough."""
+    """A task that calls ``retry`` with these arguments, ``until`` times."""
     module = define(RETRYING.format(decorator=decorator, kind=kind))
     module.how = how
     return module
@@ -68,7 +68,7 @@ def about(seconds: float) -> Any:
 
 
 def run_all(tasks: TasksManager) -> int:
-    """Run jobs until none waits, whatever they were put off to; return the number of steps."""
+    """Run jobs until none waits, also jobs that are put off; return the number of steps."""
     steps = 0
     while tasks.pending_jobs:
         let_time_pass()
@@ -77,11 +77,11 @@ def run_all(tasks: TasksManager) -> int:
     return steps
 
 
-# as text B calls it
+# with Celery's arguments, as in text B of docs/testing/promises.rst
 
 
 def test_as_in_text_b(define: Define, tasks: TasksManager) -> None:
-    """``args=("x")`` is a plain string: one argument, as it was meant."""
+    """``args=("x")`` is a plain string: it is one argument."""
     module = define(ECHO)
     job = module.echo.delay("Hello World")
     tasks.run_pending_jobs()
@@ -141,7 +141,7 @@ def test_eta(define: Define, tasks: TasksManager) -> None:
 
 
 def test_eta_without_a_time_zone(define: Define, tasks: TasksManager) -> None:
-    """It is in UTC, as CKAN's own are."""
+    """It is in UTC, as in CKAN's tables."""
     job = retrying(define, eta=dt.datetime(2040, 1, 2, 9, 0)).work.delay("a")
     tasks.run_pending_jobs()
     assert shown(job).scheduled_at == dt.datetime(2040, 1, 2, 9, 0, tzinfo=dt.timezone.utc)
@@ -159,7 +159,7 @@ def test_eta_without_a_time_zone(define: Define, tasks: TasksManager) -> None:
     ],
 )
 def test_longest_wait(how: Any, define: Define, tasks: TasksManager) -> None:
-    """What no table can hold is no reason to fail."""
+    """A time that no table can hold is replaced by the longest wait."""
     job = retrying(define, **how).work.delay("a")
     tasks.run_pending_jobs()
     assert shown(job).status == "todo"
@@ -186,7 +186,7 @@ def test_eta_that_is_past(eta: dt.datetime, define: Define, tasks: TasksManager)
     ],
 )
 def test_retry_that_cannot_be(how: Any, reason: str, define: Define, tasks: TasksManager) -> None:
-    """The job fails, with an error that says why."""
+    """The job fails, with the reason as its error."""
     job = retrying(define, **how).work.delay("a")
     tasks.run_pending_jobs()
     assert shown(job).status == "failed"
@@ -292,7 +292,7 @@ CHANGING = """
 
 
 def test_arguments_that_the_step_has_changed(define: Define, tasks: TasksManager) -> None:
-    """They are others then, though the same list."""
+    """They differ then, though they are the same list."""
     module = define(CHANGING)
     job = module.work.delay(["a", "b", "c"])
     run_all(tasks)
@@ -301,7 +301,7 @@ def test_arguments_that_the_step_has_changed(define: Define, tasks: TasksManager
 
 
 def test_arguments_that_a_part_has_changed(define: Define, tasks: TasksManager) -> None:
-    """Those of a part of a chain cannot be replaced, and are not dropped without a word."""
+    """The arguments of a part of a chain cannot be replaced: that is an error."""
     module = define(CHANGING)
     job = chain.delay([module.work(["a", "b", "c"])])
     run_all(tasks)
@@ -312,7 +312,7 @@ def test_arguments_that_a_part_has_changed(define: Define, tasks: TasksManager) 
 def test_what_the_step_has_changed_is_undone(
     define: Define, tasks: TasksManager, effects: Effects, unique: Any
 ) -> None:
-    """Also what it has committed: a second effect of that name would be refused."""
+    """Also its own commits: a second effect of that name would be refused."""
     module = define("""
         from ckan import model
         from ckanext.files.tests.background.sample import effect
@@ -334,7 +334,7 @@ def test_what_the_step_has_changed_is_undone(
 
 
 def test_within_a_chain(define: Define, tasks: TasksManager) -> None:
-    """The part is tried again with what it has; other arguments belong to the chain."""
+    """The part is tried again with its arguments; other arguments would be the chain's."""
     module = retrying(define, countdown=0)
     module.until = 2
     job = chain.delay([sample.noop(), module.work("a"), sample.noop()])
@@ -353,7 +353,7 @@ def test_within_a_chain(define: Define, tasks: TasksManager) -> None:
 
 
 def test_of_another_task(define: Define, tasks: TasksManager) -> None:
-    """What runs is tried again, not the task whose ``retry`` was called."""
+    """The running step is tried again, not the task whose ``retry`` was called."""
     module = define("""
         ran = []
 
@@ -382,7 +382,7 @@ def test_outside_of_a_job() -> None:
 
 
 def test_swallowed(define: Define, tasks: TasksManager) -> None:
-    """It is an exception: whoever catches it goes on."""
+    """It is an exception: code that catches it goes on."""
     module = define("""
         @task
         def work():
@@ -407,7 +407,7 @@ def test_job_that_somebody_wants_to_end(define: Define, tasks: TasksManager) -> 
 
 
 def test_queueing_lock_is_kept_while_it_waits(define: Define, tasks: TasksManager) -> None:
-    """The job waits, and of those with the same queueing lock one waits at a time."""
+    """The job waits, and of the jobs with the same queueing lock one waits at a time."""
     module = retrying(define, '@task(queueing_lock="one")')
     module.until = 2
     job = module.work.delay("a")
@@ -426,7 +426,7 @@ def test_queueing_lock_is_kept_while_it_waits(define: Define, tasks: TasksManage
 def test_lock_orders_no_job_while_it_waits(
     priority: int, define: Define, tasks: TasksManager
 ) -> None:
-    """One that is not due stands in no other's way, also if it comes first once it is."""
+    """A job that is not due blocks no other, even if it comes first once it is due."""
     module = retrying(define, '@task(lock="one")')
     module.until = 1
     first = module.work.configure(priority=priority).delay("a")
@@ -454,7 +454,7 @@ def test_lock_orders_no_job_while_it_is_put_off(define: Define, tasks: TasksMana
 
 
 def test_lock_between_two_steps(define: Define, tasks: TasksManager) -> None:
-    """A job that has begun keeps its lock, also while others have their turn."""
+    """A job that has begun keeps its lock, also while other jobs run."""
     module = define("""
         ran = []
 
@@ -519,7 +519,7 @@ def failing(define: Define, option: str) -> Any:
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_number(times: int, define: Define, tasks: TasksManager) -> None:
-    """Tried again so often, at once; the last error is told."""
+    """The step is tried again that many times, at once; the last error is kept."""
     module = failing(define, f"retry={times}")
     job = module.work.delay()
     assert tasks.run_pending_jobs().steps == times + 1
@@ -588,7 +588,7 @@ def test_only_for_some_exceptions(define: Define, tasks: TasksManager) -> None:
 
 @pytest.mark.parametrize("base", [5, 1e200, 10**12])
 def test_exponential_waits_end_somewhere(base: float, define: Define, tasks: TasksManager) -> None:
-    """Each try is one that comes, whatever Python and PostgreSQL can count up to."""
+    """Each wait ends, also if its number is too large for Python or PostgreSQL."""
     module = failing(define, f"retry=RetryStrategy(exponential_wait={base}, max_attempts=30)")
     job = module.work.delay()
     for tries in range(30):
@@ -643,7 +643,7 @@ def test_strategy_that_is_broken(
 
 
 def test_both_ways(define: Define, tasks: TasksManager) -> None:
-    """When the tries that the task itself allows are used up, its option gives it no others."""
+    """After ``max_retries`` of the call, the option of the task allows no more tries."""
     module = retrying(define, "@task(retry=5)", max_retries=2, countdown=0)
     job = module.work.delay("a")
     assert tasks.run_pending_jobs().steps == 3
@@ -651,7 +651,7 @@ def test_both_ways(define: Define, tasks: TasksManager) -> None:
 
 
 def test_both_ways_with_a_reason(define: Define, tasks: TasksManager) -> None:
-    """The reason is an error like any other for the task's option."""
+    """The option of the task applies to the reason as to any other error."""
     module = define("""
         @task(retry=3)
         def work():

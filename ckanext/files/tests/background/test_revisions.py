@@ -1,6 +1,6 @@
 """Jobs that are older than the source of their tasks: one test for each rule of text D.
 
-A job that does not fit any more fails with an error that says so, and the next one runs.
+A job that no longer fits fails with an error about it, and the next job runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BEFORE = """
 
 
 def run_with_another(tasks: TasksManager, effects: Effects, unique: Any) -> None:
-    """Run what waits, and one more job, which nothing stops."""
+    """Run all jobs that wait, and one more, which must succeed."""
     name = unique("job")
     sample.write.delay(name)
     tasks.run_pending_jobs()
@@ -37,7 +37,7 @@ def run_with_another(tasks: TasksManager, effects: Effects, unique: Any) -> None
 
 
 def failed(job: Job, *parts: str) -> None:
-    """The job has failed with an error that says these."""
+    """The job has failed, with these parts in its error and traceback."""
     found = shown(job)
     assert found.status == "failed"
     for part in parts:
@@ -350,7 +350,7 @@ def test_another_implementation(define: Define, tasks: TasksManager) -> None:
 
 
 def test_other_options(define: Define, tasks: TasksManager) -> None:
-    """Those of the job stay, those of how a step runs are the new ones."""
+    """The job keeps its own options; each step runs with the new options of the task."""
     job = define('@task(queue="old")\ndef work(): ...').work.delay()
     define("""
         @task(queue="new", retry=2)
@@ -383,7 +383,7 @@ RENAMED = """
 
 
 def test_renamed_task(define: Define, tasks: TasksManager) -> None:
-    """Its old jobs run, those that stand among the arguments of others, and old callers' too."""
+    """Its old jobs run, also calls among the arguments of other jobs, and jobs of old callers."""
     old = define(BEFORE).work
     jobs = [old.delay(0), chain.delay([old(0, 3), old(0, 4)])]
     module = define(RENAMED)

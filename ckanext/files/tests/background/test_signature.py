@@ -1,4 +1,4 @@
-"""Arguments that fit a task, and those that do not."""
+"""Arguments that fit a task, and arguments that do not."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_send_task_wants_a_dict(kwargs: Any) -> None:
 
 
 def test_a_function_that_changes_its_arguments(define: Define) -> None:
-    """The call stays what it is, for whoever runs it again."""
+    """The call stays as it is, for the next time that it runs."""
     module = define("""
         @task
         def take(names, *rest):

@@ -1,4 +1,4 @@
-"""Steps: what a task does, and where its job goes on, become true in one commit."""
+"""Steps: the effects of a task, and where its job goes on, in one commit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EFFECTS = "(SELECT count(*) FROM files_test_effect WHERE name LIKE :names)"
 
 
 def test_a_job_of_many_steps(tasks: TasksManager, effects: Effects, unique: Any) -> None:
-    """One job, one row, one id; its arguments stay those that were asked for."""
+    """One job, one row, one id; its arguments stay those of the request."""
     name = unique("job")
     job = sample.count_down.delay(name, 3, 3)
     assert tasks.run_pending_jobs().steps == 4
@@ -307,7 +307,7 @@ def test_jobs_run_interleaved(define: Define, tasks: TasksManager) -> None:
 
 
 def test_another_task_goes_on(define: Define, tasks: TasksManager) -> None:
-    """Also one of another kind, of another queue; its options are those of jobs, not of steps."""
+    """Also a task of another queue: options such as that are the job's, not the step's."""
     module = define("""
         ran = []
 
@@ -456,7 +456,7 @@ def test_error_that_cannot_be_told(define: Define, tasks: TasksManager) -> None:
     assert "Mute" in (shown(job).error or "")
 
 
-@pytest.mark.parametrize("reason", ["somebody wants it", ""])
+@pytest.mark.parametrize("reason", ["cancelled", ""])
 def test_task_that_ends_its_job(reason: str, define: Define, tasks: TasksManager) -> None:
     module = define(f"""
         @task(retry=True)

@@ -1,4 +1,4 @@
-"""What can be a task, and what its definition says."""
+"""Definitions of tasks: functions, names and options."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_an_alias_that_is_taken(define: Define) -> None:
 
 
 def test_a_module_that_is_reloaded(define: Define) -> None:
-    """It is the same task, whose new source counts."""
+    """It is the same task, with its new source."""
     module = define("""
         @task(aliases=["files.test.old"])
         def echo(message): ...
@@ -199,7 +199,7 @@ def test_a_module_that_is_reloaded(define: Define) -> None:
 
 
 def test_two_functions_of_one_path(define: Define) -> None:
-    """The first would never run: it is not the same function again, but a second one."""
+    """It is a second function, not a reload of the first one, which would never run."""
     with pytest.raises(TaskDefinitionError, match=r"files_test_tasks\.echo"):
         define("""
             @task
@@ -272,7 +272,7 @@ def test_a_task_returned_without_arguments(define: Define, tasks: Any, kind: str
 @pytest.mark.parametrize("kind", ["def", "async def"])
 @pytest.mark.parametrize("pass_context", [False, True])
 def test_sync_and_async(define: Define, tasks: Any, kind: str, pass_context: bool) -> None:
-    """Both run once a job, outside of each other's loop; the first argument is the context."""
+    """Both run once for each job, outside of each other's loop, with the context if they want it."""
     module = define(f"""
         import asyncio
         ran = []
@@ -317,7 +317,7 @@ def test_async_task_within_the_loop_of_a_test(define: Define, tasks: Any) -> Non
 
 
 def test_other_decorators(define: Define, tasks: Any) -> None:
-    """Below that of the task, which gets what they have made."""
+    """They are below ``@task``, which gets their result."""
     module = define("""
         import functools
         ran = []
@@ -344,7 +344,7 @@ def test_other_decorators(define: Define, tasks: Any) -> None:
 
 
 def test_options_by_name_only() -> None:
-    """A name without ``name=`` is taken for the function, which it is not."""
+    """A name without ``name=`` is an argument in place of the function."""
     with pytest.raises(TaskDefinitionError, match=r"'NAME\.echofunction' is none"):
         task("NAME.echofunction")  # pyright: ignore[reportArgumentType, reportCallIssue]
     with pytest.raises(TypeError, match="positional"):
@@ -360,7 +360,7 @@ def test_retry_option() -> None:
 
 
 def test_manager(define: Define, tasks: Any) -> None:
-    """The names of text C."""
+    """With the names of text C of docs/testing/promises.rst."""
     module = define("""
         ran = []
 

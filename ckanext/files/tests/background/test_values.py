@@ -42,7 +42,7 @@ class WithMethod:
 
 
 def look_for_jobs() -> Any:
-    """Count jobs, those of this transaction included."""
+    """Count jobs, also of this transaction."""
     return model.Session.execute(text(f"SELECT count(*) FROM {SCHEMA}.procrastinate_jobs")).scalar()
 
 
@@ -217,12 +217,12 @@ def test_arguments_that_are_too_large(ask: Any, tasks: TasksManager) -> None:
     ):
         with pytest.raises(ArgumentError) as raised:
             ask(*args, **kwargs)
-        told = str(raised.value)
+        message = str(raised.value)
         assert re.search(
-            r"have [12],\d{3},\d{3} bytes as JSON, a job keeps 1,000,000 at most", told
+            r"have [12],\d{3},\d{3} bytes as JSON, a job keeps 1,000,000 at most", message
         )
-        assert re.search(largest, told)
-        assert len(told) < 500
+        assert re.search(largest, message)
+        assert len(message) < 500
     assert tasks.jobs == {}
 
 
