@@ -28,36 +28,25 @@ YEARS = range(2, 9999)
 
 
 class JobOptions(TypedDict, total=False):
-    """How a job runs; options of :func:`task`, and of the three below."""
+    """How a job runs, as :func:`task` describes it."""
 
     queue: str | None
-    """Which workers run it, see ``worker -q``."""
-
     lock: str | None
-    """Of the jobs with the same lock one runs at a time, in order of those that are due."""
-
     queueing_lock: str | None
-    """Of the jobs with the same queueing lock one waits at a time."""
-
     priority: int | None
-    """Jobs with a higher priority run first."""
 
 
 class DeferOptions(JobOptions, total=False):
     """Options of :meth:`Task.configure` and :func:`send_task`."""
 
     eta: dt.datetime | None
-    """The job does not run before that time, which is in UTC if it has no time zone."""
-
     countdown: float | None
-    """The job does not run before that many seconds from now."""
 
 
 class ScheduleOptions(JobOptions, total=False):
     """Options of :func:`periodic`."""
 
     task_kwargs: dict[str, Any]
-    """More arguments by name."""
 
 
 def job_options(

@@ -113,10 +113,8 @@ class Task(ABC, Generic[F]):
     def configure(self, **options: Unpack[DeferOptions]) -> Deferrer:
         """Return the task with options for its jobs, in place of the task's own.
 
-        :param queue: which workers run it, see ``worker -q``.
-        :param lock: of the jobs with the same lock one runs at a time, those that are due in order.
-        :param queueing_lock: of the jobs with the same queueing lock one waits at a time.
-        :param priority: jobs with a higher priority run first.
+        ``queue``, ``lock``, ``queueing_lock`` and ``priority`` are those of :func:`task`.
+
         :param eta: not before that time, which is in UTC if it has no time zone.
         :param countdown: not before that many seconds from now.
         :raises BackgroundError: an option is invalid.
@@ -239,10 +237,10 @@ def task(function: Any = None, /, **options: Any) -> Any:
 
     :param name: ``module.function`` by default.
     :param aliases: other names, of old jobs for example.
-    :param queue: which workers run its jobs.
+    :param queue: which workers run its jobs, see ``worker -q``.
     :param retry: True to try a failed step again at once without limit, a number of
         times, or a :class:`RetryStrategy`.
-    :param lock: of the jobs with the same lock one runs at a time.
+    :param lock: of the jobs with the same lock one runs at a time, those that are due in order.
     :param queueing_lock: of the jobs with the same queueing lock one waits at a time.
     :param priority: jobs with a higher priority run first.
     :param percent: called with the arguments of a call, returns the progress (0 to

@@ -272,7 +272,7 @@ def test_a_task_returned_without_arguments(define: Define, tasks: Any, kind: str
 @pytest.mark.parametrize("kind", ["def", "async def"])
 @pytest.mark.parametrize("pass_context", [False, True])
 def test_sync_and_async(define: Define, tasks: Any, kind: str, pass_context: bool) -> None:
-    """Both run once for each job, outside of each other's loop, with the context if they want it."""
+    """Both run once for each job, outside of each other's loop, with or without the context."""
     module = define(f"""
         import asyncio
         ran = []
