@@ -16,6 +16,7 @@ release = version = version_of("ckanext-files")
 
 extensions = ["sphinx.ext.autodoc", "from_code", "source_role"]
 exclude_patterns = ["tools"]
+highlight_language = "none"
 autodoc_member_order = "bysource"
 add_module_names = False
 python_maximum_signature_line_length = 80

@@ -29,18 +29,19 @@ def options(module: str) -> str:
 def rooms(package: str) -> str:
     """Return the packages and modules of a package, with the first lines of their docstrings."""
     [folder] = import_module(package).__path__
+    packages = {path.parent for path in Path(folder).glob("*/__init__.py")}
+    modules = set(Path(folder).glob("*.py")) - {Path(folder, "__init__.py")}
     return "\n\n".join(
-        f"``{path.stem}``\n{_indented(text)}"
-        for path in sorted(Path(folder).iterdir())
-        if (text := _first_lines(path / "__init__.py" if path.is_dir() else path))
+        f"``{path.stem}``\n{_indented(_first_lines(path))}"
+        for path in sorted(packages | modules)
+        if path.name != "tests"
     )
 
 
-def _first_lines(module: Path) -> str:
-    """Return the first paragraph of the docstring of a module, if it is one."""
-    if module.suffix != ".py" or not module.exists() or module.parent.name == "tests":
-        return ""
-    return (ast.get_docstring(ast.parse(module.read_text())) or "").split("\n\n")[0]
+def _first_lines(path: Path) -> str:
+    """Return the first paragraph of the docstring of a package or module."""
+    module = path / "__init__.py" if path.is_dir() else path
+    return (ast.get_docstring(ast.parse(module.read_text())) or "...").split("\n\n")[0]
 
 
 def actions(module: str) -> str:

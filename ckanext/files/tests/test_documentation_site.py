@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import subprocess
 import sys
@@ -27,4 +28,15 @@ def test_site(tmp_path: Path) -> None:
         text=True,
     )
     assert built.returncode == 0, built.stderr
-    assert "files_job_list" in (tmp_path / "site/reference/actions.html").read_text()
+    reference = tmp_path / "site/reference"
+    assert "files_job_list" in (reference / "actions.html").read_text()
+    assert "ckan files background worker" in (reference / "commands.html").read_text()
+    configuration = (reference / "configuration.html").read_text()
+    for option in _options():
+        assert f'id="{option.replace(".", "-").replace("_", "-")}"' in configuration
+
+
+def _options() -> list[str]:
+    files = (ROOT / "ckanext/files").glob("*/config_declaration.yaml")
+    found = [re.findall(r"key: (ckanext\.\S+)", file.read_text()) for file in files]
+    return [option for options in found for option in options]
