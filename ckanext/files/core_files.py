@@ -12,7 +12,7 @@ from ckan.common import CKANConfig
 from ckan.config.declaration import Declaration, Key
 
 from . import capabilities, views
-from .store.adapters import adapters
+from .store.storages import adapters
 
 
 class CoreFilesPlugin(p.SingletonPlugin):

@@ -11,18 +11,15 @@ from ckan.types import Action, Context
 
 from ckanext.files.chained import chain_core_action
 from ckanext.files.ownership import (
-    Editor,
+    Actor,
     Refusal,
     TransferRefusedError,
-    Wish,
     errors_on_fields,
     find_owner,
-    judge,
     lock_owner,
-    scope_of,
-    transfer_together,
+    transfer,
 )
-from ckanext.files.store import FileRecord, Owner, actions, is_configured, read, show
+from ckanext.files.store import Owner, OwnerChange, actions, file_dict, is_configured
 
 from . import schema
 
@@ -127,7 +124,7 @@ def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> dic
         _transfer(session, context, data_dict, owner)
     if not context.get("defer_commit"):
         session.commit()
-    return show(
+    return file_dict(
         session,
         data_dict["id"],
         include_plugin_data=bool(context.get("include_plugin_data")),
@@ -135,18 +132,19 @@ def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> dic
 
 
 def _transfer(session: Any, context: Context, data_dict: dict[str, Any], owner: Owner) -> None:
-    editor, home, force = Editor(context), scope_of(session, owner), data_dict["force"]
-
-    def judge_file(_: str, file: FileRecord | None) -> Refusal | None:
-        return judge(file, owner, home, editor.may_edit, force=force)
-
-    wish = {data_dict["id"]: Wish(owner, data_dict["pin"])}
-    files = read(session, wish)
+    actor, change = Actor(context), OwnerChange(owner, data_dict["pin"])
     try:
-        transfer_together(session, wish, files, judge_file, editor.name, force=force)
+        transfer(
+            session,
+            [data_dict["id"]],
+            change,
+            actor.name,
+            may_edit=actor.may_edit,
+            force=data_dict["force"],
+        )
     except TransferRefusedError as error:
         if not context.get("defer_commit"):
-            session.rollback()  # nobody waits for a file that does not move
+            session.rollback()  # releases the lock of the owner
         if Refusal.PINNED in error.refusals.values():
             raise tk.ValidationError({"force": [str(error)]}) from error
         raise tk.NotAuthorized(str(error)) from error

@@ -9,8 +9,8 @@ from ckan.plugins import toolkit as tk
 from ckan.types import AuthFunction, AuthResult, Context, DataDict
 
 from ckanext.files import capabilities
-from ckanext.files.ownership import Editor, find_owner, is_id, is_only_called, judge, scope_of
-from ckanext.files.store import File, Owner, read
+from ckanext.files.ownership import Actor, find_owner, is_id, is_name_only, refusal_for, scope_of
+from ckanext.files.store import File, Owner, read_files
 
 __all__ = [
     "file_create",
@@ -37,31 +37,31 @@ def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> Aut
     if not (is_id(file_id) and is_id(type_) and is_id(id_)):
         return {"success": False, "msg": tk._("id, owner_type and owner_id are needed")}
 
-    editor = Editor(context)
+    actor = Actor(context)
     owner = find_owner(session, type_, id_)
-    if owner is None or not _may_give_to(owner, editor):
+    if owner is None or not _may_give_to(owner, actor):
         sentence = tk._("{owner} does not exist, or you are not allowed to give files to it")
         return {"success": False, "msg": sentence.format(owner=f"{type_} {id_}")}
 
-    file = read(session, [file_id]).get(file_id)
-    refusal = judge(
-        file, owner, scope_of(session, owner), editor.may_edit, force=bool(data_dict.get("force"))
+    file = read_files(session, [file_id]).get(file_id)
+    refusal = refusal_for(
+        file, owner, scope_of(session, owner), actor.may_edit, force=bool(data_dict.get("force"))
     )
     if refusal:
-        return {"success": False, "msg": refusal.of(file_id)}
+        return {"success": False, "msg": refusal.message(file_id)}
     return {"success": True}
 
 
-def _may_give_to(owner: Owner, editor: Editor) -> bool:
-    if editor.may("permission_manage_files", {}):
+def _may_give_to(owner: Owner, actor: Actor) -> bool:
+    if actor.may("permission_manage_files", {}):
         return True
     for plugin in capabilities.plugins_of_files():
-        answer = plugin.files_owner_allows(editor.context, owner.type, owner.id, "file_transfer")
+        answer = plugin.files_owner_allows(actor.context, owner.type, owner.id, "file_transfer")
         if answer is not None:
             return answer
     as_update = tk.config["ckan.files.owner.transfer_as_update"]
     permission = f"{owner.type}_{'update' if as_update else 'file_transfer'}"
-    return permission in authz.auth_functions_list() and editor.may(permission, {"id": owner.id})
+    return permission in authz.auth_functions_list() and actor.may(permission, {"id": owner.id})
 
 
 @tk.chained_auth_function
@@ -104,8 +104,8 @@ def file_ownership_transfer(
     if result.get("success") or not is_id(file_id):
         return result
     session: Any = context.get("session") or model.Session
-    file = read(session, [file_id]).get(file_id)
-    if file and file.pinned and not data_dict.get("force") and Editor(context).may_edit(file):
+    file = read_files(session, [file_id]).get(file_id)
+    if file and file.pinned and not data_dict.get("force") and Actor(context).may_edit(file):
         return result
     return {"success": False, "msg": "Not allowed to transfer ownership"}
 
@@ -156,14 +156,14 @@ def _by_id(
     session: Any = context.get("session") or model.Session
     file: Any = session.get(File, data_dict["id"]) if result.get("success") else None
     owner = Owner(file.owner.owner_type, file.owner.owner_id) if file and file.owner else None
-    if owner and _is_only_called(context, owner) and not _may(context, data_dict, "owns_file"):
+    if owner and _is_name_only(context, owner) and not _may(context, data_dict, "owns_file"):
         return refused
     return result
 
 
-def _is_only_called(context: Context, owner: Owner) -> bool:
+def _is_name_only(context: Context, owner: Owner) -> bool:
     session: Any = context.get("session") or model.Session
-    return is_only_called(session, owner)
+    return is_name_only(session, owner)
 
 
 def _may(context: Context, data_dict: DataDict, what: str) -> bool:
@@ -182,5 +182,5 @@ def _answered(
     type_, id_ = data_dict.get("owner_type"), data_dict.get("owner_id")
     if not (result.get("success") and is_id(type_) and is_id(id_)):
         return result
-    is_refused = _is_only_called(context, Owner(type_, id_))
+    is_refused = _is_name_only(context, Owner(type_, id_))
     return refused if is_refused and not _may(context, data_dict, "manage_files") else result

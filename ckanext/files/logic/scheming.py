@@ -8,7 +8,7 @@ from typing import Any
 from ckan.plugins import toolkit as tk
 from ckan.types import Context, FlattenDataDict, FlattenErrorDict, FlattenKey, Validator
 
-from ckanext.files.ownership import Field, FieldArgumentError, NoFileIdsError, file_ids
+from ckanext.files.ownership import FieldArgumentError, FieldArguments, NoFileIdsError, file_ids
 
 from .validators import claim
 
@@ -34,7 +34,7 @@ def files_attachment(field: dict[str, Any], schema: dict[str, Any]) -> Validator
     owner_types = [name for key, name in _OWNER_TYPES.items() if key in schema]
     if not owner_types:
         raise FieldArgumentError("files_attachment: use files_transfer_ownership in this schema.")
-    of_root, of_resource = Field.parse(owner_types[0]), Field.parse("resource")
+    of_root, of_resource = FieldArguments.parse(owner_types[0]), FieldArguments.parse("resource")
 
     def attach_files(
         key: FlattenKey, data: FlattenDataDict, errors: FlattenErrorDict, context: Context

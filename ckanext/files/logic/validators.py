@@ -10,7 +10,7 @@ from ckan.types import Context, FlattenDataDict, FlattenErrorDict, FlattenKey, V
 
 from ckanext.files.ownership import (
     Claims,
-    Field,
+    FieldArguments,
     NoFileIdsError,
     is_list_of_nothing,
     is_uuid,
@@ -54,14 +54,14 @@ def files_transfer_ownership(
         instead of a list of empty values.
     :raises FieldArgumentError: the arguments are something else.
     """
-    field = Field.parse(owner_type, id_field, pin)
+    arguments = FieldArguments.parse(owner_type, id_field, pin)
 
     def claim_files(
         key: FlattenKey, data: FlattenDataDict, errors: FlattenErrorDict, context: Context
     ) -> None:
         if errors.get(key):
             return
-        claim(field, key, data, errors, context)
+        claim(arguments, key, data, errors, context)
         if is_list_of_nothing(data.get(key)):
             del data[key]
             raise tk.StopOnError
@@ -70,14 +70,14 @@ def files_transfer_ownership(
 
 
 def claim(
-    field: Field,
+    arguments: FieldArguments,
     key: FlattenKey,
     data: FlattenDataDict,
     errors: FlattenErrorDict,
     context: Context,
 ) -> None:
     """Claim the files of a field, and say what is wrong with them."""
-    found = _check(field, key, data, context)
+    found = _check(arguments, key, data, context)
     for place, messages in found.items():
         errors.setdefault(place, []).extend(messages)
     if key in found:
@@ -102,14 +102,14 @@ def keep_extras(
 
 
 def _check(
-    field: Field, key: FlattenKey, data: FlattenDataDict, context: Context
+    arguments: FieldArguments, key: FlattenKey, data: FlattenDataDict, context: Context
 ) -> FlattenErrorDict:
     try:
         if _is_scattered(key, data):
             raise NoFileIdsError
         if data.get(key) in (None, "", [], tk.missing):
             return {}
-        return Claims.of_action(context).claim(field, key, data, context)
+        return Claims.of_action(context).claim(arguments, key, data, context)
     except NoFileIdsError:
         return {key: [tk._("Must be the id of a file, or a list of such ids")]}
 

@@ -20,8 +20,7 @@ from sqlalchemy.engine import Engine
 
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.backport import tables as of_backport
-from ckanext.files.store.arrays import literal
-from ckanext.files.store.models import file_table, history_table, owner_table
+from ckanext.files.store.models import array_literal, file_table, history_table, owner_table
 
 _ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
@@ -76,7 +75,7 @@ def find_mentioned(engine: Engine, ids: Collection[str]) -> set[str]:
             rest = set(ids) - found
             if rest and not _is_left_out(name):
                 query = _mentioned(table, *_PARTS.get(name, _WHOLE))
-                found.update(connection.execute(query, {"ids": literal(rest)}).scalars())
+                found.update(connection.execute(query, {"ids": array_literal(rest)}).scalars())
     return found
 
 

@@ -11,9 +11,7 @@ from ckan import model
 from sqlalchemy.orm import Session
 
 from ckanext.files.background import task
-from ckanext.files.store.arrays import literal
-from ckanext.files.store.identity import expire, flush_files
-from ckanext.files.store.models import file_table
+from ckanext.files.store.models import array_literal, expire, file_table, flush_files
 
 from .arguments import check
 from .batches import RETRY, BatchProgress, check_reachable, percent_of
@@ -136,14 +134,14 @@ def switch(session: Session, source: str, target: str, copies: Collection[Copy])
 def _columns(copies: Collection[Copy]) -> dict[str, str]:
     checksums = [_checksum(copy) for copy in copies]
     return {
-        "ids": literal(copy.file.id for copy in copies),
-        "old_locations": literal(copy.file.location for copy in copies),
-        "old_hashes": literal(copy.file.hash for copy in copies),
-        "locations": literal(copy.data.location for copy in copies),
-        "sizes": literal(str(copy.data.size) for copy in copies),
-        "hashes": literal(hash_ for hash_, _ in checksums),
-        "algorithms": literal(algorithm for _, algorithm in checksums),
-        "storage_data": literal(json.dumps(copy.data.storage_data) for copy in copies),
+        "ids": array_literal(copy.file.id for copy in copies),
+        "old_locations": array_literal(copy.file.location for copy in copies),
+        "old_hashes": array_literal(copy.file.hash for copy in copies),
+        "locations": array_literal(copy.data.location for copy in copies),
+        "sizes": array_literal(str(copy.data.size) for copy in copies),
+        "hashes": array_literal(hash_ for hash_, _ in checksums),
+        "algorithms": array_literal(algorithm for _, algorithm in checksums),
+        "storage_data": array_literal(json.dumps(copy.data.storage_data) for copy in copies),
     }
 
 

@@ -10,9 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from ckanext.files.store.arrays import literal
-from ckanext.files.store.identity import flush_files
-from ckanext.files.store.models import file_table, owner_table
+from ckanext.files.store.models import array_literal, file_table, flush_files, owner_table
 from ckanext.files.store.storages import FileData, Location
 
 
@@ -107,7 +105,7 @@ def in_storages(storages: Collection[str]) -> list[Any]:
 
 def as_rows(ids: Collection[str]) -> Any:
     """Return a statement that selects these ids."""
-    array = sa.cast(sa.bindparam("wanted_ids", literal(ids), sa.TEXT), ARRAY(sa.TEXT))
+    array = sa.cast(sa.bindparam("wanted_ids", array_literal(ids), sa.TEXT), ARRAY(sa.TEXT))
     return sa.select(sa.func.unnest(array))
 
 

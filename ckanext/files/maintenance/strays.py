@@ -116,7 +116,7 @@ def find(connection: Connection, storage: str) -> list[Stray]:
 def remove_again_seen(engine: Engine, storage: str, strays: Iterable[Stray]) -> list[str]:
     """Remove strays that look the same and still have no row; return their locations."""
     keeper, overlapping = _storage_with_strays(storage), OverlappingStorages(storage)
-    was = {stray.location: stray for stray in strays if overlapping.own(stray.location)}
+    was = {stray.location: stray for stray in strays if overlapping.owns(stray.location)}
     same = [stray for stray in _look(keeper, was) if stray == was[stray.location]]
     return remove_all(engine, storage, [FileData(Location(location)) for location, _ in same])
 

@@ -16,9 +16,8 @@ from ckan.common import config
 from sqlalchemy.orm import Session
 
 from ckanext.files.background import task
-from ckanext.files.store import Move, Owner, give, read
-from ckanext.files.store.identity import expire
-from ckanext.files.store.models import file_table, history_table, owner_table
+from ckanext.files.store import Owner, OwnerChange, change_owners, read_files
+from ckanext.files.store.models import expire, file_table, history_table, owner_table
 
 from .arguments import check
 from .batches import RETRY, BatchProgress, percent_of
@@ -212,9 +211,10 @@ def _give(
     if dry_run:
         here.note("would be given away", _ids(files))
     else:
-        records = read(session, _ids(selection.lock(session, _ids(files))))
-        moves = [Move(record, recipient, pinned=False) for record in records.values()]
-        given = sorted(set(records) - give(session, moves, config["ckan.site_id"]))
+        records = read_files(session, _ids(selection.lock(session, _ids(files))))
+        changes = dict.fromkeys(records, OwnerChange(recipient, pinned=False))
+        unchanged = change_owners(session, records, changes, config["ckan.site_id"])
+        given = sorted(set(records) - unchanged)
         here.note("given away", given)
         here.note("changed meanwhile", sorted(set(_ids(files)).difference(given)))
     here.publish()

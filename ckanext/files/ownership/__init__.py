@@ -1,23 +1,21 @@
-"""Who owns a file: what may move where, and moving it.
+"""Who owns a file: the policy, the claims of a request, and the transfer.
 
-A validator finds the files that a request names, checks them and queues one
-task; the task finds their new owners in the result of the action, locks the
-files, checks again and moves all of them at once.
+Purpose: a validator finds the files that a request names, checks them and queues one task. The
+task finds the new owners in the result of the action, locks the files, checks again and
+transfers all of them in the commit of the action.
 
-Nothing is ever released: a file that a field no longer names stays with its
-owner.
+Guarantee: of two requests that claim one file only one gets it, and what a request does not
+change moves nothing.
+
+Refused: releasing a file. A file that a field no longer names stays with its owner.
 """
 
 from .claims import Claims
-from .dataset_scope import scope_of
-from .editor import Editor
-from .field import Field, FieldArgumentError
-from .field_errors import errors_on_fields
-from .owners import find_owner, is_only_called, lock_owner
-from .policy import judge
-from .refusals import Refusal
-from .task import OwnershipTransferTask
-from .transfer import TransferRefusedError, Wish, transfer, transfer_together
+from .field_arguments import FieldArgumentError, FieldArguments
+from .owners import find_owner, is_name_only, lock_owner, scope_of
+from .policy import Actor, Refusal, refusal_for
+from .results import errors_on_fields
+from .transfer import TransferRefusedError, transfer, transfer_together
 from .used_ids import refuse_used_ids
 from .values import (
     NoFileIdsError,
@@ -30,24 +28,22 @@ from .values import (
 )
 
 __all__ = [
+    "Actor",
     "Claims",
-    "Editor",
-    "Field",
     "FieldArgumentError",
+    "FieldArguments",
     "NoFileIdsError",
-    "OwnershipTransferTask",
     "Refusal",
     "TransferRefusedError",
-    "Wish",
     "errors_on_fields",
     "file_ids",
     "find_owner",
     "is_id",
     "is_list_of_nothing",
-    "is_only_called",
+    "is_name_only",
     "is_uuid",
-    "judge",
     "lock_owner",
+    "refusal_for",
     "refuse_used_ids",
     "scope_of",
     "texts",

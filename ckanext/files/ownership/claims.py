@@ -1,13 +1,11 @@
-"""What the validators of one action remember together.
+"""The files that the validators of one action have claimed.
 
-A validator checks and records. It changes nothing, and locks nothing but the
-dataset that is updated. When the action has succeeded, one task moves all files
-that were recorded as moving.
+A validator checks and records. It changes nothing, and locks nothing but the dataset that the
+action updates. After the action succeeded, one queued task transfers all claimed files.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,30 +13,18 @@ from ckan import model
 from ckan.types import Context, FlattenDataDict, FlattenErrorDict, FlattenKey
 
 from ckanext.files.queue import TaskQueue, current_queue
-from ckanext.files.store import FileRecord, Owner, read
+from ckanext.files.store import FileRecord, read_files
 
-from .claim import Claim, Mention, Place
-from .dataset_scope import IN_DATASET, DatasetScope, lock_dataset
-from .editor import Editor
-from .field import Field
-from .owners import is_editable
-from .policy import judge
-from .refusals import Refusal
+from .field_arguments import FieldArguments
+from .owners import IN_DATASET, DatasetScope, is_editable, lock_dataset
+from .policy import Actor, Refusal, refusal_for
+from .request_fields import Claim, Mentions, RequestField, new_owner, updated_id
 from .stored_fields import KINDS, StoredFields
-from .task import OwnershipTransferTask
+from .transfer import OwnershipTransferTask
 from .used_ids import sent_ids
 from .values import NoFileIdsError, file_ids
 
 _KEY = "ckanext.files.claims"
-
-#: Where an action keeps what it updates, by type of the owner.
-_IN_CONTEXT = {
-    "package": "package",
-    "resource": "package",
-    "group": "group",
-    "organization": "group",
-    "user": "user_obj",
-}
 
 
 class Claims:
@@ -47,21 +33,20 @@ class Claims:
     def __init__(self, queue: TaskQueue, context: Context) -> None:
         self._queue = queue
         self._session: Any = context.get("session") or model.Session
-        self._editor = Editor(context)
+        self._actor = Actor(context)
         self._files: dict[str, FileRecord | None] = {}
-        self._homes: dict[str | None, DatasetScope] = {}
+        self._scopes: dict[str | None, DatasetScope] = {}
+        self._stored: dict[tuple[str, str | None], StoredFields] = {}
         self._data: FlattenDataDict = {}
-        self._befores: dict[tuple[str, str | None], StoredFields] = {}
-        self._mentions: dict[str, Mention] = {}
-        self._counts: Counter[Any] = Counter()
-        self._moves: dict[str, Claim] = {}
+        self._mentions = Mentions()
+        self._moving: dict[str, Claim] = {}
         self._queued = False
 
     @classmethod
     def of_action(cls, context: Context) -> Claims:
-        """Return those of the innermost action that carries a task queue.
+        """Return the claims of the innermost action that carries a task queue.
 
-        :raises OutOfQueueError: there is none.
+        :raises OutOfQueueError: there is no such action.
         """
         queue = current_queue()
         if _KEY not in queue.memo:
@@ -69,116 +54,112 @@ class Claims:
         return queue.memo[_KEY]
 
     def claim(
-        self, field: Field, key: FlattenKey, data: FlattenDataDict, context: Context
+        self, arguments: FieldArguments, key: FlattenKey, data: FlattenDataDict, context: Context
     ) -> FlattenErrorDict:
-        """Check the files that a field names, and record that it names them.
+        """Check the files that a field names, and record those that have to move.
 
-        :returns: what is wrong, also with places that were claimed before: of
-            two that name a file, the one is right to which it belongs.
-        :raises NoFileIdsError: its value is nothing that names files, and is new.
+        :returns: errors by field. When two fields name one file, the error is on the field
+            whose owner does not have the file, which may be one that was checked before.
+        :raises NoFileIdsError: the value names no files, and is new.
         """
-        place = self._place(field, key, data, context)
+        field = self._field(arguments, key, data, context)
         try:
             ids = file_ids(data.get(key))
         except NoFileIdsError:
-            if place.is_unchanged(data.get(key)):
+            if field.is_unchanged(data.get(key)):
                 return {}
             raise
         self._load(ids, key, data)
-        problems: FlattenErrorDict = {}
+        errors: FlattenErrorDict = {}
         for id_ in ids:
-            for wrong, refusal in self._claim(place, id_):
-                problems.setdefault(wrong, []).append(refusal.of(id_))
-        return problems
+            for wrong, refusal in self._claim(field, id_):
+                errors.setdefault(wrong, []).append(refusal.message(id_))
+        return errors
 
-    def _claim(self, place: Place, id_: str) -> Iterator[tuple[FlattenKey, Refusal]]:
-        file, mention = self._files[id_], self._mention(place, id_)
-        is_there = self._is_there(place, file)
+    def _claim(self, field: RequestField, id_: str) -> Iterator[tuple[FlattenKey, Refusal]]:
+        file, mention = self._files[id_], self._mentions.add(id_, field)
+        is_there = self._is_there(field, file)
         if not is_there and mention.is_unchanged(file):
-            return  # it claims nothing
-        first = self._mentions.setdefault(id_, mention)
-        refusal = None if is_there else judge(file, None, place.home, self._editor.may_edit)
+            return
+        first = self._mentions.first(mention)
+        refusal = None if is_there else refusal_for(file, None, field.scope, self._actor.may_edit)
         if refusal:
-            yield place.key, refusal
+            yield field.key, refusal
         elif first is not mention:
             if not (first.is_unchanged(file) and mention.is_unchanged(file)):
-                is_ours = file is not None and file.owner and file.owner == place.target
-                yield (first.place.key if is_ours else place.key), Refusal.TWICE
+                belongs_here = file is not None and file.owner and file.owner == field.new_owner
+                yield (first.field.key if belongs_here else field.key), Refusal.TWICE
         elif file:
-            self._record(file, place)
+            self._record(file, field)
 
-    def _place(
-        self, field: Field, key: FlattenKey, data: FlattenDataDict, context: Context
-    ) -> Place:
+    def _field(
+        self, arguments: FieldArguments, key: FlattenKey, data: FlattenDataDict, context: Context
+    ) -> RequestField:
         resource_id: Any = data.get((*key[:2], "id")) if key[0] == "resources" else None
-        return Place(
-            field,
+        return RequestField(
+            arguments,
             key,
-            _target(field, key, data, context),
+            new_owner(arguments, key, data, context),
             resource_id if isinstance(resource_id, str) else None,
-            self._home(field, data, context),
-            self._before(data, context),
+            self._scope(arguments, data, context),
+            self._stored_fields(data, context),
         )
 
-    def _mention(self, place: Place, id_: str) -> Mention:
-        where = (place.key[::2], place.resource_id, id_)
-        self._counts[where] += 1
-        return Mention(id_, place, self._counts[where])
-
-    def _is_there(self, place: Place, file: FileRecord | None) -> bool:
-        """Tell whether the file belongs to what the request edits, at this place."""
-        target = place.target
-        if file is None or target is None or file.owner != target:
+    def _is_there(self, field: RequestField, file: FileRecord | None) -> bool:
+        """Return whether the file belongs to the owner of this field, and the user may edit it."""
+        owner = field.new_owner
+        if file is None or owner is None or file.owner != owner:
             return False
-        if place.field.id_field != "id":
-            return bool(is_editable(self._session, target, place.before.id, self._editor))
-        # nobody has checked yet that a resource's id in the request is of this dataset
-        return place.resource_id is None or place.home.had(target)
+        if field.arguments.id_field != "id":
+            return bool(is_editable(self._session, owner, field.stored.id, self._actor))
+        # CKAN has not checked yet that the resource is one of this dataset
+        return field.resource_id is None or field.scope.includes_removed(owner)
 
     def _load(self, ids: list[str], key: FlattenKey, data: FlattenDataDict) -> None:
-        """Read these files, together with those that the field names elsewhere.
+        """Read these files, together with those in the same field of other resources.
 
         A thousand resources with a file each are one query.
         """
         if data is not self._data:
-            self._data, self._mentions = data, {}
-            self._counts.clear()
+            self._data, self._mentions = data, Mentions()
         if all(id_ in self._files for id_ in ids):
             return
-        unread = {*ids, *_siblings(key, data)}.difference(self._files)
-        files = read(self._session, unread)
+        unread = {*ids, *_ids_in_siblings(key, data)}.difference(self._files)
+        files = read_files(self._session, unread)
         self._files.update((id_, files.get(id_)) for id_ in unread)
 
-    def _home(self, field: Field, data: FlattenDataDict, context: Context) -> DatasetScope:
+    def _scope(
+        self, arguments: FieldArguments, data: FlattenDataDict, context: Context
+    ) -> DatasetScope:
         dataset_id = None
-        if field.owner_type in IN_DATASET:
-            dataset_id = _updated_id(field.owner_type, data, context)
-        if dataset_id not in self._homes:
+        if arguments.owner_type in IN_DATASET:
+            dataset_id = updated_id(arguments.owner_type, data, context)
+        if dataset_id not in self._scopes:
             if dataset_id:
                 lock_dataset(self._session, dataset_id)
-            self._homes[dataset_id] = DatasetScope(self._session, dataset_id)
-        return self._homes[dataset_id]
+            self._scopes[dataset_id] = DatasetScope(self._session, dataset_id)
+        return self._scopes[dataset_id]
 
-    def _before(self, data: FlattenDataDict, context: Context) -> StoredFields:
-        ids = ((kind, _updated_id(kind, data, context)) for kind in KINDS)
-        which = next((found for found in ids if found[1]), ("", None))
-        if which not in self._befores:
-            self._befores[which] = StoredFields(self._session, *which, sent_ids(self._queue))
-        return self._befores[which]
+    def _stored_fields(self, data: FlattenDataDict, context: Context) -> StoredFields:
+        ids = ((kind, updated_id(kind, data, context)) for kind in KINDS)
+        updated = next((found for found in ids if found[1]), ("", None))
+        if updated not in self._stored:
+            self._stored[updated] = StoredFields(self._session, *updated, sent_ids(self._queue))
+        return self._stored[updated]
 
-    def _record(self, file: FileRecord, place: Place) -> None:
-        field, target = place.field, place.target
-        if file.owner is not None and file.owner == target and (file.pinned or not field.pin):
-            self._moves.pop(file.id, None)
+    def _record(self, file: FileRecord, field: RequestField) -> None:
+        is_kept = file.pinned or not field.arguments.pin
+        if file.owner is not None and file.owner == field.new_owner and is_kept:
+            self._moving.pop(file.id, None)
             return
-        self._moves[file.id] = Claim(file, place)
+        self._moving[file.id] = Claim(file, field)
         if not self._queued:
-            self._queue.add(OwnershipTransferTask(self._queue.action, self._moves, self._editor))
+            self._queue.add(OwnershipTransferTask(self._queue.action, self._moving, self._actor))
             self._queued = True
 
 
-def _siblings(key: FlattenKey, data: FlattenDataDict) -> set[str]:
-    """Return the ids in all places of a request that differ only in their numbers."""
+def _ids_in_siblings(key: FlattenKey, data: FlattenDataDict) -> set[str]:
+    """Return the ids in all fields of a request whose keys differ only in their numbers."""
     names, length = key[::2], len(key)
     ids: set[str] = set()
     for other, value in data.items():
@@ -186,29 +167,5 @@ def _siblings(key: FlattenKey, data: FlattenDataDict) -> set[str]:
             try:
                 ids.update(file_ids(value))
             except NoFileIdsError:
-                continue  # the validator will get there
+                continue  # the validator of that field reports it
     return ids
-
-
-def _target(field: Field, key: FlattenKey, data: FlattenDataDict, context: Context) -> Owner | None:
-    """Return the new owner, as far as the request and the context tell."""
-    start = field.entity_key(key)
-    if field.id_field == "id" and not start:
-        id_ = _updated_id(field.owner_type, data, context)
-    else:
-        # a field that the schema does not know is still among the rest
-        rest: Any = data.get((*start, "__extras")) or {}
-        id_ = data.get((*start, field.id_field), rest.get(field.id_field))
-    return Owner(field.owner_type, id_) if isinstance(id_, str) and id_ else None
-
-
-def _updated_id(owner_type: str, data: FlattenDataDict, context: Context) -> str | None:
-    """Return the id of what the action updates; None on create.
-
-    The request may name it by its name. A context that somebody has used
-    before may still hold something else.
-    """
-    entity: Any = context.get(_IN_CONTEXT.get(owner_type, ""))
-    if entity is None or data.get(("id",)) not in (entity.id, entity.name):
-        return None
-    return entity.id

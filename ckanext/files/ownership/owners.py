@@ -1,8 +1,9 @@
-"""Find what is to own a file."""
+"""Find, lock and check the new owner of a file, and the dataset that it is part of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,12 +11,15 @@ from ckan import model
 from sqlalchemy.orm import Session
 
 from ckanext.files.store import Owner
-from ckanext.files.store.arrays import literal
+from ckanext.files.store.models import array_literal
 
-from .editor import Editor
+from .policy import Actor
 from .values import is_uuid
 
-_TABLES: dict[str, Any] = {
+IN_DATASET = ("package", "resource")
+"""Types of owners that are part of a dataset."""
+
+_MODELS: dict[str, Any] = {
     "package": model.Package,
     "resource": model.Resource,
     "group": model.Group,
@@ -23,7 +27,6 @@ _TABLES: dict[str, Any] = {
     "user": model.User,
 }
 
-#: What CKAN asks those who edit an owner. Whose organization a dataset is says who may add to it.
 _UPDATE = {
     "package": ("package_update", "id"),
     "resource": ("resource_update", "id"),
@@ -31,13 +34,15 @@ _UPDATE = {
     "organization": ("package_create", "owner_org"),
     "user": ("user_update", "id"),
 }
+"""The auth function for a user who edits an owner, and its argument. An organization that a
+field of a dataset names is the organization of the dataset, so the user needs the right to add
+a dataset to it."""
 
 
 def find_owner(session: Session, owner_type: str, id_or_name: str) -> Owner | None:
     """Return an owner with its real id; None if it does not exist.
 
-    A type that is not CKAN's own is up to the plugin that has it: whatever id
-    is given counts as its id.
+    An owner type that is not CKAN's own belongs to a plugin: any id is accepted.
     """
     if owner_type == "package":
         entity: Any = model.Package.get(id_or_name)
@@ -58,61 +63,114 @@ def find_owner(session: Session, owner_type: str, id_or_name: str) -> Owner | No
 
 
 def lock_owner(session: Session, owner: Owner) -> bool:
-    """Keep an owner from being purged until the transaction ends; tell whether it is there.
+    """Keep an owner from being purged until the transaction ends; return whether it exists.
 
-    Owners are locked before files, as the actions that save them do. The lock is that of a
-    foreign key: it lets others change the owner.
+    Owners are locked before files, as in the actions that save them. The lock is that of a
+    foreign key: other transactions may still change the owner.
     """
-    table = _TABLES.get(owner.type)
-    if table is None:
-        return True  # up to the plugin that has it
-    lock = sa.text(f"SELECT id FROM {_quoted(table)} WHERE id = :id FOR KEY SHARE")
+    if owner.type not in _MODELS:
+        return True  # a type of a plugin
+    lock = sa.text(f"SELECT id FROM {_table(owner.type)} WHERE id = :id FOR KEY SHARE")
     return session.execute(lock, {"id": owner.id}).first() is not None
 
 
 def missing(session: Session, owners: Iterable[Owner]) -> set[Owner]:
-    """Return the owners of CKAN's own types that are not there."""
-    wanted = {owner for owner in owners if owner.type in _TABLES}
+    """Return the owners of CKAN's own types that do not exist."""
+    wanted = {owner for owner in owners if owner.type in _MODELS}
     for type_ in {owner.type for owner in wanted}:
-        query = sa.text(
-            f"SELECT id FROM {_quoted(_TABLES[type_])} WHERE id = ANY(CAST(:ids AS text[]))"
-        )
-        ids = (owner.id for owner in wanted if owner.type == type_)
-        wanted -= {
-            Owner(type_, id_) for id_ in session.execute(query, {"ids": literal(ids)}).scalars()
-        }
+        ids = array_literal(owner.id for owner in wanted if owner.type == type_)
+        query = sa.text(f"SELECT id FROM {_table(type_)} WHERE id = ANY(CAST(:ids AS text[]))")
+        wanted -= {Owner(type_, id_) for id_ in session.execute(query, {"ids": ids}).scalars()}
     return wanted
 
 
-def _quoted(table: Any) -> str:
-    """Return a table for a text: an expression of SQLAlchemy takes longer than the query."""
-    return f'"{sa.inspect(table).local_table.name}"'
+def _table(owner_type: str) -> str:
+    """Return the table of an owner for SQL text, which takes SQLAlchemy less time to execute."""
+    return f'"{sa.inspect(_MODELS[owner_type]).local_table.name}"'
 
 
-def is_only_called(session: Session, owner: Owner) -> bool:
-    """Tell whether an owner is gone, and CKAN would take what has its id as a name for it.
+def is_name_only(session: Session, owner: Owner) -> bool:
+    """Return whether an owner does not exist, so that CKAN would take its id for a name.
 
     CKAN's auth functions find a dataset, group or user by its name as well, and a resource by
-    its title. Names that are no UUID may be those of fields that do not go by ``id``.
+    its title: something else that is named like the id of a purged owner would get its rights.
+    An id that is no UUID may be a name on purpose, from a field that does not go by ``id``.
     """
-    table = _TABLES.get(owner.type)
-    if table is None or not (owner.type == "resource" or is_uuid(owner.id)):
+    model_ = _MODELS.get(owner.type)
+    if model_ is None or not (owner.type == "resource" or is_uuid(owner.id)):
         return False
-    return session.get(table, owner.id) is None
+    return session.get(model_, owner.id) is None
 
 
-def is_editable(session: Session, owner: Owner, edited: str | None, editor: Editor) -> bool | None:
-    """Tell whether an owner that a request names is one that the request may edit.
+def is_editable(session: Session, owner: Owner, edited: str | None, actor: Actor) -> bool | None:
+    """Return whether the user may edit an owner that a request names.
 
-    For fields that do not go by ``id``: a dataset may be called by the id of another one.
+    For fields that do not go by ``id``: the request may name any owner, by id or by name.
 
-    :param edited: id of what the request edits.
+    :param edited: id of what the action updates, which CKAN has checked already.
     :returns: None if there is nothing with that id or name.
     """
     if owner.type not in _UPDATE:
-        return True  # up to the plugin that has it
+        return True  # a type of a plugin
     real = find_owner(session, *owner)
     if real is None or real.id == edited:
         return None if real is None else True
-    permission, name = _UPDATE[owner.type]
-    return editor.may(permission, {name: real.id})
+    auth_function, argument = _UPDATE[owner.type]
+    return actor.may(auth_function, {argument: real.id})
+
+
+_LOCK_DATASET = sa.text("SELECT id FROM package WHERE id = :id FOR NO KEY UPDATE")
+
+
+class DatasetScope:
+    """The owners within one dataset, among which files move freely.
+
+    The resources are read when the scope is first asked about one. The validator asks before
+    the action changes anything, so the scope contains those that the request removes.
+
+    :param dataset_id: None for an empty scope.
+    """
+
+    def __init__(self, session: Session, dataset_id: str | None) -> None:
+        self._session = session
+        self.dataset = Owner("package", dataset_id) if dataset_id else None
+
+    def __contains__(self, owner: object) -> bool:
+        if self.dataset is None or not isinstance(owner, Owner):
+            return False
+        if owner.type == "resource":
+            return self._resources.get(owner.id, model.State.DELETED) != model.State.DELETED
+        return owner == self.dataset
+
+    def includes_removed(self, owner: Owner) -> bool:
+        """Return whether an owner is or was part of the dataset.
+
+        A removed resource may come back with its id, to its files.
+        """
+        return owner in self or (owner.type == "resource" and owner.id in self._resources)
+
+    @cached_property
+    def _resources(self) -> dict[str, str]:
+        """The state of each resource, removed ones included."""
+        if self.dataset is None:
+            return {}
+        columns = sa.select(model.Resource.id, model.Resource.state)
+        found = columns.where(model.Resource.package_id == self.dataset.id)
+        return {row.id: row.state for row in self._session.execute(found)}
+
+
+def lock_dataset(session: Session, dataset_id: str) -> None:
+    """Make other updates of a dataset wait until this transaction ends.
+
+    What the validator reads of the dataset's files stays true then. Otherwise this update could
+    remove a resource to which another update has just moved a file that this one names.
+    """
+    session.execute(_LOCK_DATASET, {"id": dataset_id})
+
+
+def scope_of(session: Session, owner: Owner) -> DatasetScope:
+    """Return the scope of the dataset that an owner is part of; an empty one if there is none."""
+    if owner.type == "resource":
+        resource = session.get(model.Resource, owner.id)
+        return DatasetScope(session, resource.package_id if resource else None)
+    return DatasetScope(session, owner.id if owner.type == "package" else None)

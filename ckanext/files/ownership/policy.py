@@ -1,42 +1,80 @@
-"""The rule: who may give which file to whom.
+"""The rule: which file may go to which owner, and why another file may not.
 
-One function, asked by the validator before anything is changed, and again by
-whatever moves files, when nobody else can touch them any more.
+One function, called by the validator before anything is changed, and again by the transfer
+when the rows of the files are locked.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Container
+from typing import Any
+
+from ckan import model
+from ckan.plugins import toolkit as tk
+from ckan.types import Context
 
 from ckanext.files.store import FileRecord, Owner
 
-from .refusals import Refusal
+
+class Refusal(enum.Enum):
+    """A reason for which a file does not go to a new owner."""
+
+    UNKNOWN = enum.auto()
+    """The file does not exist, or the user may not use it. The message does not reveal which."""
+
+    PINNED = enum.auto()
+    """The owner keeps the file. Only a user who may edit the file gets this answer."""
+
+    TWICE = enum.auto()
+    """Two fields name the file, and only one of their owners can have it."""
+
+    TAKEN = enum.auto()
+    """The file had no owner, and another transaction has just added one."""
+
+    NO_OWNER = enum.auto()
+    """The result of the action does not show which owner the file gets."""
+
+    def message(self, file_id: str) -> str:
+        """Return the sentence for a user."""
+        if self is Refusal.PINNED:
+            sentence = tk._("File {id} belongs to something else, which keeps it")
+        elif self is Refusal.TWICE:
+            sentence = tk._("File {id} is named in two places, and can belong to one only")
+        elif self is Refusal.TAKEN:
+            sentence = tk._("File {id} has just been given to something else")
+        elif self is Refusal.NO_OWNER:
+            sentence = tk._(
+                "File {id} cannot be saved here: it cannot be told what it would belong to"
+            )
+        else:
+            sentence = tk._("File {id} does not exist, or you are not allowed to use it")
+        return sentence.format(id=file_id)
 
 
-def judge(
+def refusal_for(
     file: FileRecord | None,
-    target: Owner | None,
-    home: Container[Owner],
+    new_owner: Owner | None,
+    scope: Container[Owner],
     may_edit: Callable[[FileRecord], bool],
     *,
     force: bool = False,
 ) -> Refusal | None:
-    """Return why a file may not go to an owner; None if it may.
+    """Return why a file may not go to a new owner; None if it may.
 
-    That the user may give anything to the new owner at all is not asked here:
-    the action that saves the owner has asked it.
+    The right to update the new owner is not checked here: the action that saves the owner has
+    checked it.
 
     :param file: None if it does not exist.
-    :param target: the new owner; None if it has no id yet.
-    :param home: the owners within the dataset that the new owner is part of.
-        Files move freely among them.
-    :param may_edit: tells whether the user may edit the file.
-    :param force: move it also if its owner keeps it. That is more than to save
-        an owner, so the user has to have the right to edit the file.
+    :param new_owner: None if it has no id yet.
+    :param scope: the owners within the dataset of the new owner. Files move freely among them.
+    :param may_edit: returns whether the user may edit the file.
+    :param force: move the file also if its owner keeps it. That takes the right to edit the
+        file, even within the dataset.
     """
     if file is None:
         return Refusal.UNKNOWN
-    is_free = file.owner is not None and (file.owner == target or file.owner in home)
+    is_free = file.owner is not None and (file.owner == new_owner or file.owner in scope)
     if is_free and not force:
         return None
     if not may_edit(file):
@@ -44,3 +82,38 @@ def judge(
     if file.pinned and not force:
         return Refusal.PINNED
     return None
+
+
+class Actor:
+    """The user who calls an action, and what CKAN's auth functions allow the user.
+
+    Remembers the answers about files.
+    """
+
+    def __init__(self, context: Context) -> None:
+        # the action goes on to write into its own context, on 2.11 even ignore_auth
+        self.context = tk.fresh_context(context)
+        self.name: str = context.get("user") or ""
+        user: Any = context.get("auth_user_obj")
+        if user is None and self.name:
+            user = model.User.get(self.name)
+        user_id: str | None = getattr(user, "id", None)
+        self._as_owner = Owner("user", user_id) if user_id else None
+        self._answers: dict[FileRecord, bool] = {}
+
+    def may_edit(self, file: FileRecord) -> bool:
+        """Return whether the user may edit a file, as it is in this record."""
+        if file.owner is not None and file.owner == self._as_owner:
+            return True
+        if file not in self._answers:
+            self._answers[file] = self.may("permission_edit_file", {"id": file.id})
+        return self._answers[file]
+
+    def may(self, auth_function: str, data_dict: dict[str, Any]) -> bool:
+        """Return the answer of one of CKAN's auth functions."""
+        try:
+            tk.check_access(auth_function, self.context, data_dict)
+        except (tk.NotAuthorized, tk.ObjectNotFound):
+            # not found: the owner of the file has been purged
+            return False
+        return True

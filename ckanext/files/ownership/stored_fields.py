@@ -1,7 +1,6 @@
-"""What the fields of a dataset, group or user name before a request changes them.
+"""The stored fields of a dataset, group or user before a request changes them.
 
-A value that stays as it is moves no file: perhaps no validator has ever seen
-it, and who saves something else has not asked for it.
+For the rule that what a request does not change moves nothing: see :mod:`.request_fields`.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from sqlalchemy.orm import Session
 
 from .values import loaded, texts, values_at
 
-#: What has fields of its own, by the name of its table.
 KINDS = ("package", "group", "user")
+"""Names of the tables of what may have fields that name files."""
 
 _MODELS: dict[str, Any] = {"package": model.Package, "group": model.Group, "user": model.User}
 _Fields = list[dict[str, Any]]
 
-#: What CKAN 2.11 has in a table of its own, CKAN 2.12 has in a column.
+# CKAN 2.11 has extras in a table of their own, CKAN 2.12 in a column
 _EXTRAS = """
     || (
         SELECT jsonb_build_object('extras', jsonb_object_agg(key, value))
@@ -44,7 +43,7 @@ _RESOURCES = """
 
 
 class _Texts:
-    """All strings that a field holds. A count in them does not read all of them."""
+    """All strings in the values of a field, by length: a count does not read all of them."""
 
     def __init__(self, values: Iterable[Any]) -> None:
         self._by_length: dict[int, Counter[str]] = {}
@@ -52,7 +51,7 @@ class _Texts:
             self._by_length.setdefault(len(text), Counter())[text] += 1
 
     def count(self, part: str) -> int:
-        """Return how often the strings contain a part. It may be a whole one, as ids mostly are."""
+        """Return how often the strings contain a part, which is mostly a whole string."""
         found = self._by_length.get(len(part), Counter())[part]
         longer = (texts for length, texts in self._by_length.items() if length > len(part))
         return found + sum(n * text.count(part) for texts in longer for text, n in texts.items())
@@ -63,7 +62,7 @@ class StoredFields:
 
     :param kind: ``package`` (with its live resources), ``group`` or ``user``.
     :param id_: None on create: nothing is stored yet.
-    :param sent: ids of the resources that the request sends with their ids.
+    :param sent: the ids that the request contains, those of resources among them.
     """
 
     def __init__(
@@ -76,15 +75,15 @@ class StoredFields:
         self._sent = sent
 
     def has_resource(self, id_: Any) -> bool:
-        """Tell whether the dataset has a live resource with this id."""
+        """Return whether the dataset has a live resource with this id."""
         return ("resource", id_) in self._stored
 
     def count(self, key: FlattenKey, file_id: str, resource_id: str | None) -> int:
-        """Return how often a field mentions a file, at all places that differ only in numbers.
+        """Return how often a field names a file, in all items of repeating subfields together.
 
-        :param key: a place of the field; its numbers mean nothing.
-        :param resource_id: the resource whose field it is. None stands for all that the
-            request does not send: clients may send them again without ids.
+        :param key: key of the field; its numbers mean nothing.
+        :param resource_id: the resource that has the field. None stands for all resources whose
+            ids the request does not contain: clients may send them again without ids.
         """
         names = key[::2]
         if (names, resource_id) not in self._texts:
@@ -92,7 +91,7 @@ class StoredFields:
         return self._texts[names, resource_id].count(file_id)
 
     def has(self, key: FlattenKey, value: Any, resource_id: str | None) -> bool:
-        """Tell whether a field has this value, whatever it is."""
+        """Return whether a field has this value, which may be anything."""
         stored = self._values(key, resource_id)
         return any(loaded(value) == loaded(other) for other in stored)
 
@@ -124,12 +123,12 @@ def _statement(kind: str) -> Any:
 
 
 def _fields(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield where a row may have a field: its columns, its extras, what plugins keep of a user."""
+    """Yield the parts of a row that have fields: columns, extras, the plugin data of a user."""
     yield row
     extras = row.get("extras")
     extras = (json.loads(extras) if isinstance(extras, str) else extras) or {}
     yield extras
-    # ckanext-scheming takes what a form calls parts-0-doc for a part of the field parts
+    # ckanext-scheming takes an extra parts-0-doc for the subfield doc of the field parts
     for name, value in extras.items():
         field, *rest = name.split("-", 2)
         if len(rest) == 2:

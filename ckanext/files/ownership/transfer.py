@@ -1,109 +1,163 @@
-"""Move any number of files, each to an owner of its own, as one step."""
+"""Transfer any number of files, each to an owner of its own, as one step of a transaction.
+
+The transfer checks the policy, locks the rows and changes the owners. It neither commits nor
+rolls back: the action that calls it does.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from typing import Any
 
 from ckan import model
 from sqlalchemy.orm import Session
 
 from ckanext.files.errors import FilesError
-from ckanext.files.store import FileRecord, Move, Owner, give, read
+from ckanext.files.store import FileRecord, OwnerChange, change_owners, read_files
 
-from .dataset_scope import scope_of
-from .policy import judge
-from .refusals import Refusal
+from .owners import IN_DATASET, lock_owner, missing, scope_of
+from .policy import Actor, Refusal, refusal_for
+from .request_fields import Claim
+from .resolved_owners import ResolvedOwners
+from .results import completed
+from .values import is_uuid
 
-
-class Wish(NamedTuple):
-    """What somebody wants for a file."""
-
-    owner: Owner
-    pin: bool
+RefusalOf = Callable[[str, FileRecord | None], Refusal | None]
+"""Called with the id and the record of a file, returns why the file may not move."""
 
 
 class TransferRefusedError(FilesError):
-    """Some of the files may not go to the new owner. The transaction has to be rolled back."""
+    """Some of the files may not go to the new owner. The caller has to roll back."""
 
     def __init__(self, refusals: Mapping[str, Refusal]) -> None:
-        super().__init__("; ".join(refusal.of(id_) for id_, refusal in refusals.items()))
+        super().__init__("; ".join(refusal.message(id_) for id_, refusal in refusals.items()))
         self.refusals = refusals
 
 
 def transfer_together(
     session: Session,
-    wishes: Mapping[str, Wish],
     files: Mapping[str, FileRecord],
-    judge_file: Callable[[str, FileRecord | None], Refusal | None],
+    changes: Mapping[str, OwnerChange],
+    refusal_of: RefusalOf,
     actor: str,
     *,
     force: bool = False,
 ) -> list[str]:
-    """Move files that may move, and are what they are thought to be.
+    """Change the owners of all files, or raise and leave the transaction to be rolled back.
 
-    Whether a file may move is decided from what is known of it, and decided
-    again if that has changed in the meantime: then nobody else can touch it
-    any more. It neither commits nor rolls back.
+    The policy is checked with the records. A file that has changed since they were read is
+    locked, read and checked again: then no other transaction can change it any more.
 
-    :param wishes: what is wanted for each file, by the file's id.
-    :param files: what is known of them.
-    :param judge_file: told an id and what is known of that file, returns why
-        it may not move.
-    :param force: files that are not to be kept by the new owner are let go.
-    :returns: the ids of those that have another owner now.
-    :raises TransferRefusedError: one may not move.
+    :param files: records of the files that exist, by id.
+    :param changes: the new owners, by id of the file. A pinned file stays pinned unless the
+        transfer is forced.
+    :param force: unpin files that the new owner does not keep.
+    :returns: the ids of the files that have another owner now.
+    :raises TransferRefusedError: at least one of the files may not move.
     """
-    refusals = {id_: reason for id_ in wishes if (reason := judge_file(id_, files.get(id_)))}
+    refusals = {id_: reason for id_ in changes if (reason := refusal_of(id_, files.get(id_)))}
     if refusals:
         raise TransferRefusedError(refusals)
-    moves = [_move(files[id_], wish, force) for id_, wish in wishes.items()]
-    moves = [move for move in moves if move.file != (move.file.id, move.owner, move.pinned)]
-    lost = give(session, moves, actor) if moves else set()
-    gone = [m.file.id for m in moves if m.owner != m.file.owner and m.file.id not in lost]
+    wanted = {
+        id_: OwnerChange(change.owner, change.pinned or (files[id_].pinned and not force))
+        for id_, change in changes.items()
+    }
+    wanted = {id_: change for id_, change in wanted.items() if files[id_] != (id_, *change)}
+    lost = change_owners(session, files, wanted, actor) if wanted else set()
+    moved = [
+        id_
+        for id_, change in wanted.items()
+        if change.owner != files[id_].owner and id_ not in lost
+    ]
     if not lost:
-        return gone
+        return moved
     if taken := [id_ for id_ in lost if not files[id_].owner]:
         raise TransferRefusedError(dict.fromkeys(taken, Refusal.TAKEN))
-    again = {id_: wishes[id_] for id_ in lost}
-    now = read(session, lost)
-    return gone + transfer_together(session, again, now, judge_file, actor, force=force)
-
-
-def _move(file: FileRecord, wish: Wish, force: bool) -> Move:
-    return Move(file, wish.owner, wish.pin or (file.pinned and not force))
+    again = {id_: changes[id_] for id_ in lost}
+    now = read_files(session, lost)
+    return moved + transfer_together(session, now, again, refusal_of, actor, force=force)
 
 
 def transfer(
+    session: Session,
     file_ids: Collection[str],
-    owner_type: str,
-    owner_id: str,
+    change: OwnerChange,
+    actor: str,
     *,
-    pin: bool = True,
+    may_edit: Callable[[FileRecord], bool] = lambda _: True,
     force: bool = False,
-    actor: str = "",
 ) -> list[str]:
-    """Give files to one owner, without asking who wants it.
+    """Transfer files to one owner, whose real id is needed, not its name.
 
-    For code that has asked already. The owner's real id is needed, not its
-    name. It does not commit: within an action that carries a task queue the
-    files change hands together with what the action changes.
-
-    :param file_ids: files that belong to anybody or nobody.
-    :param pin: let the new owner keep them.
-    :param force: take them also from owners that keep them.
-    :param actor: name of the user whose doing it is, for the files' history.
-    :returns: the ids of those that have another owner now.
-    :raises TransferRefusedError: a file does not exist, or its owner keeps it.
-        The transaction has to be rolled back then.
+    :param actor: name of the user for the files' history.
+    :param may_edit: returns whether the user may edit a file; by default the caller has checked.
+    :param force: move files also if their owners keep them, and unpin those that the new
+        owner does not keep.
+    :returns: the ids of the files that have another owner now.
+    :raises TransferRefusedError: a file does not exist, may not be edited, or its owner keeps
+        it. The caller has to roll back.
     """
-    session = model.Session()
-    owner = Owner(owner_type, owner_id)
-    home = scope_of(session, owner)
+    scope = scope_of(session, change.owner)
 
-    def judge_file(_: str, file: FileRecord | None) -> Refusal | None:
-        return judge(file, owner, home, lambda _: True, force=force)
+    def refusal_of(_: str, file: FileRecord | None) -> Refusal | None:
+        return refusal_for(file, change.owner, scope, may_edit, force=force)
 
-    wishes = dict.fromkeys(file_ids, Wish(owner, pin))
-    files = read(session, wishes)
-    return transfer_together(session, wishes, files, judge_file, actor, force=force)
+    files, changes = read_files(session, file_ids), dict.fromkeys(file_ids, change)
+    return transfer_together(session, files, changes, refusal_of, actor, force=force)
+
+
+class OwnershipTransferTask:
+    """The queued task that transfers all files that an action has claimed.
+
+    It runs inside the action after the action succeeded. A refused file is an error of the
+    field that named it, and undoes the action.
+    """
+
+    def __init__(self, action: str, claims: Mapping[str, Claim], actor: Actor) -> None:
+        self._action = action
+        self._claims = claims
+        self._actor = actor
+
+    def __call__(self, result: Any, idx: int, prev: Any) -> list[str]:
+        """Return the ids of the files that have another owner now."""
+        result = completed(result, self._action, self._actor.name)
+        resolved = ResolvedOwners(result, self._claims, self._actor)
+        self._lock_owners(resolved)
+        resolved.errors.check()
+
+        def refusal_of(file_id: str, file: FileRecord | None) -> Refusal | None:
+            owner, scope = resolved.changes[file_id].owner, self._claims[file_id].field.scope
+            refusal = refusal_for(file, owner, scope, self._actor.may_edit)
+            if refusal is None and file is not None and resolved.is_left_behind(file):
+                return Refusal.TWICE
+            return refusal
+
+        files = {file_id: claim.file for file_id, claim in self._claims.items()}
+        try:
+            return transfer_together(
+                model.Session(), files, resolved.changes, refusal_of, self._actor.name
+            )
+        except TransferRefusedError as error:
+            for file_id, refusal in error.refusals.items():
+                resolved.refuse(file_id, refusal)
+            resolved.errors.check()
+            raise
+
+    def _lock_owners(self, resolved: ResolvedOwners) -> None:
+        """Lock the new owners that are no part of a dataset, and refuse those that are missing.
+
+        The validator has locked the dataset, unless the action has created it. An owner is
+        missing where a schema has the validator for another type of owner than it describes.
+        """
+        session = model.Session()
+        owners = sorted({change.owner for change in resolved.changes.values()})
+        locked = {claim.field.scope.dataset for claim in self._claims.values()}
+        within = [owner for owner in owners if owner.type in IN_DATASET and owner not in locked]
+        outside = [owner for owner in owners if owner.type not in IN_DATASET]
+        absent = missing(session, within)
+        absent |= {owner for owner in outside if not lock_owner(session, owner)}
+        for file_id, change in resolved.changes.items():
+            # another field than id may hold a name
+            by_id = self._claims[file_id].field.arguments.id_field == "id"
+            if change.owner in absent and (by_id or is_uuid(change.owner.id)):
+                resolved.refuse(file_id, Refusal.NO_OWNER)

@@ -1,8 +1,21 @@
-"""Nobody gets files by giving something new the id of what owned them, and is gone.
+r"""Nothing new gets files by having the id of an owner that is gone.
 
-Files of what was deleted or purged stay with its id. CKAN lets the id of a
-removed resource be used again, also in another dataset, and a sysadmin may
-give any id that is free.
+The files of a deleted or purged owner keep its id. CKAN accepts the id of a removed resource
+again, also in another dataset, and a sysadmin may set any id that is free. Such an id is refused
+on the field ``id``.
+
+The check takes three steps, because CKAN has to report its own errors first, and because some
+of what it writes has ids that CKAN has made:
+
+1. :func:`refuse_used_ids` is in front of each action that carries a task queue. It puts the
+   request into the queue's memo. The queue is that of the innermost action, so an action that
+   is called within another one has a request of its own.
+2. The action validates and adds its objects to the session. The flush that writes them calls
+   :func:`_check_ids`, which reads the request from the memo. New objects with an id from the
+   request, and resources that go to another dataset, are looked up among the owners of files.
+   If one has files, the listener raises \:class:`UsedIdError` before anything is written.
+3. The error leaves the action, and :func:`refuse_used_ids` turns it into a ``ValidationError``
+   on the fields that had the id.
 """
 
 from __future__ import annotations
@@ -20,23 +33,23 @@ from sqlalchemy.orm.attributes import get_history
 
 from ckanext.files.errors import FilesError
 from ckanext.files.queue import TaskQueue, current_queue, innermost_queue
-from ckanext.files.store import Owner, owning
+from ckanext.files.store import Owner, owners_with_files
 
-from .problems import Problems
+from .results import FieldErrors
 
 _KEY = "ckanext.files.request"
 
 _TYPES: dict[type[Any], tuple[str, ...]] = {
     model.Package: ("package",),
     model.Resource: ("resource",),
-    # whether it is an organization may be said later
+    # CKAN may set is_organization later
     model.Group: ("group", "organization"),
     model.User: ("user",),
 }
 
 
 class UsedIdError(FilesError):
-    """Something new has an id to which files belong. The transaction has to be rolled back."""
+    """Something new has the id of an owner of files. The caller has to roll back."""
 
     def __init__(self, ids: set[str]) -> None:
         super().__init__(", ".join(sorted(ids)))
@@ -44,45 +57,42 @@ class UsedIdError(FilesError):
 
 
 def refuse_used_ids(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
-    """Run an action that carries a task queue; an id that owns files is an error of ``id``.
-
-    What CKAN has to say comes first: the id is looked at when it is about to be written.
-    """
+    """Call an action that carries a task queue, and refuse ids that own files already."""
     current_queue().memo[_KEY] = data_dict
     try:
         return next_action(context, data_dict)
     except UsedIdError as error:
-        model.Session.rollback()  # as CKAN does with what is not valid
-        problems = Problems()
+        model.Session.rollback()  # as CKAN does after failed validation
+        errors = FieldErrors()
         sentence = tk._("This id cannot be used again. Leave it out to get a new one")
-        for key in [key for key, id_ in _given(data_dict) if id_ in error.ids] or [("id",)]:
-            problems.add(key, sentence)
-        problems.check()
+        for key in [key for key, id_ in _ids(data_dict) if id_ in error.ids] or [("id",)]:
+            errors.add(key, sentence)
+        errors.check()
         raise
 
 
 def sent_ids(queue: TaskQueue) -> set[str | None]:
-    """Return the ids that the request of an action gives, to resources for example."""
-    return {id_ for _, id_ in _given(queue.memo.get(_KEY) or {})}
+    """Return the ids that the request of an action contains, such as those of resources."""
+    return {id_ for _, id_ in _ids(queue.memo.get(_KEY) or {})}
 
 
 @event.listens_for(meta.Session, "before_flush")
-def _look_at_ids(session: Session, *_: Any) -> None:
+def _check_ids(session: Session, *_: Any) -> None:
     queue = innermost_queue()
     request = queue.memo.get(_KEY) if queue else None
     if request is None:
         return
-    # CKAN gives ids as well: those are new
-    given = {id_ for _, id_ in _given(request)}
-    suspects = [item for item in session.new if type(item) in _TYPES and item.id in given]
+    # other ids of new objects were made by CKAN
+    sent = {id_ for _, id_ in _ids(request)}
+    suspects = [item for item in session.new if type(item) in _TYPES and item.id in sent]
     suspects += [item for item in session.dirty if _changes_dataset(item)]
     owners = {Owner(name, item.id) for item in suspects for name in _TYPES[type(item)]}
-    if owners and (used := owning(session, owners)):
+    if owners and (used := owners_with_files(session, owners)):
         raise UsedIdError({owner.id for owner in used})
 
 
-def _given(request: dict[str, Any]) -> Iterator[tuple[FlattenKey, str]]:
-    """Yield the ids that a request gives, and where."""
+def _ids(request: dict[str, Any]) -> Iterator[tuple[FlattenKey, str]]:
+    """Yield the ids that a request contains, with the keys of their fields."""
     places: list[tuple[FlattenKey, Any]] = [((), request)]
     resources = request.get("resources")
     if isinstance(resources, list):
@@ -95,7 +105,7 @@ def _given(request: dict[str, Any]) -> Iterator[tuple[FlattenKey, str]]:
 
 
 def _changes_dataset(item: Any) -> bool:
-    """Tell whether a resource, which may have been removed, goes to another dataset."""
+    """Return whether a resource, which may be a removed one, goes to another dataset."""
     if type(item) is not model.Resource:
         return False
     former = get_history(item, "package_id").deleted

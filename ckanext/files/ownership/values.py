@@ -1,8 +1,7 @@
-"""The ids of files that the value of a field names.
+"""The ids of files in the value of a field.
 
-A field holds one id or several: as a list, as the JSON of a list (how
-ckanext-scheming stores it) or as the ``str()`` of a list (what CKAN's
-``unicode_safe`` makes of one).
+A field has one id or several: as a list, as the JSON of a list (ckanext-scheming stores it so)
+or as the ``str()`` of a list (CKAN's ``unicode_safe`` makes it).
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from ckan.plugins import toolkit as tk
 
 from ckanext.files.errors import FilesError
 
-#: Those that CKAN makes have 36 characters.
-LONGEST_ID = 100
+MAX_ID_LENGTH = 100
+"""In characters; the ids that CKAN makes have 36."""
 
 _QUOTED = re.compile(r"'([^'\\]*)'")
 
@@ -28,10 +27,11 @@ class NoFileIdsError(FilesError):
 
 
 def file_ids(value: Any) -> list[str]:
-    """Return the ids in what was sent for a field; an empty list if it is empty.
+    """Return the ids in the value of a field; an empty list if the value is empty.
 
-    :raises NoFileIdsError: it is something else. What passes is safe to be
-        sent to the database.
+    PostgreSQL accepts each of them as a text.
+
+    :raises NoFileIdsError: the value is something else.
     """
     if value is None or value is tk.missing:
         return []
@@ -46,28 +46,28 @@ def file_ids(value: Any) -> list[str]:
 
 
 def is_list_of_nothing(value: Any) -> bool:
-    """Tell whether a value is a list, also as JSON, with empty items only."""
+    """Return whether a value is a list, also as JSON, with empty items only."""
     value = loaded(value)
     return isinstance(value, list) and bool(value) and all(i is None or i == "" for i in value)
 
 
 def loaded(value: Any) -> Any:
-    """Return a list for the text of one, and anything else as it is."""
+    """Return the list of which a text is the JSON or ``str()``, and any other value as it is."""
     if isinstance(value, str) and value.startswith("["):
         return _load_list(value) or value
     return value
 
 
 def is_id(value: Any) -> TypeGuard[str]:
-    """Tell whether it may be the id of something.
+    """Return whether a value may be an id: PostgreSQL accepts it, and it is not too long.
 
     PostgreSQL accepts neither NUL nor half a surrogate pair.
     """
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and value.isprintable()
+    return isinstance(value, str) and 0 < len(value) <= MAX_ID_LENGTH and value.isprintable()
 
 
 def is_uuid(text: str) -> bool:
-    """Tell whether it looks like an id that CKAN has made."""
+    """Return whether a text has the form of an id that CKAN has made."""
     try:
         uuid.UUID(text)
     except ValueError:
@@ -90,7 +90,7 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def values_at(value: Any, names: Sequence[str]) -> Iterator[Any]:
-    """Yield the values of a field, in lists of dicts also as JSON, as scheming stores them."""
+    """Yield the values of a field. Its names lead through lists of dicts, also as JSON."""
     if not names:
         yield value
         return

@@ -11,7 +11,7 @@ import ckan.plugins.toolkit as tk
 from ckan import model
 
 from ckanext.files.ownership import NoFileIdsError, file_ids, find_owner, is_id
-from ckanext.files.store import FileDescription, Owner, describe, describe_belongings
+from ckanext.files.store import FileDescription, Owner, describe_files, describe_files_of
 
 from .page_file import PageFile
 from .viewer import Viewer
@@ -23,7 +23,7 @@ def attached(value: Any) -> list[PageFile]:
         ids = list(dict.fromkeys(file_ids(value)))
     except NoFileIdsError:
         return []
-    visible = _visible(describe(model.Session(), ids).values() if ids else [])
+    visible = _visible(describe_files(model.Session(), ids).values() if ids else [])
     files = {file.id: file for file in visible}
     return [files.get(id_, PageFile(id_)) for id_ in ids]
 
@@ -33,7 +33,7 @@ def own_files() -> list[PageFile]:
     user = tk.current_user
     if not user or not user.is_authenticated:
         return []
-    own = describe_belongings(model.Session(), Owner("user", user.id), only_loose=True)
+    own = describe_files_of(model.Session(), Owner("user", user.id), without_pinned=True)
     return [dataclasses.replace(file, is_own=True) for file in _visible(own)]
 
 
@@ -53,7 +53,7 @@ def _belongings(owner_types: Collection[str], owner: str | None) -> Iterator[Fil
     session = model.Session()
     for owner_type in owner_types:
         if found := find_owner(session, owner_type, owner):
-            yield from describe_belongings(session, found)
+            yield from describe_files_of(session, found)
 
 
 def _visible(files: Iterable[FileDescription]) -> list[PageFile]:

@@ -1,16 +1,15 @@
 """The files themselves: one set of names over CKAN's own files.
 
-Nothing else in this extension touches the models of files. Reading and moving
-cost the same few statements for one file and for a thousand.
+Purpose: read, describe and move files, and find what lies in their storages, whether the
+models are those of CKAN 2.12 or of the backport. Reading and moving need the same few
+statements for one file as for a thousand.
+
+Refused: deciding. Who may move a file is the subject of :mod:`ckanext.files.ownership`.
 """
 
-from .describing import FileDescription, describe, describe_belongings
-from .models import TABLES, File
-from .owner_changes import Move, give
-from .owning import owning
-from .reading import read
-from .records import FileRecord, Owner
-from .showing import show
+from .descriptions import FileDescription, describe_files, describe_files_of, file_dict
+from .file_owners import OwnerChange, change_owners, owners_with_files, read_files
+from .models import TABLES, File, FileRecord, Owner
 from .storages import is_configured
 
 __all__ = [
@@ -18,13 +17,13 @@ __all__ = [
     "File",
     "FileDescription",
     "FileRecord",
-    "Move",
     "Owner",
-    "describe",
-    "describe_belongings",
-    "give",
+    "OwnerChange",
+    "change_owners",
+    "describe_files",
+    "describe_files_of",
+    "file_dict",
     "is_configured",
-    "owning",
-    "read",
-    "show",
+    "owners_with_files",
+    "read_files",
 ]

@@ -1,4 +1,8 @@
-"""The actions of files that others build on: those of CKAN 2.12 or of the backport."""
+"""CKAN's actions of files: those of CKAN 2.12 or of the backport.
+
+A module of its own because importing it imports CKAN's logic, which most users of the store
+do not need.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +11,14 @@ from typing import Any
 
 from ckanext.files import capabilities
 
-_source: Any = import_module(
-    "ckan.logic.action.file" if capabilities.CORE_FILES else "ckanext.files.backport.action"
-)
+_MODULE = "ckan.logic.action.file" if capabilities.CORE_FILES else "ckanext.files.backport.action"
 
-#: By name.
 actions: dict[str, Any] = {
-    name: getattr(_source, name)
-    for name in (
-        "file_create",
-        "file_delete",
-        "file_owner_scan",
-        "file_ownership_transfer",
-        "file_pin",
-        "file_register",
-        "file_rename",
-        "file_show",
-        "file_unpin",
-    )
+    name: function
+    for name, function in vars(import_module(_MODULE)).items()
+    # CKAN, too, takes the functions that a module defines for its actions
+    if name.startswith("file_") and getattr(function, "__module__", "") == _MODULE
 }
+"""By name."""
 
 file_create: Any = actions["file_create"]

@@ -1,6 +1,7 @@
-"""The storages that CKAN's configuration names: those of CKAN 2.12 or of the backport.
+"""The storages that CKAN's configuration names, and the adapters that this extension adds.
 
-The only module that says where they come from.
+The storages are those of CKAN 2.12 or of the backport: no other module of the product imports
+them from there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from ckanext.files import capabilities
+from ckanext.files.filekeeper import adapters as filekeeper_adapters
 
 _source: Any = import_module(
     "ckan.lib.files" if capabilities.CORE_FILES else "ckanext.files.backport.storage"
@@ -25,5 +27,14 @@ storages: Any = _source.storages
 
 
 def is_configured(name: str) -> bool:
-    """Tell whether there is a storage of that name."""
+    """Return whether there is a storage of that name."""
     return name in storages
+
+
+def adapters() -> dict[str, Any]:
+    """Return the adapters ``files:NAME``: those of file-keeper whose libraries are installed.
+
+    CKAN 2.12 asks for them through its interface ``IFiles``. On CKAN 2.11 the backport
+    registers the same adapters beside those of CKAN.
+    """
+    return filekeeper_adapters.adapters(_source)

@@ -1,4 +1,8 @@
-"""Where the files of the tables are said to be, and whether they are there."""
+"""Compare the rows of files with the contents of their storages.
+
+Finds the files whose bytes are missing, and the strays: locations that no row names. Nothing
+is changed and no byte is read.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,8 @@ from sqlalchemy.engine import Connection
 
 from ckanext.files.filekeeper.local import scan_folder
 
-from .arrays import literal
-from .overlapping_storages import OverlappingStorages, Place
+from .models import array_literal
+from .overlapping_storages import OverlappingStorages, StorageLocation
 from .storages import Capability, FileData, Location, exc, get_storage, is_configured
 
 log = logging.getLogger(__name__)
@@ -31,7 +35,7 @@ class Stored(NamedTuple):
     files: int
     is_configured: bool
     can_be_asked: bool
-    """The storage tells whether a file exists."""
+    """The storage supports the question whether a file exists."""
 
 
 def list_storages(connection: Connection, table: sa.Table) -> list[Stored]:
@@ -49,10 +53,10 @@ def find_missing(
 ) -> list[str]:
     """Return the ids of files whose bytes are not in their storage.
 
-    No byte is read. Slow where each question goes to a cloud.
+    Slow for a cloud: each file is one request.
 
     :param table: table of files.
-    :param progress: called with the number of files that have been looked at.
+    :param progress: called with the number of files that were checked.
     """
     storage = get_storage(stored.storage)
     missing: list[str] = []
@@ -70,38 +74,38 @@ def _exists(storage: Any, location: str) -> bool:
     try:
         return storage.exists(FileData(location))
     except exc.FilesError:
-        return False  # a location that is not one of this storage
+        return False  # the location is not one of this storage
 
 
 def find_strays(connection: Connection, table: sa.Table, storage: str) -> list[str]:
     """Return the locations in a storage that no row names.
 
-    An upload that is under way is one of them until it is committed. What lies
-    in the folder of another storage, or of CKAN itself, is none. A name that is
-    no text is left out, with a warning.
+    An upload that is under way is a stray until its transaction commits. A location in a
+    folder of another storage, or of CKAN itself, is not. A name that is not text is left
+    out, with a warning in the log.
 
-    :param storage: name of one that can be scanned.
+    :param storage: name of a storage that can be scanned.
     """
     strays: list[str] = []
-    neighbours = OverlappingStorages(storage)
-    found = filter(neighbours.own, map(str, _scan(get_storage(storage))))
+    overlapping = OverlappingStorages(storage)
+    found = filter(overlapping.owns, map(str, _scan(get_storage(storage))))
     locations = (location for location in found if _is_text(storage, location))
     while some := list(islice(locations, _ROWS_AT_ONCE)):
-        strays += unnamed(connection, table, storage, some, neighbours)
+        strays += unnamed(connection, table, storage, some, overlapping)
     return strays
 
 
-def _scan(keeper: Any) -> Iterable[str]:
-    # that of CKAN 2.12's own storages leaves out what begins with a dot
-    is_local = isinstance(keeper, FsStorage) and keeper.supports(Capability.SCAN)
-    return scan_folder(keeper) if is_local else keeper.scan()
+def _scan(storage: Any) -> Iterable[str]:
+    # the scan of CKAN 2.12's own storages leaves out names that begin with a dot
+    is_local = isinstance(storage, FsStorage) and storage.supports(Capability.SCAN)
+    return scan_folder(storage) if is_local else storage.scan()
 
 
 def _is_text(storage: str, location: str) -> bool:
     try:
         location.encode()
-    except UnicodeEncodeError:  # what a folder's bytes become that are no UTF-8
-        log.warning("Storage %s has what no row can name: %a", storage, location)
+    except UnicodeEncodeError:  # the file system has a name that is not UTF-8
+        log.warning("Storage %s has a file with a name that no row can hold: %a", storage, location)
         return False
     return True
 
@@ -111,59 +115,64 @@ def unnamed(
     table: sa.Table,
     storage: str,
     locations: Sequence[str],
-    neighbours: OverlappingStorages,
+    overlapping: OverlappingStorages,
 ) -> list[str]:
-    """Return those locations that no row names, whatever storage it is in."""
-    places = {
-        location: [_normal(Place(storage, location)), *neighbours.places(location)]
+    """Return the locations that no row names, in this storage or in an overlapping one."""
+    names = {
+        location: [
+            _normal(StorageLocation(storage, location)),
+            *overlapping.other_names(location),
+        ]
         for location in locations
     }
-    wanted = [place for some in places.values() for place in some]
+    wanted = [name for some in names.values() for name in some]
     found = _named(connection, table, wanted)
-    rest = {location: some for location, some in places.items() if not found.intersection(some)}
+    rest = {location: some for location, some in names.items() if not found.intersection(some)}
     if rest and isinstance(get_storage(storage), FsStorage):
-        # most often there is nothing left that all those rows would have to be read for
-        found = _named_otherwise(connection, table, {place.storage for place in wanted})
+        # reads many rows, but mostly the first query has left nothing to find
+        found = _named_otherwise(connection, table, {name.storage for name in wanted})
     return [location for location, some in rest.items() if not found.intersection(some)]
 
 
-def _named(connection: Connection, table: sa.Table, places: Iterable[Place]) -> set[Place]:
+def _named(
+    connection: Connection, table: sa.Table, names: Iterable[StorageLocation]
+) -> set[StorageLocation]:
     statement = sa.text(f"""
         SELECT storage, location
         FROM unnest(CAST(:storages AS text[]), CAST(:locations AS text[]))
-            AS place (storage, location)
+            AS wanted (storage, location)
             JOIN {table} USING (storage, location)
     """)
     values = {
-        "storages": literal(place.storage for place in places),
-        "locations": literal(place.location for place in places),
+        "storages": array_literal(name.storage for name in names),
+        "locations": array_literal(name.location for name in names),
     }
-    return {Place(*row) for row in connection.execute(statement, values)}
+    return {StorageLocation(*row) for row in connection.execute(statement, values)}
 
 
 def _named_otherwise(
     connection: Connection, table: sa.Table, storages: Iterable[str]
-) -> set[Place]:
-    """Return what rows name by a path such as ``./a``: ``file_register`` keeps what it is given."""
+) -> set[StorageLocation]:
+    """Return the locations of rows with a path such as ``./a``, which ``file_register`` accepts."""
     columns = table.c
     statement = sa.select(columns.storage, columns.location).where(
         columns.storage.in_(storages),
-        columns.location.contains("/"),  # spares the slower question for most
+        columns.location.contains("/"),  # fast, and true for few
         columns.location.op("~")(_NOT_NORMAL),
     )
-    return {_normal(Place(*row)) for row in connection.execute(statement)}
+    return {_normal(StorageLocation(*row)) for row in connection.execute(statement)}
 
 
-def _normal(place: Place) -> Place:
-    """Return a place in a folder as a scan calls it; others have no two names for one."""
-    keeper = get_storage(place.storage)
-    if not isinstance(keeper, FsStorage):
-        return place
+def _normal(name: StorageLocation) -> StorageLocation:
+    """Return the name that a scan yields; only locations in a folder have several names."""
+    storage = get_storage(name.storage)
+    if not isinstance(storage, FsStorage):
+        return name
     try:
-        path = keeper.full_path(Location(place.location))
+        path = storage.full_path(Location(name.location))
     except exc.LocationError:
-        return place
-    return Place(place.storage, os.path.relpath(path, keeper.settings.path))
+        return name
+    return StorageLocation(name.storage, os.path.relpath(path, storage.settings.path))
 
 
 def _rows(connection: Connection, table: sa.Table, storage: str) -> Iterator[list[Any]]:

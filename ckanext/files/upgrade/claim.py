@@ -20,12 +20,11 @@ from sqlalchemy.orm import Session
 from ckanext.files.ownership import (
     Refusal,
     TransferRefusedError,
-    Wish,
-    judge,
+    refusal_for,
     scope_of,
     transfer_together,
 )
-from ckanext.files.store import FileRecord, Owner, read
+from ckanext.files.store import FileRecord, Owner, OwnerChange, read_files
 
 from .claim_permissions import ClaimPermissions
 from .stored_field import Mention, Page, StoredField
@@ -174,7 +173,8 @@ class _Batch:
         self._session = session
         self._several = several
         self._permissions = permissions
-        self._files = read(session, {mention.file_id for mention in mentions if mention.is_id})
+        ids = {mention.file_id for mention in mentions if mention.is_id}
+        self._files = read_files(session, ids)
         self._accepted: dict[str, Mention] = {}
         for mention in mentions:
             self._decide(mention)
@@ -185,15 +185,15 @@ class _Batch:
         :raises TransferRefusedError: a file has changed meanwhile. The caller must
             roll back the transaction.
         """
-        wishes = {id_: Wish(mention.owner, pin) for id_, mention in self._accepted.items()}
+        changes = {id_: OwnerChange(mention.owner, pin) for id_, mention in self._accepted.items()}
 
-        def judge_file(file_id: str, file: FileRecord | None) -> Refusal | None:
+        def refusal_of(file_id: str, file: FileRecord | None) -> Refusal | None:
             mention = self._accepted[file_id]
             # a file that has changed since the decision is decided again
-            return judge(file, mention.owner, self._scope(mention), self._is_unchanged)
+            return refusal_for(file, mention.owner, self._scope(mention), self._is_unchanged)
 
         actor = tk.config["ckan.site_id"]
-        transfer_together(self._session, wishes, self._files, judge_file, actor)
+        transfer_together(self._session, self._files, changes, refusal_of, actor)
 
     def refuse_all(self) -> None:
         """Refuse all files that were accepted."""

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ckan import model
 from sqlalchemy.orm import Session
 
-from ckanext.files.ownership import Editor
+from ckanext.files.ownership import Actor
 from ckanext.files.store import Owner
 
 _EDITING = ("admin", "editor")
@@ -43,8 +43,8 @@ class ClaimPermissions:
                 "(see --trust-sysadmins)"
             )
         # a context for each question, because auth functions keep entities in it
-        editor = Editor({"user": user.name, "auth_user_obj": user})
-        if not editor.may(f"{owner.type}_update", {"id": owner.id}):
+        actor = Actor({"user": user.name, "auth_user_obj": user})
+        if not actor.may(f"{owner.type}_update", {"id": owner.id}):
             return f"belongs to the user {user.name}, who may not edit this"
         return None
 

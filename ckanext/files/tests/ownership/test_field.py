@@ -7,29 +7,29 @@ from typing import Any
 import pytest
 
 from ckanext.files.errors import FilesError
-from ckanext.files.ownership import Field, FieldArgumentError
+from ckanext.files.ownership import FieldArgumentError, FieldArguments
 
 
 @pytest.mark.parametrize(
-    ("arguments", "field"),
+    ("arguments", "expected"),
     [
-        (("package",), Field("package", "id", True)),
-        (("resource", "id"), Field("resource", "id", True)),
-        (("group", "name", False), Field("group", "name", False)),
+        (("package",), FieldArguments("package", "id", True)),
+        (("resource", "id"), FieldArguments("resource", "id", True)),
+        (("group", "name", False), FieldArguments("group", "name", False)),
         # as ckanext-scheming hands them on
-        (("group", "id", "False"), Field("group", "id", False)),
-        (("'package'",), Field("package", "id", True)),
-        (('"package"', "'uuid'", "True"), Field("package", "uuid", True)),
-        (("'package'", "pin=False"), Field("package", "id", False)),
-        (("package", "pin=True"), Field("package", "id", True)),
-        (("package", "id_field='code'", "pin=False"), Field("package", "code", False)),
-        (("package", "pin=False", "id_field=code"), Field("package", "code", False)),
-        (("owner_type=user",), Field("user", "id", True)),
-        (("email_domain",), Field("email_domain", "id", True)),
+        (("group", "id", "False"), FieldArguments("group", "id", False)),
+        (("'package'",), FieldArguments("package", "id", True)),
+        (('"package"', "'uuid'", "True"), FieldArguments("package", "uuid", True)),
+        (("'package'", "pin=False"), FieldArguments("package", "id", False)),
+        (("package", "pin=True"), FieldArguments("package", "id", True)),
+        (("package", "id_field='code'", "pin=False"), FieldArguments("package", "code", False)),
+        (("package", "pin=False", "id_field=code"), FieldArguments("package", "code", False)),
+        (("owner_type=user",), FieldArguments("user", "id", True)),
+        (("email_domain",), FieldArguments("email_domain", "id", True)),
     ],
 )
-def test_forms(arguments: tuple[Any, ...], field: Field) -> None:
-    assert Field.parse(*arguments) == field
+def test_forms(arguments: tuple[Any, ...], expected: FieldArguments) -> None:
+    assert FieldArguments.parse(*arguments) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,22 +52,22 @@ def test_forms(arguments: tuple[Any, ...], field: Field) -> None:
 )
 def test_anything_else_is_refused_with_the_right_form(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(FieldArgumentError, match="files_transfer_ownership\\(package\\)"):
-        Field.parse(*arguments)
+        FieldArguments.parse(*arguments)
 
 
 @pytest.mark.parametrize("word", ["dataset", "'dataset'", "owner_type=dataset"])
 def test_dataset_is_called_package(word: str) -> None:
     with pytest.raises(FilesError, match="'package'"):
-        Field.parse(word)
+        FieldArguments.parse(word)
 
 
 def test_entity() -> None:
     key = ("resources", 3, "parts", 0, "doc")
-    assert Field.parse("resource").entity_key(key) == ("resources", 3)
-    assert Field.parse("package").entity_key(key) == ()
-    assert Field.parse("resource").entity_key(("doc",)) == ()
+    assert FieldArguments.parse("resource").entity_key(key) == ("resources", 3)
+    assert FieldArguments.parse("package").entity_key(key) == ()
+    assert FieldArguments.parse("resource").entity_key(("doc",)) == ()
 
 
 @pytest.mark.parametrize("entity", [None, [], "x", {}, {"id": None}, {"id": ""}, {"id": 7}])
 def test_no_owner(entity: Any) -> None:
-    assert Field.parse("package").owner(entity) is None
+    assert FieldArguments.parse("package").owner(entity) is None

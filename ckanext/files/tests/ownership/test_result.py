@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 from ckan.logic import ValidationError
 
-from ckanext.files.ownership import Editor, Field, Refusal
-from ckanext.files.ownership.claim import Claim, Place
-from ckanext.files.ownership.dataset_scope import DatasetScope
-from ckanext.files.ownership.places import Places
-from ckanext.files.ownership.problems import Problems
+from ckanext.files.ownership import Actor, FieldArguments, Refusal
+from ckanext.files.ownership.owners import DatasetScope
+from ckanext.files.ownership.request_fields import Claim, RequestField
 from ckanext.files.ownership.resolved_owners import ResolvedOwners
+from ckanext.files.ownership.results import FieldErrors, ResultFields
 from ckanext.files.ownership.stored_fields import StoredFields
 from ckanext.files.store import FileRecord, Owner
 
@@ -33,16 +32,13 @@ DATASET: dict[str, Any] = {
 def claim(file: str, owner_type: str, key: tuple[Any, ...], owner: Owner | None = None) -> Claim:
     record = FileRecord(file, owner or Owner("user", "u"), False)
     nothing: Any = None
-    field, home, before = (
-        Field.parse(owner_type),
-        DatasetScope(nothing, None),
-        StoredFields(nothing, "", None),
-    )
-    return Claim(record, Place(field, key, None, None, home, before))
+    scope, stored = DatasetScope(nothing, None), StoredFields(nothing, "", None)
+    arguments = FieldArguments.parse(owner_type)
+    return Claim(record, RequestField(arguments, key, None, None, scope, stored))
 
 
-def arrive(result: Any, file: str, claim: Claim) -> ResolvedOwners:
-    return ResolvedOwners(result, {file: claim}, Editor({"user": ""}))
+def resolve(result: Any, file: str, claim: Claim) -> ResolvedOwners:
+    return ResolvedOwners(result, {file: claim}, Actor({"user": ""}))
 
 
 @pytest.mark.parametrize(
@@ -62,45 +58,47 @@ def arrive(result: Any, file: str, claim: Claim) -> ResolvedOwners:
     ],
 )
 def test_new_owner(file: str, owner_type: str, key: tuple[Any, ...], owner: str) -> None:
-    arrivals = arrive(DATASET, file, claim(file, owner_type, key))
-    arrivals.problems.check()
-    assert arrivals.wishes[file].owner == (owner_type, owner)
+    resolved = resolve(DATASET, file, claim(file, owner_type, key))
+    resolved.errors.check()
+    assert resolved.changes[file].owner == (owner_type, owner)
 
 
 @pytest.mark.parametrize("result", [None, [], 7, {}, {"id": None}, DATASET])
 def test_no_owner(result: Any) -> None:
-    arrivals = arrive(result, "nix", claim("nix", "resource", ("resources", 0, "doc")))
+    resolved = resolve(result, "nix", claim("nix", "resource", ("resources", 0, "doc")))
     with pytest.raises(ValidationError) as caught:
-        arrivals.problems.check()
-    assert caught.value.error_dict == {"resources": [{"doc": [Refusal.NO_OWNER.of("nix")]}]}
+        resolved.errors.check()
+    assert caught.value.error_dict == {"resources": [{"doc": [Refusal.NO_OWNER.message("nix")]}]}
 
 
 @pytest.mark.parametrize(("present", "at"), [("r0", 1), ("r1", 0), ("x", 1)])
 def test_twice_is_an_error_where_the_file_has_not_been(present: str, at: int) -> None:
     result = {"id": "d", "resources": [{"id": "r0", "doc": "f"}, {"id": "r1", "doc": "f"}]}
     key = ("resources", 0, "doc")
-    arrivals = arrive(result, "f", claim("f", "resource", key, Owner("resource", present)))
+    resolved = resolve(result, "f", claim("f", "resource", key, Owner("resource", present)))
     with pytest.raises(ValidationError) as caught:
-        arrivals.problems.check()
+        resolved.errors.check()
     resources: Any = caught.value.error_dict["resources"]
     assert [bool(item) for item in resources] == [n == at for n in range(at + 1)]
 
 
-def test_places_ignore_what_has_another_shape() -> None:
+def test_fields_ignore_what_has_another_shape() -> None:
     result = {"resources": ["x", None, {"doc": {"a": "f"}}, {"doc": 7}], "citations": "text"}
     keys = [("resources", 0, "doc"), ("citations", 0, "doc"), ("nix",)]
-    assert [place.key for place in Places(result, keys).naming("f")] == [("resources", 2, "doc")]
+    assert [field.key for field in ResultFields(result, keys).naming("f")] == [
+        ("resources", 2, "doc")
+    ]
 
 
 def test_problems() -> None:
-    problems = Problems()
-    problems.check()
-    problems.add(("attachment",), "a")
-    problems.add(("resources", 2, "parts", 1, "doc"), "b")
-    problems.add(("resources", 0, "doc"), "c")
-    problems.add(("resources", 0, "doc"), "d")
+    errors = FieldErrors()
+    errors.check()
+    errors.add(("attachment",), "a")
+    errors.add(("resources", 2, "parts", 1, "doc"), "b")
+    errors.add(("resources", 0, "doc"), "c")
+    errors.add(("resources", 0, "doc"), "d")
     with pytest.raises(ValidationError) as caught:
-        problems.check()
+        errors.check()
     assert caught.value.error_dict == {
         "attachment": ["a"],
         "resources": [{"doc": ["c", "d"]}, {}, {"parts": [{}, {"doc": ["b"]}]}],
@@ -110,5 +108,5 @@ def test_problems() -> None:
 @pytest.mark.parametrize("resources", [None, "x", [], ["x"], [{}], [{"id": 7}], [{"id": []}]])
 def test_odd_resources_in_a_result(resources: Any) -> None:
     """Of a custom action, which may return anything."""
-    arrivals = arrive({"id": "d", "resources": resources}, "f", claim("f", "package", ("x",)))
-    assert not arrivals.is_left_behind(FileRecord("f", Owner("resource", "r"), False))
+    resolved = resolve({"id": "d", "resources": resources}, "f", claim("f", "package", ("x",)))
+    assert not resolved.is_left_behind(FileRecord("f", Owner("resource", "r"), False))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckanext.files.ownership.values import LONGEST_ID, NoFileIdsError, file_ids, is_id, texts
+from ckanext.files.ownership.values import MAX_ID_LENGTH, NoFileIdsError, file_ids, is_id, texts
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -27,7 +27,7 @@ JSON = st.recursive(
         ('["a", "b"]', ["a", "b"]),
         ('["a","b"]', ["a", "b"]),
         ("['a', 'b']", ["a", "b"]),
-        ("x" * LONGEST_ID, ["x" * LONGEST_ID]),
+        ("x" * MAX_ID_LENGTH, ["x" * MAX_ID_LENGTH]),
         # empty
         (None, []),
         (tk.missing, []),

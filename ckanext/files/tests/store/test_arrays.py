@@ -10,7 +10,7 @@ from ckan import model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckanext.files.store.arrays import literal
+from ckanext.files.store.models import array_literal
 
 ODD = [
     "",
@@ -49,4 +49,4 @@ def test_booleans() -> None:
 
 def _stored(values: list[Any], type_: str) -> Any:
     statement = sa.text(f"SELECT CAST(:values AS {type_})")
-    return model.Session.execute(statement, {"values": literal(values)}).scalar()
+    return model.Session.execute(statement, {"values": array_literal(values)}).scalar()

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from ckan.common import config
 
 from ckanext.files.store.models import file_table
-from ckanext.files.store.overlapping_storages import OverlappingStorages, Place
+from ckanext.files.store.overlapping_storages import OverlappingStorages, StorageLocation
 from ckanext.files.store.storages import storages
 from ckanext.files.store.stored import find_strays
 from ckanext.files.tests import portal
@@ -90,6 +90,8 @@ def test_folder_that_ckan_shares(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_prefixes_in_a_bucket() -> None:
-    assert OverlappingStorages("memory").own("x")
-    assert not OverlappingStorages("memory").own("below/x")
-    assert OverlappingStorages("memory_below").places("x") == [Place("memory", "below/x")]
+    assert OverlappingStorages("memory").owns("x")
+    assert not OverlappingStorages("memory").owns("below/x")
+    assert OverlappingStorages("memory_below").other_names("x") == [
+        StorageLocation("memory", "below/x")
+    ]

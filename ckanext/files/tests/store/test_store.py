@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from ckan import model
 from sqlalchemy.exc import SQLAlchemyError
 
-from ckanext.files.store import File, FileRecord, Move, Owner, give, read
+from ckanext.files.store import File, FileRecord, Owner, OwnerChange, change_owners, read_files
 from ckanext.files.tests import portal
 from ckanext.files.tests.effects import engine, statements
 from ckanext.files.tests.portal import FILES, HISTORY, OWNERS, history, owner, put
@@ -28,21 +28,22 @@ def session() -> Iterator[Any]:
 
 def move(ids: list[str], to: Owner, actor: str = "", *, pinned: bool = True) -> set[str]:
     """Give files away as they are now; return those that were not."""
-    files = read(model.Session(), ids)
-    return give(model.Session(), [Move(files[id_], to, pinned) for id_ in ids], actor)
+    files = read_files(model.Session(), ids)
+    changes = dict.fromkeys(ids, OwnerChange(to, pinned))
+    return change_owners(model.Session(), files, changes, actor)
 
 
 def test_read(session: Any) -> None:
     ids = [*put(A, pinned=True), *put(B), *put(None)]
-    assert read(session, [*ids, "nix"]) == {
+    assert read_files(session, [*ids, "nix"]) == {
         ids[0]: FileRecord(ids[0], A, True),
         ids[1]: FileRecord(ids[1], B, False),
         ids[2]: FileRecord(ids[2], None, False),
     }
-    assert read(session, []) == {}
+    assert read_files(session, []) == {}
 
 
-def test_give(session: Any) -> None:
+def test_change_owners(session: Any) -> None:
     owned, same, free, other = *put(B), *put(A), *put(None), *put(B)
     assert move([owned, same, free], A, "somebody") == set()
     assert owner(owned) == (*B, False)
@@ -50,14 +51,15 @@ def test_give(session: Any) -> None:
     assert portal.owners(owned, same, free, other) == [(*A, True)] * 3 + [(*B, False)]
     assert history(owned) == [(*B, "somebody")]
     assert history(same) == history(free) == []
-    assert give(session, [], "") == set()
+    assert change_owners(session, {}, {}, "") == set()
 
 
 def test_each_to_its_own(session: Any) -> None:
     ids = [*put(A, 2), *put(None, 2)]
-    files = read(session, ids)
+    files = read_files(session, ids)
     new = [Owner("user", str(number)) for number in range(4)]
-    give(session, [Move(files[id_], to, False) for id_, to in zip(ids, new, strict=True)], "")
+    changes = {id_: OwnerChange(to, False) for id_, to in zip(ids, new, strict=True)}
+    change_owners(session, files, changes, "")
     session.commit()
     assert portal.owners(*ids) == [(*to, False) for to in new]
 
@@ -105,12 +107,12 @@ def test_file_that_has_changed_is_left_alone(
     owner_: Owner | None, change: str, session: Any
 ) -> None:
     file, other = put(owner_, 2)
-    files = read(session, [file, other])
+    files = read_files(session, [file, other])
     session.rollback()
     with engine().begin() as somebody:
         changed = somebody.execute(sa.text(change), {"id": file}).rowcount
     now = owner(file)
-    lost = give(session, [Move(files[id_], A, True) for id_ in (file, other)], "me")
+    lost = change_owners(session, files, dict.fromkeys((file, other), OwnerChange(A, True)), "me")
     assert lost == ({file} if changed else set())
     session.commit()
     assert owner(other) == (*A, True)
@@ -128,12 +130,12 @@ def test_mapped_objects_are_read_anew(session: Any) -> None:
     assert items[0].owner.pinned
     # also what others have changed
     session.commit()
-    files = read(session, [owned])
+    files = read_files(session, [owned])
     change = sa.text(f"UPDATE {OWNERS} SET owner_id = 'x' WHERE file_id = :id")
     with engine().begin() as other:
         other.execute(change, {"id": owned})
     assert items[0].owner.owner_id == "a"
-    assert give(session, [Move(files[owned], B, True)], "") == {owned}
+    assert change_owners(session, files, {owned: OwnerChange(B, True)}, "") == {owned}
     assert items[0].owner.owner_id == "x"
 
 
@@ -142,7 +144,7 @@ def test_pending_changes_of_mapped_objects_are_kept(session: Any) -> None:
     item = session.get(File, file)
     item.name = "renamed.txt"
     item.owner.pinned = True
-    assert read(session, [file])[file].pinned
+    assert read_files(session, [file])[file].pinned
     item.owner.pinned = False
     move([file], A)
     assert item.name == "renamed.txt"
@@ -173,9 +175,11 @@ def _in_thread(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
 @pytest.mark.parametrize("owner_", [B, None])
 def test_one_of_two_wins(owner_: Owner | None, session: Any) -> None:
     (file,) = put(owner_)
-    files = read(session, [file])
-    assert give(session, [Move(files[file], A, True)], "") == set()
-    thread, result = _in_thread(lambda: give(model.Session(), [Move(files[file], B, True)], ""))
+    files = read_files(session, [file])
+    assert change_owners(session, files, {file: OwnerChange(A, True)}, "") == set()
+    thread, result = _in_thread(
+        lambda: change_owners(model.Session(), files, {file: OwnerChange(B, True)}, "")
+    )
     wait_for_a_lock()
     session.commit()
     thread.join(10)
@@ -213,12 +217,12 @@ def test_a_change_that_changes_nothing(session: Any) -> None:
 def test_a_lost_file_is_locked(session: Any) -> None:
     """So that it can be decided again."""
     (file,) = put(B)
-    files = read(session, [file])
+    files = read_files(session, [file])
     session.rollback()
     change = sa.text(f"UPDATE {OWNERS} SET owner_id = 'x' WHERE file_id = :id")
     with engine().begin() as other:
         other.execute(change, {"id": file})
-    assert give(session, [Move(files[file], A, True)], "") == {file}
+    assert change_owners(session, files, {file: OwnerChange(A, True)}, "") == {file}
     thread, _ = _in_thread(lambda: model.Session.execute(change, {"id": file}))
     wait_for_a_lock()
     assert move([file], A) == set()
@@ -246,7 +250,7 @@ def test_no_circle_with_somebody_who_deletes(owner_: Owner | None, session: Any)
 def test_no_circle_with_cores_own_transfer(session: Any) -> None:
     """It inserts an owner, and then takes the lock of the foreign key."""
     (file,) = put(None)
-    files = read(session, [file])
+    files = read_files(session, [file])
     session.rollback()
     with engine().begin() as other:
         other.execute(
@@ -256,7 +260,9 @@ def test_no_circle_with_cores_own_transfer(session: Any) -> None:
             ),
             {"id": file},
         )
-        thread, result = _in_thread(lambda: give(model.Session(), [Move(files[file], A, True)], ""))
+        thread, result = _in_thread(
+            lambda: change_owners(model.Session(), files, {file: OwnerChange(A, True)}, "")
+        )
         wait_for_a_lock()
     thread.join(10)
     assert result == [{file}]

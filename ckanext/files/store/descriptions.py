@@ -1,4 +1,4 @@
-"""What people see of files: names and sizes, for many files at once."""
+"""Files as people see them: names and sizes for many files at once, CKAN's dictionary for one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from .identity import flush_files
-from .models import file_table, owner_table
-from .records import Owner
+from .models import File, Owner, file_table, flush_files, owner_table
 
 
 class FileDescription(NamedTuple):
@@ -37,26 +35,23 @@ _DESCRIPTIONS = sa.select(
 ).select_from(file_table.outerjoin(owner_table, owner_table.c.file_id == file_table.c.id))
 
 
-def describe(session: Session, ids: Collection[str]) -> dict[str, FileDescription]:
-    """Describe these files, by their ids; those that do not exist are left out."""
+def describe_files(session: Session, ids: Collection[str]) -> dict[str, FileDescription]:
+    """Return the descriptions of the files that exist, by their ids."""
     wanted: Any = sa.bindparam("ids", list(ids), type_=ARRAY(sa.TEXT))
     found = _read(session, _DESCRIPTIONS.where(file_table.c.id == sa.any_(wanted)))
     return {file.id: file for file in found}
 
 
-def describe_belongings(
-    session: Session, owner: Owner, *, only_loose: bool = False
+def describe_files_of(
+    session: Session, owner: Owner, *, without_pinned: bool = False
 ) -> list[FileDescription]:
-    """Describe the files of an owner, newest first.
-
-    :param only_loose: leave out those that the owner keeps.
-    """
-    belongings = _DESCRIPTIONS.where(
+    """Return the descriptions of an owner's files, newest first."""
+    found = _DESCRIPTIONS.where(
         owner_table.c.owner_type == owner.type, owner_table.c.owner_id == owner.id
     )
-    if only_loose:
-        belongings = belongings.where(owner_table.c.pinned.is_(False))
-    return _read(session, belongings.order_by(file_table.c.created.desc(), file_table.c.id))
+    if without_pinned:
+        found = found.where(owner_table.c.pinned.is_(False))
+    return _read(session, found.order_by(file_table.c.created.desc(), file_table.c.id))
 
 
 def _read(session: Session, statement: Any) -> list[FileDescription]:
@@ -65,3 +60,9 @@ def _read(session: Session, statement: Any) -> list[FileDescription]:
         FileDescription(*values, owner=Owner(type_, owner_id) if type_ else None)
         for *values, type_, owner_id in session.execute(statement)
     ]
+
+
+def file_dict(session: Session, file_id: str, *, include_plugin_data: bool = False) -> Any:
+    """Return the dictionary of a file that exists, as CKAN's own actions show it."""
+    file: Any = session.get(File, file_id)
+    return file.dictize(include_plugin_data)

@@ -1,4 +1,4 @@
-"""A field of a schema whose files belong to what the schema describes."""
+"""The arguments of the validator ``files_transfer_ownership`` in a schema."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ _KEYWORD = re.compile(r"(owner_type|id_field|pin)=(.*)")
 
 
 class FieldArgumentError(FilesError, TypeError):
-    """The validator was given arguments in a schema that it does not understand."""
+    """The arguments of the validator in a schema are wrong."""
 
 
-class Field(NamedTuple):
-    """What the arguments of ``files_transfer_ownership`` say."""
+class FieldArguments(NamedTuple):
+    """The owner type of a field's files, the field with the owner's id, and whether to pin."""
 
     owner_type: str
     id_field: str
     pin: bool
 
     @classmethod
-    def parse(cls, owner_type: Any, id_field: Any = "id", pin: Any = True) -> Field:
-        """Read the arguments as they arrive from Python or from a scheming schema.
+    def parse(cls, owner_type: Any, id_field: Any = "id", pin: Any = True) -> FieldArguments:
+        """Parse the arguments as Python or a scheming schema passes them.
 
-        ckanext-scheming hands most things on as they are written, so that
-        ``f('package',pin=False)`` arrives as ``"'package'"`` and
-        ``"pin=False"``.
+        ckanext-scheming passes most arguments as they are written: ``f('package',pin=False)``
+        arrives as ``"'package'"`` and ``"pin=False"``.
 
-        :raises FieldArgumentError: something else.
+        :raises FieldArgumentError: the arguments are anything else.
         """
         words = {"owner_type": "", "id_field": "id", "pin": True}
         named: dict[str, Any] = {}
@@ -50,17 +49,17 @@ class Field(NamedTuple):
         return cls(
             _read_name("owner_type", words["owner_type"]),
             _read_name("id_field", words["id_field"]),
-            _read_flag("pin", words["pin"]),
+            _read_boolean("pin", words["pin"]),
         )
 
     def entity_key(self, key: FlattenKey) -> FlattenKey:
-        """Return the start of a key that leads to what the field's files belong to."""
+        """Return the start of a field's key that leads to the owner of its files."""
         if self.owner_type == "resource" and key[0] == "resources":
             return key[:2]
         return ()
 
     def owner(self, entity: Any) -> Owner | None:
-        """Return the owner that an entity of an action's result is, if it has an id."""
+        """Return an entity of an action's result as an owner, if it has an id."""
         id_ = entity.get(self.id_field) if isinstance(entity, dict) else None
         return Owner(self.owner_type, id_) if isinstance(id_, str) and id_ else None
 
@@ -78,7 +77,7 @@ def _read_name(argument: str, word: Any) -> str:
     return word
 
 
-def _read_flag(argument: str, word: Any) -> bool:
+def _read_boolean(argument: str, word: Any) -> bool:
     word = _unquote(word)
     if str(word) not in ("True", "False"):
         raise _error(argument, word)
