@@ -75,8 +75,8 @@ def test_private_folder_in_a_public_one(
 
 
 @pytest.mark.parametrize("claims", [{}, {"aud": "other"}, {"exp": 1}, {"aud": None}])
-def test_token_that_is_none(app: Any, file: dict[str, Any], claims: dict[str, Any]) -> None:
-    """Without the right audience, without a file, or after its time."""
+def test_invalid_tokens(app: Any, file: dict[str, Any], claims: dict[str, Any]) -> None:
+    """A wrong audience, no file, or an expired token."""
     assert _trusted(app, sub=file["id"], exp=int(time.time()) + 60) == 200
     claims = {"sub": file["id"], **claims} if claims else {}
     assert _trusted(app, **claims) == 404
@@ -88,10 +88,10 @@ def test_odd_claims(app: Any, file: dict[str, Any], odd: Any) -> None:
     assert _trusted(app, **place) == 200
     for name in place:
         assert _trusted(app, **{**place, name: odd}) == 404
-    if odd is None or isinstance(odd, str):  # PyJWT reads no others
+    if odd is None or isinstance(odd, str):  # PyJWT refuses others before
         assert _trusted(app, sub=odd) == 404
 
 
-def test_api_token_opens_nothing(app: Any, file: dict[str, Any]) -> None:
+def test_api_token_gives_no_access(app: Any, file: dict[str, Any]) -> None:
     token = factories.APIToken(user=new_user(sysadmin=True))["token"]
     assert app.get(f"/file/trusted-download/{token}").status_code == 404

@@ -14,14 +14,13 @@ from pytest_factoryboy import register
 from ckanext.files import capabilities
 from ckanext.files.store.models import File
 from ckanext.files.store.storages import storages
-from ckanext.files.tests.loaded import plugins_loaded
+from ckanext.files.tests.loaded import plugins_loaded, storage_options
 
 OPTIONS = {
     # the host of the sessions that CKAN's test application makes
     "ckan.site_url": "http://localhost",
     "ckan.files.default_storages.default": "test",
-    "ckan.files.storage.test.type": "ckan:memory",
-    "ckan.files.storage.test.path": "",
+    **storage_options("test", type="ckan:memory", path=""),
     "ckan.files.authenticated_uploads.allow": False,
     "ckan.files.authenticated_uploads.storages": [],
 }
