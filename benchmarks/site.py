@@ -26,7 +26,7 @@ def load_site(variant: Variant) -> Any:
     AttachmentsPlugin.validator = variant.validator
     if variant.plugin and not variant.intents:
         index_intents: Any = import_module("ckanext.files.transaction.index_intents")
-        index_intents.write = lambda *_: False
+        index_intents.write = lambda *_: index_intents.Written()
     config: Any = load_config(str(HERE.parent / "test.ini"))
     config["ckan.plugins"] = variant.plugins
     app: Any = make_app(config)

@@ -98,11 +98,11 @@ class Hold:
     def _commit(self) -> None:
         session = self._session
         session.flush()
-        transaction_id = self.transaction_id or session.execute(_TRANSACTION_ID).scalar()
         journal, callbacks = journal_of(session), []
+        learned = journal.write_intents(journal.writes)
+        transaction_id = self.transaction_id or learned or session.execute(_TRANSACTION_ID).scalar()
         try:
             if journal.writes:
-                journal.write_intents(journal.writes)
                 # still held: plugins that change a search document may use the session
                 self.savepoints.open_for_index()
                 journal.write()

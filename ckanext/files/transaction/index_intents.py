@@ -20,7 +20,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg2 import Error
 from psycopg2.errors import UndefinedTable
@@ -50,7 +50,8 @@ _INSERT = """
 
 _DELETE = f"""
     WITH mine AS (DELETE FROM files_index_intent WHERE id = ANY(%(ids)s) RETURNING package_id)
-    SELECT count(pg_advisory_xact_lock_shared({LOCK}, hashtext(package_id))) FROM mine
+    SELECT count(pg_advisory_xact_lock_shared({LOCK}, hashtext(package_id))), txid_current()
+    FROM mine
 """
 
 _DUE = "SELECT EXISTS (SELECT FROM files_index_intent WHERE due <= clock_timestamp())"
@@ -134,22 +135,33 @@ _connection = _IntentConnection()
 os.register_at_fork(after_in_child=_connection.abandon)
 
 
-def write(session: Session, package_ids: Sequence[str]) -> bool:
-    """Write the intents of the session's transaction for these datasets.
+class Written(NamedTuple):
+    """What :func:`write` has learned."""
 
-    :returns: whether intents of earlier transactions are overdue, and need a repair.
-    """
+    overdue: bool = False
+    """Intents of earlier transactions need a repair."""
+
+    transaction_id: int | None = None
+    """Result of ``txid_current()``; None if the transaction has no intent."""
+
+
+def write(session: Session, package_ids: Sequence[str]) -> Written:
+    """Write the intents of the session's transaction for these datasets."""
     rows: list[Any] = []
+    transaction_id = None
     for _ in range(_ATTEMPTS):
         try:
             rows = _connection.fetch_all(_engine(session), _INSERT, {"packages": list(package_ids)})
         except (Error, SQLAlchemyError) as error:
             log.warning("If this process is killed now, Solr cannot be repaired: %s", error)
-            return False
-        # a repair may have taken them before they were locked, as if their transaction were dead
-        if not rows or _delete(session, [row[0] for row in rows]) == len(rows):
             break
-    return any(overdue for _, overdue in rows)
+        if not rows:
+            break
+        # a repair may have taken them before they were locked, as if their transaction were dead
+        deleted, transaction_id = _delete(session, [row[0] for row in rows])
+        if deleted == len(rows):
+            break
+    return Written(any(overdue for _, overdue in rows), transaction_id)
 
 
 def are_due(session: Session) -> bool:
@@ -163,12 +175,12 @@ def are_possible() -> bool:
     return not _connection.is_missing
 
 
-def _delete(session: Session, ids: list[int]) -> int:
-    """Delete intents as part of the session's transaction; return their number."""
+def _delete(session: Session, ids: list[int]) -> tuple[int, int]:
+    """Delete intents in the session's transaction; return their number, and its id."""
     connection: Any = session.connection().connection
     with connection.cursor() as cursor:  # past SQLAlchemy, which takes as long as the server
         cursor.execute(_DELETE, {"ids": ids})
-        return cursor.fetchone()[0]
+        return cursor.fetchone()
 
 
 def _engine(session: Session) -> Any:

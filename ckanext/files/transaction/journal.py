@@ -78,15 +78,21 @@ class Journal:
         if self.started:
             self.write()
 
-    def write_intents(self, package_ids: Iterable[str]) -> None:
+    def write_intents(self, package_ids: Iterable[str]) -> int | None:
         """Write the intents of writes, for the case that this process is killed after them.
 
         To be called where no savepoint is open that may be rolled back before the commit.
+
+        :returns: the id of the transaction, if new intents were written.
         """
         new = [package_id for package_id in package_ids if package_id not in self.with_intent]
+        if not new:
+            return None
         self.with_intent.update(new)
-        if new and index_intents.write(meta.Session(), new):
+        written = index_intents.write(meta.Session(), new)
+        if written.overdue:
             self.callbacks.append(repair_next)
+        return written.transaction_id
 
     def write(self) -> None:
         """Run all writes that have not begun."""
