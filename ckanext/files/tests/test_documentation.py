@@ -93,6 +93,7 @@ def test_every_block_is_known_here() -> None:
         # maintenance/test_documentation.py
         ("docs/operating/maintenance.rst", "python"): 2,
         ("docs/operating/maintenance.rst", "ini"): 1,
+        ("docs/reference/ckan-2.11.rst", "python"): 1,
         # pages/test_snippets.py
         ("docs/recipes/templates.rst", "html\\+jinja"): 2,
     }
@@ -330,6 +331,16 @@ def test_callback(load: Any) -> None:
     assert announced == []
     call("package_create", user, name=name)
     assert announced == [name]
+
+
+def test_token(storage: str) -> None:
+    """Who has the token gets the file of a user, and other visitors do not."""
+    user = new_user()
+    file = call("file_create", user, storage=storage, upload=io.BytesIO(b"hello"), name="a.txt")
+    token = documented.run("docs/reference/ckan-2.11.rst", 0)["token_for"](file["id"])
+    app = _get_test_app()
+    assert app.get(f"/file/trusted-download/{token}").data == b"hello"
+    assert app.get(f"/file/download/{file['id']}", follow_redirects=False).data != b"hello"
 
 
 def test_signal(load: Any) -> None:
