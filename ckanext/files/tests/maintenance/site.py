@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from ckan import model
 from ckan.common import config
@@ -14,7 +16,7 @@ from ckan.common import config
 from ckanext.files.background import Task, schema
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.store.models import file_table, owner_table
-from ckanext.files.store.storages import storages
+from ckanext.files.store.storages import get_storage, storages
 from ckanext.files.tests.effects import engine, look
 from ckanext.files.tests.loaded import plugins_loaded
 from ckanext.files.tests.people import call, new_user
@@ -66,13 +68,14 @@ def upload(
     """Upload a file, some days ago; return its id."""
     user = user or new_user(sysadmin=True)
     id_ = call("file_create", user, name=name, upload=content, storage=storage)["id"]
-    age(id_, days)
+    change(id_, created=sa.func.now() - sa.text(f"interval '{days} days'"))
     return id_
 
 
-def age(file_id: str, days: float) -> None:
-    """Let a file have been uploaded some days ago."""
-    change(file_id, created=sa.func.now() - sa.text(f"interval '{days} days'"))
+def uploads(count: int, content: bytes = b"hello", **options: Any) -> list[str]:
+    """Upload files of one user; return their ids in the order of a job."""
+    user = new_user(sysadmin=True)
+    return sorted(upload(user, content, **options) for _ in range(count))
 
 
 def change(file_id: str, **columns: Any) -> None:
@@ -109,7 +112,7 @@ def owner_of(file_id: str) -> tuple[str, str, bool] | None:
 
 
 def stored(storage: str) -> dict[str, bytes]:
-    """Return what a storage has, by locations."""
+    """Return the contents of all files in the folder of a storage, by locations."""
     return {path.name: path.read_bytes() for path in folder_of(storage).iterdir()}
 
 
@@ -128,6 +131,16 @@ def run(tasks: TasksManager, task: Task[Any], *args: Any, **kwargs: Any) -> str:
     return said
 
 
+def error_of(tasks: TasksManager, task: Task[Any], *args: Any, **kwargs: Any) -> str:
+    """Run a job that fails for good; return its error."""
+    job = task.delay(*args, **kwargs)
+    tasks.run_pending_jobs()
+    status, _, error = told(job.id)
+    assert status == "failed", error
+    assert not tasks.pending_jobs
+    return error
+
+
 def told(job_id: int) -> tuple[str, str, str]:
     """Return a job's status, the text of its progress, and its error."""
     query = f"""
@@ -142,8 +155,16 @@ def steps_of(job_id: int) -> int:
     return look(f"SELECT step FROM {schema.SCHEMA}.files_job WHERE job_id = :id", id=job_id)
 
 
+def intercept(
+    patch: pytest.MonkeyPatch, storage: str, method: str, replacement: Callable[..., Any]
+) -> None:
+    """Replace a method of a storage by a function, which gets the original first."""
+    target = get_storage(storage)
+    patch.setattr(target, method, functools.partial(replacement, getattr(target, method)))
+
+
 def make_all_due(tasks: TasksManager) -> None:
-    """Run jobs that were put off, as if their time had come."""
+    """Run jobs that wait for a later time."""
     with engine().begin() as connection:
         connection.execute(
             sa.text(

@@ -1,4 +1,4 @@
-"""Files whose owner was purged are deleted or given away; a deleted owner keeps its files."""
+"""Files of purged owners are deleted or given away; a deleted owner keeps its files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from ckanext.files.store.models import history_table
 from ckanext.files.tests.effects import engine
 from ckanext.files.tests.maintenance.site import (
     attach,
+    error_of,
     owner_of,
     row,
     run,
     stored,
-    told,
     upload,
+    uploads,
 )
 from ckanext.files.tests.people import call, new_user
 
@@ -54,7 +55,7 @@ def _purge(owner_type: str, id_: str) -> None:
 
 @pytest.mark.parametrize("owner_type", _OWNERS)
 def test_purged(tasks: TasksManager, owner_type: str) -> None:
-    """Also a pinned one: nobody is there to keep it."""
+    """The task deletes pinned files too."""
     owner_id, file = _new(owner_type), upload()
     attach(file, owner_type, owner_id, pin=True)
     assert run(tasks, settle_abandoned, dry_run=False) == "nothing to do"
@@ -85,7 +86,7 @@ def test_owner_of_a_plugins_own_type(tasks: TasksManager) -> None:
 
 
 def test_young(tasks: TasksManager) -> None:
-    """The owner may be about to come, in a commit of its own."""
+    """A later commit may write the owner."""
     run(tasks, settle_abandoned, days=0, dry_run=False)  # what other tests have left today
     file = upload(days=0)
     attach(file, "package", "not there yet")
@@ -101,31 +102,28 @@ def test_named_somewhere(tasks: TasksManager) -> None:
 
 
 def test_given_away(tasks: TasksManager) -> None:
-    heir = factories.User(email=f"{new_user()}@example.com")
-    files = [upload() for _ in range(3)]
+    recipient = factories.User(email=f"{new_user()}@example.com")
+    files = uploads(3)
     for file in files:
         attach(file, "package", "purged")
-    said = run(tasks, settle_abandoned, give_to=heir["name"])
+    said = run(tasks, settle_abandoned, give_to=recipient["name"])
     assert said == "3 would be given away"
     assert owner_of(files[0]) == ("package", "purged", True)
-    said = run(tasks, settle_abandoned, give_to=heir["name"], dry_run=False, batch=2)
+    said = run(tasks, settle_abandoned, give_to=recipient["name"], dry_run=False, batch=2)
     assert said == "3 given away"
-    assert {owner_of(file) for file in files} == {("user", heir["id"], False)}
+    assert {owner_of(file) for file in files} == {("user", recipient["id"], False)}
     with engine().connect() as connection:
         columns = history_table.c
         left = sa.select(columns.owner_id, columns.actor).where(columns.file_id == files[0])
         assert connection.execute(left).all() == [("purged", "test")]
-    assert run(tasks, settle_abandoned, give_to=heir["name"], dry_run=False) == "nothing to do"
+    assert run(tasks, settle_abandoned, give_to=recipient["name"], dry_run=False) == "nothing to do"
 
 
 @pytest.mark.parametrize("give_to", ["nobody", "deleted"])
-def test_heir_that_is_not_there(tasks: TasksManager, give_to: str) -> None:
+def test_recipient_who_does_not_exist(tasks: TasksManager, give_to: str) -> None:
     if give_to == "deleted":
         give_to = new_user()
         call("user_delete", None, id=give_to)
     attach(upload(), "package", "purged")
-    job = settle_abandoned.delay(give_to=give_to, dry_run=False)
-    tasks.run_pending_jobs()
-    status, _, error = told(job.id)
-    assert status == "failed"
+    error = error_of(tasks, settle_abandoned, give_to=give_to, dry_run=False)
     assert f"There is no active user {give_to}" in error

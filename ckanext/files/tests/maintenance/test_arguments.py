@@ -1,4 +1,4 @@
-"""What people write by hand is refused unless it is what the task takes."""
+"""A task refuses arguments that it does not take, and changes nothing unless it is asked to."""
 
 from __future__ import annotations
 
@@ -16,18 +16,36 @@ from ckanext.files.maintenance.tasks import (
     settle_abandoned,
     verify_checksums,
 )
-from ckanext.files.tests.maintenance.site import change, folder_of, row, run, stored, told, upload
+from ckanext.files.tests.maintenance.site import (
+    change,
+    error_of,
+    folder_of,
+    row,
+    run,
+    stored,
+    upload,
+)
 
 _MOVE = {"source": "here", "target": "there"}
 
 
-def _refused(tasks: TasksManager, task: Task[Any], arguments: dict[str, Any]) -> str:
-    """Run a job that fails at once and for good; return its error."""
-    job = task.delay(**arguments)
-    tasks.run_pending_jobs()
-    status, _, error = told(job.id)
-    assert status == "failed", error
-    return error
+@pytest.mark.parametrize(
+    ("task", "arguments", "said"),
+    [
+        (delete_unattached, {}, "1 would be deleted"),
+        (move_storage, _MOVE, "1 would be moved, 1 left in here"),
+        (remove_strays, {"storages": ["here"]}, "1 without a row"),
+    ],
+)
+def test_dry_run_is_the_default(
+    tasks: TasksManager, task: Task[Any], arguments: dict[str, Any], said: str
+) -> None:
+    file = upload()
+    (folder_of("here") / "stray").touch()
+    before = row(file), stored("here"), stored("there")
+    assert run(tasks, task, **arguments) == said
+    assert (row(file), stored("here"), stored("there")) == before
+    assert len(tasks.jobs) == 1
 
 
 @pytest.mark.parametrize("dry_run", ["", None, 0, 1, [], "false"])
@@ -46,11 +64,10 @@ def test_only_false_is_false(
     """An unset variable of a shell deletes and moves nothing."""
     file = upload()
     (folder_of("here") / "stray").touch()
-    error = _refused(tasks, task, {**arguments, "dry_run": dry_run})
+    error = error_of(tasks, task, **{**arguments, "dry_run": dry_run})
     assert f"dry_run is {dry_run!r}: give true or false" in error
     assert row(file)
     assert len(stored("here")) == 2
-    assert not tasks.pending_jobs
 
 
 @pytest.mark.parametrize(
@@ -78,10 +95,10 @@ def test_refused(
     tasks: TasksManager, task: Task[Any], arguments: dict[str, Any], said: str
 ) -> None:
     upload()
-    assert said in _refused(tasks, task, arguments)
+    assert said in error_of(tasks, task, **arguments)
 
 
 def test_storage_that_was(tasks: TasksManager) -> None:
-    """One that is configured no more still has its files."""
+    """A storage that is not configured any more still has its files."""
     change(upload(), storage="nowhere")
     assert run(tasks, report_missing, ["nowhere"]) == "1 cannot be asked for"

@@ -1,4 +1,4 @@
-"""Files are read and compared with their checksums."""
+"""Jobs read files and compare them with their checksums."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ckanext.files.tests.effects import look
 from ckanext.files.tests.maintenance.site import (
     attach,
     change,
+    intercept,
     make_all_due,
     path_of,
     row,
@@ -29,6 +30,7 @@ from ckanext.files.tests.maintenance.site import (
     steps_of,
     told,
     upload,
+    uploads,
 )
 from ckanext.files.tests.people import new_user
 
@@ -79,8 +81,7 @@ def test_a_step_reads_so_much(tasks: TasksManager) -> None:
 
 
 def test_goes_on_after_the_last_finished_step(tasks: TasksManager) -> None:
-    user = new_user(sysadmin=True)
-    ids = sorted(upload(user) for _ in range(4))
+    ids = uploads(4)
     first = verify_checksums(OURS, batch=2).run_once()
     for id_ in ids[:2]:
         path_of(id_).unlink()
@@ -91,44 +92,33 @@ def test_goes_on_after_the_last_finished_step(tasks: TasksManager) -> None:
 
 def test_deleted_meanwhile(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     id_ = upload()
-    keeper = get_storage("here")
-    stream = keeper.stream
 
-    def delete_first(data: Any, **extras: Any) -> Any:
+    def delete_first(stream: Any, data: Any) -> Any:
         path_of(id_).unlink()
         change(id_, storage="nowhere")
-        return stream(data, **extras)
+        return stream(data)
 
-    monkeypatch.setattr(keeper, "stream", delete_first)
+    intercept(monkeypatch, "here", "stream", delete_first)
     assert run(tasks, verify_checksums, OURS) == "1 moved or deleted meanwhile"
 
 
-class _Broken(Iterator[bytes]):
-    """An iterable that fails in the middle, as that of a cloud may."""
-
-    def __init__(self) -> None:
-        self._chunks = iter([b"he", b""])
-
-    def __next__(self) -> bytes:
-        try:
-            return next(self._chunks)
-        except StopIteration:
-            raise RuntimeError("connection reset") from None
+def _broken(*_: Any) -> Iterator[bytes]:
+    """Fail in the middle, as the stream of a cloud may."""
+    yield from (b"he", b"")
+    raise RuntimeError("connection reset")
 
 
 def test_unreadable(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     upload()
-    monkeypatch.setattr(get_storage("here"), "stream", lambda *_, **__: _Broken())
+    monkeypatch.setattr(get_storage("here"), "stream", _broken)
     assert run(tasks, verify_checksums, OURS) == "1 unreadable"
 
 
 def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One file cannot be read, or the storage is away: that is tried again."""
-    user = new_user(sysadmin=True)
-    for _ in range(12):
-        upload(user)
+    """If many files in a row cannot be read, the step is tried again."""
+    uploads(12)
     with monkeypatch.context() as patch:
-        patch.setattr(get_storage("here"), "stream", lambda *_, **__: _Broken())
+        patch.setattr(get_storage("here"), "stream", _broken)
         job = verify_checksums.delay(OURS)
         tasks.run_pending_jobs()
         status, _, error = told(job.id)
@@ -173,20 +163,14 @@ def test_aborted_within_a_large_file() -> None:
 
 
 def _verify_for(tasks: TasksManager, user: str | None, file_id: str) -> tuple[str, str, str]:
-    """Have a user's own job verify a file."""
+    """Verify a file by a job of a user, or of a script."""
     job = verify_upload.delay(file_id)
     if user:
-        _belongs_to(job.id, user)
+        person: Any = model.User.get(user)
+        query = f"INSERT INTO {schema.SCHEMA}.files_job (job_id, user_id) VALUES (:job, :user)"
+        model.Session.execute(sa.text(query), {"job": job.id, "user": person.id})
     tasks.run_pending_jobs()
     return told(job.id)
-
-
-def _belongs_to(job_id: int, user: str) -> None:
-    person: Any = model.User.get(user)
-    model.Session.execute(
-        sa.text(f"INSERT INTO {schema.SCHEMA}.files_job (job_id, user_id) VALUES (:job, :user)"),
-        {"job": job_id, "user": person.id},
-    )
 
 
 def test_upload_of_an_ordinary_user(tasks: TasksManager) -> None:
@@ -206,7 +190,7 @@ def test_upload_that_is_damaged(tasks: TasksManager) -> None:
 
 
 def test_upload_that_cannot_be_read(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> None:
-    """Where a storage has its files is for the log."""
+    """Only the log has the path."""
     user = new_user()
     id_ = upload(user, name="b.txt")
     path = path_of(id_)
@@ -221,8 +205,8 @@ def test_upload_that_cannot_be_read(tasks: TasksManager, caplog: pytest.LogCaptu
     assert str(path) in caplog.text
 
 
-def test_upload_of_somebody_else(tasks: TasksManager) -> None:
-    """It is the same as one that does not exist."""
+def test_upload_of_another_user(tasks: TasksManager) -> None:
+    """The error is the same as for a file that does not exist."""
     id_ = upload(new_user())
     errors = [_verify_for(tasks, new_user(), each)[2].replace(each, "") for each in (id_, "other")]
     assert errors[0] == errors[1]

@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from ckanext.files.tests.crash import fork, kill_now, was_killed
 from ckanext.files.tests.effects import engine
 from ckanext.files.tests.maintenance.site import (
     folder_of,
+    intercept,
     make_all_due,
     run,
     steps_of,
@@ -54,7 +56,7 @@ def contents() -> dict[str, bytes]:
 
 
 def _check(contents: dict[str, bytes]) -> set[str]:
-    """Read all files as anybody would; return the places that rows name."""
+    """Check that each row names the bytes of its file; return the places that rows name."""
     bytes_of = {name: stored(name) for name in ("here", "there")}
     with engine().connect() as connection:
         columns = file_table.c
@@ -67,7 +69,7 @@ def _check(contents: dict[str, bytes]) -> set[str]:
 
 
 def _rescue() -> None:
-    """Hand back the jobs of the dead, as a worker does."""
+    """Requeue the jobs of killed processes, as a worker does."""
     wait_for_the_dead()
     with engine().begin() as connection:
         dead = f"SELECT DISTINCT worker_id FROM {_JOBS} WHERE status = 'doing'"
@@ -83,36 +85,32 @@ def _clean_up(tasks: TasksManager) -> None:
     assert said == "nothing to do"
 
 
-def _die_halfway_of_the_upload(number: int) -> None:
-    keeper = get_storage("there")
-    base, calls = keeper.upload, []
+def _die_in(storage: str, method: str, before: bool, number: int) -> None:
+    """Be killed before a call of a method, which halves an upload, or after it."""
+    calls: list[Any] = []
 
-    def die_halfway(location: Any, upload: Any, **extras: Any) -> Any:
-        calls.append(location)
-        if len(calls) == number:
-            (folder_of("there") / location).write_bytes(b"half")
+    def die(call: Any, *args: Any) -> Any:
+        calls.append(args)
+        if before and len(calls) == number:
+            if method == "upload":
+                (folder_of(storage) / args[0]).write_bytes(b"half")
             kill_now()
-        return base(location, upload, **extras)
-
-    keeper.upload = die_halfway
-
-
-def _die_after_the_upload(number: int) -> None:
-    keeper = get_storage("there")
-    base, calls = keeper.upload, []
-
-    def die_after(location: Any, upload: Any, **extras: Any) -> Any:
-        data = base(location, upload, **extras)
-        calls.append(location)
+        result = call(*args)
         if len(calls) == number:
             kill_now()
-        return data
+        return result
 
-    keeper.upload = die_after
+    intercept(pytest.MonkeyPatch(), storage, method, die)
+
+
+_die_halfway_of_the_upload = partial(_die_in, "there", "upload", True)
+_die_after_the_upload = partial(_die_in, "there", "upload", False)
+_die_at_the_removal = partial(_die_in, "here", "remove", True)
+_die_after_the_removal = partial(_die_in, "here", "remove", False)
 
 
 def _after_switches(number: int, listen: Callable[[], None]) -> None:
-    """Listen once so many steps have switched rows."""
+    """Call a function after a number of steps have switched rows."""
     seen: list[str] = []
 
     def sending(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -140,32 +138,6 @@ def _die_after_the_commit(number: int) -> None:
     _after_switches(number, lambda: event.listen(model.Session, "after_commit", after_commit))
 
 
-def _die_at_the_removal(number: int) -> None:
-    keeper = get_storage("here")
-    base, calls = keeper.remove, []
-
-    def remove(data: Any, **extras: Any) -> Any:
-        calls.append(data)
-        if len(calls) == number:
-            kill_now()
-        return base(data, **extras)
-
-    keeper.remove = remove
-
-
-def _die_after_the_removal(number: int) -> None:
-    keeper = get_storage("here")
-    base, calls = keeper.remove, []
-
-    def remove(data: Any, **extras: Any) -> Any:
-        calls.append(base(data, **extras))
-        if len(calls) == number:
-            kill_now()
-        return calls[-1]
-
-    keeper.remove = remove
-
-
 @pytest.mark.parametrize(
     ("die", "number", "moved", "left"),
     [
@@ -187,7 +159,7 @@ def test_at_a_certain_time(
     moved: int,
     left: int,
 ) -> None:
-    """:param left: how many copies are left in vain; the command finds them."""
+    """:param left: copies without a row, which the command finds."""
     job = move_storage.delay("here", "there", dry_run=False, keep_seconds=0, batch=3)
     model.Session.commit()
     assert was_killed(fork(lambda: (die(number), tasks.run_pending_jobs())))
@@ -209,7 +181,7 @@ def test_at_a_certain_time(
 
 
 def test_naive_order(tasks: TasksManager, contents: dict[str, bytes]) -> None:
-    """The negative control: bytes that go before the commit are missed."""
+    """The negative control: a row names bytes that were removed before the commit."""
 
     def remove_now(files: Any, _seconds: float) -> None:
         for file in files:
@@ -263,7 +235,7 @@ def test_at_any_time(
 def test_deletion(
     tasks: TasksManager, contents: dict[str, bytes], die: Callable[[int], None]
 ) -> None:
-    """Rows are gone, and so are their bytes when the job is done."""
+    """The rows are deleted at once, their bytes when the job has ended."""
     delete_unattached.delay(dry_run=False)
     model.Session.commit()
     assert was_killed(fork(lambda: (die(4), tasks.run_pending_jobs())))

@@ -1,4 +1,4 @@
-"""Rows without bytes are told of, and stay."""
+"""Rows without bytes are reported, and stay."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ from ckanext.files.maintenance import batches
 from ckanext.files.maintenance.missing import find_missing
 from ckanext.files.maintenance.selection import Selection, in_storages
 from ckanext.files.maintenance.tasks import report_missing
-from ckanext.files.tests.maintenance.site import change, path_of, row, run, steps_of, upload
-from ckanext.files.tests.people import new_user
+from ckanext.files.tests.maintenance.site import (
+    change,
+    path_of,
+    row,
+    run,
+    steps_of,
+    upload,
+    uploads,
+)
 
 OURS = ["here", "there", "nowhere"]
 
@@ -32,9 +39,7 @@ def test_missing(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_step_a_batch(tasks: TasksManager) -> None:
-    user = new_user(sysadmin=True)
-    for _ in range(5):
-        upload(user, storage="there")
+    uploads(5, storage="there")
     job = report_missing.delay(["there"], batch=2)
     tasks.run_pending_jobs()
     assert steps_of(job.id) == 3
@@ -42,7 +47,7 @@ def test_a_step_a_batch(tasks: TasksManager) -> None:
 
 
 def test_deleted_or_moved_meanwhile() -> None:
-    """What is no longer where it was is not missing."""
+    """A file is not missing if its row names another place by now."""
     files = Selection(in_storages(["here"]))
     gone, moved, lost = (upload() for _ in range(3))
     page = files.page(model.Session(), "", 9)

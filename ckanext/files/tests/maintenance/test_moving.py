@@ -1,4 +1,4 @@
-"""Files move to another storage, and whoever reads them finds them all the time."""
+"""Files move to another storage, and readers find them all the time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from ckanext.files.store.storages import Capability, FileData, exc, get_storage
 from ckanext.files.tests.effects import engine
 from ckanext.files.tests.maintenance.site import (
     change,
+    error_of,
     folder_of,
+    intercept,
     make_all_due,
     owner_of,
     path_of,
@@ -29,6 +31,7 @@ from ckanext.files.tests.maintenance.site import (
     stored,
     told,
     upload,
+    uploads,
 )
 from ckanext.files.tests.people import call, new_user
 
@@ -60,13 +63,6 @@ def test_old_bytes_go_later(tasks: TasksManager) -> None:
     assert len(stored("there")) == 1
 
 
-def test_dry_run_is_what_happens_unasked(tasks: TasksManager) -> None:
-    file = upload()
-    assert run(tasks, move_storage, "here", "there") == "1 would be moved, 1 left in here"
-    assert path_of(file).parent == folder_of("here")
-    assert stored("there") == {}
-
-
 def test_again_and_back(tasks: TasksManager) -> None:
     file = upload()
     run(tasks, move_storage, "here", "there", dry_run=False)
@@ -91,42 +87,33 @@ def test_refused_storages(
     tasks: TasksManager, arguments: tuple[str, str], said: str, dry_run: bool
 ) -> None:
     file = upload()
-    job = move_storage.delay(*arguments, dry_run=dry_run)
-    tasks.run_pending_jobs()
-    status, _, error = told(job.id)
-    assert status == "failed"
-    assert said in error
+    assert said in error_of(tasks, move_storage, *arguments, dry_run=dry_run)
     assert path_of(file).exists()
 
 
 @pytest.mark.parametrize("storage", ["here", "there"])
 def test_public_storage(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, storage: str) -> None:
-    """Addresses of its files name it and their location."""
+    """The addresses of its files contain storage and location."""
     monkeypatch.setattr(get_storage(storage).settings, "public", True)
     file = upload()
-    job = move_storage.delay("here", "there", dry_run=False)
-    tasks.run_pending_jobs()
-    assert told(job.id)[0] == "failed"
-    assert f"The storage {storage} is public" in told(job.id)[2]
+    error = error_of(tasks, move_storage, "here", "there", dry_run=False)
+    assert f"The storage {storage} is public" in error
     assert path_of(file).parent == folder_of("here")
 
 
 def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the step is kept, and it is tried again."""
-    user = new_user(sysadmin=True)
-    for _ in range(12):
-        upload(user)
-    keeper, asked = get_storage("here"), []
-    stream = keeper.stream
+    """Nothing of the step stays, and it is tried again."""
+    uploads(12)
+    asked: list[Any] = []
 
-    def fail_from_the_third_on(data: Any) -> Any:
+    def fail_from_the_third_on(stream: Any, data: Any) -> Any:
         asked.append(data)
         if len(asked) > 2:
             raise OSError("away")
         return stream(data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(keeper, "stream", fail_from_the_third_on)
+        intercept(patch, "here", "stream", fail_from_the_third_on)
         job = move_storage.delay("here", "there", dry_run=False)
         tasks.run_pending_jobs()
         assert told(job.id)[0] == "todo"
@@ -137,7 +124,7 @@ def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_truncated_without_a_checksum(tasks: TasksManager) -> None:
-    """A size is all that is known of a file that a cloud got in parts."""
+    """The row of a file that a cloud got in parts has only the size."""
     file = upload(content=b"0123456789")
     change(file, hash="d41d8cd98f00b204e9800998ecf8427e-3")
     path_of(file).write_bytes(b"012")
@@ -163,24 +150,18 @@ def test_missing_capabilities(
     keeper = get_storage(storage)
     less = keeper.capabilities.exclude(Capability[lacking])
     monkeypatch.setattr(keeper, "capabilities", less)
-    job = move_storage.delay("here", "there", dry_run=False)
-    tasks.run_pending_jobs()
-    assert told(job.id)[0] == "failed"
-    assert f"The storage {storage} cannot do what is needed: it lacks {lacking}" in told(job.id)[2]
+    error = error_of(tasks, move_storage, "here", "there", dry_run=False)
+    assert f"The storage {storage} cannot do what is needed: it lacks {lacking}" in error
     assert stored("there") == {}
 
 
-def test_files_that_stay(tasks: TasksManager) -> None:
+def test_files_that_stay(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     damaged, lost, large, sound = (upload() for _ in range(4))
     path_of(damaged).write_bytes(b"hellO")
     path_of(lost).unlink()
     change(large, size=10**9)
-    keeper = get_storage("there")
-    keeper.settings.max_size = 10**6
-    try:
-        said = run(tasks, move_storage, "here", "there", dry_run=False)
-    finally:
-        keeper.settings.max_size = -1
+    monkeypatch.setattr(get_storage("there").settings, "max_size", 10**6)
+    said = run(tasks, move_storage, "here", "there", dry_run=False)
     counts = {"1 moved", "1 damaged", "1 missing", "1 not accepted", "3 left in here"}
     assert set(said.split(", ")) == counts
     assert path_of(sound).parent == folder_of("there")
@@ -201,17 +182,15 @@ def test_type_that_the_target_does_not_take(
 def test_target_that_writes_something_else(
     tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was written is read again before anybody relies on it."""
+    """The step reads a copy again before a row names it."""
     file = upload()
-    keeper = get_storage("there")
-    store = keeper.upload
 
-    def spoil(location: Any, upload: Any, **extras: Any) -> Any:
-        data = store(location, upload, **extras)
+    def spoil(store: Any, location: Any, upload: Any) -> Any:
+        data = store(location, upload)
         (folder_of("there") / location).write_bytes(b"hellO")
         return data
 
-    monkeypatch.setattr(keeper, "upload", spoil)
+    intercept(monkeypatch, "there", "upload", spoil)
     said = run(tasks, move_storage, "here", "there", dry_run=False)
     assert said == "1 damaged, 1 left in here"
     assert path_of(file).read_bytes() == b"hello"
@@ -219,7 +198,7 @@ def test_target_that_writes_something_else(
 
 
 def test_checksum_that_cannot_be_compared(tasks: TasksManager) -> None:
-    """The file gets that of its new storage."""
+    """The file gets the checksum of its new storage."""
     file = upload()
     change(file, hash="", algorithm="")
     assert run(tasks, move_storage, "here", "there", dry_run=False) == "1 moved"
@@ -228,7 +207,7 @@ def test_checksum_that_cannot_be_compared(tasks: TasksManager) -> None:
 
 
 def test_place_that_is_taken(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A storage may choose its places by itself."""
+    """A storage may choose the location by itself."""
     there, file = upload(storage="there", content=b"mine"), upload()
     taken = path_of(there).name
     monkeypatch.setattr(get_storage("there"), "prepare_location", lambda *_: taken)
@@ -242,22 +221,18 @@ def test_place_that_is_taken(tasks: TasksManager, monkeypatch: pytest.MonkeyPatc
 def test_upload_that_fails_halfway(
     tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """What stands in the way of all files ends the step, and leaves nothing of it."""
-    user = new_user(sysadmin=True)
-    ids = sorted(upload(user) for _ in range(3))
-    keeper, last = get_storage("there"), row(ids[-1])
-    assert last
+    """An error that concerns all files ends the step, and nothing of the step stays."""
+    ids = uploads(3)
     change(ids[-1], name="last.txt")
-    store = keeper.upload
 
-    def fail(location: Any, upload: Any, **extras: Any) -> Any:
+    def fail(store: Any, location: Any, upload: Any) -> Any:
         if upload.filename == "last.txt":
             (folder_of("there") / location).write_bytes(b"he")
             raise error
-        return store(location, upload, **extras)
+        return store(location, upload)
 
     with monkeypatch.context() as patch:
-        patch.setattr(keeper, "upload", fail)
+        intercept(patch, "there", "upload", fail)
         job = move_storage.delay("here", "there", dry_run=False)
         tasks.run_pending_jobs()
         if isinstance(error, OSError):
@@ -279,9 +254,8 @@ def _copies(ids: list[str]) -> list[Any]:
 
 
 def test_changed_meanwhile() -> None:
-    """Deleted, moved, other bytes, or somebody works with it: it stays as it is."""
-    user = new_user(sysadmin=True)
-    ids = [upload(user) for _ in range(5)]
+    """A file that was deleted, moved, changed or locked stays as it is."""
+    ids = uploads(5)
     copies = _copies(ids)
     call("file_delete", None, id=ids[0])
     change(ids[1], storage="nowhere")
@@ -291,28 +265,20 @@ def test_changed_meanwhile() -> None:
         connection.execute(busy)
         assert switch(model.Session(), "here", "there", copies) == {ids[4]}
         model.Session.commit()
-    stays = [row(id_) for id_ in ids]
-    assert [file and file["storage"] for file in stays] == [
-        None,
-        "nowhere",
-        "here",
-        "here",
-        "there",
-    ]
+    storages = [file and file["storage"] for file in map(row, ids)]
+    assert storages == [None, "nowhere", "here", "here", "there"]
 
 
-def test_copies_of_those_that_changed_go(
+def test_copies_of_changed_files_are_removed(
     tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = upload()
-    keeper = get_storage("there")
-    store = keeper.upload
 
-    def meanwhile(location: Any, upload: Any, **extras: Any) -> Any:
+    def change_first(store: Any, location: Any, upload: Any) -> Any:
         change(file, hash="another")
-        return store(location, upload, **extras)
+        return store(location, upload)
 
-    monkeypatch.setattr(keeper, "upload", meanwhile)
+    intercept(monkeypatch, "there", "upload", change_first)
     said = run(tasks, move_storage, "here", "there", dry_run=False)
     assert said == "1 changed meanwhile, 1 left in here"
     assert stored("there") == {}
@@ -320,32 +286,28 @@ def test_copies_of_those_that_changed_go(
 
 def test_deleted_before_it_was_copied(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     file = upload()
-    keeper = get_storage("here")
 
-    def deleted(data: Any, **extras: Any) -> Any:
+    def delete_first(stream: Any, data: Any) -> Any:
         call("file_delete", None, id=file)
-        raise exc.MissingFileError(keeper, data.location)
+        return stream(data)
 
-    monkeypatch.setattr(keeper, "stream", deleted)
+    intercept(monkeypatch, "here", "stream", delete_first)
     assert run(tasks, move_storage, "here", "there", dry_run=False) == "1 changed meanwhile"
 
 
-def test_names_that_are_no_suffix(tasks: TasksManager) -> None:
+def test_names_that_are_no_suffix(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     names = {"a.tar.gz": ".gz", "b": "", "c. d": "", "e.ä": "", "f." + "x" * 20: ""}
     user = new_user(sysadmin=True)
     ids = {upload(user, name=name): suffix for name, suffix in names.items()}
     for id_, name in zip(ids, names, strict=True):
         change(id_, name=name)
-    get_storage("there").settings.location_transformers = []
-    try:
-        run(tasks, move_storage, "here", "there", dry_run=False)
-    finally:
-        get_storage("there").settings.location_transformers = ["uuid4"]
+    monkeypatch.setattr(get_storage("there").settings, "location_transformers", [])
+    run(tasks, move_storage, "here", "there", dry_run=False)
     assert [path_of(id_).suffix for id_ in ids] == list(ids.values())
 
 
 class _Reader(threading.Thread):
-    """Reads files all the time: the row first, and then what it names."""
+    """Reads files all the time: the row first, and then the bytes that it names."""
 
     def __init__(self, ids: list[str]) -> None:
         super().__init__()
@@ -361,7 +323,7 @@ class _Reader(threading.Thread):
                 file = row(id_)
                 assert file
                 self.storages.add(file["storage"])
-                # somebody who is slow
+                # a slow reader
                 self.stopping.wait(0.002)
                 try:
                     with get_storage(file["storage"]).stream(FileData.from_dict(file)) as stream:
@@ -374,8 +336,7 @@ class _Reader(threading.Thread):
 
 
 def test_readers_see_no_gap(tasks: TasksManager) -> None:
-    user = new_user(sysadmin=True)
-    ids = [upload(user) for _ in range(10)]
+    ids = uploads(10)
     for id_ in ids:
         path_of(id_).write_bytes(id_.encode())
         change(id_, hash="", algorithm="", size=36)
@@ -396,7 +357,7 @@ def test_readers_see_no_gap(tasks: TasksManager) -> None:
 
 @pytest.mark.parametrize(("keep_seconds", "finds_it"), [(60, True), (0, False)])
 def test_reader_who_is_slow(tasks: TasksManager, keep_seconds: int, finds_it: bool) -> None:
-    """The negative control: the old bytes are there as long as they are kept."""
+    """The negative control: the old bytes exist only as long as they are kept."""
     file = row(upload())
     assert file
     run(tasks, move_storage, "here", "there", dry_run=False, keep_seconds=keep_seconds)

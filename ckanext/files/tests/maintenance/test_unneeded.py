@@ -1,9 +1,10 @@
-"""Uploads that nobody attached are deleted, and no others."""
+"""Uploads that are not attached are deleted, and no other files."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -24,6 +25,7 @@ from ckanext.files.tests.maintenance.site import (
     attach,
     change,
     folder_of,
+    intercept,
     make_all_due,
     path_of,
     row,
@@ -31,6 +33,7 @@ from ckanext.files.tests.maintenance.site import (
     steps_of,
     stored,
     upload,
+    uploads,
 )
 from ckanext.files.tests.people import call, new_user
 
@@ -43,31 +46,15 @@ def test_deleted_with_bytes_and_owner(tasks: TasksManager) -> None:
     with engine().connect() as connection:
         owners = sa.select(owner_table).where(owner_table.c.file_id == id_)
         assert connection.execute(owners).first() is None
-
-
-def test_dry_run_is_what_happens_unasked(tasks: TasksManager) -> None:
-    id_ = upload()
-    assert run(tasks, delete_unattached) == "1 would be deleted"
-    assert row(id_)
-    assert len(stored("here")) == 1
-    assert len(tasks.jobs) == 1
-
-
-def test_again(tasks: TasksManager) -> None:
-    upload()
-    run(tasks, delete_unattached, dry_run=False)
     assert run(tasks, delete_unattached, dry_run=False) == "nothing to do"
 
 
 def test_files_that_are_wanted(tasks: TasksManager) -> None:
-    kept = upload(days=29)
-    pinned = upload()
-    call("file_pin", None, id=pinned)
+    kept, pinned = upload(days=29), _pinned()
     of_dataset = upload()
     attach(of_dataset, "package", factories.Dataset()["id"], pin=False)
-    nobodys = upload()
-    with engine().begin() as connection:
-        connection.execute(owner_table.delete().where(owner_table.c.file_id == nobodys))
+    without_owner = upload()
+    remove_owner(without_owner)
     given_back = upload()
     with engine().begin() as connection:
         line = {"id": given_back, "file_id": given_back, "owner_type": "package", "owner_id": "x"}
@@ -75,7 +62,12 @@ def test_files_that_are_wanted(tasks: TasksManager) -> None:
             history_table.insert().values(**line, at=sa.func.now(), actor="a", action="transfer")
         )
     assert run(tasks, delete_unattached, dry_run=False) == "nothing to do"
-    assert all(map(row, (kept, pinned, of_dataset, nobodys, given_back)))
+    assert all(map(row, (kept, pinned, of_dataset, without_owner, given_back)))
+
+
+def remove_owner(file_id: str) -> None:
+    with engine().begin() as connection:
+        connection.execute(owner_table.delete().where(owner_table.c.file_id == file_id))
 
 
 def test_only_in_some_storages(tasks: TasksManager) -> None:
@@ -100,8 +92,7 @@ def test_storage_that_cannot_remove(
 
 def test_id_that_cannot_be_looked_for(tasks: TasksManager) -> None:
     id_ = upload()
-    with engine().begin() as connection:
-        connection.execute(owner_table.delete().where(owner_table.c.file_id == id_))
+    remove_owner(id_)
     change(id_, id="my-file")
     with engine().begin() as connection:
         owner = {"file_id": "my-file", "owner_type": "user", "owner_id": "x", "pinned": False}
@@ -110,36 +101,9 @@ def test_id_that_cannot_be_looked_for(tasks: TasksManager) -> None:
     assert said == "1 with an id that cannot be looked for"
 
 
-def _in_an_extra(id_: str) -> None:
-    factories.Dataset(extras=[{"key": "doc", "value": json.dumps([{"file": [id_, "x"]}])}])
-
-
-def _in_a_text(id_: str) -> None:
-    factories.Dataset(notes=f"See [it](/file/download/{id_})!")
-
-
-def _in_a_resource(id_: str) -> None:
-    dataset = factories.Dataset()["id"]
-    factories.Resource(package_id=dataset, url=f"http://test.ckan.net/file/download/{id_}?x=1")
-
-
-def _in_a_field_of_a_resource(id_: str) -> None:
-    factories.Resource(package_id=factories.Dataset()["id"], url="http://x", doc=f"['{id_}']")
-
-
-def _in_a_deleted_dataset(id_: str) -> None:
-    dataset = factories.Dataset(notes=id_)
-    call("package_delete", None, id=dataset["id"])
-
-
-def _in_an_organization(id_: str) -> None:
-    factories.Organization(extras=[{"key": "logo", "value": id_}])
-
-
 def _at_a_user(id_: str) -> None:
-    user = new_user()
     context: Any = {"ignore_auth": True}
-    person = tk.get_action("user_show")(context, {"id": user, "include_plugin_extras": True})
+    person = tk.get_action("user_show")(context, {"id": new_user(), "include_plugin_extras": True})
     person |= {"plugin_extras": {"mine": {"portrait": id_}}, "email": "a@example.com"}
     tk.get_action("user_update")(context, person)
 
@@ -151,12 +115,13 @@ def _in_a_table_of_a_plugin(id_: str) -> None:
     _run_sql("INSERT INTO files_test_pages.page VALUES (:body)", body=body)
 
 
-def _in_another_file(id_: str) -> None:
-    change(_pinned(), plugin_data={"thumbnails": {"small": id_}})
+def _in_a_job(id_: str) -> None:
+    verify_upload.configure(countdown=3600).delay(id_)
+    model.Session.commit()
 
 
-def _as_owner(id_: str) -> None:
-    attach(_pinned(), "file", id_)
+def _resource(**fields: Any) -> None:
+    factories.Resource(**{"package_id": factories.Dataset()["id"], "url": "http://x", **fields})
 
 
 def _pinned() -> str:
@@ -165,32 +130,31 @@ def _pinned() -> str:
     return other
 
 
-def _in_a_job(id_: str) -> None:
-    verify_upload.configure(countdown=3600).delay(id_)
-    model.Session.commit()
-
-
 def _run_sql(query: str, **values: Any) -> None:
     with engine().begin() as connection:
         connection.execute(sa.text(query), values)
 
 
-@pytest.mark.parametrize(
-    "name_it",
-    [
-        _in_an_extra,
-        _in_a_text,
-        _in_a_resource,
-        _in_a_field_of_a_resource,
-        _in_a_deleted_dataset,
-        _in_an_organization,
-        _at_a_user,
-        _in_a_table_of_a_plugin,
-        _in_another_file,
-        _as_owner,
-        _in_a_job,
-    ],
-)
+MENTIONS: dict[str, Callable[[str], Any]] = {
+    "extra": lambda id_: factories.Dataset(
+        extras=[{"key": "doc", "value": json.dumps([{"file": [id_, "x"]}])}]
+    ),
+    "text": lambda id_: factories.Dataset(notes=f"See [it](/file/download/{id_})!"),
+    "resource": lambda id_: _resource(url=f"http://test.ckan.net/file/download/{id_}?x=1"),
+    "field of a resource": lambda id_: _resource(doc=f"['{id_}']"),
+    "deleted dataset": lambda id_: call(
+        "package_delete", None, id=factories.Dataset(notes=id_)["id"]
+    ),
+    "organization": lambda id_: factories.Organization(extras=[{"key": "logo", "value": id_}]),
+    "user": _at_a_user,
+    "table of a plugin": _in_a_table_of_a_plugin,
+    "another file": lambda id_: change(_pinned(), plugin_data={"thumbnails": {"small": id_}}),
+    "owner": lambda id_: attach(_pinned(), "file", id_),
+    "job": _in_a_job,
+}
+
+
+@pytest.mark.parametrize("name_it", MENTIONS.values(), ids=MENTIONS)
 def test_named_somewhere(tasks: TasksManager, name_it: Any) -> None:
     """A field may name a file without owning it."""
     named, other = upload(), upload()
@@ -205,7 +169,7 @@ def test_named_somewhere(tasks: TasksManager, name_it: Any) -> None:
 
 
 def test_what_does_not_name_a_file(tasks: TasksManager) -> None:
-    """Its own rows, a job that has ended, and what only tells of the past."""
+    """A file's own rows, a job that has ended, and a table that only records the past."""
     id_ = upload()
     change(id_, plugin_data={"of": id_})
     verify_upload.delay(id_)
@@ -220,7 +184,7 @@ def test_what_does_not_name_a_file(tasks: TasksManager) -> None:
 
 
 def test_odd_tables(tasks: TasksManager) -> None:
-    """A view that nobody has filled, and a column that is called as the table in our query."""
+    """A view without data, and a column with the name that our query gives the table."""
     id_ = upload()
     _run_sql("CREATE MATERIALIZED VIEW files_test_view AS SELECT 1 AS one WITH NO DATA")
     _run_sql("CREATE TABLE files_test_t AS SELECT 0 AS t, :id AS file", id=id_)
@@ -232,7 +196,7 @@ def test_odd_tables(tasks: TasksManager) -> None:
 
 
 def test_public_storage(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The addresses of its files name no ids."""
+    """The addresses of its files contain no ids."""
     monkeypatch.setattr(get_storage("here").settings, "public", True)
     id_ = upload()
     assert run(tasks, delete_unattached, dry_run=False) == "1 in a public storage"
@@ -243,31 +207,24 @@ def test_public_storage(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) ->
 def test_bytes_that_cannot_be_removed(
     tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
-    """They keep no others."""
-    user = new_user(sysadmin=True)
-    ids = sorted(upload(user) for _ in range(3))
-    if fails == "location":
-        change(ids[0], location="../../outside")
-    else:
-        _refuse_first(monkeypatch)
-    assert run(tasks, delete_unattached, dry_run=False) == "3 deleted"
-    assert len(stored("here")) == 1
-    assert len(tasks.pending_jobs) == (1 if fails == "storage" else 0)
-    make_all_due(tasks)
-    assert len(stored("here")) == (0 if fails == "storage" else 1)
+    """The job removes all others."""
+    ids, asked = uploads(3), []
 
-
-def _refuse_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper, asked = get_storage("here"), []
-    remove = keeper.remove
-
-    def refuse_first(data: Any) -> bool:
+    def refuse_first(remove: Any, data: Any) -> bool:
         asked.append(data)
         if len(asked) == 1:
             raise PermissionError(data.location)
         return remove(data)
 
-    monkeypatch.setattr(keeper, "remove", refuse_first)
+    if fails == "location":
+        change(ids[0], location="../../outside")
+    else:
+        intercept(monkeypatch, "here", "remove", refuse_first)
+    assert run(tasks, delete_unattached, dry_run=False) == "3 deleted"
+    assert len(stored("here")) == 1
+    assert len(tasks.pending_jobs) == (1 if fails == "storage" else 0)
+    make_all_due(tasks)
+    assert len(stored("here")) == (0 if fails == "storage" else 1)
 
 
 def test_bytes_that_a_file_of_another_storage_names(
@@ -283,8 +240,7 @@ def test_bytes_that_a_file_of_another_storage_names(
 
 
 def test_a_step_a_batch(tasks: TasksManager) -> None:
-    user = new_user(sysadmin=True)
-    ids = [upload(user) for _ in range(7)]
+    ids = uploads(7)
     job = delete_unattached.delay(dry_run=False, batch=3)
     tasks.run_pending_jobs()
     assert steps_of(job.id) == 3
@@ -292,8 +248,8 @@ def test_a_step_a_batch(tasks: TasksManager) -> None:
 
 
 def test_attached_meanwhile(tasks: TasksManager) -> None:
-    """A file is looked at again when it is locked."""
-    ids = sorted([upload(), upload()])
+    """The task checks the conditions again when it locks a file."""
+    ids = uploads(2)
     selection = unattached(30)
     assert [file.id for file in selection.page(model.Session(), "", 9)] == ids
     attach(ids[0], "package", "p")
@@ -303,9 +259,9 @@ def test_attached_meanwhile(tasks: TasksManager) -> None:
     assert not row(ids[1])
 
 
-def test_somebody_works_with_it(tasks: TasksManager) -> None:
-    """Nobody is waited for."""
-    ids = sorted(upload() for _ in range(3))
+def test_locked_by_another_transaction(tasks: TasksManager) -> None:
+    """The task does not wait."""
+    ids = uploads(3)
     with engine().begin() as connection:
         lock = sa.select(file_table.c.id).where(file_table.c.id == ids[0])
         connection.execute(lock.with_for_update(key_share=True))
@@ -329,10 +285,13 @@ def test_bytes_stay_until_the_commit(tasks: TasksManager) -> None:
 
 
 def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The row is gone, and its bytes go when the storage is back."""
-    keeper = get_storage("here")
+    """The rows are deleted at once, the bytes when the storage is available again."""
+
+    def fail(*_: Any) -> None:
+        raise OSError("away")
+
     with monkeypatch.context() as patch:
-        patch.setattr(keeper, "remove", _fail)
+        patch.setattr(get_storage("here"), "remove", fail)
         upload()
         assert run(tasks, delete_unattached, dry_run=False) == "1 deleted"
     assert len(stored("here")) == 1
@@ -341,17 +300,12 @@ def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -
     assert stored("here") == {}
 
 
-def _fail(*_: Any) -> None:
-    raise OSError("away")
-
-
 def test_log(
     tasks: TasksManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ids are logged up to a bound, after the commit."""
     monkeypatch.setattr(batches, "MAX_LOGGED", 2)
-    user = new_user(sysadmin=True)
-    ids = sorted(upload(user) for _ in range(4))
+    ids = uploads(4)
     with caplog.at_level(logging.INFO, batches.__name__):
         delete_unattached(dry_run=False, batch=3).run_once()
         assert caplog.messages == []
