@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from ckan import model
 from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from ckanext.files.tests.effects import engine
 from ckanext.files.tests.probe import ProbePlugin
@@ -35,6 +37,18 @@ def fork(run: Callable[[], Any]) -> int:
         traceback.print_exc(file=sys.__stderr__)
         os._exit(1)
     os._exit(0)
+
+
+def die_at(number: int, engine: Engine, *events: str) -> None:
+    """Be killed at one of the events of an engine, counted from 1."""
+    left = itertools.count(number, -1)
+
+    def count(*_: Any) -> None:
+        if next(left) == 1:
+            kill_now()
+
+    for name in events:
+        event.listen(engine, name, count)
 
 
 def kill_now(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Files go to what names them already, under the rules of the validator."""
+"""A claim gives files to the entities that name them, by the rules of the validator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from ckanext.files import capabilities
-from ckanext.files.tests.crash import fork, kill_now, was_killed
+from ckanext.files.tests.crash import die_at, fork, was_killed
 from ckanext.files.tests.effects import engine
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.people import call, new_user, organization_of
@@ -162,7 +162,7 @@ def test_user(field: str) -> None:
 
 
 def test_columns_of_datasets_and_resources(user: str) -> None:
-    """Not all fields of a schema are kept in extras."""
+    """CKAN does not store all fields of a schema in extras."""
     in_notes, in_description = upload(user, 2)
     resource = {"url": "http://x", "description": in_description}
     made = dataset_with(user, notes=in_notes, resources=[resource])
@@ -211,7 +211,7 @@ def test_deleted_dataset_claims_nothing(user: str, field: str) -> None:
 @pytest.mark.skipif(capabilities.CORE_FILES, reason="extras have no state there")
 @pytest.mark.parametrize("kind", ["package", "group"])
 def test_deleted_extra_claims_nothing(user: str, field: str, kind: str) -> None:
-    """Old portals have such rows, and show none of them."""
+    """Old portals have such rows, and do not show them."""
     [file] = upload(user)
     extras = [{"key": field, "value": file}]
     if kind == "package":
@@ -232,22 +232,19 @@ def test_deleted_dataset_is_no_rival(user: str, field: str) -> None:
     assert claim("package", field).given == {file}
 
 
-def refusal(file: str, report: ClaimReport, name: str) -> str:
-    """Return why the only file was refused, by the only dataset."""
-    assert (report.given, report.theirs) == (set(), set())
-    [refused] = report.refused
-    assert (refused.file_id, refused.where) == (file, f"dataset {name}")
-    return refused.reason
+def check_refused(user: str, field: str, file: str, reason: str) -> None:
+    """Check that a dataset of a user does not get the file that its field names."""
+    before, made = owner(file), dataset(user, **{field: file})
+    expected = [(repr(file) if " " in file else file, f"dataset {made['name']}", reason)]
+    assert claim("package", field) == ClaimReport(refused=expected)
+    assert owner(file) == before
 
 
-def test_file_of_somebody_who_may_not_edit(user: str, field: str) -> None:
-    """Whoever may edit a dataset must not get a file by writing its id into it."""
+def test_file_of_a_user_who_may_not_edit(user: str, field: str) -> None:
+    """An editor of a dataset must not get a file by writing its id into the dataset."""
     other = new_user()
-    [file] = upload(other)
-    made = dataset(user, **{field: file})
-    expected = f"belongs to the user {other}, who may not edit this"
-    assert refusal(file, claim("package", field), made["name"]) == expected
-    assert owner(file) == ("user", id_of(other), False)
+    reason = f"belongs to the user {other}, who may not edit this"
+    check_refused(user, field, upload(other)[0], reason)
 
 
 def test_each_dataset_is_asked_about(user: str, field: str) -> None:
@@ -271,9 +268,8 @@ def test_file_of_another_editor(user: str, field: str) -> None:
 def test_file_of_a_sysadmin(user: str, field: str) -> None:
     sysadmin = new_user(sysadmin=True)
     [file] = upload(sysadmin)
-    made = dataset(user, **{field: file})
-    expected = f"belongs to the sysadmin {sysadmin}, who takes no part in this"
-    assert refusal(file, claim("package", field), made["name"]).startswith(expected)
+    reason = f"belongs to the sysadmin {sysadmin}, who takes no part in this"
+    check_refused(user, field, file, f"{reason} (see --trust-sysadmins)")
     assert claim("package", field, trust_sysadmins=True).given == {file}
 
 
@@ -286,38 +282,29 @@ def test_file_of_a_sysadmin_who_takes_part(user: str, field: str) -> None:
 
 
 def test_file_of_a_deleted_user(user: str, field: str) -> None:
-    [file] = upload(user)
-    made = dataset(user, **{field: file})
-    call("user_delete", None, id=user)
-    expected = f"belongs to the user {user}, who is not active"
-    assert refusal(file, claim("package", field), made["name"]) == expected
+    other = new_user()
+    [file] = upload(other)
+    call("user_delete", None, id=other)
+    check_refused(user, field, file, f"belongs to the user {other}, who is not active")
 
 
 def test_file_of_something_else(user: str, field: str) -> None:
     other = dataset(user)
     [file] = put(("package", other["id"]))
-    made = dataset(user, **{field: file})
-    expected = f"belongs to package {other['id']}"
-    assert refusal(file, claim("package", field), made["name"]) == expected
+    check_refused(user, field, file, f"belongs to package {other['id']}")
 
 
 def test_pinned_file(user: str, field: str) -> None:
     [file] = put(("user", id_of(user)), pinned=True)
-    made = dataset(user, **{field: file})
-    expected = f"belongs to user {id_of(user)}, which keeps it"
-    assert refusal(file, claim("package", field), made["name"]) == expected
+    check_refused(user, field, file, f"belongs to user {id_of(user)}, which keeps it")
 
 
 def test_unknown_file(user: str, field: str) -> None:
-    file = str(uuid.uuid4())
-    made = dataset(user, **{field: file})
-    assert refusal(file, claim("package", field), made["name"]) == "does not exist"
+    check_refused(user, field, str(uuid.uuid4()), "does not exist")
 
 
 def test_other_text(user: str, field: str) -> None:
-    made = dataset(user, **{field: "see\nthe annex"})
-    reason = refusal(repr("see\nthe annex"), claim("package", field), made["name"])
-    assert reason == "is not the id of a file"
+    check_refused(user, field, "see\nthe annex", "is not the id of a file")
 
 
 @pytest.mark.parametrize("at_once", [1, 200])
@@ -354,7 +341,7 @@ def test_named_by_another_that_does_not_have_it(user: str, field: str) -> None:
 def test_file_that_moves_meanwhile(
     user: str, field: str, attempts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was decided is decided anew when it has changed."""
+    """The claim decides again about a file that has changed since."""
     monkeypatch.setattr(moving, "_ATTEMPTS", attempts)
     [free], [owned, third] = put(None), upload(user, 2)
     made = dataset(user, **{field: json.dumps([free, owned, third])})
@@ -382,7 +369,7 @@ def test_file_that_moves_meanwhile(
 
 
 def test_deadlock(user: str, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PostgreSQL ends one of two that have locked the same in another order."""
+    """PostgreSQL ends one of two transactions that have locked the same rows in another order."""
     monkeypatch.setattr(stored_field, "_PAGE_SIZE", 1_000_000)
     files, org = upload(user, 2), organization_of(user)
     first, second = sorted(dataset(user, org, **{field: file})["id"] for file in files)
@@ -450,9 +437,8 @@ def test_killed_and_run_again(
 
 
 def claim_until(field: str, number: int) -> None:
-    """Die before a commit: each run gets a little further."""
-    left = itertools.count(number, -1)
-    event.listen(engine(), "commit", lambda _: next(left) == 1 and kill_now())
+    """Be killed before a commit: each run gets a little further."""
+    die_at(number, engine(), "commit")
     claim("package", field)
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import signal
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from ckanext.files.tests.crash import die_at, fork, was_killed
 from ckanext.files.tests.upgrade.old_tables import connect, old_tables, rows, run, shape
 from ckanext.files.upgrade import takeover
 from ckanext.files.upgrade.takeover import (
@@ -29,7 +25,7 @@ STEPS_FROM_1_3_4 = [
     "index files_transfer_history by file_id",
 ]
 
-# what might have happened to the tables, and what is put right
+# damage to the tables, and the step that repairs it
 REPAIRS = {
     "ALTER TABLE files_owner DROP COLUMN pinned": "add the column files_owner.pinned",
     "ALTER TABLE files_file ALTER size TYPE int": "from INTEGER to BIGINT",
@@ -51,7 +47,7 @@ REPAIRS = {
     "ADD FOREIGN KEY (file_id) REFERENCES files_file": "which does not cascade",
 }
 
-# what nobody can put right without knowing more
+# damage that no statement can repair
 OBSTACLES = {
     "DROP TABLE files_file CASCADE": "there is no table files_file",
     "ALTER TABLE files_owner DROP CONSTRAINT files_owner_file_id_fkey; ALTER TABLE files_file "
@@ -78,7 +74,7 @@ OBSTACLES = {
     "files_transfer_history_pkey": "the primary key of files_transfer_history is nothing, not id",
 }
 
-# what only shows when it is tried
+# changes that PostgreSQL refuses
 REFUSALS = {
     "ALTER TABLE files_file ALTER size TYPE int; CREATE VIEW sizes AS SELECT size FROM "
     "files_file": "files_file.size from INTEGER to BIGINT: cannot alter type of a column used by",
@@ -194,19 +190,11 @@ def test_killed_at_each_statement(engine: Engine) -> None:
 
 
 def _is_killed_at(number: int) -> bool:
-    """Take over in a process that dies before a statement, or before the commit; tell if it did."""
-    pid = os.fork()
-    if not pid:
-        left = itertools.count(number, -1)
+    """Take over in a process that is killed before a statement, or before the commit."""
 
-        def die(*_: Any) -> None:
-            if next(left) == 1:
-                os.kill(os.getpid(), signal.SIGKILL)
-
+    def take_over() -> None:
         engine = connect()
-        event.listen(engine, "before_cursor_execute", die)
-        event.listen(engine, "commit", die)
+        die_at(number, engine, "before_cursor_execute", "commit")
         adapt_tables(engine)
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    return os.WIFSIGNALED(status)
+
+    return was_killed(fork(take_over))

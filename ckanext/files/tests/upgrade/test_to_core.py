@@ -1,4 +1,4 @@
-"""The files of CKAN 2.11 move into the tables of CKAN 2.12, all of them or none."""
+"""All files of CKAN 2.11 move into the tables of CKAN 2.12, or none."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
-from ckanext.files.tests.crash import fork, kill_now, was_killed
+from ckanext.files.tests.crash import die_at, fork, was_killed
 from ckanext.files.tests.effects import engine, look
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.people import call
@@ -36,6 +35,10 @@ from ckanext.files.upgrade.to_core import MoveInterruptedError, look_at_core_mov
 loaded = load_plugins("files")
 
 COUNT = 23
+SAME_PLACE = """
+    DROP INDEX idx_files_file_location_in_storage;
+    UPDATE files_file SET location = 'l1' WHERE id = 'f2'
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +53,7 @@ def move() -> Any:
 
 
 def obstacle() -> Any:
-    """Return the only one; nothing may have changed, whichever way it was looked for."""
+    """Return the only obstacle; neither a look nor a move may change anything."""
     before = checksums()
     looked, moved = look_at_core_move(engine()), move()
     assert checksums() == before
@@ -159,10 +162,7 @@ def test_storage_of_files_that_have_moved_may_be_gone() -> None:
 
 
 def test_place_twice_in_the_old_tables() -> None:
-    run(
-        "DROP INDEX idx_files_file_location_in_storage; "
-        "UPDATE files_file SET location = 'l1' WHERE id = 'f2'"
-    )
+    run(SAME_PLACE)
     before = checksums()
     found = move().obstacles
     assert checksums() == before
@@ -171,10 +171,7 @@ def test_place_twice_in_the_old_tables() -> None:
 
 
 def test_place_twice_under_an_unfinished_index() -> None:
-    run(
-        "DROP INDEX idx_files_file_location_in_storage; "
-        "UPDATE files_file SET location = 'l1' WHERE id = 'f2'"
-    )
+    run(SAME_PLACE)
     index = (
         "CREATE UNIQUE INDEX CONCURRENTLY idx_files_file_location_in_storage "
         "ON files_file (storage, location)"
@@ -239,9 +236,9 @@ def test_owner_types_that_do_not_cascade() -> None:
 
 
 def test_progress() -> None:
-    steps: list[int] = []
-    move_to_core(engine(), steps.append, steps.append)
-    assert steps == [COUNT, 5, 5, 5, 5, 3]
+    numbers: list[int] = []
+    move_to_core(engine(), numbers.append, numbers.append)
+    assert numbers == [COUNT, 5, 5, 5, 5, 3]
 
 
 def test_upload_waits_and_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,21 +293,14 @@ def test_killed_at_each_statement() -> None:
 
 
 def move_until(number: int) -> None:
-    """Die before a statement, or before the commit."""
-    left = itertools.count(number, -1)
-
-    def count(*_: Any) -> None:
-        if next(left) == 1:
-            kill_now()
-
-    event.listen(engine(), "before_cursor_execute", count)
-    event.listen(engine(), "commit", count)
+    """Be killed before a statement, or before the commit."""
+    die_at(number, engine(), "before_cursor_execute", "commit")
     move()
 
 
 @pytest.mark.crash
 def test_killed_from_outside() -> None:
-    """Whenever it is killed, it was all or nothing."""
+    """After a kill at any time, all files have moved or none."""
     for wait in (0.01, 0.02, 0.04, 0.08, 0.16):
         before = checksums(CORE)
         pid = fork(lambda: move_to_core(engine(), progress=lambda _: time.sleep(0.02)))
