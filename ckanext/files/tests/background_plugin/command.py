@@ -1,18 +1,37 @@
-"""The command ``ckan files background``, within the process of the tests."""
+"""The command ``ckan files background`` in the process of the tests, and the states of jobs."""
 
 from __future__ import annotations
 
 import click
 from ckan.tests.helpers import _get_test_app
 
+from ckanext.files.background import Job
+from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background_plugin.cli import get_commands
 from ckanext.files.tests.cli.console import invoke
+from ckanext.files.tests.effects import look
+
+UNKNOWN = 4_000_000_000
+"""Id of a job that does not exist."""
 
 
 def run(*arguments: str, typed: str | None = None) -> tuple[int, str]:
-    """Run ``ckan files background ...``; return the exit code and what was printed."""
+    """Run ``ckan files background ...``; return the exit code and the output."""
     [files] = get_commands()
     ckan = click.Context(click.Group("ckan"))
     if "worker" in arguments:
         ckan.meta["flask_app"] = _get_test_app().flask_app
     return invoke(files, ["background", *arguments], input=typed, parent=ckan)
+
+
+def output(*arguments: str, typed: str | None = None) -> str:
+    """Run a command that succeeds; return its output."""
+    code, text = run(*arguments, typed=typed)
+    assert code == 0, text
+    return text
+
+
+def state(job: Job) -> str:
+    """Return the committed status of a job."""
+    query = f"SELECT status::text FROM {SCHEMA}.procrastinate_jobs WHERE id = :id"
+    return look(query, id=job.id)

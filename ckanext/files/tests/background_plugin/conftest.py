@@ -1,5 +1,60 @@
-"""Fixtures of the tests of the edges."""
+"""Fixtures of the tests of actions and commands."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ckan import model
+
+from ckanext.files.background import Job, control
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.background.worker.listener import Listener
+from ckanext.files.background.worker.queries import ALIVE, WorkerQueries
+from ckanext.files.tests.background import sample
 from ckanext.files.tests.background.conftest import app, define, job_tables
+from ckanext.files.tests.background_plugin.command import state
+from ckanext.files.tests.effects import Effects, engine, look
+from ckanext.files.tests.waiting import wait_for
 
-__all__ = ["app", "define", "job_tables"]
+__all__ = ["app", "define", "job_tables", "one_of_each", "worker"]
+
+
+@pytest.fixture
+def one_of_each(tasks: TasksManager, effects: Effects, unique: Any) -> dict[str, Job]:
+    """A job in each state in which no worker has it."""
+    ended = {"succeeded": sample.noop.delay(), "failed": sample.fail_after.delay(unique("job"))}
+    tasks.run_pending_jobs()
+    waiting = {"cancelled": sample.noop.delay(), "todo": sample.write.delay(unique("job"))}
+    control.cancel(waiting["cancelled"].id)
+    model.Session.commit()
+    found = {**ended, **waiting}
+    assert {name: state(job) for name, job in found.items()} == {name: name for name in found}
+    return found
+
+
+class LiveWorker(WorkerQueries):
+    """The queries of a worker for the queues mails and letters, with its second connection."""
+
+    def __init__(self) -> None:
+        super().__init__(engine())
+        self.register(["mails", "letters"], 3)
+        self._listener = Listener(engine(), [])
+        self._listener.open(self.worker_id)
+
+    def die(self) -> None:
+        """Close the connection that shows that the worker lives."""
+        self._listener.close()
+        held = "SELECT EXISTS (SELECT FROM pg_locks WHERE classid = :key AND objid = :id)"
+        wait_for(lambda: not look(held, key=ALIVE, id=self.worker_id))
+
+
+@pytest.fixture
+def worker() -> Iterator[LiveWorker]:
+    worker = LiveWorker()
+    yield worker
+    worker.die()
+    worker.release_all()
+    worker.unregister()
+    worker.close()

@@ -18,6 +18,7 @@ from ckanext.files.shared import add_task
 from ckanext.files.tests.background import sample
 from ckanext.files.tests.background.hands import StepOwner
 from ckanext.files.tests.background_plugin.client import Client
+from ckanext.files.tests.background_plugin.command import UNKNOWN, state
 from ckanext.files.tests.effects import count_commits, look
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.people import call
@@ -25,7 +26,6 @@ from ckanext.files.tests.people import call
 loaded = load_plugins("files", "files_background", "files_test_probe")
 
 ACTIONS = ["files_job_show", "files_job_cancel", "files_job_retry"]
-UNKNOWN = 4_000_000_000
 
 
 class Cast:
@@ -57,11 +57,6 @@ def ask_for(cast: Cast, hooks: Any, unique: Any) -> Callable[..., Job]:
         return jobs[0]
 
     return ask
-
-
-def state(job: Job) -> str:
-    query = f"SELECT status::text FROM {SCHEMA}.procrastinate_jobs WHERE id = :id"
-    return look(query, id=job.id)
 
 
 def test_show(cast: Cast, ask_for: Any, tasks: TasksManager, unique: Any) -> None:
