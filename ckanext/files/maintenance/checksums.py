@@ -58,8 +58,8 @@ def verify_checksums(
 ) -> Any:
     """Read all files, and report those that differ from what was stored. Nothing is changed.
 
-    The task compares size and checksum with those of the row, by the algorithm of
-    the row. It only counts files without a checksum, and files whose checksum a
+    The task compares size and checksum with the row, by the algorithm of the row.
+    It only counts files without a checksum, and files whose checksum a
     cloud has computed from several parts.
 
     When ten files in a row cannot be read, the storage counts as unavailable, and

@@ -51,7 +51,7 @@ class Copier:
         self._target = storage_for(target, Capability.CREATE, Capability.STREAM, Capability.REMOVE)
         for name in filter(is_public, (source, target)):
             raise StorageRefusedError(
-                f"The storage {name} is public: anybody may read its files at addresses that "
+                f"The storage {name} is public: visitors may read its files at addresses that "
                 "contain storage and location, and a move would change these addresses"
             )
 

@@ -49,6 +49,6 @@ class UnreadableContentError(ContentError):
 
 
 class DamagedContentError(ContentError):
-    """Size or checksum differ from those of the row."""
+    """Size or checksum differ from the row."""
 
     kind = "damaged"

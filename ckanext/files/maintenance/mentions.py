@@ -36,7 +36,7 @@ _OURS = frozenset(
 )
 
 _WHOLE = ("CAST(t.* AS text)", "true")
-# tables of which only a part can name a file: as text, and the rows
+# tables that can name a file only in some columns (as text) and some rows
 _PARTS = {
     file_table.name: ("CAST(t.plugin_data AS text)", "t.id <> wanted.id"),
     owner_table.name: ("t.owner_id", "t.file_id <> wanted.id"),

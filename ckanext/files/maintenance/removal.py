@@ -54,7 +54,7 @@ def can_remove(name: str) -> bool:
 
 
 def is_public(name: str) -> bool:
-    """Return whether anybody may read the files of a storage, at addresses with their locations."""
+    """Return whether visitors may read the files of a storage, by their locations."""
     return bool(storage_for(name).settings.public)
 
 

@@ -60,7 +60,7 @@ class Selection:
     """Files that fulfil all conditions."""
 
     conditions: Sequence[Any] = ()
-    """Conditions on the columns of the file, with ``owned`` also on those of its owner."""
+    """Conditions on the columns of the file; with ``owned`` also on the columns of its owner."""
 
     owned: bool = False
     """Select only files that have an owner."""

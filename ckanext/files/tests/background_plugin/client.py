@@ -12,7 +12,7 @@ from ckanext.files.tests.people import new_user
 
 
 class Client:
-    """Calls actions over the API, as a user or as nobody.
+    """Calls actions over the API, as a user or as a visitor.
 
     :param app: CKAN's test application.
     """

@@ -109,7 +109,7 @@ def test_failure_is_shown(cast: Cast, ask_for: Any, tasks: TasksManager) -> None
     assert "sample.py" in shown["traceback"]
 
 
-def test_failure_that_tells_of_the_server(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
+def test_failure_with_details_of_the_server(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
     """Statements and values are for sysadmins, and the owner gets why it failed."""
     job = ask_for(lambda: sample.fail_after.delay("this\n[SQL: SELECT secret]"))
     tasks.run_pending_jobs()
@@ -121,7 +121,7 @@ def test_failure_that_tells_of_the_server(cast: Cast, ask_for: Any, tasks: Tasks
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_jobs_of_others(action: str, cast: Cast, ask_for: Any) -> None:
-    """They are refused in the words for a job that does not exist, and nothing is told of them."""
+    """The error is the same as for a job that does not exist, and shows nothing of the job."""
     secret = "a secret argument"
     job = ask_for(lambda: sample.write.delay(secret))
     for client in (cast.other, cast.anonymous):
@@ -135,7 +135,7 @@ def test_jobs_of_others(action: str, cast: Cast, ask_for: Any) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_jobs_of_nobody(action: str, cast: Cast) -> None:
+def test_jobs_of_scripts(action: str, cast: Cast) -> None:
     """What a script has asked for, only sysadmins see."""
     job = sample.fail_after.delay("x")
     model.Session.commit()
@@ -143,7 +143,7 @@ def test_jobs_of_nobody(action: str, cast: Cast) -> None:
     assert cast.sysadmin.call("files_job_show", id=job.id)[0] == 200
 
 
-def test_list_tells_nothing_of_others(cast: Cast, ask_for: Any) -> None:
+def test_list_shows_nothing_of_others(cast: Cast, ask_for: Any) -> None:
     secret = "a secret argument"
     ask_for(lambda: sample.write.delay(secret))
     script = sample.write.delay(secret)
@@ -273,7 +273,7 @@ def test_cancel_a_running_job(cast: Cast, ask_for: Any) -> None:
 
 @pytest.mark.parametrize(("now", "interrupts"), [(True, True), ("true", True), ("", False)])
 def test_cancel_a_running_job_now(cast: Cast, ask_for: Any, now: Any, interrupts: bool) -> None:
-    """Its worker is told to interrupt the step; who may do so is who may cancel it."""
+    """The worker must interrupt the step. A user who may not cancel the job may not do so."""
     job = ask_for(lambda: sample.noop.delay())
     hands = StepOwner()
     claim = hands.claim()

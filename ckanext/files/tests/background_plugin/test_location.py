@@ -156,10 +156,10 @@ def test_job_that_is_waiting_already(client: Client, ask: Any, hooks: Any) -> No
     assert ask(within).headers[HEADER] == location(jobs[0])
 
 
-# only to those who may see the job
+# only to users who may see the job
 
 
-def test_job_of_somebody_else(app: Any, client: Client, ask: Any) -> None:
+def test_job_of_another_user(app: Any, client: Client, ask: Any) -> None:
     theirs = job_of(client, ask)
     scripts = sample.noop.delay()
     model.Session.commit()

@@ -15,7 +15,7 @@ ACTIONS = {"files_job_cancel", "files_job_list", "files_job_retry", "files_job_s
 
 @pytest.fixture(autouse=True)
 def job_tables() -> None:
-    """Instead of that of the package: these tests load plugins themselves."""
+    """Replaces the fixture of the package: these tests load plugins themselves."""
 
 
 @pytest.mark.parametrize("names", [["files_background"], ["files_background", "files"]])

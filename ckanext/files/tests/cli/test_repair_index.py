@@ -23,7 +23,7 @@ loaded = load_plugins("files", "files_test_probe")
 
 @pytest.fixture
 def dataset() -> dict[str, Any]:
-    """One of which Solr tells a change that was not committed."""
+    """A dataset of which Solr has a change that was not committed."""
     made = factories.Dataset(title="before")
     model.Session.remove()
     patch = {"id": made["id"], "title": "never"}

@@ -126,7 +126,7 @@ def run(tasks: TasksManager, task: Task[Any], *args: Any, **kwargs: Any) -> str:
     """Run a job with all its steps; return the text of its progress."""
     job = task.delay(*args, **kwargs)
     tasks.run_pending_jobs()
-    status, said, error = told(job.id)
+    status, said, error = outcome(job.id)
     assert status == "succeeded", error
     return said
 
@@ -135,13 +135,13 @@ def error_of(tasks: TasksManager, task: Task[Any], *args: Any, **kwargs: Any) ->
     """Run a job that fails for good; return its error."""
     job = task.delay(*args, **kwargs)
     tasks.run_pending_jobs()
-    status, _, error = told(job.id)
+    status, _, error = outcome(job.id)
     assert status == "failed", error
     assert not tasks.pending_jobs
     return error
 
 
-def told(job_id: int) -> tuple[str, str, str]:
+def outcome(job_id: int) -> tuple[str, str, str]:
     """Return a job's status, the text of its progress, and its error."""
     query = f"""
         SELECT concat(status, '|', text, '|', error) FROM {schema.SCHEMA}.procrastinate_jobs

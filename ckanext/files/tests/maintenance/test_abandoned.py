@@ -119,7 +119,7 @@ def test_given_away(tasks: TasksManager) -> None:
     assert run(tasks, settle_abandoned, give_to=recipient["name"], dry_run=False) == "nothing to do"
 
 
-@pytest.mark.parametrize("give_to", ["nobody", "deleted"])
+@pytest.mark.parametrize("give_to", ["unknown", "deleted"])
 def test_recipient_who_does_not_exist(tasks: TasksManager, give_to: str) -> None:
     if give_to == "deleted":
         give_to = new_user()

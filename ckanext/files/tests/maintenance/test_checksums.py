@@ -24,11 +24,11 @@ from ckanext.files.tests.maintenance.site import (
     change,
     intercept,
     make_all_due,
+    outcome,
     path_of,
     row,
     run,
     steps_of,
-    told,
     upload,
     uploads,
 )
@@ -73,7 +73,7 @@ def test_a_step_reads_so_much(tasks: TasksManager) -> None:
         upload(user, b"x" * size)
     job = verify_checksums.delay(OURS, step_bytes=20)
     tasks.run_pending_jobs()
-    assert told(job.id)[1] == "4 verified"
+    assert outcome(job.id)[1] == "4 verified"
     assert 3 <= steps_of(job.id) <= 5
     assert (
         look(f"SELECT percent FROM {schema.SCHEMA}.files_job WHERE job_id = :id", id=job.id) == 100
@@ -121,11 +121,11 @@ def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -
         patch.setattr(get_storage("here"), "stream", _broken)
         job = verify_checksums.delay(OURS)
         tasks.run_pending_jobs()
-        status, _, error = told(job.id)
+        status, _, error = outcome(job.id)
         assert status == "todo"
         assert "connection reset" in error
     make_all_due(tasks)
-    assert told(job.id)[:2] == ("succeeded", "12 verified")
+    assert outcome(job.id)[:2] == ("succeeded", "12 verified")
 
 
 def test_storage_that_gives_chunks(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ def _verify_for(tasks: TasksManager, user: str | None, file_id: str) -> tuple[st
         query = f"INSERT INTO {schema.SCHEMA}.files_job (job_id, user_id) VALUES (:job, :user)"
         model.Session.execute(sa.text(query), {"job": job.id, "user": person.id})
     tasks.run_pending_jobs()
-    return told(job.id)
+    return outcome(job.id)
 
 
 def test_upload_of_an_ordinary_user(tasks: TasksManager) -> None:

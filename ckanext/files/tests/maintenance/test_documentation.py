@@ -20,7 +20,7 @@ from ckanext.files.store.storages import storages
 from ckanext.files.tests import documented
 from ckanext.files.tests.background_plugin.command import run as run_command
 from ckanext.files.tests.effects import count_commits
-from ckanext.files.tests.maintenance.site import OPTION, loaded_with, row, told, upload
+from ckanext.files.tests.maintenance.site import OPTION, loaded_with, outcome, row, upload
 from ckanext.files.tests.people import call, new_user
 
 PAGE = "docs/operating/maintenance.rst"
@@ -81,7 +81,7 @@ def test_by_hand(tasks: TasksManager) -> None:
     wet = _send(1)
     tasks.run_pending_jobs()
     assert row(old) is None
-    assert told(dry)[1].replace("would be deleted", "deleted") == told(wet)[1]
+    assert outcome(dry)[1].replace("would be deleted", "deleted") == outcome(wet)[1]
 
 
 def test_in_an_extension(tasks: TasksManager) -> None:
@@ -105,7 +105,7 @@ def test_verify_each_upload(tasks: TasksManager) -> None:
     assert len(commits) == 1
     tasks.run_pending_jobs()
     [job] = tasks.jobs
-    assert told(job)[:2] == ("succeeded", f"a.txt: md5 is {file['hash']}, as it was stored")
+    assert outcome(job)[:2] == ("succeeded", f"a.txt: md5 is {file['hash']}, as it was stored")
     with pytest.raises((tk.NotAuthorized, tk.ValidationError)):
         upload_it(storage="nowhere")
     assert list(tasks.jobs) == [job]

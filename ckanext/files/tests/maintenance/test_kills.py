@@ -32,10 +32,10 @@ from ckanext.files.tests.maintenance.site import (
     folder_of,
     intercept,
     make_all_due,
+    outcome,
     run,
     steps_of,
     stored,
-    told,
     upload,
 )
 from ckanext.files.tests.people import new_user
@@ -172,7 +172,7 @@ def test_at_a_certain_time(
     assert f"Bytes without a row: {left}" in said
     _rescue()
     tasks.run_pending_jobs()
-    assert told(job.id)[:2] == ("succeeded", "9 moved")
+    assert outcome(job.id)[:2] == ("succeeded", "9 moved")
     assert steps_of(job.id) == 4
     assert stored("here") == {}
     assert len(stored("there")) == 9 + left
@@ -210,7 +210,7 @@ def test_at_any_time(
         job = move_storage.delay(source, target, dry_run=False, keep_seconds=0, batch=2)
         model.Session.commit()
         jobs += 1
-        while told(job.id)[0] != "succeeded":
+        while outcome(job.id)[0] != "succeeded":
             pid = fork(tasks.run_pending_jobs)
             time.sleep(random.uniform(0, 0.4))
             os.kill(pid, signal.SIGKILL)
@@ -220,7 +220,7 @@ def test_at_any_time(
                 ended += 1
             _check(contents)
             _rescue()
-        assert told(job.id)[1] == "9 moved"
+        assert outcome(job.id)[1] == "9 moved"
         source, target = target, source
     tasks.run_pending_jobs()
     left = len({*stored("here"), *stored("there")}) - 9

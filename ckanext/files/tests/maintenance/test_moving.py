@@ -23,13 +23,13 @@ from ckanext.files.tests.maintenance.site import (
     folder_of,
     intercept,
     make_all_due,
+    outcome,
     owner_of,
     path_of,
     row,
     run,
     steps_of,
     stored,
-    told,
     upload,
     uploads,
 )
@@ -43,7 +43,7 @@ def test_moved(tasks: TasksManager) -> None:
     owners = {id_: owner_of(id_) for id_ in contents}
     job = move_storage.delay("here", "there", dry_run=False, batch=2)
     tasks.run_pending_jobs()
-    assert told(job.id)[:2] == ("succeeded", "5 moved")
+    assert outcome(job.id)[:2] == ("succeeded", "5 moved")
     assert steps_of(job.id) == 3
     for id_, number in contents.items():
         assert path_of(id_).read_bytes() == f"content {number}".encode()
@@ -116,11 +116,11 @@ def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -
         intercept(patch, "here", "stream", fail_from_the_third_on)
         job = move_storage.delay("here", "there", dry_run=False)
         tasks.run_pending_jobs()
-        assert told(job.id)[0] == "todo"
-        assert "cannot be read any more: OSError: away" in told(job.id)[2]
+        assert outcome(job.id)[0] == "todo"
+        assert "cannot be read any more: OSError: away" in outcome(job.id)[2]
         assert stored("there") == {}
     make_all_due(tasks)
-    assert told(job.id)[:2] == ("succeeded", "12 moved")
+    assert outcome(job.id)[:2] == ("succeeded", "12 moved")
 
 
 def test_truncated_without_a_checksum(tasks: TasksManager) -> None:
@@ -236,15 +236,15 @@ def test_upload_that_fails_halfway(
         job = move_storage.delay("here", "there", dry_run=False)
         tasks.run_pending_jobs()
         if isinstance(error, OSError):
-            assert told(job.id)[0] == "todo"
+            assert outcome(job.id)[0] == "todo"
             assert stored("there") == {}
             assert all(path_of(id_).parent == folder_of("here") for id_ in ids)
         else:
-            assert told(job.id)[1] == "1 not accepted, 2 moved, 1 left in here"
+            assert outcome(job.id)[1] == "1 not accepted, 2 moved, 1 left in here"
             assert len(stored("there")) == 2
     if isinstance(error, OSError):
         make_all_due(tasks)
-        assert told(job.id)[:2] == ("succeeded", "3 moved")
+        assert outcome(job.id)[:2] == ("succeeded", "3 moved")
 
 
 def _copies(ids: list[str]) -> list[Any]:
@@ -346,7 +346,7 @@ def test_readers_see_no_gap(tasks: TasksManager) -> None:
     for _ in range(6):
         job = move_storage.delay(source, target, dry_run=False, batch=3)
         tasks.run_pending_jobs()
-        assert told(job.id)[1] == "10 moved"
+        assert outcome(job.id)[1] == "10 moved"
         source, target = target, source
     reader.stopping.set()
     reader.join()

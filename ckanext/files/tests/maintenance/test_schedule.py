@@ -18,7 +18,7 @@ from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker.schedule import Schedule as Clock
 from ckanext.files.maintenance.schedule import Schedule, scheduled, schedules
-from ckanext.files.tests.maintenance.site import loaded_with, row, stored, told, upload
+from ckanext.files.tests.maintenance.site import loaded_with, outcome, row, stored, upload
 
 PREFIX = "ckanext.files.maintenance"
 SCHEDULES: dict[str, Any] = {
@@ -63,25 +63,25 @@ def defer_by_the_clock() -> None:
 
 
 def test_run_by_the_clock(tasks: TasksManager) -> None:
-    """It only tells what it would do, until that is configured, too."""
+    """The task only reports what it would do, unless the configuration says otherwise."""
     old, young = upload(days=41), upload(days=39)
     defer_by_the_clock()
     [job] = tasks.pending_jobs
     assert job["args"]["name"] == "unattached"
     assert job["lock"] == f"{PREFIX}.delete_unattached"
     tasks.run_pending_jobs()
-    assert told(job["id"])[:2] == ("succeeded", "1 would be deleted")
+    assert outcome(job["id"])[:2] == ("succeeded", "1 would be deleted")
     assert row(old)
     assert row(young)
 
 
-def test_told_to_do_it(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Options are those of the time at which it runs."""
+def test_dry_run_is_off(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task uses the options of the time at which it runs."""
     upload(days=41)
     job = scheduled.delay("unattached", 0)
     monkeypatch.setitem(config, f"{PREFIX}.unattached.dry_run", False)
     tasks.run_pending_jobs()
-    assert told(job.id)[1] == "1 deleted"
+    assert outcome(job.id)[1] == "1 deleted"
     assert stored("here") == {}
 
 
@@ -115,7 +115,7 @@ def test_each(
         monkeypatch.setitem(config, f"{PREFIX}.{name}.{option}", value)
     job = scheduled.delay(name, 0)
     tasks.run_pending_jobs()
-    assert told(job.id)[:2] == ("succeeded", said)
+    assert outcome(job.id)[:2] == ("succeeded", said)
 
 
 def test_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:

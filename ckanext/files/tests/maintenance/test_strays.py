@@ -28,11 +28,11 @@ from ckanext.files.tests.maintenance.site import (
     folder_of,
     loaded_with,
     make_all_due,
+    outcome,
     path_of,
     run,
     steps_of,
     stored,
-    told,
     upload,
 )
 
@@ -60,7 +60,7 @@ def test_removed_when_seen_again(tasks: TasksManager) -> None:
     assert stray.exists()
     [job] = tasks.pending_jobs
     make_all_due(tasks)
-    assert told(job["id"])[:2] == ("succeeded", "1 removed")
+    assert outcome(job["id"])[:2] == ("succeeded", "1 removed")
     assert not stray.exists()
     assert path_of(file).exists()
 
@@ -89,7 +89,7 @@ def test_all_storages_but_those_of_ckan(
     def find() -> tuple[Any, int]:
         job = remove_strays.delay()
         tasks.run_pending_jobs()
-        number = str(told(job.id)[1]).split()[0]
+        number = str(outcome(job.id)[1]).split()[0]
         return job, int(number) if number.isdigit() else 0
 
     _, before = find()  # other tests may have left some in the default storage

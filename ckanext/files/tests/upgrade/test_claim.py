@@ -92,7 +92,7 @@ def test_again_changes_nothing(user: str, field: str) -> None:
     assert (owner(file), history(file)) == before
 
 
-def test_dry_run_tells_the_same_and_changes_nothing(user: str, field: str) -> None:
+def test_dry_run_reports_the_same_and_changes_nothing(user: str, field: str) -> None:
     mine, [others] = upload(user, 3), upload(new_user())
     dataset(user, **{field: json.dumps([*mine, others])})
     before = owners(*mine, others)

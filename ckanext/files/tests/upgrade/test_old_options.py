@@ -191,7 +191,7 @@ def test_storages_of_uploads() -> None:
     assert any("before CKAN 2.12" in text for text in report.remarks) != capabilities.CORE_FILES
 
 
-def test_what_nobody_knows() -> None:
+def test_unknown_options() -> None:
     report = translate(colour="blue", enable_resource_migration_template_patch="true")
     assert [text for text in report.remarks if "inline" not in text] == [
         "ckanext.files.colour has no equivalent",

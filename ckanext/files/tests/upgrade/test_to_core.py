@@ -81,7 +81,7 @@ def test_ckan_shows_what_has_arrived() -> None:
     assert shown["size"] == 6000000000
 
 
-def test_look_tells_the_same_and_changes_nothing() -> None:
+def test_look_returns_the_same_and_changes_nothing() -> None:
     before = checksums()
     looked = look_at_core_move(engine())
     assert checksums() == before

@@ -68,7 +68,7 @@ def test_move(worker: Worker, full_size: bool, record_property: Any) -> None:
             assert site.path_of(id_).read_bytes() == content
         worker.start()
     wait_for_job(job)
-    assert site.told(job.id)[1] == "30 moved"
+    assert site.outcome(job.id)[1] == "30 moved"
     wait_for(lambda: not list(site.folder_of("here").iterdir()))
     assert {id_: site.path_of(id_).read_bytes() for id_ in contents} == contents
     record_property("copies_left", len(site.stored("there")) - 30)
