@@ -57,10 +57,10 @@ types-2.%:
 	@$(DEV) types "2.$*" $(marked)
 
 bench: ## measure what the plugin costs, as ratios to stock CKAN
-	@$(DEV) run "$(or $(CKAN),2.12)" python -m benchmarks $(ARGS)
+	@$(DEV) run "$(or $(CKAN),2.12)" python -m benchmarks request $(ARGS)
 
 bench-background: ## measure how fast background jobs are done, ours and those of other queues
-	@$(DEV) run "$(or $(CKAN),2.12)" python -m benchmarks.background $(ARGS)
+	@$(DEV) run "$(or $(CKAN),2.12)" python -m benchmarks background $(ARGS)
 
 services: ## start PostgreSQL, Redis and Solr
 	@$(DEV) start

@@ -1,11 +1,7 @@
-"""``make bench``: what the plugin costs, as ratios to stock CKAN.
+"""Measurements of what the extension costs: ``python -m benchmarks request`` or ``background``.
 
-Each variant of a call runs in a process of its own, all on the same servers.
-In each round every variant runs once, in random order, and does the same work;
-the ratio to stock CKAN is taken round by round, so that whatever else the
-machine does meanwhile meets both sides alike. The processes are started anew
-several times, for no process is quite as fast as another.
-
-Not measured: the web server, uploads, and how long an empty dataset takes to
-grow; files are made in the database only, outside of the measured time.
+``request`` gives the time of an action as a ratio to stock CKAN, ``background`` the jobs a second
+of background workers, ours and those of other queues. Both run in rounds: in each round every
+contender is measured once, in random order, in processes of its own, so that whatever else the
+machine does meanwhile meets all of them alike. Ratios are taken round by round.
 """

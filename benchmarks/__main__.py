@@ -1,42 +1,40 @@
-"""``python -m benchmarks [--write]``; with ``QUICK=1`` in the environment, for a first look."""
+"""``python -m benchmarks request|background [--write]``; ``QUICK=1`` is for a first look."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from pathlib import Path
 
 from ckan import __version__ as ckan_version
 
-from .contests import CONTESTS
-from .report import report
-from .run import Run
-from .verdict import Verdict, judge
+from . import background, request
+from .figures import Verdict
+from .site import ROOT
 
-SERIES = ".".join(ckan_version.split(".")[:2])
-RESULTS = Path(__file__).resolve().parent / "results" / f"ckan-{SERIES}.rst"
-
-GENERATIONS = 5
-"""How often the processes are started anew."""
+_SERIES = ".".join(ckan_version.split(".")[:2])
 
 
 def main() -> int:
     """Return the exit code: 1 if a goal is missed for certain."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}, too")
+    parser.add_argument("what", choices=["request", "background"])
+    parser.add_argument("--write", action="store_true", help="write the results into a file, too")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="measure these workers only")
+    parser.add_argument("--rounds", type=int, help="of the workers")
     arguments = parser.parse_args()
-
     quick = os.environ.get("QUICK", "0") != "0"
-    contests = [contest.quick() for contest in CONTESTS] if quick else CONTESTS
-    with Run(contests, generations=1 if quick else GENERATIONS) as run:
-        run.go()
-        text = report(run.scores, run.parts)
-        print(f"\n{text}", flush=True)
-        if arguments.write:
-            RESULTS.parent.mkdir(exist_ok=True)
-            RESULTS.write_text(f"{text}\n")
-    verdicts = {judge(e, scores) for c, scores in run.scores.items() for e in c.entries}
+    # workers are in process groups of their own: they are stopped on the way out
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    if arguments.what == "request":
+        name, (text, verdicts) = "ckan", request.measure(quick)
+    else:
+        only, rounds = arguments.only or (), arguments.rounds
+        name, (text, verdicts) = "background-ckan", background.measure(quick, only, rounds)
+    print(f"\n{text}", flush=True)
+    if arguments.write:
+        (ROOT / f"benchmarks/results/{name}-{_SERIES}.rst").write_text(f"{text}\n")
     return 1 if Verdict.MISSED in verdicts else 0
 
 

@@ -20,7 +20,7 @@ _LAST_LINES = 40
 
 
 class ProcessError(Exception):
-    """A process did not start; the message has the end of its log."""
+    """A process does not do what it is for; the message has the end of its log."""
 
 
 class Process:
@@ -67,11 +67,15 @@ class Process:
         end = time.monotonic() + SECONDS_TO_START
         while not is_ready():
             if not self.running or time.monotonic() > end:
-                what = "takes too long" if self.running else "has ended"
+                error = self.error("takes too long" if self.running else "has ended")
                 self.stop()
-                lines = self.log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
-                raise ProcessError("\n".join([f"{' '.join(self.command)} {what}:", *lines]))
+                raise error
             time.sleep(0.05)
+
+    def error(self, what: str) -> ProcessError:
+        """Return an error that has what it printed last."""
+        lines = self.log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        return ProcessError("\n".join([f"{' '.join(self.command)} {what}:", *lines]))
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to it and to all that it has started."""

@@ -1,11 +1,28 @@
 """``make bench-background``: how fast jobs are done, ours and those of other queues.
 
-In each round every contender has a turn, in random order: its workers are
-started, warmed up, measured and stopped, so that nobody else's compete for the
-machine. Whoever enqueues is a process with CKAN loaded, and so are all workers.
-Each job notes when it started, see ``journal``; a turn in which a job is
-missing, or was done twice, ends the benchmark.
+A contender has a turn in each round: its workers are started, warmed up, measured and stopped, so
+that no other workers compete for the machine. The process that enqueues has CKAN loaded, and so do
+all workers. Each job notes when it started, see ``journal``; a turn in which a job is missing, or
+was done twice, ends the benchmark.
 
-All of PostgreSQL happens in copies of CKAN's database that are dropped at the
-end, see ``databases``. Not measured: how fast jobs are enqueued, and retries.
+All of PostgreSQL happens in copies of CKAN's database that are dropped at the end. Not measured:
+how fast jobs are enqueued, and retries.
 """
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ..figures import Verdict
+from .contenders import CONTENDERS
+from .measure import run
+from .report import goals, report
+
+_ROUNDS = 15
+
+
+def measure(quick: bool, only: Collection[str], rounds: int | None) -> tuple[str, set[Verdict]]:
+    """Measure everything, and return the report and what it says of the goals."""
+    contenders = [c.quick() if quick else c for c in CONTENDERS if not only or c.name in only]
+    scores = run(contenders, rounds or (2 if quick else _ROUNDS))
+    return report(scores, contenders), {goal.verdict for goal in goals(scores)}

@@ -16,9 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 from ckan import model
 
-from ..serving import serve
-from . import site
-from .journal import Journal, Line, MissingError, now
+from .. import site
+from ..processes import serve
+from .journal import Journal, MissingError, now
 from .queues import Queue
 
 _IDLE = (0.03, 0.08)
@@ -28,7 +28,6 @@ _SECONDS = 30
 """How long one job may take, or to write down that all are done."""
 
 _LOOK_EVERY = 0.005
-
 _WRITTEN = sa.text("""
     SELECT count(*), count(DISTINCT number) FROM benchmark_write
     WHERE number >= :first AND number < :first + :count
@@ -36,21 +35,11 @@ _WRITTEN = sa.text("""
 
 
 class Client:
-    """Does what commands say; each public method but ``answer`` is one.
-
-    Jobs are given by the number of the first and their count.
-    """
+    """Jobs are given by the number of the first and their count."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._journal = Journal()
-
-    def answer(self, command: dict[str, Any]) -> Any:
-        with site.load().test_request_context():
-            try:
-                return getattr(self, command.pop("do"))(**command)
-            finally:
-                model.Session.remove()
 
     def prepare(self, history: int) -> None:
         self._queue.prepare(history)
@@ -67,33 +56,25 @@ class Client:
         """Return how many jobs have started."""
         return self._journal.look()
 
-    def check(self, work: str, first: int, count: int) -> dict[str, Any]:
-        """Fail unless each was done once; return when the last started and the processes."""
+    def check(self, work: str, first: int, count: int) -> tuple[float, list[int]]:
+        """Fail unless each was done once; return when the last started, and the processes."""
         _wait_until(lambda: not self._queue.unfinished())
-        lines = self._journal.take()
-        _check(lines, range(first, first + count))
+        notes = self._journal.take(range(first, first + count))
         if work == "write":
             # some queues hold a job no more when it starts
             _wait_until(lambda: _written(first, count) == (count, count))
-        return {
-            "last": max(line.time for line in lines),
-            "processes": sorted({line.pid for line in lines}),
-        }
+        return max(note.time for note in notes), sorted({note.pid for note in notes})
 
     def ask(self, first: int, count: int) -> list[float]:
         """Ask an idle worker for one job after the other; return the seconds until each started."""
         waits = []
         for number in range(first, first + count):
             asked = self._queue.ask(number)
-            waits.append(self._wait(number) - asked)
+            _wait_until(self._journal.look)
+            [note] = self._journal.take(range(number, number + 1))
+            waits.append(note.time - asked)
             time.sleep(random.uniform(*_IDLE))
         return waits
-
-    def _wait(self, number: int) -> float:
-        _wait_until(self._journal.look)
-        lines = self._journal.take()
-        _check(lines, range(number, number + 1))
-        return lines[0].time
 
 
 def _wait_until(condition: Callable[[], Any]) -> None:
@@ -107,20 +88,14 @@ def _wait_until(condition: Callable[[], Any]) -> None:
 def _written(first: int, count: int) -> tuple[int, int]:
     """Return how many rows there are of these jobs, and of how many different ones."""
     rows, different = model.Session.execute(_WRITTEN, {"first": first, "count": count}).one()
-    # the next look shall see what others have committed meanwhile
+    # the next look has to see what others have committed meanwhile
     model.Session.rollback()
     return rows, different
 
 
-def _check(lines: list[Line], numbers: range) -> None:
-    if sorted(line.number for line in lines) != list(numbers):
-        raise MissingError(f"not each of the jobs {numbers} was done once: {lines[:10]} ...")
-
-
-def _load() -> Any:
+def _load() -> Client:
     site.load()
-    module = importlib.import_module(f"{__package__}.queues.{sys.argv[1]}")
-    return Client(module.queue).answer
+    return Client(importlib.import_module(f"{__package__}.queues.{sys.argv[1]}").queue)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Where each job notes when it started: a file to which all processes append.
+"""What jobs do, and the file in which each notes when it started; all processes append to it.
 
-A line costs a job two microseconds, so that one that does nothing still does
-next to nothing, and tells whether it was lost or done twice.
+A note costs a job two microseconds, so that one that does nothing still does next to nothing, and
+shows whether it was lost or done twice.
 """
 
 from __future__ import annotations
@@ -13,14 +13,25 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import sqlalchemy as sa
+from ckan import model
+
 VARIABLE = "BENCHMARK_JOURNAL"
 """Of the environment: the file."""
 
-_LINE = struct.Struct("=qqd")
+WORKS = ("nothing", "write")
+"""The functions of this module which are the tasks of every queue."""
+
+TABLES = """
+    CREATE TABLE benchmark_write (number bigint NOT NULL);
+    CREATE TABLE benchmark_request (number bigint NOT NULL);
+"""
+_NOTE = struct.Struct("=qqd")
+_WRITE = sa.text("INSERT INTO benchmark_write (number) VALUES (:number)")
 
 
-class Line(NamedTuple):
-    """What a job has noted."""
+class Note(NamedTuple):
+    """The start of a job."""
 
     number: int
     pid: int
@@ -28,7 +39,7 @@ class Line(NamedTuple):
 
 
 class MissingError(Exception):
-    """Not all jobs have been done in time."""
+    """Not all jobs have been done, or not in time."""
 
 
 def now() -> float:
@@ -36,14 +47,21 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
-def note(number: int) -> None:
-    """Say that a job starts now."""
-    os.write(_file(), _LINE.pack(number, os.getpid(), now()))
+def nothing(number: int) -> None:
+    """Do nothing."""
+    os.write(_file(), _NOTE.pack(number, os.getpid(), now()))
+
+
+def write(number: int) -> None:
+    """Write one row through CKAN's session, and commit it."""
+    nothing(number)
+    model.Session.execute(_WRITE, {"number": number})
+    model.Session.commit()
 
 
 @functools.cache
 def _file() -> int:
-    # with O_APPEND the lines of several processes do not mix
+    # with O_APPEND the notes of several processes do not mix
     return os.open(os.environ[VARIABLE], os.O_WRONLY | os.O_APPEND)
 
 
@@ -52,15 +70,20 @@ class Journal:
 
     def __init__(self) -> None:
         self._input = Path(os.environ[VARIABLE]).open("rb", buffering=0)  # noqa: SIM115
-        self._lines: list[Line] = []
+        self._notes: list[Note] = []
 
     def look(self) -> int:
-        """Return how many lines are there."""
-        self._lines += (Line(*values) for values in _LINE.iter_unpack(self._input.read()))
-        return len(self._lines)
+        """Return how many notes are there."""
+        self._notes += (Note(*values) for values in _NOTE.iter_unpack(self._input.read()))
+        return len(self._notes)
 
-    def take(self) -> list[Line]:
-        """Return the lines that are there."""
+    def take(self, numbers: range) -> list[Note]:
+        """Return the notes that are there.
+
+        :raises MissingError: they are not one of each of these jobs.
+        """
         self.look()
-        lines, self._lines = self._lines, []
-        return lines
+        notes, self._notes = self._notes, []
+        if sorted(note.number for note in notes) != list(numbers):
+            raise MissingError(f"not each of the jobs {numbers} was done once: {notes[:10]} ...")
+        return notes

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ckan import __version__ as ckan_version
 
-from ..estimate import CONFIDENCE, Estimate
-from ..table import section, table
-from .contenders import CKAN, OWN, VARIANTS, Contender
-from .goals import Goal, goals
-from .quantile import Quantile
-from .scores import Scores
-from .tasks import WORKS
-
-Figure = Estimate | Quantile
+from ..figures import CONFIDENCE, Figure, Scores, Verdict, judge, median, quantile
+from ..text import interval, number, section, table
+from .contenders import CKAN, OTHERS, OWN, VARIANTS, Contender
+from .journal import WORKS
 
 
 def report(scores: Scores, contenders: Sequence[Contender]) -> str:
@@ -26,13 +21,43 @@ def report(scores: Scores, contenders: Sequence[Contender]) -> str:
         _goals(goals(scores)),
         _rates(scores, contenders),
         _waits(scores, contenders),
-        _variants(scores, [variant for variant in contenders if variant.name in _VARIANTS]),
+        _variants(scores, [c for c in contenders if c.name in {v.name for v in VARIANTS}]),
         _commands(contenders),
     ]
     return "\n\n\n".join(part for part in sections if part)
 
 
-_VARIANTS = {variant.name for variant in VARIANTS}
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """A limit, and the figure that was measured."""
+
+    title: str
+    limit: float
+    figure: Figure
+    at_least: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        return judge(self.figure, self.limit, at_least=self.at_least)
+
+
+def goals(scores: Scores) -> list[Goal]:
+    """Return those of which the rounds tell."""
+    if OWN.name not in scores:
+        return []
+    found = []
+    if CKAN.name in scores:
+        ratio = scores.ratio(OWN.name, CKAN.name, "nothing")
+        found.append(Goal(f"no-op: times the rate of {CKAN}", 300, ratio, at_least=True))
+    if others := [other for other in OTHERS if other.name in scores]:
+        fastest = max(others, key=lambda other: median(scores.all(other.name, "write")).value)
+        ratio = scores.ratio(OWN.name, fastest.name, "write")
+        title = f"one row: times the rate of the fastest other ({fastest})"
+        found.append(Goal(title, 1, ratio, at_least=True))
+    for limit, share, name in ((5, 0.5, "p50"), (9, 0.99, "p99")):
+        title = f"idle: ms from the commit to the start, {name}"
+        found.append(Goal(title, limit, _wait(scores, OWN, share)))
+    return found
 
 
 def _goals(found: Sequence[Goal]) -> str:
@@ -42,8 +67,8 @@ def _goals(found: Sequence[Goal]) -> str:
         (
             goal.title,
             f"{'≥' if goal.at_least else '≤'} {goal.limit:g}",
-            _number(goal.figure[1]),
-            _interval(goal.figure),
+            number(goal.figure.value),
+            interval(goal.figure),
             goal.verdict.value,
         )
         for goal in found
@@ -53,82 +78,75 @@ def _goals(found: Sequence[Goal]) -> str:
 
 
 def _rates(scores: Scores, contenders: Sequence[Contender]) -> str:
+    def cells(contender: Contender, work: str) -> tuple[str, str, str]:
+        rate = median(scores.all(contender.name, work))
+        known = CKAN.name in scores
+        times = number(scores.ratio(contender.name, CKAN.name, work).value) if known else ""
+        return number(rate.value), interval(rate), times
+
     head = ("", "no-op", "interval", "to CKAN", "one row", "interval", "to CKAN")
-    rows = [
-        (str(contender), *(cell for work in WORKS for cell in _rate(scores, contender, work)))
-        for contender in contenders
-    ]
     return section(
         f"Jobs a second, on CKAN {ckan_version}",
         f"The median of {len(scores.rounds)} rounds on {os.cpu_count()} CPUs, of jobs that do"
         " nothing and of jobs that write one row,\nand the ratio to the rate of CKAN's own worker,"
         " round by round.",
-        table(head, rows),
+        table(head, _rows(contenders, WORKS, cells)),
     )
 
 
-def _rate(scores: Scores, contender: Contender, work: str) -> tuple[str, str, str]:
-    rate = scores.rate(contender, work)
-    times = _number(scores.ratio(contender, CKAN, work).median) if CKAN in scores else ""
-    return _number(rate.median), _interval(rate), times
-
-
 def _waits(scores: Scores, contenders: Sequence[Contender]) -> str:
-    rows = [
-        (str(contender), *_quantile(scores, contender, 0.5), *_quantile(scores, contender, 0.99))
-        for contender in contenders
-    ]
+    def cells(contender: Contender, share: float) -> tuple[str, str]:
+        figure = _wait(scores, contender, share)
+        return number(figure.value), interval(figure)
+
     return section(
         "From the commit to the start on an idle worker",
         "In milliseconds, from the moment in which a change that was made through CKAN's session is"
         "\nto be committed: what commits and then enqueues has the time of both.",
-        table(("", "p50", "interval", "p99", "interval"), rows),
+        table(("", "p50", "interval", "p99", "interval"), _rows(contenders, (0.5, 0.99), cells)),
     )
 
 
-def _quantile(scores: Scores, contender: Contender, share: float) -> tuple[str, str]:
-    figure = scores.wait(contender, share)
-    return _number(figure.value), _interval(figure)
+def _wait(scores: Scores, contender: Contender, share: float) -> Figure:
+    """Return the milliseconds within which that share of jobs has started."""
+    rounds = scores.all(contender.name, "waits")
+    return quantile([[1000 * seconds for seconds in waits] for waits in rounds], share)
 
 
 def _variants(scores: Scores, variants: Sequence[Contender]) -> str:
-    if OWN not in scores or not variants:
+    if OWN.name not in scores or not variants:
         return ""
-    rows = [
-        (str(variant), *(cell for work in WORKS for cell in _ratio(scores, variant, work)))
-        for variant in variants
-    ]
+
+    def cells(variant: Contender, work: str) -> tuple[str, str]:
+        ratio = scores.ratio(variant.name, OWN.name, work)
+        return f"{ratio.value:.2f}", interval(ratio)
+
     return section(
         "What processes and history change",
         f"Times the rate of {OWN} with {OWN.processes} processes, after {OWN.history:,} jobs,"
         " round by round.",
-        table(("", "no-op", "interval", "one row", "interval"), rows),
+        table(("", "no-op", "interval", "one row", "interval"), _rows(variants, WORKS, cells)),
     )
 
 
-def _ratio(scores: Scores, variant: Contender, work: str) -> tuple[str, str]:
-    ratio = scores.ratio(variant, OWN, work)
-    return f"{ratio.median:.2f}", _interval(ratio)
+def _rows(
+    contenders: Sequence[Contender],
+    columns: Sequence[object],
+    cells: Callable[..., Iterable[str]],
+) -> list[tuple[str, ...]]:
+    return [
+        (str(c), *(cell for column in columns for cell in cells(c, column))) for c in contenders
+    ]
 
 
 def _commands(contenders: Sequence[Contender]) -> str:
+    commands = []
+    for contender in contenders:
+        words = f"``{contender.command}``\n\n{textwrap.fill(contender.does, 95)}"
+        commands.append(f"{contender}\n{textwrap.indent(words, '    ')}")
     return section(
         "What was run",
         "Each worker has CKAN loaded. A job that writes inserts a row through CKAN's session and"
         " commits,\nin a request context and with a session of its own.",
-        "\n\n".join(_command(contender) for contender in contenders),
+        "\n\n".join(commands),
     )
-
-
-def _command(contender: Contender) -> str:
-    words = textwrap.fill(contender.does, 95)
-    return f"{contender}\n" + textwrap.indent(f"``{contender.command}``\n\n{words}", "    ")
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _interval(figure: Figure) -> str:
-    _, _, low, high = figure
-    return "" if math.isinf(high) else f"{_number(low)} to {_number(high)}"

@@ -11,41 +11,33 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_process_init
 
-from .. import site, tasks
-from . import Queue, redis_keys
+from ... import site
+from .. import journal
+from . import REDIS_URL, RedisQueue
 
-PREFIX = f"{redis_keys.PREFIX}celery-"
+PREFIX = "ckanext-files-benchmark-celery-"
 
 site.load()
 
-app: Any = Celery("benchmark", broker=redis_keys.URL)
+app: Any = Celery("benchmark", broker=REDIS_URL)
 app.conf.broker_transport_options = {"global_keyprefix": PREFIX}
 app.conf.task_ignore_result = True
 app.conf.broker_connection_retry_on_startup = True
 
-nothing: Any = app.task(tasks.nothing, name="nothing")
-write: Any = app.task(site.in_request(tasks.write), name="write")
+nothing: Any = app.task(journal.nothing, name="nothing")
+write: Any = app.task(site.in_request(journal.write), name="write")
+worker_process_init.connect(lambda **_: site.forget_connections(), weak=False)
 
 
-@worker_process_init.connect
-def _forget_connections(**_: Any) -> None:
-    site.forget_connections()
-
-
-class CeleryQueue(Queue):
-    """Celery's default queue, with keys of our own."""
-
-    def clean(self) -> None:
-        redis_keys.remove(PREFIX)
+class CeleryQueue(RedisQueue):
+    """Celery's default queue."""
 
     def enqueue(self, work: str, numbers: Sequence[int]) -> None:
-        task = {"nothing": nothing, "write": write}[work]
         for number in numbers:
-            task.delay(number)
+            self.tasks[work].delay(number)
 
     def unfinished(self) -> int:
-        client = redis_keys.connect()
-        return client.llen(f"{PREFIX}celery") + client.hlen(f"{PREFIX}unacked")
+        return self.redis.llen(f"{PREFIX}celery") + self.redis.hlen(f"{PREFIX}unacked")
 
 
-queue = CeleryQueue()
+queue = CeleryQueue(PREFIX, nothing=nothing, write=write)

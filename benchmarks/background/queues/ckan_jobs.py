@@ -8,13 +8,13 @@ import ckan.plugins.toolkit as tk
 from ckan.lib.jobs import get_queue
 from rq.registry import FinishedJobRegistry, StartedJobRegistry
 
-from .. import site, tasks
+from ... import site
+from .. import journal
 from . import Queue
 
 NAME = "benchmark"
-
-nothing = tasks.nothing
-write = site.in_request(tasks.write)
+nothing = journal.nothing
+write = site.in_request(journal.write)
 
 
 class CkanQueue(Queue):
@@ -28,13 +28,12 @@ class CkanQueue(Queue):
         queue.delete()
 
     def enqueue(self, work: str, numbers: Sequence[int]) -> None:
-        function = {"nothing": nothing, "write": write}[work]
         for number in numbers:
-            tk.enqueue_job(function, [number], queue=NAME)
+            tk.enqueue_job(self.tasks[work], [number], queue=NAME)
 
     def unfinished(self) -> int:
         queue = get_queue(NAME)
         return queue.count + StartedJobRegistry(queue=queue).count
 
 
-queue = CkanQueue()
+queue = CkanQueue(nothing=nothing, write=write)

@@ -11,35 +11,31 @@ from typing import Any
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from .. import site, tasks
-from . import Queue, redis_keys
+from ... import site
+from .. import journal
+from . import REDIS_URL, RedisQueue
 
-NAMESPACE = f"{redis_keys.PREFIX}dramatiq"
+NAMESPACE = "ckanext-files-benchmark-dramatiq"
 
 site.load()
 
-broker: Any = RedisBroker(url=redis_keys.URL, namespace=NAMESPACE)
+broker: Any = RedisBroker(url=REDIS_URL, namespace=NAMESPACE)
 dramatiq.set_broker(broker)
+nothing: Any = dramatiq.actor(journal.nothing)
+write: Any = dramatiq.actor(site.in_request(journal.write))
 
-nothing: Any = dramatiq.actor(tasks.nothing)
-write: Any = dramatiq.actor(site.in_request(tasks.write))
 
-
-class DramatiqQueue(Queue):
+class DramatiqQueue(RedisQueue):
     """The default queue in a namespace of our own."""
 
-    def clean(self) -> None:
-        redis_keys.remove(NAMESPACE)
-
     def enqueue(self, work: str, numbers: Sequence[int]) -> None:
-        actor = {"nothing": nothing, "write": write}[work]
         for number in numbers:
-            actor.send(number)
+            self.tasks[work].send(number)
 
     def unfinished(self) -> int:
-        client = redis_keys.connect()
-        fetched = client.scan_iter(f"{NAMESPACE}:__acks__.*.default")
-        return client.llen(f"{NAMESPACE}:default") + sum(client.scard(key) for key in fetched)
+        fetched = self.redis.scan_iter(f"{NAMESPACE}:__acks__.*.default")
+        waiting = self.redis.llen(f"{NAMESPACE}:default")
+        return waiting + sum(self.redis.scard(key) for key in fetched)
 
 
-queue = DramatiqQueue()
+queue = DramatiqQueue(NAMESPACE, nothing=nothing, write=write)

@@ -10,18 +10,15 @@ from typing import Any
 
 from huey import RedisHuey
 
-from .. import site, tasks
-from . import Queue, redis_keys
-
-NAME = f"{redis_keys.PREFIX}huey"
+from ... import site
+from .. import journal
+from . import REDIS_URL, Queue
 
 site.load()
 
-huey: Any = RedisHuey(NAME, url=redis_keys.URL)
-
-nothing: Any = huey.task()(tasks.nothing)
-write: Any = huey.task()(site.in_request(tasks.write))
-
+huey: Any = RedisHuey("ckanext-files-benchmark-huey", url=REDIS_URL)
+nothing: Any = huey.task()(journal.nothing)
+write: Any = huey.task()(site.in_request(journal.write))
 huey.on_startup()(site.forget_connections)
 
 
@@ -32,12 +29,11 @@ class HueyQueue(Queue):
         huey.flush()
 
     def enqueue(self, work: str, numbers: Sequence[int]) -> None:
-        task = {"nothing": nothing, "write": write}[work]
         for number in numbers:
-            task(number)
+            self.tasks[work](number)
 
     def unfinished(self) -> int:
         return huey.pending_count() + huey.scheduled_count()
 
 
-queue = HueyQueue()
+queue = HueyQueue(nothing=nothing, write=write)

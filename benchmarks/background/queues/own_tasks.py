@@ -8,42 +8,30 @@ from ckan import model
 
 from ckanext.files.background import schema, task
 
-from .. import tasks
-from ..journal import now
-from . import Queue
-from .jobs_table import JobsTable
+from .. import journal
+from . import TableQueue
 
-nothing = task(name="nothing")(tasks.nothing)
-write = task(name="write")(tasks.write)
+nothing = task(name="nothing")(journal.nothing)
+write = task(name="write")(journal.write)
 
 
-class OwnQueue(Queue):
+class OwnQueue(TableQueue):
     """The default queue."""
-
-    def __init__(self) -> None:
-        self._table = JobsTable(schema.SCHEMA)
 
     def prepare(self, history: int) -> None:
         schema.install(model.Session.get_bind())
-        self._table.fill(history)
-
-    def clean(self) -> None:
-        self._table.clean()
+        super().prepare(history)
 
     def enqueue(self, work: str, numbers: Sequence[int]) -> None:
-        own = {"nothing": nothing, "write": write}[work]
-        own.batch_defer(*({"number": number} for number in numbers))
+        self.tasks[work].batch_defer(*({"number": number} for number in numbers))
         model.Session.commit()
-
-    def unfinished(self) -> int:
-        return self._table.unfinished()
 
     def ask(self, number: int) -> float:
         self.change(number)
-        began = now()
+        began = journal.now()
         nothing.delay(number)
         model.Session.commit()
         return began
 
 
-queue = OwnQueue()
+queue = OwnQueue(schema.SCHEMA, nothing=nothing, write=write)

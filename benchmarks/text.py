@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+from .figures import Figure
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -12,14 +15,24 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([rule, _line(head, widths), rule, *(_line(r, widths) for r in rows), rule])
 
 
-def section(title: str, words: str, body: str) -> str:
-    """Return a section with its heading."""
-    return f"{title}\n{'=' * len(title)}\n\n{words}\n\n{body}"
-
-
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     first, *others = [
         cell.rjust(width) if number else cell.ljust(width)
         for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ]
     return "  ".join([first, *others]).rstrip()
+
+
+def section(title: str, words: str, body: str) -> str:
+    """Return a section with its heading."""
+    return f"{title}\n{'=' * len(title)}\n\n{words}\n\n{body}"
+
+
+def number(value: float) -> str:
+    """Return three digits, or all of them before the decimal point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def interval(figure: Figure) -> str:
+    """Return the interval, if there is one."""
+    return "" if math.isinf(figure.high) else f"{number(figure.low)} to {number(figure.high)}"
