@@ -363,10 +363,16 @@ def test_send_task_that_this_process_does_not_know(define: Any, tasks: TasksMana
     assert [job["status"] for job in tasks.finished_jobs] == ["succeeded", "failed"]
 
 
-@pytest.mark.parametrize("name", ["x" * 129, "a\0b", 5, None])
-def test_send_task_to_an_impossible_name(name: Any) -> None:
-    with pytest.raises(BackgroundError, match="name of a task"):
-        send_task(name)
+@pytest.mark.parametrize(
+    ("name", "task_id", "reason"),
+    [
+        *((name, None, "name of a task") for name in ("x" * 129, "a\0b", 5, None)),
+        *((sample.noop.name, task_id, "task_id") for task_id in ("a\0b", "\ud800", "x" * 1001)),
+    ],
+)
+def test_send_task_with_an_impossible_name(name: Any, task_id: Any, reason: str) -> None:
+    with pytest.raises(BackgroundError, match=reason):
+        send_task(name, task_id=task_id)
     model.Session.commit()
     assert committed_jobs() == 0
 
@@ -388,14 +394,6 @@ def test_task_id_that_is_taken(
     model.Session.commit()
     assert effects.exists(name)
     assert list(tasks.jobs) == [first.id]
-
-
-@pytest.mark.parametrize("task_id", ["a\0b", "\ud800", "x" * 1001])
-def test_task_id_that_cannot_be(task_id: str) -> None:
-    with pytest.raises(BackgroundError, match="task_id"):
-        send_task(sample.noop.name, task_id=task_id)
-    model.Session.commit()
-    assert committed_jobs() == 0
 
 
 @pytest.mark.parametrize("empty", [False, True])

@@ -27,6 +27,8 @@ loaded = load_plugins("files", "files_background")
 
 THIRTY_DAYS = 30 * 24 * 3600.0
 
+WEST = dt.timezone(dt.timedelta(hours=-12))
+
 ECHO = """
     ran = []
     broken = True
@@ -114,65 +116,47 @@ def test_tries_that_are_used_up(define: Define, tasks: TasksManager) -> None:
 # when
 
 
-def test_three_minutes_unless_told_otherwise(define: Define, tasks: TasksManager) -> None:
-    job = retrying(define).work.delay("a")
-    tasks.run_pending_jobs()
-    assert seconds_to_wait(job) == about(180)
-
-
-@pytest.mark.parametrize("seconds", [0, 7, 3600.5])
-def test_countdown(seconds: float, define: Define, tasks: TasksManager) -> None:
-    module = retrying(define, countdown=seconds)
-    module.until = 1
-    job = module.work.delay("a")
-    tasks.run_pending_jobs()
-    if seconds:
-        assert seconds_to_wait(job) == about(seconds)
-    else:
-        assert shown(job).status == "succeeded"
-        assert module.ran == [["a", 0], ["a", 1]]
-
-
-def test_eta(define: Define, tasks: TasksManager) -> None:
-    eta = dt.datetime(2040, 1, 2, 9, 0, tzinfo=dt.timezone(dt.timedelta(hours=-5)))
-    job = retrying(define, eta=eta).work.delay("a")
-    tasks.run_pending_jobs()
-    assert shown(job).scheduled_at == eta
-
-
-def test_eta_without_a_time_zone(define: Define, tasks: TasksManager) -> None:
-    """It is in UTC, as in CKAN's tables."""
-    job = retrying(define, eta=dt.datetime(2040, 1, 2, 9, 0)).work.delay("a")
-    tasks.run_pending_jobs()
-    assert shown(job).scheduled_at == dt.datetime(2040, 1, 2, 9, 0, tzinfo=dt.timezone.utc)
-
-
 @pytest.mark.parametrize(
-    "how",
+    ("how", "seconds"),
     [
-        {"countdown": 10**12},
-        {"countdown": 10.0**300},
-        {"countdown": float("inf")},
-        {"countdown": THIRTY_DAYS + 1},
-        {"eta": dt.datetime.max},
-        {"eta": dt.datetime.max.replace(tzinfo=dt.timezone(dt.timedelta(hours=-12)))},
+        ({}, 180),
+        ({"countdown": 7}, 7),
+        ({"countdown": 3600.5}, 3600.5),
+        ({"countdown": 10**12}, THIRTY_DAYS),
+        ({"countdown": 10.0**300}, THIRTY_DAYS),
+        ({"countdown": float("inf")}, THIRTY_DAYS),
+        ({"countdown": THIRTY_DAYS + 1}, THIRTY_DAYS),
+        ({"eta": dt.datetime.max}, THIRTY_DAYS),
+        ({"eta": dt.datetime.max.replace(tzinfo=WEST)}, THIRTY_DAYS),
     ],
 )
-def test_longest_wait(how: Any, define: Define, tasks: TasksManager) -> None:
-    """A time that no table can hold is replaced by the longest wait."""
+def test_wait(how: Any, seconds: float, define: Define, tasks: TasksManager) -> None:
+    """Three minutes by default; a time that no table can hold becomes the longest wait."""
     job = retrying(define, **how).work.delay("a")
     tasks.run_pending_jobs()
     assert shown(job).status == "todo"
-    assert seconds_to_wait(job) == about(THIRTY_DAYS)
+    assert seconds_to_wait(job) == about(seconds)
 
 
-@pytest.mark.parametrize("eta", [dt.datetime.min, dt.datetime(1970, 1, 1)])
-def test_eta_that_is_past(eta: dt.datetime, define: Define, tasks: TasksManager) -> None:
-    module = retrying(define, eta=eta)
+@pytest.mark.parametrize(
+    "how", [{"countdown": 0}, {"eta": dt.datetime.min}, {"eta": dt.datetime(1970, 1, 1)}]
+)
+def test_at_once(how: Any, define: Define, tasks: TasksManager) -> None:
+    module = retrying(define, **how)
     module.until = 1
     job = module.work.delay("a")
     tasks.run_pending_jobs()
     assert shown(job).status == "succeeded"
+    assert module.ran == [["a", 0], ["a", 1]]
+
+
+@pytest.mark.parametrize("zone", [WEST, None])
+def test_eta(zone: Any, define: Define, tasks: TasksManager) -> None:
+    """Without a time zone it is in UTC, as in CKAN's tables."""
+    eta = dt.datetime(2040, 1, 2, 9, 0, tzinfo=zone)
+    job = retrying(define, eta=eta).work.delay("a")
+    tasks.run_pending_jobs()
+    assert shown(job).scheduled_at == eta.replace(tzinfo=zone or dt.timezone.utc)
 
 
 @pytest.mark.parametrize(
