@@ -4,11 +4,15 @@ It runs in the virtual environment of CKAN 2.12, because the reference is made f
 the declarations of the options, the docstrings of the actions, the commands and the public names.
 """
 
+import logging
 import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).with_name("tools")))
+
+for name in ("alembic", "procrastinate"):  # they log when CKAN's commands are imported
+    logging.getLogger(name).setLevel(logging.WARNING)
 
 project = "ckanext-files"
 author = "the authors of ckanext-files"
