@@ -125,12 +125,12 @@ def remove_or_log(engine: Engine, storage: str, data: Any) -> None:
         log.exception("Storage %s keeps what no row names: %s", storage, data.location)
 
 
-def _remove(engine: Engine, storage: str, data: Any) -> bool:
+def _remove(engine: Engine, name: str, data: Any) -> bool:
     """Remove bytes unless a row names them; return whether they existed.
 
     On its own connection. Waits for a transaction that has written a row for the
     location. CKAN 2.12 writes the row after the bytes: an upload that uses the
     location again could lose its bytes.
     """
-    keeper = storage_for(storage, Capability.REMOVE)
-    return remove_unnamed(engine, file_table, storage, keeper, data)
+    storage = storage_for(name, Capability.REMOVE)
+    return remove_unnamed(engine, file_table, name, storage, data)

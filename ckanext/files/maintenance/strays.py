@@ -107,18 +107,18 @@ def remove_seen_strays(storage: str, strays: Sequence[Sequence[str]]) -> str:
     return here.finish()
 
 
-def find(connection: Connection, storage: str) -> list[Stray]:
+def find(connection: Connection, name: str) -> list[Stray]:
     """List all locations of a storage; return those that no row names."""
-    keeper = _storage_with_strays(storage)
-    return list(_look(keeper, find_strays(connection, file_table, storage)))
+    storage = _storage_with_strays(name)
+    return list(_look(storage, find_strays(connection, file_table, name)))
 
 
-def remove_again_seen(engine: Engine, storage: str, strays: Iterable[Stray]) -> list[str]:
+def remove_again_seen(engine: Engine, name: str, strays: Iterable[Stray]) -> list[str]:
     """Remove strays that look the same and still have no row; return their locations."""
-    keeper, overlapping = _storage_with_strays(storage), OverlappingStorages(storage)
+    storage, overlapping = _storage_with_strays(name), OverlappingStorages(name)
     was = {stray.location: stray for stray in strays if overlapping.owns(stray.location)}
-    same = [stray for stray in _look(keeper, was) if stray == was[stray.location]]
-    return remove_all(engine, storage, [FileData(Location(location)) for location, _ in same])
+    same = [stray for stray in _look(storage, was) if stray == was[stray.location]]
+    return remove_all(engine, name, [FileData(Location(location)) for location, _ in same])
 
 
 def _look_again(storage: str, strays: list[Stray], hours: float) -> None:

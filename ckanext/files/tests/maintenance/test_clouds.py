@@ -45,9 +45,9 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def empty(loaded: None) -> Iterator[None]:
     yield
-    keeper = get_storage("cloud")
-    for location in list(keeper.scan()):
-        keeper.remove(FileData(location))
+    cloud = get_storage("cloud")
+    for location in list(cloud.scan()):
+        cloud.remove(FileData(location))
 
 
 def _keys() -> list[str]:
@@ -71,10 +71,10 @@ def test_to_and_fro(tasks: TasksManager) -> None:
 
 def test_damaged_and_missing(tasks: TasksManager) -> None:
     user = new_user(sysadmin=True)
-    keeper = get_storage("cloud")
+    cloud = get_storage("cloud")
     damaged, lost, sound = (upload(user, storage="cloud", name=name) for name in "abc")
-    keeper.upload(_location(damaged), make_upload(b"hellO"))
-    keeper.remove(FileData(_location(lost)))
+    cloud.upload(_location(damaged), make_upload(b"hellO"))
+    cloud.remove(FileData(_location(lost)))
     said = run(tasks, verify_checksums, ["cloud"])
     assert said == "1 verified, 1 damaged, 1 missing"
     assert run(tasks, report_missing, ["cloud"]) == "1 missing, 2 there"

@@ -147,9 +147,9 @@ def test_missing_capabilities(
     tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, storage: str, lacking: str
 ) -> None:
     upload()
-    keeper = get_storage(storage)
-    less = keeper.capabilities.exclude(Capability[lacking])
-    monkeypatch.setattr(keeper, "capabilities", less)
+    changed = get_storage(storage)
+    less = changed.capabilities.exclude(Capability[lacking])
+    monkeypatch.setattr(changed, "capabilities", less)
     error = error_of(tasks, move_storage, "here", "there", dry_run=False)
     assert f"The storage {storage} cannot do what is needed: it lacks {lacking}" in error
     assert stored("there") == {}

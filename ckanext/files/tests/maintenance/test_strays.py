@@ -184,17 +184,17 @@ def test_name_that_is_no_text(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_storage_that_knows_no_times() -> None:
-    keeper = get_storage("memory")
+    storage = get_storage("memory")
     for location, content in (("same", b"1"), ("other", b"1"), ("gone", b"1")):
-        keeper.upload(location, make_upload(content))
+        storage.upload(location, make_upload(content))
     with engine().connect() as connection:
         seen = find(connection, "memory")
     assert len({stray.sight for stray in seen}) == 1
-    keeper.upload("other", make_upload(b"2"))
-    keeper.settings.bucket.pop("gone")
+    storage.upload("other", make_upload(b"2"))
+    storage.settings.bucket.pop("gone")
     assert remove_again_seen(engine(), "memory", seen) == ["same"]
-    assert list(keeper.scan()) == ["other"]
-    keeper.settings.bucket.clear()
+    assert list(storage.scan()) == ["other"]
+    storage.settings.bucket.clear()
 
 
 def test_folder_of_another_storage(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:

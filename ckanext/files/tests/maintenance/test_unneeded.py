@@ -81,8 +81,8 @@ def test_only_in_some_storages(tasks: TasksManager) -> None:
 def test_storage_that_cannot_remove(
     tasks: TasksManager, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keeper = get_storage("here")
-    monkeypatch.setattr(keeper, "capabilities", keeper.capabilities.exclude(Capability.REMOVE))
+    here = get_storage("here")
+    monkeypatch.setattr(here, "capabilities", here.capabilities.exclude(Capability.REMOVE))
     id_ = upload()
     change(id_, storage=storage)
     said = run(tasks, delete_unattached, dry_run=False)

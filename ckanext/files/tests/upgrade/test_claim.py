@@ -26,7 +26,7 @@ from ckanext.files.tests.portal import history, owner, owners, put, upload
 from ckanext.files.tests.waiting import wait_for_a_lock
 from ckanext.files.upgrade import claim as moving
 from ckanext.files.upgrade import stored_field
-from ckanext.files.upgrade.claim import Claiming, ClaimReport
+from ckanext.files.upgrade.claim import Claiming, ClaimReport, Refused
 from ckanext.files.upgrade.stored_field import StoredField
 
 loaded = load_plugins("files")
@@ -235,7 +235,8 @@ def test_deleted_dataset_is_no_rival(user: str, field: str) -> None:
 def check_refused(user: str, field: str, file: str, reason: str) -> None:
     """Check that a dataset of a user does not get the file that its field names."""
     before, made = owner(file), dataset(user, **{field: file})
-    expected = [(repr(file) if " " in file else file, f"dataset {made['name']}", reason)]
+    shown = repr(file) if " " in file else file
+    expected = [Refused(shown, f"dataset {made['name']}", reason)]
     assert claim("package", field) == ClaimReport(refused=expected)
     assert owner(file) == before
 
