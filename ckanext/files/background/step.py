@@ -44,7 +44,7 @@ class StepOwner(Protocol):
         ...
 
     def committed(self) -> None:
-        """Hear that the step is done, before its callbacks of ``on_commit`` run."""
+        """Note that the step has committed; its callbacks of ``on_commit`` run after this."""
         ...
 
 

@@ -173,7 +173,7 @@ class Task(ABC, Generic[F]):
             return self._checked(result)
 
     def _checked(self, result: Any) -> Any:
-        """Return the result of the function; a task in place of a call would end the job early."""
+        """Return the result of the function, unless it is a task, which would end the job early."""
         if isinstance(result, Task) and not isinstance(result, Call):
             other: Task[Any] = result
             raise BackgroundError(

@@ -130,7 +130,7 @@ class TasksManager:
         return False, None
 
     def committed(self) -> None:
-        """As :class:`~ckanext.files.background.step.StepOwner` says."""
+        """Do nothing: only a worker notes the commit of a step, see :class:`.StepOwner`."""
 
     def _with_status(self, *states: str) -> list[JobRow]:
         return [job for job in self.jobs.values() if job["status"] in states]
