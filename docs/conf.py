@@ -26,6 +26,8 @@ add_module_names = False
 python_maximum_signature_line_length = 80
 
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["phone.css"]
 html_title = f"{project} {release}"
 html_show_sphinx = False
 html_show_sourcelink = False
