@@ -94,6 +94,7 @@ def test_every_block_is_known_here() -> None:
         ("docs/operating/maintenance.rst", "python"): 2,
         ("docs/operating/maintenance.rst", "ini"): 1,
         ("docs/reference/ckan-2.11.rst", "python"): 1,
+        ("docs/testing/add-a-test.rst", "python"): 1,
         # pages/test_snippets.py
         ("docs/recipes/templates.rst", "html\\+jinja"): 2,
     }
@@ -341,6 +342,11 @@ def test_token(storage: str) -> None:
     app = _get_test_app()
     assert app.get(f"/file/trusted-download/{token}").data == b"hello"
     assert app.get(f"/file/download/{file['id']}", follow_redirects=False).data != b"hello"
+
+
+def test_template_of_a_test(load: Any, hooks: Any) -> None:
+    load("files", "files_test_probe")
+    documented.run("docs/testing/add-a-test.rst", 0)["test_dataset_and_task_are_one_commit"](hooks)
 
 
 def test_signal(load: Any) -> None:
