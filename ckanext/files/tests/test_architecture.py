@@ -128,10 +128,7 @@ def test_no_circle_of_parts() -> None:
 
 
 def test_no_circle_of_modules() -> None:
-    graph = module_graph(ROOT)
-    # until worker, slot, engine and repairs are untied
-    rest = {name: below for name, below in graph.items() if ".background.worker" not in name}
-    assert circle(rest) == []
+    assert circle(module_graph(ROOT)) == []
 
 
 def test_a_circle_for_type_checkers(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
-"""The worker: runs the steps of jobs, each in one commit.
+"""The worker: claims jobs and runs their steps, each in one commit.
 
-Its own, and not Procrastinate's: the commit of a step also ends the job, or
-says where it goes on, and claims the next one.
+Procrastinate's worker commits a job apart from its work. Here the commit of a
+step also ends the job, or stores where it goes on, and claims the next one. A job
+has one worker at a time: before another worker takes a job over, it ends the
+database sessions of the first one, which can commit nothing when it wakes up.
+
+What happens to a job is listed at the top of ``background/sql/functions.sql``.
 """
 
 from .options import WorkerOptions

@@ -1,7 +1,7 @@
-"""What a worker hears: jobs that were written, jobs that shall end, and signals.
+"""The notifications that a worker gets: new jobs, jobs to abort, and signals.
 
-Its connection also holds the advisory lock that tells the others that the
-worker lives: PostgreSQL gives that up the moment the process dies.
+The connection also holds the advisory lock that shows other workers that this one
+lives: PostgreSQL releases the lock the moment the process dies.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from ckanext.files.transaction.connection import connect
 from .queries import ALIVE, application_name
 
 _ATTEMPTS = 50
+"""How often a worker tries to take its lock."""
+
 _PAUSE = 0.1
-"""Seconds between them."""
+"""Seconds between two attempts."""
 
 _LAST = """
     SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -35,7 +37,7 @@ _LAST = """
 
 
 class Listener:
-    """Listens to PostgreSQL and to the worker's own threads."""
+    """Waits for notifications of PostgreSQL, and for the worker's own threads."""
 
     def __init__(self, engine: Any, queues: Sequence[str]) -> None:
         self._engine = engine
@@ -46,15 +48,19 @@ class Listener:
 
     @property
     def is_open(self) -> bool:
-        """Whether it listens, as far as it knows."""
+        """Whether it has a connection, which may be lost without its knowledge."""
         return self._connection is not None
 
     def open(self, worker_id: int) -> None:
-        """Connect, also again after the connection was lost."""
+        """Connect, also again after the connection was lost.
+
+        :raises psycopg2.OperationalError: the database cannot be reached, or another
+            session has the lock of the worker.
+        """
         self.close()
         connection = connect(self._engine)
         with connection.cursor() as cursor:
-            _tell_alive(cursor, worker_id)
+            _take_lock(cursor, worker_id)
             for channel in self._channels:
                 cursor.execute(f"LISTEN {quote_ident(channel, cursor)}")
         self._connection = connection
@@ -66,15 +72,15 @@ class Listener:
             self._connection = None
 
     def poke(self) -> None:
-        """End a wait; for signal handlers and other threads."""
-        with suppress(BlockingIOError):  # it has been poked often enough
+        """End a :meth:`wait`; for signal handlers and other threads."""
+        with suppress(BlockingIOError):  # the wait ends anyway
             os.write(self._writing, b"!")
 
     def wait(self, timeout: float) -> list[dict[str, Any]]:
-        """Wait until something is heard; return Procrastinate's notifications.
+        """Wait for notifications of Procrastinate, and return them.
 
         :raises psycopg2.OperationalError: the connection is lost.
-        :raises psycopg2.InterfaceError: it was lost before, and not opened again.
+        :raises psycopg2.InterfaceError: there is no connection.
         """
         if self._connection is None:
             raise InterfaceError("not connected")
@@ -88,30 +94,30 @@ class Listener:
             raise
         payloads = [notify.payload for notify in self._connection.notifies]
         self._connection.notifies.clear()
-        return [heard for payload in payloads if (heard := _read(payload))]
+        return [found for payload in payloads if (found := _read(payload))]
 
 
-def _tell_alive(cursor: Any, worker_id: int) -> None:
-    """Take the lock that tells that the worker lives.
+def _take_lock(cursor: Any, worker_id: int) -> None:
+    """Take the lock that shows that the worker lives.
 
-    After a failure of the network PostgreSQL may believe for hours that the last connection is
-    there: that is ended.
+    After a failure of the network PostgreSQL may keep the session of the last connection for
+    hours: this function ends it.
 
-    :raises psycopg2.OperationalError: somebody else has it.
+    :raises psycopg2.OperationalError: another session has the lock.
     """
     for _ in range(_ATTEMPTS):
         cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", (ALIVE, worker_id))
         if cursor.fetchone()[0]:
             return
         cursor.execute(_LAST, {"key": ALIVE, "id": worker_id, "name": application_name(worker_id)})
-        time.sleep(_PAUSE)  # others look for a moment whether it is taken
+        time.sleep(_PAUSE)  # other workers take it for a moment, to see whether it is free
     raise OperationalError(f"The advisory lock of worker {worker_id} is taken")
 
 
 def _read(payload: str) -> dict[str, Any] | None:
-    """Read a notification; None if it is none of Procrastinate's, as anybody may notify."""
+    """Return a notification; None if it is not Procrastinate's: every session may notify."""
     try:
-        heard = json.loads(payload)
+        found = json.loads(payload)
     except ValueError:
         return None
-    return heard if isinstance(heard, dict) and "type" in heard else None
+    return found if isinstance(found, dict) and "type" in found else None

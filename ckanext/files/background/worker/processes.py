@@ -1,4 +1,4 @@
-"""Several worker processes, and one that looks after them."""
+"""Several worker processes, and their parent, which replaces those that die."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from ckan import model
 
 from .. import schema
-from .engine import close_connections
+from .environment import close_connections
 from .options import WorkerOptions
 from .worker import run_worker
 
@@ -28,8 +28,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def run_processes(flask_app: Any, options: WorkerOptions, count: int) -> None:
     """Run workers in processes of their own until a signal ends them.
 
-    A worker that dies is replaced, and none outlives this process for long. This
-    process has neither connections to the database nor threads.
+    This process replaces a worker that dies; it has neither connections to the
+    database nor threads. When it ends, its workers stop soon.
 
     :raises NotInstalledError: the tables are missing.
     """
@@ -50,7 +50,7 @@ class _Processes:
     def run(self, count: int) -> None:
         engine: Any = model.meta.engine
         with engine.connect() as connection:
-            schema.check(connection)  # workers without tables would be replaced for ever
+            schema.check(connection)  # without tables each worker would end at once
         close_connections()
         for number in _SIGNALS:
             signal.signal(number, self._stop)
@@ -59,7 +59,7 @@ class _Processes:
         while self._pids:
             pid, status = os.wait()
             if pid not in self._pids:
-                continue  # the first process of a container inherits what others leave behind
+                continue  # the first process of a container becomes the parent of orphans
             self._pids.remove(pid)
             done = self._stopping or (status == 0 and not self._options.wait)
             if not done:
@@ -68,7 +68,7 @@ class _Processes:
                 self._start()
 
     def _start(self) -> None:
-        # a signal must find the new worker among those to stop
+        # a signal that comes now must stop the new worker, too
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         if not self._stopping:
             pid = os.fork()
@@ -78,7 +78,7 @@ class _Processes:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
     def _work(self) -> NoReturn:
-        """Be the worker."""
+        """Run the worker in the forked process."""
         status = 1
         try:
             for number in _SIGNALS:

@@ -89,9 +89,9 @@ class Owned(NamedTuple):
 
     id: int
     attempts: int
-    shall_end: bool
-    at_once: bool
-    """The step that runs is to be interrupted."""
+    abort_requested: bool
+    interrupt: bool
+    """Whether the request is to interrupt the running step."""
 
 
 class WorkerQueries:

@@ -1,20 +1,19 @@
-"""The thread of a worker that puts the search index right, after processes that were killed."""
+"""The thread of a worker that repairs the search index, after processes that were killed."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 from ckan import model
 
 from ckanext.files.transaction.index_repair import repair_due
 
-from .outage import LOST
-
-if TYPE_CHECKING:
-    from .worker import Worker
+from .supply import LOST, JobSupply
 
 log = logging.getLogger(__name__)
 
@@ -23,31 +22,34 @@ _PAUSE = 1.0
 
 
 class Repairs(threading.Thread):
-    """Looks each second. Not the worker's main thread: that must not wait for Solr."""
+    """Looks each second; apart from the worker's main thread, which must not wait for Solr."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(
+        self, supply: JobSupply, request_context: Callable[[], AbstractContextManager[Any]]
+    ) -> None:
         super().__init__(name="repairs", daemon=True)
-        self._worker = worker
+        self._supply = supply
+        self._request_context = request_context
         self._error = ""
 
     def run(self) -> None:
-        while not self._worker.stopping:
+        while not self._supply.stopping:
             try:
-                self._look()
+                self._repair_due()
                 self._error = ""
             except LOST:
-                pass  # the main thread says so
+                pass  # the main thread logs the outage
             except Exception as error:
-                if str(error) != self._error:  # it is tried each second
+                if str(error) != self._error:  # not once a second
                     log.warning("The search index cannot be looked after: %s", error)
                 self._error = str(error)
             time.sleep(_PAUSE)
 
-    def _look(self) -> None:
-        with self._worker.request_context():
+    def _repair_due(self) -> None:
+        with self._request_context():
             try:
                 for _ in repair_due():
-                    if self._worker.stopping:
+                    if self._supply.stopping:
                         break
             finally:
                 model.Session.remove()

@@ -1,4 +1,4 @@
-"""Deferring periodic tasks when their time has come."""
+"""Deferring the jobs of periodic tasks that are due."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 
 _ONE_AT_A_TIME = sa.text("SELECT pg_try_advisory_xact_lock(7109)")
 
-# The worker's main thread runs this. It must not wait for a transaction that has asked for a job
-# with the same queueing lock: that may take hours, and the worker would look dead.
-_WAIT_FOR_NOBODY = sa.text("SET LOCAL lock_timeout = '100ms'")
+# An open transaction may have written a job with the same queueing lock, and stay open for hours.
+# The worker's main thread must not wait for it: the worker would look dead.
+_DO_NOT_WAIT = sa.text("SET LOCAL lock_timeout = '100ms'")
 
 _LOCKED = "55P03"
-"""PostgreSQL's code for a lock that was not to be had in that time."""
+"""PostgreSQL's code for a lock that was not free in that time."""
 
-# one with other times is a new one
+# a schedule with other times is a new one
 _SEEN = sa.text(f"""
     INSERT INTO {SCHEMA}.files_schedule AS s (task_name, periodic_id, cron, timezone, since)
     VALUES (:task, :id, :cron, :timezone, :now)
@@ -45,11 +45,11 @@ _LATEST = sa.text(f"""
 
 
 class Schedule:
-    """Defers what is due, asked now and then.
+    """Defers the jobs of all schedules that are due.
 
-    All workers ask, one at a time, and none defers what is older than what was
-    deferred last, or than the schedule: a worker that was away does not know
-    what the others have done, and Procrastinate keeps only the last time.
+    All workers do so, one at a time. None defers a job for a time before the last
+    deferred one, or before the schedule existed: a worker that was frozen does not
+    know what the others have deferred, and Procrastinate keeps only the last time.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Schedule:
         self._errors: dict[Any, str] = {}
 
     def defer(self) -> None:
-        """Write the jobs that are due, if any are."""
+        """Write the jobs that are due. The worker calls this each second."""
         now = time.time()
         schedules = scheduled()
         if not schedules or now < self._next:
@@ -68,17 +68,17 @@ class Schedule:
             self._next = min(each.times.next(now) for each in schedules.values())
 
     def _defer(self, key: Any, each: Scheduled, now: float) -> bool:
-        """Write the jobs of one schedule; False if it has to be tried again."""
+        """Write the jobs of one schedule; return False if it has to be tried again."""
         try:
             if not model.Session.execute(_ONE_AT_A_TIME).scalar():
                 return False
-            model.Session.execute(_WAIT_FOR_NOBODY)
+            model.Session.execute(_DO_NOT_WAIT)
             deferrer = PeriodicDeferrer(app.periodic_registry)
             asyncio.run(deferrer.defer_jobs([(each, at) for at in self._due(key, each, now)]))
             model.Session.commit()
         except Exception as error:
-            # it is tried each second
-            if not _has_to_wait(error) and self._errors.get(key) != str(error):
+            # not once a second
+            if not _is_locked(error) and self._errors.get(key) != str(error):
                 log.exception("The periodic task %s %s could not be deferred", *key)
                 self._errors[key] = str(error)
             return False
@@ -89,17 +89,17 @@ class Schedule:
         return True
 
     def _due(self, key: Any, each: Scheduled, now: float) -> list[int]:
-        """Return the times since this worker has asked last, or the last one at first."""
+        """Return the times since the last call; at the first call the latest one."""
         names = {"task": each.task.name, "id": each.periodic_id}
-        asked = self._last.get(key)
-        if asked is None:
+        since = self._last.get(key)
+        if since is None:
             times = {"cron": each.cron, "timezone": each.times.timezone, "now": int(now)}
             model.Session.execute(_SEEN, {**names, **times})
-        found = list(each.times.between(max(asked or 0, int(now - MAX_DELAY)), now))
+        found = list(each.times.between(max(since or 0, int(now - MAX_DELAY)), now))
         latest = model.Session.execute(_LATEST, names).scalar_one()
-        return [at for at in (found if asked else found[-1:]) if at > latest]
+        return [at for at in (found if since else found[-1:]) if at > latest]
 
 
-def _has_to_wait(error: Exception) -> bool:
-    """Tell whether a transaction that is open has asked for a job with the same queueing lock."""
+def _is_locked(error: Exception) -> bool:
+    """Return whether an open transaction has written a job with the same queueing lock."""
     return any(code == _LOCKED for code in pgcodes(error))

@@ -2,203 +2,135 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import logging
 import threading
-import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from ckan import model
 from psycopg2 import DataError
 
-from ckanext.files.errors import CommitUnknownError
-
 from ..call import find_task, is_known
-from ..context import JobContext
-from ..errors import JobAborted, LostJobError, StepTimeout
+from ..errors import LostJobError, StepTimeout
 from ..job import ClaimedJob
-from ..retry import Failure, classify_failure, pgcodes
+from ..retry import Failure, classify_failure
 from ..step import perform
-from .deadline import Interruptible
-from .outage import first_line
-
-if TYPE_CHECKING:
-    from .worker import Worker
+from .execution import Execution
+from .supply import JobSupply, first_line
 
 log = logging.getLogger(__name__)
 
-_CLASHES = ("40001", "40P01")
-"""PostgreSQL's codes for transactions of which one had to give up."""
-
-_MOST_IN_A_ROW = 32
-"""Claims within a step's commit, before jobs with a lock are looked at, too."""
-
-
-@dataclasses.dataclass
-class Running:
-    """The step that a slot runs."""
-
-    claim: ClaimedJob
-    context: JobContext
-    timeout: float
-    began: float = dataclasses.field(default_factory=time.monotonic)
-    published: tuple[float | None, str | None] = (None, None)
-    aborted: bool = False
-    pids: set[int] = dataclasses.field(default_factory=set)
-    """The server's processes that serve the step's connections."""
-
-    again: bool = False
-    """The step has lost its connection, or got none: it is to run again, whatever its error is."""
-
-    clashed: bool = False
-    """PostgreSQL has undone the step, as it and others waited for each other: likewise."""
-
-    cancelled: float | None = None
-    """When it was to end at once, by the monotonic clock."""
-
-    committed: bool = False
-    """The step is done, and its callbacks of ``on_commit`` run."""
-
-    interruptible: Interruptible = dataclasses.field(default_factory=Interruptible)
-
-    @property
-    def deadline(self) -> float | None:
-        """When it has taken too long, or is to end at once, by the monotonic clock."""
-        if self.cancelled is not None:
-            return self.cancelled
-        return self.began + self.timeout if self.timeout else None
-
-    def end_at_once(self) -> None:
-        """Have it interrupted, as if it had taken too long."""
-        if self.cancelled is None:
-            self.cancelled = time.monotonic()
-
-    def overdue(self, more: str = "") -> JobAborted | StepTimeout:
-        """Return why it was interrupted.
-
-        :param more: the rest of the sentence.
-        """
-        if self.cancelled is not None:
-            return JobAborted(f"The job was cancelled while the step ran{more}")
-        return StepTimeout(f"The step took longer than {self.timeout:g} seconds{more}")
-
-    def next_look(self, now: float, grace: float) -> float | None:
-        """When to look whether it has taken too long, or too long to end after that."""
-        if self.deadline is None or now < self.deadline:
-            return self.deadline
-        return self.deadline + grace
+_MAX_IN_A_ROW = 32
+"""Claims within the commits of steps, before the slot looks at jobs with a lock, too."""
 
 
 class Slot(threading.Thread):
-    """Claims jobs and runs steps until the worker stops."""
+    """Runs steps of the jobs that it gets, until the worker stops."""
 
-    def __init__(self, worker: Worker, number: int) -> None:
+    def __init__(
+        self,
+        supply: JobSupply,
+        request_context: Callable[[], AbstractContextManager[Any]],
+        number: int,
+    ) -> None:
         super().__init__(name=f"slot-{number}", daemon=True)
-        self._worker = worker
+        self._supply = supply
+        self._request_context = request_context
         self._in_a_row = 0
-        self.worker_id = worker.queries.worker_id
-        self.running: Running | None = None
+        self.worker_id = supply.queries.worker_id
+        self.execution: Execution | None = None
         self.given_up = False
-        """The worker does not wait for this thread any more."""
+        """The worker has replaced this thread: it takes no more jobs."""
 
     def run(self) -> None:
-        claim = self._worker.obtain()
-        while claim is not None and not self.given_up:
-            claim = self._run_step(claim)
-            if claim is None and not self.given_up:
+        job = self._supply.next_job()
+        while job is not None and not self.given_up:
+            job = self._run_step(job)
+            if job is None and not self.given_up:
                 self._in_a_row = 0
-                claim = self._worker.obtain()
+                job = self._supply.next_job()
 
     def next_queues(self) -> tuple[bool, list[str] | None]:
-        """As :class:`~ckanext.files.background.step.StepOwner` says."""
+        """See :class:`~ckanext.files.background.step.StepOwner`."""
         self._in_a_row += 1
-        claims = self._in_a_row < _MOST_IN_A_ROW and not self._worker.stopping
-        return claims, list(self._worker.options.queues) or None
+        claims = self._in_a_row < _MAX_IN_A_ROW and not self._supply.stopping
+        return claims, list(self._supply.options.queues) or None
 
     def committed(self) -> None:
-        """As :class:`~ckanext.files.background.step.StepOwner` says."""
-        assert self.running
-        self.running.committed = True
+        """See :class:`~ckanext.files.background.step.StepOwner`."""
+        assert self.execution
+        self.execution.committed = True
 
-    def _run_step(self, claim: ClaimedJob) -> ClaimedJob | None:
-        running = Running(claim, claim.context(lambda: running.aborted), self._timeout(claim))
-        self.running = running
+    def _run_step(self, job: ClaimedJob) -> ClaimedJob | None:
+        context = job.context(lambda: execution.abort_requested)
+        execution = Execution(job, context, self._timeout(job))
+        self.execution = execution
         try:
-            with self._worker.request_context(), _own_session():
-                within = running.interruptible.within()
-                ended = perform(claim, running.context, self, within)
-            log.debug("Job %s: %s %s", claim.id, claim.call, ended.outcome)
-            return ended.next
+            with self._request_context(), _own_session():
+                within = execution.interruptible.within()
+                result = perform(job, context, self, within)
+            log.debug("Job %s: %s %s", job.id, job.call, result.outcome)
+            return result.next
         except LostJobError as error:
             log.warning("%s", error)
         except BaseException as error:
-            self._failed(running, error)
+            self._end_badly(execution, error)
         finally:
-            self.running = None
-            if claim.lock:
-                self._worker.wake_signal.ring()
+            self.execution = None
+            if job.lock:
+                self._supply.wake_signal.send()
         return None
 
-    def _failed(self, running: Running, error: BaseException) -> None:
-        claim = running.claim
-        if running.interruptible.interrupted:
-            overdue = running.overdue()
-            overdue.__cause__ = None if isinstance(error, StepTimeout) else error
-            error = overdue.with_traceback(error.__traceback__)
-        elif _is_to_run_again(running, error):
-            log.warning("Job %s: its step runs again, after %s", claim.id, first_line(error))
-            self._worker.insist(lambda: self._worker.release(running))
+    def _end_badly(self, execution: Execution, error: BaseException) -> None:
+        """Write what becomes of a job whose step has raised an error."""
+        job = execution.job
+        if execution.interruptible.interrupted:
+            interruption = execution.interruption()
+            interruption.__cause__ = None if isinstance(error, StepTimeout) else error
+            error = interruption.with_traceback(error.__traceback__)
+        elif execution.must_run_again(error):
+            log.warning("Job %s: its step runs again, after %s", job.id, first_line(error))
+            self._supply.write(lambda: self._supply.release(execution))
             return
-        failure = classify_failure(error, claim)
-        _tell(claim, failure)
-        self._worker.insist(lambda: self._write(running, failure))
+        failure = classify_failure(error, job)
+        _log(job, failure)
+        self._supply.write(lambda: self._write(execution, failure))
 
-    def _write(self, running: Running, failure: Failure) -> None:
-        queries, claim = self._worker.queries, running.claim
+    def _write(self, execution: Execution, failure: Failure) -> None:
+        queries, job = self._supply.queries, execution.job
         try:
-            queries.fail(claim, running.context, failure)
+            queries.fail(job, execution.context, failure)
         except DataError as error:
-            # or the job would end one worker after the other
-            log.exception("Job %s: the tables cannot hold how it failed", claim.id)
+            # without an end in the tables the job would end one worker after the other
+            log.exception("Job %s: the tables cannot hold how it failed", job.id)
             queries.fail(
-                claim, claim.context(bool), Failure(error=f"{type(error).__name__}: see the log")
+                job, job.context(bool), Failure(error=f"{type(error).__name__}: see the log")
             )
 
-    def _timeout(self, claim: ClaimedJob) -> float:
-        name = claim.call.task_name
+    def _timeout(self, job: ClaimedJob) -> float:
+        name = job.call.task_name
         own = find_task(name).timeout if is_known(name) else None
-        return own or self._worker.options.timeout
+        return own or self._supply.options.timeout
 
 
-def has_clashed(error: BaseException) -> bool:
-    """Tell whether it is of transactions of which one had to give up."""
-    return any(code in _CLASHES for code in pgcodes(error))
-
-
-def _is_to_run_again(running: Running, error: BaseException) -> bool:
-    """Tell whether the database is to blame, and not the task."""
-    lost = running.again or isinstance(error, CommitUnknownError)
-    return lost or running.clashed or has_clashed(error)
-
-
-def _tell(claim: ClaimedJob, failure: Failure) -> None:
+def _log(job: ClaimedJob, failure: Failure) -> None:
     if failure.status == "failed" and not failure.at:
-        log.error("Job %s: %s failed: %s", claim.id, claim.call, failure.traceback)
+        log.error("Job %s: %s failed: %s", job.id, job.call, failure.traceback)
         return
-    # in one line: the tables have the traceback, and this is no reason to worry
+    # one line is enough for an expected end: the tables have the traceback
     reason, _, _ = failure.error.partition("\n")
     what = "is aborted"
     if failure.at:
         at = failure.at.astimezone(dt.timezone.utc)
         what = f"is tried again at {at:%Y-%m-%d %H:%M:%S} UTC"
-    log.warning("Job %s: %s %s, after %s", claim.id, claim.call, what, reason)
+    log.warning("Job %s: %s %s, after %s", job.id, job.call, what, reason)
 
 
 @contextmanager
 def _own_session() -> Any:
-    """Begin with a session that nobody has used, and leave none behind."""
+    """Give the code within a new session of CKAN, and remove it afterwards."""
     model.Session.remove()
     try:
         yield

@@ -54,7 +54,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
     """A network that fails when the test wants it; workers that are forked now use it."""
     network = Network()
     through = {**config, "sqlalchemy.url": network.url}
-    monkeypatch.setattr("ckanext.files.background.worker.engine.config", through)
+    monkeypatch.setattr("ckanext.files.background.worker.environment.config", through)
     yield network
     network.close()
 
@@ -65,7 +65,7 @@ def seldom_looking(monkeypatch: pytest.MonkeyPatch) -> None:
 
     What they do sooner, somebody has told them.
     """
-    monkeypatch.setattr("ckanext.files.background.worker.worker._TICK", 3600.0)
+    monkeypatch.setattr("ckanext.files.background.worker.worker._HEARTBEAT_INTERVAL", 3600.0)
 
 
 @pytest.fixture(scope="module")

@@ -182,7 +182,7 @@ def test_the_database_cannot_be_reached(workers: Workers, network: Network, uniq
     network.is_down = True
     network.fail()
     assert worker.stop() == 0
-    assert worker.said.count("The database cannot be told of the end") == 1
+    assert worker.said.count("The end of the worker cannot be written") == 1
     network.is_down = False
     cut(sessions_of(worker.id))  # as TCP does sooner or later
     workers.start()

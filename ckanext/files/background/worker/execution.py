@@ -1,0 +1,158 @@
+"""The execution of a step by a slot: its deadline, and how another thread interrupts it.
+
+The worker's main thread reads and changes what the slot's thread runs. A step
+that has passed its deadline is interrupted in its own code only, never while its
+end is written.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ckanext.files.errors import CommitUnknownError
+
+from ..context import JobContext
+from ..errors import JobAborted, StepTimeout
+from ..job import ClaimedJob
+from ..retry import pgcodes
+
+_GRACE = 5.0
+"""Seconds that a step gets to end after its deadline, before the worker gives up its thread."""
+
+_CONFLICTS = ("40001", "40P01")
+"""PostgreSQL's codes for a serialization failure and a deadlock: it undoes one transaction."""
+
+_raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+
+
+class Interruptible:
+    """Code of a thread that another thread may interrupt, by :class:`StepTimeout`.
+
+    Python raises the exception between two of its instructions: code that waits
+    in C, as for a socket, gets it after the wait.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: int | None = None
+        self.interrupted = False
+
+    @contextmanager
+    def within(self) -> Iterator[None]:
+        """Allow interrupts of the code within, and of nothing after it.
+
+        :raises StepTimeout: it was interrupted, even if the code has caught that.
+        """
+        with self._lock:
+            self.interrupted = False
+            self._thread = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._close()
+        if self.interrupted:
+            raise StepTimeout
+
+    def interrupt(self, end_wait: Callable[[], None]) -> None:
+        """Interrupt the code, if it still runs.
+
+        :param end_wait: ends what the code waits for; the code cannot end before that returns.
+        """
+        with self._lock:
+            if self._thread is not None:
+                self.interrupted = True
+                _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(StepTimeout))
+                end_wait()
+
+    def _close(self) -> None:
+        try:
+            with self._lock:
+                self._thread = None
+            # Python raises a late interrupt in this loop, and not after it
+            for _ in range(2):
+                pass
+        except StepTimeout:
+            self._thread = None
+            self.interrupted = False
+
+
+@dataclasses.dataclass
+class Execution:
+    """The step that a slot runs."""
+
+    job: ClaimedJob
+    context: JobContext
+    timeout: float
+    """Seconds; 0 for no limit."""
+
+    started_at: float = dataclasses.field(default_factory=time.monotonic)
+    published: tuple[float | None, str | None] = (None, None)
+    """The progress that the job's row shows."""
+
+    abort_requested: bool = False
+    backend_pids: set[int] = dataclasses.field(default_factory=set)
+    """The PostgreSQL processes of the step's connections."""
+
+    connection_failed: bool = False
+    """The step has lost its connection, or got none: it runs again, whatever its error is."""
+
+    conflicted: bool = False
+    """PostgreSQL has undone the step because of a conflict: it runs again, likewise."""
+
+    cancelled_at: float | None = None
+    """When a user cancelled the job at once, by the monotonic clock."""
+
+    committed: bool = False
+    """The step has committed, and its callbacks of ``on_commit`` run."""
+
+    interruptible: Interruptible = dataclasses.field(default_factory=Interruptible)
+
+    @property
+    def deadline(self) -> float | None:
+        """When the main thread interrupts the step, by the monotonic clock."""
+        if self.cancelled_at is not None:
+            return self.cancelled_at
+        return self.started_at + self.timeout if self.timeout else None
+
+    def cancel(self) -> None:
+        """Move the deadline to this moment."""
+        if self.cancelled_at is None:
+            self.cancelled_at = time.monotonic()
+
+    def is_overdue(self, now: float) -> bool:
+        """Return whether the deadline has passed."""
+        return self.deadline is not None and now >= self.deadline
+
+    def is_stuck(self, now: float) -> bool:
+        """Return whether the step has not ended in the time of grace after its deadline."""
+        return self.deadline is not None and now >= self.deadline + _GRACE
+
+    def next_check(self, now: float) -> float | None:
+        """Return when :meth:`is_overdue` or :meth:`is_stuck` becomes true next."""
+        if self.deadline is None or now < self.deadline:
+            return self.deadline
+        return self.deadline + _GRACE
+
+    def interruption(self, more: str = "") -> JobAborted | StepTimeout:
+        """Return the error of the step, after an interrupt.
+
+        :param more: the rest of the sentence.
+        """
+        if self.cancelled_at is not None:
+            return JobAborted(f"The job was cancelled while the step ran{more}")
+        return StepTimeout(f"The step took longer than {self.timeout:g} seconds{more}")
+
+    def must_run_again(self, error: BaseException) -> bool:
+        """Return whether the database caused the error of the step, and not the task."""
+        lost = self.connection_failed or isinstance(error, CommitUnknownError)
+        return lost or self.conflicted or is_conflict(error)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Return whether PostgreSQL has undone a transaction because of another one."""
+    return any(code in _CONFLICTS for code in pgcodes(error))
