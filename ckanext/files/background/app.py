@@ -8,8 +8,6 @@ carries a task queue it starts the hold, so it shares the action's one commit.
 from __future__ import annotations
 
 import asyncio
-import functools
-import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -27,14 +25,7 @@ from procrastinate.sql import queries
 from ckanext.files.transaction import current_block
 
 from . import schema
-
-_NAME = re.compile(r"\bprocrastinate_")
-
-
-@functools.cache
-def qualified(query: str) -> str:
-    """Return a query with the schema in front of each of Procrastinate's names."""
-    return _NAME.sub(f"{schema.SCHEMA}.procrastinate_", query)
+from .sql import qualified
 
 
 class SessionConnector(SQLAlchemyPsycopg2Connector):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-import sqlalchemy as sa
 from ckan import model
 from ckan.common import current_user
 from flask import has_request_context
@@ -25,11 +24,7 @@ from .definition import by_name
 from .errors import AlreadyEnqueuedError, ArgumentError
 from .job import Job, listeners
 from .options import DeferOptions, checked_key, checked_name, defer_options
-
-_NOTE = sa.text(
-    f"INSERT INTO {schema.SCHEMA}.files_job (job_id, task_id, user_id)"
-    " SELECT id, :task_id, :user_id FROM unnest(CAST(:ids AS bigint[])) AS id"
-)
+from .sql import query
 
 
 def send_task(
@@ -87,7 +82,7 @@ def defer(
         with held_connection().begin_nested() if task_id is not None else nullcontext():
             ids = _insert(task_name, arguments, options)
             if task_id is not None or user_id is not None:
-                _note(ids, task_id, user_id)
+                _describe(ids, task_id, user_id)
     except exceptions.AlreadyEnqueued as error:
         raise AlreadyEnqueuedError(str(error)) from error
     except exceptions.ConnectorException as error:
@@ -123,9 +118,9 @@ def _insert(
     return [row.id for row in app.job_manager.batch_defer_jobs(rows) if row.id]
 
 
-def _note(ids: list[int], task_id: str | None, user_id: str | None) -> None:
+def _describe(ids: list[int], task_id: str | None, user_id: str | None) -> None:
     values = {"ids": ids, "task_id": task_id, "user_id": user_id}
     try:
-        model.Session.connection().execute(_NOTE, values)
+        model.Session.connection().execute(query("describe_jobs"), values)
     except IntegrityError as error:
         raise ArgumentError(f"There is a job with the task_id {task_id!r} already") from error

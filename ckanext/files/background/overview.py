@@ -11,42 +11,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy as sa
+from ckanext.files import advisory_locks
 
-from . import schema
 from .call import all_tasks
 from .periodic import scheduled
-from .worker.queries import ALIVE
-
-_S = schema.SCHEMA
-
-_WORKERS = sa.text(f"""
-    SELECT w.id, host, pid, queues, concurrency, since,
-        extract(epoch FROM now() - last_heartbeat)::float AS silence,
-        EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = {ALIVE}
-                AND objid = w.id AND database = (
-                    SELECT oid FROM pg_database WHERE datname = current_database())) AS connected,
-        coalesce((
-            SELECT json_agg(json_build_object('id', j.id, 'task', j.task_name) ORDER BY j.id)
-            FROM {_S}.procrastinate_jobs j
-            WHERE j.worker_id = w.id AND j.status = 'doing'), '[]') AS running
-    FROM {_S}.procrastinate_workers w LEFT JOIN {_S}.files_worker ON worker_id = w.id ORDER BY w.id
-""")
-
-_JOBS = sa.text(f"""
-    SELECT queue_name, status::text, count(*) FROM {_S}.procrastinate_jobs
-    GROUP BY 1, 2 ORDER BY 1, 2
-""")
-
-# also jobs that have begun, and whose worker has released them or is gone
-_DUE = sa.text(f"""
-    SELECT queue_name, count(*) FROM {_S}.procrastinate_jobs
-    WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())
-       OR status = 'doing' AND (worker_id IS NULL OR worker_id <> ALL (:working))
-    GROUP BY 1
-""")
-
-_IS_USED = sa.text(f"SELECT EXISTS (SELECT FROM {_S}.procrastinate_jobs WHERE queue_name = :queue)")
+from .sql import query
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +82,7 @@ def workers(connection: Any, frozen_after: float) -> list[WorkerState]:
     :param frozen_after: see :class:`~ckanext.files.background.worker.WorkerOptions`.
     """
     found = []
-    for row in connection.execute(_WORKERS).mappings():
+    for row in connection.execute(query("workers"), {"key": advisory_locks.WORKER}).mappings():
         values = dict(row)
         connected = values.pop("connected")
         silent = "silent" if values["silence"] > frozen_after else "alive"
@@ -127,10 +96,10 @@ def queues(connection: Any, known: Sequence[WorkerState]) -> list[QueueState]:
     :param known: all workers.
     """
     jobs: dict[str, dict[str, int]] = {}
-    for queue, state, count in connection.execute(_JOBS):
+    for queue, state, count in connection.execute(query("jobs_by_queue")):
         jobs.setdefault(queue, {})[state] = count
     working = [worker.id for worker in known if worker.state == "alive"]
-    due = dict(connection.execute(_DUE, {"working": working}).all())
+    due = dict(connection.execute(query("due_jobs_by_queue"), {"working": working}).all())
     return [
         QueueState(
             queue,
@@ -154,7 +123,8 @@ def schedules() -> list[ScheduleState]:
 
 def is_used(connection: Any, queue: str) -> bool:
     """Return whether there is a job of a queue, or a task or a schedule that names it."""
-    return queue in named_queues() or connection.execute(_IS_USED, {"queue": queue}).scalar()
+    has_jobs = query("queue_has_jobs")
+    return queue in named_queues() or connection.execute(has_jobs, {"queue": queue}).scalar()
 
 
 def named_queues() -> set[str]:

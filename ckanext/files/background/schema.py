@@ -12,28 +12,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
 from procrastinate.schema import SchemaManager
 
+from ckanext.files import advisory_locks
+
 from .errors import NotInstalledError
-
-SCHEMA = "ckanext_files_background"
-
-_LOCK = 7_107_000
-"""Key of the advisory lock: one process installs at a time."""
+from .sql import SCHEMA, query, scripts
 
 _MISSING = "The tables of background tasks are missing. Run: ckan files background init"
 
 _UNDEFINED = {"3F000", "42704", "42883", "42P01"}
 """PostgreSQL's codes for a missing schema, type, function or table."""
-
-_TABLES = "tables.sql"
-_FUNCTIONS = "functions.sql"
-
-_ALL_FUNCTIONS = sa.text(
-    "SELECT p.oid::regprocedure::text FROM pg_proc p"
-    " WHERE p.pronamespace = CAST(:name AS regnamespace)"
-)
 
 
 def install(engine: Any) -> bool:
@@ -41,17 +30,22 @@ def install(engine: Any) -> bool:
 
     Safe to call again, and by several processes at once.
     """
+    tables, functions = scripts()
     with engine.begin() as connection:
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        connection.execute(query("lock_installation"), {"key": advisory_locks.INSTALLATION})
         made = not _is_installed(connection)
         connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         connection.exec_driver_sql(f"SET LOCAL search_path = {SCHEMA}")
         if made:
             _run(connection, SchemaManager.get_schema())
-        _run(connection, _own(_TABLES))
+        elif not _is_current(connection):
+            # REPLACE would keep functions that are gone, and refuses new names of parameters
+            for function in _functions(connection, own=True):
+                connection.exec_driver_sql(f"DROP FUNCTION {function}")
+        _run(connection, tables)
         _migrate(connection, made)
-        _run(connection, _own(_FUNCTIONS))
-        for function in connection.execute(_ALL_FUNCTIONS, {"name": SCHEMA}).scalars().all():
+        _run(connection, functions)
+        for function in _functions(connection):
             # again after each migration: CREATE OR REPLACE removes the setting
             connection.exec_driver_sql(
                 f"ALTER FUNCTION {function} SET search_path = {SCHEMA}, pg_temp"
@@ -77,8 +71,7 @@ def check(connection: Any) -> None:
     """
     if not _is_installed(connection):
         raise NotInstalledError(_MISSING)
-    query = sa.text(f"SELECT * FROM {SCHEMA}.files_version")
-    if tuple(connection.execute(query).one()) != (_migrations()[-1].name, _own_version()):
+    if not _is_current(connection):
         raise NotInstalledError(
             "The tables of background tasks are those of another version. "
             "Stop the workers and run: ckan files background init"
@@ -92,23 +85,29 @@ def explain(error: Exception) -> Exception:
 
 
 def _is_installed(connection: Any) -> bool:
-    query = sa.text("SELECT to_regclass(:table)")
-    return connection.execute(query, {"table": f"{SCHEMA}.files_version"}).scalar() is not None
+    return connection.execute(query("is_installed")).scalar()
+
+
+def _is_current(connection: Any) -> bool:
+    return tuple(connection.execute(query("installed_version")).one()) == _version()
+
+
+def _functions(connection: Any, own: bool = False) -> list[str]:
+    """Return the signatures of the functions in the schema, of all or only of our own."""
+    rows = connection.execute(query("all_functions"), {"schema": SCHEMA})
+    return [row.function for row in rows if row.own or not own]
 
 
 def _migrate(connection: Any, made: bool) -> None:
     """Apply Procrastinate's migrations that are newer than the tables."""
-    migrations = _migrations()
     if not made:
-        last = connection.execute(sa.text("SELECT procrastinate FROM files_version")).scalar()
-        for migration in migrations:
+        last = connection.execute(query("installed_version")).one().procrastinate
+        for migration in _migrations():
             if migration.name > last:
                 _run(connection, migration.read_text())
-    connection.execute(sa.text("DELETE FROM files_version"))
-    connection.execute(
-        sa.text("INSERT INTO files_version (procrastinate, own) VALUES (:last, :own)"),
-        {"last": migrations[-1].name, "own": _own_version()},
-    )
+    connection.execute(query("forget_version"))
+    procrastinate, own = _version()
+    connection.execute(query("set_version"), {"procrastinate": procrastinate, "own": own})
 
 
 @cache
@@ -117,13 +116,9 @@ def _migrations() -> list[Path]:
 
 
 @cache
-def _own_version() -> str:
-    text = _own(_TABLES) + _own(_FUNCTIONS)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _own(name: str) -> str:
-    return (Path(__file__).parent / "sql" / name).read_text()
+def _version() -> tuple[str, str]:
+    """Return the last migration of Procrastinate, and a checksum of our own scripts."""
+    return _migrations()[-1].name, hashlib.sha256("".join(scripts()).encode()).hexdigest()
 
 
 def _run(connection: Any, script: str) -> None:

@@ -20,18 +20,7 @@ from .context import JobContext, running
 from .errors import LostJobError
 from .job import ClaimedJob, stored_call
 from .retry import Failure
-from .schema import SCHEMA
-
-_END = (
-    f"SELECT _outcome, _next, _transaction FROM {SCHEMA}.files_end_step("
-    "%(job)s, %(worker)s, %(attempts)s, %(call)s, %(percent)s, %(text)s, %(queues)s, %(claim)s)"
-)
-
-_FAIL = (
-    f"SELECT {SCHEMA}.files_fail(%(job)s, %(worker)s, %(attempts)s, %(status)s,"
-    " %(error)s, %(traceback)s, %(percent)s, %(text)s, %(at)s, %(outage)s, %(call)s,"
-    " %(queue)s, %(priority)s, %(lock)s)"
-)
+from .sql import driver_query
 
 
 class StepOwner(Protocol):
@@ -53,7 +42,7 @@ class StepResult:
     """How a step ended that raised no error."""
 
     outcome: str
-    """``finished``, ``stays``, ``gave way`` or ``aborted``."""
+    """``finished``, ``stays``, ``yielded`` or ``aborted``."""
 
     next: ClaimedJob | None = None
     """What to run next: this job or another one."""
@@ -113,7 +102,7 @@ def _end(
         "queues": queues,
         "claim": claims,
     }
-    outcome, following, transaction_id = _driver_row(session, _END, values)
+    outcome, following, transaction_id = _driver_row(session, driver_query("end_step"), values)
     block.set_transaction_id(transaction_id)
     if outcome == "lost":
         raise LostJobError(f"Job {job.id} was taken away from worker {owner.worker_id}")
@@ -146,5 +135,5 @@ def fail(
         "text": context.text,
         "call": stored_call(failure.call),
     }
-    cursor.execute(_FAIL, values)
+    cursor.execute(driver_query("fail_step"), values)
     return bool(cursor.fetchone()[0])

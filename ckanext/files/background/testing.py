@@ -7,31 +7,19 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypedDict
 
-import sqlalchemy as sa
 from ckan import model
 from flask import has_request_context
 
 from ckanext.files.transaction import Block
 
-from . import schema
 from .context import JobContext
 from .job import ClaimedJob
 from .retry import classify_failure
+from .sql import query
 from .step import fail, perform
 
 _FAILURES = (Exception, SystemExit, asyncio.CancelledError)
 """Errors of a step. Others end the test, such as Ctrl-C and ``pytest.fail``."""
-
-_S = schema.SCHEMA
-
-_ROWS = sa.text(
-    "SELECT id, queue_name, task_name, lock, queueing_lock, args, status::text AS status,"
-    f" scheduled_at, attempts FROM {_S}.procrastinate_jobs ORDER BY id"
-)
-_CLAIM = sa.text(f"SELECT {_S}.files_claim(NULL, :worker, true)")
-_FIRST = sa.text(f"SELECT setval('{_S}.procrastinate_jobs_id_seq', 1, false)")
-_REGISTER = sa.text(f"SELECT worker_id FROM {_S}.procrastinate_register_worker_v1()")
-_UNREGISTER = sa.text(f"SELECT {_S}.procrastinate_unregister_worker_v1(:worker)")
 
 
 class JobRow(TypedDict):
@@ -71,7 +59,7 @@ class TasksManager:
     @property
     def jobs(self) -> dict[int, JobRow]:
         """All jobs by id, also those of the session's current transaction."""
-        rows = model.Session.execute(_ROWS).mappings()
+        rows = model.Session.execute(query("all_jobs")).mappings()
         return {row["id"]: JobRow(**row) for row in rows}
 
     @property
@@ -108,12 +96,12 @@ class TasksManager:
             model.Session.commit()
         # the end of a request closes the session, so it must be within the block
         with nullcontext() if commit else Block(eager=True, commit=False), self._context():
-            self.worker_id = model.Session.execute(_REGISTER).scalar_one()
+            self.worker_id = model.Session.execute(query("register_test_worker")).scalar_one()
             steps = 0
             while steps != most and (job := self._claim()):
                 self._run_step(job)
                 steps += 1
-            model.Session.execute(_UNREGISTER, {"worker": self.worker_id})
+            model.Session.execute(query("unregister_worker"), {"worker": self.worker_id})
             model.Session.commit()
         return RunSummary(steps)
 
@@ -121,8 +109,8 @@ class TasksManager:
         """Delete all jobs and the past times of schedules; the next job has the id 1."""
         model.Session.rollback()
         for table in ("procrastinate_jobs", "procrastinate_periodic_defers", "files_schedule"):
-            model.Session.execute(sa.text(f"DELETE FROM {_S}.{table}"))
-        model.Session.execute(_FIRST)
+            model.Session.execute(query("empty_table", table=table))
+        model.Session.execute(query("reset_job_ids"))
         model.Session.commit()
 
     def next_queues(self) -> tuple[bool, list[str] | None]:
@@ -136,7 +124,8 @@ class TasksManager:
         return [job for job in self.jobs.values() if job["status"] in states]
 
     def _claim(self) -> ClaimedJob | None:
-        claimed = model.Session.execute(_CLAIM, {"worker": self.worker_id}).scalar()
+        values = {"worker": self.worker_id, "queues": None}
+        claimed = model.Session.execute(query("claim_job"), values).scalar()
         model.Session.commit()
         return ClaimedJob.read(claimed)
 

@@ -22,12 +22,13 @@ PACKAGE = "ckanext.files"
 
 # what each part may import of this extension; a part that is not here is an edge
 MAY_IMPORT: dict[str, set[str]] = {
+    "advisory_locks": set(),
     "errors": set(),
     "capabilities": set(),
     "flag": set(),
     "chained": set(),
     "storable": set(),
-    "transaction": {"errors", "capabilities"},
+    "transaction": {"advisory_locks", "errors", "capabilities"},
     "queue": {"transaction", "chained", "errors", "capabilities"},
     "filekeeper": {"transaction"},
     "backport": {"filekeeper", "flag", "storable", "capabilities"},
@@ -41,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "views": {"storable"},
     "upgrade": {"backport", "ownership", "store", "errors", "capabilities"},
     "cli": {"backport", "upgrade", "store", "transaction", "errors", "capabilities"},
-    "background": {"transaction", "errors"},
+    "background": {"transaction", "advisory_locks", "errors"},
     "pytest_plugin": {"background"},
     "maintenance": {
         "background",

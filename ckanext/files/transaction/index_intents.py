@@ -27,15 +27,11 @@ from psycopg2.errors import UndefinedTable
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from ckanext.files.advisory_locks import INDEX_INTENTS
+
 from .connection import connect
 
 log = logging.getLogger(__name__)
-
-LOCK = 7_110
-"""First half of the key of the advisory lock of a dataset.
-
-Transactions share the lock from their intent to their end. A repair takes it alone.
-"""
 
 _TABLE = "SELECT to_regclass('files_index_intent') IS NOT NULL"
 
@@ -50,7 +46,7 @@ _INSERT = """
 
 _DELETE = f"""
     WITH mine AS (DELETE FROM files_index_intent WHERE id = ANY(%(ids)s) RETURNING package_id)
-    SELECT count(pg_advisory_xact_lock_shared({LOCK}, hashtext(package_id))), txid_current()
+    SELECT count(pg_advisory_xact_lock_shared({INDEX_INTENTS}, hashtext(package_id))), txid_current()
     FROM mine
 """
 

@@ -21,7 +21,9 @@ from ckan import model
 from ckan.lib import search
 from sqlalchemy.orm import Session
 
-from .index_intents import LOCK, are_due
+from ckanext.files.advisory_locks import INDEX_INTENTS
+
+from .index_intents import are_due
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ _TAKE = sa.text("""
     WHERE due <= clock_timestamp() ORDER BY looks, due LIMIT 1 FOR UPDATE SKIP LOCKED
 """)
 
-_LOCK = sa.text(f"SELECT pg_try_advisory_xact_lock({LOCK}, hashtext(:package))")
+_LOCK = sa.text(f"SELECT pg_try_advisory_xact_lock({INDEX_INTENTS}, hashtext(:package))")
 
 _LOCK_ROW = sa.text("SELECT id FROM package WHERE id = :package FOR UPDATE SKIP LOCKED")
 

@@ -1,33 +1,77 @@
--- What Procrastinate's tables do not keep of a job. There is a row where there is something to say.
+-- The tables of background tasks, beside Procrastinate's.
+--
+-- The state of a job is in procrastinate_jobs and in files_job:
+--
+--   waiting        status = 'todo'. It runs as soon as a worker is free, and scheduled_at is NULL or past.
+--   claimed        status = 'doing', worker_id is set. The worker owns the job as long as attempts is what it was at
+--                  the claim (the fence): each statement that takes a job from its worker adds one to attempts.
+--   between steps  status = 'doing', worker_id is NULL, resume_order is set. The job keeps its lock.
+--   orphaned       status = 'doing', worker_id and resume_order are NULL: the row of the worker was deleted.
+--   ended          status = 'succeeded', 'failed', 'cancelled' or 'aborted'.
+--
+-- What changes the state: functions are in functions/, queries in queries/.
+--
+--   waiting, between steps      -> claimed        files_claim
+--   claimed                     -> succeeded      files_end_step: the last step has ended
+--   claimed                     -> claimed        files_end_step: the same worker runs the next step ('stays')
+--   claimed                     -> between steps  files_end_step: other jobs run first ('yielded')
+--   claimed                     -> aborted        files_end_step: a user has cancelled the job
+--   claimed                     -> waiting        files_fail: the step is tried again later
+--   claimed                     -> failed         files_fail: the step is not tried again
+--   claimed                     -> aborted        files_fail: likewise, after a request to abort
+--   claimed                     -> between steps  files_release_jobs: the step is lost, with its worker or connection
+--   claimed                     -> failed         files_release_jobs: the same step was lost too often
+--   claimed                     -> aborted        files_release_jobs, files_unclaim_jobs: after a request to abort
+--   claimed                     -> waiting        files_unclaim_jobs: the worker stops, at the first step
+--   claimed                     -> between steps  files_unclaim_jobs: the worker stops, at a later step
+--   claimed                     -> orphaned       the foreign key of worker_id
+--   orphaned                    -> between steps  files_requeue_orphans
+--   waiting                     -> cancelled      cancel_job
+--   between steps, orphaned     -> aborted        cancel_job
+--   claimed                     -> claimed        cancel_job: it sets abort_requested
+--   failed, cancelled, aborted  -> waiting        retry_job
+--   ended                       -> (deleted)      delete_jobs
+
+-- What Procrastinate's tables do not keep of a job. A job without these data has no row.
 CREATE TABLE IF NOT EXISTS files_job (
     job_id bigint PRIMARY KEY REFERENCES procrastinate_jobs ON DELETE CASCADE,
-    -- given by the caller of send_task
+    -- the id that the caller of send_task has given
     task_id text UNIQUE,
-    -- who asked for the job
+    -- the user who deferred the job
     user_id text,
-    -- where the job goes on, {"task": ..., "args": ...}; NULL at its first step
+    -- what the next step runs, {"task": ..., "args": ...}; NULL at the first step
     call jsonb,
     -- finished steps
     step integer NOT NULL DEFAULT 0,
-    -- how often the present step was tried again, and how often a worker died at it
+    -- how often the present step was tried again, and how often it was lost with its worker
     retries integer NOT NULL DEFAULT 0,
     rescues integer NOT NULL DEFAULT 0,
     percent real,
     text text,
     error text,
     traceback text,
-    -- the place in the line of a job that has begun and has no worker: status is 'doing', worker_id NULL
-    turn bigint
+    -- the order of jobs between two steps; NULL for all others
+    resume_order bigint
 );
--- how often the infrastructure has failed the present step
+-- earlier versions of this file called the column turn
+DO $$
+BEGIN
+    ALTER TABLE files_job RENAME COLUMN turn TO resume_order;
+EXCEPTION WHEN undefined_column THEN
+    NULL;
+END;
+$$;
+ALTER INDEX IF EXISTS files_job_turn_idx RENAME TO files_job_resume_order_idx;
+-- how often the present step was undone because the infrastructure failed
 ALTER TABLE files_job ADD COLUMN IF NOT EXISTS outages integer NOT NULL DEFAULT 0;
--- the present step is to be interrupted: abort_requested is true, too
+-- whether the request to abort is to interrupt the running step; abort_requested is true, too
 ALTER TABLE files_job ADD COLUMN IF NOT EXISTS interrupt boolean NOT NULL DEFAULT false;
 
 CREATE INDEX IF NOT EXISTS files_job_user_idx ON files_job (user_id, job_id) WHERE user_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS files_job_turn_idx ON files_job (turn) WHERE turn IS NOT NULL;
+CREATE INDEX IF NOT EXISTS files_job_resume_order_idx ON files_job (resume_order)
+    WHERE resume_order IS NOT NULL;
 
--- Jobs that may run now, and those that were put off: thousands of the latter slow nothing down.
+-- Jobs that may run now, and jobs that were put off: thousands of the latter do not slow down claims.
 CREATE INDEX IF NOT EXISTS files_jobs_waiting_idx ON procrastinate_jobs (priority DESC, id)
     WHERE status = 'todo' AND scheduled_at IS NULL;
 CREATE INDEX IF NOT EXISTS files_jobs_due_idx ON procrastinate_jobs (scheduled_at)
@@ -35,41 +79,41 @@ CREATE INDEX IF NOT EXISTS files_jobs_due_idx ON procrastinate_jobs (scheduled_a
 DROP INDEX IF EXISTS files_jobs_lock_idx;
 CREATE INDEX IF NOT EXISTS files_jobs_waiting_lock_idx ON procrastinate_jobs (lock, scheduled_at)
     WHERE lock IS NOT NULL AND status = 'todo';
--- What operators look for, far down in the history of what went well.
+-- Operators look for these few jobs, among many that have succeeded.
 CREATE INDEX IF NOT EXISTS files_jobs_ended_badly_idx ON procrastinate_jobs (id)
     WHERE status IN ('failed', 'cancelled', 'aborted');
--- Without it the end of a worker, whose row is deleted, looks through all jobs that ever were.
+-- For the foreign key: without the index, the deletion of a worker reads all jobs.
 CREATE INDEX IF NOT EXISTS files_jobs_worker_idx ON procrastinate_jobs (worker_id)
     WHERE worker_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS files_jobs_unowned_idx ON procrastinate_jobs (id)
     WHERE status = 'doing' AND worker_id IS NULL;
 
--- What Procrastinate's table does not keep of a worker, for those who look after it.
+-- What Procrastinate's table does not keep of a worker, for operators.
 CREATE TABLE IF NOT EXISTS files_worker (
     worker_id bigint PRIMARY KEY REFERENCES procrastinate_workers ON DELETE CASCADE,
     host text NOT NULL,
     pid integer NOT NULL,
     -- empty for all
     queues text[] NOT NULL,
-    -- how many steps it runs at a time
+    -- steps that it runs at a time
     concurrency integer NOT NULL,
     since timestamptz NOT NULL DEFAULT now()
 );
 
--- Schedules as workers have seen them.
+-- The schedules that workers know.
 CREATE TABLE IF NOT EXISTS files_schedule (
     task_name text NOT NULL,
     periodic_id text NOT NULL,
     cron text NOT NULL,
     timezone text NOT NULL,
-    -- when it was first seen so, in seconds since 1970: no time before that is deferred
+    -- when a worker first knew it so, in seconds since 1970: no job is deferred for a time before that
     since bigint NOT NULL,
     PRIMARY KEY (task_name, periodic_id)
 );
 
 CREATE TABLE IF NOT EXISTS files_version (
-    -- the last of Procrastinate's migrations that was applied
+    -- the last migration of Procrastinate that was applied
     procrastinate text NOT NULL
 );
--- a checksum of this file and of functions.sql
+-- a checksum of this file and of functions/
 ALTER TABLE files_version ADD COLUMN IF NOT EXISTS own text;

@@ -5,7 +5,7 @@ step also ends the job, or stores where it goes on, and claims the next one. A j
 has one worker at a time: before another worker takes a job over, it ends the
 database sessions of the first one, which can commit nothing when it wakes up.
 
-What happens to a job is listed at the top of ``background/sql/functions.sql``.
+The top of ``background/sql/tables.sql`` lists the states of a job, and what changes them.
 """
 
 from .options import WorkerOptions

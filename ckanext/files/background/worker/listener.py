@@ -18,22 +18,17 @@ from procrastinate.manager import get_channel_for_queues
 from psycopg2 import InterfaceError, OperationalError
 from psycopg2.extensions import quote_ident
 
+from ckanext.files import advisory_locks
 from ckanext.files.transaction.connection import connect
 
-from .queries import ALIVE, application_name
+from ..sql import driver_query
+from .queries import application_name
 
 _ATTEMPTS = 50
 """How often a worker tries to take its lock."""
 
 _PAUSE = 0.1
 """Seconds between two attempts."""
-
-_LAST = """
-    SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE locktype = 'advisory' AND classid = %(key)s AND objid = %(id)s AND objsubid = 2
-      AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND application_name = %(name)s AND pid <> pg_backend_pid()
-"""
 
 
 class Listener:
@@ -105,11 +100,14 @@ def _take_lock(cursor: Any, worker_id: int) -> None:
 
     :raises psycopg2.OperationalError: another session has the lock.
     """
+    lock = {"key": advisory_locks.WORKER, "worker": worker_id}
     for _ in range(_ATTEMPTS):
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", (ALIVE, worker_id))
+        cursor.execute(driver_query("lock_worker"), lock)
         if cursor.fetchone()[0]:
             return
-        cursor.execute(_LAST, {"key": ALIVE, "id": worker_id, "name": application_name(worker_id)})
+        cursor.execute(
+            driver_query("end_lock_holder"), {**lock, "name": application_name(worker_id)}
+        )
         time.sleep(_PAUSE)  # other workers take it for a moment, to see whether it is free
     raise OperationalError(f"The advisory lock of worker {worker_id} is taken")
 

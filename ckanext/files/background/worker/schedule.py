@@ -7,41 +7,22 @@ import logging
 import time
 from typing import Any
 
-import sqlalchemy as sa
 from ckan import model
 from procrastinate.periodic import MAX_DELAY, PeriodicDeferrer
+
+from ckanext.files import advisory_locks
 
 from ..app import app
 from ..periodic import Scheduled, scheduled
 from ..retry import pgcodes
-from ..schema import SCHEMA
+from ..sql import query
 
 log = logging.getLogger(__name__)
 
-_ONE_AT_A_TIME = sa.text("SELECT pg_try_advisory_xact_lock(7109)")
-
-# An open transaction may have written a job with the same queueing lock, and stay open for hours.
-# The worker's main thread must not wait for it: the worker would look dead.
-_DO_NOT_WAIT = sa.text("SET LOCAL lock_timeout = '100ms'")
+_KEY = {"key": advisory_locks.SCHEDULES}
 
 _LOCKED = "55P03"
 """PostgreSQL's code for a lock that was not free in that time."""
-
-# a schedule with other times is a new one
-_SEEN = sa.text(f"""
-    INSERT INTO {SCHEMA}.files_schedule AS s (task_name, periodic_id, cron, timezone, since)
-    VALUES (:task, :id, :cron, :timezone, :now)
-    ON CONFLICT (task_name, periodic_id) DO UPDATE
-    SET cron = excluded.cron, timezone = excluded.timezone, since = excluded.since
-    WHERE (s.cron, s.timezone) <> (excluded.cron, excluded.timezone)
-""")
-
-_LATEST = sa.text(f"""
-    SELECT greatest(since, (
-        SELECT max(defer_timestamp) FROM {SCHEMA}.procrastinate_periodic_defers
-        WHERE task_name = :task AND periodic_id = :id))
-    FROM {SCHEMA}.files_schedule WHERE task_name = :task AND periodic_id = :id
-""")
 
 
 class Schedule:
@@ -70,9 +51,9 @@ class Schedule:
     def _defer(self, key: Any, each: Scheduled, now: float) -> bool:
         """Write the jobs of one schedule; return False if it has to be tried again."""
         try:
-            if not model.Session.execute(_ONE_AT_A_TIME).scalar():
+            if not model.Session.execute(query("lock_schedules"), _KEY).scalar():
                 return False
-            model.Session.execute(_DO_NOT_WAIT)
+            model.Session.execute(query("wait_briefly"))
             deferrer = PeriodicDeferrer(app.periodic_registry)
             asyncio.run(deferrer.defer_jobs([(each, at) for at in self._due(key, each, now)]))
             model.Session.commit()
@@ -94,9 +75,9 @@ class Schedule:
         since = self._last.get(key)
         if since is None:
             times = {"cron": each.cron, "timezone": each.times.timezone, "now": int(now)}
-            model.Session.execute(_SEEN, {**names, **times})
+            model.Session.execute(query("register_schedule"), {**names, **times})
         found = list(each.times.between(max(since or 0, int(now - MAX_DELAY)), now))
-        latest = model.Session.execute(_LATEST, names).scalar_one()
+        latest = model.Session.execute(query("last_deferred"), names).scalar_one()
         return [at for at in (found if since else found[-1:]) if at > latest]
 
 

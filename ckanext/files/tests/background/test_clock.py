@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from ckan import model
 
+from ckanext.files import advisory_locks
 from ckanext.files.background.app import app
 from ckanext.files.background.periodic import forget_periodic, register_periodic
 from ckanext.files.background.schema import SCHEMA
@@ -111,7 +112,8 @@ def test_somebody_defers_at_the_moment(clock: Clock, tasks: TasksManager) -> Non
     worker.defer()
     clock.now += 60
     with engine().begin() as connection:
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(7109)"))
+        query = sa.text("SELECT pg_advisory_xact_lock(:key)")
+        connection.execute(query, {"key": advisory_locks.SCHEDULES})
         worker.defer()
         assert _times(tasks) == []
     worker.defer()

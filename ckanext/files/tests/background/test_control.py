@@ -53,8 +53,8 @@ def retry(job: Job) -> bool:
 def row(job: Job) -> dict[str, Any]:
     """Return what is committed of a job, in both tables."""
     query = (
-        "SELECT row_to_json(r) FROM (SELECT j.*, f.step, f.turn, f.retries, f.rescues, f.call,"
-        f" f.error FROM {SCHEMA}.procrastinate_jobs j"
+        "SELECT row_to_json(r) FROM (SELECT j.*, f.step, f.resume_order, f.retries, f.rescues,"
+        f" f.call, f.error FROM {SCHEMA}.procrastinate_jobs j"
         f" LEFT JOIN {SCHEMA}.files_job f ON f.job_id = j.id WHERE j.id = :id) r"
     )
     return look(query, id=job.id)
@@ -91,10 +91,10 @@ def test_cancel_a_job_between_two_steps(hands: StepOwner) -> None:
     job = ask()
     hands.end_step(hands.claim(), goes_on=True)
     hands.commit()
-    assert row(job)["turn"]
+    assert row(job)["resume_order"]
     assert cancel(job) == "aborted"
     found = row(job)
-    assert (found["status"], found["turn"], found["step"], found["attempts"]) == (
+    assert (found["status"], found["resume_order"], found["step"], found["attempts"]) == (
         "aborted",
         None,
         1,
@@ -139,7 +139,7 @@ def test_cancel_while_a_step_ends(hands: StepOwner, goes_on: bool) -> None:
     found = row(job)
     if goes_on:
         # it had no place in the line when the statement began
-        assert (status, found["status"], found["turn"]) == ("aborted", "aborted", None)
+        assert (status, found["status"], found["resume_order"]) == ("aborted", "aborted", None)
     else:
         assert (status, found["status"]) == (None, "succeeded")
 
@@ -201,7 +201,7 @@ def test_retry(hands: StepOwner, end: str) -> None:
     found = row(job)
     assert found["status"] == "todo"
     assert not found["abort_requested"]
-    assert found["worker_id"] is found["scheduled_at"] is found["turn"] is None
+    assert found["worker_id"] is found["scheduled_at"] is found["resume_order"] is None
     # it goes on where it was, and what went wrong can be read until a step goes well
     for name in ("attempts", "step", "call", "error"):
         assert found[name] == before[name], name

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from ckan import model
 
+from ckanext.files import advisory_locks
 from ckanext.files.background import Job, control
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker.listener import Listener
-from ckanext.files.background.worker.queries import ALIVE, WorkerQueries
+from ckanext.files.background.worker.queries import WorkerQueries
 from ckanext.files.tests.background import sample
 from ckanext.files.tests.background.conftest import app, define, job_tables
 from ckanext.files.tests.background_plugin.command import state
@@ -47,7 +48,7 @@ class LiveWorker(WorkerQueries):
         """Close the connection that shows that the worker lives."""
         self._listener.close()
         held = "SELECT EXISTS (SELECT FROM pg_locks WHERE classid = :key AND objid = :id)"
-        wait_for(lambda: not look(held, key=ALIVE, id=self.worker_id))
+        wait_for(lambda: not look(held, key=advisory_locks.WORKER, id=self.worker_id))
 
 
 @pytest.fixture

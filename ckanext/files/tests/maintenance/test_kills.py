@@ -74,7 +74,7 @@ def _rescue() -> None:
     with engine().begin() as connection:
         dead = f"SELECT DISTINCT worker_id FROM {_JOBS} WHERE status = 'doing'"
         for worker_id in connection.execute(sa.text(dead)).scalars().all():
-            take = f"SELECT {schema.SCHEMA}.files_take_away(:worker, NULL, NULL, NULL)"
+            take = f"SELECT {schema.SCHEMA}.files_release_jobs(:worker, NULL, NULL, NULL)"
             connection.execute(sa.text(take), {"worker": worker_id})
 
 

@@ -1,0 +1,29 @@
+"""The keys of all advisory locks of PostgreSQL that this extension takes.
+
+PostgreSQL has two kinds: a lock with one key, and a lock with two keys. A key of
+one kind is never in conflict with the other kind. Sessions of one database share
+the keys, so a plugin that takes advisory locks must not use these numbers.
+"""
+
+from __future__ import annotations
+
+WORKER = 7_107
+"""With the id of a worker: held as long as the worker lives, by its session for notifications."""
+
+SUSPECT_JOBS = 7_108
+"""With the id of a worker: one of its slots claims a job that may kill workers.
+
+The SQL function ``files_may_claim_suspect`` takes it.
+"""
+
+SCHEDULES = 7_109
+"""One worker at a time defers the jobs of a schedule."""
+
+INDEX_INTENTS = 7_110
+"""With the hash of a dataset's id: see :mod:`ckanext.files.transaction.index_intents`.
+
+Transactions share the lock from their intent to their end. A repair takes it alone.
+"""
+
+INSTALLATION = 7_107_000
+"""One process at a time creates or updates the tables of background tasks."""

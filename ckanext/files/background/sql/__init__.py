@@ -1,0 +1,66 @@
+"""The SQL of background tasks, by subject, and the functions that load it.
+
+``tables.sql`` and the files in ``functions`` are scripts that
+:mod:`ckanext.files.background.schema` installs. The files in ``queries`` have named
+queries: each begins with a line such as ``-- name: cancel_job``.
+
+Queries name tables and functions without their schema; the loader adds it. A
+parameter is ``:name``, and ``{name}`` stands for a part that Python composes.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.psycopg2 import dialect
+
+SCHEMA = "ckanext_files_background"
+
+_FOLDER = Path(__file__).parent
+
+# channels of notifications have no schema
+_NAME = re.compile(r"\b(?=(?:procrastinate|files)_)(?!procrastinate_(?:any_)?queue_v1)")
+
+_HEADER = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
+
+
+@cache
+def query(name: str, **parts: str) -> sa.TextClause:
+    """Return a named query for a connection of SQLAlchemy.
+
+    :param parts: SQL for each part that the query has in braces.
+    """
+    return sa.text(qualified(_queries()[name].format(**parts)))
+
+
+@cache
+def driver_query(name: str) -> str:
+    """Return a named query for a cursor of psycopg2."""
+    return str(query(name).compile(dialect=dialect()))
+
+
+@cache
+def qualified(sql: str) -> str:
+    """Return SQL with the schema in front of each name of ours and of Procrastinate's."""
+    return _NAME.sub(f"{SCHEMA}.", sql)
+
+
+@cache
+def scripts() -> tuple[str, str]:
+    """Return the script that creates tables, and the one that creates functions."""
+    functions = sorted(_FOLDER.glob("functions/*.sql"))
+    return (_FOLDER / "tables.sql").read_text(), "\n".join(path.read_text() for path in functions)
+
+
+@cache
+def _queries() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path in sorted(_FOLDER.glob("queries/*.sql")):
+        _, *parts = _HEADER.split(path.read_text())
+        for name, text in zip(parts[::2], parts[1::2], strict=True):
+            found[name] = _COMMENT.sub("", text).strip()
+    return found

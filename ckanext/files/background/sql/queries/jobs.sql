@@ -1,0 +1,113 @@
+-- Jobs for the callers who defer them and the people who look after them.
+
+-- name: describe_jobs
+INSERT INTO files_job (job_id, task_id, user_id)
+SELECT id, :task_id, :user_id FROM unnest(CAST(:ids AS bigint[])) AS id
+
+-- name: list_jobs
+-- First only the ids, then all fields of one page: so the last of many pages is as fast as the first.
+WITH page AS MATERIALIZED (
+    SELECT j.id FROM procrastinate_jobs j LEFT JOIN files_job f ON f.job_id = j.id
+    {where} ORDER BY j.id DESC LIMIT :limit OFFSET :offset)
+SELECT j.id, f.task_id, f.user_id, j.task_name AS task,
+    coalesce(files_summary(j.args), '') AS args_summary, j.queue_name AS queue,
+    j.status::text AS status, j.priority, j.lock, j.queueing_lock, j.scheduled_at,
+    j.attempts, j.abort_requested, j.worker_id IS NOT NULL AS running,
+    j.status = 'todo' AND j.lock IS NOT NULL
+        AND files_is_locked(j.id, j.lock, j.priority) AS locked,
+    coalesce(f.step, (j.status = 'succeeded')::integer) AS step, f.percent, f.text,
+    f.error, f.traceback, history.*
+FROM page JOIN procrastinate_jobs j ON j.id = page.id
+LEFT JOIN files_job f ON f.job_id = page.id
+CROSS JOIN LATERAL (
+    SELECT min(at) FILTER (WHERE type = 'deferred') AS created,
+        min(at) FILTER (WHERE type = 'started') AS started,
+        max(at) FILTER (
+            WHERE type IN ('succeeded', 'failed', 'cancelled', 'aborted')) AS finished
+    FROM procrastinate_events WHERE job_id = page.id) history
+ORDER BY page.id DESC
+
+-- name: count_jobs
+SELECT count(*) FROM procrastinate_jobs j LEFT JOIN files_job f ON f.job_id = j.id {where}
+
+-- name: job_arguments
+SELECT args FROM procrastinate_jobs WHERE id = :id
+
+-- name: job_with_lock
+-- A job between two steps has its lock, too.
+SELECT min(id) FROM procrastinate_jobs WHERE lock = :lock AND status = 'doing'
+
+-- name: job_events
+SELECT type::text, at FROM procrastinate_events WHERE job_id = :id ORDER BY id
+
+-- name: cancel_job
+UPDATE procrastinate_jobs SET
+    status = CASE
+        WHEN status = 'todo' THEN 'cancelled'
+        WHEN worker_id IS NULL THEN 'aborted'
+        ELSE status END::procrastinate_job_status,
+    attempts = attempts + CASE WHEN status = 'doing' AND worker_id IS NULL THEN 1 ELSE 0 END,
+    abort_requested = status = 'doing' AND worker_id IS NOT NULL
+WHERE id = :id AND status IN ('todo', 'doing') RETURNING status::text
+
+-- name: leave_resume_order
+-- A statement of its own: it sees what a worker has committed while cancel_job waited for its lock.
+UPDATE files_job SET resume_order = NULL WHERE job_id = :id
+
+-- name: interrupt_job
+INSERT INTO files_job (job_id, interrupt) VALUES (:id, true)
+ON CONFLICT (job_id) DO UPDATE SET interrupt = true
+
+-- name: retry_job
+-- Procrastinate's trigger for events only knows the retry of a failed job, and its trigger for
+-- notifications no retry at all.
+WITH ended AS (
+    SELECT id, queue_name, status FROM procrastinate_jobs
+    WHERE id = :id AND status IN ('failed', 'cancelled', 'aborted') FOR NO KEY UPDATE
+), reset AS (
+    UPDATE files_job
+    SET retries = 0, outages = 0, rescues = 0, resume_order = NULL, interrupt = false
+    WHERE job_id IN (SELECT id FROM ended)
+), history AS (
+    INSERT INTO procrastinate_events (job_id, type)
+    SELECT id, 'retried' FROM ended WHERE status <> 'failed'
+), payload AS (
+    SELECT id, queue_name,
+        json_build_object('type', 'job_inserted', 'job_id', id)::text AS text FROM ended
+)
+SELECT files_return_to_todo(id, NULL, NULL),
+    pg_notify('procrastinate_any_queue_v1', text),
+    pg_notify('procrastinate_queue_v1#' || queue_name, text)
+FROM payload
+
+-- name: delete_jobs
+DELETE FROM procrastinate_jobs WHERE id = ANY (:ids)
+  AND status IN ('succeeded', 'failed', 'cancelled', 'aborted')
+
+-- name: old_jobs
+-- Pages of all jobs by their ids: each job is read once, whatever the planner's statistics are.
+-- A subquery for each job reads its history: the planner cannot turn that into a join with the
+-- history of all jobs. The event "scheduled" has the time to which a job was put off, which may
+-- be in the future.
+WITH page AS MATERIALIZED (
+    SELECT id FROM procrastinate_jobs WHERE id > :after ORDER BY id LIMIT :size
+), old AS (
+    SELECT j.id, j.status::text AS status FROM procrastinate_jobs j
+    WHERE j.id IN (SELECT id FROM page)
+      AND j.status = ANY(CAST(:states AS procrastinate_job_status[]))
+      AND (SELECT max(at) FROM procrastinate_events
+           WHERE job_id = j.id AND type <> 'scheduled') < :before
+    {lock}
+)
+SELECT (SELECT max(id) FROM page), array_agg(id), array_agg(status) FROM old
+
+-- name: all_jobs
+SELECT id, queue_name, task_name, lock, queueing_lock, args, status::text AS status,
+    scheduled_at, attempts
+FROM procrastinate_jobs ORDER BY id
+
+-- name: reset_job_ids
+SELECT setval('procrastinate_jobs_id_seq', 1, false)
+
+-- name: empty_table
+DELETE FROM {table}

@@ -1,0 +1,68 @@
+-- Workers and their database sessions. The advisory lock :key shows that a worker lives.
+
+-- name: register_worker
+WITH registered AS (SELECT worker_id FROM procrastinate_register_worker_v1())
+INSERT INTO files_worker (worker_id, host, pid, queues, concurrency)
+SELECT worker_id, :host, :pid, :queues, :concurrency FROM registered RETURNING worker_id
+
+-- name: register_test_worker
+SELECT worker_id FROM procrastinate_register_worker_v1()
+
+-- name: unregister_worker
+SELECT procrastinate_unregister_worker_v1(:worker)
+
+-- name: heartbeat
+UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = :worker
+
+-- name: lock_worker
+SELECT pg_try_advisory_lock(:key, :worker)
+
+-- name: end_lock_holder
+SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND classid = :key AND objid = :worker AND objsubid = 2
+  AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND application_name = :name AND pid <> pg_backend_pid()
+
+-- name: lost_workers
+-- Workers that have jobs, and are dead or frozen. OFFSET 0 keeps the planner from taking the lock
+-- of workers that have no job.
+SELECT id FROM (
+    SELECT w.id, last_heartbeat, pg_try_advisory_xact_lock(:key, w.id::integer) AS free
+    FROM procrastinate_workers w
+    WHERE w.id <> :worker AND EXISTS (
+        SELECT FROM procrastinate_jobs
+        WHERE worker_id = w.id AND worker_id IS NOT NULL AND status = 'doing')
+    OFFSET 0) AS worker
+WHERE free OR last_heartbeat < now() - make_interval(secs => :silence)
+
+-- name: delete_dead_workers
+DELETE FROM procrastinate_workers w
+WHERE last_heartbeat < now() - interval '1 hour'
+  AND pg_try_advisory_xact_lock(:key, w.id::integer)
+  AND NOT EXISTS (SELECT FROM procrastinate_jobs WHERE worker_id = w.id)
+
+-- name: end_all_sessions
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = :name AND datname = current_database() AND pid <> pg_backend_pid()
+
+-- name: end_sessions
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE pid = ANY(:pids) AND application_name = :name
+  AND datname = current_database() AND pid <> pg_backend_pid()
+
+-- name: cancel_statements
+SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
+WHERE pid = ANY(:pids) AND application_name = :name
+  AND datname = current_database() AND pid <> pg_backend_pid()
+
+-- name: workers
+SELECT w.id, host, pid, queues, concurrency, since,
+    extract(epoch FROM now() - last_heartbeat)::float AS silence,
+    EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = :key
+            AND objid = w.id AND database = (
+                SELECT oid FROM pg_database WHERE datname = current_database())) AS connected,
+    coalesce((
+        SELECT json_agg(json_build_object('id', j.id, 'task', j.task_name) ORDER BY j.id)
+        FROM procrastinate_jobs j
+        WHERE j.worker_id = w.id AND j.status = 'doing'), '[]') AS running
+FROM procrastinate_workers w LEFT JOIN files_worker ON worker_id = w.id ORDER BY w.id
