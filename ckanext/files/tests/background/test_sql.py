@@ -1,0 +1,107 @@
+"""The SQL of background tasks: its loader, and tables of an older version."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from ckan import model
+from procrastinate.sql import queries as procrastinate_queries
+
+from ckanext.files import advisory_locks, background
+from ckanext.files.background import schema, sql
+from ckanext.files.background.errors import NotInstalledError
+from ckanext.files.background.sql import SCHEMA
+from ckanext.files.tests.background import sample
+from ckanext.files.tests.effects import engine, look
+from ckanext.files.tests.loaded import load_plugins
+
+loaded = load_plugins("files", "files_background")
+
+ROOM = Path(next(iter(background.__path__)))
+
+FUNCTIONS = f"SELECT array_agg(proname) FROM pg_proc WHERE pronamespace = '{SCHEMA}'::regnamespace"
+
+
+def test_every_query_is_used() -> None:
+    """And every query that a module asks for exists."""
+    code = "".join(path.read_text() for path in ROOM.rglob("*.py"))
+    used = set(re.findall(r'(?:query|_value|_executed|_signal)\(\s*"(\w+)"', code))
+    defined = {
+        name
+        for path in ROOM.glob("sql/queries/*.sql")
+        for name in re.findall(r"^-- name: (\w+)$", path.read_text(), re.MULTILINE)
+    }
+    assert used == defined
+
+
+def test_parameters_of_the_driver() -> None:
+    assert sql.driver_query("heartbeat").endswith("WHERE id = %(worker)s")
+
+
+def test_channels_have_no_schema() -> None:
+    retry = str(sql.query("retry_job"))
+    assert f"UPDATE {SCHEMA}.files_job" in retry
+    assert "'procrastinate_any_queue_v1'" in retry
+    assert "'procrastinate_queue_v1#'" in retry
+
+
+@pytest.mark.parametrize("query", procrastinate_queries.values(), ids=[*procrastinate_queries])
+def test_procrastinate_s_queries_get_the_schema(query: str) -> None:
+    names = re.findall(r"\S*\bprocrastinate_\w+", sql.qualified(query))
+    assert all(f"{SCHEMA}.procrastinate_" in name for name in names)
+
+
+def test_key_within_a_function() -> None:
+    """The functions cannot import it."""
+    _, functions = sql.scripts()
+    [key] = re.findall(r"advisory\w+\((\d+),", functions)
+    assert int(key) == advisory_locks.SUSPECT_JOBS
+
+
+@pytest.fixture
+def older() -> Iterator[None]:
+    """Tables of an earlier version."""
+    model.Session.remove()
+    with engine().begin() as connection:
+        connection.exec_driver_sql(f"SET LOCAL search_path = {SCHEMA}")
+        connection.exec_driver_sql("ALTER TABLE files_job RENAME COLUMN resume_order TO turn")
+        connection.exec_driver_sql(
+            "ALTER INDEX files_job_resume_order_idx RENAME TO files_job_turn_idx"
+        )
+        connection.exec_driver_sql("ALTER FUNCTION files_release_jobs RENAME TO files_take_away")
+        connection.exec_driver_sql("DROP FUNCTION files_claim")
+        connection.exec_driver_sql(
+            "CREATE FUNCTION files_claim(_queue varchar[], _worker bigint, _any boolean)"
+            " RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'"
+        )
+        connection.exec_driver_sql("UPDATE files_version SET own = 'older'")
+    yield
+    schema.ensure(engine())
+
+
+def test_older_tables(older: None) -> None:
+    """Jobs stay, functions with other names or parameters do not."""
+    with pytest.raises(NotInstalledError, match="Stop the workers"), engine().connect() as found:
+        schema.check(found)
+    with engine().begin() as connection:
+        connection.exec_driver_sql(
+            f"WITH job AS (INSERT INTO {SCHEMA}.procrastinate_jobs (task_name, queue_name, status)"
+            f" VALUES ('{sample.noop.name}', 'q', 'doing') RETURNING id)"
+            f" INSERT INTO {SCHEMA}.files_job (job_id, turn) SELECT id, 7 FROM job"
+        )
+    assert schema.install(engine()) is False
+    functions = look(FUNCTIONS)
+    assert "files_release_jobs" in functions
+    assert "files_take_away" not in functions
+    assert functions.count("files_claim") == 1
+    assert look(f"SELECT resume_order FROM {SCHEMA}.files_job") == 7
+    model.Session.remove()
+    with engine().begin() as connection:
+        schema.check(connection)
+        claimed = connection.execute(sql.query("claim_job"), {"queues": None, "worker": None})
+        assert sample.noop.name in claimed.scalar_one()
+        connection.execute(sa.text(f"DELETE FROM {SCHEMA}.procrastinate_jobs"))
