@@ -15,7 +15,7 @@ from ckanext.files.background import Job, control, record
 from ckanext.files.background.errors import NotInstalledError
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.hands import StepOwner, let_wait
+from ckanext.files.tests.background.step_owner import StepOwner, let_wait
 from ckanext.files.tests.effects import engine, look
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.races import race

@@ -11,7 +11,7 @@ from psycopg2.errors import LockNotAvailable
 
 from ckanext.files.background import AlreadyEnqueuedError, Job, control, record
 from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.hands import StepOwner
+from ckanext.files.tests.background.step_owner import StepOwner
 from ckanext.files.tests.loaded import load_plugins
 
 loaded = load_plugins("files", "files_background")

@@ -16,7 +16,7 @@ from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.shared import add_task
 from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.hands import StepOwner
+from ckanext.files.tests.background.step_owner import StepOwner
 from ckanext.files.tests.background_plugin.client import Client
 from ckanext.files.tests.background_plugin.command import UNKNOWN, state
 from ckanext.files.tests.effects import count_commits, look

@@ -1,4 +1,4 @@
-"""A worker in the hands of a test: each of its statements when the test says so."""
+"""A worker that a test controls, statement by statement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ckanext.files.tests.waiting import wait_for_a_lock
 
 
 class StepOwner:
-    """What a worker does with jobs, on a connection of its own that commits when it is told to."""
+    """Claims jobs and ends steps as a worker, on a connection of its own; the test commits."""
 
     def __init__(self) -> None:
         self._connection: Any = engine().raw_connection()
@@ -24,7 +24,7 @@ class StepOwner:
         self.commit()
 
     def claim(self) -> dict[str, Any]:
-        """Claim the next job; return it as the worker gets it."""
+        """Claim the next job; return its description."""
         claimed = self._one(f"SELECT {SCHEMA}.files_claim(NULL, %s, true)", self.worker_id)
         assert claimed, "no job waits"
         return json.loads(claimed)
@@ -38,7 +38,7 @@ class StepOwner:
         return self._one(query, job["id"], self.worker_id, job["attempts"], call)
 
     def fail(self, job: dict[str, Any], *, again: bool = False) -> bool:
-        """Let a step of a job fail, for good or to be tried again at once."""
+        """Fail a step of a job, for good or to be tried again at once."""
         query = (
             f"SELECT {SCHEMA}.files_fail(%s, %s, %s, 'failed', 'E: wrong', 'trace', NULL, NULL,"
             " CASE WHEN %s THEN now() END, false, NULL, NULL, NULL, NULL)"
@@ -56,7 +56,7 @@ class StepOwner:
         self._connection.rollback()
 
     def close(self) -> None:
-        """Leave, with all that was not committed undone."""
+        """Roll back, and unregister the worker."""
         self._connection.rollback()
         self._one(f"SELECT {SCHEMA}.procrastinate_unregister_worker_v1(%s)", self.worker_id)
         self.commit()
@@ -68,7 +68,7 @@ class StepOwner:
 
 
 def let_wait(call: Callable[[], Any], meanwhile: Callable[[], Any]) -> Any:
-    """Call something that waits for a lock; do the other thing then; return the call's result."""
+    """Return the result of a call that waits for a lock until ``meanwhile`` has released it."""
     results: list[Any] = []
 
     def run() -> None:
