@@ -1,4 +1,4 @@
--- Jobs for the callers who defer them and the people who look after them.
+-- Jobs: for the callers who defer them, for people and for operators.
 
 -- name: describe_jobs
 INSERT INTO files_job (job_id, task_id, user_id)
@@ -39,6 +39,19 @@ SELECT min(id) FROM procrastinate_jobs WHERE lock = :lock AND status = 'doing'
 
 -- name: job_events
 SELECT type::text, at FROM procrastinate_events WHERE job_id = :id ORDER BY id
+
+-- name: jobs_by_queue
+SELECT queue_name, status::text, count(*) FROM procrastinate_jobs GROUP BY 1, 2 ORDER BY 1, 2
+
+-- name: due_jobs_by_queue
+-- Also jobs that have begun, and whose worker has released them or is gone.
+SELECT queue_name, count(*) FROM procrastinate_jobs
+WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())
+   OR status = 'doing' AND (worker_id IS NULL OR worker_id <> ALL (:working))
+GROUP BY 1
+
+-- name: queue_has_jobs
+SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queue_name = :queue)
 
 -- name: cancel_job
 UPDATE procrastinate_jobs SET
