@@ -46,7 +46,8 @@ _INSERT = """
 
 _DELETE = f"""
     WITH mine AS (DELETE FROM files_index_intent WHERE id = ANY(%(ids)s) RETURNING package_id)
-    SELECT count(pg_advisory_xact_lock_shared({INDEX_INTENTS}, hashtext(package_id))), txid_current()
+    SELECT count(pg_advisory_xact_lock_shared({INDEX_INTENTS}, hashtext(package_id))),
+        txid_current()
     FROM mine
 """
 
