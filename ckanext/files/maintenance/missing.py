@@ -9,7 +9,8 @@ from ckan import model
 from sqlalchemy.orm import Session
 
 from ckanext.files.background import task
-from ckanext.files.store.storages import Capability, exc, get_storage, is_configured
+from ckanext.files.store.storages import exc, get_storage
+from ckanext.files.store.stored import can_be_asked
 
 from .arguments import check
 from .batches import RETRY, BatchProgress, percent_of
@@ -35,7 +36,7 @@ def report_missing(
     if progress is None:
         here.total = selection.amount(session).files
     files = selection.page(session, here.after, batch)
-    asked = [file for file in files if _can_be_asked(file.storage)]
+    asked = [file for file in files if can_be_asked(file.storage)]
     missing = [f"{file.id} in {file.storage}" for file in find_missing(session, asked)]
     here.note("missing", missing)
     here.count("there", len(asked) - len(missing))
@@ -54,10 +55,6 @@ def find_missing(session: Session, files: Sequence[StoredFile]) -> list[StoredFi
     :param files: in storages that can report whether a file exists.
     """
     return still_in_place(session, [file for file in files if not _exists(file)])
-
-
-def _can_be_asked(storage: str) -> bool:
-    return is_configured(storage) and bool(get_storage(storage).supports(Capability.EXISTS))
 
 
 def _exists(file: StoredFile) -> bool:

@@ -43,7 +43,7 @@ def list_storages(connection: Connection, table: sa.Table) -> list[Stored]:
     columns = table.c
     statement = sa.select(columns.storage, sa.func.count()).group_by(columns.storage)
     return [
-        Stored(name, files, is_configured(name), _can_be_asked(name))
+        Stored(name, files, is_configured(name), can_be_asked(name))
         for name, files in connection.execute(statement.order_by(columns.storage))
     ]
 
@@ -66,7 +66,8 @@ def find_missing(
     return missing
 
 
-def _can_be_asked(name: str) -> bool:
+def can_be_asked(name: str) -> bool:
+    """Return whether a storage is configured, and can report whether a file exists."""
     return is_configured(name) and bool(get_storage(name).supports(Capability.EXISTS))
 
 
