@@ -63,7 +63,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
 def seldom_looking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that are forked now look at the tables once an hour.
 
-    What they do sooner, somebody has told them.
+    What they do sooner, a notification has caused.
     """
     monkeypatch.setattr("ckanext.files.background.worker.worker._HEARTBEAT_INTERVAL", 3600.0)
 

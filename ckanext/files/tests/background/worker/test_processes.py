@@ -27,7 +27,7 @@ from ckanext.files.tests.waiting import wait_for
 loaded = load_plugins("files", "files_background")
 
 SECONDS_TO_STAY = 60
-"""Then they end by themselves, if nobody has ended them."""
+"""Then they end by themselves, if the test has not ended them."""
 
 PR_SET_CHILD_SUBREAPER = 36
 PID = sa.text("SELECT pg_backend_pid()")

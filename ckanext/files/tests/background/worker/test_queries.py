@@ -1,4 +1,4 @@
-"""What a worker writes beside the steps."""
+"""The statements of a worker beside those that end steps."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ def test_job_that_was_to_end_does_not_begin_again(queries: WorkerQueries) -> Non
     assert queries.claim([]) is None
 
 
-def told_of(job: Job) -> tuple[Any, Any]:
+def row_and_history(job: Job) -> tuple[Any, Any]:
     """Return the row of a job and its history."""
     row = "SELECT to_jsonb(j) FROM {}.procrastinate_jobs j WHERE id = :id"
     events = "SELECT jsonb_agg(to_jsonb(e) ORDER BY id) FROM {}.procrastinate_events e"
-    told = look(f"{events.format(SCHEMA)} WHERE job_id = :id", id=job.id)
-    return look(row.format(SCHEMA), id=job.id), told
+    history = look(f"{events.format(SCHEMA)} WHERE job_id = :id", id=job.id)
+    return look(row.format(SCHEMA), id=job.id), history
 
 
 PAST = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
@@ -106,14 +106,14 @@ def test_job_that_is_handed_back_is_what_it_was(
     """At its first step; it does not look as if a worker had ever had it."""
     job = sample.tell.configure(**options).delay(unique("job"), 1, "x")
     model.Session.commit()
-    before = told_of(job)
+    before = row_and_history(job)
     claim = queries.claim([])
     assert claim
     context = claim.context(bool)
     context.percent = 42.5
     assert queries.publish(claim, context)
     queries.release_all()
-    assert told_of(job) == before
+    assert row_and_history(job) == before
     assert look(PERCENT, id=job.id) is None
     again = queries.claim([])
     assert again
@@ -129,7 +129,7 @@ def test_handed_back_beside_a_job_with_the_same_queueing_lock(queries: WorkerQue
     other = one_at_a_time.delay()
     model.Session.commit()
     queries.release_all()
-    assert told_of(job)[0]["status"] == told_of(other)[0]["status"] == "todo"
+    assert row_and_history(job)[0]["status"] == row_and_history(other)[0]["status"] == "todo"
     assert [claim.id for claim in iter(lambda: queries.claim([]), None) if claim] == [
         job.id,
         other.id,
@@ -142,11 +142,11 @@ def test_handed_back_after_a_retry(
 ) -> None:
     job = sample.flaky.delay(unique("job"), 3)
     tasks.run_pending_jobs(most=1)
-    before = told_of(job)
+    before = row_and_history(job)
     assert (before[0]["status"], before[0]["attempts"]) == ("todo", 1)
     assert queries.claim([])
     queries.release_all()
-    assert told_of(job) == before
+    assert row_and_history(job) == before
 
 
 def test_progress(queries: WorkerQueries) -> None:
@@ -158,7 +158,7 @@ def test_progress(queries: WorkerQueries) -> None:
 
 
 def test_progress_stays_out_of_the_way_of_the_steps_end(queries: WorkerQueries) -> None:
-    """It waits for nobody, nobody waits for it, and it does not come after the end."""
+    """It waits for no transaction, none waits for it, and it does not come after the end."""
     claim = claimed(queries)
     context = claim.context(bool)
     context.percent = 42.5

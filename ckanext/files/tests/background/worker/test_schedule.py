@@ -106,8 +106,8 @@ def test_all_were_away(clock: Clock, tasks: TasksManager) -> None:
 
 
 @pytest.mark.usefixtures("each_minute")
-def test_somebody_defers_at_the_moment(clock: Clock, tasks: TasksManager) -> None:
-    """Nobody is waited for, and it is tried again."""
+def test_another_worker_defers_at_the_moment(clock: Clock, tasks: TasksManager) -> None:
+    """The worker does not wait for it, and tries again."""
     worker = Schedule()
     worker.defer()
     clock.now += 60
@@ -124,7 +124,7 @@ def test_somebody_defers_at_the_moment(clock: Clock, tasks: TasksManager) -> Non
 def test_queueing_lock_that_is_just_asked_for(
     clock: Clock, tasks: TasksManager, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody waits for that commit, which may be hours away; it is tried again."""
+    """The worker does not wait for that commit, which may be hours away, and tries again."""
     register_periodic(sample.note_time, EACH_MINUTE, "", {"queueing_lock": "one"})
     worker = Schedule()
     worker.defer()
@@ -143,7 +143,7 @@ def test_queueing_lock_that_is_just_asked_for(
 def test_one_that_cannot_be_deferred(
     clock: Clock, tasks: TasksManager, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It stops no other, and is told of once."""
+    """It stops no other, and is logged once."""
     broken: Any = app.periodic_registry.periodic_tasks[sample.note_time.name, ""]
     key = ("files_test_tasks.broken", "x" * 200)  # a name that the table cannot hold
     others = app.periodic_registry.periodic_tasks
@@ -153,8 +153,8 @@ def test_one_that_cannot_be_deferred(
         worker.defer()
         clock.now += 60
     assert len(_times(tasks)) == 3
-    told = [record for record in caplog.records if "could not be deferred" in record.message]
-    assert len(told) == 1
+    logged = [record for record in caplog.records if "could not be deferred" in record.message]
+    assert len(logged) == 1
 
 
 # schedules that are new
