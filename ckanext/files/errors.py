@@ -1,6 +1,6 @@
 """Exceptions of this extension.
 
-Only the edges (logic, views, cli) turn them into CKAN's own exceptions.
+Only the edges (logic, views, cli) convert them to CKAN's own exceptions.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ class FilesError(Exception):
 class OutOfQueueError(FilesError, Invalid):
     """A task was queued outside of an action that carries a task queue.
 
-    In a validator it is an error of the field whose validator asked for the task.
+    Raised in a validator, it becomes an error of the validator's field.
     """
 
 
 class InnerFailureError(FilesError):
-    """An action within this one has failed, and cannot be undone alone."""
+    """An inner action has failed, and its change cannot be rolled back alone."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -32,4 +32,4 @@ class InnerFailureError(FilesError):
 
 
 class CommitUnknownError(FilesError):
-    """The connection was lost during COMMIT and the outcome cannot be learned."""
+    """The connection was lost during COMMIT, and the outcome cannot be found out."""

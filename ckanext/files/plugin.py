@@ -9,13 +9,13 @@ import ckan.plugins.toolkit as tk
 from ckan.common import CKANConfig
 from ckan.lib.plugins import DefaultTranslation
 
-from . import helpers
 from .cli import get_commands
 from .core_files import CoreFilesPlugin, public, validators_of_options, with_backport
 from .logic import action, auth, scheming, validators
 from .logic.guard import guarded
 from .logic.search_document import without_long_lists
 from .ownership import refuse_used_ids
+from .pages import helpers
 from .queue.core import chained_core_actions
 
 

@@ -1,6 +1,6 @@
 """The public names of this extension.
 
-Other extensions import from here and from nowhere else; these names stay.
+Other extensions import from here and not from other modules. These names stay.
 """
 
 from ckanext.files.errors import (

@@ -16,7 +16,7 @@ from ckan import model
 from ckan.types import Response
 from flask import Blueprint
 
-from .storable import all_storable
+from .parameters import all_storable
 
 blueprint = Blueprint("files_views", __name__)
 core_downloads = Blueprint("files_core_downloads", __name__)

@@ -12,7 +12,7 @@ from ckan.model.types import make_uuid
 from ckan.types import Context
 from sqlalchemy.orm import relationship
 
-from ckanext.files.storable import all_storable
+from ckanext.files.parameters import all_storable
 
 from .tables import file_table, history_table, owner_table
 

@@ -6,7 +6,7 @@ from ckan.common import config
 from ckan.logic.schema import validator_args
 from ckan.types import Schema, Validator, ValidatorFactory
 
-from ckanext.files.flag import flag
+from ckanext.files.parameters import as_bool
 
 from .validators import into_upload
 
@@ -60,8 +60,8 @@ def file_ownership_transfer(
         "id": [not_empty, unicode_only],
         "owner_id": [not_empty, unicode_only],
         "owner_type": [not_empty, unicode_only],
-        "force": [default(False), flag],
-        "pin": [default(False), flag],
+        "force": [default(False), as_bool],
+        "pin": [default(False), as_bool],
     }
 
 

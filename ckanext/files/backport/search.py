@@ -15,7 +15,7 @@ from ckan import model
 from ckan.types import Context
 from sqlalchemy.dialects.postgresql import JSONB
 
-from ckanext.files.storable import all_storable
+from ckanext.files.parameters import all_storable
 
 from .model import File
 from .tables import file_table, owner_table

@@ -1,4 +1,4 @@
-"""Actions."""
+"""Actions of this extension, and two of CKAN with better errors."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def _file_create(next_action: Action, context: Context, data_dict: dict[str, Any
         raise
 
 
-#: CKAN's action; if an option is missing, the error names it.
 file_create = chain_core_action(actions.file_create, _file_create)
+"""CKAN's action, with an error that names the option that is missing."""
 
 
 def _resource_delete(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
@@ -56,18 +56,18 @@ def _resource_delete(next_action: Action, context: Context, data_dict: dict[str,
         raise
 
 
-#: CKAN's action; what is wrong with other fields of the dataset is told as it is.
-#: CKAN looks for it among the errors of the last resource, and ends in a KeyError.
 resource_delete = chain_core_action(delete.resource_delete, _resource_delete)
+"""CKAN's action, with the errors of the dataset's other fields. CKAN looks for them among the
+errors of the last resource, and fails with a KeyError."""
 
 
 @tk.validate_action_data(schema.transfer_ownership)
 def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """Give a file to a new owner.
 
-    Whoever may see, change or delete the owner may then do so with the file:
+    A user who may see, change or delete the owner may then do so with the file:
     the file of a private dataset is private, the file of a public one can be
-    downloaded by everybody. See :ref:`ckan.files.owner.cascade_access`.
+    downloaded by all visitors. See :ref:`ckan.files.owner.cascade_access`.
 
     The caller needs the right to update the new owner and the right to edit
     the file. Within one dataset (the dataset itself and its resources) files
@@ -80,8 +80,8 @@ def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> dic
     exist or is not for the caller to use.
 
     It commits, unless it is called with ``defer_commit`` or within an action
-    that carries a task queue: there the file changes hands in the one commit
-    of that action.
+    that carries a task queue: there the file gets its new owner in the one
+    commit of that action.
 
     For example, a file that was uploaded by a user becomes part of a dataset
     and stays there::
@@ -103,14 +103,14 @@ def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> dic
     :type owner_type: str
     :param owner_id: id or name of the new owner
     :type owner_id: str
-    :param force: move the file even if its owner keeps it, and let it go
-        unless it is to be pinned. Default: `False`
+    :param force: move the file even if its owner keeps it, and unpin it
+        unless ``pin`` is set. Default: `False`
     :type force: bool
-    :param pin: let the new owner keep the file, so that it moves no more
+    :param pin: let the new owner keep the file, so that it does not move
         without ``force``. Default: `False`
     :type pin: bool
 
-    In a queued task, what is wrong is an error of the field that names the file.
+    In a queued task, an error is put on the field that names the file.
 
     :returns: details of the file
     :rtype: dict

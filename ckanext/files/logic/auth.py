@@ -28,9 +28,9 @@ _UPLOADS = "ckan.files.authenticated_uploads"
 def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> AuthResult:
     """Check if the user may give a file to an owner.
 
-    Needs the right to give files to that owner at all, and, unless the file is
-    within the same dataset already, the right to edit the file. Somebody
-    else's file is refused in the words for a file that does not exist.
+    The user needs the right to give files to that owner and, unless the file is
+    within the same dataset already, the right to edit the file. For a file of
+    another user the answer is the one for a file that does not exist.
     """
     session: Any = context.get("session") or model.Session
     file_id, type_, id_ = (data_dict.get(name) for name in ("id", "owner_type", "owner_id"))
@@ -68,7 +68,7 @@ def _may_give_to(owner: Owner, actor: Actor) -> bool:
 def file_create(
     next_auth: AuthFunction, context: Context, data_dict: DataDict | None
 ) -> AuthResult:
-    """Check if the user may upload a file; if a setting stands in the way, name it."""
+    """Check if the user may upload a file; the refusal names the option that forbids it."""
     data_dict = data_dict or {}
     result = next_auth(context, data_dict)
     if result.get("success") or not context.get("user"):
@@ -93,10 +93,10 @@ def file_create(
 def file_ownership_transfer(
     next_auth: AuthFunction, context: Context, data_dict: DataDict | None
 ) -> AuthResult:
-    """Check if the user may transfer a file, in words that do not tell what exists.
+    """Check if the user may transfer a file; the refusal does not reveal what exists.
 
-    CKAN has other words, or HTTP 404, for a file or an owner that does not exist
-    than for one that is not the user's. That a file is pinned is for those who may edit it.
+    CKAN has different words, or HTTP 404, for a file or an owner that does not exist and for
+    one that the user may not edit. Only a user who may edit a file learns that it is pinned.
     """
     data_dict = data_dict or {}
     result = _answered(next_auth, context, data_dict, "Not allowed to transfer ownership")
@@ -115,7 +115,7 @@ def file_ownership_transfer(
 def file_owner_scan(
     next_auth: AuthFunction, context: Context, data_dict: DataDict | None
 ) -> AuthResult:
-    """Check if the user may list an owner's files; no owner is like one that is not theirs."""
+    """Check if the user may list an owner's files; a missing owner is refused like any other."""
     return _answered(next_auth, context, data_dict or {}, "Not allowed to list files")
 
 
@@ -123,7 +123,7 @@ def file_owner_scan(
 def permission_edit_file(
     next_auth: AuthFunction, context: Context, data_dict: DataDict | None
 ) -> AuthResult:
-    """Check if the user may edit a file; what has its owner's id as a name is not its owner."""
+    """Check if the user may edit a file; something named like its owner's id is not its owner."""
     return _by_id(next_auth, context, data_dict or {}, "Not allowed to edit file")
 
 
@@ -131,7 +131,7 @@ def permission_edit_file(
 def permission_delete_file(
     next_auth: AuthFunction, context: Context, data_dict: DataDict | None
 ) -> AuthResult:
-    """Check if the user may delete a file; what has its owner's id as a name is not its owner."""
+    """Check if the user may delete a file; something named like its owner's id is not its owner."""
     return _by_id(next_auth, context, data_dict or {}, "Not allowed to delete file")
 
 
@@ -140,18 +140,18 @@ def permission_delete_file(
 def permission_read_file(
     next_auth: AuthFunction, context: Context, data_dict: DataDict | None
 ) -> AuthResult:
-    """Check if the user may see a file; what has its owner's id as a name is not its owner."""
+    """Check if the user may see a file; something named like its owner's id is not its owner."""
     return _by_id(next_auth, context, data_dict or {}, "Not allowed to read file")
 
 
 def _by_id(
     next_auth: AuthFunction, context: Context, data_dict: DataDict, refusal: str
 ) -> AuthResult:
-    """:param refusal: what CKAN says where the owner exists."""
+    """:param refusal: CKAN's message for an owner that exists."""
     refused: AuthResult = {"success": False, "msg": refusal}
     try:
         result = next_auth(context, data_dict)
-    except tk.ObjectNotFound:  # the owner: the file itself is refused
+    except tk.ObjectNotFound:  # the owner is missing; a missing file is refused by CKAN
         return refused
     session: Any = context.get("session") or model.Session
     file: Any = session.get(File, data_dict["id"]) if result.get("success") else None
@@ -173,7 +173,7 @@ def _may(context: Context, data_dict: DataDict, what: str) -> bool:
 def _answered(
     next_auth: AuthFunction, context: Context, data_dict: DataDict, refusal: str
 ) -> AuthResult:
-    """:param refusal: what CKAN says where the owner exists."""
+    """:param refusal: CKAN's message for an owner that exists."""
     refused: AuthResult = {"success": False, "msg": refusal}
     try:
         result = next_auth(context, data_dict)

@@ -1,10 +1,10 @@
-"""The actions of files, with an error that says what is wrong where CKAN 2.12.0 has HTTP 500.
+"""The actions of files, with an error about an argument where CKAN 2.12.0 answers HTTP 500.
 
-- Odd arguments are refused: see :mod:`.odd_arguments`.
-- A location that is none of the storage is refused by ``file_register``.
-- A type of owner that no auth function knows gets nobody any rights.
-- A file that was deleted while it was to be changed does not exist.
-- A disk that is full or may not be written is named by its storage; the log has the rest.
+- Texts, counts and sort fields that PostgreSQL cannot hold are refused before the action runs.
+- ``file_register`` refuses a location that is not in the storage.
+- An owner type that no auth function knows gives the user no rights.
+- A file that was deleted while an action changed it does not exist.
+- A full or read-only disk is an error that names the storage; the log has the details.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
 from ckanext.files.chained import chain_core_action
+from ckanext.files.parameters import all_storable
 from ckanext.files.store import TABLES, File, actions
-
-from .odd_arguments import refuse_odd
 
 log = logging.getLogger(__name__)
 
-_FOREIGN_KEY = "23503"  # PostgreSQL's code for a row that is not there
-_OF_A_DISK = frozenset(
+_MAX_COUNT = 2**63 - 1
+"""The largest bigint of PostgreSQL."""
+
+_FOREIGN_KEY_VIOLATION = "23503"
+_DISK_ERRORS = frozenset(
     getattr(errno, name)
     for name in ("EACCES", "EDQUOT", "EFBIG", "EIO", "ENOSPC", "EPERM", "EROFS", "ESTALE")
 )
@@ -47,9 +49,10 @@ class _Call(NamedTuple):
 
 
 def guarded(ours: Mapping[str, Any]) -> dict[str, Any]:
-    """Return actions, with those of files guarded.
+    """Return actions, those of files among them guarded.
 
-    :param ours: may have all of them, or such as are chained to CKAN's.
+    :param ours: actions of files, complete or chained to CKAN's, and others. Further actions of
+        files are taken from CKAN.
     """
     found = {name: ours.get(name) or _chained(core) for name, core in actions.actions.items()}
     return {**ours, **{name: _guard(name, action) for name, action in found.items()}}
@@ -66,17 +69,58 @@ def _guard(name: str, action: Callable[..., Any]) -> Any:
     @functools.wraps(action)  # with its marks: it may be chained
     def guard(*arguments: Any) -> Any:
         context, data_dict = arguments[-2:]
-        refuse_odd(name, data_dict)
-        call = _Call(name, context, dict(data_dict))  # actions change theirs
+        _refuse_odd_arguments(name, data_dict)
+        call = _Call(name, context, dict(data_dict))  # actions change their dictionary
         try:
             return action(*arguments)
         except Exception as error:
-            answers = (answer(call, error) for answer in _ANSWERS)
-            if answer := next(filter(None, answers), None):
-                raise answer from error
+            better_errors = (convert(call, error) for convert in _CONVERTERS)
+            if better := next(filter(None, better_errors), None):
+                raise better from error
             raise
 
     return guard
+
+
+def _refuse_odd_arguments(action: str, data_dict: dict[str, Any]) -> None:
+    message = tk._("Must be text without NUL and without half a surrogate pair")
+    # CKAN munges names, and an upload is bytes
+    values = [item for item in data_dict.items() if item[0] not in ("name", "upload")]
+    errors: dict[str, Any] = {str(item[0]): [message] for item in values if not all_storable(item)}
+    if action == "file_owner_scan":
+        errors |= _paging_errors(data_dict)
+    if data_dict.get("name") == []:  # no name for CKAN's validators, but one for its action
+        errors["name"] = [tk._("Must be text")]
+    if errors:
+        raise tk.ValidationError(errors)
+
+
+def _paging_errors(data_dict: dict[str, Any]) -> dict[str, Any]:
+    number = tk._("Must be a whole number, neither negative nor too large")
+    errors = {key: [number] for key in ("start", "rows") if not _is_count(data_dict.get(key))}
+    if not _is_sort(data_dict.get("sort")):
+        errors["sort"] = [tk._("Must be the name of a field, or a list of names and of pairs")]
+    return errors
+
+
+def _is_count(value: Any) -> bool:
+    try:
+        return 0 <= int(value) <= _MAX_COUNT
+    except (TypeError, ValueError):
+        return True  # CKAN's own validator reports it
+    except OverflowError:
+        return False
+
+
+def _is_sort(value: Any) -> bool:
+    if value is None or isinstance(value, str):
+        return True
+    return isinstance(value, list) and all(map(_is_sort_part, value))
+
+
+def _is_sort_part(part: Any) -> bool:
+    is_pair = isinstance(part, list) and all(isinstance(text, str) for text in part)
+    return isinstance(part, str) or is_pair
 
 
 def _gone(call: _Call, error: Exception) -> Exception | None:
@@ -87,11 +131,13 @@ def _gone(call: _Call, error: Exception) -> Exception | None:
 
 
 def _has_no_row(error: Exception) -> bool:
-    """Tell whether a row of a file was deleted meanwhile, and none of what else was written."""
+    """Return whether a row of a file was deleted meanwhile, and not a row of another table."""
     if isinstance(error, StaleDataError):
         return any(f"'{table}'" in str(error) for table in TABLES)
     cause: Any = error.orig if isinstance(error, IntegrityError) else None
-    return cause is not None and (cause.pgcode == _FOREIGN_KEY and cause.diag.table_name in TABLES)
+    if cause is None or cause.pgcode != _FOREIGN_KEY_VIOLATION:
+        return False
+    return cause.diag.table_name in TABLES
 
 
 def _misplaced(call: _Call, error: Exception) -> Exception | None:
@@ -102,7 +148,7 @@ def _misplaced(call: _Call, error: Exception) -> Exception | None:
 
 
 def _failed_disk(call: _Call, error: Exception) -> Exception | None:
-    if not isinstance(error, OSError) or error.errno not in _OF_A_DISK:
+    if not isinstance(error, OSError) or error.errno not in _DISK_ERRORS:
         return None
     storage = call.data_dict.get("storage") or tk.config["ckan.files.default_storages.default"]
     if call.action == "file_delete":
@@ -116,7 +162,7 @@ def _failed_disk(call: _Call, error: Exception) -> Exception | None:
 
 def _unknown_type(call: _Call, error: Exception) -> Exception | None:
     type_ = call.data_dict.get("owner_type")
-    # CKAN names the function in the error, in any language
+    # CKAN's message contains the name of the function in any language
     if not isinstance(error, ValueError) or f"{type_}_" not in str(error):
         return None
     permissions = {f"{type_}_{what}" for what in ("update", "file_transfer", "file_scan")}
@@ -125,4 +171,4 @@ def _unknown_type(call: _Call, error: Exception) -> Exception | None:
     return tk.NotAuthorized(tk._("Unknown type of owner"))
 
 
-_ANSWERS = (_gone, _misplaced, _failed_disk, _unknown_type)
+_CONVERTERS = (_gone, _misplaced, _failed_disk, _unknown_type)

@@ -8,8 +8,8 @@ from ckan.logic.schema import validator_args
 from ckan.plugins import toolkit as tk
 from ckan.types import Schema, Validator, ValidatorFactory
 
-from ckanext.files.flag import flag
 from ckanext.files.ownership import is_id
+from ckanext.files.parameters import as_bool
 
 
 @validator_args
@@ -19,8 +19,8 @@ def transfer_ownership(not_empty: Validator, default: ValidatorFactory) -> Schem
         "id": [not_empty, _id],
         "owner_type": [not_empty, _id],
         "owner_id": [not_empty, _id],
-        "force": [default(False), flag],
-        "pin": [default(False), flag],
+        "force": [default(False), as_bool],
+        "pin": [default(False), as_bool],
     }
 
 

@@ -1,4 +1,7 @@
-"""Validators of the preset ``files_attachment`` for ckanext-scheming, which need not be there."""
+"""Validators of the preset ``files_attachment`` for ckanext-scheming.
+
+This module does not import ckanext-scheming, which need not be installed.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,19 @@ from .validators import claim
 
 __all__ = ["files_attachment", "files_attachment_output"]
 
-#: What a schema describes, by the key that names its type.
 _OWNER_TYPES = {
     "dataset_type": "package",
     "group_type": "group",
     "organization_type": "organization",
 }
+"""What a schema describes, by the key that holds its type."""
 
 
 def files_attachment(field: dict[str, Any], schema: dict[str, Any]) -> Validator:
-    """Make the files of a field belong to where it stands.
+    """Transfer the files of a field to the dataset, resource, group or organization with it.
 
-    It is ``files_transfer_ownership`` for the dataset, resource, group or
-    organization that the field describes, also in repeating subfields. It
-    stores one id, or a list of ids where the field has ``multiple: true``.
+    It does what ``files_transfer_ownership`` does, also in repeating subfields, and stores one
+    id, or a list of ids where the field has ``multiple: true``.
 
     :raises FieldArgumentError: the schema describes something else.
     """
@@ -56,7 +58,7 @@ def files_attachment(field: dict[str, Any], schema: dict[str, Any]) -> Validator
 
 
 def files_attachment_output(field: dict[str, Any], schema: dict[str, Any]) -> Validator:
-    """Show what ``files_attachment`` has stored: a list where the field is ``multiple``."""
+    """Show the value that ``files_attachment`` has stored: a list if the field is ``multiple``."""
 
     def load_files(value: Any) -> Any:
         if not field.get("multiple"):
@@ -64,11 +66,11 @@ def files_attachment_output(field: dict[str, Any], schema: dict[str, Any]) -> Va
         try:
             return file_ids(value)
         except NoFileIdsError:
-            return value  # from before the field had this preset
+            return value  # older than the preset of the field
 
     return load_files
 
 
 for _validator in (files_attachment, files_attachment_output):
-    # the mark by which ckanext-scheming knows that it is to hand over the field and the schema
+    # ckanext-scheming passes the field and the schema to validators with this mark
     _validator.is_a_scheming_validator = True  # pyright: ignore[reportFunctionMemberAccess]

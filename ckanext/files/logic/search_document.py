@@ -1,20 +1,20 @@
-"""Keep long lists of files from making a dataset unsearchable."""
+"""Leave long lists of files out of the search index, so that Solr accepts the dataset."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-#: Solr refuses a document with a longer term, in bytes.
-LONGEST_TERM = 32_766
+MAX_TERM_LENGTH = 32_766
+"""In bytes. Solr refuses a document with a longer term."""
 
 
 def without_long_lists(document: dict[str, Any]) -> dict[str, Any]:
     """Return a dataset's search document in a form that Solr accepts.
 
-    A field of a dataset goes to Solr twice: ``extras_NAME`` is searched as
-    text, and ``NAME`` is one term, for facets. As a term, a list of a thousand
-    files is too long for Solr and of no use to anybody, so it is left out.
+    A field of a dataset goes to Solr twice: ``extras_NAME`` is searched as text, and ``NAME``
+    is one term, for facets. A list of a thousand files is too long for a term and useless as a
+    facet, so this function leaves the term out.
     """
     return {
         name: value
@@ -30,5 +30,5 @@ def _is_long_list(value: Any) -> bool:
         isinstance(value, str)
         and value.startswith("[")
         and value.endswith("]")
-        and len(value.encode(errors="replace")) > LONGEST_TERM
+        and len(value.encode(errors="replace")) > MAX_TERM_LENGTH
     )

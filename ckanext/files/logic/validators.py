@@ -23,7 +23,7 @@ __all__ = ["files_transfer_ownership", "keep_extras"]
 def files_transfer_ownership(
     owner_type: str, id_field: str = "id", pin: bool | str = True
 ) -> Validator:
-    """Make the files that a field names belong to what the field describes.
+    """Transfer the files that a field names to what the field describes.
 
     Use it in the schema of a dataset, resource, group, organization or user,
     also in repeating subfields::
@@ -36,23 +36,23 @@ def files_transfer_ownership(
 
     The value is the id of a file or a list of such ids, also as JSON. A user
     may name files of their own and files that they may edit; within a dataset
-    files move freely. The files change hands in the same commit in which the
-    dataset changes, or not at all. What is wrong is an error of the field:
-    something that is no id, a file that does not exist or is not for the user
-    to use, one that another owner keeps, or one that is named twice.
+    files move freely. The files get their new owner in the same commit in which
+    the dataset changes, or not at all. These are errors of the field: a value
+    that is not an id, a file that does not exist or that the user may not use,
+    a file that another owner keeps, and a file that is named twice.
 
     A file that the field no longer names stays with its owner. A value that the
-    request does not change moves nothing, whoever has written it.
+    request does not change moves nothing.
 
     :param owner_type: type of the new owner, such as ``package`` (also for a
         field of a resource whose files are to belong to the dataset),
         ``resource``, ``group``, ``organization`` or ``user``.
     :param id_field: field of the owner that holds its id.
-    :param pin: let the owner keep the files, so that they move no more without
-        force (True), or not.
-    :returns: the validator; it leaves the value as it is, but stores nothing
-        instead of a list of empty values.
-    :raises FieldArgumentError: the arguments are something else.
+    :param pin: whether the owner keeps the files: they do not move without
+        force.
+    :returns: the validator. It does not change the value, but removes a list
+        of empty values.
+    :raises FieldArgumentError: the arguments are anything else.
     """
     arguments = FieldArguments.parse(owner_type, id_field, pin)
 
@@ -76,7 +76,7 @@ def claim(
     errors: FlattenErrorDict,
     context: Context,
 ) -> None:
-    """Claim the files of a field, and say what is wrong with them."""
+    """Claim the files of a field, and add the errors about them."""
     found = _check(arguments, key, data, context)
     for place, messages in found.items():
         errors.setdefault(place, []).extend(messages)
@@ -87,13 +87,12 @@ def claim(
 def keep_extras(
     key: FlattenKey, data: FlattenDataDict, errors: FlattenErrorDict, context: Context
 ) -> None:
-    """Do as CKAN's validator, but let no id go past the validators of a field.
+    """Do what CKAN's validator does, but refuse ids that would bypass the validators of a field.
 
-    CKAN puts what a request sends in ``__extras`` in the place of the fields
-    when these have been validated.
+    CKAN moves the values in ``__extras`` of a request to the fields after these were validated.
     """
     extras: Any = data.get(key)
-    # what CKAN itself has put there is in no schema
+    # CKAN itself puts values there, for names that are in no schema
     names = [name for name in extras or {} if (*key[:-1], name) in errors]
     for name in names:
         if any(map(is_uuid, texts(extras[name]))):
@@ -115,6 +114,6 @@ def _check(
 
 
 def _is_scattered(key: FlattenKey, data: FlattenDataDict) -> bool:
-    """Tell whether CKAN has taken the value apart, as 2.11 does with a list of dicts."""
+    """Return whether CKAN has taken the value apart, as 2.11 does with a list of dicts."""
     junk: Any = data.get(("__junk",))
     return isinstance(junk, dict) and any(other[: len(key)] == key for other in junk)

@@ -1,5 +1,5 @@
 """The files that a web page shows or offers.
 
-All of it is safe for anonymous visitors and tells nothing of a file that the
-visitor may not see.
+Purpose: the template helpers. Guarantee: they are safe for anonymous visitors and reveal
+nothing about a file that the visitor may not see.
 """

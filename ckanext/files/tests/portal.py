@@ -21,8 +21,8 @@ from ckanext.files.tests.people import new_user as new_user
 from ckanext.files.tests.people import organization_of as organization_of
 from ckanext.files.tests.people import shown as shown
 
-#: Names of the tables.
 FILES, OWNERS, HISTORY = str(file_table), str(owner_table), str(history_table)
+"""Names of the tables."""
 
 UNKNOWN = "does not exist, or you are not allowed to use it"
 PINNED = "belongs to something else"
@@ -42,7 +42,7 @@ _ROW: dict[str, Any] = {
 
 
 def upload(user: str, count: int = 1) -> list[str]:
-    """Make files that belong to a user, with rows only: nobody asks for their bytes."""
+    """Make files that belong to a user, with rows only, without bytes."""
     owner = model.User.get(user)
     assert owner
     return put(("user", owner.id), count)
@@ -69,13 +69,13 @@ def put(owner: tuple[str, str] | None, count: int = 1, *, pinned: bool = False) 
 
 
 def delete_file(file_id: str) -> None:
-    """Delete a file behind everybody's back."""
+    """Delete a file without any action."""
     with engine().begin() as connection:
         connection.execute(sa.delete(file_table).where(file_table.c.id == file_id))
 
 
 def owners(*file_ids: str) -> list[Any]:
-    """Return who owns these files in the database: (type, id, pinned) of each."""
+    """Return the owners of files in the database: (type, id, pinned) of each."""
     with engine().connect() as connection:
         columns = owner_table.c
         rows = connection.execute(
@@ -107,6 +107,16 @@ def new_dataset(user: str, **fields: Any) -> dict[str, Any]:
     """Make a dataset with the fields of ``forms.py``, unless another type is given."""
     fields = {"type": DATASET_TYPE, "name": f"d-{uuid.uuid4()}", **fields}
     return call("package_create", user, **fields)
+
+
+def resource(name: str = "a", /, **fields: Any) -> dict[str, Any]:
+    """Return a resource as a client sends it."""
+    return {"url": "http://example.com", "name": name, **fields}
+
+
+def update(user: str, dataset: dict[str, Any], /, **fields: Any) -> dict[str, Any]:
+    """Update some fields of a dataset, and send the others as they are."""
+    return call("package_update", user, **{**dataset, **fields})
 
 
 def error_at(errors: Any, key: Iterable[Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ckan.lib.search import SearchIndexError
 
-from ckanext.files.logic.search_document import LONGEST_TERM, without_long_lists
+from ckanext.files.logic.search_document import MAX_TERM_LENGTH, without_long_lists
 from ckanext.files.plugin import FilesPlugin
 from ckanext.files.tests import portal
 from ckanext.files.tests.loaded import load_plugins
@@ -85,10 +85,10 @@ def test_only_long_lists_are_left_out() -> None:
         "attachments": long,
         "extras_attachments": long,
         "few": json.dumps(["x" * 36]),
-        "text": "[" + "x" * LONGEST_TERM,
-        "bytes": "[" + "ä" * (LONGEST_TERM // 2) + "]",
-        "exactly": "[" + "x" * (LONGEST_TERM - 2) + "]",
-        "surrogate": "[\ud800" + "x" * LONGEST_TERM + "]",
+        "text": "[" + "x" * MAX_TERM_LENGTH,
+        "bytes": "[" + "ä" * (MAX_TERM_LENGTH // 2) + "]",
+        "exactly": "[" + "x" * (MAX_TERM_LENGTH - 2) + "]",
+        "surrogate": "[\ud800" + "x" * MAX_TERM_LENGTH + "]",
         "number": 7,
         "list": ["x"],
     }

@@ -1,4 +1,4 @@
-"""Whatever is sent for a field: the error is on that field, and nothing changes."""
+"""Any bad value of a field is an error on that field, and nothing changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ loaded = load_plugins("files", "files_test_forms")
 
 A_FILE = "<a file of the user's own>"
 
-#: What is sent, and what the error says.
 VALUES: dict[str, tuple[Any, str]] = {
     "number": (7, NO_ID),
     "zero": (0, NO_ID),
@@ -73,8 +72,8 @@ FIELDS = {
     "list of a resource": ("resources", 1, "docs"),
 }
 
-#: CKAN 2.11 takes it apart before any validator sees it.
 TAKEN_APART = "list of dicts"
+"""CKAN 2.11 takes it apart before a validator sees it."""
 
 needs_whole_lists = pytest.mark.skipif(
     not CORE_FILES, reason="CKAN 2.11 refuses a list of dicts as unexpected input, see __junk"
@@ -212,7 +211,7 @@ def test_empty_is_fine(empty: Any, user: str, dataset: dict[str, Any], api: Api)
         assert status == 200, answer
 
 
-def test_somebody_elses_file_is_told_in_the_words_of_an_unknown_one(
+def test_another_users_file_is_refused_like_an_unknown_one(
     user: str, stranger: str, dataset: dict[str, Any], refuse: Refuse
 ) -> None:
     theirs, gone = portal.upload(stranger)[0], "00000000-0000-4000-8000-000000000000"
@@ -231,7 +230,7 @@ def test_somebody_elses_file_is_told_in_the_words_of_an_unknown_one(
 
 
 def test_pinned_elsewhere(user: str, dataset: dict[str, Any], refuse: Refuse) -> None:
-    """Said only to those who may edit the file."""
+    """Only a user who may edit the file learns that it is pinned."""
     (file,) = portal.upload(user)
     other = new_dataset(user, attachment=file)
     for key in FIELDS.values():

@@ -22,24 +22,13 @@ from ckanext.files.tests.portal import (
     new_dataset,
     owner,
     owners,
+    resource,
     shown,
+    update,
     upload,
 )
 
 loaded = load_plugins("files", "files_test_forms")
-
-
-@pytest.fixture
-def user() -> str:
-    return portal.new_user()
-
-
-def resource(name: str, **fields: Any) -> dict[str, Any]:
-    return {"url": "http://example.com", "name": name, **fields}
-
-
-def update(user: str, dataset: dict[str, Any], /, **fields: Any) -> dict[str, Any]:
-    return call("package_update", user, **{**dataset, **fields})
 
 
 def refused(user: str, dataset: dict[str, Any], /, **fields: Any) -> dict[str, Any]:
@@ -231,7 +220,12 @@ def test_twice_at_create(user: str) -> None:
     assert TWICE in error_at(caught.value.error_dict, ["second"])
     with pytest.raises(ValidationError) as caught:
         new_dataset(
-            user, resources=[resource("a"), resource("b", doc=file), resource("c", doc=file)]
+            user,
+            resources=[
+                resource("a"),
+                resource("b", doc=file),
+                resource("c", doc=file),
+            ],
         )
     assert TWICE in error_at(caught.value.error_dict, ["resources", 2, "doc"])
     with pytest.raises(ValidationError) as caught:
@@ -252,7 +246,12 @@ def test_twice_when_the_other_resource_has_not_changed(user: str) -> None:
     """CKAN 2.12 does not validate the other one, CKAN 2.11 does."""
     docs = upload(user, 2)
     dataset = new_dataset(
-        user, resources=[resource("a"), resource("b", doc=docs[0]), resource("c", doc=docs[1])]
+        user,
+        resources=[
+            resource("a"),
+            resource("b", doc=docs[0]),
+            resource("c", doc=docs[1]),
+        ],
     )
     dataset["resources"][2]["doc"] = docs[0]
     assert TWICE in error_at(refused(user, dataset), ["resources", 2, "doc"])
@@ -315,7 +314,10 @@ def test_resources_without_ids(user: str) -> None:
     assert_resources_own_their_files(updated)
     # and all of it in another order, with the dataset's field
     dataset = update(
-        user, updated, attachment=docs[0], resources=[resource("x", doc=d) for d in docs[:0:-1]]
+        user,
+        updated,
+        attachment=docs[0],
+        resources=[resource("x", doc=d) for d in docs[:0:-1]],
     )
     assert owner(docs[0]) == ("package", dataset["id"], True)
     assert_resources_own_their_files(dataset)
@@ -349,7 +351,10 @@ def test_what_a_field_no_longer_names_stays(user: str) -> None:
 def test_save_again(user: str) -> None:
     file, doc, *several = upload(user, 4)
     dataset = new_dataset(
-        user, attachment=file, several=several, resources=[resource("a", doc=doc), resource("b")]
+        user,
+        attachment=file,
+        several=several,
+        resources=[resource("a", doc=doc), resource("b")],
     )
     before = owners(file, doc, *several)
     for title in ("one", "two"):
@@ -362,7 +367,7 @@ def test_save_again(user: str) -> None:
 
 
 @pytest.mark.parametrize("who", ["another editor", "sysadmin"])
-def test_save_again_by_somebody_else(who: str, user: str) -> None:
+def test_save_again_by_another_user(who: str, user: str) -> None:
     other = portal.new_user(sysadmin=True) if who == "sysadmin" else portal.new_user()
     organization = portal.organization_of(user, other)
     file, doc = upload(user, 2)
@@ -370,8 +375,8 @@ def test_save_again_by_somebody_else(who: str, user: str) -> None:
         user, owner_org=organization, attachment=file, resources=[resource("a", doc=doc)]
     )
     dataset["resources"][0]["name"] = "b"
-    dataset = update(other, dataset, title="by somebody else")
-    assert dataset["title"] == "by somebody else"
+    dataset = update(other, dataset, title="by another user")
+    assert dataset["title"] == "by another user"
     assert owner(file) == ("package", dataset["id"], True)
     assert_resources_own_their_files(dataset)
     # moving within the dataset is theirs as well
@@ -534,7 +539,7 @@ def test_resource_id_of_another_dataset(user: str) -> None:
     assert owner(doc) == ("resource", theirs["resources"][0]["id"], True)
 
 
-def test_file_of_nobody(user: str) -> None:
+def test_file_without_an_owner(user: str) -> None:
     (file,) = portal.put(None)
     with pytest.raises(ValidationError) as caught:
         new_dataset(user, attachment=file)

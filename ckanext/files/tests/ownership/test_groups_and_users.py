@@ -115,7 +115,7 @@ def test_validator_for_another_type(kind: Kind, user: str) -> None:
 
 
 @each_kind
-def test_save_again_by_somebody_else(kind: Kind, user: str) -> None:
+def test_save_again_by_another_user(kind: Kind, user: str) -> None:
     (file,) = upload(user)
     entity = create(kind, user, **{kind.field: file})
     if kind.entity == "user":

@@ -137,7 +137,7 @@ def test_overlapping_lists_in_different_orders(
         assert won
         expected: dict[str, Any] = {}
         for number in won:
-            assert not expected.keys() & set(wanted[number]), "somebody has won twice"
+            assert not expected.keys() & set(wanted[number]), "a file was won twice"
             expected |= dict.fromkeys(wanted[number], ("package", datasets[number]["id"], True))
         user_id = call("user_show", users[0], id=users[0])["id"]
         assert owners(*files) == [expected.get(f, ("user", user_id, False)) for f in files]
@@ -155,7 +155,7 @@ def _winners_of_lists(outcomes: list[Any]) -> list[int]:
 
 
 def test_lists_that_move_within_one_dataset(app: Any, size: Size, users: list[str]) -> None:
-    """Whoever finds a file in a resource that did not exist when they looked is refused."""
+    """A request that names a file in a resource that another one has just made is refused."""
     files = upload(users[0], 6)
     dataset = new_dataset(users[0], several=files[:3], several_as_text=files[3:])
     chance = random.Random(2)
@@ -184,7 +184,7 @@ def test_lists_that_move_within_one_dataset(app: Any, size: Size, users: list[st
 def test_claimed_and_deleted_at_once(
     app: Any, size: Size, users: list[str], datasets: list[dict[str, Any]]
 ) -> None:
-    """CKAN deletes the owner before the file: no circle, whoever comes first."""
+    """CKAN deletes the owner before the file: no circle, in either order."""
     for _ in range(size.rounds):
         status = portal.new_file(users[0])
         data = {**shown(datasets[0]["id"]), "attachment": status}

@@ -369,12 +369,12 @@ class Calls(RuleBasedStateMachine):
             stored[place] -= 1
 
     def is_unchanged(self, claim: Claim, home: set[Owner]) -> bool:
-        """Tell whether the field named the file before; new resources take files of old ones."""
+        """Return whether the field named the file before; new resources take files of old ones."""
         file = self.files.get(claim.file)
         return claim.stored and not (claim.again and file and file.owner in home)
 
     def is_dead(self, claim: Claim, home: set[Owner]) -> bool:
-        """Tell whether a place asks for nothing: it named the file before, without owning it."""
+        """Return whether a place asks for nothing: it named the file before, without owning it."""
         file = self.files.get(claim.file)
         is_there = file is not None and file.owner == claim.target
         return not is_there and self.is_unchanged(claim, home)

@@ -11,7 +11,18 @@ from ckan.logic import ValidationError
 
 from ckanext.files.tests import portal
 from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import TWICE, UNKNOWN, Api, call, error_at, owners, shown, upload
+from ckanext.files.tests.portal import (
+    TWICE,
+    UNKNOWN,
+    Api,
+    call,
+    error_at,
+    owners,
+    resource,
+    shown,
+    update,
+    upload,
+)
 
 loaded = load_plugins(
     "files",
@@ -19,11 +30,6 @@ loaded = load_plugins(
     "scheming_nerf_index",
     scheming__dataset_schemas="ckanext.files.tests:schemas/dataset.yaml",
 )
-
-
-@pytest.fixture
-def user() -> str:
-    return portal.new_user()
 
 
 @pytest.fixture(scope="module")
@@ -36,23 +42,15 @@ def new(user: str, **fields: Any) -> dict[str, Any]:
     return call("package_create", user, type="files-yaml", name=name, **fields)
 
 
-def update(user: str, dataset: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return call("package_update", user, **{**dataset, **fields})
-
-
-def part(**fields: Any) -> dict[str, Any]:
-    return {"url": "http://example.com", **fields}
-
-
 def assert_everything_is_owned(dataset: dict[str, Any], files: list[str]) -> None:
     """Everything that a dataset names belongs to it, or to the resource that names it."""
     top = [dataset.get("attachment"), dataset.get("quoted")]
     top += [*dataset["list_before"], *dataset["list_after"]]
     top += _of_parts(dataset.get("citations"))
     expected = {id_: ("package", dataset["id"]) for id_ in top if id_}
-    for resource in dataset["resources"]:
-        inner = [resource.get("doc"), *resource["docs"], *_of_parts(resource.get("parts"))]
-        expected |= {id_: ("resource", resource["id"]) for id_ in inner if id_}
+    for item in dataset["resources"]:
+        inner = [item.get("doc"), *item["docs"], *_of_parts(item.get("parts"))]
+        expected |= {id_: ("resource", item["id"]) for id_ in inner if id_}
     assert set(expected) == set(files)
     found = [found and found[:2] for found in owners(*expected)]
     assert found == list(expected.values())
@@ -83,10 +81,12 @@ def everything(files: list[str]) -> dict[str, Any]:
             {"doc": take(), "docs": [take()]},
         ],
         "resources": [
-            part(doc=take(), docs=[take(), take()]),
-            part(),
-            part(doc=take(), parts=[{"doc": take()}, {"doc": take(), "docs": [take(), take()]}]),
-            part(docs=[take()], parts=[{"doc": ""}, {"docs": [take(), take()]}]),
+            resource(doc=take(), docs=[take(), take()]),
+            resource(),
+            resource(
+                doc=take(), parts=[{"doc": take()}, {"doc": take(), "docs": [take(), take()]}]
+            ),
+            resource(docs=[take()], parts=[{"doc": ""}, {"docs": [take(), take()]}]),
         ],
     }
 
@@ -138,12 +138,12 @@ def test_twice_across_places(user: str) -> None:
     places: list[tuple[dict[str, Any], list[Any]]] = [
         ({"attachment": file, "citations": [{"doc": ""}, {"doc": file}]}, ["citations", 1, "doc"]),
         ({"list_before": [file], "list_after": [file]}, ["list_before"]),
-        ({"resources": [part(doc=file, docs=[file])]}, ["resources", 0, "docs"]),
+        ({"resources": [resource(doc=file, docs=[file])]}, ["resources", 0, "docs"]),
         (
             {
                 "resources": [
-                    part(parts=[{"doc": file}]),
-                    part(parts=[{"doc": ""}, {"docs": [file]}]),
+                    resource(parts=[{"doc": file}]),
+                    resource(parts=[{"doc": ""}, {"docs": [file]}]),
                 ]
             },
             ["resources", 1, "parts", 1, "docs"],
@@ -158,7 +158,7 @@ def test_twice_across_places(user: str) -> None:
 
 def test_twice_when_the_other_resource_has_not_changed(user: str) -> None:
     files = upload(user, 2)
-    resources = [part(parts=[{"doc": files[0]}]), part(doc=files[1])]
+    resources = [resource(parts=[{"doc": files[0]}]), resource(doc=files[1])]
     dataset = new(user, resources=resources)
     dataset["resources"][1]["doc"] = files[0]
     with pytest.raises(ValidationError) as caught:
@@ -178,7 +178,7 @@ BAD_LISTS: list[Any] = [7, {"a": 1}, ["nix"], ["\x00"], ["x" * 100_000]]
 
 @pytest.mark.parametrize("http", [False, True], ids=["python", "http"])
 def test_bad_input(user: str, api: Api, http: bool) -> None:
-    dataset = new(user, resources=[part(), part()])
+    dataset = new(user, resources=[resource(), resource()])
     before = shown(dataset["id"])
 
     def assert_refused(key: list[Any], **fields: Any) -> None:
@@ -213,6 +213,6 @@ def test_unknown_file_in_a_subfield(user: str) -> None:
     theirs = upload(portal.new_user())[0]
     for id_ in (theirs, "nix"):
         with pytest.raises(ValidationError) as caught:
-            new(user, resources=[part(), part(parts=[{"doc": ""}, {"doc": id_}])])
+            new(user, resources=[resource(), resource(parts=[{"doc": ""}, {"doc": id_}])])
         key = ["resources", 1, "parts", 1, "doc"]
         assert UNKNOWN in error_at(caught.value.error_dict, key)

@@ -1,4 +1,4 @@
-"""Nobody gets files by giving something new the id of what owned them, and is gone."""
+"""Nothing new gets files by having the id of an owner that is gone."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ckanext.files.tests.portal import (
     new_dataset,
     owner,
     put,
+    resource,
     shown,
     upload,
 )
@@ -34,12 +35,6 @@ USED = "cannot be used again"
 
 
 @pytest.fixture
-def user() -> str:
-    """Whose file it is."""
-    return portal.new_user()
-
-
-@pytest.fixture
 def stranger() -> str:
     return portal.new_user()
 
@@ -47,10 +42,6 @@ def stranger() -> str:
 @pytest.fixture
 def sysadmin() -> str:
     return portal.new_user(sysadmin=True)
-
-
-def resource(**fields: Any) -> dict[str, Any]:
-    return {"url": "http://example.com", **fields}
 
 
 class Removed:

@@ -1,4 +1,4 @@
-"""Reading and giving away: statements, locks, and what the session knows."""
+"""Reading and changing owners: statements, locks, and the objects of the session."""
 
 from __future__ import annotations
 
@@ -27,9 +27,15 @@ def session() -> Iterator[Any]:
 
 
 def move(ids: list[str], to: Owner, actor: str = "", *, pinned: bool = True) -> set[str]:
-    """Give files away as they are now; return those that were not."""
-    files = read_files(model.Session(), ids)
-    changes = dict.fromkeys(ids, OwnerChange(to, pinned))
+    """Change the owner of files as they are now; return the ids of those that did not change."""
+    return change_as(read_files(model.Session(), ids), to, actor, pinned=pinned)
+
+
+def change_as(
+    files: dict[str, FileRecord], to: Owner, actor: str = "", *, pinned: bool = True
+) -> set[str]:
+    """Change the owner of files as they were; return the ids of those that did not change."""
+    changes = dict.fromkeys(files, OwnerChange(to, pinned))
     return change_owners(model.Session(), files, changes, actor)
 
 
@@ -45,11 +51,11 @@ def test_read(session: Any) -> None:
 
 def test_change_owners(session: Any) -> None:
     owned, same, free, other = *put(B), *put(A), *put(None), *put(B)
-    assert move([owned, same, free], A, "somebody") == set()
+    assert move([owned, same, free], A, "editor") == set()
     assert owner(owned) == (*B, False)
     session.commit()
     assert portal.owners(owned, same, free, other) == [(*A, True)] * 3 + [(*B, False)]
-    assert history(owned) == [(*B, "somebody")]
+    assert history(owned) == [(*B, "editor")]
     assert history(same) == history(free) == []
     assert change_owners(session, {}, {}, "") == set()
 
@@ -66,7 +72,7 @@ def test_each_to_its_own(session: Any) -> None:
 
 def test_history_looks_as_cores_does(session: Any) -> None:
     (file,) = put(B)
-    move([file], A, "somebody")
+    move([file], A, "editor")
     session.commit()
     row = session.execute(
         sa.text(f"SELECT * FROM {HISTORY} WHERE file_id = :id"), {"id": file}
@@ -93,7 +99,7 @@ def test_same_statements_for_any_number(session: Any, count: int) -> None:
 
 @pytest.mark.parametrize("owner_", [A, B, None])
 @pytest.mark.parametrize(
-    "change",
+    "sql",
     [
         f"UPDATE {OWNERS} SET owner_id = 'x' WHERE file_id = :id",
         f"UPDATE {OWNERS} SET owner_type = 'x' WHERE file_id = :id",
@@ -103,16 +109,14 @@ def test_same_statements_for_any_number(session: Any, count: int) -> None:
         f"DELETE FROM {FILES} WHERE id = :id",
     ],
 )
-def test_file_that_has_changed_is_left_alone(
-    owner_: Owner | None, change: str, session: Any
-) -> None:
+def test_file_that_has_changed_is_left_alone(owner_: Owner | None, sql: str, session: Any) -> None:
     file, other = put(owner_, 2)
     files = read_files(session, [file, other])
     session.rollback()
-    with engine().begin() as somebody:
-        changed = somebody.execute(sa.text(change), {"id": file}).rowcount
+    with engine().begin() as other_session:
+        changed = other_session.execute(sa.text(sql), {"id": file}).rowcount
     now = owner(file)
-    lost = change_owners(session, files, dict.fromkeys((file, other), OwnerChange(A, True)), "me")
+    lost = change_as(files, A)
     assert lost == ({file} if changed else set())
     session.commit()
     assert owner(other) == (*A, True)
@@ -131,11 +135,11 @@ def test_mapped_objects_are_read_anew(session: Any) -> None:
     # also what others have changed
     session.commit()
     files = read_files(session, [owned])
-    change = sa.text(f"UPDATE {OWNERS} SET owner_id = 'x' WHERE file_id = :id")
+    update = sa.text(f"UPDATE {OWNERS} SET owner_id = 'x' WHERE file_id = :id")
     with engine().begin() as other:
-        other.execute(change, {"id": owned})
+        other.execute(update, {"id": owned})
     assert items[0].owner.owner_id == "a"
-    assert change_owners(session, files, {owned: OwnerChange(B, True)}, "") == {owned}
+    assert change_as(files, B) == {owned}
     assert items[0].owner.owner_id == "x"
 
 
@@ -176,10 +180,8 @@ def _in_thread(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
 def test_one_of_two_wins(owner_: Owner | None, session: Any) -> None:
     (file,) = put(owner_)
     files = read_files(session, [file])
-    assert change_owners(session, files, {file: OwnerChange(A, True)}, "") == set()
-    thread, result = _in_thread(
-        lambda: change_owners(model.Session(), files, {file: OwnerChange(B, True)}, "")
-    )
+    assert change_as(files, A) == set()
+    thread, result = _in_thread(lambda: change_as(files, B))
     wait_for_a_lock()
     session.commit()
     thread.join(10)
@@ -200,7 +202,7 @@ def test_the_second_wins_when_the_first_gives_up(owner_: Owner | None, session: 
 
 
 def test_a_change_that_changes_nothing(session: Any) -> None:
-    """Who has waited for it goes on with the newer version of the row."""
+    """The transaction that has waited for it goes on with the newer version of the row."""
     (file,) = put(B)
     session.execute(
         sa.text(f"UPDATE {OWNERS} SET pinned = pinned WHERE file_id = :id"), {"id": file}
@@ -219,11 +221,11 @@ def test_a_lost_file_is_locked(session: Any) -> None:
     (file,) = put(B)
     files = read_files(session, [file])
     session.rollback()
-    change = sa.text(f"UPDATE {OWNERS} SET owner_id = 'x' WHERE file_id = :id")
+    update = sa.text(f"UPDATE {OWNERS} SET owner_id = 'x' WHERE file_id = :id")
     with engine().begin() as other:
-        other.execute(change, {"id": file})
-    assert change_owners(session, files, {file: OwnerChange(A, True)}, "") == {file}
-    thread, _ = _in_thread(lambda: model.Session.execute(change, {"id": file}))
+        other.execute(update, {"id": file})
+    assert change_as(files, A) == {file}
+    thread, _ = _in_thread(lambda: model.Session.execute(update, {"id": file}))
     wait_for_a_lock()
     assert move([file], A) == set()
     session.commit()
@@ -231,7 +233,7 @@ def test_a_lost_file_is_locked(session: Any) -> None:
 
 
 @pytest.mark.parametrize("owner_", [B, None])
-def test_no_circle_with_somebody_who_deletes(owner_: Owner | None, session: Any) -> None:
+def test_no_circle_with_a_transaction_that_deletes(owner_: Owner | None, session: Any) -> None:
     """CKAN deletes the row of the owner first, then that of the file."""
     (file,) = put(owner_)
     first = f"DELETE FROM {OWNERS} WHERE file_id = :id"
@@ -260,9 +262,7 @@ def test_no_circle_with_cores_own_transfer(session: Any) -> None:
             ),
             {"id": file},
         )
-        thread, result = _in_thread(
-            lambda: change_owners(model.Session(), files, {file: OwnerChange(A, True)}, "")
-        )
+        thread, result = _in_thread(lambda: change_as(files, A))
         wait_for_a_lock()
     thread.join(10)
     assert result == [{file}]

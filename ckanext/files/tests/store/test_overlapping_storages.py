@@ -1,4 +1,4 @@
-"""What lies in the folder of another storage is no stray."""
+"""A file in the folder of another storage is no stray."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ckanext.files.tests.loaded import plugins_loaded
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("neighbours")
+    return tmp_path_factory.mktemp("overlapping")
 
 
 @pytest.fixture(scope="module", autouse=True)

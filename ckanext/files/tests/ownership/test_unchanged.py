@@ -1,4 +1,4 @@
-"""A value that a request does not change moves nothing, and stops nobody."""
+"""A value that a request does not change moves nothing, and is no error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from ckanext.files.tests.portal import (
     new_dataset,
     owner,
     owners,
+    resource,
     shown,
+    update,
     upload,
 )
 
@@ -39,14 +41,8 @@ SENT_PAST = "Send this as a field of its own"
 
 
 @pytest.fixture
-def user() -> str:
-    """Whose file is planted."""
-    return portal.new_user()
-
-
-@pytest.fixture
 def editor() -> str:
-    """May edit the dataset, and not use the file."""
+    """A user who may edit the dataset, and not use the user's files."""
     return portal.new_user()
 
 
@@ -54,14 +50,6 @@ def editor() -> str:
 def dataset(user: str, editor: str) -> dict[str, Any]:
     organization = portal.organization_of(user, editor)
     return new_dataset(user, owner_org=organization, resources=[resource("a"), resource("b")])
-
-
-def resource(name: str, **fields: Any) -> dict[str, Any]:
-    return {"url": "http://example.com", "name": name, **fields}
-
-
-def update(user: str, dataset: dict[str, Any], /, **fields: Any) -> dict[str, Any]:
-    return call("package_update", user, **{**dataset, **fields})
 
 
 # what no validator sees
@@ -90,7 +78,11 @@ def test_extras_of_a_resource(
     if action == "resource_update":
         data |= {"id": dataset["resources"][1]["id"]}
     elif action == "package_create":
-        data = {"type": dataset["type"], "name": f"d-{file}", "resources": [resource("b"), new]}
+        data = {
+            "type": dataset["type"],
+            "name": f"d-{file}",
+            "resources": [resource("b"), new],
+        }
         where = ["resources", 1, name]
     elif action == "package_revise":
         data = {"match": {"id": dataset["id"]}, "update__resources__extend": [new]}
@@ -208,7 +200,7 @@ def test_planted_in_a_group(kind: str, user: str) -> None:
     assert owner(file) == before
 
 
-# what is stored stops nobody
+# what is stored is no error
 
 
 def test_editor_who_may_not_use_what_is_stored(
@@ -233,7 +225,7 @@ def test_editor_who_may_not_use_what_is_stored(
 
 @pytest.mark.parametrize("state", ["deleted", "moved"])
 def test_file_that_is_gone(state: str, user: str, dataset: dict[str, Any]) -> None:
-    """It stops those who name it anew, and nobody else."""
+    """Only a request that names it anew is refused."""
     (file,) = upload(user)
     update(user, dataset, attachment=file)
     if state == "deleted":

@@ -11,7 +11,7 @@ import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
 
-from ckanext.files.pages.page_file import PageFile
+from ckanext.files.pages.helpers import PageFile
 from ckanext.files.tests.effects import engine
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.portal import (

@@ -1,9 +1,10 @@
-"""Files by name, with links, as far as the visitor may see them."""
+"""Template helpers: files by name, with links, as far as the visitor may see them."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
@@ -13,12 +14,43 @@ from ckan import model
 from ckanext.files.ownership import NoFileIdsError, file_ids, find_owner, is_id
 from ckanext.files.store import FileDescription, Owner, describe_files, describe_files_of
 
-from .page_file import PageFile
 from .viewer import Viewer
 
+__all__ = ["files_attached", "files_offered", "files_own_files"]
 
-def attached(value: Any) -> list[PageFile]:
-    """Return the files that the value of a field names, in their order."""
+
+@dataclasses.dataclass(frozen=True)
+class PageFile:
+    """A file as a template shows it."""
+
+    id: str
+
+    name: str | None = None
+    """None: the file does not exist, or the visitor may not see it."""
+
+    url: str | None = None
+    """The address of the download."""
+
+    size: int | None = None
+    """In bytes."""
+
+    format: str | None = None
+    """CKAN's name of the format; None if CKAN does not know it."""
+
+    created: datetime | None = None
+
+    is_own: bool = False
+    """The visitor has uploaded the file, and it is not attached to anything yet."""
+
+    is_chosen: bool = False
+    """The field that is being edited names the file."""
+
+
+def files_attached(value: Any) -> list[PageFile]:
+    """Return the files that the value of a field names, in their order.
+
+    :param value: an id, a list of ids, or such a list as JSON.
+    """
     try:
         ids = list(dict.fromkeys(file_ids(value)))
     except NoFileIdsError:
@@ -28,7 +60,7 @@ def attached(value: Any) -> list[PageFile]:
     return [files.get(id_, PageFile(id_)) for id_ in ids]
 
 
-def own_files() -> list[PageFile]:
+def files_own_files() -> list[PageFile]:
     """Return the visitor's files that are not attached to anything yet, newest first."""
     user = tk.current_user
     if not user or not user.is_authenticated:
@@ -37,17 +69,28 @@ def own_files() -> list[PageFile]:
     return [dataclasses.replace(file, is_own=True) for file in _visible(own)]
 
 
-def offered(value: Any, owner_types: Collection[str], owner: str | None) -> list[PageFile]:
-    """Return the files to choose from: the chosen ones, others of the owner, the visitor's."""
-    own = {file.id: file for file in own_files()}
-    chosen = [own.get(file.id, file) for file in attached(value)]
+def files_offered(
+    value: Any, owner_types: Collection[str] = (), owner: str | None = None
+) -> list[PageFile]:
+    """Return the files that a form offers for a field.
+
+    First the files that the field names, in their order, then other files of what is being
+    edited, such as those that the field named before, then the files of the visitor.
+
+    :param value: the current value of the field, also when the form comes back with an error.
+    :param owner_types: what the form edits: ``package``, ``resource``, ``group`` or
+        ``organization``; several where the form does not know.
+    :param owner: its id or name; empty when it does not exist yet.
+    """
+    own = {file.id: file for file in files_own_files()}
+    chosen = [own.get(file.id, file) for file in files_attached(value)]
     files = {file.id: dataclasses.replace(file, is_chosen=True) for file in chosen}
-    for file in [*_visible(_belongings(owner_types, owner)), *own.values()]:
+    for file in [*_visible(_files_of(owner_types, owner)), *own.values()]:
         files.setdefault(file.id, file)
     return list(files.values())
 
 
-def _belongings(owner_types: Collection[str], owner: str | None) -> Iterator[FileDescription]:
+def _files_of(owner_types: Collection[str], owner: str | None) -> Iterator[FileDescription]:
     if not is_id(owner):
         return
     session = model.Session()
@@ -74,7 +117,7 @@ def _page_file(file: FileDescription) -> PageFile:
 
 def _format(file: FileDescription) -> str | None:
     known = tk.h.resource_formats()
-    # the name first: a storage takes most tables for mere text
+    # the name first: a storage takes most tables for plain text
     for hint in (PurePath(file.name).suffix[1:], file.content_type):
         if found := known.get(hint.lower()):
             return found[1]
