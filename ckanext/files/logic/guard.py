@@ -49,7 +49,7 @@ class _Call(NamedTuple):
 
 
 def guarded(ours: Mapping[str, Any]) -> dict[str, Any]:
-    """Return actions, those of files among them guarded.
+    """Return the given actions, and all actions of files with a guard.
 
     :param ours: actions of files, complete or chained to CKAN's, and others. Further actions of
         files are taken from CKAN.

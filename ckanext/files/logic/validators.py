@@ -78,8 +78,8 @@ def claim(
 ) -> None:
     """Claim the files of a field, and add the errors about them."""
     found = _check(arguments, key, data, context)
-    for place, messages in found.items():
-        errors.setdefault(place, []).extend(messages)
+    for name, messages in found.items():
+        errors.setdefault(name, []).extend(messages)
     if key in found:
         raise tk.StopOnError
 

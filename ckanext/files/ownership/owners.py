@@ -65,7 +65,7 @@ def find_owner(session: Session, owner_type: str, id_or_name: str) -> Owner | No
 def lock_owner(session: Session, owner: Owner) -> bool:
     """Keep an owner from being purged until the transaction ends; return whether it exists.
 
-    Owners are locked before files, as in the actions that save them. The lock is that of a
+    Owners are locked before files, as in the actions that save them. It is the lock of a
     foreign key: other transactions may still change the owner.
     """
     if owner.type not in _MODELS:

@@ -62,7 +62,7 @@ class StoredFields:
 
     :param kind: ``package`` (with its live resources), ``group`` or ``user``.
     :param id_: None on create: nothing is stored yet.
-    :param sent: the ids that the request contains, those of resources among them.
+    :param sent: the ids that the request contains, such as the ids of resources.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ def refuse_used_ids(next_action: Action, context: Context, data_dict: dict[str, 
 
 
 def sent_ids(queue: TaskQueue) -> set[str | None]:
-    """Return the ids that the request of an action contains, such as those of resources."""
+    """Return the ids that the request of an action contains, such as the ids of resources."""
     return {id_ for _, id_ in _ids(queue.memo.get(_KEY) or {})}
 
 

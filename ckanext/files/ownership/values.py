@@ -52,7 +52,7 @@ def is_list_of_nothing(value: Any) -> bool:
 
 
 def loaded(value: Any) -> Any:
-    """Return the list of which a text is the JSON or ``str()``, and any other value as it is."""
+    """Return a list from its JSON or ``str()``, and any other value as it is."""
     if isinstance(value, str) and value.startswith("["):
         return _load_list(value) or value
     return value

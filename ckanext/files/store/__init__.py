@@ -1,7 +1,7 @@
 """The files themselves: one set of names over CKAN's own files.
 
 Purpose: read, describe and move files, and find what lies in their storages, whether the
-models are those of CKAN 2.12 or of the backport. Reading and moving need the same few
+models come from CKAN 2.12 or from the backport. Reading and moving need the same few
 statements for one file as for a thousand.
 
 Refused: deciding. Who may move a file is the subject of :mod:`ckanext.files.ownership`.

@@ -1,4 +1,4 @@
-"""CKAN's actions of files: those of CKAN 2.12 or of the backport.
+"""The actions of files, from CKAN 2.12 or from the backport.
 
 A module of its own because importing it imports CKAN's logic, which most users of the store
 do not need.

@@ -113,7 +113,7 @@ _REPLACE = sa.text(f"""
     SELECT id FROM changed
 """)
 
-# Adds an owner to files that have none. The lock is that of a foreign key, which CKAN's own
+# Adds an owner to files that have none. It takes the lock of a foreign key, which CKAN's own
 # transfer takes as well.
 _ADD = sa.text(f"""
     INSERT INTO {owner_table} (file_id, owner_type, owner_id, pinned)

@@ -1,6 +1,6 @@
 """The models and tables of files, records of their rows, and what statements on them need.
 
-The models are those of CKAN 2.12 or of the backport: no other module of the product imports
+The models come from CKAN 2.12 or from the backport: no other module of the product imports
 them from there. The store works on tables, CKAN's own file actions on mapped objects, and
 CKAN's session neither flushes before a statement nor expires at a commit: a statement that
 reads or writes the tables needs :func:`flush_files` before and :func:`expire` after it.

@@ -1,6 +1,6 @@
 """The storages that CKAN's configuration names, and the adapters that this extension adds.
 
-The storages are those of CKAN 2.12 or of the backport: no other module of the product imports
+The storages come from CKAN 2.12 or from the backport: no other module of the product imports
 them from there.
 """
 
@@ -32,9 +32,9 @@ def is_configured(name: str) -> bool:
 
 
 def adapters() -> dict[str, Any]:
-    """Return the adapters ``files:NAME``: those of file-keeper whose libraries are installed.
+    """Return the adapters ``files:NAME``, for the adapters of file-keeper that are installed.
 
     CKAN 2.12 asks for them through its interface ``IFiles``. On CKAN 2.11 the backport
-    registers the same adapters beside those of CKAN.
+    registers the same adapters beside CKAN's own.
     """
     return filekeeper_adapters.adapters(_source)

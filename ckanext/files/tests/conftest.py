@@ -18,6 +18,7 @@ from ckanext.files.errors import OutOfQueueError
 from ckanext.files.queue import current_queue
 from ckanext.files.tests.effects import Effects
 from ckanext.files.tests.intents import forget_intents
+from ckanext.files.tests.people import new_user
 from ckanext.files.tests.probe import ProbePlugin
 from ckanext.files.transaction import current_block, search_index
 from ckanext.files.transaction.session import HeldSession
@@ -54,6 +55,12 @@ def empty_database() -> None:
     with plugins.use_plugin("files"):
         _run_migrations("files")
     search.clear_all()
+
+
+@pytest.fixture
+def user() -> str:
+    """The name of a new user."""
+    return new_user()
 
 
 @pytest.fixture

@@ -21,11 +21,6 @@ loaded = load_plugins("files", "files_test_forms")
 
 
 @pytest.fixture
-def user() -> str:
-    return portal.new_user()
-
-
-@pytest.fixture
 def stranger() -> str:
     return portal.new_user()
 
@@ -127,8 +122,8 @@ def test_owner_must_exist(user: str, sysadmin: str) -> None:
             transfer(user, file, owner_type, owner_id)
 
 
-def test_type_that_nobody_knows(user: str, sysadmin: str) -> None:
-    """As with CKAN's own action: whoever manages all files may invent one."""
+def test_type_that_no_plugin_knows(user: str, sysadmin: str) -> None:
+    """A user who manages all files may invent one, as with CKAN's own action."""
     (file,) = upload(user)
     with pytest.raises(NotAuthorized):
         transfer(user, file, "spaceship", "x")
@@ -145,7 +140,7 @@ def test_needs_the_right_to_update_the_owner(user: str, stranger: str) -> None:
     assert owner(file) == before
 
 
-def test_nobody_can_probe_for_files(user: str, stranger: str, api: Api) -> None:
+def test_the_answer_does_not_reveal_files(user: str, stranger: str, api: Api) -> None:
     mine = new_dataset(user)
     theirs = upload(stranger)[0]
     private, pinned = upload(stranger, 2)
@@ -355,7 +350,7 @@ def test_upload_that_is_allowed(user: str, api: Api) -> None:
 
 
 def test_upload_into_a_storage_that_is_not_configured(user: str, sysadmin: str, api: Api) -> None:
-    """CKAN tells the sysadmin; the user learns which option would have to name it."""
+    """CKAN's own answer is for the sysadmin; the user learns which option has to name it."""
     status, answer = api.upload(sysadmin, storage="nix")
     assert (status, set(answer["error"])) == (409, {"storage", "__type"})
     assert "nix" in str(answer["error"]["storage"])

@@ -1,4 +1,4 @@
-"""CKAN's auth functions of files: nobody learns what exists and is not theirs."""
+"""CKAN's auth functions of files do not reveal what exists and belongs to another user."""
 
 from __future__ import annotations
 
@@ -19,11 +19,6 @@ loaded = load_plugins("files", "files_test_forms")
 TYPES = ["package", "resource", "group", "organization", "user"]
 
 
-@pytest.fixture
-def user() -> str:
-    return portal.new_user()
-
-
 @pytest.fixture(scope="module")
 def api(loaded: Any) -> Api:
     return Api(loaded())
@@ -31,7 +26,7 @@ def api(loaded: Any) -> Api:
 
 @pytest.fixture(scope="module")
 def theirs(loaded: Any) -> dict[str, str]:
-    """One of each type, which somebody else owns."""
+    """One owner of each type, all of another user."""
     other, sysadmin = portal.new_user(), portal.new_user(sysadmin=True)
     organization = portal.organization_of(other)
     resources = [{"url": "http://example.com"}]

@@ -24,13 +24,12 @@ from ckanext.files.tests.waiting import wait_for_a_lock
 
 loaded = load_plugins("files")
 
-SOMEBODY = str(uuid.uuid4())
-TO_SOMEBODY = {"owner_type": "user", "owner_id": SOMEBODY, "force": True}
-DELETES_TWICE = pytest.mark.skipif(CORE_FILES, reason="core tells both that they have deleted it")
+TO_USER = {"owner_type": "user", "owner_id": str(uuid.uuid4()), "force": True}
+DELETES_TWICE = pytest.mark.skipif(CORE_FILES, reason="core reports success to both")
 
 
 @contextmanager
-def deleted_as_soon_as_somebody_waits(file: str) -> Iterator[None]:
+def deleted_as_soon_as_a_transaction_waits(file: str) -> Iterator[None]:
     """Delete the file in another transaction, which ends when the block waits for it."""
     deleted = threading.Event()
 
@@ -57,13 +56,13 @@ def deleted_as_soon_as_somebody_waits(file: str) -> Iterator[None]:
         ("file_pin", {}, "user"),
         ("file_unpin", {}, "user"),
         pytest.param("file_delete", {}, "user", marks=DELETES_TWICE),
-        ("file_ownership_transfer", TO_SOMEBODY, "user"),
-        ("file_ownership_transfer", TO_SOMEBODY, None),
+        ("file_ownership_transfer", TO_USER, "user"),
+        ("file_ownership_transfer", TO_USER, None),
     ],
 )
 def test_deleted_meanwhile(action: str, data: dict[str, Any], owner: str | None) -> None:
     (file,) = put((owner, str(uuid.uuid4())) if owner else None, pinned=action == "file_unpin")
-    with deleted_as_soon_as_somebody_waits(file), pytest.raises(tk.ObjectNotFound):
+    with deleted_as_soon_as_a_transaction_waits(file), pytest.raises(tk.ObjectNotFound):
         call(action, None, id=file, **data)
     with pytest.raises(tk.ObjectNotFound):
         call("file_show", None, id=file)
@@ -71,7 +70,7 @@ def test_deleted_meanwhile(action: str, data: dict[str, Any], owner: str | None)
 
 @pytest.mark.crash
 def test_all_writes_beside_delete(loaded: Any) -> None:
-    """Each tells what it has done, or that there is no file."""
+    """Each returns its result, or reports that there is no file."""
     user = new_user(sysadmin=True)
     for _ in range(10):
         file = call("file_create", user, name="a.txt", upload=b"hello")["id"]
@@ -82,7 +81,7 @@ def test_all_writes_beside_delete(loaded: Any) -> None:
                 ("file_pin", {}),
                 ("file_unpin", {}),
                 ("file_delete", {}),
-                ("file_ownership_transfer", TO_SOMEBODY),
+                ("file_ownership_transfer", TO_USER),
             )
         ]
         outcomes = race(loaded(), calls)

@@ -1,4 +1,4 @@
-"""The action ``file_create`` where CKAN's and that of the backport have to do the same."""
+"""The action ``file_create`` of CKAN and of the backport does the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No argument of an action of files makes CKAN fail: it is refused, or means something."""
+"""No argument of an action of files makes CKAN fail: it is refused or accepted."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_odd_value(action: str, argument: str, people: dict[str, str], dataset: 
 
 
 def _ask(action: str, user: str, data: dict[str, Any]) -> Exception | None:
-    """Return what has gone wrong."""
+    """Return an exception that is no answer."""
     context: Any = {"user": user, "ignore_auth": False}
     try:
         tk.get_action(action)(context, data)

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset's field is told when a resource of it is deleted."""
+"""Deleting a resource returns the errors of the dataset's fields."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ import ckan.plugins.toolkit as tk
 import pytest
 from ckan.logic import ValidationError
 
-from ckanext.files.tests import portal
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.portal import Api, call, error_at, new_dataset, shown
 
 loaded = load_plugins("files", "files_test_forms", "files_test_probe")
-
-
-@pytest.fixture
-def user() -> str:
-    return portal.new_user()
 
 
 @pytest.fixture

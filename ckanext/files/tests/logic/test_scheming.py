@@ -11,7 +11,16 @@ from ckan.logic import ValidationError
 from ckanext.files.errors import FilesError
 from ckanext.files.logic.scheming import files_attachment
 from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import call, error_at, new_dataset, new_user, owner, owners, upload
+from ckanext.files.tests.portal import (
+    call,
+    error_at,
+    new_dataset,
+    new_user,
+    owner,
+    owners,
+    resource,
+    upload,
+)
 
 PRESETS = {
     "scheming__presets": "ckanext.scheming:presets.json ckanext.files:presets.yaml",
@@ -37,10 +46,6 @@ def user() -> str:
 
 def create(user: str, **fields: Any) -> dict[str, Any]:
     return new_dataset(user, type="files-preset", title="Dataset", **fields)
-
-
-def resource(**fields: Any) -> dict[str, Any]:
-    return {"url": "http://example.com", **fields}
 
 
 def test_dataset_owns_one(user: str) -> None:

@@ -11,7 +11,6 @@ from ckan.lib.search import SearchIndexError
 
 from ckanext.files.logic.search_document import MAX_TERM_LENGTH, without_long_lists
 from ckanext.files.plugin import FilesPlugin
-from ckanext.files.tests import portal
 from ckanext.files.tests.loaded import load_plugins
 from ckanext.files.tests.portal import call, owners, upload
 
@@ -22,11 +21,6 @@ loaded = load_plugins(
     "scheming_nerf_index",
     scheming__dataset_schemas="ckanext.files.tests:schemas/dataset.yaml",
 )
-
-
-@pytest.fixture
-def user() -> str:
-    return portal.new_user()
 
 
 def search(**query: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""The example of text A: what its validator and its task find wrong is an error of the field."""
+"""Errors of a validator and its task, as in the example of text A, are errors of the field."""
 
 from __future__ import annotations
 
@@ -18,11 +18,6 @@ from ckanext.files.tests.portal import PINNED, UNKNOWN, error_at, exists, new_da
 loaded = load_plugins("files", "files_test_forms")
 
 NO_QUEUE = "with_task_queue"
-
-
-@pytest.fixture
-def user() -> str:
-    return portal.new_user()
 
 
 def transfer(dataset: Any, idx: int, prev: Any) -> Any:
@@ -94,7 +89,7 @@ def test_fields_of_resources_and_other_errors(user: str) -> None:
 
 
 def test_validators_without_a_queue() -> None:
-    """The error is on the field, and says what to do."""
+    """The error is on the field, and names the remedy."""
     factory: Any = tk.get_validator("files_transfer_ownership")
     for validator in (valid_attachment, factory("package")):
         schema: Any = {"attachment_id": [validator]}

@@ -13,7 +13,7 @@ from ckan import model
 
 @pytest.fixture
 def visit(test_request_context: Any) -> Iterator[Callable[[str | None], None]]:
-    """Begin a request of a user, or of somebody who is not logged in."""
+    """Begin a request of a user, or of a visitor who is not logged in."""
     with ExitStack() as requests:
 
         def visit(name: str | None) -> None:

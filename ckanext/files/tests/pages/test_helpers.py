@@ -1,4 +1,4 @@
-"""The files that pages show and forms offer, to everybody who may see them."""
+"""The files that pages show and forms offer, to visitors who may see them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,6 @@ from ckanext.files.tests.portal import (
 loaded = load_plugins("files", "files_test_forms")
 
 Visit = Callable[[str | None], None]
-
-
-@pytest.fixture
-def user() -> str:
-    return new_user()
 
 
 @pytest.fixture
@@ -62,7 +57,7 @@ def test_attached(user: str, dataset: dict[str, Any], visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("who", [None, "another"])
-def test_nothing_is_told_of_a_file_that_the_visitor_may_not_see(
+def test_a_file_that_the_visitor_may_not_see_is_an_id_only(
     who: str | None, user: str, dataset: dict[str, Any], visit: Visit
 ) -> None:
     hidden = [*json.loads(dataset["several"]), *upload(user), str(uuid.uuid4())]

@@ -16,7 +16,7 @@ from ckanext.files.store.models import file_table
 from ckanext.files.tests import documented
 from ckanext.files.tests.effects import engine
 from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import call, new_dataset, new_user, organization_of, upload
+from ckanext.files.tests.portal import call, new_dataset, organization_of, upload
 
 loaded = load_plugins("files", "files_test_forms")
 
@@ -24,11 +24,6 @@ Visit = Callable[[str | None], None]
 
 FIELD = {"name": "attachment", "label": "Attachment", "errors": None}
 TEMPLATES = "docs/recipes/templates.rst"
-
-
-@pytest.fixture
-def user() -> str:
-    return new_user()
 
 
 def links(value: Any) -> str:

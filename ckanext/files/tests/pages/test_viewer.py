@@ -22,7 +22,7 @@ FORMS = "files files_test_forms"
 
 
 class OneHiddenFile(p.SingletonPlugin):
-    """Tells one file of a dataset from the others."""
+    """Refuses one file of a dataset."""
 
     if capabilities.IFiles:
         p.implements(capabilities.IFiles, inherit=True)
@@ -33,7 +33,7 @@ class OneHiddenFile(p.SingletonPlugin):
 
 
 class OnlyAdapters(p.SingletonPlugin):
-    """Has no say in who may see what."""
+    """Decides nothing about files."""
 
     if capabilities.IFiles:
         p.implements(capabilities.IFiles, inherit=True)
