@@ -16,6 +16,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg2 import dialect
+from sqlalchemy.sql.elements import TextClause
 
 SCHEMA = "ckanext_files_background"
 
@@ -29,7 +30,7 @@ _COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
 
 
 @cache
-def query(name: str, **parts: str) -> sa.TextClause:
+def query(name: str, **parts: str) -> TextClause:
     """Return a named query for a connection of SQLAlchemy.
 
     :param parts: SQL for each part that the query has in braces.

@@ -129,7 +129,7 @@ def test_queueing_lock_that_is_just_asked_for(
     worker = Schedule()
     worker.defer()
     clock.now += 60
-    other = engine().raw_connection()
+    other: Any = engine().raw_connection()
     other.cursor().execute(ASK_FOR_ONE)
     worker.defer()
     other.close()
