@@ -37,7 +37,7 @@ def aside(text: str) -> None:
 
 
 def check(text: str, holds: bool, otherwise: object = "") -> None:
-    """Tell that something holds.
+    """Print that something holds.
 
     :param otherwise: what was found instead.
     :raises BrokenError: it does not hold.
@@ -48,7 +48,7 @@ def check(text: str, holds: bool, otherwise: object = "") -> None:
 
 
 def check_same(what: str, before: Any, after: Any) -> None:
-    """Tell that something is as it was."""
+    """Print that something is as it was."""
     changed = after
     if isinstance(after, dict):
         changed = {key: value for key, value in after.items() if before.get(key) != value}
@@ -56,7 +56,7 @@ def check_same(what: str, before: Any, after: Any) -> None:
 
 
 def expect(answer: Answer, status: int, text: str) -> Answer:
-    """Tell that the site has answered with this status."""
+    """Print that the site has answered with this status."""
     check(f"{text} ({status})", answer.status == status, answer)
     return answer
 

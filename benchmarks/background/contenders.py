@@ -30,7 +30,7 @@ class Contender:
     """What starts the workers."""
 
     does: str
-    """What it does for a job, for those who compare."""
+    """What it does for a job, for the reader who compares."""
 
     processes: int = 1
     """Those that do jobs."""

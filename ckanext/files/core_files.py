@@ -47,11 +47,11 @@ def public(module: ModuleType) -> dict[str, Any]:
 
 
 def with_backport(kind: str, ours: ModuleType) -> dict[str, Any]:
-    """Return the actions or auth functions of a module together with those of CKAN 2.12.
+    """Return the actions or auth functions of a module together with CKAN 2.12's own.
 
     :param kind: ``action`` or ``auth``.
-    :param ours: its functions may be chained to those of CKAN. CKAN lets a plugin chain no function
-        of its own, so on CKAN 2.11 this function chains them to those of the backport.
+    :param ours: its functions may be chained to CKAN's. CKAN lets a plugin chain no function of
+        its own, so on CKAN 2.11 this function chains them to the backport's.
     """
     functions = public(ours)
     if capabilities.CORE_FILES:

@@ -1,4 +1,4 @@
-"""Celery on Redis, processes forked beforehand; results are not kept, as nobody asks for them."""
+"""Celery on Redis, processes forked beforehand; no results are kept."""
 
 # only the benchmark itself has it installed
 # pyright: reportMissingImports=false

@@ -97,7 +97,7 @@ class Cron:
         return int(offset.total_seconds())
 
     def _change(self, before: int, after: int) -> int:
-        """Return the first second whose offset is not that of ``before``."""
+        """Return the first second whose offset differs from the offset of ``before``."""
         offset = self._offset(before)
         while after - before > 1:
             middle = (before + after) // 2

@@ -119,7 +119,7 @@ class ClaimedJob(JobFields):
         )
 
     def for_strategy(self) -> ProcrastinateJob:
-        """Return the job for a retry strategy: its attempts are those of the present step."""
+        """Return the job for a retry strategy: its attempts count for the present step."""
         return ProcrastinateJob(
             id=self.id,
             status="doing",

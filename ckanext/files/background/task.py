@@ -113,7 +113,7 @@ class Task(ABC, Generic[F]):
     def configure(self, **options: Unpack[DeferOptions]) -> Deferrer:
         """Return the task with options for its jobs, in place of the task's own.
 
-        ``queue``, ``lock``, ``queueing_lock`` and ``priority`` are those of :func:`task`.
+        ``queue``, ``lock``, ``queueing_lock`` and ``priority`` have the meanings of :func:`task`.
 
         :param eta: not before that time, which is in UTC if it has no time zone.
         :param countdown: not before that many seconds from now.
@@ -134,7 +134,7 @@ class Task(ABC, Generic[F]):
 
         The step's changes of the database are undone.
 
-        :param args: positional arguments for the next try; those of this one if
+        :param args: positional arguments for the next try; the arguments of this one if
             neither these nor ``kwargs`` are given. A single string is one argument.
         :param exc: the reason; raised when the tries are used up.
         :param countdown: seconds to wait, 180 unless ``eta`` is given, and 30 days at most.

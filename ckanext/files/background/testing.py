@@ -58,7 +58,7 @@ class TasksManager:
 
     @property
     def jobs(self) -> dict[int, JobRow]:
-        """All jobs by id, also those of the session's current transaction."""
+        """All jobs by id, also jobs of the session's current transaction."""
         rows = model.Session.execute(query("all_jobs")).mappings()
         return {row["id"]: JobRow(**row) for row in rows}
 

@@ -27,7 +27,7 @@ _BASES: Any = storage
 
 
 def declare(declaration: Declaration, key: Key) -> None:
-    """Declare all options, also those of each storage in the configuration."""
+    """Declare all options, also the options of each storage in the configuration."""
     # CKAN may have collected the validators before it loaded the plugin
     logic.clear_validators_cache()
     _register_adapters()

@@ -4,7 +4,7 @@ They have the shape and the names of the tables of ckanext-files 1.3, so that it
 they are, and the columns of CKAN 2.12's own tables, so that the rows can move there.
 
 Apart from :mod:`.model`, because CKAN 2.12 loads this module, too: the move to CKAN's own tables
-reads these. Mapped classes would clash with those of CKAN 2.12.
+reads these. Mapped classes would clash with CKAN 2.12's.
 """
 
 from __future__ import annotations

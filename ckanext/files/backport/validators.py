@@ -1,6 +1,7 @@
 """The validators that CKAN 2.12 has for files.
 
-The plugin registers those of options; the schema of ``file_create`` uses ``into_upload`` directly.
+The plugin registers the validators of options. The schema of ``file_create`` uses
+``into_upload`` directly.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def can_be_found(file_id: str) -> bool:
 
 
 def find_mentioned(engine: Engine, ids: Collection[str]) -> set[str]:
-    """Return those of these ids that a committed row names.
+    """Return the ids that a committed row names.
 
     Reads the whole database once, for any number of ids. Reads each table in its
     own transaction, so that a migration that alters one waits for one only.

@@ -50,7 +50,7 @@ def report_missing(
 
 
 def find_missing(session: Session, files: Sequence[StoredFile]) -> list[StoredFile]:
-    """Return those of these files whose bytes are missing. No byte is read.
+    """Return the files whose bytes are missing. No byte is read.
 
     :param files: in storages that can report whether a file exists.
     """

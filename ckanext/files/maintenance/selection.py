@@ -77,7 +77,7 @@ class Selection:
         return self._read(session, statement)
 
     def lock(self, session: Session, ids: Collection[str]) -> list[StoredFile]:
-        """Lock and return those of these files that still fulfil the conditions.
+        """Lock and return the files that still fulfil the conditions.
 
         Leaves out files that another transaction has locked. This transaction
         waits for no other one, so it cannot be part of a deadlock.
@@ -121,7 +121,7 @@ def within(files: Iterable[StoredFile], size: int) -> list[StoredFile]:
 
 
 def still_in_place(session: Session, files: Sequence[StoredFile]) -> list[StoredFile]:
-    """Return those of these files whose rows still name the same storage and location."""
+    """Return the files whose rows still name the same storage and location."""
     named = Selection([file_table.c.id.in_(as_rows([file.id for file in files]))])
     now = {(file.id, file.storage, file.location) for file in named.page(session, "", len(files))}
     return [file for file in files if (file.id, file.storage, file.location) in now]

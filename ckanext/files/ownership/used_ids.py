@@ -8,7 +8,7 @@ The check takes three steps, because CKAN has to report its own errors first, an
 of what it writes has ids that CKAN has made:
 
 1. :func:`refuse_used_ids` is in front of each action that carries a task queue. It puts the
-   request into the queue's memo. The queue is that of the innermost action, so an action that
+   request into the queue's memo. The queue belongs to the innermost action, so an action that
    is called within another one has a request of its own.
 2. The action validates and adds its objects to the session. The flush that writes them calls
    :func:`_check_ids`, which reads the request from the memo. New objects with an id from the

@@ -15,6 +15,8 @@ PAGES = [path.relative_to(ROOT) for path in ROOT.glob("*.rst")]
 
 TEXTS = [*PAGES, *(path.relative_to(ROOT) for path in ROOT.glob("docs/**/*.rst"))]
 
+WORDS = r"nobody|somebody|whoever|anybody|everybody|those who"
+
 
 def test_pages() -> None:
     assert len(PAGES) == 3
@@ -38,8 +40,18 @@ def test_links(page: Path) -> None:
 @pytest.mark.parametrize("page", TEXTS, ids=str)
 def test_words(page: Path) -> None:
     """Each of these stands for an actor or a noun that the reader would have to guess."""
-    words = r"nobody|somebody|whoever|anybody|everybody|that of|those of"
-    assert re.findall(rf"\b(?:{words})\b.*", (ROOT / page).read_text(), re.I) == []
+    assert re.findall(rf"\b(?:{WORDS}|that of|those of)\b.*", (ROOT / page).read_text(), re.I) == []
+
+
+def test_words_of_the_code() -> None:
+    """Docstrings, comments and messages name the actor as well."""
+    sources = [path for kind in ("py", "sql") for path in ROOT.glob(f"ckanext/**/*.{kind}")]
+    product = [path for path in sources if "tests" not in path.parts]
+    assert len(product) > 100
+    found = {
+        path.name: re.findall(rf"\b(?:{WORDS})\b.*", path.read_text(), re.I) for path in product
+    }
+    assert {name: lines for name, lines in found.items() if lines} == {}
 
 
 def test_each_page_can_be_reached_from_the_readme() -> None:

@@ -2,7 +2,7 @@
 
 - :mod:`.takeover` makes the tables of ckanext-files 1.x ours, and :mod:`.old_options`
   translates its options.
-- :mod:`.to_core` moves files from our tables into those of CKAN 2.12.
+- :mod:`.to_core` moves files from our tables into CKAN 2.12's.
 - :mod:`.claim` gives files to the datasets, resources and so on that name them already.
 
 Each can report what it would do, and can be run again. The first two change all

@@ -1,4 +1,4 @@
-"""What a move of files from our tables into those of CKAN 2.12 consists of.
+"""What a move of files from our tables into CKAN 2.12's consists of.
 
 The move records the ids of moved files in a table of its own. A file that was
 moved and then deleted in CKAN still has its row in our tables; without the record

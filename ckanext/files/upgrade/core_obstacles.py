@@ -1,4 +1,4 @@
-"""Obstacles to a move of files from our tables into those of CKAN 2.12.
+"""Obstacles to a move of files from our tables into CKAN 2.12's.
 
 A move looks for all of them before it changes anything. Each has an advice for
 the operator.

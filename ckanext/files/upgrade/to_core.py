@@ -1,4 +1,4 @@
-"""Moving files from our tables into those of CKAN 2.12, in one transaction.
+"""Moving files from our tables into CKAN 2.12's, in one transaction.
 
 Files keep their ids, owners, pins and history, so all references to them stay
 valid. No byte of a file is touched. Rows that CKAN has already stay as they are;
