@@ -20,7 +20,8 @@ from .console import LOGS, NOTES, ROOT, STATE, DevError
 
 def run(version: str, *command: str) -> None:
     start()
-    packages.install_browser()
+    if command[0] == "pytest":
+        packages.install_browser()
     environments.make(version)
     runs.become(version, *command)
 

@@ -53,7 +53,10 @@ def _make(run: str, version: str) -> dict[str, str]:
         if server.is_ours:
             ours[server.variable] = server.create(run, version, ours)
     if not POSTGRES.is_ours:
-        migrate("the database of CKAN_SQLALCHEMY_URL", version, ours)
+        try:
+            migrate("the database of CKAN_SQLALCHEMY_URL", version, ours)
+        except DevError as error:
+            raise DevError(f"{error}; the database may be of another CKAN version") from error
     return ours
 
 
