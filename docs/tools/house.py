@@ -39,16 +39,22 @@ STYLE = (
 
 def parts() -> Graph:
     """Return each part, with the parts that it imports."""
-    found = {
+    found = part_paths()
+    return {name: imported_parts(path) & set(found) - {name} for name, path in found.items()}
+
+
+def part_paths() -> dict[str, Path]:
+    """Return the package or module of each part."""
+    return {
         path.stem: path
         for path in sorted(PACKAGE.iterdir())
         if path.name not in {"tests", "__init__.py"}
         and (path.suffix == ".py" or list(path.glob("*.py")))
     }
-    return {name: _imported(path) & set(found) - {name} for name, path in found.items()}
 
 
-def _imported(path: Path) -> set[str]:
+def imported_parts(path: Path) -> set[str]:
+    """Return what the modules of a part import of ``ckanext.files``, its tests included."""
     names: set[str] = set()
     for module in [path] if path.suffix else path.rglob("*.py"):
         package = ".".join(module.relative_to(ROOT).parts[:-1])
@@ -58,17 +64,22 @@ def _imported(path: Path) -> set[str]:
     return {name.removeprefix(prefix).split(".")[0] for name in names if name.startswith(prefix)}
 
 
-def _named(node: ast.AST, package: str) -> list[str]:
-    """Return what a statement imports; a text with the path of a module is for import_module."""
+def imported_names(node: ast.AST, package: str) -> list[str]:
+    """Return what a statement imports."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
         base = resolve_name("." * node.level + (node.module or ""), package)
         return [f"{base}.{alias.name}" for alias in node.names]
+    return []
+
+
+def _named(node: ast.AST, package: str) -> list[str]:
+    """Return what a statement imports; a text with the path of a module is for import_module."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         is_path = re.fullmatch(r"ckanext(\.\w+)+", node.value)
         return [node.value] if is_path and _is_module(node.value) else []
-    return []
+    return imported_names(node, package)
 
 
 def reduced(graph: Graph) -> Graph:

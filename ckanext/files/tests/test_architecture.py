@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import requires
-from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
 import ckanext.files
+from ckanext.files.tests.documented import ROOT as CHECKOUT
 
 ROOT = Path(next(iter(ckanext.files.__path__)))
 PACKAGE = "ckanext.files"
+
+_HOUSE = runpy.run_path(str(CHECKOUT / "docs/tools/house.py"))
+PARTS: dict[str, Path] = _HOUSE["part_paths"]()
+imported_parts: Callable[[Path], set[str]] = _HOUSE["imported_parts"]
+imported_names: Callable[[ast.AST, str], list[str]] = _HOUSE["imported_names"]
 
 # what each part may import of this extension; a part that is not here is an edge
 MAY_IMPORT: dict[str, set[str]] = {
@@ -56,39 +62,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 
-def parts() -> list[Path]:
-    return sorted(
-        path
-        for path in ROOT.iterdir()
-        if path.name not in {"tests", "__init__.py"}
-        and (path.suffix == ".py" or (path.is_dir() and list(path.glob("*.py"))))
-    )
-
-
-def imported(path: Path) -> Iterator[str]:
-    """Yield the parts that the modules of a part import."""
-    for module in [path] if path.suffix else path.rglob("*.py"):
-        package = ".".join([PACKAGE, *module.relative_to(ROOT).parts[:-1]])
-        for node in ast.walk(ast.parse(module.read_text())):
-            for name in names(node, package):
-                if name.startswith(PACKAGE + "."):
-                    yield name.split(".")[2]
-
-
-def names(node: ast.AST, package: str) -> list[str]:
-    """Return what a statement imports."""
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        base = resolve_name("." * node.level + (node.module or ""), package)
-        return [f"{base}.{alias.name}" for alias in node.names]
-    return []
-
-
-@pytest.mark.parametrize("path", parts(), ids=lambda path: path.stem)
-def test_imports(path: Path) -> None:
-    assert path.stem in MAY_IMPORT, "say in MAY_IMPORT where it stands"
-    assert set(imported(path)) - {path.stem} <= MAY_IMPORT[path.stem]
+@pytest.mark.parametrize("part", PARTS)
+def test_imports(part: str) -> None:
+    assert part in MAY_IMPORT, "say in MAY_IMPORT where it stands"
+    assert imported_parts(PARTS[part]) - {part} <= MAY_IMPORT[part]
 
 
 def circle(graph: Mapping[str, set[str]]) -> list[str]:
@@ -111,7 +88,7 @@ def module_graph(root: Path) -> dict[str, set[str]]:
     for module, path in modules.items():
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         nodes = ast.walk(ast.parse(path.read_text()))
-        found = {name for node in nodes for name in names(node, package)}
+        found = {name for node in nodes for name in imported_names(node, package)}
         graph[module] = {n if n in modules else n.rpartition(".")[0] for n in found} & {*modules}
     return graph
 
@@ -173,9 +150,8 @@ except ImportError as error:
 def foreign(path: Path) -> set[str]:
     """Return the packages that a module imports."""
     tree = ast.parse(path.read_text())
-    return {
-        name.split(".")[0] for node in ast.walk(tree) for name in names(node, PACKAGE + ".x.y.z")
-    }
+    names = (imported_names(node, PACKAGE + ".x.y.z") for node in ast.walk(tree))
+    return {name.split(".")[0] for some in names for name in some}
 
 
 def test_only_one_module_asks_for_versions() -> None:
