@@ -53,7 +53,7 @@ def _ranks_outside(n: int) -> int:
 def quantile(rounds: Sequence[Sequence[float]], share: float) -> Figure:
     """Return a quantile of all rounds together, with a bootstrap interval.
 
-    Rounds are drawn, not values: those of one round share their processes, and what else the
+    Rounds are drawn, not values: the values of one round share their processes, and what else the
     machine did meanwhile.
     """
     n, value = sum(map(len, rounds)), _quantile(rounds, share)

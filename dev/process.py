@@ -27,7 +27,7 @@ class Process:
     """A command that can be started, waited for, killed and started again.
 
     :param log: what it prints is added to this file.
-    :param environment: all its variables; without it those of this process.
+    :param environment: all its variables; without it the variables of this process.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ class Goal:
 
 
 def goals(scores: Scores) -> list[Goal]:
-    """Return those of which the rounds tell."""
+    """Return the goals that the rounds have measured."""
     if OWN.name not in scores:
         return []
     found = []

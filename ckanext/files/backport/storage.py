@@ -118,7 +118,7 @@ class Storage(SafeStorage, fk.Storage):
         )
 
     def permanent_link(self, data: FileData, /, **extras: Any) -> str | None:
-        """Return an address that does not expire: the adapter's, or that of the public download."""
+        """Return an address that does not expire: of the adapter, or of the public download."""
         if link := super().permanent_link(data, **extras):
             return link
         if not self.settings.public:

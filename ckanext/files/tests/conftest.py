@@ -23,7 +23,7 @@ from ckanext.files.tests.probe import ProbePlugin
 from ckanext.files.transaction import current_block, search_index
 from ckanext.files.transaction.session import HeldSession
 
-# CKAN's factories know what names of users their own process has drawn, and not those of others
+# CKAN's factories know what names of users their own process has drawn, and none of another process
 _USER: Any = factories.User._meta.base_declarations
 _USER["name"].function = lambda: f"user-{uuid.uuid4().hex[:16]}"
 _USER["email"].function = lambda: f"{uuid.uuid4().hex}@ckan.example.com"

@@ -204,7 +204,7 @@ def test_no_job_without_the_dataset(module: Any, tasks: Any) -> None:
 
 
 def test_options() -> None:
-    """Those of the examples, and those that the texts name."""
+    """The options of the examples, and the options that the texts name."""
     names = {str(key) for key in config_declaration.iter_options()}
     assert set(_options()) <= names
     text = "".join((documented.ROOT / path).read_text() for path in documented.PAGES)

@@ -38,7 +38,7 @@ EFFECTS = "(SELECT count(*) FROM files_test_effect WHERE name LIKE :names)"
 
 
 def test_a_job_of_many_steps(tasks: TasksManager, effects: Effects, unique: Any) -> None:
-    """One job, one row, one id; its arguments stay those of the request."""
+    """One job, one row, one id; its arguments stay as the request gave them."""
     name = unique("job")
     job = sample.count_down.delay(name, 3, 3)
     assert tasks.run_pending_jobs().steps == 4

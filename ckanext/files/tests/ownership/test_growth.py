@@ -22,7 +22,7 @@ FEW, FACTOR = 40, 5
 
 
 def calls_of(do: Callable[[], Any]) -> int:
-    """Count the calls that code of this extension makes, those of C functions included."""
+    """Count the calls that code of this extension makes, calls of C functions included."""
     count = 0
 
     def note(frame: FrameType, event: str, _: Any) -> None:

@@ -1,4 +1,4 @@
-"""Our tables beside those of CKAN 2.12, with files to move."""
+"""Our tables beside the tables of CKAN 2.12, with files to move."""
 
 from __future__ import annotations
 
