@@ -16,10 +16,10 @@ from ckan.tests import factories, helpers
 
 from ckanext.files.errors import OutOfQueueError
 from ckanext.files.queue import current_queue
-from ckanext.files.tests.effects import Effects
-from ckanext.files.tests.intents import forget_intents
-from ckanext.files.tests.people import new_user
-from ckanext.files.tests.probe import ProbePlugin
+from ckanext.files.tests.support.effects import Effects
+from ckanext.files.tests.support.intents import forget_intents
+from ckanext.files.tests.support.probe_plugin import ProbePlugin
+from ckanext.files.tests.support.users import new_user
 from ckanext.files.transaction import current_block, search_index
 from ckanext.files.transaction.session import HeldSession
 

@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import ckanext.files
-from ckanext.files.tests.documented import ROOT as CHECKOUT
+from ckanext.files.tests.support.documented import ROOT as CHECKOUT
 
 ROOT = Path(next(iter(ckanext.files.__path__)))
 PACKAGE = "ckanext.files"

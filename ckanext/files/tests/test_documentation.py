@@ -26,9 +26,9 @@ from werkzeug.datastructures import FileStorage
 from ckanext.files import shared
 from ckanext.files.cli import get_commands
 from ckanext.files.store.storages import storages
-from ckanext.files.tests import documented, portal
-from ckanext.files.tests.effects import count_commits, engine, look
-from ckanext.files.tests.people import call, new_user, organization_of, shown
+from ckanext.files.tests.support import documented, portal
+from ckanext.files.tests.support.effects import count_commits, engine, look
+from ckanext.files.tests.support.users import call, new_user, organization_of, shown
 from ckanext.files.transaction import outcome
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00"
@@ -271,7 +271,7 @@ def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     information = tmp_path / "team-1.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: team\nVersion: 1\n")
-    plugin = "team = ckanext.files.tests.documented:TeamPlugin"
+    plugin = "team = ckanext.files.tests.support.documented:TeamPlugin"
     (information / "entry_points.txt").write_text(f"[ckan.plugins]\n{plugin}\n")
     monkeypatch.syspath_prepend(tmp_path)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ckanext.files.tests.documented import ROOT
-from ckanext.files.tests.rendering import links, problems
+from ckanext.files.tests.support.documented import ROOT
+from ckanext.files.tests.support.rendering import links, problems
 
 PAGES = [path.relative_to(ROOT) for path in ROOT.glob("*.rst")]
 """What a repository shows; ``test_documentation_site`` builds the pages of the site."""

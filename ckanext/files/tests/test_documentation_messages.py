@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ckanext.files.tests.documented import ROOT
+from ckanext.files.tests.support.documented import ROOT
 
 PAGE = ROOT / "docs/operating/troubleshooting.rst"
 PACKAGE = ROOT / "ckanext/files"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ckanext.files.tests import documented
+from ckanext.files.tests.support import documented
 
 PAGE = documented.ROOT / "docs/testing/promises.rst"
 TESTS = Path(__file__).parent

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ckanext.files.tests.documented import ROOT
+from ckanext.files.tests.support.documented import ROOT
 
 
 def test_picture_of_the_house() -> None:

@@ -12,7 +12,7 @@ from babel.messages.pofile import read_po
 from ckan.plugins import get_plugin
 
 import ckanext.files
-from ckanext.files.tests.documented import ROOT
+from ckanext.files.tests.support.documented import ROOT
 
 TEMPLATE = Path(next(iter(ckanext.files.__path__))) / "i18n" / "ckanext-files.pot"
 

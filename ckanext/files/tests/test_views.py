@@ -15,8 +15,8 @@ from ckan.tests import factories
 from ckan.tests.helpers import _get_test_app
 
 from ckanext.files.store.storages import get_storage
-from ckanext.files.tests.loaded import plugins_loaded, storage_options
-from ckanext.files.tests.people import call, new_user
+from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
+from ckanext.files.tests.support.users import call, new_user
 
 HEADER = "X-Ckan-Api-Token"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ckanext.files.tests.acceptance.server import CkanServers
+from ckanext.files.tests.support.server import CkanServers
 
 
 @pytest.fixture

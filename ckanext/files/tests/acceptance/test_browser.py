@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ckan.tests import factories
 
-from ckanext.files.tests.acceptance.browser import Browser, open_browser
-from ckanext.files.tests.acceptance.server import CkanServer, CkanServers
+from ckanext.files.tests.support.browser import Browser, open_browser
+from ckanext.files.tests.support.server import CkanServer, CkanServers
 
 PASSWORD = "correct horse battery"
 

@@ -15,19 +15,19 @@ import pytest
 from ckan.tests import factories
 
 from ckanext.files.shared import add_task, on_commit
-from ckanext.files.tests.core_actions import TEN, Call, prepare
-from ckanext.files.tests.crash import (
+from ckanext.files.tests.support.core_actions import TEN, Call, prepare
+from ckanext.files.tests.support.crash import (
     fork,
     kill_after_the_last_task,
     kill_between_index_and_commit,
     kill_now,
     was_killed,
 )
-from ckanext.files.tests.effects import Effects, look
-from ckanext.files.tests.intents import look_now
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.solr import document, title_in_solr
-from ckanext.files.tests.waiting import wait_for_the_dead
+from ckanext.files.tests.support.effects import Effects, look
+from ckanext.files.tests.support.intents import look_now
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.solr import document, title_in_solr
+from ckanext.files.tests.support.waiting import wait_for_the_dead
 
 pytestmark = pytest.mark.crash
 

@@ -12,11 +12,11 @@ import requests
 import sqlalchemy as sa
 from ckan.tests import factories
 
-from ckanext.files.tests.acceptance.server import CkanServer, CkanServers
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.people import new_user
-from ckanext.files.tests.waiting import wait_for_a_lock
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.server import CkanServer, CkanServers
+from ckanext.files.tests.support.users import new_user
+from ckanext.files.tests.support.waiting import wait_for_a_lock
 
 loaded = load_plugins("files")
 

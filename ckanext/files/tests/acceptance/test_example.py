@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ckanext.files.tests.acceptance.database import Database
-from ckanext.files.tests.documented import ROOT
+from ckanext.files.tests.support.database import Database
+from ckanext.files.tests.support.documented import ROOT
 
 EXAMPLE = ROOT / "examples/ckanext-reports"
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from ckanext.files import capabilities
-from ckanext.files.tests.acceptance.database import Database
-from ckanext.files.tests.upgrade.old_tables import TABLES
+from ckanext.files.tests.support.database import Database
+from ckanext.files.tests.support.old_tables import TABLES
 
 FILES = [] if capabilities.CORE_FILES else ["files_file"]
 REST = [] if capabilities.CORE_FILES else ["files_owner", "files_transfer_history"]

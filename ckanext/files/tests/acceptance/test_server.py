@@ -8,7 +8,7 @@ import pytest
 import requests
 from ckan.tests import factories
 
-from ckanext.files.tests.acceptance.server import CkanServers
+from ckanext.files.tests.support.server import CkanServers
 
 
 @pytest.mark.usefixtures("clean_db")

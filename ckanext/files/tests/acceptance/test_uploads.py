@@ -14,10 +14,10 @@ from ckan.common import config
 from ckan.tests import factories
 
 from ckanext.files.store.models import file_table
-from ckanext.files.tests.acceptance.server import CkanServer, CkanServers
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.people import new_user
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.server import CkanServer, CkanServers
+from ckanext.files.tests.support.users import new_user
 
 loaded = load_plugins("files")
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ckanext.files.tests.documented import ROOT, blocks
-from ckanext.files.tests.rendering import links, problems
+from ckanext.files.tests.support.documented import ROOT, blocks
+from ckanext.files.tests.support.rendering import links, problems
 
 # run by the other Python: prints what it has found
 LOOK = """

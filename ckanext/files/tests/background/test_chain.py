@@ -17,10 +17,10 @@ from ckanext.files.background import (
     deserialize_task,
 )
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.rows import Define, shown
-from ckanext.files.tests.effects import Effects, look
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.effects import Effects, look
+from ckanext.files.tests.support.job_rows import Define, shown
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 
@@ -224,7 +224,7 @@ def test_abort_between_two_parts(define: Define, tasks: TasksManager, unique: An
 def test_each_part_commits(define: Define, tasks: TasksManager, unique: Any) -> None:
     """The second part sees the effects of the first one over another connection."""
     module = define("""
-        from ckanext.files.tests.effects import look
+        from ckanext.files.tests.support.effects import look
         seen = []
 
         @task

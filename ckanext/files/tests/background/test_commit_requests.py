@@ -14,10 +14,10 @@ from ckan.tests import factories
 from ckanext.files.background import Job, send_task
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.shared import with_task_queue
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.effects import Effects, look
-from ckanext.files.tests.every_hook import Listener
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.effects import Effects, look
+from ckanext.files.tests.support.hook_plugins import Listener
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background", "files_test_probe", "files_test_package_hooks")
 

@@ -14,11 +14,11 @@ from ckan import model
 from ckanext.files.background import Job, control, record
 from ckanext.files.background.errors import NotInstalledError
 from ckanext.files.background.schema import SCHEMA
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.step_owner import StepOwner, let_wait
-from ckanext.files.tests.effects import engine, look
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.races import race
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.races import race
+from ckanext.files.tests.support.step_owner import StepOwner, let_wait
 
 loaded = load_plugins("files", "files_background")
 

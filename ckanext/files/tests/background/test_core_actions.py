@@ -13,18 +13,18 @@ from ckan import model
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.shared import add_task, on_commit
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.core_actions import Call, each_action, prepare
-from ckanext.files.tests.crash import (
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.core_actions import Call, each_action, prepare
+from ckanext.files.tests.support.crash import (
     fork,
     kill_after_the_last_task,
     kill_between_index_and_commit,
     kill_now,
     was_killed,
 )
-from ckanext.files.tests.effects import Effects, count_commits, look, watch
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.waiting import wait_for
+from ckanext.files.tests.support.effects import Effects, count_commits, look, watch
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.waiting import wait_for
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ckanext.files.background.cron import Cron
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 

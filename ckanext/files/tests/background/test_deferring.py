@@ -33,10 +33,10 @@ from ckanext.files.background import (
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.shared import on_commit
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.effects import Effects, count_commits, engine, look, watch
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.people import new_user
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.effects import Effects, count_commits, engine, look, watch
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.users import new_user
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 
@@ -300,7 +300,10 @@ def test_priority_of_a_class_derived_from_int(define: Any, tasks: TasksManager) 
 
 
 def test_options_that_there_are_not() -> None:
-    for ask in (sample.noop.configure, lambda **options: send_task(sample.noop.name, **options)):
+    for ask in (
+        sample.noop.configure,
+        lambda **options: send_task(sample.noop.name, **options),
+    ):
         with pytest.raises(TypeError, match="schedule_in"):
             ask(schedule_in={"seconds": 1})  # pyright: ignore[reportCallIssue]
 

@@ -20,8 +20,8 @@ from ckanext.files.background import TaskDefinitionError, call, discovery, send_
 from ckanext.files.background.call import all_tasks, find_task, is_known
 from ckanext.files.background.discovery import OPTION, load_tasks
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.background_plugin.command import run
-from ckanext.files.tests.loaded import load_plugins, plugins_loaded
+from ckanext.files.tests.support.background_command import run
+from ckanext.files.tests.support.load_plugins import load_plugins, plugins_loaded
 
 loaded = load_plugins("files", "files_background")
 

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.effects import Effects
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.effects import Effects
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 
@@ -26,7 +26,7 @@ def test_jobs(tasks: TasksManager, tqmanager: TasksManager, effects: Effects, un
     assert tasks.jobs[job.id] == {
         "id": job.id,
         "queue_name": "default",
-        "task_name": "ckanext.files.tests.background.sample.write",
+        "task_name": "ckanext.files.tests.support.sample.write",
         "lock": None,
         "queueing_lock": None,
         "args": {"name": name},

@@ -17,12 +17,12 @@ from ckan import model
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.capabilities import commit_reaches_root
 from ckanext.files.shared import add_task, on_commit
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.core_actions import Call, prepare
-from ckanext.files.tests.effects import Effects, look
-from ckanext.files.tests.every_hook import Listener
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.solr import title_in_solr
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.core_actions import Call, prepare
+from ckanext.files.tests.support.effects import Effects, look
+from ckanext.files.tests.support.hook_plugins import Listener
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.solr import title_in_solr
 from ckanext.files.transaction import is_commit_requested
 from ckanext.files.transaction.journal import is_committing
 

@@ -23,12 +23,12 @@ from ckanext.files.background import Job, control
 from ckanext.files.background.retry import unreachable_service
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.rows import let_time_pass, seconds_to_wait, shown
-from ckanext.files.tests.effects import Effects, engine
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.proxy import Proxy
-from ckanext.files.tests.solr import solr_through_proxy, title_in_solr
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.effects import Effects, engine
+from ckanext.files.tests.support.job_rows import let_time_pass, seconds_to_wait, shown
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.proxy import Proxy
+from ckanext.files.tests.support.solr import solr_through_proxy, title_in_solr
 
 loaded = load_plugins("files", "files_background")
 

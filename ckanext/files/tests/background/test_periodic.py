@@ -9,9 +9,9 @@ import pytest
 
 from ckanext.files.background import TaskDefinitionError, manager, periodic
 from ckanext.files.background.app import app
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.rows import Define
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.job_rows import Define
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 

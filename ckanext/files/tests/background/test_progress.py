@@ -8,10 +8,10 @@ import pytest
 
 from ckanext.files.background import Job, NotInJobError, chain, set_progress
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.rows import Define, shown
-from ckanext.files.tests.effects import Effects
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.effects import Effects
+from ckanext.files.tests.support.job_rows import Define, shown
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 

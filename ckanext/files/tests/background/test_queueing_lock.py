@@ -10,9 +10,9 @@ from ckan import model
 from psycopg2.errors import LockNotAvailable
 
 from ckanext.files.background import AlreadyEnqueuedError, Job, control, record
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.step_owner import StepOwner
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.step_owner import StepOwner
 
 loaded = load_plugins("files", "files_background")
 

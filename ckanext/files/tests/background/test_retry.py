@@ -18,10 +18,10 @@ from ckanext.files.background import (
     record,
 )
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.rows import Define, let_time_pass, seconds_to_wait, shown
-from ckanext.files.tests.effects import Effects
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.effects import Effects
+from ckanext.files.tests.support.job_rows import Define, let_time_pass, seconds_to_wait, shown
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 
@@ -299,7 +299,7 @@ def test_what_the_step_has_changed_is_undone(
     """Also its own commits: a second effect of that name would be refused."""
     module = define("""
         from ckan import model
-        from ckanext.files.tests.background.sample import effect
+        from ckanext.files.tests.support.sample import effect
 
         @task
         def work(name, times):

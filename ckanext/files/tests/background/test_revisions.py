@@ -11,10 +11,10 @@ import pytest
 
 from ckanext.files.background import Job, chain, control, send_task
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.rows import Define, shown
-from ckanext.files.tests.effects import Effects
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.effects import Effects
+from ckanext.files.tests.support.job_rows import Define, shown
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 
@@ -106,7 +106,7 @@ def test_arguments_of_the_next_step_that_fit_no_more(
     """What the job has done stays, and it goes on when the task takes them again."""
     name = unique("job")
     stopping = """
-        from ckanext.files.tests.background.sample import effect
+        from ckanext.files.tests.support.sample import effect
 
         @task
         def work(name, times):
@@ -259,7 +259,7 @@ def test_end_between_two_calls(
     module = define("""
         from ckan import model
         from ckanext.files.background import control
-        from ckanext.files.tests.background.sample import effect
+        from ckanext.files.tests.support.sample import effect
 
         @task
         def work(name, times, how):

@@ -9,9 +9,9 @@ import pytest
 
 from ckanext.files.background import ArgumentError, send_task
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.rows import Define
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.job_rows import Define
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 

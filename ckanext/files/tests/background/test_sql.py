@@ -15,9 +15,9 @@ from ckanext.files import advisory_locks, background
 from ckanext.files.background import schema, sql
 from ckanext.files.background.errors import NotInstalledError
 from ckanext.files.background.sql import SCHEMA
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.effects import engine, look
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 

@@ -22,11 +22,11 @@ from ckanext.files.background import (
 )
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.rows import Define, shown
-from ckanext.files.tests.effects import Effects, count_commits, look, statements, watch
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.solr import title_in_solr
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.effects import Effects, count_commits, look, statements, watch
+from ckanext.files.tests.support.job_rows import Define, shown
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.solr import title_in_solr
 
 loaded = load_plugins("files", "files_background")
 
@@ -78,8 +78,8 @@ def test_effects_and_step_are_seen_together(
         import time
         import ckan.plugins.toolkit as tk
         from ckan import model
-        from ckanext.files.tests.background.sample import effect
-        from ckanext.files.tests.waiting import wait_for
+        from ckanext.files.tests.support.sample import effect
+        from ckanext.files.tests.support.waiting import wait_for
 
         @task
         def work(name, dataset, times):
@@ -148,7 +148,7 @@ def test_a_commit_at_the_end_costs_no_savepoint(
 ) -> None:
     module = define("""
         from ckan import model
-        from ckanext.files.tests.background import sample
+        from ckanext.files.tests.support import sample
 
         @task
         def work(name, more):
@@ -176,7 +176,7 @@ def test_failing_step_leaves_nothing(
     module = define("""
         import ckan.plugins.toolkit as tk
         from ckan import model
-        from ckanext.files.tests.background import sample
+        from ckanext.files.tests.support import sample
 
         @task
         def work(name, dataset):
@@ -232,7 +232,7 @@ def test_jobs_of_a_step_come_with_its_commit(
     define: Define, tasks: TasksManager, unique: Any
 ) -> None:
     module = define("""
-        from ckanext.files.tests.background import sample
+        from ckanext.files.tests.support import sample
 
         @task
         def work(fails):
@@ -258,7 +258,7 @@ def test_resume_at_the_last_finished_step(
     """Each effect is there once: PostgreSQL refuses a second one at the commit."""
     module = define("""
         from ckan import model
-        from ckanext.files.tests.background.sample import effect
+        from ckanext.files.tests.support.sample import effect
         broken = {2, 0}
         ran = []
 
@@ -333,7 +333,7 @@ def test_a_call_of_a_task_that_is_not_there(
     """It is found out at once, and the step leaves nothing."""
     module = define("""
         from ckanext.files.background.call import Call
-        from ckanext.files.tests.background.sample import effect
+        from ckanext.files.tests.support.sample import effect
 
         @task
         def work(name):
@@ -558,7 +558,7 @@ def test_deserialize_task() -> None:
     "value",
     [
         None,
-        "ckanext.files.tests.background.sample.write",
+        "ckanext.files.tests.support.sample.write",
         5,
         [],
         {},

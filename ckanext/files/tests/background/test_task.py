@@ -22,9 +22,9 @@ from ckanext.files.background import (
     task,
 )
 from ckanext.files.background.call import all_tasks, find_task, is_known
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.rows import Define
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.job_rows import Define
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 
@@ -228,7 +228,7 @@ def test_aliases(define: Define, tasks: Any) -> None:
 
 def test_unknown_task_names_a_similar_one() -> None:
     with pytest.raises(UnknownTaskError, match=r"sample\.nop: .*Did you mean .*sample\.noop\?"):
-        find_task("ckanext.files.tests.background.sample.nop")
+        find_task("ckanext.files.tests.support.sample.nop")
 
 
 def test_calling_runs_nothing(define: Define) -> None:

@@ -21,8 +21,8 @@ from ckanext.files.background import ArgumentError, record, send_task
 from ckanext.files.background.call import Call
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 

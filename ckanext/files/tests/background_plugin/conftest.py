@@ -13,11 +13,11 @@ from ckanext.files.background import Job, control
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker.listener import Listener
 from ckanext.files.background.worker.queries import WorkerQueries
-from ckanext.files.tests.background import sample
 from ckanext.files.tests.background.conftest import app, define, job_tables
-from ckanext.files.tests.background_plugin.command import state
-from ckanext.files.tests.effects import Effects, engine, look
-from ckanext.files.tests.waiting import wait_for
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.background_command import state
+from ckanext.files.tests.support.effects import Effects, engine, look
+from ckanext.files.tests.support.waiting import wait_for
 
 __all__ = ["app", "define", "job_tables", "one_of_each", "worker"]
 
@@ -25,9 +25,15 @@ __all__ = ["app", "define", "job_tables", "one_of_each", "worker"]
 @pytest.fixture
 def one_of_each(tasks: TasksManager, effects: Effects, unique: Any) -> dict[str, Job]:
     """A job in each state in which no worker has it."""
-    ended = {"succeeded": sample.noop.delay(), "failed": sample.fail_after.delay(unique("job"))}
+    ended = {
+        "succeeded": sample.noop.delay(),
+        "failed": sample.fail_after.delay(unique("job")),
+    }
     tasks.run_pending_jobs()
-    waiting = {"cancelled": sample.noop.delay(), "todo": sample.write.delay(unique("job"))}
+    waiting = {
+        "cancelled": sample.noop.delay(),
+        "todo": sample.write.delay(unique("job")),
+    }
     control.cancel(waiting["cancelled"].id)
     model.Session.commit()
     found = {**ended, **waiting}

@@ -15,13 +15,13 @@ from ckanext.files.background import Job
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.shared import add_task
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background.step_owner import StepOwner
-from ckanext.files.tests.background_plugin.client import Client
-from ckanext.files.tests.background_plugin.command import UNKNOWN, state
-from ckanext.files.tests.effects import count_commits, look
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.people import call
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.background_command import UNKNOWN, state
+from ckanext.files.tests.support.client import Client
+from ckanext.files.tests.support.effects import count_commits, look
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.step_owner import StepOwner
+from ckanext.files.tests.support.users import call
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 
@@ -64,7 +64,7 @@ def test_show(cast: Cast, ask_for: Any, tasks: TasksManager, unique: Any) -> Non
     job = ask_for(lambda: sample.count_down.configure(priority=3).delay(name, 1, 1))
     status, shown = cast.owner.call("files_job_show", id=job.id)
     assert status == 200
-    assert shown["task"] == "ckanext.files.tests.background.sample.count_down"
+    assert shown["task"] == "ckanext.files.tests.support.sample.count_down"
     assert shown["args"] == {"name": name, "total": 1, "remaining": 1}
     assert (shown["status"], shown["priority"], shown["step"]) == ("todo", 3, 0)
     assert shown["user_id"] == cast.owner.id
@@ -370,7 +370,7 @@ def test_list(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
     assert ids(cast.owner, status="todo") == (1, mine[3:])
     assert ids(cast.owner, status=["succeeded", "failed"]) == (3, mine[2::-1])
     assert ids(cast.owner, queue="mails") == (1, mine[3:])
-    assert ids(cast.owner, task="ckanext.files.tests.background.sample.write") == (0, [])
+    assert ids(cast.owner, task="ckanext.files.tests.support.sample.write") == (0, [])
     assert ids(cast.owner, user_id=cast.owner.name)[0] == 4
     assert ids(cast.sysadmin)[0] == 5
     assert ids(cast.sysadmin, user_id=cast.other.name)[0] == 1

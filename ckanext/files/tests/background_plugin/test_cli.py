@@ -21,11 +21,11 @@ from ckanext.files.background import Job, control, schema
 from ckanext.files.background.app import app
 from ckanext.files.background.periodic import forget_periodic, register_periodic
 from ckanext.files.background.schema import SCHEMA
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background_plugin.command import output, run, state
 from ckanext.files.tests.background_plugin.conftest import LiveWorker
-from ckanext.files.tests.effects import Effects, engine
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.background_command import output, run, state
+from ckanext.files.tests.support.effects import Effects, engine
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 

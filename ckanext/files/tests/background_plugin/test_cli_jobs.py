@@ -16,11 +16,11 @@ from ckanext.files.background import Job, control, record
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background_plugin.cli import show_jobs
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background_plugin.command import UNKNOWN, output, run, state
 from ckanext.files.tests.background_plugin.conftest import LiveWorker
-from ckanext.files.tests.effects import engine, look
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.background_command import UNKNOWN, output, run, state
+from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 

@@ -13,9 +13,9 @@ from ckanext.files.background import AlreadyEnqueuedError, Job
 from ckanext.files.background_plugin import set_task_location
 from ckanext.files.background_plugin.location import HEADER
 from ckanext.files.shared import add_task
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.background_plugin.client import Client
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.client import Client
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 

@@ -8,7 +8,7 @@ import pytest
 from ckan.exceptions import CkanConfigurationException
 from ckan.plugins import plugin_loaded, toolkit
 
-from ckanext.files.tests.loaded import plugins_loaded
+from ckanext.files.tests.support.load_plugins import plugins_loaded
 
 ACTIONS = {"files_job_cancel", "files_job_list", "files_job_retry", "files_job_show"}
 

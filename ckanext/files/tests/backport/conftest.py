@@ -12,9 +12,9 @@ from ckan import model
 
 from ckanext.files import capabilities
 from ckanext.files.backport.storage import storages
-from ckanext.files.tests.backport.plain_storage import folder
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.loaded import plugins_loaded, storage_options
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
+from ckanext.files.tests.support.plain_storage import folder
 
 collect_ignore_glob = ["test_*.py"] if capabilities.CORE_FILES else []
 

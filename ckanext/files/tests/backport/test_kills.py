@@ -14,12 +14,11 @@ import sqlalchemy as sa
 from ckan import model
 from sqlalchemy import event
 
-from ckanext.files.tests.cli.console import run
-from ckanext.files.tests.crash import fork, kill_now, was_killed
-from ckanext.files.tests.effects import engine
+from ckanext.files.tests.support.console import run
+from ckanext.files.tests.support.crash import fork, kill_now, was_killed
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.plain_storage import create, delete, stored, within_an_action
 from ckanext.files.transaction import on_commit
-
-from .plain_storage import create, delete, stored, within_an_action
 
 pytestmark = pytest.mark.crash
 

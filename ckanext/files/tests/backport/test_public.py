@@ -14,8 +14,8 @@ from ckan.tests import factories
 from ckan.tests.helpers import _get_test_app
 
 from ckanext.files.backport.storage import FileData, Location, get_storage, storages
-from ckanext.files.tests.loaded import storage_options
-from ckanext.files.tests.people import call, new_user
+from ckanext.files.tests.support.load_plugins import storage_options
+from ckanext.files.tests.support.users import call, new_user
 
 
 @pytest.fixture(scope="module")

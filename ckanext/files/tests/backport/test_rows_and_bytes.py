@@ -17,13 +17,20 @@ from sqlalchemy.exc import DBAPIError
 from ckanext.files.backport.storage import Capability, get_storage
 from ckanext.files.filekeeper import removal
 from ckanext.files.shared import on_commit
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.people import call as call_as
-from ckanext.files.tests.people import new_user
-from ckanext.files.tests.proxy import session_through_proxy
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.plain_storage import (
+    call,
+    create,
+    delete,
+    folder,
+    rows,
+    stored,
+    within_an_action,
+)
+from ckanext.files.tests.support.proxy import session_through_proxy
+from ckanext.files.tests.support.users import call as call_as
+from ckanext.files.tests.support.users import new_user
 from ckanext.files.transaction import Block, on_rollback
-
-from .plain_storage import call, create, delete, folder, rows, stored, within_an_action
 
 
 def test_commit() -> None:

@@ -9,10 +9,10 @@ import pytest
 from ckan import model
 
 from ckanext.files.store.storages import storages
-from ckanext.files.tests import portal
-from ckanext.files.tests.cli.console import run
-from ckanext.files.tests.loaded import plugins_loaded
-from ckanext.files.tests.people import call, new_user
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.console import run
+from ckanext.files.tests.support.load_plugins import plugins_loaded
+from ckanext.files.tests.support.users import call, new_user
 
 PREFIX = "ckan.files.storage"
 

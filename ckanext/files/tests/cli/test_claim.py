@@ -6,10 +6,10 @@ import uuid
 
 import pytest
 
-from ckanext.files.tests.cli.console import run, start
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.people import new_user
-from ckanext.files.tests.portal import owner, upload
+from ckanext.files.tests.support.console import run, start
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import owner, upload
+from ckanext.files.tests.support.users import new_user
 from ckanext.files.tests.upgrade.test_claim import dataset
 
 loaded = load_plugins("files")

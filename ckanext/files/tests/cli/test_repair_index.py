@@ -11,12 +11,12 @@ from ckan import model
 from ckan.lib.search import SearchIndexError
 from ckan.tests import factories
 
-from ckanext.files.tests.cli.console import run
-from ckanext.files.tests.crash import die_between_solr_and_commit as die
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.intents import intents
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.solr import document, solr_away, title_in_solr
+from ckanext.files.tests.support.console import run
+from ckanext.files.tests.support.crash import die_between_solr_and_commit as die
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.intents import intents
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.solr import document, solr_away, title_in_solr
 
 loaded = load_plugins("files", "files_test_probe")
 

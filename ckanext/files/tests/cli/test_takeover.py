@@ -11,9 +11,9 @@ from ckan.model import meta
 from ckan.tests.helpers import changed_config
 from sqlalchemy.engine import Engine
 
-from ckanext.files.tests.cli import console
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.upgrade.old_tables import old_tables, rows, run, shape
+from ckanext.files.tests.support import console
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.old_tables import old_tables, rows, run, shape
 
 loaded = load_plugins("files")
 

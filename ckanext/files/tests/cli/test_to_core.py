@@ -10,10 +10,7 @@ from contextlib import suppress
 import pytest
 
 from ckanext.files import capabilities
-from ckanext.files.tests.cli.console import run, start
-from ckanext.files.tests.effects import look
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.upgrade.both_tables import (
+from ckanext.files.tests.support.both_tables import (
     CORE,
     OLD,
     add_to_core,
@@ -22,8 +19,11 @@ from ckanext.files.tests.upgrade.both_tables import (
     drop,
     files,
 )
-from ckanext.files.tests.upgrade.both_tables import run as change
-from ckanext.files.tests.waiting import wait_for, wait_for_the_dead
+from ckanext.files.tests.support.both_tables import run as change
+from ckanext.files.tests.support.console import run, start
+from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.waiting import wait_for, wait_for_the_dead
 
 loaded = load_plugins("files")
 

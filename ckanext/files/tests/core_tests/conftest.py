@@ -14,7 +14,7 @@ from pytest_factoryboy import register
 from ckanext.files import capabilities
 from ckanext.files.store.models import File
 from ckanext.files.store.storages import storages
-from ckanext.files.tests.loaded import plugins_loaded, storage_options
+from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
 
 OPTIONS = {
     # the host of the sessions that CKAN's test application makes

@@ -23,7 +23,7 @@ from ckan import model
 from ckan.lib import api_token
 
 from ckanext.files import capabilities
-from ckanext.files.tests.documented import ROOT
+from ckanext.files.tests.support.documented import ROOT
 from dev.environments import RELEASES
 
 FOLDER = ROOT / ".dev/core-tests"

@@ -12,10 +12,10 @@ from ckan.lib import api_token
 from ckan.tests.helpers import _get_test_app
 
 from ckanext.files.store.storages import get_storage
-from ckanext.files.tests.filekeeper.s3 import s3_options
-from ckanext.files.tests.loaded import plugins_loaded, storage_options
-from ckanext.files.tests.people import new_user
-from ckanext.files.tests.portal import Api
+from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
+from ckanext.files.tests.support.portal import Api
+from ckanext.files.tests.support.s3 import s3_options
+from ckanext.files.tests.support.users import new_user
 
 HTML = b"<html><script>alert(1)</script></html>"
 

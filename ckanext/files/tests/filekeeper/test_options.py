@@ -16,8 +16,8 @@ from file_keeper import Location, exc, make_upload
 
 from ckanext.files import capabilities
 from ckanext.files.store.storages import get_storage, storages
-from ckanext.files.tests.filekeeper.s3 import s3_options
-from ckanext.files.tests.loaded import plugins_loaded, storage_options
+from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
+from ckanext.files.tests.support.s3 import s3_options
 
 STORAGE = "ckan.files.storage."
 

@@ -12,10 +12,10 @@ from ckan.tests import factories
 
 from ckanext.files.shared import add_task, with_task_queue
 from ckanext.files.store import File
-from ckanext.files.tests import portal
-from ckanext.files.tests.effects import count_commits
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import Api, call, history, new_dataset, owner, put, upload
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.effects import count_commits
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import Api, call, history, new_dataset, owner, put, upload
 
 loaded = load_plugins("files", "files_test_forms")
 

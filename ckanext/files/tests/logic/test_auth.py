@@ -10,9 +10,9 @@ import pytest
 from ckan.logic import NotAuthorized, ValidationError
 from ckan.tests import factories
 
-from ckanext.files.tests import portal
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import Api, call, new_dataset, put, upload
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import Api, call, new_dataset, put, upload
 
 loaded = load_plugins("files", "files_test_forms")
 

@@ -15,12 +15,12 @@ import sqlalchemy as sa
 
 from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.store.models import file_table, owner_table
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.people import call, new_user
-from ckanext.files.tests.portal import put
-from ckanext.files.tests.races import race
-from ckanext.files.tests.waiting import wait_for_a_lock
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import put
+from ckanext.files.tests.support.races import race
+from ckanext.files.tests.support.users import call, new_user
+from ckanext.files.tests.support.waiting import wait_for_a_lock
 
 loaded = load_plugins("files")
 

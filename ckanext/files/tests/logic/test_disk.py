@@ -18,10 +18,10 @@ from ckan.tests.helpers import _get_test_app
 from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.logic import guard
 from ckanext.files.store.storages import storages
-from ckanext.files.tests.effects import engine, look
-from ckanext.files.tests.loaded import plugins_loaded
-from ckanext.files.tests.people import call, new_user
-from ckanext.files.tests.portal import FILES
+from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.load_plugins import plugins_loaded
+from ckanext.files.tests.support.portal import FILES
+from ckanext.files.tests.support.users import call, new_user
 
 KINDS = ("files:fs", "ckan:fs")
 

@@ -15,8 +15,8 @@ from file_keeper import Upload
 from sqlalchemy.exc import IntegrityError
 
 from ckanext.files.store.storages import get_storage, storages
-from ckanext.files.tests.loaded import plugins_loaded
-from ckanext.files.tests.solr import title_in_solr
+from ckanext.files.tests.support.load_plugins import plugins_loaded
+from ckanext.files.tests.support.solr import title_in_solr
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import ckan.plugins.toolkit as tk
 import pytest
 from ckan import model
 
-from ckanext.files.tests.effects import look
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.people import call, new_user
-from ckanext.files.tests.portal import FILES
+from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import FILES
+from ckanext.files.tests.support.users import call, new_user
 
 loaded = load_plugins("files")
 

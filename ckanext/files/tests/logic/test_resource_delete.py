@@ -8,8 +8,8 @@ import ckan.plugins.toolkit as tk
 import pytest
 from ckan.logic import ValidationError
 
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import Api, call, error_at, new_dataset, shown
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import Api, call, error_at, new_dataset, shown
 
 loaded = load_plugins("files", "files_test_forms", "files_test_probe")
 

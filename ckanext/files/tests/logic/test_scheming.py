@@ -10,8 +10,8 @@ from ckan.logic import ValidationError
 
 from ckanext.files.errors import FilesError
 from ckanext.files.logic.scheming import files_attachment
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import (
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import (
     call,
     error_at,
     new_dataset,

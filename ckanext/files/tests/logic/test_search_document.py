@@ -11,8 +11,8 @@ from ckan.lib.search import SearchIndexError
 
 from ckanext.files.logic.search_document import MAX_TERM_LENGTH, without_long_lists
 from ckanext.files.plugin import FilesPlugin
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import call, owners, upload
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import call, owners, upload
 
 loaded = load_plugins(
     "files",

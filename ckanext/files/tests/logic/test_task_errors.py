@@ -11,9 +11,17 @@ from ckan.logic import NotAuthorized, ValidationError
 from ckan.logic import schema as core_schema
 
 from ckanext.files.shared import OutOfQueueError, add_task, with_task_queue
-from ckanext.files.tests import portal
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import PINNED, UNKNOWN, error_at, exists, new_dataset, owner, upload
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import (
+    PINNED,
+    UNKNOWN,
+    error_at,
+    exists,
+    new_dataset,
+    owner,
+    upload,
+)
 
 loaded = load_plugins("files", "files_test_forms")
 

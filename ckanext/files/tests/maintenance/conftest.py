@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ckan.tests.helpers import _get_test_app
 
-from ckanext.files.tests.maintenance import site
+from ckanext.files.tests.support import maintained_site as site
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,8 +12,8 @@ from ckan.tests import factories
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.maintenance.tasks import settle_abandoned
 from ckanext.files.store.models import history_table
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.maintenance.site import (
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.maintained_site import (
     attach,
     error_of,
     owner_of,
@@ -23,7 +23,7 @@ from ckanext.files.tests.maintenance.site import (
     upload,
     uploads,
 )
-from ckanext.files.tests.people import call, new_user
+from ckanext.files.tests.support.users import call, new_user
 
 _OWNERS = ("package", "resource", "group", "organization", "user")
 

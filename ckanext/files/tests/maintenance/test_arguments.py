@@ -16,7 +16,7 @@ from ckanext.files.maintenance.tasks import (
     settle_abandoned,
     verify_checksums,
 )
-from ckanext.files.tests.maintenance.site import (
+from ckanext.files.tests.support.maintained_site import (
     change,
     error_of,
     folder_of,

@@ -18,8 +18,8 @@ from ckanext.files.background.testing import TasksManager
 from ckanext.files.maintenance import batches
 from ckanext.files.maintenance.tasks import verify_checksums, verify_upload
 from ckanext.files.store.storages import get_storage
-from ckanext.files.tests.effects import look
-from ckanext.files.tests.maintenance.site import (
+from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.maintained_site import (
     attach,
     change,
     intercept,
@@ -32,7 +32,7 @@ from ckanext.files.tests.maintenance.site import (
     upload,
     uploads,
 )
-from ckanext.files.tests.people import new_user
+from ckanext.files.tests.support.users import new_user
 
 OURS = ["here", "there"]
 

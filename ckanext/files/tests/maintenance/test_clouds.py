@@ -16,8 +16,7 @@ from ckanext.files.maintenance.tasks import (
     verify_checksums,
 )
 from ckanext.files.store.storages import FileData, get_storage, make_upload
-from ckanext.files.tests.filekeeper.s3 import s3_options, s3_server
-from ckanext.files.tests.maintenance.site import (
+from ckanext.files.tests.support.maintained_site import (
     OPTION,
     loaded_with,
     make_all_due,
@@ -27,7 +26,8 @@ from ckanext.files.tests.maintenance.site import (
     stored,
     upload,
 )
-from ckanext.files.tests.people import call, new_user
+from ckanext.files.tests.support.s3 import s3_options, s3_server
+from ckanext.files.tests.support.users import call, new_user
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -17,11 +17,11 @@ from ckanext.files.background.testing import TasksManager
 from ckanext.files.maintenance import tasks as all_tasks
 from ckanext.files.maintenance.schedule import schedules
 from ckanext.files.store.storages import storages
-from ckanext.files.tests import documented
-from ckanext.files.tests.background_plugin.command import run as run_command
-from ckanext.files.tests.effects import count_commits
-from ckanext.files.tests.maintenance.site import OPTION, loaded_with, outcome, row, upload
-from ckanext.files.tests.people import call, new_user
+from ckanext.files.tests.support import documented
+from ckanext.files.tests.support.background_command import run as run_command
+from ckanext.files.tests.support.effects import count_commits
+from ckanext.files.tests.support.maintained_site import OPTION, loaded_with, outcome, row, upload
+from ckanext.files.tests.support.users import call, new_user
 
 PAGE = "docs/operating/maintenance.rst"
 

@@ -25,10 +25,10 @@ from ckanext.files.maintenance.tasks import (
 )
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import get_storage
-from ckanext.files.tests.cli.console import run as run_command
-from ckanext.files.tests.crash import fork, kill_now, was_killed
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.maintenance.site import (
+from ckanext.files.tests.support.console import run as run_command
+from ckanext.files.tests.support.crash import fork, kill_now, was_killed
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.maintained_site import (
     folder_of,
     intercept,
     make_all_due,
@@ -38,8 +38,8 @@ from ckanext.files.tests.maintenance.site import (
     stored,
     upload,
 )
-from ckanext.files.tests.people import new_user
-from ckanext.files.tests.waiting import wait_for_the_dead
+from ckanext.files.tests.support.users import new_user
+from ckanext.files.tests.support.waiting import wait_for_the_dead
 from ckanext.files.transaction.session import HeldSession
 
 pytestmark = pytest.mark.crash

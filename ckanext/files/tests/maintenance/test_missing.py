@@ -12,7 +12,7 @@ from ckanext.files.maintenance import batches
 from ckanext.files.maintenance.missing import find_missing
 from ckanext.files.maintenance.selection import Selection, in_storages
 from ckanext.files.maintenance.tasks import report_missing
-from ckanext.files.tests.maintenance.site import (
+from ckanext.files.tests.support.maintained_site import (
     change,
     path_of,
     row,

@@ -16,8 +16,8 @@ from ckanext.files.maintenance.selection import Selection
 from ckanext.files.maintenance.tasks import move_storage
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Capability, FileData, exc, get_storage
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.maintenance.site import (
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.maintained_site import (
     change,
     error_of,
     folder_of,
@@ -33,7 +33,7 @@ from ckanext.files.tests.maintenance.site import (
     upload,
     uploads,
 )
-from ckanext.files.tests.people import call, new_user
+from ckanext.files.tests.support.users import call, new_user
 
 
 def test_moved(tasks: TasksManager) -> None:

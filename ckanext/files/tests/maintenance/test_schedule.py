@@ -18,7 +18,7 @@ from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker.schedule import Schedule as Clock
 from ckanext.files.maintenance.schedule import Schedule, scheduled, schedules
-from ckanext.files.tests.maintenance.site import loaded_with, outcome, row, stored, upload
+from ckanext.files.tests.support.maintained_site import loaded_with, outcome, row, stored, upload
 
 PREFIX = "ckanext.files.maintenance"
 SCHEDULES: dict[str, Any] = {

@@ -19,9 +19,9 @@ from ckanext.files.maintenance.strays import Stray, find, remove_again_seen
 from ckanext.files.maintenance.tasks import move_storage, remove_strays
 from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import get_storage, make_upload, storages
-from ckanext.files.tests import portal
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.maintenance.site import (
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.maintained_site import (
     OPTION,
     change,
     error_of,

@@ -20,8 +20,8 @@ from ckanext.files.maintenance.tasks import delete_unattached, verify_upload
 from ckanext.files.maintenance.unneeded import delete, unattached
 from ckanext.files.store.models import file_table, history_table, owner_table
 from ckanext.files.store.storages import Capability, get_storage
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.maintenance.site import (
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.maintained_site import (
     attach,
     change,
     folder_of,
@@ -35,7 +35,7 @@ from ckanext.files.tests.maintenance.site import (
     upload,
     uploads,
 )
-from ckanext.files.tests.people import call, new_user
+from ckanext.files.tests.support.users import call, new_user
 
 
 def test_deleted_with_bytes_and_owner(tasks: TasksManager) -> None:

@@ -11,10 +11,10 @@ import pytest
 from ckan.logic import ValidationError
 
 from ckanext.files.capabilities import CORE_FILES
-from ckanext.files.tests import portal
-from ckanext.files.tests.forms import DATASET_TYPE
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import (
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.form_plugins import DATASET_TYPE
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import (
     NO_ID,
     PINNED,
     UNKNOWN,

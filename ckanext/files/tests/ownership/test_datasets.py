@@ -10,10 +10,10 @@ import pytest
 from ckan.logic import ValidationError
 
 from ckanext.files.capabilities import CORE_FILES
-from ckanext.files.tests import portal
-from ckanext.files.tests.effects import count_commits, statements, watch
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import (
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.effects import count_commits, statements, watch
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import (
     OWNERS,
     TWICE,
     call,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import ckanext.files
-from ckanext.files.tests import portal
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import call, new_dataset, upload
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import call, new_dataset, upload
 
 loaded = load_plugins("files", "files_test_forms")
 

@@ -13,11 +13,11 @@ import pytest
 import sqlalchemy as sa
 from ckan.logic import NotAuthorized, NotFound, ValidationError
 
-from ckanext.files.tests import portal
-from ckanext.files.tests.effects import engine, look
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.planting import HAS_TABLE
-from ckanext.files.tests.portal import (
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.planting import HAS_TABLE
+from ckanext.files.tests.support.portal import (
     PINNED,
     TWICE,
     UNKNOWN,
@@ -29,8 +29,8 @@ from ckanext.files.tests.portal import (
     shown,
     upload,
 )
-from ckanext.files.tests.races import race
-from ckanext.files.tests.waiting import wait_for_a_lock
+from ckanext.files.tests.support.races import race
+from ckanext.files.tests.support.waiting import wait_for_a_lock
 
 loaded = load_plugins(
     "files", "files_test_forms", "files_test_group_forms", "files_test_organization_forms"

@@ -23,12 +23,12 @@ from hypothesis.stateful import (
 
 from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.ownership.values import file_ids
-from ckanext.files.tests import portal
-from ckanext.files.tests.effects import look
-from ckanext.files.tests.forms import DATASET_TYPE
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.planting import plant, plant_in_resource
-from ckanext.files.tests.portal import Api, call, owners, shown
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.form_plugins import DATASET_TYPE
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.planting import plant, plant_in_resource
+from ckanext.files.tests.support.portal import Api, call, owners, shown
 
 loaded = load_plugins("files", "files_test_forms")
 

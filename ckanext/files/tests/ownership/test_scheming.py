@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from ckan.logic import ValidationError
 
-from ckanext.files.tests import portal
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import (
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import (
     TWICE,
     UNKNOWN,
     Api,

@@ -10,8 +10,8 @@ from ckan import model
 
 from ckanext.files.ownership import Refusal, TransferRefusedError, transfer, transfer_together
 from ckanext.files.store import Owner, OwnerChange, read_files
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.portal import OWNERS, history, owners, put
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.portal import OWNERS, history, owners, put
 
 A, B = Owner("package", "a"), Owner("package", "b")
 

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from ckan import model
 from ckan.logic import ValidationError
 
-from ckanext.files.tests import portal
-from ckanext.files.tests.effects import engine, statements
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.planting import plant, plant_in_resource
-from ckanext.files.tests.portal import (
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.effects import engine, statements
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.planting import plant, plant_in_resource
+from ckanext.files.tests.support.portal import (
     PINNED,
     TWICE,
     UNKNOWN,

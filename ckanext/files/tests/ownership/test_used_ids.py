@@ -12,11 +12,11 @@ from ckan.logic import ValidationError
 from ckan.logic import schema as core_schema
 
 from ckanext.files.shared import with_task_queue
-from ckanext.files.tests import portal
-from ckanext.files.tests.effects import look, statements
-from ckanext.files.tests.forms import DATASET_TYPE
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import (
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.effects import look, statements
+from ckanext.files.tests.support.form_plugins import DATASET_TYPE
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import (
     OWNERS,
     call,
     error_at,

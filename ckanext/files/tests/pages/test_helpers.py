@@ -12,9 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from ckanext.files.pages.helpers import PageFile
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import (
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import (
     call,
     new_dataset,
     new_user,

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from flask import render_template_string
 
 from ckanext.files.store.models import file_table
-from ckanext.files.tests import documented
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.portal import call, new_dataset, organization_of, upload
+from ckanext.files.tests.support import documented
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import call, new_dataset, organization_of, upload
 
 loaded = load_plugins("files", "files_test_forms")
 

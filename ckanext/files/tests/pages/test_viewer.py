@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import event
 
 from ckanext.files import capabilities
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.hidden_file import HiddenFilePlugin
-from ckanext.files.tests.portal import new_dataset, new_user, upload
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.hidden_file_plugin import HiddenFilePlugin
+from ckanext.files.tests.support.portal import new_dataset, new_user, upload
 
 Visit = Callable[[str | None], None]
 

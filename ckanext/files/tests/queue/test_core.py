@@ -14,11 +14,11 @@ from ckan.logic.action import create, update
 from sqlalchemy.exc import IntegrityError
 
 from ckanext.files.shared import add_task
-from ckanext.files.tests.core_actions import TEN, each_action, prepare
-from ckanext.files.tests.effects import Effects, count_commits, look, watch
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.solr import title_in_solr
-from ckanext.files.tests.waiting import wait_for
+from ckanext.files.tests.support.core_actions import TEN, each_action, prepare
+from ckanext.files.tests.support.effects import Effects, count_commits, look, watch
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.solr import title_in_solr
+from ckanext.files.tests.support.waiting import wait_for
 
 loaded = load_plugins("files", "files_test_probe")
 

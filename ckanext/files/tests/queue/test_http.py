@@ -12,10 +12,10 @@ from ckan import model
 from ckan.tests import factories
 
 from ckanext.files.shared import add_task
-from ckanext.files.tests.effects import Effects, count_commits, look
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.people import new_user
-from ckanext.files.tests.solr import title_in_solr
+from ckanext.files.tests.support.effects import Effects, count_commits, look
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.solr import title_in_solr
+from ckanext.files.tests.support.users import new_user
 
 loaded = load_plugins("files", "activity", "files_test_probe")
 

@@ -17,8 +17,8 @@ from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.queue import current_queue
 from ckanext.files.shared import OutOfQueueError, TaskQueue, add_task, on_commit, with_task_queue
-from ckanext.files.tests.effects import Effects, count_commits
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support.effects import Effects, count_commits
+from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.transaction.session import HeldSession
 
 loaded = load_plugins("files", "files_test_probe")

@@ -12,10 +12,10 @@ from ckan import model
 from sqlalchemy.exc import SQLAlchemyError
 
 from ckanext.files.store import File, FileRecord, Owner, OwnerChange, change_owners, read_files
-from ckanext.files.tests import portal
-from ckanext.files.tests.effects import engine, statements
-from ckanext.files.tests.portal import FILES, HISTORY, OWNERS, history, owner, put
-from ckanext.files.tests.waiting import wait_for_a_lock
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.effects import engine, statements
+from ckanext.files.tests.support.portal import FILES, HISTORY, OWNERS, history, owner, put
+from ckanext.files.tests.support.waiting import wait_for_a_lock
 
 A, B = Owner("package", "a"), Owner("resource", "b")
 

@@ -14,9 +14,9 @@ from ckanext.files.store.models import file_table
 from ckanext.files.store.overlapping_storages import OverlappingStorages, StorageLocation
 from ckanext.files.store.storages import storages
 from ckanext.files.store.stored import find_strays
-from ckanext.files.tests import portal
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.loaded import plugins_loaded
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.load_plugins import plugins_loaded
 
 
 @pytest.fixture(scope="module")

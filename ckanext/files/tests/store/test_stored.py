@@ -11,8 +11,8 @@ from ckanext.files.backport.tables import file_table
 from ckanext.files.store.overlapping_storages import OverlappingStorages
 from ckanext.files.store.storages import get_storage, make_upload
 from ckanext.files.store.stored import Stored, find_missing, list_storages, unnamed
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.upgrade.old_tables import old_tables, run
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.old_tables import old_tables, run
 
 loaded = load_plugins("files")
 

@@ -14,8 +14,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.shared import OutOfQueueError, add_task, on_commit
-from ckanext.files.tests.effects import Effects, count_commits
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support.effects import Effects, count_commits
+from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.transaction import Block
 
 loaded = load_plugins("files", "files_test_probe")

@@ -18,9 +18,9 @@ from ckan.tests import factories
 from sqlalchemy import event
 
 from ckanext.files.shared import add_task, on_commit, with_task_queue
-from ckanext.files.tests.core_actions import prepare
-from ckanext.files.tests.effects import Effects, count_commits
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support.core_actions import prepare
+from ckanext.files.tests.support.effects import Effects, count_commits
+from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.transaction import is_commit_requested
 
 loaded = load_plugins("files", "files_test_probe")

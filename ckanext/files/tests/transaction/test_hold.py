@@ -19,10 +19,10 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ResourceClosedError
 
 from ckanext.files.capabilities import CORE_FILES, commit_reaches_root
 from ckanext.files.shared import add_task, on_commit
-from ckanext.files.tests.core_actions import prepare
-from ckanext.files.tests.effects import Effects, count_commits, engine, look
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.solr import document, title_in_solr
+from ckanext.files.tests.support.core_actions import prepare
+from ckanext.files.tests.support.effects import Effects, count_commits, engine, look
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.solr import document, title_in_solr
 from ckanext.files.transaction import Block
 
 loaded = load_plugins("files", "files_test_probe")

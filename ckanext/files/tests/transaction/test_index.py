@@ -14,9 +14,9 @@ from ckan.tests import factories
 
 from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.shared import add_task, on_commit
-from ckanext.files.tests.effects import look
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.solr import document, title_in_solr
+from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.solr import document, title_in_solr
 
 loaded = load_plugins("files", "files_test_probe")
 

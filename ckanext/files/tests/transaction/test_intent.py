@@ -18,11 +18,11 @@ from sqlalchemy.exc import OperationalError
 
 from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.shared import add_task
-from ckanext.files.tests.crash import fork
-from ckanext.files.tests.effects import at_each_commit, engine, look
-from ckanext.files.tests.intents import announced, intents
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.solr import title_in_solr
+from ckanext.files.tests.support.crash import fork
+from ckanext.files.tests.support.effects import at_each_commit, engine, look
+from ckanext.files.tests.support.intents import announced, intents
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.solr import title_in_solr
 from ckanext.files.transaction import index_intents
 
 loaded = load_plugins("files", "files_test_probe")

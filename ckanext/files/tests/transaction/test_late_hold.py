@@ -13,9 +13,9 @@ from ckan.tests import factories
 from sqlalchemy.exc import IntegrityError
 
 from ckanext.files.shared import InnerFailureError, add_task, on_commit
-from ckanext.files.tests.core_actions import prepare
-from ckanext.files.tests.effects import Effects, count_commits, look
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support.core_actions import prepare
+from ckanext.files.tests.support.effects import Effects, count_commits, look
+from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.transaction import Block
 
 loaded = load_plugins("files", "files_test_probe")

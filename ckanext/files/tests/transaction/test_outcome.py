@@ -11,10 +11,10 @@ from ckan.tests import factories
 from sqlalchemy.exc import OperationalError
 
 from ckanext.files.shared import CommitUnknownError, add_task, on_commit
-from ckanext.files.tests.effects import Effects, engine, look
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.proxy import Proxy, session_through_proxy
-from ckanext.files.tests.solr import title_in_solr
+from ckanext.files.tests.support.effects import Effects, engine, look
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.proxy import Proxy, session_through_proxy
+from ckanext.files.tests.support.solr import title_in_solr
 from ckanext.files.transaction import outcome
 
 loaded = load_plugins("files", "files_test_probe")

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.shared import InnerFailureError, add_task, on_commit
-from ckanext.files.tests.effects import Effects, engine
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support.effects import Effects, engine
+from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.transaction import is_commit_requested
 
 loaded = load_plugins("files", "files_test_probe")

@@ -17,13 +17,13 @@ from ckan.tests import factories
 
 from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.shared import add_task, on_commit
-from ckanext.files.tests.crash import die_between_solr_and_commit as die
-from ckanext.files.tests.crash import fork, kill_between_index_and_commit, was_killed
-from ckanext.files.tests.effects import at_each_commit, engine, look
-from ckanext.files.tests.intents import intents, look_now
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.solr import document, solr_away, title_in_solr
-from ckanext.files.tests.waiting import wait_for_the_dead
+from ckanext.files.tests.support.crash import die_between_solr_and_commit as die
+from ckanext.files.tests.support.crash import fork, kill_between_index_and_commit, was_killed
+from ckanext.files.tests.support.effects import at_each_commit, engine, look
+from ckanext.files.tests.support.intents import intents, look_now
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.solr import document, solr_away, title_in_solr
+from ckanext.files.tests.support.waiting import wait_for_the_dead
 from ckanext.files.transaction import index_repair
 
 loaded = load_plugins("files", "files_test_probe")

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from ckan import model
 from sqlalchemy.exc import DBAPIError
 
-from ckanext.files.tests.effects import Effects, engine
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.proxy import Proxy, session_through_proxy
+from ckanext.files.tests.support.effects import Effects, engine
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.proxy import Proxy, session_through_proxy
 from ckanext.files.transaction import Block, on_rollback
 
 loaded = load_plugins("files", "files_test_probe")

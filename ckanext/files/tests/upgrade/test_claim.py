@@ -18,12 +18,12 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from ckanext.files import capabilities
-from ckanext.files.tests.crash import die_at, fork, was_killed
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.people import call, new_user, organization_of
-from ckanext.files.tests.portal import history, owner, owners, put, upload
-from ckanext.files.tests.waiting import wait_for_a_lock
+from ckanext.files.tests.support.crash import die_at, fork, was_killed
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import history, owner, owners, put, upload
+from ckanext.files.tests.support.users import call, new_user, organization_of
+from ckanext.files.tests.support.waiting import wait_for_a_lock
 from ckanext.files.upgrade import claim as moving
 from ckanext.files.upgrade import stored_field
 from ckanext.files.upgrade.claim import Claiming, ClaimReport, Refused

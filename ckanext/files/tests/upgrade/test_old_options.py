@@ -9,7 +9,7 @@ import pytest
 from ckan.common import config, config_declaration
 
 from ckanext.files import capabilities
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.upgrade.old_options import OptionsReport, translate_options
 
 loaded = load_plugins("files")

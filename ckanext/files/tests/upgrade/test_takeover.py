@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from ckanext.files.tests.crash import die_at, fork, was_killed
-from ckanext.files.tests.upgrade.old_tables import connect, old_tables, rows, run, shape
+from ckanext.files.tests.support.crash import die_at, fork, was_killed
+from ckanext.files.tests.support.old_tables import connect, old_tables, rows, run, shape
 from ckanext.files.upgrade import takeover
 from ckanext.files.upgrade.takeover import (
     StepFailedError,

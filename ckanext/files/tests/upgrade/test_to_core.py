@@ -14,11 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from ckanext.files.tests.crash import die_at, fork, was_killed
-from ckanext.files.tests.effects import engine, look
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.people import call
-from ckanext.files.tests.upgrade.both_tables import (
+from ckanext.files.tests.support.both_tables import (
     CORE,
     OLD,
     add_to_core,
@@ -28,7 +24,11 @@ from ckanext.files.tests.upgrade.both_tables import (
     files,
     run,
 )
-from ckanext.files.tests.waiting import wait_for_the_dead
+from ckanext.files.tests.support.crash import die_at, fork, was_killed
+from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.users import call
+from ckanext.files.tests.support.waiting import wait_for_the_dead
 from ckanext.files.upgrade import to_core
 from ckanext.files.upgrade.to_core import MoveInterruptedError, look_at_core_move, move_to_core
 

@@ -11,12 +11,12 @@ from ckan import model
 from ckan.common import config
 
 from ckanext.files.background import schema
-from ckanext.files.tests.acceptance.background import tasks
-from ckanext.files.tests.acceptance.background.jobs import S, change
-from ckanext.files.tests.acceptance.background.network import Network
-from ckanext.files.tests.acceptance.background.workers import Workers
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.effects import engine
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support import worker_tasks as tasks
+from ckanext.files.tests.support.broken_network import Network
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.jobs import S, change
+from ckanext.files.tests.support.workers import Workers
 
 WORKERS_KNOW = (tasks, sample)
 """Forks of the tests know the tasks that are imported here."""

@@ -11,12 +11,12 @@ import pytest
 import requests
 from ckan.tests import factories
 
-from ckanext.files.tests.acceptance.background.jobs import S, effects_of, rows
-from ckanext.files.tests.acceptance.background.workers import Workers
-from ckanext.files.tests.acceptance.server import CkanServer, CkanServers
-from ckanext.files.tests.effects import look
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.waiting import wait_for, wait_for_the_dead
+from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.jobs import S, effects_of, rows
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.server import CkanServer, CkanServers
+from ckanext.files.tests.support.waiting import wait_for, wait_for_the_dead
+from ckanext.files.tests.support.workers import Workers
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("effects")]
 
@@ -28,9 +28,7 @@ def server(lasting_servers: CkanServers, schema_installed: None) -> CkanServer:
     return lasting_servers.start(
         {
             "ckan.plugins": "files files_background files_test_probe",
-            "ckanext.files.background.task_modules": (
-                "ckanext.files.tests.acceptance.background.asking"
-            ),
+            "ckanext.files.background.task_modules": ("ckanext.files.tests.support.asking_server"),
         }
     )
 

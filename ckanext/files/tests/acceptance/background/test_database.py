@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from ckanext.files.background.schema import SCHEMA
-from ckanext.files.tests.acceptance.database import Database
-from ckanext.files.tests.acceptance.server import write_ini
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support.database import Database
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.server import write_ini
 
 loaded = load_plugins("files", "files_background")
 

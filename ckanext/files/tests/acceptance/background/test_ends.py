@@ -11,8 +11,9 @@ import pytest
 from ckan import model
 
 from ckanext.files.background import control, send_task
-from ckanext.files.tests.acceptance.background import tasks
-from ckanext.files.tests.acceptance.background.jobs import (
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support import worker_tasks as tasks
+from ckanext.files.tests.support.jobs import (
     S,
     change,
     effects_of,
@@ -22,10 +23,9 @@ from ckanext.files.tests.acceptance.background.jobs import (
     wait_for_effect,
     wait_for_job,
 )
-from ckanext.files.tests.acceptance.background.workers import Worker, Workers
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.waiting import wait_for
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.waiting import wait_for
+from ckanext.files.tests.support.workers import Worker, Workers
 
 pytestmark = pytest.mark.usefixtures("effects", "worker")
 

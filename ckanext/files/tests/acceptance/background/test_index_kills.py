@@ -19,15 +19,15 @@ from ckan.lib import search
 from ckan.tests import factories, helpers
 
 from ckanext.files.shared import add_task
-from ckanext.files.tests.acceptance.background.workers import Workers
-from ckanext.files.tests.crash import die_between_solr_and_commit, fork, was_killed
-from ckanext.files.tests.effects import Effects
-from ckanext.files.tests.intents import announced, look_now
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.probe import ProbePlugin
-from ckanext.files.tests.solr import document, title_in_solr
-from ckanext.files.tests.split import splits
-from ckanext.files.tests.waiting import wait_for, wait_for_the_dead
+from ckanext.files.tests.support.crash import die_between_solr_and_commit, fork, was_killed
+from ckanext.files.tests.support.effects import Effects
+from ckanext.files.tests.support.intents import announced, look_now
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.probe_plugin import ProbePlugin
+from ckanext.files.tests.support.solr import document, title_in_solr
+from ckanext.files.tests.support.split import splits
+from ckanext.files.tests.support.waiting import wait_for, wait_for_the_dead
+from ckanext.files.tests.support.workers import Workers
 
 pytestmark = pytest.mark.crash
 
@@ -185,7 +185,7 @@ def test_examination(deeds: Deeds, unique: Any) -> None:
 @pytest.mark.parametrize("repaired_by", ["worker", "command"])
 def test_repair(repaired_by: str, deeds: Deeds, workers: Workers, unique: Any) -> None:
     """By a worker within seconds, and by the command."""
-    from ckanext.files.tests.cli.console import run
+    from ckanext.files.tests.support.console import run
 
     name = unique("never")
     changed = factories.Dataset(title="before")

@@ -8,12 +8,12 @@ import pytest
 from ckan import model
 from ckan.tests import factories
 
-from ckanext.files.tests.acceptance.background.jobs import effects_of, state, wait_for_job
-from ckanext.files.tests.acceptance.background.workers import Workers
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.solr import solr_through_proxy, title_in_solr
-from ckanext.files.tests.waiting import wait_for
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.jobs import effects_of, state, wait_for_job
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.solr import solr_through_proxy, title_in_solr
+from ckanext.files.tests.support.waiting import wait_for
+from ckanext.files.tests.support.workers import Workers
 
 pytestmark = pytest.mark.usefixtures("effects")
 

@@ -10,14 +10,15 @@ from ckan import model
 from ckan.tests import factories
 
 from ckanext.files.background import Task
-from ckanext.files.tests.acceptance.background import tasks, witness
-from ckanext.files.tests.acceptance.background.jobs import S
-from ckanext.files.tests.acceptance.background.storm import Storm
-from ckanext.files.tests.acceptance.background.witness import Findings
-from ckanext.files.tests.acceptance.background.workers import Worker, Workers
-from ckanext.files.tests.effects import look
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.waiting import wait_for
+from ckanext.files.tests.support import witness
+from ckanext.files.tests.support import worker_tasks as tasks
+from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.jobs import S
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.storm import Storm
+from ckanext.files.tests.support.waiting import wait_for
+from ckanext.files.tests.support.witness import Findings
+from ckanext.files.tests.support.workers import Worker, Workers
 
 pytestmark = pytest.mark.crash
 

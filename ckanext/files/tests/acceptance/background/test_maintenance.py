@@ -13,13 +13,13 @@ from ckan import model
 from ckan.common import config
 
 from ckanext.files.maintenance.tasks import move_storage, verify_upload
-from ckanext.files.tests.acceptance.background.jobs import S, state, wait_for_job
-from ckanext.files.tests.acceptance.background.workers import Worker, command
-from ckanext.files.tests.acceptance.server import write_ini
-from ckanext.files.tests.effects import look
-from ckanext.files.tests.maintenance import site
-from ckanext.files.tests.people import new_user
-from ckanext.files.tests.waiting import wait_for
+from ckanext.files.tests.support import maintained_site as site
+from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.jobs import S, state, wait_for_job
+from ckanext.files.tests.support.server import write_ini
+from ckanext.files.tests.support.users import new_user
+from ckanext.files.tests.support.waiting import wait_for
+from ckanext.files.tests.support.workers import Worker, command
 
 pytestmark = pytest.mark.crash
 

@@ -11,8 +11,9 @@ import pytest
 from ckan import model
 
 from ckanext.files.background import AlreadyEnqueuedError
-from ckanext.files.tests.acceptance.background import tasks
-from ckanext.files.tests.acceptance.background.jobs import (
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support import worker_tasks as tasks
+from ckanext.files.tests.support.jobs import (
     S,
     change,
     effects_of,
@@ -22,10 +23,9 @@ from ckanext.files.tests.acceptance.background.jobs import (
     wait_for_effect,
     wait_for_job,
 )
-from ckanext.files.tests.acceptance.background.workers import Workers
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.waiting import wait_for
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.waiting import wait_for
+from ckanext.files.tests.support.workers import Workers
 
 pytestmark = pytest.mark.usefixtures("effects", "two_workers")
 
@@ -133,7 +133,7 @@ def test_countdown_does_not_wait_for_a_later_one(workers: Workers, unique: Any) 
 def test_periodic(commands: Workers) -> None:
     """Two workers, each time once."""
     change("DELETE FROM files_test_effect WHERE name LIKE 'tick-%'")
-    module = "ckanext.files.tests.acceptance.background.ticking"
+    module = "ckanext.files.tests.support.periodic_tasks"
     commands.start_two("-q", "ticks", task_modules=module)
     wait_for(lambda: len(effects_of("tick-")) >= 4)
     found = [effect.split("-")[1:] for effect in effects_of("tick-")]

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from ckan import model
 
-from ckanext.files.tests.acceptance.background import tasks
-from ckanext.files.tests.acceptance.background.jobs import (
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support import worker_tasks as tasks
+from ckanext.files.tests.support.broken_network import Network
+from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.jobs import (
     S,
     change,
     cut,
@@ -25,12 +28,9 @@ from ckanext.files.tests.acceptance.background.jobs import (
     wait_for_effect,
     wait_for_job,
 )
-from ckanext.files.tests.acceptance.background.network import Network
-from ckanext.files.tests.acceptance.background.workers import Workers
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.effects import look
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.waiting import wait_for
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.waiting import wait_for
+from ckanext.files.tests.support.workers import Workers
 
 pytestmark = pytest.mark.usefixtures("effects")
 

@@ -16,16 +16,16 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ckanext.files.tests.acceptance.database import Database
-from ckanext.files.tests.acceptance.move import old_portal
-from ckanext.files.tests.acceptance.move.portal import (
+from ckanext.files.tests.support import old_portal
+from ckanext.files.tests.support.database import Database
+from ckanext.files.tests.support.moving_portal import (
     REFUSED,
     Portal,
     download_all,
     environment_of,
     environment_of_old_portal,
 )
-from ckanext.files.tests.waiting import wait_for
+from ckanext.files.tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.crash
 

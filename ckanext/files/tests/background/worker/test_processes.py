@@ -19,10 +19,10 @@ import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.background.worker import WorkerOptions, processes
-from ckanext.files.tests.crash import fork
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.loaded import load_plugins
-from ckanext.files.tests.waiting import wait_for
+from ckanext.files.tests.support.crash import fork
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.waiting import wait_for
 
 loaded = load_plugins("files", "files_background")
 

@@ -17,9 +17,9 @@ from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker import schedule
 from ckanext.files.background.worker.schedule import Schedule
-from ckanext.files.tests.background import sample
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.loaded import load_plugins
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg2
 
-from ckanext.files.tests.effects import look
-from ckanext.files.tests.waiting import wait_for
+from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.waiting import wait_for
 
 
 class Database:

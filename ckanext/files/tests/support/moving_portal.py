@@ -13,9 +13,9 @@ from pathlib import Path
 
 import requests
 
-from ckanext.files.tests.acceptance.database import Database
-from ckanext.files.tests.acceptance.server import CkanServer
-from ckanext.files.tests.documented import ROOT
+from ckanext.files.tests.support.database import Database
+from ckanext.files.tests.support.documented import ROOT
+from ckanext.files.tests.support.server import CkanServer
 
 REFUSED = "refused"
 

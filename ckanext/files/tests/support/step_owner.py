@@ -10,8 +10,8 @@ from typing import Any
 from ckan import model
 
 from ckanext.files.background.schema import SCHEMA
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.waiting import wait_for_a_lock
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.waiting import wait_for_a_lock
 
 
 class StepOwner:

@@ -8,8 +8,8 @@ from ckan.tests.helpers import _get_test_app
 from ckanext.files.background import Job
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background_plugin.cli import get_commands
-from ckanext.files.tests.cli.console import invoke
-from ckanext.files.tests.effects import look
+from ckanext.files.tests.support.console import invoke
+from ckanext.files.tests.support.effects import look
 
 UNKNOWN = 4_000_000_000
 """Id of a job that does not exist."""

@@ -14,12 +14,12 @@ from ckan import model
 from ckan.tests import factories
 
 from ckanext.files.store.models import file_table, history_table, owner_table
-from ckanext.files.tests.effects import engine, look
-from ckanext.files.tests.forms import DATASET_TYPE
-from ckanext.files.tests.people import call as call
-from ckanext.files.tests.people import new_user as new_user
-from ckanext.files.tests.people import organization_of as organization_of
-from ckanext.files.tests.people import shown as shown
+from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.form_plugins import DATASET_TYPE
+from ckanext.files.tests.support.users import call as call
+from ckanext.files.tests.support.users import new_user as new_user
+from ckanext.files.tests.support.users import organization_of as organization_of
+from ckanext.files.tests.support.users import shown as shown
 
 FILES, OWNERS, HISTORY = str(file_table), str(owner_table), str(history_table)
 """Names of the tables."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ckanext.files.background import periodic, task
-from ckanext.files.tests.background.sample import effect
+from ckanext.files.tests.support.sample import effect
 
 
 @periodic(cron="* * * * * */2")

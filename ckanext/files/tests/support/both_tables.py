@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.backport.tables import metadata
-from ckanext.files.tests.effects import engine
+from ckanext.files.tests.support.effects import engine
 from ckanext.files.upgrade.core_move import moved_table
 
 CORE = ("file", "file_owner", "file_owner_transfer_history")

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from ckanext.files.shared import add_task, on_commit
-from ckanext.files.tests.background.sample import write
-from ckanext.files.tests.crash import kill_now
-from ckanext.files.tests.probe import ProbePlugin
+from ckanext.files.tests.support.crash import kill_now
+from ckanext.files.tests.support.probe_plugin import ProbePlugin
+from ckanext.files.tests.support.sample import write
 
 
 def ask(context: Any, data_dict: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from ckan.common import config
 
-from ckanext.files.tests.effects import look
+from ckanext.files.tests.support.effects import look
 
 
 def folder() -> Path:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ckan import model
 from sqlalchemy.engine import Engine
 
-from ckanext.files.tests.effects import engine
+from ckanext.files.tests.support.effects import engine
 
 Cut = Literal["before", "after", "hang"]
 

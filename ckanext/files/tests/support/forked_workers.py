@@ -17,7 +17,7 @@ from ckan.common import config
 from ckan.tests.helpers import _get_test_app
 
 from ckanext.files.background_plugin.cli import get_commands
-from ckanext.files.tests.crash import fork
+from ckanext.files.tests.support.crash import fork
 
 _PR_SET_PDEATHSIG = 1
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from ckan.common import config
 from ckan.lib import search
 
-from ckanext.files.tests.effects import engine
+from ckanext.files.tests.support.effects import engine
 
 _COLUMNS = ("id", "name", "title", "notes", "private", "state", "owner_org", "metadata_modified")
 

@@ -12,7 +12,7 @@ import pytest
 from ckan.common import config
 from ckan.lib import search
 
-from ckanext.files.tests.proxy import Proxy
+from ckanext.files.tests.support.proxy import Proxy
 
 
 def document(reference: str) -> str | None:

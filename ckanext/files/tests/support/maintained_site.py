@@ -17,9 +17,9 @@ from ckanext.files.background import Task, schema
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.store.models import file_table, owner_table
 from ckanext.files.store.storages import get_storage, storages
-from ckanext.files.tests.effects import engine, look
-from ckanext.files.tests.loaded import plugins_loaded
-from ckanext.files.tests.people import call, new_user
+from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.load_plugins import plugins_loaded
+from ckanext.files.tests.support.users import call, new_user
 
 OPTION = "ckan.files.storage"
 

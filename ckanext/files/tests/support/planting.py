@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from ckan import model
 from ckan.lib import search
 
-from ckanext.files.tests.effects import engine
+from ckanext.files.tests.support.effects import engine
 
 HAS_TABLE = hasattr(model, "PackageExtra")
 

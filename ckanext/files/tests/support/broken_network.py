@@ -8,7 +8,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from ckanext.files.tests.effects import engine, look
+from ckanext.files.tests.support.effects import engine, look
 
 _CLOSE_AT_ONCE = struct.pack("ii", 1, 0)
 

@@ -17,18 +17,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from ckanext.files.tests.acceptance.server import write_ini
-from ckanext.files.tests.waiting import wait_for
-
-from .forking import forked
+from ckanext.files.tests.support.forked_workers import forked
+from ckanext.files.tests.support.server import write_ini
+from ckanext.files.tests.support.waiting import wait_for
 
 SECONDS_TO_START = 60
 SECONDS_TO_STOP = 60
 
 PLUGINS = "files files_background"
 TASKS = {
-    "ckanext.files.background.task_modules": "ckanext.files.tests.background.sample"
-    " ckanext.files.tests.acceptance.background.tasks"
+    "ckanext.files.background.task_modules": "ckanext.files.tests.support.sample"
+    " ckanext.files.tests.support.worker_tasks"
 }
 
 _READY = re.compile(r"Worker (\d+) knows: ")

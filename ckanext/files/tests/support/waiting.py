@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ckanext.files.tests.effects import look
+from ckanext.files.tests.support.effects import look
 
 _OTHERS = """
     SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()

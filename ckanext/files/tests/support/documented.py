@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 PAGES = ("README.rst", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*/*.rst")))
 """All documents with examples, as paths in the checkout."""

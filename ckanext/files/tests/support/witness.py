@@ -15,9 +15,9 @@ import psycopg2
 from ckan import model
 
 from ckanext.files.background import schema
-from ckanext.files.tests.acceptance.background.jobs import rows
-from ckanext.files.tests.effects import engine, look
-from ckanext.files.tests.solr import title_in_solr
+from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.jobs import rows
+from ckanext.files.tests.support.solr import title_in_solr
 
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS files_test_step (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from ckanext.files.tests.effects import engine
+from ckanext.files.tests.support.effects import engine
 from ckanext.files.transaction import index_repair
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ckan import model
 from ckan.tests import factories
 
-from ckanext.files.tests.people import new_user
+from ckanext.files.tests.support.users import new_user
 
 
 class Client:

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from ckanext.files.background import Job, schema
-from ckanext.files.tests.effects import engine, look
-from ckanext.files.tests.waiting import wait_for
+from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.waiting import wait_for
 
 S = schema.SCHEMA
 

@@ -10,7 +10,7 @@ import pytest
 from ckan import model
 from ckan.common import config
 
-from .sample import GONE, Sample
+from ckanext.files.tests.support.compared_files import GONE, Sample
 
 
 class Call(NamedTuple):

@@ -15,8 +15,8 @@ from ckan.common import config
 from ckan.tests import factories
 
 from ckanext.files.store.models import owner_table
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.people import call, new_user
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.users import call, new_user
 
 GONE = "00000000-0000-4000-8000-000000000000"
 """Id of a file, dataset or user that does not exist."""

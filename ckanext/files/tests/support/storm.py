@@ -7,8 +7,8 @@ import random
 import time
 from collections.abc import Callable
 
-from ckanext.files.tests.acceptance.background.jobs import cut, sessions_of
-from ckanext.files.tests.acceptance.background.workers import Worker
+from ckanext.files.tests.support.jobs import cut, sessions_of
+from ckanext.files.tests.support.workers import Worker
 
 _STANDSTILL = (3.0, 4.0)
 """Seconds."""

@@ -18,10 +18,10 @@ from ckan import model
 from ckanext.files.background import Call, JobAborted, JobContext, current_job, set_progress, task
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.shared import on_commit
-from ckanext.files.tests.acceptance.background import witness
-from ckanext.files.tests.acceptance.background.jobs import effect_at_once, effects_of
-from ckanext.files.tests.background.sample import effect
-from ckanext.files.tests.waiting import wait_for
+from ckanext.files.tests.support import witness
+from ckanext.files.tests.support.jobs import effect_at_once, effects_of
+from ckanext.files.tests.support.sample import effect
+from ckanext.files.tests.support.waiting import wait_for
 
 _SECONDS_TO_HOLD = 600
 """Longer than any test."""

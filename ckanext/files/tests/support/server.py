@@ -44,7 +44,7 @@ class CkanServer(Ckan):
         variables.pop("CKAN_SITE_URL", None)
         super().__init__(self.ini, folder / "ckan.log", port, variables)
         if in_one_thread:
-            module = "ckanext.files.tests.acceptance.one_thread"
+            module = "ckanext.files.tests.support.one_thread"
             self.command = [sys.executable, "-m", module, str(self.ini), str(port)]
         # as a portal has it: errors are pages, and forms need their token
         portal = {"ckan.site_url": self.url, "testing": "false", "WTF_CSRF_ENABLED": "true"}

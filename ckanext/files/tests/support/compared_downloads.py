@@ -10,7 +10,7 @@ from ckan import model
 from ckan.common import config
 from werkzeug.http import parse_options_header
 
-from .sample import GONE, Sample
+from ckanext.files.tests.support.compared_files import GONE, Sample
 
 _HEADERS = ("Content-Type", "Content-Length", "X-Content-Type-Options")
 

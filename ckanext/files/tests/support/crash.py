@@ -15,9 +15,9 @@ from ckan import model
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from ckanext.files.tests.effects import engine
-from ckanext.files.tests.probe import ProbePlugin
-from ckanext.files.tests.waiting import wait_for_the_dead
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.probe_plugin import ProbePlugin
+from ckanext.files.tests.support.waiting import wait_for_the_dead
 from ckanext.files.transaction.session import HeldSession
 
 

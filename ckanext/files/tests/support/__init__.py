@@ -1,0 +1,1 @@
+"""What the tests need: plugins, servers, workers, and looks into PostgreSQL and Solr."""
