@@ -28,7 +28,7 @@ def folder_of(version: str) -> Path:
 def make(version: str) -> None:
     """Make an environment, or install again if a file that it is installed from has changed."""
     folder, steps = folder_of(version), _steps(version)
-    python, stamp = folder / "bin/python", folder / "installed-from"
+    python, stamp = folder / "bin/python", folder / "inputs"
     digests = [hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in _INPUTS]
     inputs = f"{steps} {digests if version != 'legacy' else ''}"
     packages.install(*packages.PYTHON)

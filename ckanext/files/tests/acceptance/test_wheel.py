@@ -42,6 +42,11 @@ with flask_app.test_request_context():
         "sql": (root / "background/sql/tables.sql").exists(),
         "migrations": len(list(root.glob("migration/files/versions/*.py"))),
         "typed": (root / "py.typed").exists(),
+        "tests": (root / "tests").exists(),
+        # each can be loaded
+        "entry_points": [
+            point.name for point in distribution("ckanext-files").entry_points if point.load()
+        ],
         "help": tk.get_action("help_show")({}, {"name": "package_update"})[:16],
     }
 Path(sys.argv[2]).write_text(json.dumps(found))
@@ -94,6 +99,8 @@ def test_installed_wheel_works(installed: Path, tmp_path: Path) -> None:
     assert Path(found["template"]).is_relative_to(installed)
     assert found["loaded"]
     assert found["typed"]
+    assert not found["tests"]
+    assert {"files", "files_background"} < set(found["entry_points"])
     assert found["migrations"] == 2
     assert found["background"]
     assert found["sql"]
