@@ -58,8 +58,8 @@ def empty_database() -> None:
 
 
 @pytest.fixture
-def user() -> str:
-    """The name of a new user."""
+def author() -> str:
+    """The name of a new user, who uploads files and makes datasets."""
     return new_user()
 
 

@@ -98,9 +98,3 @@ if not capabilities.CORE_FILES:
         yield app
         del app.set_session_user
         app.get = get
-
-
-@pytest.fixture
-def user(user_factory: Any) -> Any:
-    """CKAN's own fixture, which its tests expect, and not the one of ours."""
-    return user_factory()

@@ -53,9 +53,9 @@ def refusal(action: str, user: str, **data: Any) -> str:
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("action", ["file_ownership_transfer", "files_transfer_ownership"])
 def test_file_that_is_not_theirs(
-    action: str, force: bool, user: str, theirs: dict[str, str]
+    action: str, force: bool, author: str, theirs: dict[str, str]
 ) -> None:
-    mine = new_dataset(user)["id"]
+    mine = new_dataset(author)["id"]
     files = [
         str(uuid.uuid4()),
         *put(("package", theirs["package"])),
@@ -64,25 +64,25 @@ def test_file_that_is_not_theirs(
         *put(None),
     ]
     data = {"owner_type": "package", "owner_id": mine, "force": force}
-    assert len({refusal(action, user, id=file, **data) for file in files}) == 1
+    assert len({refusal(action, author, id=file, **data) for file in files}) == 1
 
 
 @pytest.mark.parametrize("owner_type", TYPES)
 @pytest.mark.parametrize("action", ["file_ownership_transfer", "files_transfer_ownership"])
 def test_owner_that_is_not_theirs(
-    action: str, owner_type: str, user: str, theirs: dict[str, str]
+    action: str, owner_type: str, author: str, theirs: dict[str, str]
 ) -> None:
-    (file,) = upload(user)
+    (file,) = upload(author)
     ids = [theirs[owner_type], str(uuid.uuid4())]
     data = {"id": file, "owner_type": owner_type}
-    assert len({refusal(action, user, **data, owner_id=id_) for id_ in ids}) == 1
+    assert len({refusal(action, author, **data, owner_id=id_) for id_ in ids}) == 1
 
 
 @pytest.mark.parametrize("owner_type", TYPES)
 def test_files_of_an_owner_that_is_not_theirs(
-    owner_type: str, user: str, theirs: dict[str, str], api: Api
+    owner_type: str, author: str, theirs: dict[str, str], api: Api
 ) -> None:
-    for who in (user, None):
+    for who in (author, None):
         answers = [
             api.post("file_owner_scan", who, owner_type=owner_type, owner_id=id_)
             for id_ in (theirs[owner_type], str(uuid.uuid4()))
@@ -91,16 +91,16 @@ def test_files_of_an_owner_that_is_not_theirs(
         assert answers[0][1]["error"] == answers[1][1]["error"]
 
 
-def test_words_for_those_who_may_edit_the_file(user: str) -> None:
-    (file,) = upload(user)
-    call("file_pin", user, id=file)
-    data = {"id": file, "owner_type": "package", "owner_id": new_dataset(user)["id"]}
-    assert "pinned" in refusal("file_ownership_transfer", user, **data)
-    assert call("file_ownership_transfer", user, **data, force=True)["id"] == file
+def test_words_for_those_who_may_edit_the_file(author: str) -> None:
+    (file,) = upload(author)
+    call("file_pin", author, id=file)
+    data = {"id": file, "owner_type": "package", "owner_id": new_dataset(author)["id"]}
+    assert "pinned" in refusal("file_ownership_transfer", author, **data)
+    assert call("file_ownership_transfer", author, **data, force=True)["id"] == file
 
 
 @pytest.mark.parametrize("action", ["show", "rename", "pin", "unpin", "delete"])
-def test_file_of_what_is_gone(action: str, user: str, theirs: dict[str, str]) -> None:
+def test_file_of_what_is_gone(action: str, author: str, theirs: dict[str, str]) -> None:
     """It is refused as a file that does not exist."""
     files = [
         str(uuid.uuid4()),
@@ -108,15 +108,15 @@ def test_file_of_what_is_gone(action: str, user: str, theirs: dict[str, str]) ->
         *(file for owner_type in TYPES for file in put((owner_type, str(uuid.uuid4())))),
     ]
     data = {"name": "b.txt"} if action == "rename" else {}
-    assert len({refusal(f"file_{action}", user, id=file, **data) for file in files}) == 1
+    assert len({refusal(f"file_{action}", author, id=file, **data) for file in files}) == 1
 
 
 @pytest.mark.parametrize("owner_type", TYPES)
-def test_name_that_is_the_id_of_what_is_gone(owner_type: str, user: str) -> None:
+def test_name_that_is_the_id_of_what_is_gone(owner_type: str, author: str) -> None:
     """CKAN finds things by their names as well, and the names of resources are anybody's."""
     gone = str(uuid.uuid4())
     (file,) = put((owner_type, gone))
-    who = something_called(gone, owner_type, user)
+    who = something_called(gone, owner_type, author)
     scan = {"owner_type": owner_type, "owner_id": gone}
     transfer = {"owner_type": "package", "owner_id": new_dataset(who)["id"], "force": True}
     refusal("file_owner_scan", who, **scan)

@@ -15,9 +15,9 @@ loaded = load_plugins("files", "files_test_forms", "files_test_probe")
 
 
 @pytest.fixture
-def dataset(user: str) -> dict[str, Any]:
+def dataset(author: str) -> dict[str, Any]:
     resources = [{"url": "http://example.com", "name": name} for name in "ab"]
-    return new_dataset(user, resources=resources)
+    return new_dataset(author, resources=resources)
 
 
 def fail_with(errors: dict[str, Any]) -> Any:
@@ -36,28 +36,28 @@ def fail_with(errors: dict[str, Any]) -> Any:
         {"resources": [{"doc": ["no"]}, {}]},
     ],
 )
-def test_errors(errors: Any, user: str, dataset: dict[str, Any], hooks: Any) -> None:
+def test_errors(errors: Any, author: str, dataset: dict[str, Any], hooks: Any) -> None:
     hooks["before:package_update"] = fail_with(errors)
     with pytest.raises(ValidationError) as caught:
-        call("resource_delete", user, id=dataset["resources"][0]["id"])
+        call("resource_delete", author, id=dataset["resources"][0]["id"])
     assert caught.value.error_dict == errors
     assert len(shown(dataset["id"])["resources"]) == 2
 
 
-def test_other_errors_are_untouched(user: str, dataset: dict[str, Any], hooks: Any) -> None:
+def test_other_errors_are_untouched(author: str, dataset: dict[str, Any], hooks: Any) -> None:
     def fail(*_: Any) -> None:
         raise KeyError("mine")
 
     hooks["before:package_update"] = fail
     with pytest.raises(KeyError, match="mine"):
-        call("resource_delete", user, id=dataset["resources"][0]["id"])
+        call("resource_delete", author, id=dataset["resources"][0]["id"])
     hooks.clear()
     with pytest.raises(tk.ObjectNotFound):
-        call("resource_delete", user, id="nix")
-    assert call("resource_delete", user, id=dataset["resources"][0]["id"]) is None
+        call("resource_delete", author, id="nix")
+    assert call("resource_delete", author, id=dataset["resources"][0]["id"]) is None
 
 
-def test_over_http(user: str, dataset: dict[str, Any], hooks: Any, loaded: Any) -> None:
+def test_over_http(author: str, dataset: dict[str, Any], hooks: Any, loaded: Any) -> None:
     hooks["before:package_update"] = fail_with({"attachment": ["no"]})
-    status, answer = Api(loaded()).post("resource_delete", user, id=dataset["resources"][0]["id"])
+    status, answer = Api(loaded()).post("resource_delete", author, id=dataset["resources"][0]["id"])
     assert (status, error_at(answer["error"], ["attachment"])) == (409, "no")

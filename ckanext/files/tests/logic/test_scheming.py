@@ -40,7 +40,7 @@ loaded = load_plugins(
 
 
 @pytest.fixture
-def user() -> str:
+def author() -> str:
     return new_user(sysadmin=True)
 
 
@@ -48,48 +48,48 @@ def create(user: str, **fields: Any) -> dict[str, Any]:
     return new_dataset(user, type="files-preset", title="Dataset", **fields)
 
 
-def test_dataset_owns_one(user: str) -> None:
-    (file,) = upload(user)
-    dataset = create(user, attachment=file)
+def test_dataset_owns_one(author: str) -> None:
+    (file,) = upload(author)
+    dataset = create(author, attachment=file)
     assert dataset["attachment"] == file
     assert owner(file) == ("package", dataset["id"], True)
 
 
-def test_dataset_owns_several_in_their_order(user: str) -> None:
-    files = upload(user, 3)[::-1]
-    dataset = create(user, attachments=files)
+def test_dataset_owns_several_in_their_order(author: str) -> None:
+    files = upload(author, 3)[::-1]
+    dataset = create(author, attachments=files)
     assert dataset["attachments"] == files
     assert owners(*files) == [("package", dataset["id"], True)] * 3
 
 
 @pytest.mark.parametrize("as_form", [True, False])
-def test_empty_choices_of_a_form_do_not_count(user: str, as_form: bool) -> None:
-    (file,) = upload(user)
-    dataset = create(user, attachments=["", file] if as_form else file)
+def test_empty_choices_of_a_form_do_not_count(author: str, as_form: bool) -> None:
+    (file,) = upload(author)
+    dataset = create(author, attachments=["", file] if as_form else file)
     assert dataset["attachments"] == [file]
-    dataset = call("package_patch", user, id=dataset["id"], attachments="" if as_form else [])
+    dataset = call("package_patch", author, id=dataset["id"], attachments="" if as_form else [])
     assert dataset["attachments"] == []
     assert owner(file) == ("package", dataset["id"], True)
 
 
-def test_fields_that_were_not_sent_are_not_there(user: str) -> None:
-    dataset = create(user, resources=[resource(codebook=upload(user)[0])])
+def test_fields_that_were_not_sent_are_not_there(author: str) -> None:
+    dataset = create(author, resources=[resource(codebook=upload(author)[0])])
     assert not {"attachment", "attachments"} & set(dataset)
     assert "photos" not in dataset["resources"][0]
 
 
-def test_resource_owns_its_files(user: str) -> None:
-    codebook, *photos = upload(user, 3)
-    dataset = create(user, resources=[resource(codebook=codebook, photos=photos)])
+def test_resource_owns_its_files(author: str) -> None:
+    codebook, *photos = upload(author, 3)
+    dataset = create(author, resources=[resource(codebook=codebook, photos=photos)])
     (shown,) = dataset["resources"]
     assert (shown["codebook"], shown["photos"]) == (codebook, photos)
     assert owners(codebook, *photos) == [("resource", shown["id"], True)] * 3
 
 
-def test_subfields(user: str) -> None:
-    paper, other, *papers, codebook, plan = upload(user, 6)
+def test_subfields(author: str) -> None:
+    paper, other, *papers, codebook, plan = upload(author, 6)
     dataset = create(
-        user,
+        author,
         citations=[{"paper": paper}, {"paper": other, "papers": papers}],
         resources=[resource(codebook=codebook, parts=[{"plan": plan}])],
     )
@@ -101,40 +101,40 @@ def test_subfields(user: str) -> None:
 
 
 @pytest.mark.parametrize("entity", ["group", "organization"])
-def test_groups_and_organizations(user: str, entity: str) -> None:
-    logo, *statutes = upload(user, 3)
+def test_groups_and_organizations(author: str, entity: str) -> None:
+    logo, *statutes = upload(author, 3)
     fields: dict[str, Any] = {"type": f"files-preset-{entity}", "name": f"g-{uuid.uuid4()}"}
-    made = call(f"{entity}_create", user, **fields, logo=logo, statutes=statutes)
-    shown = call(f"{entity}_show", user, id=made["id"])
+    made = call(f"{entity}_create", author, **fields, logo=logo, statutes=statutes)
+    shown = call(f"{entity}_show", author, id=made["id"])
     assert (shown["logo"], shown["statutes"]) == (logo, statutes)
     assert owners(logo, *statutes) == [(entity, made["id"], True)] * 3
 
 
 @pytest.mark.parametrize("nothing", [None, "", [], [""], "[]"])
-def test_required(user: str, nothing: Any) -> None:
+def test_required(author: str, nothing: Any) -> None:
     with pytest.raises(ValidationError) as refused:
-        create(user, resources=[resource(codebook=nothing)])
+        create(author, resources=[resource(codebook=nothing)])
     place = ["resources", 0, "codebook"]
     assert error_at(refused.value.error_dict, place) == "Missing value"
 
     group = {"type": "files-preset-group", "name": f"g-{uuid.uuid4()}", "statutes": nothing}
     with pytest.raises(ValidationError) as refused:
-        call("group_create", user, **group)
+        call("group_create", author, **group)
     assert error_at(refused.value.error_dict, ["statutes"]) == "Missing value"
 
 
-def test_field_for_one_takes_no_more(user: str) -> None:
-    files = upload(user, 2)
+def test_field_for_one_takes_no_more(author: str) -> None:
+    files = upload(author, 2)
     with pytest.raises(ValidationError) as refused:
-        create(user, attachment=files)
+        create(author, attachment=files)
     assert "Only one file" in error_at(refused.value.error_dict, ["attachment"])
     assert {entry[0] for entry in owners(*files)} == {"user"}
-    assert create(user, attachment=files[:1])["attachment"] == files[0]
+    assert create(author, attachment=files[:1])["attachment"] == files[0]
 
 
-def test_errors_of_the_files_are_errors_of_the_field(user: str) -> None:
+def test_errors_of_the_files_are_errors_of_the_field(author: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        create(user, citations=[{"papers": [str(uuid.uuid4())]}])
+        create(author, citations=[{"papers": [str(uuid.uuid4())]}])
     assert "does not exist" in error_at(refused.value.error_dict, ["citations", 0, "papers"])
 
 

@@ -36,33 +36,33 @@ def search(**query: Any) -> list[str]:
         ("files-python", "several_as_text"),
     ],
 )
-def test_thousand_files_in_one_field(dataset_type: str, field: str, user: str) -> None:
-    files = upload(user, 1000)
+def test_thousand_files_in_one_field(dataset_type: str, field: str, author: str) -> None:
+    files = upload(author, 1000)
     name = f"d-{uuid.uuid4()}"
-    dataset = call("package_create", user, type=dataset_type, name=name, **{field: files})
+    dataset = call("package_create", author, type=dataset_type, name=name, **{field: files})
     assert set(owners(*files)) == {("package", dataset["id"], True)}
     assert search(q=f"name:{name}") == [dataset["id"]]
     assert search(q=f'"{files[777]}"') == [dataset["id"]]
-    updated = call("package_patch", user, id=name, title="again")
+    updated = call("package_patch", author, id=name, title="again")
     assert updated["title"] == "again"
 
 
-def test_solr_refuses_it_otherwise(user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_solr_refuses_it_otherwise(author: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control of the test above."""
     monkeypatch.setattr(FilesPlugin, "before_dataset_index", lambda self, document: document)
-    files = upload(user, 1000)
+    files = upload(author, 1000)
     name = f"d-{uuid.uuid4()}"
     with pytest.raises(SearchIndexError, match="immense term"):
-        call("package_create", user, type="files-python", name=name, several=files)
+        call("package_create", author, type="files-python", name=name, several=files)
     assert {owner[0] for owner in owners(*files)} == {"user"}
 
 
-def test_thousand_files_in_a_subfield_and_in_resources(user: str) -> None:
-    inner, outer = upload(user, 1000), upload(user, 1000)
+def test_thousand_files_in_a_subfield_and_in_resources(author: str) -> None:
+    inner, outer = upload(author, 1000), upload(author, 1000)
     name = f"d-{uuid.uuid4()}"
     dataset = call(
         "package_create",
-        user,
+        author,
         type="files-yaml",
         name=name,
         citations=[{"docs": inner}],

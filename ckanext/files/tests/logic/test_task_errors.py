@@ -51,40 +51,40 @@ def create(user: str, file: str, **options: Any) -> Any:
 
 @pytest.mark.parametrize("options", [{}, {"return_id_only": True}])
 @pytest.mark.parametrize("what", ["unknown", "pinned"])
-def test_file_that_does_not_go(what: str, options: Any, user: str) -> None:
+def test_file_that_does_not_go(what: str, options: Any, author: str) -> None:
     file = str(uuid.uuid4())
     if what == "pinned":
-        (file,) = upload(user)
-        new_dataset(user, attachment=file)
+        (file,) = upload(author)
+        new_dataset(author, attachment=file)
     before = owner(file)
     with pytest.raises(ValidationError) as caught:
-        create(user, file, **options)
+        create(author, file, **options)
     sentence = UNKNOWN if what == "unknown" else PINNED
     assert sentence in error_at(caught.value.error_dict, ["url"])
     assert not exists("package", f"d-{file}")
     assert owner(file) == before
 
 
-def test_file_that_goes(user: str) -> None:
-    (file,) = upload(user)
-    dataset = create(user, file)
+def test_file_that_goes(author: str) -> None:
+    (file,) = upload(author)
+    dataset = create(author, file)
     assert owner(file) == ("package", dataset["id"], True)
 
 
-def test_fields_of_resources_and_other_errors(user: str) -> None:
+def test_fields_of_resources_and_other_errors(author: str) -> None:
     """Where no field names the file, the error is what it was."""
     file = str(uuid.uuid4())
 
     def task(result: Any, idx: int, prev: Any) -> Any:
         data = {"id": file, "owner_type": "package", "owner_id": owner_id}
-        return tk.get_action("files_transfer_ownership")({"user": user}, data)
+        return tk.get_action("files_transfer_ownership")({"user": author}, data)
 
     @with_task_queue
     def action(context: Any, data_dict: Any) -> Any:
         add_task(task)
         return data_dict
 
-    owner_id = new_dataset(user)["id"]
+    owner_id = new_dataset(author)["id"]
     with pytest.raises(ValidationError) as caught:
         action({}, {"resources": [{"doc": ""}, {"parts": [{"docs": [file]}]}]})
     assert UNKNOWN in error_at(caught.value.error_dict, ["resources", 1, "parts", 0, "docs"])

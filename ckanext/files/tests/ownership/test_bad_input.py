@@ -88,22 +88,22 @@ each_value = pytest.mark.parametrize(
 @pytest.mark.skipif(CORE_FILES, reason="CKAN 2.12 leaves lists of dicts to validators")
 @pytest.mark.parametrize("http", [False, True], ids=["python", "http"])
 def test_list_that_is_taken_apart(
-    http: bool, user: str, file: str, dataset: dict[str, Any], api: Api
+    http: bool, author: str, file: str, dataset: dict[str, Any], api: Api
 ) -> None:
     value, _ = VALUES[TAKEN_APART]
     before = (owner(file), shown(dataset["id"]))
     data = with_field(before[1], FIELDS["dataset"], filled(value, file))
     if http:
-        status, answer = api.post("package_update", user, **data)
+        status, answer = api.post("package_update", author, **data)
         assert (status, list(answer["error"])) == (409, ["__junk", "__type"])
     else:
         with pytest.raises(ValidationError, match="__junk"):
-            call("package_update", user, **data)
+            call("package_update", author, **data)
     assert (owner(file), shown(dataset["id"])) == before
 
 
 @pytest.fixture(scope="module")
-def user(loaded: Any) -> str:
+def author(loaded: Any) -> str:
     return portal.new_user()
 
 
@@ -113,14 +113,14 @@ def stranger(loaded: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def file(user: str) -> str:
-    return portal.upload(user)[0]
+def file(author: str) -> str:
+    return portal.upload(author)[0]
 
 
 @pytest.fixture(scope="module")
-def dataset(user: str) -> dict[str, Any]:
+def dataset(author: str) -> dict[str, Any]:
     resources = [{"url": "http://example.com", "name": name} for name in "abc"]
-    return new_dataset(user, attachment=portal.upload(user)[0], resources=resources)
+    return new_dataset(author, attachment=portal.upload(author)[0], resources=resources)
 
 
 @pytest.fixture(scope="module")
@@ -171,48 +171,48 @@ def _refused_over_http(api: Api, action: str, user: str, **data: Any) -> Any:
 
 
 @each_value
-def test_update(case: str, user: str, file: str, dataset: dict[str, Any], refuse: Refuse) -> None:
+def test_update(case: str, author: str, file: str, dataset: dict[str, Any], refuse: Refuse) -> None:
     value, sentence = VALUES[case]
     before = (owner(file), shown(dataset["id"]))
     for key in FIELDS.values():
         data = with_field(before[1], key, filled(value, file))
-        assert sentence in error_at(refuse("package_update", user, **data), key)
+        assert sentence in error_at(refuse("package_update", author, **data), key)
     assert (owner(file), shown(dataset["id"])) == before
 
 
 @each_value
-def test_create(case: str, user: str, file: str, refuse: Refuse) -> None:
+def test_create(case: str, author: str, file: str, refuse: Refuse) -> None:
     value, sentence = VALUES[case]
     before = owner(file)
     name = f"d-{uuid.uuid4()}"
     data = {"type": DATASET_TYPE, "name": name, "attachment": filled(value, file)}
-    assert sentence in error_at(refuse("package_create", user, **data), ["attachment"])
+    assert sentence in error_at(refuse("package_create", author, **data), ["attachment"])
     assert not exists("package", name)
     assert owner(file) == before
 
 
 @each_value
 def test_resource_update(
-    case: str, user: str, file: str, dataset: dict[str, Any], refuse: Refuse
+    case: str, author: str, file: str, dataset: dict[str, Any], refuse: Refuse
 ) -> None:
     value, sentence = VALUES[case]
     before = (owner(file), shown(dataset["id"]))
     data = {**before[1]["resources"][2], "doc": filled(value, file)}
-    assert sentence in error_at(refuse("resource_update", user, **data), ["doc"])
+    assert sentence in error_at(refuse("resource_update", author, **data), ["doc"])
     assert (owner(file), shown(dataset["id"])) == before
 
 
 @pytest.mark.parametrize("empty", [None, "", [], "[]", [""], [None], "['']"])
-def test_empty_is_fine(empty: Any, user: str, dataset: dict[str, Any], api: Api) -> None:
+def test_empty_is_fine(empty: Any, author: str, dataset: dict[str, Any], api: Api) -> None:
     for key in FIELDS.values():
         data = with_field(shown(dataset["id"]), key, empty)
-        call("package_update", user, **{**data, "title": "in Python"})
-        status, answer = api.post("package_update", user, **{**data, "title": "over HTTP"})
+        call("package_update", author, **{**data, "title": "in Python"})
+        status, answer = api.post("package_update", author, **{**data, "title": "over HTTP"})
         assert status == 200, answer
 
 
 def test_another_users_file_is_refused_like_an_unknown_one(
-    user: str, stranger: str, dataset: dict[str, Any], refuse: Refuse
+    author: str, stranger: str, dataset: dict[str, Any], refuse: Refuse
 ) -> None:
     theirs, gone = portal.upload(stranger)[0], "00000000-0000-4000-8000-000000000000"
     (private,) = portal.upload(stranger)
@@ -221,7 +221,7 @@ def test_another_users_file_is_refused_like_an_unknown_one(
     for key in FIELDS.values():
         sentences = {
             error_at(
-                refuse("package_update", user, **with_field(shown(dataset["id"]), key, id_)), key
+                refuse("package_update", author, **with_field(shown(dataset["id"]), key, id_)), key
             ).replace(id_, "")
             for id_ in (theirs, private, gone)
         }
@@ -229,33 +229,33 @@ def test_another_users_file_is_refused_like_an_unknown_one(
     assert portal.owners(theirs, private) == before
 
 
-def test_pinned_elsewhere(user: str, dataset: dict[str, Any], refuse: Refuse) -> None:
+def test_pinned_elsewhere(author: str, dataset: dict[str, Any], refuse: Refuse) -> None:
     """Only a user who may edit the file learns that it is pinned."""
-    (file,) = portal.upload(user)
-    other = new_dataset(user, attachment=file)
+    (file,) = portal.upload(author)
+    other = new_dataset(author, attachment=file)
     for key in FIELDS.values():
         data = with_field(shown(dataset["id"]), key, file)
-        assert PINNED in error_at(refuse("package_update", user, **data), key)
+        assert PINNED in error_at(refuse("package_update", author, **data), key)
     assert owner(file) == ("package", other["id"], True)
 
 
-def test_pinned_to_the_user(user: str, dataset: dict[str, Any], refuse: Refuse) -> None:
-    (file,) = portal.upload(user)
-    call("file_pin", user, id=file)
+def test_pinned_to_the_user(author: str, dataset: dict[str, Any], refuse: Refuse) -> None:
+    (file,) = portal.upload(author)
+    call("file_pin", author, id=file)
     data = with_field(shown(dataset["id"]), ("attachment",), file)
-    assert PINNED in error_at(refuse("package_update", user, **data), ["attachment"])
+    assert PINNED in error_at(refuse("package_update", author, **data), ["attachment"])
 
 
-def test_deleted_file(user: str, dataset: dict[str, Any], refuse: Refuse) -> None:
-    (file,) = portal.upload(user)
+def test_deleted_file(author: str, dataset: dict[str, Any], refuse: Refuse) -> None:
+    (file,) = portal.upload(author)
     portal.delete_file(file)
     data = with_field(shown(dataset["id"]), ("attachment",), file)
-    assert UNKNOWN in error_at(refuse("package_update", user, **data), ["attachment"])
+    assert UNKNOWN in error_at(refuse("package_update", author, **data), ["attachment"])
 
 
-def test_anonymous_visitor_who_registers(api: Api, user: str) -> None:
+def test_anonymous_visitor_who_registers(api: Api, author: str) -> None:
     """They have no file yet, so there is none that they may name."""
-    (file,) = portal.upload(user)
+    (file,) = portal.upload(author)
     name = f"u-{uuid.uuid4()}"
     with pytest.raises(ValidationError) as caught:
         call("user_create", "", name=name, email=f"{name}@x.org", password="12345678", avatar=file)
@@ -265,11 +265,11 @@ def test_anonymous_visitor_who_registers(api: Api, user: str) -> None:
 
 
 @pytest.mark.parametrize("value", [[""], [None], ["", None], '[""]', "[null]", "['']"])
-def test_list_of_nothing(value: Any, user: str) -> None:
+def test_list_of_nothing(value: Any, author: str) -> None:
     resources = [{"url": "http://example.com", "docs": value, "doc": value}]
     fields = dict.fromkeys(("attachment", "several", "several_as_text"), value)
-    dataset = new_dataset(user, **fields, resources=resources)
+    dataset = new_dataset(author, **fields, resources=resources)
     assert not any(dataset.get(name) for name in fields)
     assert not dataset["resources"][0].keys() & {"doc", "docs"}
-    call("package_patch", user, id=dataset["id"], several=portal.upload(user))
-    assert not call("package_patch", user, id=dataset["id"], several=value).get("several")
+    call("package_patch", author, id=dataset["id"], several=portal.upload(author))
+    assert not call("package_patch", author, id=dataset["id"], several=value).get("several")

@@ -60,7 +60,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.type or
 
 
 @pytest.fixture
-def user() -> str:
+def author() -> str:
     return portal.new_user(sysadmin=True)
 
 
@@ -90,50 +90,50 @@ def update(kind: Kind, user: str, entity: dict[str, Any], **fields: Any) -> dict
 
 
 @each_kind
-def test_create_and_update(kind: Kind, user: str) -> None:
-    files = upload(user, 3)
-    entity = create(kind, user, **{kind.field: files[0]})
+def test_create_and_update(kind: Kind, author: str) -> None:
+    files = upload(author, 3)
+    entity = create(kind, author, **{kind.field: files[0]})
     assert owner(files[0]) == (kind.entity, entity["id"], True)
-    update(kind, user, entity, **{kind.field: files[0], kind.second: files[1]})
+    update(kind, author, entity, **{kind.field: files[0], kind.second: files[1]})
     assert owners(*files[:2]) == [(kind.entity, entity["id"], True)] * 2
     # by its name, with the fields the other way round
     named = {"id": entity["name"], "name": entity["name"]}
-    update(kind, user, named, **{kind.field: files[1], kind.second: files[2]})
+    update(kind, author, named, **{kind.field: files[1], kind.second: files[2]})
     assert owners(*files) == [(kind.entity, entity["id"], True)] * 3
     assert [len(history(file)) for file in files] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("kind", KINDS[:2], ids=lambda kind: kind.type)
-def test_validator_for_another_type(kind: Kind, user: str) -> None:
+def test_validator_for_another_type(kind: Kind, author: str) -> None:
     """The file would belong to a dataset with the id of the group, which is not there."""
-    (file,) = upload(user)
+    (file,) = upload(author)
     before = owner(file)
     with pytest.raises(ValidationError) as caught:
-        create(kind, user, as_package=file)
+        create(kind, author, as_package=file)
     assert "cannot be told what it would" in error_at(caught.value.error_dict, ["as_package"])
     assert owner(file) == before
 
 
 @each_kind
-def test_save_again_by_another_user(kind: Kind, user: str) -> None:
-    (file,) = upload(user)
-    entity = create(kind, user, **{kind.field: file})
+def test_save_again_by_another_user(kind: Kind, author: str) -> None:
+    (file,) = upload(author)
+    entity = create(kind, author, **{kind.field: file})
     if kind.entity == "user":
         other = entity["name"]
     else:
         other = portal.new_user()
         member = {"id": entity["id"], "username": other, "role": "admin"}
-        call(f"{kind.entity}_member_create", user, **member)
+        call(f"{kind.entity}_member_create", author, **member)
     update(kind, other, entity, title="x", **{kind.field: file})
     assert owner(file) == (kind.entity, entity["id"], True)
     assert len(history(file)) == 1
 
 
 @each_kind
-def test_return_id_only(kind: Kind, user: str) -> None:
-    (file,) = upload(user)
+def test_return_id_only(kind: Kind, author: str) -> None:
+    (file,) = upload(author)
     data = {**data_of(kind), kind.field: file}
-    result = tk.get_action(f"{kind.entity}_create")({"user": user, "return_id_only": True}, data)
+    result = tk.get_action(f"{kind.entity}_create")({"user": author, "return_id_only": True}, data)
     id_ = result if isinstance(result, str) else result["id"]
     assert owner(file) == (kind.entity, id_, True)
 
@@ -150,35 +150,35 @@ def test_return_id_only(kind: Kind, user: str) -> None:
         "x" * 100_000,
     ],
 )
-def test_bad_input(kind: Kind, user: str, value: Any, api: Api) -> None:
+def test_bad_input(kind: Kind, author: str, value: Any, api: Api) -> None:
     data = {**data_of(kind), kind.field: value}
     with pytest.raises(ValidationError) as caught:
-        call(f"{kind.entity}_create", user, **data)
+        call(f"{kind.entity}_create", author, **data)
     assert portal.NO_ID in error_at(caught.value.error_dict, [kind.field])
-    status, answer = api.post(f"{kind.entity}_create", user, **data)
+    status, answer = api.post(f"{kind.entity}_create", author, **data)
     assert status == 409, answer
     assert portal.NO_ID in error_at(answer["error"], [kind.field])
     assert not exists("user" if kind.entity == "user" else "group", data["name"])
 
 
 @each_kind
-def test_twice_and_unknown(kind: Kind, user: str) -> None:
-    (file,) = upload(user)
-    entity = create(kind, user)
+def test_twice_and_unknown(kind: Kind, author: str) -> None:
+    (file,) = upload(author)
+    entity = create(kind, author)
     before = owner(file)
     with pytest.raises(ValidationError) as caught:
-        update(kind, user, entity, **{kind.field: file, kind.second: file})
+        update(kind, author, entity, **{kind.field: file, kind.second: file})
     assert TWICE in error_at(caught.value.error_dict, [kind.second])
     with pytest.raises(ValidationError) as caught:
-        update(kind, user, entity, **{kind.field: "nix"})
+        update(kind, author, entity, **{kind.field: "nix"})
     assert UNKNOWN in error_at(caught.value.error_dict, [kind.field])
     assert owner(file) == before
 
 
 @each_kind
-def test_file_goes_nowhere_when_the_action_fails(kind: Kind, user: str) -> None:
-    (file,) = upload(user)
+def test_file_goes_nowhere_when_the_action_fails(kind: Kind, author: str) -> None:
+    (file,) = upload(author)
     before = owner(file)
     with pytest.raises(ValidationError):
-        call(f"{kind.entity}_create", user, **{**data_of(kind), "name": "", kind.field: file})
+        call(f"{kind.entity}_create", author, **{**data_of(kind), "name": "", kind.field: file})
     assert owner(file) == before

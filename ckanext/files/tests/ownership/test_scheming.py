@@ -94,47 +94,47 @@ def everything(files: list[str]) -> dict[str, Any]:
 COUNT = 22
 
 
-def test_all_places_at_once(user: str) -> None:
-    files = upload(user, COUNT)
-    dataset = new(user, **everything(files))
+def test_all_places_at_once(author: str) -> None:
+    files = upload(author, COUNT)
+    dataset = new(author, **everything(files))
     assert_everything_is_owned(dataset, files)
     # saving again changes nothing
-    dataset = update(user, dataset, title="again")
+    dataset = update(author, dataset, title="again")
     dataset["resources"][2]["name"] = "changed"
-    dataset = update(user, dataset)
+    dataset = update(author, dataset)
     assert_everything_is_owned(dataset, files)
     assert {len(portal.history(file)) for file in files} == {1}
 
 
-def test_all_places_in_another_order(user: str) -> None:
+def test_all_places_in_another_order(author: str) -> None:
     """Also with resources that come without ids, so that all of them are new."""
-    files = upload(user, COUNT)
-    dataset = new(user, **everything(files))
+    files = upload(author, COUNT)
+    dataset = new(author, **everything(files))
     moved = files[7:] + files[:7]
-    dataset = update(user, dataset, **everything(moved))
+    dataset = update(author, dataset, **everything(moved))
     assert_everything_is_owned(dataset, files)
 
 
-def test_pin(user: str) -> None:
-    files = upload(user, 2)
-    dataset = new(user, attachment=files[0], quoted=files[1])
+def test_pin(author: str) -> None:
+    files = upload(author, 2)
+    dataset = new(author, attachment=files[0], quoted=files[1])
     assert owners(*files) == [("package", dataset["id"], True), ("package", dataset["id"], False)]
 
 
-def test_form_with_composite_names(user: str) -> None:
+def test_form_with_composite_names(author: str) -> None:
     """What the web form of ckanext-scheming sends."""
-    files = upload(user, 3)
+    files = upload(author, 3)
     fields = {
         "citations-0-doc": files[0],
         "citations-1-docs": [files[1], ""],
         "list_before": files[2],
     }
-    dataset = new(user, **fields)
+    dataset = new(author, **fields)
     assert_everything_is_owned(dataset, files)
 
 
-def test_twice_across_places(user: str) -> None:
-    (file,) = upload(user)
+def test_twice_across_places(author: str) -> None:
+    (file,) = upload(author)
     places: list[tuple[dict[str, Any], list[Any]]] = [
         ({"attachment": file, "citations": [{"doc": ""}, {"doc": file}]}, ["citations", 1, "doc"]),
         ({"list_before": [file], "list_after": [file]}, ["list_before"]),
@@ -151,23 +151,23 @@ def test_twice_across_places(user: str) -> None:
     ]
     for fields, key in places:
         with pytest.raises(ValidationError) as caught:
-            new(user, **fields)
+            new(author, **fields)
         assert TWICE in error_at(caught.value.error_dict, key)
     assert owners(file)[0][0] == "user"
 
 
-def test_twice_when_the_other_resource_has_not_changed(user: str) -> None:
-    files = upload(user, 2)
+def test_twice_when_the_other_resource_has_not_changed(author: str) -> None:
+    files = upload(author, 2)
     resources = [resource(parts=[{"doc": files[0]}]), resource(doc=files[1])]
-    dataset = new(user, resources=resources)
+    dataset = new(author, resources=resources)
     dataset["resources"][1]["doc"] = files[0]
     with pytest.raises(ValidationError) as caught:
-        update(user, dataset)
+        update(author, dataset)
     assert TWICE in error_at(caught.value.error_dict, ["resources", 1, "doc"])
     dataset = shown(dataset["id"])
     dataset["resources"][0]["parts"] += [{"docs": [files[1]]}]
     with pytest.raises(ValidationError) as caught:
-        update(user, dataset)
+        update(author, dataset)
     assert TWICE in error_at(caught.value.error_dict, ["resources", 0, "parts", 1, "docs"])
 
 
@@ -177,19 +177,19 @@ BAD_LISTS: list[Any] = [7, {"a": 1}, ["nix"], ["\x00"], ["x" * 100_000]]
 
 
 @pytest.mark.parametrize("http", [False, True], ids=["python", "http"])
-def test_bad_input(user: str, api: Api, http: bool) -> None:
-    dataset = new(user, resources=[resource(), resource()])
+def test_bad_input(author: str, api: Api, http: bool) -> None:
+    dataset = new(author, resources=[resource(), resource()])
     before = shown(dataset["id"])
 
     def assert_refused(key: list[Any], **fields: Any) -> None:
         data = {**before, **fields}
         if http:
-            status, answer = api.post("package_update", user, **data)
+            status, answer = api.post("package_update", author, **data)
             assert status == 409, (key, fields, answer)
             errors = answer["error"]
         else:
             with pytest.raises(ValidationError) as caught:
-                call("package_update", user, **data)
+                call("package_update", author, **data)
             errors = caught.value.error_dict
         assert error_at(errors, key)
 
@@ -209,10 +209,10 @@ def test_bad_input(user: str, api: Api, http: bool) -> None:
     assert shown(dataset["id"]) == before
 
 
-def test_unknown_file_in_a_subfield(user: str) -> None:
+def test_unknown_file_in_a_subfield(author: str) -> None:
     theirs = upload(portal.new_user())[0]
     for id_ in (theirs, "nix"):
         with pytest.raises(ValidationError) as caught:
-            new(user, resources=[resource(), resource(parts=[{"doc": ""}, {"doc": id_}])])
+            new(author, resources=[resource(), resource(parts=[{"doc": ""}, {"doc": id_}])])
         key = ["resources", 1, "parts", 1, "doc"]
         assert UNKNOWN in error_at(caught.value.error_dict, key)

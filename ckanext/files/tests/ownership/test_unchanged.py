@@ -47,9 +47,9 @@ def editor() -> str:
 
 
 @pytest.fixture
-def dataset(user: str, editor: str) -> dict[str, Any]:
-    organization = portal.organization_of(user, editor)
-    return new_dataset(user, owner_org=organization, resources=[resource("a"), resource("b")])
+def dataset(author: str, editor: str) -> dict[str, Any]:
+    organization = portal.organization_of(author, editor)
+    return new_dataset(author, owner_org=organization, resources=[resource("a"), resource("b")])
 
 
 # what no validator sees
@@ -60,9 +60,9 @@ def dataset(user: str, editor: str) -> dict[str, Any]:
     "action", ["resource_update", "resource_create", "package_create", "package_revise"]
 )
 def test_extras_of_a_resource(
-    action: str, value: str, user: str, editor: str, dataset: dict[str, Any]
+    action: str, value: str, author: str, editor: str, dataset: dict[str, Any]
 ) -> None:
-    (file,) = upload(user)
+    (file,) = upload(author)
     before = owner(file)
     name = "doc" if value == "one" else "docs"
     sent: Any = {
@@ -93,17 +93,19 @@ def test_extras_of_a_resource(
     assert owner(file) == before
 
 
-def test_other_extras_are_kept_as_ckan_keeps_them(user: str, dataset: dict[str, Any]) -> None:
+def test_other_extras_are_kept_as_ckan_keeps_them(author: str, dataset: dict[str, Any]) -> None:
     extras = {"colour": "red", "uuid": dataset["id"], "name": "b"}
-    new = call("resource_create", user, package_id=dataset["id"], **resource("a", __extras=extras))
+    new = call(
+        "resource_create", author, package_id=dataset["id"], **resource("a", __extras=extras)
+    )
     assert (new["colour"], new["uuid"], new["name"]) == ("red", dataset["id"], "b")
 
 
-def test_sent_twice(user: str, dataset: dict[str, Any]) -> None:
-    mine, other = upload(user, 2)
+def test_sent_twice(author: str, dataset: dict[str, Any]) -> None:
+    mine, other = upload(author, 2)
     data = {"package_id": dataset["id"], **resource("c", doc=mine, __extras={"doc": other})}
     with pytest.raises(ValidationError) as caught:
-        call("resource_create", user, **data)
+        call("resource_create", author, **data)
     assert SENT_PAST in error_at(caught.value.error_dict, ["doc"])
 
 
@@ -113,12 +115,12 @@ def test_sent_twice(user: str, dataset: dict[str, Any]) -> None:
 @pytest.mark.parametrize("sysadmin", [False, True])
 @pytest.mark.parametrize("way", ["patch", "update", "resource", "resource_update", "no ids"])
 def test_planted_in_a_resource(
-    way: str, sysadmin: bool, user: str, dataset: dict[str, Any]
+    way: str, sysadmin: bool, author: str, dataset: dict[str, Any]
 ) -> None:
     """The one who saves may use the file."""
-    file, another = upload(user, 2)
+    file, another = upload(author, 2)
     before = owner(file)
-    saver = portal.new_user(sysadmin=True) if sysadmin else user
+    saver = portal.new_user(sysadmin=True) if sysadmin else author
     planted = dataset["resources"][0]["id"]
     plant_in_resource(planted, doc=file, docs=json.dumps([another]))
     changed = shown(dataset["id"])
@@ -141,24 +143,24 @@ def test_planted_in_a_resource(
     assert (after["doc"], json.loads(after["docs"])) == (file, [another])
 
 
-def test_planted_in_a_dataset(user: str, dataset: dict[str, Any]) -> None:
-    file, *several = upload(user, 3)
+def test_planted_in_a_dataset(author: str, dataset: dict[str, Any]) -> None:
+    file, *several = upload(author, 3)
     before = owner(file)
     plant("package", dataset["id"], attachment=file, several=json.dumps(several))
     assert shown(dataset["id"])["attachment"] == file
-    update(user, shown(dataset["id"]), title="x")
+    update(author, shown(dataset["id"]), title="x")
     assert owners(file, *several) == [before] * 3
     # what is new in the same list moves
-    (new,) = upload(user)
-    update(user, shown(dataset["id"]), several=[new, *reversed(several)])
+    (new,) = upload(author)
+    update(author, shown(dataset["id"]), several=[new, *reversed(several)])
     assert owners(*several, new) == [before, before, ("package", dataset["id"], True)]
 
 
-def test_planted_in_subfields(user: str) -> None:
-    files = upload(user, 4)
+def test_planted_in_subfields(author: str) -> None:
+    files = upload(author, 4)
     before = owner(files[0])
     parts = [{"doc": files[2]}]
-    dataset = new_dataset(user, type="files-yaml", resources=[resource("a", parts=[{"doc": ""}])])
+    dataset = new_dataset(author, type="files-yaml", resources=[resource("a", parts=[{"doc": ""}])])
     plant("package", dataset["id"], list_after=json.dumps(files[3:]))
     plant_in_resource(dataset["resources"][0]["id"], parts=parts)
     citations = [{"doc": files[0]}, {"docs": json.dumps(files[1:2])}]
@@ -166,18 +168,18 @@ def test_planted_in_subfields(user: str) -> None:
     changed = shown(dataset["id"])
     changed["resources"][0]["name"] = "x"
     changed["citations"].reverse()
-    update(user, changed, title="x")
+    update(author, changed, title="x")
     assert owners(*files) == [before] * 4
     assert shown(dataset["id"])["title"] == "x"
 
 
-def test_part_by_the_name_that_it_has_in_a_form(user: str, editor: str) -> None:
+def test_part_by_the_name_that_it_has_in_a_form(author: str, editor: str) -> None:
     """ckanext-scheming makes a part of it at the next save, not at this one."""
-    (file,) = upload(user)
+    (file,) = upload(author)
     before = owner(file)
-    organization = portal.organization_of(user, editor)
+    organization = portal.organization_of(author, editor)
     fields: dict[str, Any] = {"type": "files-yaml", "title": "x", "owner_org": organization}
-    dataset = new_dataset(user, **fields, resources=[resource("a")])
+    dataset = new_dataset(author, **fields, resources=[resource("a")])
     planted = {"parts-0-doc": file, "parts-0-docs": [file]}
     id_ = dataset["resources"][0]["id"]
     call("resource_update", editor, id=id_, **resource("a"), __extras=planted)
@@ -189,9 +191,9 @@ def test_part_by_the_name_that_it_has_in_a_form(user: str, editor: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["group", "organization"])
-def test_planted_in_a_group(kind: str, user: str) -> None:
+def test_planted_in_a_group(kind: str, author: str) -> None:
     sysadmin = portal.new_user(sysadmin=True)
-    (file,) = upload(user)
+    (file,) = upload(author)
     before = owner(file)
     name = f"g-{file}"
     group = call(f"{kind}_create", sysadmin, name=name, type=f"files-{kind}", title="a")
@@ -204,9 +206,9 @@ def test_planted_in_a_group(kind: str, user: str) -> None:
 
 
 def test_editor_who_may_not_use_what_is_stored(
-    user: str, editor: str, dataset: dict[str, Any]
+    author: str, editor: str, dataset: dict[str, Any]
 ) -> None:
-    file, doc = upload(user, 2)
+    file, doc = upload(author, 2)
     plant("package", dataset["id"], attachment=file)
     plant_in_resource(dataset["resources"][0]["id"], doc=doc)
     changed = shown(dataset["id"])
@@ -224,41 +226,41 @@ def test_editor_who_may_not_use_what_is_stored(
 
 
 @pytest.mark.parametrize("state", ["deleted", "moved"])
-def test_file_that_is_gone(state: str, user: str, dataset: dict[str, Any]) -> None:
+def test_file_that_is_gone(state: str, author: str, dataset: dict[str, Any]) -> None:
     """Only a request that names it anew is refused."""
-    (file,) = upload(user)
-    update(user, dataset, attachment=file)
+    (file,) = upload(author)
+    update(author, dataset, attachment=file)
     if state == "deleted":
         portal.delete_file(file)
     else:
-        other = new_dataset(user)
+        other = new_dataset(author)
         data = {"id": file, "owner_type": "package", "owner_id": other["id"]}
-        call("files_transfer_ownership", user, **data, force=True, pin=True)
-    call("resource_delete", user, id=dataset["resources"][0]["id"])
-    changed = update(user, shown(dataset["id"]), title="x")
+        call("files_transfer_ownership", author, **data, force=True, pin=True)
+    call("resource_delete", author, id=dataset["resources"][0]["id"])
+    changed = update(author, shown(dataset["id"]), title="x")
     assert (changed["title"], len(changed["resources"])) == ("x", 1)
-    update(user, changed, attachment="")
+    update(author, changed, attachment="")
     with pytest.raises(ValidationError) as caught:
-        update(user, shown(dataset["id"]), attachment=file)
+        update(author, shown(dataset["id"]), attachment=file)
     sentence = UNKNOWN if state == "deleted" else PINNED
     assert sentence in error_at(caught.value.error_dict, ["attachment"])
 
 
 @pytest.mark.parametrize("text", ["see page 7", '["not", {"an": "id"}]', "x" * 200])
-def test_what_is_no_id(text: str, user: str, dataset: dict[str, Any]) -> None:
+def test_what_is_no_id(text: str, author: str, dataset: dict[str, Any]) -> None:
     """The field was another one once."""
     plant("package", dataset["id"], attachment=text, several_as_text=text)
     plant_in_resource(dataset["resources"][0]["id"], doc=text)
     changed = shown(dataset["id"])
     changed["resources"][0]["name"] = "x"
-    assert update(user, changed, title="x")["attachment"] == text
+    assert update(author, changed, title="x")["attachment"] == text
     with pytest.raises(ValidationError) as caught:
-        update(user, shown(dataset["id"]), second=f"{text}\n")
+        update(author, shown(dataset["id"]), second=f"{text}\n")
     error_at(caught.value.error_dict, ["second"])
 
 
-def test_stored_twice(user: str, dataset: dict[str, Any]) -> None:
-    (file,) = upload(user)
+def test_stored_twice(author: str, dataset: dict[str, Any]) -> None:
+    (file,) = upload(author)
     before = owner(file)
     plant("package", dataset["id"], several=json.dumps([file, file]))
     for one in dataset["resources"]:
@@ -266,25 +268,25 @@ def test_stored_twice(user: str, dataset: dict[str, Any]) -> None:
     changed = shown(dataset["id"])
     for one in changed["resources"]:
         one["name"] = "x"
-    update(user, changed, title="x")
+    update(author, changed, title="x")
     assert owner(file) == before
 
 
-def test_kept_twice(user: str, dataset: dict[str, Any]) -> None:
+def test_kept_twice(author: str, dataset: dict[str, Any]) -> None:
     """One of the two places owns the file."""
-    (file,) = upload(user)
+    (file,) = upload(author)
     first, second = dataset["resources"]
     first["doc"] = file
-    update(user, dataset)
+    update(author, dataset)
     plant_in_resource(second["id"], doc=file)
     changed = shown(dataset["id"])
     for one in changed["resources"]:
         one["name"] = "x"
-    changed = update(user, changed, title="x")
+    changed = update(author, changed, title="x")
     assert owner(file) == ("resource", first["id"], True)
     changed["resources"][1] |= {"second_doc": file}
     with pytest.raises(ValidationError) as caught:
-        update(user, changed)
+        update(author, changed)
     assert TWICE in error_at(caught.value.error_dict, ["resources", 1, "second_doc"])
 
 
@@ -292,8 +294,8 @@ def test_kept_twice(user: str, dataset: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("way", ["same field", "other resource", "new resource", "dataset"])
-def test_named_anew_beside_a_planted_one(way: str, user: str, dataset: dict[str, Any]) -> None:
-    (file,) = upload(user)
+def test_named_anew_beside_a_planted_one(way: str, author: str, dataset: dict[str, Any]) -> None:
+    (file,) = upload(author)
     first, second = dataset["resources"]
     plant_in_resource(second["id"], doc=file)
     changed = shown(dataset["id"])
@@ -302,7 +304,7 @@ def test_named_anew_beside_a_planted_one(way: str, user: str, dataset: dict[str,
         changed["resources"][0]["doc"] = file
     elif way == "new resource":
         data = {"package_id": dataset["id"], **resource("c", doc=file)}
-        new = call("resource_create", user, **data)
+        new = call("resource_create", author, **data)
         assert owner(file) == ("resource", new["id"], True)
         return
     elif way == "dataset":
@@ -310,36 +312,36 @@ def test_named_anew_beside_a_planted_one(way: str, user: str, dataset: dict[str,
         expected = ("package", dataset["id"], True)
     else:
         changed["resources"][1]["doc"] = ""
-        changed = update(user, changed)
+        changed = update(author, changed)
         changed["resources"][1]["doc"] = file
         expected = ("resource", second["id"], True)
-    update(user, changed)
+    update(author, changed)
     assert owner(file) == expected
 
 
-def test_failed_save_is_not_stored(user: str, dataset: dict[str, Any]) -> None:
-    (file,) = upload(user)
+def test_failed_save_is_not_stored(author: str, dataset: dict[str, Any]) -> None:
+    (file,) = upload(author)
     with pytest.raises(ValidationError):
-        update(user, dataset, attachment=file, version="x" * 101)
-    update(user, dataset, attachment=file)
+        update(author, dataset, attachment=file, version="x" * 101)
+    update(author, dataset, attachment=file)
     assert owner(file) == ("package", dataset["id"], True)
 
 
 def test_what_is_stored_is_read_only_for_a_file_that_would_move(
-    user: str, dataset: dict[str, Any]
+    author: str, dataset: dict[str, Any]
 ) -> None:
-    (file,) = upload(user)
+    (file,) = upload(author)
     with statements() as seen:
-        update(user, dataset, attachment=file)
+        update(author, dataset, attachment=file)
     assert len([s for s in seen if "to_jsonb" in s]) == 1
     with statements() as seen:
-        update(user, shown(dataset["id"]), title="x")
+        update(author, shown(dataset["id"]), title="x")
     assert not [s for s in seen if "to_jsonb" in s]
 
 
-def test_planted_in_a_user(user: str, editor: str) -> None:
+def test_planted_in_a_user(author: str, editor: str) -> None:
     """Plugins keep their fields of users in plugin_extras."""
-    file, portrait = upload(user, 2)
+    file, portrait = upload(author, 2)
     before = owner(file)
     with engine().begin() as connection:
         change = 'UPDATE "user" SET plugin_extras = CAST(:extras AS jsonb) WHERE name = :name'

@@ -71,8 +71,8 @@ WAYS = ["delete", "without it", "forgotten", "purge"]
 
 
 @pytest.fixture(params=WAYS)
-def removed(request: pytest.FixtureRequest, user: str, sysadmin: str) -> Removed:
-    return Removed(request.param, user, sysadmin)
+def removed(request: pytest.FixtureRequest, author: str, sysadmin: str) -> Removed:
+    return Removed(request.param, author, sysadmin)
 
 
 @pytest.mark.parametrize("kind", [DATASET_TYPE, "dataset"])
@@ -107,12 +107,12 @@ def test_resource(
 
 
 @pytest.mark.parametrize("way", ["delete", "without it"])
-def test_resource_that_comes_back(way: str, user: str, sysadmin: str) -> None:
+def test_resource_that_comes_back(way: str, author: str, sysadmin: str) -> None:
     """Its own dataset may do so, as long as CKAN knows that it was there."""
-    removed = Removed(way, user, sysadmin)
+    removed = Removed(way, author, sysadmin)
     mine = shown(removed.dataset["id"])
     mine["resources"] += [resource(id=removed.id, doc=removed.file)]
-    call("package_update", user, **mine)
+    call("package_update", author, **mine)
     assert owner(removed.file) == removed.owner
     assert removed.id in {r["id"] for r in shown(mine["id"])["resources"]}
 
@@ -183,18 +183,18 @@ def _do(context: Any, data_dict: Any) -> None:
     data_dict["do"](context)
 
 
-def test_requests_without_new_ids_cost_nothing(user: str) -> None:
+def test_requests_without_new_ids_cost_nothing(author: str) -> None:
     with statements() as seen:
-        dataset = new_dataset(user, type="dataset", resources=[resource(), resource()])
+        dataset = new_dataset(author, type="dataset", resources=[resource(), resource()])
         dataset["resources"].reverse()
-        call("package_update", user, **dataset)
-        call("resource_create", user, package_id=dataset["id"], **resource())
-        call("group_create", user, name=f"g-{dataset['id']}")
+        call("package_update", author, **dataset)
+        call("resource_create", author, package_id=dataset["id"], **resource())
+        call("group_create", author, name=f"g-{dataset['id']}")
     assert not [statement for statement in seen if OWNERS in statement]
 
 
-def test_one_question_for_many_ids(user: str) -> None:
+def test_one_question_for_many_ids(author: str) -> None:
     resources = [resource(id=str(uuid.uuid4())) for _ in range(20)]
     with statements() as seen:
-        new_dataset(user, type="dataset", resources=resources)
+        new_dataset(author, type="dataset", resources=resources)
     assert len([statement for statement in seen if OWNERS in statement]) == 1

@@ -29,9 +29,11 @@ Visit = Callable[[str | None], None]
 
 
 @pytest.fixture
-def dataset(user: str) -> dict[str, Any]:
+def dataset(author: str) -> dict[str, Any]:
     """A private dataset with three files."""
-    return new_dataset(user, owner_org=organization_of(user), private=True, several=upload(user, 3))
+    return new_dataset(
+        author, owner_org=organization_of(author), private=True, several=upload(author, 3)
+    )
 
 
 def publish(dataset: dict[str, Any]) -> None:
@@ -42,8 +44,8 @@ def ids(files: list[PageFile]) -> list[str]:
     return [file.id for file in files]
 
 
-def test_attached(user: str, dataset: dict[str, Any], visit: Visit) -> None:
-    visit(user)
+def test_attached(author: str, dataset: dict[str, Any], visit: Visit) -> None:
+    visit(author)
     several = json.loads(dataset["several"])
     files = tk.h.files_attached(dataset["several"])
     assert ids(files) == several
@@ -58,18 +60,18 @@ def test_attached(user: str, dataset: dict[str, Any], visit: Visit) -> None:
 
 @pytest.mark.parametrize("who", [None, "another"])
 def test_a_file_that_the_visitor_may_not_see_is_an_id_only(
-    who: str | None, user: str, dataset: dict[str, Any], visit: Visit
+    who: str | None, author: str, dataset: dict[str, Any], visit: Visit
 ) -> None:
-    hidden = [*json.loads(dataset["several"]), *upload(user), str(uuid.uuid4())]
+    hidden = [*json.loads(dataset["several"]), *upload(author), str(uuid.uuid4())]
     visit(who and new_user())
     assert tk.h.files_attached(hidden) == [PageFile(id_) for id_ in hidden]
     publish(dataset)
     assert [file.name for file in tk.h.files_attached(hidden)] == ["a.txt"] * 3 + [None] * 2
 
 
-def test_file_of_something_that_is_gone(user: str, visit: Visit) -> None:
+def test_file_of_something_that_is_gone(author: str, visit: Visit) -> None:
     (file,) = put(("package", str(uuid.uuid4())))
-    visit(user)
+    visit(author)
     assert tk.h.files_attached(file) == [PageFile(file)]
 
 
@@ -82,20 +84,20 @@ def test_values_that_name_no_file(value: Any, visit: Visit) -> None:
     assert tk.h.files_offered(value) == []
 
 
-def test_own_files(user: str, visit: Visit) -> None:
-    files = upload(user, 3)
+def test_own_files(author: str, visit: Visit) -> None:
+    files = upload(author, 3)
     for days, file in enumerate(files):
         make_older(file, days)
-    new_dataset(user, attachment=files.pop())
-    visit(user)
+    new_dataset(author, attachment=files.pop())
+    visit(author)
     own = tk.h.files_own_files()
     assert ids(own) == files
     assert all(file.is_own and file.url for file in own)
 
 
-def test_own_files_without_those_that_the_profile_keeps(user: str, visit: Visit) -> None:
-    put(("user", call("user_show", user, id=user)["id"]), pinned=True)
-    visit(user)
+def test_own_files_without_those_that_the_profile_keeps(author: str, visit: Visit) -> None:
+    put(("user", call("user_show", author, id=author)["id"]), pinned=True)
+    visit(author)
     assert tk.h.files_own_files() == []
 
 
@@ -109,12 +111,12 @@ def test_helpers_outside_of_a_request(dataset: dict[str, Any]) -> None:
     assert tk.h.files_own_files() == []
 
 
-def test_offered(user: str, visit: Visit) -> None:
-    chosen, kept, *own = upload(user, 4)
-    dataset = new_dataset(user, several=[chosen, kept])
+def test_offered(author: str, visit: Visit) -> None:
+    chosen, kept, *own = upload(author, 4)
+    dataset = new_dataset(author, several=[chosen, kept])
     for days, file in enumerate(own):
         make_older(file, days)
-    visit(user)
+    visit(author)
     # the form comes back with a choice that has not been saved
     offered = tk.h.files_offered(["", own[1], chosen], ["package", "resource"], dataset["id"])
     assert ids(offered) == [own[1], chosen, kept, own[0]]
@@ -123,10 +125,10 @@ def test_offered(user: str, visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("owner_types", [["package"], ["resource", "package"], ["group"]])
-def test_offered_to_an_owner_by_name(user: str, owner_types: list[str], visit: Visit) -> None:
-    (file,) = upload(user)
-    dataset = new_dataset(user, attachment=file)
-    visit(user)
+def test_offered_to_an_owner_by_name(author: str, owner_types: list[str], visit: Visit) -> None:
+    (file,) = upload(author)
+    dataset = new_dataset(author, attachment=file)
+    visit(author)
     expected = [file] if "package" in owner_types else []
     assert ids(tk.h.files_offered("", owner_types, dataset["name"])) == expected
 
@@ -154,11 +156,11 @@ def test_offered_only_what_the_visitor_may_see(dataset: dict[str, Any], visit: V
     ],
 )
 def test_format(
-    user: str, visit: Visit, name: str, content_type: str, expected: str | None
+    author: str, visit: Visit, name: str, content_type: str, expected: str | None
 ) -> None:
-    (file,) = upload(user)
+    (file,) = upload(author)
     update(file, name=name, content_type=content_type)
-    visit(user)
+    visit(author)
     assert tk.h.files_attached(file)[0].format == expected
 
 

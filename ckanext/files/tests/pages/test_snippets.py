@@ -42,9 +42,9 @@ def rename(file_id: str, name: str) -> None:
         )
 
 
-def test_link(user: str, visit: Visit) -> None:
-    (file,) = upload(user)
-    visit(user)
+def test_link(author: str, visit: Visit) -> None:
+    (file,) = upload(author)
+    visit(author)
     page = links(file)
     assert f'href="/file/download/{file}"' in page
     assert "a.txt" in page
@@ -52,9 +52,9 @@ def test_link(user: str, visit: Visit) -> None:
     assert "<ul" not in page
 
 
-def test_links(user: str, visit: Visit) -> None:
-    files = upload(user, 2)
-    visit(user)
+def test_links(author: str, visit: Visit) -> None:
+    files = upload(author, 2)
+    visit(author)
     assert re.findall(r"/file/download/([\w-]+)", links(files)) == files
 
 
@@ -64,8 +64,8 @@ def test_no_link(value: Any, visit: Visit) -> None:
     assert links(value).strip() == ""
 
 
-def test_hidden_files(user: str, visit: Visit) -> None:
-    files = upload(user, 2)
+def test_hidden_files(author: str, visit: Visit) -> None:
+    files = upload(author, 2)
     visit(None)
     page = links(files)
     assert page.count("Not available") == 2
@@ -73,21 +73,21 @@ def test_hidden_files(user: str, visit: Visit) -> None:
     assert not any(file in page for file in files)
 
 
-def test_dataset_page_of_a_file_that_went_elsewhere(user: str, app: Any) -> None:
+def test_dataset_page_of_a_file_that_went_elsewhere(author: str, app: Any) -> None:
     """The page is public, the file belongs to something private now."""
-    (file,) = upload(user)
-    dataset = new_dataset(user, attachment=file)
-    private = new_dataset(user, owner_org=organization_of(user), private=True)
+    (file,) = upload(author)
+    dataset = new_dataset(author, attachment=file)
+    private = new_dataset(author, owner_org=organization_of(author), private=True)
     new_owner = {"owner_type": "package", "owner_id": private["id"], "force": True}
     call("files_transfer_ownership", None, id=file, **new_owner)
     with app.flask_app.test_request_context():
         assert "Not available" in links(dataset["attachment"])
 
 
-def test_names_are_escaped(user: str, visit: Visit) -> None:
-    (file,) = upload(user)
+def test_names_are_escaped(author: str, visit: Visit) -> None:
+    (file,) = upload(author)
     rename(file, "<script>alert(1)</script>\"'")
-    visit(user)
+    visit(author)
     for page in (links(file), field(value=file), field(value=file, multiple=True)):
         assert "&lt;script&gt;alert(1)" in page
         assert "<script" not in page
@@ -100,9 +100,9 @@ def test_ids_are_escaped(visit: Visit) -> None:
         assert "&gt;&lt;b&gt;" in page
 
 
-def test_field(user: str, visit: Visit) -> None:
-    chosen, other = upload(user, 2)
-    visit(user)
+def test_field(author: str, visit: Visit) -> None:
+    chosen, other = upload(author, 2)
+    visit(author)
     page = field(value=chosen, is_required=True)
     assert '<label class="form-label" for="field-attachment">' in page
     assert '<select id="field-attachment" name="attachment"' in page
@@ -114,9 +114,9 @@ def test_field(user: str, visit: Visit) -> None:
     assert "aria-" not in page
 
 
-def test_field_for_several(user: str, visit: Visit) -> None:
-    chosen, other = upload(user, 2)
-    visit(user)
+def test_field_for_several(author: str, visit: Visit) -> None:
+    chosen, other = upload(author, 2)
+    visit(author)
     page = field(value=[chosen], multiple=True)
     assert '<input type="hidden" name="attachment" value="">' in page
     assert re.findall(r'type="checkbox".*?value="([\w-]+)"( checked)?', page) == [
@@ -126,9 +126,9 @@ def test_field_for_several(user: str, visit: Visit) -> None:
     assert 'role="group"' in page
 
 
-def test_field_with_an_error(user: str, visit: Visit) -> None:
-    upload(user)
-    visit(user)
+def test_field_with_an_error(author: str, visit: Visit) -> None:
+    upload(author)
+    visit(author)
     page = field(value="unknown", errors=["One <problem>", "another"], help_text="Some help")
     assert '<span class="error-block" id="field-attachment-error">' in page
     assert "One &lt;problem&gt;, another" in page
@@ -138,19 +138,19 @@ def test_field_with_an_error(user: str, visit: Visit) -> None:
     assert "Not available: unknown" in page
 
 
-def test_hint_for_those_who_have_no_file(user: str, visit: Visit) -> None:
-    visit(user)
+def test_hint_for_those_who_have_no_file(author: str, visit: Visit) -> None:
+    visit(author)
     assert "file_create" in field(value="")
     assert "There are no files to choose from" in field(value="", multiple=True)
-    upload(user)
+    upload(author)
     assert "file_create" not in field(value="")
 
 
-def test_documented_snippets(user: str, visit: Visit) -> None:
+def test_documented_snippets(author: str, visit: Visit) -> None:
     show, edit = documented.blocks(TEMPLATES, "html\\+jinja")
-    attached, own = upload(user, 2)
-    dataset = new_dataset(user, attachment=attached, name=f"d-{uuid.uuid4()}")
-    visit(user)
+    attached, own = upload(author, 2)
+    dataset = new_dataset(author, attachment=attached, name=f"d-{uuid.uuid4()}")
+    visit(author)
     assert f"/file/download/{attached}" in render_template_string(show, pkg=dataset)
     page = render_template_string(edit, data=dataset, errors={})
     assert re.findall(r'<option value="([\w-]+)"( selected)?', page) == [
