@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import textwrap
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,11 @@ import pytest
 from ckan import model
 from sqlalchemy import text
 
-from ckanext.files.background import call, schema
+from ckanext.files.background import Job, call, schema, task
 from ckanext.files.background.app import app as procrastinate
+from ckanext.files.background.record import JobRecord
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.tests.support.job_rows import shown
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +40,40 @@ def app(loaded: Any) -> Any:
 
 
 @pytest.fixture
+def name() -> str:
+    """A name that no other test uses."""
+    return f"job-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def run(tasks: TasksManager) -> Callable[[Job], JobRecord]:
+    """Run a job, and all others that wait; return what is known of it then."""
+
+    def run(job: Job) -> JobRecord:
+        tasks.run_pending_jobs()
+        return shown(job)
+
+    return run
+
+
+@pytest.fixture
+def make_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Make a function within a test a task, until the end of the test.
+
+    A second function of the same name replaces the first one, as another version of its source.
+    """
+    monkeypatch.setattr(call, "_tasks", dict(call._tasks))
+
+    def make_task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        if function is None:
+            return functools.partial(make_task, **options)
+        function.__qualname__ = function.__name__  # as at the top level
+        return task(**options)(function)
+
+    return make_task
+
+
+@pytest.fixture
 def define(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Import a module from its source, as one of an extension; forget its tasks after the test.
 
@@ -48,8 +87,8 @@ def define(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     made: set[str] = set()
 
     def define(source: str, name: str = "files_test_tasks") -> Any:
-        for known, task in list(call._tasks.items()):
-            if task.__module__ == name:
+        for known, old in list(call._tasks.items()):
+            if old.__module__ == name:
                 del call._tasks[known]
         made.add(name)
         sys.modules.pop(name, None)
