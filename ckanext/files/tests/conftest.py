@@ -19,6 +19,7 @@ from ckanext.files.queue import current_queue
 from ckanext.files.tests.support.effects import Effects
 from ckanext.files.tests.support.intents import forget_intents
 from ckanext.files.tests.support.probe_plugin import ProbePlugin
+from ckanext.files.tests.support.s3 import s3_server
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.transaction import current_block, search_index
 from ckanext.files.transaction.session import HeldSession
@@ -55,6 +56,13 @@ def empty_database() -> None:
     with plugins.use_plugin("files"):
         _run_migrations("files")
     search.clear_all()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of an S3 server."""
+    with s3_server(tmp_path_factory.mktemp("s3") / "log") as url:
+        yield url
 
 
 @pytest.fixture

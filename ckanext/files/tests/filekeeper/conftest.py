@@ -14,7 +14,7 @@ import pytest
 
 from ckanext.files import capabilities
 from ckanext.files.filekeeper.adapters import all_adapters
-from ckanext.files.tests.support.s3 import s3_options, s3_server
+from ckanext.files.tests.support.s3 import s3_options
 
 BASES = import_module(
     "ckan.lib.files" if capabilities.CORE_FILES else "ckanext.files.backport.storage"
@@ -22,13 +22,6 @@ BASES = import_module(
 OURS = ["fs", "memory", "s3", "redis", "sqlalchemy", "zip"]
 
 Make = Callable[..., Any]
-
-
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of an S3 server."""
-    with s3_server(tmp_path_factory.mktemp("s3") / "log") as url:
-        yield url
 
 
 @pytest.fixture
@@ -56,20 +49,16 @@ def _required(
 ) -> dict[str, Any]:
     """Return the settings without which the adapter fails."""
     unique = f"bucket-{uuid.uuid4()}"
-    if kind in ("fs", "ckan:fs"):
-        return {"path": str(folder / "files"), "initialize": True}
     if kind == "s3":
         return {**s3_options(request.getfixturevalue("s3"), unique), "path": "below"}
-    if kind == "redis":
-        return {"bucket": unique, "url": config["ckan.redis.url"]}
-    if kind == "zip":
-        return {"zip_path": str(folder / "files.zip"), "initialize": True}
-    if kind == "sqlalchemy":
-        return {
-            "db_url": f"sqlite:///{folder}/files.db",
-            "table_name": "files",
-            "location_column": "location",
-            "content_column": "content",
-            "initialize": True,
-        }
-    return {}
+    local = {"path": str(folder / "files"), "initialize": True}
+    columns = {"location_column": "location", "content_column": "content"}
+    database = {"db_url": f"sqlite:///{folder}/files.db", "table_name": "files", **columns}
+    required: dict[str, dict[str, Any]] = {
+        "fs": local,
+        "ckan:fs": local,
+        "redis": {"bucket": unique, "url": config["ckan.redis.url"]},
+        "zip": {"zip_path": str(folder / "files.zip"), "initialize": True},
+        "sqlalchemy": {**database, "initialize": True},
+    }
+    return required.get(kind, {})

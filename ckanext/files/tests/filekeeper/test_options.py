@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-import flask
 import pytest
 from ckan.common import config, config_declaration
 from ckan.exceptions import CkanConfigurationException
 from ckan.logic import get_validator
-from file_keeper import Location, exc, make_upload
+from file_keeper import exc
 
 from ckanext.files import capabilities
 from ckanext.files.store.storages import get_storage, storages
@@ -29,7 +28,7 @@ needs_backport = pytest.mark.skipif(
 @pytest.fixture(scope="module", autouse=True)
 def loaded(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A portal with several storages."""
-    folder = tmp_path_factory.mktemp("storages")
+    folder, bucket = tmp_path_factory.mktemp("storages"), s3_options(s3, "of-options")
     with plugins_loaded(
         "files",
         **storage_options("own", type="files:fs", path=f"{folder}/own", initialize="yes"),
@@ -46,14 +45,11 @@ def loaded(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             hashing_algorithm="sha256",
         ),
         **storage_options("memory", type="ckan:memory"),
-        **storage_options("cloud", type="files:s3", path="below", **s3_options(s3, "of-options")),
-        **storage_options("tuned", type="files:s3", **s3_options(s3, "of-options"), config=_JSON),
+        **storage_options("cloud", type="files:s3", path="below", **bucket),
+        **storage_options("tuned", type="files:s3", **bucket, config='{"max_pool_connections": 3}'),
         **{"ckan.files.owner.cascade_access": "package resource:strict resource:own"},
     ):
         yield
-
-
-_JSON = '{"max_pool_connections": 3}'
 
 
 def test_values_have_types() -> None:
@@ -65,6 +61,8 @@ def test_values_have_types() -> None:
     assert settings.overwrite_existing is False
     assert settings.initialize is True
     assert settings.hashing_algorithm == "sha256"
+    assert get_storage("tuned").settings.config == {"max_pool_connections": 3}
+    assert get_storage("cloud").settings.config == {}
 
 
 @pytest.mark.parametrize("name", ["own", "memory", "cloud"])
@@ -85,22 +83,6 @@ def test_storages_by_name() -> None:
     assert get_storage() is get_storage("default")
     with pytest.raises(exc.UnknownStorageError):
         get_storage("missing")
-
-
-@pytest.mark.parametrize("name", ["own", "memory", "cloud", "tuned"])
-def test_storages_work(name: str) -> None:
-    storage = get_storage(name)
-    data = storage.upload(Location("a.html"), make_upload(b"<html></html>"))
-    with flask.Flask(__name__).test_request_context():
-        response = storage.as_response(data, "b.html")
-    assert b"".join(response.iter_encoded()) == b"<html></html>"
-    assert response.headers["Content-Disposition"].startswith("attachment; filename=")
-    assert storage.remove(data)
-
-
-def test_json_option() -> None:
-    assert get_storage("tuned").settings.config == {"max_pool_connections": 3}
-    assert get_storage("cloud").settings.config == {}
 
 
 @pytest.mark.parametrize(
@@ -134,16 +116,11 @@ def test_declared_as_by_core(option: str, default: Any, validators: str) -> None
     assert declared.description
 
 
-def test_options_of_an_adapter_are_declared() -> None:
-    pattern = f"{STORAGE}cloud.*"
-    declared = {
-        str(key).rpartition(".")[2] for key in config_declaration.iter_options(pattern=pattern)
-    }
-    assert {"bucket", "key", "secret", "region", "endpoint", "config"} <= declared
-    assert not {"client", "skip_in_place_move"} & declared
-
-
-def test_options_are_valid() -> None:
+def test_options_are_declared_and_valid() -> None:
+    declared = config_declaration.iter_options(pattern=f"{STORAGE}cloud.*")
+    names = {str(key).rpartition(".")[2] for key in declared}
+    assert {"bucket", "key", "secret", "region", "endpoint", "config"} <= names
+    assert not {"client", "skip_in_place_move"} & names
     # CKAN restores the options of the file before each test, without defaults
     config_declaration.make_safe(config)
     assert config_declaration.validate(config)[1] == {}
@@ -160,20 +137,18 @@ def test_access_by_owners_keeps_its_storages() -> None:
         }
 
 
-def _tree(options: dict[str, Any]) -> dict[str, Any]:
-    if capabilities.CORE_FILES:
-        load = import_module("ckan.config.declaration.load")
-        return load.config_tree(options, prefix=STORAGE, depth=-1)
-    return import_module("ckanext.files.backport.storage").options_of_storages(options)
-
-
 def test_options_within_options(caplog: pytest.LogCaptureFixture) -> None:
     options = {
         **storage_options("x", **{"type": "t", "params.account": "me", "params.of.it": "a"}),
         **storage_options("y", **{"params": "text", "params.account": "me"}),
         "ckan.files.storages": "z",
     }
-    assert _tree(options) == {
+    if capabilities.CORE_FILES:
+        load = import_module("ckan.config.declaration.load")
+        tree = load.config_tree(options, prefix=STORAGE, depth=-1)
+    else:
+        tree = import_module("ckanext.files.backport.storage").options_of_storages(options)
+    assert tree == {
         "x": {"type": "t", "params": {"account": "me", "of": {"it": "a"}}},
         "y": {"params": "text"},
     }
@@ -208,47 +183,42 @@ def test_unknown_adapter_is_only_a_warning(caplog: pytest.LogCaptureFixture) -> 
     assert "Unknown storage adapter 'files:floppy' used by the storage 'odd'." in warnings
 
 
+def _wrong(option: str, *marks: Any, **options: str) -> Any:
+    named = {f"{STORAGE}wrong.{name}": value for name, value in options.items()}
+    name = " ".join([*options.values(), f"without {option}" * (option not in options)])
+    return pytest.param(rf"\bwrong\b.*\b{option}\b", named, marks=marks, id=name)
+
+
 @pytest.mark.parametrize(
-    ("option", "options"),
+    ("message", "options"),
     [
-        ("max_size", {"type": "ckan:fs", "path": "/tmp", "max_size": "huge"}),
-        ("path", {"type": "ckan:fs"}),
-        ("path", {"type": "ckan:fs", "path": "relative"}),
-        ("type", {"path": "/tmp"}),
-        ("bucket", {"type": "files:s3"}),
-        ("config", {"type": "files:s3", "bucket": "b", "config": "no json"}),
-        ("config", {"type": "files:s3", "bucket": "b", "config": "[]"}),
-        ("path", {"type": "files:fs", "path": "/nowhere/at/all"}),
-        pytest.param(
-            "disabled_capabilities",
-            {"type": "ckan:memory", "disabled_capabilities": "FLY"},
-            marks=needs_backport,
+        _wrong("max_size", type="ckan:fs", path="/tmp", max_size="huge"),
+        _wrong("path", type="ckan:fs"),
+        _wrong("path", type="ckan:fs", path="relative"),
+        _wrong("path", type="files:fs", path="/nowhere/at/all"),
+        _wrong("type", path="/tmp"),
+        _wrong("bucket", type="files:s3"),
+        _wrong("config", type="files:s3", bucket="b", config="no json"),
+        _wrong("config", type="files:s3", bucket="b", config="[]"),
+        _wrong(
+            "disabled_capabilities", needs_backport, type="ckan:memory", disabled_capabilities="FLY"
         ),
-        pytest.param(
+        _wrong(
             "location_transformers",
-            {"type": "ckan:memory", "location_transformers": "uuid4 rot13"},
-            marks=needs_backport,
+            needs_backport,
+            type="ckan:memory",
+            location_transformers="uuid4 rot13",
         ),
-        pytest.param(
-            "hashing_algorithm",
-            {"type": "ckan:memory", "hashing_algorithm": "md7"},
-            marks=needs_backport,
-        ),
+        _wrong("hashing_algorithm", needs_backport, type="ckan:memory", hashing_algorithm="md7"),
+        # any visitor could download the files of users
+        (r"cascade_access: .*user", {"ckan.files.owner.cascade_access": "user"}),
+        (r"cascade_access: .*user", {"ckan.files.owner.cascade_access": "user package"}),
     ],
 )
-def test_wrong_options_are_named(option: str, options: dict[str, str]) -> None:
+def test_ckan_does_not_start_with(message: str, options: dict[str, str]) -> None:
     with (
-        pytest.raises(CkanConfigurationException, match=rf"\bwrong\b.*\b{option}\b"),
-        plugins_loaded("files", **storage_options("wrong", **options)),
-    ):
-        pass
-
-
-@pytest.mark.parametrize("value", ["user", "user package"])
-def test_files_of_users_are_not_public(value: str) -> None:
-    with (
-        pytest.raises(CkanConfigurationException, match=r"cascade_access: .*user"),
-        plugins_loaded("files", **{"ckan.files.owner.cascade_access": value}),
+        pytest.raises(CkanConfigurationException, match=message),
+        plugins_loaded("files", **options),
     ):
         pass
 

@@ -1,7 +1,9 @@
-"""Responses with files: the content is complete, and does no harm to the site."""
+"""Responses with files: complete, without harm to the site, and not all in memory."""
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,7 +27,9 @@ HARMFUL = [
     "application/octet-stream",
     "",
 ]
-KINDS = ["fs", "memory", "s3"]
+MIB = 1024 * 1024
+
+each_kind = pytest.mark.parametrize("kind", ["fs", "memory", "s3"])
 
 
 @pytest.fixture(autouse=True)
@@ -34,21 +38,23 @@ def nothing_inline(ckan_config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ckan_config, INLINE, [])
 
 
-@pytest.mark.parametrize("content_type", HARMFUL)
-@pytest.mark.parametrize("kind", KINDS)
-def test_files_are_attachments(make: Make, kind: str, content_type: str) -> None:
-    response = _response(make(kind), content_type)
-    assert _disposition(response) == "attachment"
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-    if content_type:
-        assert response.mimetype == content_type
+@each_kind
+def test_files_are_attachments(make: Make, kind: str) -> None:
+    storage = make(kind)
+    for content_type in HARMFUL:
+        response = _response(storage, content_type)
+        assert _disposition(response) == "attachment"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.mimetype == content_type or not content_type
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_configured_types_are_inline(
+@each_kind
+def test_types_that_are_shown_inline(
     make: Make, kind: str, ckan_config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Those of the option, or the one that the caller asks for."""
     storage = make(kind)
+    assert _disposition(_response(storage, "text/html", send_inline=True)) == "inline"
     monkeypatch.setitem(ckan_config, INLINE, ["image/png", "text/plain"])
     assert _disposition(_response(storage, "image/png")) == "inline"
     for content_type in "image/svg+xml", "text/html", "image", "":
@@ -57,11 +63,7 @@ def test_configured_types_are_inline(
     assert _disposition(_response(storage, "text/html")) == "inline"
 
 
-def test_caller_can_ask_for_inline(make: Make) -> None:
-    assert _disposition(_response(make("fs"), "text/html", send_inline=True)) == "inline"
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@each_kind
 def test_content_is_sent(make: Make, kind: str) -> None:
     storage = make(kind)
     content = b"0123456789" * 100_000
@@ -74,8 +76,7 @@ def test_content_is_sent(make: Make, kind: str) -> None:
         assert max(map(len, chunks)) <= 64 * 1024
 
 
-def test_connection_is_released(make: Make) -> None:
-    """Also when the client goes away."""
+def test_connection_is_released_when_the_client_goes_away(make: Make) -> None:
     storage = make("s3")
     data = storage.upload(Location("a"), make_upload(b"x" * 1_000_000))
     # a bucket's client has ten connections by default
@@ -90,7 +91,7 @@ def test_missing_file(storage: Any) -> None:
     assert storage.as_response(FileData(Location("a"))).status_code == 404
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_kind
 def test_storage_that_may_not_be_read(make: Make, kind: str) -> None:
     storage = make(kind, disabled_capabilities=["STREAM"])
     data = storage.upload(Location("a"), make_upload(b"x"))
@@ -98,17 +99,26 @@ def test_storage_that_may_not_be_read(make: Make, kind: str) -> None:
         storage.as_response(data)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "name", ["a.txt", "ü ☃.txt", 'a"; filename=b.html', "a\\b", "a%20b.txt", "日本.csv", "a;b,c"]
-)
-def test_name_is_complete(make: Make, kind: str, name: str) -> None:
-    header = _response(make(kind), "text/plain", name).headers["Content-Disposition"]
-    header.encode("latin-1")
-    assert unquote(header.rpartition("filename*=UTF-8''")[2]) == name
-    quoted = header.partition('filename="')[2].partition("; filename*")[0]
-    assert quoted.endswith('"')
-    assert not set('"\\') & set(quoted[:-1])
+@each_kind
+def test_name_is_complete(make: Make, kind: str) -> None:
+    storage = make(kind)
+    for name in (
+        "a.txt",
+        "ü ☃.txt",
+        'a"; filename=b.html',
+        "a\\b",
+        "a%20b.txt",
+        "日本.csv",
+        "a;b,c",
+    ):
+        header = _response(storage, "text/plain", name).headers["Content-Disposition"]
+        header.encode("latin-1")
+        assert unquote(header.rpartition("filename*=UTF-8''")[2]) == name
+        quoted = header.partition('filename="')[2].partition("; filename*")[0]
+        assert quoted.endswith('"')
+        assert not set('"\\') & set(quoted[:-1])
+    header = _response(storage, "text/plain").headers["Content-Disposition"]
+    assert header == "attachment; filename=\"folder/a\"; filename*=UTF-8''folder%2Fa"
 
 
 @pytest.mark.parametrize("name", ["a\r\nSet-Cookie: b=c", "a\nb", "a\0b", "\x1b[2J"])
@@ -116,11 +126,6 @@ def test_name_adds_no_header(make: Make, name: str) -> None:
     response = _response(make("memory"), "text/plain", name)
     assert "Set-Cookie" not in response.headers
     assert response.headers["Content-Disposition"].isprintable()
-
-
-def test_name_of_a_file_without_one(make: Make) -> None:
-    header = _response(make("fs"), "text/plain").headers["Content-Disposition"]
-    assert header == "attachment; filename=\"folder/a\"; filename*=UTF-8''folder%2Fa"
 
 
 def test_part_of_a_local_file(make: Make) -> None:
@@ -140,6 +145,41 @@ def test_part_of_a_local_file(make: Make) -> None:
 @pytest.mark.xfail(reason="CKAN 2.12.0 shows every file on local disk inline")
 def test_core_sends_attachments(make: Make) -> None:
     assert _disposition(_response(make("ckan:fs"), "text/html")) == "attachment"
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="only Linux reports the peak of memory"
+)
+@pytest.mark.parametrize("kind", ["fs", "s3"])
+def test_memory_for_a_large_file(make: Make, tmp_path: Path, full_size: bool, kind: str) -> None:
+    """Uploads and responses keep only a small part of it."""
+    size = 1024 * MIB if full_size else 128 * MIB
+    storage = make(kind)
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(size)
+    with (tmp_path / "large").open("rb") as file:
+        before = _reset_peak()
+        data = storage.upload(Location("a"), make_upload(file))
+    assert _memory("VmHWM") - before < 32 * MIB
+    assert data.size == size
+
+    before = _reset_peak()
+    response = storage.as_response(data)
+    assert sum(map(len, response.iter_encoded())) == size
+    response.close()
+    assert _memory("VmHWM") - before < 32 * MIB
+
+
+def _reset_peak() -> int:
+    """Return the memory in use, from which the peak starts again."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _memory("VmRSS")
+
+
+def _memory(name: str) -> int:
+    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) * 1024
 
 
 def _response(
