@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from ckan import model
+from hypothesis import example, given
+from hypothesis import strategies as st
 from sqlalchemy.exc import SQLAlchemyError
 
 from ckanext.files.store import File, FileRecord, Owner, OwnerChange, change_owners, read_files
+from ckanext.files.store.models import array_literal
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import engine, statements
 from ckanext.files.tests.support.portal import FILES, HISTORY, OWNERS, history, owner, put
 from ckanext.files.tests.support.waiting import wait_for_a_lock
 
 A, B = Owner("package", "a"), Owner("resource", "b")
+
+TAKE = f"UPDATE {OWNERS} SET owner_id = 'x' WHERE file_id = :id"
+OWN = (
+    f"INSERT INTO {OWNERS} (file_id, owner_type, owner_id, pinned)"
+    " VALUES (:id, 'package', 'x', false)"
+)
+DISOWN = f"DELETE FROM {OWNERS} WHERE file_id = :id"
+DELETE = f"DELETE FROM {FILES} WHERE id = :id"
 
 
 @pytest.fixture
@@ -39,6 +51,16 @@ def change_as(
     return change_owners(model.Session(), files, changes, actor)
 
 
+def execute(session: Any, sql: str, **parameters: Any) -> Any:
+    return session.execute(sa.text(sql), parameters)
+
+
+def commit_elsewhere(sql: str, file: str) -> int:
+    """Run a statement about a file in another session; return the number of rows."""
+    with engine().begin() as other:
+        return execute(other, sql, id=file).rowcount
+
+
 def test_read(session: Any) -> None:
     ids = [*put(A, pinned=True), *put(B), *put(None)]
     assert read_files(session, [*ids, "nix"]) == {
@@ -58,6 +80,11 @@ def test_change_owners(session: Any) -> None:
     assert history(owned) == [(*B, "editor")]
     assert history(same) == history(free) == []
     assert change_owners(session, {}, {}, "") == set()
+    # the history looks as CKAN's own does
+    row = execute(session, f"SELECT * FROM {HISTORY} WHERE file_id = :id", id=owned).one()
+    assert row.action == "transfer"
+    assert len(row.id) == 36
+    assert row.at.tzinfo
 
 
 def test_each_to_its_own(session: Any) -> None:
@@ -68,18 +95,6 @@ def test_each_to_its_own(session: Any) -> None:
     change_owners(session, files, changes, "")
     session.commit()
     assert portal.owners(*ids) == [(*to, False) for to in new]
-
-
-def test_history_looks_as_cores_does(session: Any) -> None:
-    (file,) = put(B)
-    move([file], A, "editor")
-    session.commit()
-    row = session.execute(
-        sa.text(f"SELECT * FROM {HISTORY} WHERE file_id = :id"), {"id": file}
-    ).one()
-    assert row.action == "transfer"
-    assert len(row.id) == 36
-    assert row.at.tzinfo
 
 
 @pytest.mark.parametrize("count", [1, 1000])
@@ -94,6 +109,22 @@ def test_same_statements_for_any_number(session: Any, count: int) -> None:
     assert set(portal.owners(*owned, *free)) == {(*A, True)}
 
 
+# PostgreSQL accepts neither NUL nor half of a surrogate pair at all
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))))
+@example(["", " ", "NULL", "null", *"{},'\"\\\n", '\\"', "%(x)s", ":x", "é", "файл"])
+def test_texts_reach_postgresql_as_they_are(values: list[str]) -> None:
+    assert _as_array(values, "text[]") == values
+
+
+def test_booleans_reach_postgresql_as_they_are() -> None:
+    assert _as_array([True, False], "bool[]") == [True, False]
+
+
+def _as_array(values: list[Any], type_: str) -> Any:
+    sql = f"SELECT CAST(:values AS {type_})"
+    return execute(model.Session, sql, values=array_literal(values)).scalar()
+
+
 # What is no longer as it was
 
 
@@ -101,23 +132,21 @@ def test_same_statements_for_any_number(session: Any, count: int) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        f"UPDATE {OWNERS} SET owner_id = 'x' WHERE file_id = :id",
+        TAKE,
         f"UPDATE {OWNERS} SET owner_type = 'x' WHERE file_id = :id",
         f"UPDATE {OWNERS} SET pinned = true WHERE file_id = :id",
-        f"INSERT INTO {OWNERS} (file_id, owner_type, owner_id, pinned)"
-        " VALUES (:id, 'package', 'x', false) ON CONFLICT (file_id) DO UPDATE SET owner_id = 'x'",
-        f"DELETE FROM {FILES} WHERE id = :id",
+        f"{OWN} ON CONFLICT (file_id) DO UPDATE SET owner_id = 'x'",
+        DELETE,
     ],
+    ids=["other id", "other type", "pinned", "owned", "deleted"],
 )
 def test_file_that_has_changed_is_left_alone(owner_: Owner | None, sql: str, session: Any) -> None:
     file, other = put(owner_, 2)
     files = read_files(session, [file, other])
     session.rollback()
-    with engine().begin() as other_session:
-        changed = other_session.execute(sa.text(sql), {"id": file}).rowcount
+    changed = commit_elsewhere(sql, file)
     now = owner(file)
-    lost = change_as(files, A)
-    assert lost == ({file} if changed else set())
+    assert change_as(files, A) == ({file} if changed else set())
     session.commit()
     assert owner(other) == (*A, True)
     if changed:
@@ -135,9 +164,7 @@ def test_mapped_objects_are_read_anew(session: Any) -> None:
     # also what others have changed
     session.commit()
     files = read_files(session, [owned])
-    update = sa.text(f"UPDATE {OWNERS} SET owner_id = 'x' WHERE file_id = :id")
-    with engine().begin() as other:
-        other.execute(update, {"id": owned})
+    commit_elsewhere(TAKE, owned)
     assert items[0].owner.owner_id == "a"
     assert change_as(files, B) == {owned}
     assert items[0].owner.owner_id == "x"
@@ -159,7 +186,12 @@ def test_pending_changes_of_mapped_objects_are_kept(session: Any) -> None:
 # Locks
 
 
-def _in_thread(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
+@contextmanager
+def waiting(call: Callable[[], Any]) -> Iterator[list[Any]]:
+    """Call something in another session, which waits for a lock until the block ends.
+
+    The list gets the result after the block.
+    """
     result: list[Any] = []
 
     def run() -> None:
@@ -173,44 +205,29 @@ def _in_thread(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    return thread, result
+    wait_for_a_lock()
+    yield result
+    thread.join(10)
 
 
 @pytest.mark.parametrize("owner_", [B, None])
-def test_one_of_two_wins(owner_: Owner | None, session: Any) -> None:
+@pytest.mark.parametrize("first_gives_up", [False, True])
+def test_one_of_two_wins(owner_: Owner | None, first_gives_up: bool, session: Any) -> None:
     (file,) = put(owner_)
     files = read_files(session, [file])
     assert change_as(files, A) == set()
-    thread, result = _in_thread(lambda: change_as(files, B))
-    wait_for_a_lock()
-    session.commit()
-    thread.join(10)
-    assert result == [{file}]
-    assert owner(file) == (*A, True)
-
-
-@pytest.mark.parametrize("owner_", [B, None])
-def test_the_second_wins_when_the_first_gives_up(owner_: Owner | None, session: Any) -> None:
-    (file,) = put(owner_)
-    move([file], A)
-    thread, result = _in_thread(lambda: move([file], Owner("user", "c")))
-    wait_for_a_lock()
-    session.rollback()
-    thread.join(10)
-    assert result == [set()]
-    assert owner(file) == ("user", "c", True)
+    with waiting(lambda: change_as(files, Owner("user", "c"))) as result:
+        session.rollback() if first_gives_up else session.commit()
+    assert result == [set() if first_gives_up else {file}]
+    assert owner(file) == (("user", "c", True) if first_gives_up else (*A, True))
 
 
 def test_a_change_that_changes_nothing(session: Any) -> None:
     """The transaction that has waited for it goes on with the newer version of the row."""
     (file,) = put(B)
-    session.execute(
-        sa.text(f"UPDATE {OWNERS} SET pinned = pinned WHERE file_id = :id"), {"id": file}
-    )
-    thread, result = _in_thread(lambda: move([file], A))
-    wait_for_a_lock()
-    session.commit()
-    thread.join(10)
+    execute(session, f"UPDATE {OWNERS} SET pinned = pinned WHERE file_id = :id", id=file)
+    with waiting(lambda: move([file], A)) as result:
+        session.commit()
     assert result == [set()]
     assert owner(file) == (*A, True)
     assert len(history(file)) == 1
@@ -221,31 +238,25 @@ def test_a_lost_file_is_locked(session: Any) -> None:
     (file,) = put(B)
     files = read_files(session, [file])
     session.rollback()
-    update = sa.text(f"UPDATE {OWNERS} SET owner_id = 'x' WHERE file_id = :id")
-    with engine().begin() as other:
-        other.execute(update, {"id": file})
+    commit_elsewhere(TAKE, file)
     assert change_as(files, A) == {file}
-    thread, _ = _in_thread(lambda: model.Session.execute(update, {"id": file}))
-    wait_for_a_lock()
-    assert move([file], A) == set()
-    session.commit()
-    thread.join(10)
+    with waiting(lambda: execute(model.Session, TAKE, id=file)):
+        assert move([file], A) == set()
+        session.commit()
 
 
-@pytest.mark.parametrize("owner_", [B, None])
-def test_no_circle_with_a_transaction_that_deletes(owner_: Owner | None, session: Any) -> None:
+@pytest.mark.parametrize(
+    ("owner_", "first", "second"), [(B, DISOWN, DELETE), (None, DELETE, DISOWN)]
+)
+def test_no_circle_with_a_transaction_that_deletes(
+    owner_: Owner | None, first: str, second: str, session: Any
+) -> None:
     """CKAN deletes the row of the owner first, then that of the file."""
     (file,) = put(owner_)
-    first = f"DELETE FROM {OWNERS} WHERE file_id = :id"
-    second = f"DELETE FROM {FILES} WHERE id = :id"
-    if owner_ is None:
-        first, second = second, first
-    session.execute(sa.text(first), {"id": file})
-    thread, result = _in_thread(lambda: move([file], A))
-    wait_for_a_lock()
-    session.execute(sa.text(second), {"id": file})
-    session.commit()
-    thread.join(10)
+    execute(session, first, id=file)
+    with waiting(lambda: move([file], A)) as result:
+        execute(session, second, id=file)
+        session.commit()
     assert result == [{file}]
 
 
@@ -253,18 +264,9 @@ def test_no_circle_with_cores_own_transfer(session: Any) -> None:
     """It inserts an owner, and then takes the lock of the foreign key."""
     (file,) = put(None)
     files = read_files(session, [file])
-    session.rollback()
-    with engine().begin() as other:
-        other.execute(
-            sa.text(
-                f"INSERT INTO {OWNERS} (file_id, owner_type, owner_id, pinned)"
-                " VALUES (:id, 'package', 'x', false)"
-            ),
-            {"id": file},
-        )
-        thread, result = _in_thread(lambda: change_as(files, A))
-        wait_for_a_lock()
-    thread.join(10)
+    execute(session, OWN, id=file)
+    with waiting(lambda: change_as(files, A)) as result:
+        session.commit()
     assert result == [{file}]
     assert owner(file) == ("package", "x", False)
 
@@ -276,13 +278,11 @@ def test_locks_of_many_files_are_taken_in_one_order(
     """Whatever the order in which they are named."""
     ids = sorted(put(owner_, 6))
     key = "file_id" if owner_ else "id"
-    some = sa.text(f"SELECT {key} FROM {table} WHERE {key} = :id FOR UPDATE")
-    session.execute(some, {"id": ids[2]})
-    thread, result = _in_thread(lambda: move(ids[::-1], A))
-    wait_for_a_lock()
-    # the first two are locked, those behind the one that is waited for are not
-    free = f"SELECT {key} FROM {table} WHERE {key} = ANY(:ids) ORDER BY 1 FOR UPDATE SKIP LOCKED"
-    assert list(session.execute(sa.text(free), {"ids": ids}).scalars()) == ids[2:]
-    session.commit()
-    thread.join(10)
+    execute(session, f"SELECT {key} FROM {table} WHERE {key} = :id FOR UPDATE", id=ids[2])
+    with waiting(lambda: move(ids[::-1], A)) as result:
+        # the first two are locked, those behind the one that is waited for are not
+        free = f"SELECT {key} FROM {table} WHERE {key} = ANY(:ids) ORDER BY 1"
+        found = execute(session, f"{free} FOR UPDATE SKIP LOCKED", ids=ids).scalars()
+        assert list(found) == ids[2:]
+        session.commit()
     assert result == [set()]
