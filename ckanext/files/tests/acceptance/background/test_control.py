@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -46,22 +47,22 @@ def unfinished() -> list[int]:
 
 def test_cancelled_and_tried_again_at_random(unique: Any) -> None:
     """Whatever the workers do at that moment: each step of each job is done once."""
-    name = unique("job")
-    for number in range(JOBS):
-        tasks.steps.delay(f"{name}-{number}", 1, STEPS, 0.05)
-    model.Session.commit()
-    became: set[str | None] = set()
-    again = 0
-    for _ in range(300):
-        if not (jobs := unfinished()):
-            break
-        became.add(control.cancel(random.choice(jobs)))
+    name, names = unique("job"), []
+    became: Counter[str | None] = Counter()
+
+    def disturb() -> bool:
+        """Cancel a job, and try one again; return whether that met each state often enough."""
+        while len(ids := unfinished()) < JOBS:
+            names.append(f"{name}-{len(names)}")
+            tasks.steps.delay(names[-1], 1, STEPS, 0.05)
+            model.Session.commit()
+        became[control.cancel(random.choice(ids))] += 1
         model.Session.commit()
-        again += control.retry(random.choice(jobs))
+        became["retried"] += control.retry(random.choice(ids))
         model.Session.commit()
-    # it has met a job in each of these states
-    assert became >= {"cancelled", "aborted", "doing"}
-    assert again
+        return all(became[each] >= 3 for each in ("cancelled", "aborted", "doing", "retried"))
+
+    wait_for(disturb)
 
     def all_done() -> bool:
         for job in unfinished():
@@ -70,7 +71,7 @@ def test_cancelled_and_tried_again_at_random(unique: Any) -> None:
         return not unfinished()
 
     wait_for(all_done)
-    done = [f"{name}-{number}-{step:04}" for number in range(JOBS) for step in range(1, STEPS + 1)]
+    done = [f"{each}-{step:04}" for each in names for step in range(1, STEPS + 1)]
     assert sorted(effects_of(name)) == sorted(done)
 
 
