@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pysolr
 import pytest
 from ckan import model, plugins
 from ckan.cli.db import _run_migrations
@@ -56,6 +57,15 @@ def empty_database() -> None:
     with plugins.use_plugin("files"):
         _run_migrations("files")
     search.clear_all()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def solr_shows_what_it_has_committed() -> Iterator[None]:
+    """CKAN goes on before Solr shows a commit, and the tests look right after it."""
+    commit = pysolr.Solr.commit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pysolr.Solr, "commit", lambda self, waitSearcher=None: commit(self))  # noqa: N803
+        yield
 
 
 @pytest.fixture(scope="session")
