@@ -2,351 +2,250 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ckanext.files.background import Job, NotInJobError, chain, set_progress
+from ckanext.files.background import (
+    Call,
+    JobAborted,
+    NotInJobError,
+    chain,
+    current_job,
+    set_progress,
+)
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.effects import Effects
-from ckanext.files.tests.support.job_rows import Define, shown
+from ckanext.files.tests.support.job_rows import shown
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 
-SHOWING = """
-    from ckanext.files.background import record
-    shown = []
 
-    def show():
-        job = record.find(current_job().id)
-        shown.append((job.percent, job.text))
-"""
-
-
-def progress(job: Job) -> tuple[float | None, str | None]:
+def kept() -> tuple[float | None, str | None]:
+    """Return the progress of the running job in the database."""
+    job: Any = current_job()
     found = shown(job)
     return found.percent, found.text
 
 
-def test_percent(define: Define, tasks: TasksManager) -> None:
+# percent
+
+
+def test_percent(make_task: Any, run: Any) -> None:
     """It is called with the task's arguments, before each step but the first."""
-    module = define(
-        SHOWING
-        + """
-    @task(percent=lambda total, remaining: 100 * (total - remaining) / total)
-    def wait(total, remaining):
-        show()
-        if remaining:
-            return wait(total, remaining - 1)
-        """
-    )
-    job = module.wait.delay(4, remaining=4)
-    tasks.run_pending_jobs()
-    assert module.shown == [(None, None), (25, None), (50, None), (75, None), (100, None)]
-    assert progress(job) == (100, None)
+    seen: list[Any] = []
+
+    @make_task(percent=lambda total, remaining: 100 * (total - remaining) / total)
+    def wait(total: int, remaining: int) -> Any:
+        seen.append(kept())
+        return wait(total, remaining - 1) if remaining else None
+
+    job = run(wait.delay(4, remaining=4))
+    assert seen == [(None, None), (25, None), (50, None), (75, None), (100, None)]
+    assert (job.percent, job.text) == (100, None)
+
+
+def test_percent_gets_the_arguments(make_task: Any) -> None:
+    """Not the context, which the function gets."""
+
+    def named(context: Any, done: int, total: int, more: int = 0) -> None: ...
+    def positional(context: Any, done: int, /, total: int = 4) -> None: ...
+    def numbers(context: Any, *numbers: int) -> None: ...
+    def keywords(context: Any, **named: int) -> None: ...
+
+    def percent(function: Any, percent: Callable[..., float], *args: int, **kwargs: int) -> Any:
+        task = make_task(function, pass_context=True, percent=percent)
+        return task.percent_of(task(*args, **kwargs))
+
+    assert percent(named, lambda done, total: 100 * done / total, 1, total=4) == 25
+    assert percent(named, lambda done, total, **_: 100 * done / total, 1, 4, more=1) == 25
+    assert percent(positional, lambda done, /, total=4: 100 * done / total, 1) == 25
+    assert percent(numbers, lambda *n: 100 * n[0] / n[1], 1, 4) == 25
+    assert percent(keywords, lambda **n: 100 * n["done"] / n["total"], done=1, total=4) == 25
 
 
 @pytest.mark.parametrize(
-    ("parameters", "percent", "call"),
+    "percent",
     [
-        ("done, total", "lambda done, total: 100 * done / total", "work(1, total=4)"),
-        ("done, /, total=4", "lambda done, /, total=4: 100 * done / total", "work(1)"),
-        ("*numbers", "lambda *numbers: 100 * numbers[0] / numbers[1]", "work(1, 4)"),
-        (
-            "**named",
-            "lambda **named: 100 * named['done'] / named['total']",
-            "work(done=1, total=4)",
-        ),
-        (
-            "done, total, more=0",
-            "lambda done, total, **_: 100 * done / total",
-            "work(1, 4, more=1)",
-        ),
+        *(lambda _: 1 / 0, lambda _: 101, lambda _: -1, lambda _: math.nan),
+        *(lambda _: "much", lambda _: None, lambda _: object(), lambda: 60),
     ],
 )
-def test_percent_gets_the_arguments(
-    parameters: str, percent: str, call: str, define: Define, tasks: TasksManager
-) -> None:
-    """Not the context, which the function gets."""
-    module = define(
-        SHOWING
-        + f"""
-    @task(percent={percent}, pass_context=True)
-    def work(context, {parameters}):
-        show()
+def test_percent_that_is_broken(percent: Any, make_task: Any, run: Any) -> None:
+    """A job does not fail because of its progress: the last one that is known stays."""
+    seen: list[Any] = []
 
-    @task
-    def start():
-        return {call}
-        """
-    )
-    job = module.start.delay()
-    tasks.run_pending_jobs()
-    assert module.shown == [(25, None)]
-    assert progress(job) == (100, None)
+    @make_task(percent=lambda remaining: percent(remaining) if remaining == 1 else 50)
+    def work(remaining: int) -> Any:
+        seen.append(kept())
+        return work(remaining - 1) if remaining else None
+
+    job = run(work.delay(3))
+    assert seen == [(None, None), (50, None), (50, None), (50, None)]
+    assert (job.status, job.percent, job.text) == ("succeeded", 100, None)
 
 
-@pytest.mark.parametrize(
-    "percent", ["1 / 0", "101", "-1", "float('nan')", "'much'", "None", "object()"]
-)
-def test_percent_that_is_broken(percent: str, define: Define, tasks: TasksManager) -> None:
-    """A job does not fail because of its progress."""
-    module = define(
-        SHOWING
-        + f"""
-    @task(percent=lambda remaining: {percent} if remaining == 1 else 50)
-    def work(remaining):
-        show()
-        if remaining:
-            return work(remaining - 1)
-        """
-    )
-    job = module.work.delay(2)
-    tasks.run_pending_jobs()
-    assert module.shown == [(None, None), (None, None), (50, None)]
-    assert (shown(job).status, progress(job)) == ("succeeded", (100, None))
+# set_progress
 
 
-def test_percent_that_wants_other_arguments(define: Define, tasks: TasksManager) -> None:
-    module = define("""
-        @task(percent=lambda total: total)
-        def work(remaining):
-            if remaining:
-                return work(remaining - 1)
-    """)
-    job = module.work.delay(2)
-    tasks.run_pending_jobs()
-    assert (shown(job).status, progress(job)) == ("succeeded", (None, None))
-
-
-def test_set_progress(define: Define, tasks: TasksManager) -> None:
+def test_set_progress(make_task: Any, run: Any) -> None:
     """The commit of the step writes it; a text stays until there is another one."""
-    module = define(
-        SHOWING
-        + """
-    def said(*progress):
-        show()
-        set_progress(*progress)
+    seen: list[Any] = []
 
-    @task
-    def work(number=0):
-        if number == 0:
-            said(10, "ü 1 of 3 files")
-        elif number == 1:
-            said(50.5)
-        elif number == 2:
-            said(60, "")
-        else:
-            show()
-            return
+    @make_task
+    def work(number: int = 0) -> Any:
+        seen.append(kept())
+        said = [(10, "ü 1 of 3 files"), (50.5,), (60, "")]
+        if number == len(said):
+            return None
+        set_progress(*said[number])
         return work(number + 1)
-        """
-    )
-    job = module.work.delay()
-    tasks.run_pending_jobs()
-    assert module.shown == [
-        (None, None),
-        (10, "ü 1 of 3 files"),
-        (50.5, "ü 1 of 3 files"),
-        (60, ""),
-    ]
-    assert progress(job) == (100, "")
+
+    job = run(work.delay())
+    text = "ü 1 of 3 files"
+    assert seen == [(None, None), (10, text), (50.5, text), (60, "")]
+    assert (job.percent, job.text) == (100, "")
 
 
-def test_last_word_of_a_step_counts(define: Define, tasks: TasksManager) -> None:
-    module = define("""
-        @task
-        def work():
-            set_progress(10, "first")
-            set_progress(90, "second")
-            set_progress(20)
-            return rest()
-
-        @task
-        def rest():
-            raise JobAborted("stop")
-    """)
-    job = module.work.delay()
-    tasks.run_pending_jobs()
-    assert progress(job) == (20, "second")
-
-
-def test_percent_of_the_next_step_counts_more(define: Define, tasks: TasksManager) -> None:
-    module = define(
-        SHOWING
-        + """
-    @task(percent=lambda remaining: 100 - remaining)
-    def work(remaining):
-        show()
-        set_progress(5, f"{remaining} remain")
-        if remaining:
-            return work(remaining - 40)
-        """
-    )
-    job = module.work.delay(80)
-    tasks.run_pending_jobs()
-    assert module.shown == [(None, None), (60, "80 remain"), (100, "40 remain")]
-    assert progress(job) == (100, "0 remain")
-
-
-@pytest.mark.parametrize("percent", [-0.1, 100.1, float("nan"), float("inf"), "much", None, [1]])
-def test_no_percentage(percent: Any, define: Define, tasks: TasksManager) -> None:
-    module = define("""
-        wrong = None
-
-        @task
-        def work():
-            set_progress(30, "before")
-            set_progress(wrong)
-    """)
-    module.wrong = percent
-    job = module.work.delay()
-    tasks.run_pending_jobs()
-    found = shown(job)
-    assert found.status == "failed"
-    assert (found.error or "").startswith(("ValueError", "TypeError"))
-    assert (found.percent, found.text) == (30, "before")
-
-
-@pytest.mark.parametrize("percent", [0, 100, 33, True])
-def test_bounds(percent: Any, define: Define, tasks: TasksManager) -> None:
-    module = define("""
-        percent = None
-
-        @task
-        def work():
-            set_progress(percent)
-            raise ValueError("stop")
-    """)
-    module.percent = percent
-    job = module.work.delay()
-    tasks.run_pending_jobs()
-    assert progress(job) == (percent, None)
-
-
-@pytest.mark.parametrize("text", ["a\0b", "\ud800", "x" * 100_000])
-def test_text_that_postgresql_cannot_hold(text: str, define: Define, tasks: TasksManager) -> None:
-    """A job does not fail because of its progress."""
-    module = define("""
-        text = ""
-
-        @task
-        def work(times):
-            set_progress(30, text)
-            if times:
-                return work(times - 1)
-    """)
-    module.text = text
-    job = module.work.delay(1)
-    tasks.run_pending_jobs()
-    assert shown(job).status == "succeeded"
-    assert len(progress(job)[1] or "") == len(text)
-
-
-@pytest.mark.parametrize("text", [5, ["a"], object()])
-def test_text_that_is_none(text: Any, define: Define, tasks: TasksManager) -> None:
-    module = define("""
-        text = ""
-
-        @task
-        def work():
-            set_progress(30, text)
-    """)
-    module.text = text
-    job = module.work.delay()
-    tasks.run_pending_jobs()
-    found = shown(job)
-    assert (found.status, found.percent, found.text) == ("failed", None, None)
-    assert "is no string" in (found.error or "")
-
-
-def test_failure_keeps_the_progress(define: Define, tasks: TasksManager) -> None:
-    """Also the progress that the failing step has set."""
-    module = define("""
-        @task
-        def work(times):
-            set_progress(10 if times else 45, f"{times} remain")
-            if times:
-                return work(times - 1)
-            raise ValueError("it fails")
-    """)
-    job = module.work.delay(1)
-    tasks.run_pending_jobs()
-    assert (shown(job).status, progress(job)) == ("failed", (45, "0 remain"))
-
-
-def test_nothing_told_is_nothing_known(tasks: TasksManager) -> None:
-    job = sample.noop.delay()
-    tasks.run_pending_jobs()
-    assert (shown(job).status, progress(job)) == ("succeeded", (None, None))
-
-
-def test_outside_of_a_job() -> None:
+def test_nothing_is_known(run: Any) -> None:
+    job = run(sample.noop.delay())
+    assert (job.status, job.percent, job.text) == ("succeeded", None, None)
     with pytest.raises(NotInJobError):
         set_progress(50)
 
 
-def test_in_async_tasks(define: Define, tasks: TasksManager) -> None:
-    module = define("""
-        import asyncio
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ([(10, "first"), (90, "second"), (20,)], (20, "second")),
+        *[([(percent,)], (percent, None)) for percent in (0, 100, 33, True)],
+        ([], (None, None)),
+    ],
+)
+@pytest.mark.parametrize("same_step", [True, False])
+def test_end_of_a_job_keeps_it(
+    said: Any, expected: Any, same_step: bool, make_task: Any, run: Any
+) -> None:
+    """What the step that fails has set last, and what one before it has."""
 
-        async def inner():
-            await asyncio.sleep(0)
-            set_progress(70, "inner")
+    @make_task
+    def work() -> Any:
+        for each in said:
+            set_progress(*each)
+        return stop.function() if same_step else stop()
 
-        @task
-        async def work():
-            await asyncio.gather(inner(), asyncio.create_task(inner()))
-            raise ValueError("stop")
-    """)
-    job = module.work.delay()
-    tasks.run_pending_jobs()
-    assert progress(job) == (70, "inner")
+    @make_task
+    def stop() -> None:
+        raise ValueError("stop") if same_step else JobAborted("stop")
+
+    job = run(work.delay())
+    assert job.status == ("failed" if same_step else "aborted")
+    assert (job.percent, job.text) == expected
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        *[((percent,), "ValueError") for percent in (-0.1, 100.1, math.nan, math.inf, "much")],
+        *[((percent,), "TypeError") for percent in (None, [1])],
+        *[((50, text), "TypeError: .* is no string") for text in (5, ["a"], object())],
+    ],
+)
+def test_what_is_no_progress(wrong: Any, error: str, make_task: Any, run: Any) -> None:
+    @make_task
+    def work() -> None:
+        set_progress(30, "before")
+        set_progress(*wrong)
+
+    job = run(work.delay())
+    assert (job.status, job.percent, job.text) == ("failed", 30, "before")
+    assert re.match(error, job.error)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", "x" * 100_000], ids=["NUL", "half", "long"])
+def test_text_that_postgresql_cannot_hold(text: str, make_task: Any, run: Any) -> None:
+    """A job does not fail because of its progress."""
+
+    @make_task
+    def work(times: int) -> Any:
+        set_progress(30, text)
+        return work(times - 1) if times else None
+
+    job = run(work.delay(1))
+    assert (job.status, len(job.text)) == ("succeeded", len(text))
+
+
+def test_percent_of_the_next_step_counts_more(make_task: Any, run: Any) -> None:
+    seen: list[Any] = []
+
+    @make_task(percent=lambda remaining: 100 - remaining)
+    def work(remaining: int) -> Any:
+        seen.append(kept())
+        set_progress(5, f"{remaining} remain")
+        return work(remaining - 40) if remaining else None
+
+    job = run(work.delay(80))
+    assert seen == [(None, None), (60, "80 remain"), (100, "40 remain")]
+    assert (job.percent, job.text) == (100, "0 remain")
+
+
+def test_in_async_tasks(make_task: Any, run: Any) -> None:
+    async def inner() -> None:
+        await asyncio.sleep(0)
+        set_progress(70, "inner")
+
+    @make_task
+    async def work() -> None:
+        await asyncio.gather(inner(), asyncio.create_task(inner()))
+        raise ValueError("stop")
+
+    job = run(work.delay())
+    assert (job.percent, job.text) == (70, "inner")
 
 
 # in a chain
 
 
-@pytest.mark.parametrize(
-    ("nested", "expected"),
-    [(False, [50, 75, 100]), (True, [50, 62.5, 75])],
-    ids=["plain", "nested"],
-)
-def test_progress_of_a_part_of_a_chain(
-    nested: bool, expected: list[float], tasks: TasksManager, effects: Effects, unique: Any
-) -> None:
-    name = unique("job")
-    noting = sample.note_progress(name, [0, 50, 100])
-    job = chain.delay([sample.noop(), chain([noting, sample.noop()]) if nested else noting])
-    tasks.run_pending_jobs()
-    for percent in expected:
-        assert effects.exists(f"{name}-{percent:g}")
-    assert (shown(job).status, shown(job).percent) == ("succeeded", 100)
+def test_in_a_chain(make_task: Any, run: Any) -> None:
+    """The progress is that of the part; outside of a chain it is that of the job."""
+    seen: list[float | None] = []
+
+    @make_task(pass_context=True)
+    def work(context: Any) -> None:
+        for percent in (0, 50, 100):
+            set_progress(percent)
+            seen.append(context.percent)
+
+    noop = sample.noop()
+    for ask, expected in (
+        (work.delay, [0, 50, 100]),
+        (lambda: chain.delay([noop, work()]), [50, 75, 100]),
+        (lambda: chain.delay([noop, chain([work(), noop])]), [50, 62.5, 75]),
+    ):
+        seen.clear()
+        job = run(ask())
+        assert (seen, job.status, job.percent) == (expected, "succeeded", 100)
 
 
 def test_part_of_a_chain_that_goes_on(
-    define: Define, tasks: TasksManager, caplog: pytest.LogCaptureFixture
+    make_task: Any, tasks: TasksManager, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its progress lasts, also where a later step sets none; then its part is done."""
-    module = define("""
-        @task
-        def count(left):
-            if left > 1:
-                set_progress(100 - 25 * left)
-            return count(left - 1) if left else None
-    """)
-    job = chain.delay([chain([module.count(3)]), sample.noop()])
+
+    @make_task
+    def count(left: int) -> Call | None:
+        if left > 1:
+            set_progress(100 - 25 * left)
+        return count(left - 1) if left else None
+
+    job = chain.delay([chain([count(3)]), sample.noop()])
     percents: list[float | None] = []
     while tasks.run_pending_jobs(most=1).steps:
         percents.append(shown(job).percent)
     assert percents == [12.5, 25, 25, 50, 100]
     assert "is not known" not in caplog.text
-
-
-def test_outside_of_a_chain(tasks: TasksManager, effects: Effects, unique: Any) -> None:
-    name = unique("job")
-    sample.note_progress.delay(name, [12.5])
-    tasks.run_pending_jobs()
-    assert effects.exists(f"{name}-12.5")
