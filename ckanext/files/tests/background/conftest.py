@@ -19,18 +19,23 @@ from ckanext.files.background import Job, call, schema, task
 from ckanext.files.background.app import app as procrastinate
 from ckanext.files.background.record import JobRecord
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.tests.support.effects import engine
 from ckanext.files.tests.support.job_rows import shown
 
 
+@pytest.fixture(scope="module", autouse=True)
+def job_tables(loaded: Any) -> None:
+    """Create or update the tables, and delete the jobs of other tests."""
+    schema.ensure(model.meta.engine)
+    _empty()
+
+
 @pytest.fixture(autouse=True)
-def job_tables(loaded: Any) -> Iterator[None]:
-    """Create the tables if necessary, and delete all jobs before and after a test."""
-    engine: Any = model.meta.engine
-    schema.ensure(engine)
-    _empty(engine)
+def no_jobs_left(job_tables: None) -> Iterator[None]:
+    """Delete all jobs after a test."""
     yield
     model.Session.remove()
-    _empty(engine)
+    _empty()
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +110,6 @@ def define(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         sys.modules.pop(name, None)
 
 
-def _empty(engine: Any) -> None:
-    with engine.begin() as connection:
+def _empty() -> None:
+    with engine().begin() as connection:
         connection.execute(text(f"DELETE FROM {schema.SCHEMA}.procrastinate_jobs"))

@@ -1,9 +1,17 @@
-"""Each of the ten core actions: no job without its commit, no commit without the job."""
+"""Jobs that plugins ask for while a core action runs: no job without its commit, and none is lost.
+
+Each of the ten actions, each hook of CKAN's that it calls, each way to ask, on its own, within a
+custom action, and within a savepoint that is open around it.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import cache
+from itertools import product
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -12,9 +20,10 @@ from ckan import model
 
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.capabilities import commit_reaches_root
 from ckanext.files.shared import add_task, on_commit
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.core_actions import Call, each_action, prepare
+from ckanext.files.tests.support.core_actions import TEN, Call, each_action, prepare
 from ckanext.files.tests.support.crash import (
     fork,
     kill_after_the_last_task,
@@ -23,27 +32,50 @@ from ckanext.files.tests.support.crash import (
     was_killed,
 )
 from ckanext.files.tests.support.effects import Effects, count_commits, look, watch
+from ckanext.files.tests.support.hook_plugins import Listener
+from ckanext.files.tests.support.intents import look_now
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.solr import title_in_solr
 from ckanext.files.tests.support.waiting import wait_for
+from ckanext.files.transaction import is_commit_requested
+from ckanext.files.transaction.journal import is_committing
 
-loaded = load_plugins("files", "files_background", "files_test_probe")
+loaded = load_plugins(
+    "files",
+    "files_background",
+    "files_test_probe",
+    "files_test_package_hooks",
+    "files_test_resource_hooks",
+    "files_test_group_hooks",
+    "files_test_organization_hooks",
+)
 
 JOBS = f"(SELECT count(*) FROM {SCHEMA}.procrastinate_jobs WHERE args->>'name' = :mark)"
 
 
-def defer_at_once(mark: str) -> None:
+def at_once(mark: str) -> None:
     sample.write.delay(mark)
 
 
-def defer_in_a_task(mark: str) -> None:
+def in_a_task(mark: str) -> None:
     add_task(lambda *_: sample.write.delay(mark))
 
 
-each_place = pytest.mark.parametrize("ask", [defer_at_once, defer_in_a_task])
+def in_both(mark: str) -> None:
+    at_once(mark)
+    in_a_task(mark)
+
+
+Ask = Callable[[str], None]
+each_place = pytest.mark.parametrize("ask", [at_once, in_a_task])
 
 
 def jobs_of(call: Call) -> int:
     return look(f"SELECT {JOBS}", mark=call.mark)
+
+
+def is_changed(call: Call) -> bool:
+    return look(f"SELECT {call.is_visible}", mark=call.mark)
 
 
 def refuse(*_: Any) -> None:
@@ -53,12 +85,7 @@ def refuse(*_: Any) -> None:
 @each_place
 @each_action
 def test_one_commit(
-    action: str,
-    ask: Callable[[str], None],
-    hooks: Any,
-    effects: Effects,
-    unique: Any,
-    tasks: TasksManager,
+    action: str, ask: Ask, hooks: Any, effects: Effects, unique: Any, tasks: TasksManager
 ) -> None:
     """The change and the job are seen together, and the job does its work."""
     call = prepare(action, unique)
@@ -73,10 +100,9 @@ def test_one_commit(
     assert effects.exists(call.mark)
 
 
-@each_action
-def test_watcher_sees_the_two_apart_without_the_hold(action: str, hooks: Any, unique: Any) -> None:
-    """Negative control of the test above."""
-    call = prepare(action, unique)
+def test_watcher_sees_the_two_apart_without_the_hold(unique: Any) -> None:
+    """Negative control of the test above; ``queue/test_core.py`` has that of each action."""
+    call = prepare("package_create", unique)
 
     def late(*_: Any) -> None:
         wait_for(lambda: (True, 0) in seen)
@@ -92,14 +118,20 @@ def test_watcher_sees_the_two_apart_without_the_hold(action: str, hooks: Any, un
     assert seen == {(False, 0), (True, 0), (True, 1)}
 
 
-@each_place
+@pytest.mark.parametrize(
+    ("ask", "fails"), [(at_once, "action"), (in_a_task, "action"), (in_both, "task")]
+)
 @each_action
-def test_failing_task(action: str, ask: Callable[[str], None], hooks: Any, unique: Any) -> None:
+def test_failure(action: str, ask: Ask, fails: str, hooks: Any, unique: Any) -> None:
+    """Of the action after its last change, or of its last task."""
     call = prepare(action, unique)
 
     def before(*_: Any) -> None:
         ask(call.mark)
-        add_task(refuse)
+        if fails == "task":
+            add_task(refuse)
+        else:
+            hooks[f"after:{action}"] = refuse
 
     hooks[f"before:{action}"] = before
     with (
@@ -107,41 +139,27 @@ def test_failing_task(action: str, ask: Callable[[str], None], hooks: Any, uniqu
         pytest.raises(tk.ValidationError),
     ):
         call()
-    assert seen == {(False, 0)}
-
-
-@each_place
-@each_action
-def test_failing_action(action: str, ask: Callable[[str], None], hooks: Any, unique: Any) -> None:
-    call = prepare(action, unique)
-    hooks[f"before:{action}"] = lambda *_: ask(call.mark)
-    hooks[f"after:{action}"] = refuse
-    with (
-        watch(f"SELECT {call.is_visible}, {JOBS}", mark=call.mark) as seen,
-        pytest.raises(tk.ValidationError),
-    ):
-        call()
     model.Session.commit()
     assert seen == {(False, 0)}
+    assert (is_changed(call), jobs_of(call)) == (False, 0)
 
 
 @each_action
 def test_caller_commits(action: str, hooks: Any, unique: Any) -> None:
     """With ``defer_commit`` the change and the job wait for the caller's commit."""
     call = prepare(action, unique)
-    hooks[f"before:{action}"] = lambda *_: defer_at_once(call.mark)
+    hooks[f"before:{action}"] = lambda *_: at_once(call.mark)
     with count_commits() as commits:
         call(defer_commit=True)
         assert commits == []
         assert jobs_of(call) == 0
         model.Session.commit()
     assert len(commits) == 1
-    assert jobs_of(call) == 1
-    assert look(f"SELECT {call.is_visible}", mark=call.mark)
+    assert (is_changed(call), jobs_of(call)) == (True, 1)
 
 
 @each_place
-def test_inner_action_that_fails(ask: Callable[[str], None], hooks: Any, unique: Any) -> None:
+def test_inner_action_that_fails(ask: Ask, hooks: Any, unique: Any) -> None:
     """Its job goes with it, that of the outer one stays."""
     inner, outer = prepare("group_create", unique), prepare("package_create", unique)
 
@@ -160,52 +178,180 @@ def test_inner_action_that_fails(ask: Callable[[str], None], hooks: Any, unique:
 
 
 @pytest.mark.crash
-@each_place
 @each_action
 @pytest.mark.parametrize("die", [kill_after_the_last_task, kill_between_index_and_commit])
 def test_killed_before_the_commit(
-    die: Callable[[], None],
-    action: str,
-    ask: Callable[[str], None],
-    hooks: Any,
-    unique: Any,
+    die: Callable[[], None], action: str, hooks: Any, unique: Any
 ) -> None:
-    call = run_and_die(action, ask, die, hooks, unique)
-    assert not look(f"SELECT {call.is_visible}", mark=call.mark)
-    assert jobs_of(call) == 0
+    call = run_and_die(action, die, hooks, unique)
+    assert (is_changed(call), jobs_of(call)) == (False, 0)
+    look_now()  # or later tests would find the search index ahead
 
 
 @pytest.mark.crash
-@each_place
 @each_action
 def test_killed_right_after_the_commit(
-    action: str,
-    ask: Callable[[str], None],
-    hooks: Any,
-    effects: Effects,
-    unique: Any,
-    tasks: TasksManager,
+    action: str, hooks: Any, effects: Effects, unique: Any, tasks: TasksManager
 ) -> None:
-    """The job is there, and runs."""
-    call = run_and_die(action, ask, lambda: on_commit(kill_now), hooks, unique)
-    assert look(f"SELECT {call.is_visible}", mark=call.mark)
-    assert jobs_of(call) == 1
-    tasks.run_pending_jobs()
+    """The jobs are there, and run."""
+    call = run_and_die(action, lambda: on_commit(kill_now), hooks, unique)
+    assert (is_changed(call), jobs_of(call)) == (True, 2)
+    tasks.run_pending_jobs(most=1)
     assert effects.exists(call.mark)
 
 
-def run_and_die(
-    action: str, ask: Callable[[str], None], die: Callable[[], None], hooks: Any, unique: Any
-) -> Call:
-    """Run the action, and have it ask for a job, in a process that is killed."""
+def run_and_die(action: str, die: Callable[[], None], hooks: Any, unique: Any) -> Call:
+    """Run the action, and have it ask for two jobs, in a process that is killed."""
     call = prepare(action, unique)
 
     def before(*_: Any) -> None:
         hooks.clear()
-        ask(call.mark)
+        in_both(call.mark)
         die()
 
     hooks[f"before:{action}"] = before
     assert was_killed(fork(call))
     hooks.clear()
     return call
+
+
+class TaskError(Exception):
+    """Raised by a task that fails."""
+
+
+class Asking:
+    """Something that a hook asks for, and whether it came."""
+
+    def __init__(self, way: str, call: Call, effects: Effects) -> None:
+        self._ask = getattr(self, way)
+        self._call = call
+        self._effects = effects
+        self._wrote = False
+        self._called = False
+
+        self.times = 0
+        self.late = False
+        """The action had committed its change already, or was just doing so."""
+
+    def __call__(self) -> None:
+        session = model.Session()
+        commits = is_committing(session) and not session.get_nested_transaction()
+        self.late = is_changed(self._call) or commits
+        self.times += 1
+        self._ask()
+
+    def add_task(self) -> None:
+        add_task(lambda *_: self._write())
+
+    def on_commit(self) -> None:
+        on_commit(lambda: vars(self).update(_called=True))
+
+    def delay(self) -> None:
+        sample.write.delay(self._call.mark)
+
+    def failing_task(self) -> None:
+        def fail(*_: Any) -> None:
+            self._write()
+            raise TaskError
+
+        add_task(fail)
+
+    def came(self) -> list[str]:
+        """The ways in which something came, as often as it was asked for."""
+        came = {
+            "add_task": self._effects.exists(self._call.mark),
+            "on_commit": self._called,
+            "delay": jobs_of(self._call) == self.times > 0,
+        }
+        return [way for way, what in came.items() if what]
+
+    def _write(self) -> None:
+        if not self._wrote:
+            self._wrote = True
+            self._effects.write(self._call.mark)
+
+
+def alone(call: Call) -> None:
+    call()
+
+
+def in_custom_action(call: Call) -> None:
+    tk.get_action("probe")({}, {"do": lambda _: call()})
+
+
+def in_savepoint(call: Call) -> None:
+    """A savepoint that is no context manager: within one, CKAN cannot read after its commit."""
+    model.Session.begin_nested()
+    call()
+    if not commit_reaches_root(model.Session()):
+        model.Session.commit()  # SQLAlchemy 1.4 leaves the commit to the caller
+        model.Session.commit()
+
+
+PLACES = [alone, in_custom_action, in_savepoint]
+WAYS = ["add_task", "on_commit", "delay", "failing_task"]
+WITH_HOOKS = [action for action in TEN if not action.startswith("user")]
+
+
+@pytest.fixture(autouse=True)
+def nothing_listens() -> Iterator[None]:
+    yield
+    Listener.on_hook = None
+
+
+@cache
+def hooks_of(action: str) -> list[str]:
+    """Return the hooks of CKAN's that an action calls."""
+    call, called = prepare(action, lambda what: f"{what}-{uuid.uuid4()}"), set()
+    Listener.on_hook = called.add
+    call()
+    Listener.on_hook = None
+    assert len(called) >= 3
+    return sorted(called)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("action", WITH_HOOKS)
+def test_hook(action: str, way: str, effects: Effects, unique: Any, full_size: bool) -> None:
+    """In each of its hooks; in each place at full size, else each hook and way in another one."""
+    for number, (hook, place) in enumerate(product(hooks_of(action), PLACES)):
+        turn = number // len(PLACES) + WAYS.index(way)
+        if full_size or place is PLACES[turn % len(PLACES)]:
+            ask_in_hook(hook, way, place, prepare(action, unique), effects)
+
+
+def ask_in_hook(
+    hook: str, way: str, place: Callable[[Call], None], call: Call, effects: Effects
+) -> None:
+    asking = Asking(way, call, effects)
+
+    def ask(name: str) -> None:
+        if name == hook:
+            Listener.on_hook = None
+            asking()
+
+    Listener.on_hook = ask
+    failed = way == "failing_task"
+    with pytest.raises(TaskError) if failed else nullcontext():
+        place(call)
+    while model.Session().in_transaction():
+        model.Session.rollback()
+    assert asking.came() == ([] if failed else [way])
+    assert not is_commit_requested(model.Session())
+    assert is_changed(call) is (asking.late or not failed)
+    if call.package_id:
+        title = look("SELECT title FROM package WHERE id = :id", id=call.package_id)
+        assert title_in_solr(call.package_id) == title
+
+
+@pytest.mark.parametrize("action", WITH_HOOKS)
+def test_hook_asks_each_time(action: str, effects: Effects, unique: Any) -> None:
+    """Also for the last time, which may be after the action's commit, or within it."""
+    for hook in hooks_of(action):
+        call = prepare(action, unique)
+        asking = Asking("delay", call, effects)
+        Listener.on_hook = lambda name, hook=hook, ask=asking: ask() if name == hook else None
+        call()
+        Listener.on_hook = None
+        assert asking.came() == ["delay"], hook
+        assert not is_commit_requested(model.Session())

@@ -14,8 +14,13 @@ ACTIONS = {"files_job_cancel", "files_job_list", "files_job_retry", "files_job_s
 
 
 @pytest.fixture(autouse=True)
-def job_tables() -> None:
+def no_jobs_left() -> None:
     """Replaces the fixture of the package: these tests load plugins themselves."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def job_tables() -> None:
+    """Replaces the fixture of the package, too."""
 
 
 @pytest.mark.parametrize("names", [["files_background"], ["files_background", "files"]])

@@ -11,6 +11,7 @@ import pytest
 from ckan.tests import factories
 
 from ckanext.files.queue.core import ENTITIES
+from ckanext.files.tests.support.effects import look
 
 TEN = [f"{entity}_{verb}" for entity in ENTITIES for verb in ("create", "update")]
 
@@ -46,27 +47,39 @@ class Call:
 
 
 def prepare(action: str, unique: Callable[[str], str]) -> Call:
-    """Make what the action needs."""
-    mark = unique("mark")
+    """Make what the action needs; an update takes what an earlier one has updated."""
+    mark, package_id = unique("mark"), None
     entity, verb = action.split("_")
-    package_id = None
-    if entity == "resource" or action == "package_update":
-        package_id = factories.Dataset()["id"]
     if verb == "create":
         data = _new(entity, mark, unique)
         if entity == "resource":
-            data["package_id"] = package_id
-    elif entity == "resource":
-        data = factories.Resource(package_id=package_id) | {"name": mark}
-    elif entity == "package":
-        data = tk.get_action("package_show")({}, {"id": package_id}) | {"title": mark}
+            package_id = data["package_id"] = factories.Dataset()["id"]
     else:
-        factory = {"group": factories.Group, "organization": factories.Organization}
-        if entity == "user":
-            data = factories.User() | {"fullname": mark}
-        else:
-            data = factory[entity]() | {"title": mark}
-    return Call(action, data, mark, factories.Sysadmin()["name"], package_id)
+        data = _kept_for_updates(entity)
+        package_id = {"package": data["id"], "resource": data.get("package_id")}.get(entity)
+        data = data | {_COLUMN[entity][1]: mark}
+    user = tk.get_action("get_site_user")({"ignore_auth": True}, {})["name"]
+    return Call(action, data, mark, user, package_id)
+
+
+_kept: dict[str, dict[str, Any]] = {}
+
+
+def _kept_for_updates(entity: str) -> dict[str, Any]:
+    """Return one that is updated again and again, for it takes longer to make than to update."""
+    exists = f"SELECT EXISTS (SELECT FROM {_COLUMN[entity][0]} WHERE id = :id)"
+    if entity not in _kept or not look(exists, id=_kept[entity]["id"]):
+        _kept[entity] = _FACTORIES[entity]()
+    return _kept[entity]
+
+
+_FACTORIES: dict[str, Callable[[], Any]] = {
+    "package": factories.Dataset,
+    "resource": factories.Resource,
+    "group": factories.Group,
+    "organization": factories.Organization,
+    "user": factories.User,
+}
 
 
 def _new(entity: str, mark: str, unique: Callable[[str], str]) -> dict[str, Any]:
