@@ -51,6 +51,12 @@ def name() -> str:
 
 
 @pytest.fixture
+def ran() -> list[Any]:
+    """What the tasks of a test note when they run."""
+    return []
+
+
+@pytest.fixture
 def run(tasks: TasksManager) -> Callable[[Job], JobRecord]:
     """Run a job, and all others that wait; return what is known of it then."""
 

@@ -17,8 +17,7 @@ from ckanext.files.tests.support.load_plugins import load_plugins
 loaded = load_plugins("files", "files_background")
 
 
-def test_jobs(tasks: TasksManager, tqmanager: TasksManager, effects: Effects, unique: Any) -> None:
-    name = unique("job")
+def test_jobs(tasks: TasksManager, tqmanager: TasksManager, effects: Effects, name: str) -> None:
     assert tasks is tqmanager
     assert len(tasks.jobs) == 0
     job = sample.write.delay(name)
@@ -54,9 +53,9 @@ def test_reset(tasks: TasksManager) -> None:
         tasks.reset()
 
 
-def test_awaited(tasks: TasksManager, unique: Any) -> None:
+def test_awaited(tasks: TasksManager, name: str) -> None:
     async def run() -> None:
-        job = await sample.count_down.defer(unique("job"), 3, 3)
+        job = await sample.count_down.defer(name, 3, 3)
         assert job.id in tasks.jobs
         ran = await tasks.run_pending_jobs()
         assert ran.steps == 4
@@ -65,41 +64,37 @@ def test_awaited(tasks: TasksManager, unique: Any) -> None:
     assert len(tasks.succeeded_jobs) == 1
 
 
-@pytest.mark.parametrize("error", ["SystemExit(2)", "asyncio.CancelledError()"])
-def test_a_step_that_wants_to_leave(error: str, define: Any, tasks: TasksManager) -> None:
+@pytest.mark.parametrize("error", [SystemExit(2), asyncio.CancelledError()])
+def test_a_step_that_wants_to_leave(
+    error: BaseException, make_task: Any, tasks: TasksManager
+) -> None:
     """The step fails, as in a worker."""
-    module = define(f"""
-        import asyncio
 
-        @task
-        def leave():
-            raise {error}
+    @make_task
+    def leave() -> None:
+        raise error
 
-        @task
-        async def leave_later():
-            raise {error}
-    """)
-    module.leave.delay()
-    module.leave_later.delay()
+    @make_task
+    async def leave_later() -> None:
+        raise error
+
+    leave.delay()
+    leave_later.delay()
     assert tasks.run_pending_jobs().steps == 2
     assert len(tasks.failed_jobs) == 2
 
 
-def test_a_step_that_ends_the_test(define: Any, tasks: TasksManager) -> None:
-    module = define("""
-        import pytest
+def test_a_step_that_ends_the_test(make_task: Any, tasks: TasksManager) -> None:
+    @make_task
+    def look() -> None:
+        pytest.fail("it is not so")
 
-        @task
-        def look():
-            pytest.fail("it is not so")
-    """)
-    module.look.delay()
+    look.delay()
     with pytest.raises(pytest.fail.Exception, match="it is not so"):
         tasks.run_pending_jobs()
 
 
-def test_in_the_tests_own_transaction(tasks: TasksManager, effects: Effects, unique: Any) -> None:
-    name = unique("job")
+def test_in_the_tests_own_transaction(tasks: TasksManager, effects: Effects, name: str) -> None:
     sample.write.delay(name)
     sample.commit_and_fail.delay(f"{name}-failed")
     tasks.run_pending_jobs(commit=False)
@@ -112,11 +107,8 @@ def test_in_the_tests_own_transaction(tasks: TasksManager, effects: Effects, uni
     assert not effects.exists(name)
 
 
-def test_a_few_steps(tasks: TasksManager, unique: Any) -> None:
-    job = sample.count_down.delay(unique("job"), 3, 3)
-    assert tasks.run_pending_jobs(most=0).steps == 0
-    assert tasks.jobs[job.id]["status"] == "todo"
-    assert tasks.run_pending_jobs(most=3).steps == 3
-    assert tasks.jobs[job.id]["status"] == "doing"
-    assert tasks.run_pending_jobs(most=3).steps == 1
-    assert tasks.jobs[job.id]["status"] == "succeeded"
+def test_a_few_steps(tasks: TasksManager, name: str) -> None:
+    job = sample.count_down.delay(name, 3, 3)
+    for most, steps, status in ((0, 0, "todo"), (3, 3, "doing"), (3, 1, "succeeded")):
+        assert tasks.run_pending_jobs(most=most).steps == steps
+        assert tasks.jobs[job.id]["status"] == status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from ckanext.files.background import (
     ArgumentError,
     BackgroundError,
     Call,
-    RetryStrategy,
+    JobContext,
     Task,
     TaskDefinitionError,
     UnknownTaskError,
@@ -22,8 +23,9 @@ from ckanext.files.background import (
     task,
 )
 from ckanext.files.background.call import all_tasks, find_task, is_known
+from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.job_rows import Define
+from ckanext.files.tests.support.job_rows import Define, running
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
@@ -70,7 +72,7 @@ def with_inner() -> Callable[[], None]:
         (async_generator, r"test_task\.async_generator is a generator"),
         (Methods(), r"test_task\.Methods object .* is none"),
         (Methods, r"class .*test_task\.Methods'> is none"),
-        ("echo", "'echo' is none"),
+        ("NAME.echofunction", r"'NAME\.echofunction' is none"),  # without name=
         (sample.noop, "sample.noop> is none"),
     ],
 )
@@ -111,7 +113,7 @@ def test_not_a_top_level_function(function: Any, culprit: str) -> None:
         ({"pass_context": True}, "context"),
     ],
 )
-def test_options_that_are_wrong(define: Define, options: Any, culprit: str) -> None:
+def test_options_that_are_wrong(options: Any, culprit: str) -> None:
     """The error names task and option, when the module is imported."""
     known = set(all_tasks())
     with pytest.raises(TaskDefinitionError, match=culprit) as raised:
@@ -120,68 +122,55 @@ def test_options_that_are_wrong(define: Define, options: Any, culprit: str) -> N
     assert set(all_tasks()) == known
 
 
-def test_context_needs_a_place(define: Define) -> None:
+def test_context_needs_a_place() -> None:
     with pytest.raises(TaskDefinitionError, match=r"only_keywords"):
         task(pass_context=True)(only_keywords)
 
 
-def test_an_unknown_option() -> None:
+def test_options_by_name_only() -> None:
     with pytest.raises(TypeError, match="retries"):
         task(retries=3)(no_parameter)  # pyright: ignore[reportCallIssue]
+    with pytest.raises(TypeError, match="positional"):
+        task(no_parameter, "NAME.echofunction")  # pyright: ignore[reportCallIssue]
 
 
-def test_name_of_128_characters(define: Define) -> None:
-    name = "ä" * 128
-    assert task(name=name)(no_parameter).name == name
+# names
 
 
-def test_name_is_the_path(define: Define) -> None:
-    module = define("""
-        @task
-        def echo(message): ...
+def test_name_is_the_path(make_task: Any) -> None:
+    @make_task
+    def echo(message: str) -> None: ...
 
-        @task()
-        def other(message): ...
+    @make_task()
+    def other(message: str) -> None: ...
 
-        @task(name="NAME.echofunction")
-        def named(message): ...
-    """)
-    assert module.echo.name == "files_test_tasks.echo"
-    assert module.other.name == "files_test_tasks.other"
-    assert module.named.name == "NAME.echofunction"
-    assert find_task("NAME.echofunction") is module.named
-    assert {task.name for task in all_tasks()} > {module.echo.name, module.named.name}
+    named = make_task(no_parameter, name="NAME.echofunction")
+    longest = make_task(no_parameter, name="ä" * 128)
+    assert echo.name == f"{__name__}.echo"
+    assert other.name == f"{__name__}.other"
+    assert (named.name, longest.name) == ("NAME.echofunction", "ä" * 128)
+    assert find_task("NAME.echofunction") is named
+    assert {task.name for task in all_tasks()} > {echo.name, named.name}
 
 
-def test_two_of_one_name(define: Define) -> None:
-    define("""
-        @task(name="files.test.echo")
-        def echo(message): ...
-    """)
-    with pytest.raises(TaskDefinitionError) as raised:
-        define(
-            """
-            @task(name="files.test.echo")
-            def shout(message): ...
-            """,
-            name="files_test_others",
-        )
-    for culprit in ("files.test.echo", "files_test_tasks.echo", "files_test_others.shout"):
-        assert culprit in str(raised.value)
-    assert find_task("files.test.echo").path == "files_test_tasks.echo"
+def test_two_of_one_name(make_task: Any) -> None:
+    """Also if it is an alias; the second one is not a task then."""
 
+    @make_task(name="files.test.echo")
+    def echo(message: str) -> None: ...
 
-def test_an_alias_that_is_taken(define: Define) -> None:
-    with pytest.raises(TaskDefinitionError, match=r"files\.test\.first"):
-        define("""
-            @task(name="files.test.first")
-            def first(): ...
+    def shout(message: str) -> None: ...
 
-            @task(name="files.test.second", aliases=["files.test.first"])
-            def second(): ...
-        """)
-    assert find_task("files.test.first").path == "files_test_tasks.first"
-    assert not is_known("files.test.second")
+    for names in (
+        {"name": "files.test.echo"},
+        {"name": "files.test.shout", "aliases": ["files.test.echo"]},
+    ):
+        with pytest.raises(TaskDefinitionError) as raised:
+            make_task(shout, **names)
+        for culprit in ("files.test.echo", f"{__name__}.echo", f"{__name__}.shout"):
+            assert culprit in str(raised.value)
+    assert find_task("files.test.echo") is echo
+    assert not is_known("files.test.shout")
 
 
 def test_a_module_that_is_reloaded(define: Define) -> None:
@@ -210,19 +199,17 @@ def test_two_functions_of_one_path(define: Define) -> None:
         """)
 
 
-def test_aliases(define: Define, tasks: Any) -> None:
-    module = define("""
-        ran = []
+def test_aliases(make_task: Any, ran: list[Any], tasks: TasksManager) -> None:
+    @make_task(name="files.test.new", aliases=["files.test.old", "files.test.older"])
+    def renamed(name: str) -> None:
+        ran.append(name)
 
-        @task(name="files.test.new", aliases=["files.test.old", "files.test.older"])
-        def renamed(name):
-            ran.append(name)
-    """)
-    for name in ("files.test.new", "files.test.old", "files.test.older"):
-        assert find_task(name) is module.renamed
+    names = ["files.test.new", "files.test.old", "files.test.older"]
+    for name in names:
+        assert find_task(name) is renamed
         manager.send_task(name, [name])
     tasks.run_pending_jobs()
-    assert module.ran == ["files.test.new", "files.test.old", "files.test.older"]
+    assert ran == names
     assert len(tasks.succeeded_jobs) == 3
 
 
@@ -231,135 +218,120 @@ def test_unknown_task_names_a_similar_one() -> None:
         find_task("ckanext.files.tests.support.sample.nop")
 
 
-def test_calling_runs_nothing(define: Define) -> None:
-    module = define("""
-        ran = []
+# calls, and what runs
 
-        @task
-        def echo(message):
-            "Print a message."
-            ran.append(message)
-    """)
-    call = module.echo("hello")
-    assert isinstance(module.echo, Task)
+
+def test_calling_runs_nothing(make_task: Any, ran: list[Any]) -> None:
+    @make_task
+    def echo(message: str) -> None:
+        """Print a message."""
+        ran.append(message)
+
+    call = echo("hello")
+    assert isinstance(echo, Task)
     assert isinstance(call, Call)
-    assert repr(call) == "files_test_tasks.echo(message='hello')"
-    assert repr(module.echo) == "<task files_test_tasks.echo>"
-    assert module.echo.__doc__ == "Print a message."
-    assert module.ran == []
+    assert repr(call) == f"{__name__}.echo(message='hello')"
+    assert repr(echo) == f"<task {__name__}.echo>"
+    assert echo.__doc__ == "Print a message."
+    assert ran == []
 
 
-@pytest.mark.parametrize("kind", ["def", "async def"])
-def test_a_task_returned_without_arguments(define: Define, tasks: Any, kind: str) -> None:
+def test_a_task_returned_without_arguments(make_task: Any, run: Any) -> None:
     """The parentheses are missing: otherwise the job would succeed without its next step."""
-    module = define(f"""
-        @task
-        def second():
-            pass
 
-        @task
-        {kind} first():
-            return second
-    """)
-    job = module.first.delay()
-    tasks.run_pending_jobs()
-    [failed] = tasks.failed_jobs
-    assert failed["id"] == job.id
-    with pytest.raises(BackgroundError, match=r"`return second\(\.\.\.\)`"):
-        module.first().run_once()
+    @make_task
+    def first() -> Any:
+        return sample.noop
+
+    @make_task
+    async def first_async() -> Any:
+        return sample.noop
+
+    for each in (first, first_async):
+        assert run(each.delay()).status == "failed"
+        with pytest.raises(BackgroundError, match=r"`return noop\(\.\.\.\)`"):
+            each().run_once()
 
 
-@pytest.mark.parametrize("kind", ["def", "async def"])
-@pytest.mark.parametrize("pass_context", [False, True])
-def test_sync_and_async(define: Define, tasks: Any, kind: str, pass_context: bool) -> None:
+def test_sync_and_async(make_task: Any, ran: list[Any], run: Any) -> None:
     """Both run once for each job, outside of each other's loop, with or without the context."""
-    module = define(f"""
-        import asyncio
-        ran = []
 
-        @task(pass_context={pass_context})
-        {kind} echo({"context, " * pass_context}message):
-            {"await asyncio.sleep(0)" if kind == "async def" else "asyncio.run(asyncio.sleep(0))"}
-            ran.append(({"context.id" if pass_context else "current_job().id"}, message))
-    """)
-    job = module.echo.delay("hello")
-    tasks.run_pending_jobs()
-    assert module.ran == [(job.id, "hello")]
-    assert len(tasks.succeeded_jobs) == 1
-    assert current_job() is None
+    @make_task
+    def sync(message: str) -> None:
+        asyncio.run(asyncio.sleep(0))
+        ran.append((running().id, message))
+
+    @make_task(pass_context=True)
+    def sync_with_context(context: JobContext, message: str) -> None:
+        asyncio.run(asyncio.sleep(0))
+        ran.append((context.id, message))
+
+    @make_task
+    async def later(message: str) -> None:
+        await asyncio.sleep(0)
+        ran.append((running().id, message))
+
+    @make_task(pass_context=True)
+    async def later_with_context(context: JobContext, message: str) -> None:
+        await asyncio.sleep(0)
+        ran.append((context.id, message))
+
+    for each in (sync, sync_with_context, later, later_with_context):
+        job = each.delay("hello")
+        assert run(job).status == "succeeded"
+        assert ran == [(job.id, "hello")]
+        ran.clear()
+        assert current_job() is None
 
 
-def test_async_task_within_the_loop_of_a_test(define: Define, tasks: Any) -> None:
-    module = define("""
-        import asyncio
-        ran = []
+def test_async_task_within_the_loop_of_a_test(
+    make_task: Any, ran: list[Any], tasks: TasksManager
+) -> None:
+    @make_task
+    async def echo(message: str) -> None:
+        await asyncio.sleep(0)
+        ran.append(message)
 
-        @task
-        async def echo(message):
-            await asyncio.sleep(0)
-            ran.append(message)
-
-        @task
-        async def fail():
-            await asyncio.sleep(0)
-            raise ValueError("it fails")
-    """)
+    @make_task
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("it fails")
 
     async def test() -> None:
-        await module.echo.defer("hello")
-        await module.fail.defer()
+        await echo.defer("hello")
+        await fail.defer()
         await tasks.run_pending_jobs()
         await asyncio.sleep(0)
 
     asyncio.run(test())
-    assert module.ran == ["hello"]
+    assert ran == ["hello"]
     assert [job["status"] for job in tasks.finished_jobs] == ["succeeded", "failed"]
 
 
-def test_other_decorators(define: Define, tasks: Any) -> None:
+def test_other_decorators(make_task: Any, ran: list[Any], run: Any) -> None:
     """They are below ``@task``, which gets their result."""
-    module = define("""
-        import functools
-        ran = []
 
-        def loud(function):
-            @functools.wraps(function)
-            def louder(*args, **kwargs):
-                ran.append("loud")
-                return function(*args, **kwargs)
+    def loud(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def louder(*args: Any, **kwargs: Any) -> Any:
+            ran.append("loud")
+            return function(*args, **kwargs)
 
-            return louder
+        return louder
 
-        @task
-        @loud
-        def echo(message):
-            ran.append(message)
-    """)
-    assert module.echo.name == "files_test_tasks.echo"
+    @make_task
+    @loud
+    def echo(message: str) -> None:
+        ran.append(message)
+
+    assert echo.name == f"{__name__}.echo"
     with pytest.raises(ArgumentError, match="'message'"):
-        module.echo.delay(text="hello")
-    module.echo.delay("hello")
-    tasks.run_pending_jobs()
-    assert module.ran == ["loud", "hello"]
+        echo.delay(text="hello")
+    run(echo.delay("hello"))
+    assert ran == ["loud", "hello"]
 
 
-def test_options_by_name_only() -> None:
-    """A name without ``name=`` is an argument in place of the function."""
-    with pytest.raises(TaskDefinitionError, match=r"'NAME\.echofunction' is none"):
-        task("NAME.echofunction")  # pyright: ignore[reportArgumentType, reportCallIssue]
-    with pytest.raises(TypeError, match="positional"):
-        task(no_parameter, "NAME.echofunction")  # pyright: ignore[reportCallIssue]
-
-
-def test_retry_option() -> None:
-    assert sample.noop.retry_strategy is None
-    for retry, most in ((True, None), (3, 3), (RetryStrategy(max_attempts=5), 5)):
-        strategy = Task(no_parameter, name="files.test.retry", retry=retry).retry_strategy
-        assert isinstance(strategy, RetryStrategy)
-        assert strategy.max_attempts == most
-
-
-def test_manager(define: Define, tasks: Any) -> None:
+def test_manager(define: Define, tasks: TasksManager) -> None:
     """With the names of text C of docs/testing/promises.rst."""
     module = define("""
         ran = []
@@ -377,32 +349,16 @@ def test_manager(define: Define, tasks: Any) -> None:
         await manager.open()
         await module.plain.defer(1, 2)
         await manager.close()
+        async with manager.open() as opened:
+            assert opened is manager
+            await module.plain.defer(3, 4)
 
     asyncio.run(use())
     manager.open_sync()
-    module.managed.defer_sync(3)
+    module.managed.defer_sync(5)
     manager.close_sync()
-    tasks.run_pending_jobs()
-    assert module.ran == [(1, 2), 3]
-
-
-def test_manager_in_with(define: Define, tasks: Any) -> None:
-    module = define("""
-        ran = []
-
-        @manager.task
-        def plain(a: int) -> None:
-            ran.append(a)
-    """)
-
-    async def use() -> None:
-        async with manager.open() as opened:
-            assert opened is manager
-            await module.plain.defer(1)
-
-    asyncio.run(use())
     with manager.open_sync() as opened:
         assert opened is manager
-        module.plain.defer_sync(2)
+        module.managed.defer_sync(6)
     tasks.run_pending_jobs()
-    assert module.ran == [1, 2]
+    assert module.ran == [(1, 2), (3, 4), 5, 6]

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from ckan import model
 
-from ckanext.files.background import Job, record
+from ckanext.files.background import Job, JobContext, current_job, record
 from ckanext.files.background.schema import SCHEMA
 
 Define = Callable[..., Any]
@@ -21,6 +21,13 @@ def shown(job: Job) -> record.JobRecord:
     found = record.find(job.id)
     assert found
     return found
+
+
+def running() -> JobContext:
+    """Return the job whose step runs here."""
+    job = current_job()
+    assert job
+    return job
 
 
 def seconds_to_wait(job: Job) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -11,9 +10,7 @@ from ckan import model
 
 from ckanext.files.background import (
     Call,
-    JobAborted,
     JobContext,
-    chain,
     current_job,
     set_progress,
     task,
@@ -59,24 +56,9 @@ def count_down(name: str, total: int, remaining: int) -> Call | str:
 
 
 @task
-def count_and_write(name: str, times: int) -> Call:
-    return chain([count_down(name, times, times), write(f"{name}-last")])
-
-
-@task
-async def write_async(name: str) -> None:
-    effect(name)
-
-
-@task
 def write_and_patch(name: str, dataset: str, title: str) -> None:
     """Write an effect, and change a dataset, in Solr too."""
     effect(name)
-    tk.get_action("package_patch")({"ignore_auth": True}, {"id": dataset, "title": title})
-
-
-@task
-def patch(dataset: str, title: str) -> None:
     tk.get_action("package_patch")({"ignore_auth": True}, {"id": dataset, "title": title})
 
 
@@ -98,19 +80,6 @@ def remember(context: JobContext, name: str) -> None:
 @task
 def tell(name: str, percent: float, text: str) -> None:
     set_progress(percent, text)
-
-
-@task(pass_context=True)
-def wait_for_abort(context: JobContext) -> None:
-    while not context.should_abort():
-        time.sleep(0.01)
-    raise JobAborted("cancelled")
-
-
-@task(timeout=0.3)
-def busy() -> None:
-    while True:
-        sum(range(1000))
 
 
 @task
