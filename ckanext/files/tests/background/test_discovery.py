@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -27,60 +26,59 @@ loaded = load_plugins("files", "files_background")
 
 OURS = "ckanext.files.background_tasks"
 OLD = "ckan.celery_task"
+NAMES = "acme.names:names"
 
 TASKS = """
     from ckanext.files.background import task
 
     ran = []
 
-    @task(name="NAME.echofunction")
+    @task(name="acme.echo")
     def echo(message):
         ran.append(message)
 """
 
-IMPORTS = """
-    def task_imports():
-        return ["files_test_extension.tasks"]
-"""
-
+MORE = TASKS.replace("acme.echo", "acme.more")
 
 PLUGIN = """
     import ckan.plugins as p
+    from ckanext.files.background import IBackgroundTasks
 
     class Plugin(p.SingletonPlugin):
-        pass
 """
 
 
 class Extension:
-    """A package on ``sys.path`` with the metadata that an installation makes."""
+    """The package ``acme``, with the metadata that an installation makes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.write("__init__", "")
         self.write("tasks", TASKS)
-        self.write("celery_import", IMPORTS)
+        self.write("more", MORE)
+        self.write("names", 'def names(): return ["acme.tasks"]')
 
     def write(self, module: str, source: str) -> None:
-        path = self._folder / "files_test_extension" / f"{module}.py"
+        """Write a module; the next import is of that source."""
+        path = self._folder / "acme" / f"{module}.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text(textwrap.dedent(source))
+        sys.modules.pop(f"acme.{module}", None)
         importlib.invalidate_caches()
 
-    def enter(self, group: str, value: str, name: str = "tasks") -> None:
+    def enter(self, group: str, value: str = NAMES, name: str = "tasks") -> None:
         """Add an entry point."""
-        metadata = self._folder / "files_test_extension.dist-info"
+        metadata = self._folder / "acme.dist-info"
         metadata.mkdir(exist_ok=True)
-        (metadata / "METADATA").write_text(
-            "Metadata-Version: 2.1\nName: files-test-extension\nVersion: 0\n"
-        )
+        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-tasks\nVersion: 0\n")
         with (metadata / "entry_points.txt").open("a") as file:
             file.write(f"[{group}]\n{name} = {value}\n")
         importlib.invalidate_caches()
 
-    @property
-    def ran(self) -> list[Any]:
-        return sys.modules["files_test_extension.tasks"].ran
+    def add_plugin(self, body: str) -> None:
+        """Add the plugin ``acme``."""
+        self.write("plugin", PLUGIN + textwrap.indent(textwrap.dedent(body), " " * 8))
+        self.enter("ckan.plugins", "acme.plugin:Plugin", "acme")
 
 
 @pytest.fixture
@@ -89,7 +87,7 @@ def extension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Exten
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(call, "_tasks", dict(call._tasks))
     yield Extension(tmp_path)
-    for name in [name for name in sys.modules if name.startswith("files_test_extension")]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "acme"]:
         del sys.modules[name]
 
 
@@ -97,7 +95,7 @@ def extension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Exten
 def reloaded(*names: str, **options: Any) -> Iterator[None]:
     """Load these plugins instead of the module's, until the end of the block."""
     try:
-        with plugins_loaded(*names, **options):
+        with plugins_loaded("files", *names, **options):
             yield
     finally:
         plugins.load_all()
@@ -111,242 +109,227 @@ def refused(*culprits: str) -> None:
         assert culprit in str(raised.value)
 
 
-def left_out(caplog: pytest.LogCaptureFixture, *culprits: str) -> None:
+@pytest.fixture
+def left_out(caplog: pytest.LogCaptureFixture) -> Any:
     """Loading goes on, and the log and the list of what is left out name all of these."""
-    caplog.clear()
-    load_tasks()
-    [reason] = discovery.not_loaded
-    [record] = [each for each in caplog.records if "left out" in each.getMessage()]
-    for culprit in culprits:
-        assert culprit in reason
-        assert culprit in record.getMessage()
+
+    def left_out(*culprits: str) -> None:
+        caplog.clear()
+        load_tasks()
+        [reason] = discovery.not_loaded
+        [record] = [each for each in caplog.records if "left out" in each.getMessage()]
+        for culprit in culprits:
+            assert culprit in reason
+            assert culprit in record.getMessage()
+
+    return left_out
+
+
+# entry points
 
 
 @pytest.mark.parametrize("group", [OURS, OLD])
 def test_entry_points(group: str, extension: Extension, tasks: TasksManager) -> None:
-    extension.enter(group, "files_test_extension.celery_import:task_imports")
-    assert not is_known("NAME.echofunction")
+    extension.enter(group)
+    assert not is_known("acme.echo")
     load_tasks()
-    assert find_task("NAME.echofunction").path == "files_test_extension.tasks.echo"
-    send_task("NAME.echofunction", args=["Hello World"])
+    assert find_task("acme.echo").path == "acme.tasks.echo"
+    send_task("acme.echo", args=["Hello World"])
     tasks.run_pending_jobs()
-    assert extension.ran == ["Hello World"]
+    assert sys.modules["acme.tasks"].ran == ["Hello World"]
 
 
 @pytest.mark.parametrize(
     "result",
     [
-        'return ["files_test_extension.tasks", "files_test_extension.more"]',
-        'return ("files_test_extension.tasks", "files_test_extension.more")',
-        'return {"files_test_extension.tasks": 1, "files_test_extension.more": 2}',
-        'yield "files_test_extension.tasks"; yield "files_test_extension.more"',
+        'return ["acme.tasks", "acme.more"]',
+        'return ("acme.tasks", "acme.more")',
+        'return {"acme.tasks": 1, "acme.more": 2}',
+        'yield "acme.tasks"; yield "acme.more"',
     ],
 )
 def test_anything_that_can_be_iterated_over(result: str, extension: Extension) -> None:
-    extension.write("more", TASKS.replace("NAME.echofunction", "NAME.more"))
-    extension.write("celery_import", f"def task_imports():\n    {result}\n")
-    extension.enter(OLD, "files_test_extension.celery_import:task_imports")
+    extension.write("names", f"def names(): {result}")
+    extension.enter(OLD)
     load_tasks()
-    assert is_known("NAME.echofunction")
-    assert is_known("NAME.more")
+    assert is_known("acme.echo")
+    assert is_known("acme.more")
 
 
 def test_plugin_finds_them_when_it_is_loaded(extension: Extension) -> None:
-    extension.enter(OLD, "files_test_extension.celery_import:task_imports")
-    with reloaded("files", "files_background"):
-        assert is_known("NAME.echofunction")
-
-
-@pytest.mark.parametrize("order", [1, -1])
-def test_plugins_with_the_interface(order: int, extension: Extension) -> None:
-    """Also one that is loaded after the plugin ``files_background``."""
-    extension.write(
-        "plugin",
-        """
-        import ckan.plugins as p
-        from ckanext.files.background import IBackgroundTasks
-
-        class Plugin(p.SingletonPlugin):
-            p.implements(IBackgroundTasks)
-
-            def get_background_task_modules(self):
-                yield "files_test_extension.tasks"
-        """,
-    )
-    extension.enter("ckan.plugins", "files_test_extension.plugin:Plugin", "files_test_extension")
-    with reloaded("files", *["files_background", "files_test_extension"][::order]):
-        assert is_known("NAME.echofunction")
-
-
-def test_interface_without_the_method(extension: Extension) -> None:
-    extension.write(
-        "plugin",
-        """
-        import ckan.plugins as p
-        from ckanext.files.background import IBackgroundTasks
-
-        class Plugin(p.SingletonPlugin):
-            p.implements(IBackgroundTasks, inherit=True)
-        """,
-    )
-    extension.enter("ckan.plugins", "files_test_extension.plugin:Plugin", "files_test_extension")
-    with reloaded("files", "files_background", "files_test_extension"):
-        assert not is_known("NAME.echofunction")
-
-
-@pytest.mark.parametrize("value", ["files_test_extension.tasks", ["files_test_extension.tasks"]])
-def test_option(value: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(config, OPTION, value)
-    load_tasks()
-    assert is_known("NAME.echofunction")
-
-
-def test_option_with_many(extension: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
-    extension.write("more", TASKS.replace("NAME.echofunction", "NAME.more"))
-    monkeypatch.setitem(config, OPTION, "files_test_extension.tasks\n files_test_extension.more")
-    load_tasks()
-    assert is_known("NAME.echofunction")
-    assert is_known("NAME.more")
-
-
-def test_option_is_declared(extension: Extension) -> None:
-    with reloaded("files", "files_background", **{OPTION: "files_test_extension.tasks"}):
-        assert is_known("NAME.echofunction")
-        assert config[OPTION] == ["files_test_extension.tasks"]
+    extension.enter(OLD)
+    with reloaded("files_background", **{OPTION: "acme.more"}):
+        assert is_known("acme.echo")
+        assert is_known("acme.more")
+        assert config[OPTION] == ["acme.more"]  # it is declared
 
 
 def test_twice_is_once(extension: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
     """One module may be named by several, and again."""
-    for number, group in enumerate((OURS, OLD)):
-        extension.enter(group, "files_test_extension.celery_import:task_imports", f"n{number}")
-    monkeypatch.setitem(config, OPTION, "files_test_extension.tasks")
+    extension.enter(OURS, name="one")
+    extension.enter(OLD, name="other")
+    monkeypatch.setitem(config, OPTION, "acme.tasks")
     load_tasks()
     load_tasks()
-    assert [task.name for task in all_tasks()].count("NAME.echofunction") == 1
+    assert [task.name for task in all_tasks()].count("acme.echo") == 1
+
+
+MISTAKES = {
+    'return ["acme.nowhere"]': ["No module named 'acme.nowhere'"],
+    'return {"acme.nowhere"}': ["No module named 'acme.nowhere'"],
+    'return ["acme.broken"]': ["acme.broken", "division by zero"],
+    'return ["acme.invalid"]': ["acme.invalid", "SyntaxError"],
+    'return ["acme.inner"]': ["module acme.inner", "acme.inner.make.<locals>.inner"],
+    'return ["acme.double"]': ["acme.double", "Two tasks are called acme.echo"],
+    'return [""]': ["''"],
+    'return ["."]': ["'.'"],
+    'return "acme.tasks"': ["'acme.tasks'"],
+    "return None": ["not None"],
+    "return [None]": ["[None]"],
+    "return 5": ["not 5"],
+    "return {1}": ["not [1]"],
+    "return 1 / 0": ["division by zero"],
+    "yield 1 / 0": ["division by zero"],
+}
+
+INNER = """
+    from ckanext.files.background import task
+
+    def make():
+        @task
+        def inner(): ...
+
+    make()
+"""
 
 
 @pytest.mark.parametrize("group", [OURS, OLD])
-@pytest.mark.parametrize(
-    ("source", "culprit"),
-    [
-        ('return ["files_test_extension.nowhere"]', "files_test_extension.nowhere"),
-        ('return ["files_test_extension.broken"]', "division by zero"),
-        ('return ["files_test_extension.invalid"]', "SyntaxError"),
-        ('return ["files_test_extension.inner"]', "files_test_extension.inner.make.<locals>.inner"),
-        ('return ["files_test_extension.double"]', "NAME.echofunction"),
-        ('return [""]', "''"),
-        ('return ["."]', "'.'"),
-        ('return "files_test_extension.tasks"', "'files_test_extension.tasks'"),
-        ("return None", "not None"),
-        ("return [None]", "[None]"),
-        ("return 5", "not 5"),
-        ("return {1}", "not [1]"),
-        ('return {"files_test_extension.nowhere"}', "No module named"),
-        ("return 1 / 0", "division by zero"),
-        ("yield 1 / 0", "division by zero"),
-    ],
-)
+@pytest.mark.parametrize("used", [True, False], ids=["of this portal", "of another one"])
 def test_error_names_the_culprit(
-    group: str,
-    source: str,
-    culprit: str,
-    extension: Extension,
-    caplog: pytest.LogCaptureFixture,
+    group: str, used: bool, extension: Extension, left_out: Any
 ) -> None:
     """The package, the entry point, its group, and the module if there is one.
 
-    Other portals of the environment may need it, and this one goes on.
+    Other portals of the environment may need it, and this one goes on. An extension that
+    this portal uses has to be whole, unless it is as old as Celery.
     """
-    extension.write("celery_import", f"def task_imports():\n    {source}\n")
     extension.write("broken", "1 / 0")
     extension.write("invalid", "def")
-    extension.write(
-        "inner",
-        """
-        from ckanext.files.background import task
-
-        def make():
-            @task
-            def inner(): ...
-
-        make()
-        """,
-    )
+    extension.write("inner", INNER)
     extension.write("double", "from . import tasks\n" + textwrap.dedent(TASKS))
-    value = "files_test_extension.celery_import:task_imports"
-    extension.enter(group, value)
-    module = re.search(r'\["(files_test_extension\.\w+)"\]', source)
-    told = (culprit, group, f"tasks = {value}", "files-test-extension", module[1] if module else "")
-    left_out(caplog, *told)
-    # an extension that this portal uses has to be whole, unless it is as old as Celery
-    extension.write("plugin", PLUGIN)
-    extension.enter("ckan.plugins", "files_test_extension.plugin:Plugin", "files_test_extension")
-    with plugins_loaded("files", "files_test_extension"):
-        if group == OURS:
-            refused(*told)
-        else:
-            left_out(caplog, *told)
-    plugins.load_all()
+    extension.enter(group)
+    extension.add_plugin("pass")
+    expect = refused if used and group == OURS else left_out
+    with reloaded(*["acme"] if used else []):
+        for source, culprits in MISTAKES.items():
+            extension.write("names", f"def names(): {source}")
+            expect(*culprits, group, f"tasks = {NAMES}", "acme-tasks")
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "files_test_extension.nowhere:task_imports",
-        "files_test_extension.celery_import:nothing",
-        "files_test_extension.celery_import",
-    ],
-)
+@pytest.mark.parametrize("value", ["acme.nowhere:names", "acme.names:nothing", "acme.names"])
 def test_entry_point_that_names_no_function(
-    value: str, extension: Extension, caplog: pytest.LogCaptureFixture
+    value: str, extension: Extension, left_out: Any
 ) -> None:
     extension.enter(OLD, value)
-    left_out(caplog, OLD, f"tasks = {value}")
+    left_out(OLD, f"tasks = {value}")
 
 
-ANCIENT = {
-    "of the days of Python 2": 'print "hello"',
-    "of Celery": "from ckan.lib.celery_app import celery",
-    "a script": "import sys; sys.exit(0)",
-}
-
-
-@pytest.mark.parametrize("source", ANCIENT.values(), ids=ANCIENT.keys())
-@pytest.mark.parametrize("where", ["ancient", "celery_import"])
-def test_ancient_extension(
-    source: str, where: str, extension: Extension, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("where", ["ancient", "names"])
+def test_ancient_extension(where: str, extension: Extension, left_out: Any) -> None:
     """It is in the environment, and stops no command of any portal; what is sound is loaded."""
-    extension.write("celery_import", 'def task_imports(): return ["files_test_extension.ancient"]')
-    extension.write(where, source)
-    extension.enter(OLD, "files_test_extension.celery_import:task_imports", "ancient")
-    extension.write("names", IMPORTS)
-    extension.enter(OLD, "files_test_extension.names:task_imports", "sound")
-    left_out(
-        caplog, "ancient = files_test_extension.celery_import:task_imports", "ckan.celery_task"
-    )
-    assert is_known("NAME.echofunction")
-    with reloaded("files", "files_background"):
+    extension.write("sound", 'def names(): return ["acme.tasks"]')
+    extension.enter(OLD, name="ancient")
+    extension.enter(OLD, "acme.sound:names", "sound")
+    for source in (
+        'print "hello"',  # Python 2
+        "from ckan.lib.celery_app import celery",
+        "import sys; sys.exit(0)",
+    ):
+        extension.write("names", 'def names(): return ["acme.ancient"]')
+        extension.write(where, source)
+        left_out(f"ancient = {NAMES}", OLD)
+        assert is_known("acme.echo")
+    with reloaded("files_background"):
         code, said = run("status")
         assert code == 0
         assert f"\nTasks left out\n  {discovery.not_loaded[0]}\n" in said
         assert json.loads(run("status", "--json")[1])["not_loaded"] == discovery.not_loaded
 
 
-def test_one_module_of_several_is_broken(
-    extension: Extension, caplog: pytest.LogCaptureFixture
-) -> None:
-    names = '["files_test_extension.nowhere", "files_test_extension.tasks"]'
-    extension.write("celery_import", f"def task_imports(): return {names}")
-    extension.enter(OLD, "files_test_extension.celery_import:task_imports")
-    left_out(caplog, "files_test_extension.nowhere")
-    assert is_known("NAME.echofunction")
+def test_one_module_of_several_is_broken(extension: Extension, left_out: Any) -> None:
+    extension.write("names", 'def names(): return ["acme.nowhere", "acme.tasks"]')
+    extension.enter(OLD)
+    left_out("acme.nowhere")
+    assert is_known("acme.echo")
     extension.write("nowhere", "")
     load_tasks()
     assert discovery.not_loaded == []
 
 
-DECORATED = """
+# plugins
+
+
+NAMING = """
+    p.implements(IBackgroundTasks)
+
+    def get_background_task_modules(self):
+        yield "acme.{}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "order", "known"),
+    [
+        (NAMING.format("tasks"), ["files_background", "acme"], True),
+        (NAMING.format("tasks"), ["acme", "files_background"], True),
+        ("p.implements(IBackgroundTasks, inherit=True)", ["files_background", "acme"], False),
+    ],
+    ids=["plugin", "plugin before files_background", "interface without the method"],
+)
+def test_plugins_with_the_interface(
+    body: str, order: list[str], known: bool, extension: Extension
+) -> None:
+    extension.add_plugin(body)
+    with reloaded(*order):
+        assert is_known("acme.echo") == known
+
+
+def test_broken_module_of_a_plugin(extension: Extension) -> None:
+    extension.add_plugin(NAMING.format("nowhere"))
+    with (
+        pytest.raises(TaskDefinitionError, match=r"acme\.nowhere, named by the plugin acme"),
+        reloaded("files_background", "acme"),
+    ):
+        pass
+
+
+# the option
+
+
+@pytest.mark.parametrize("value", ["acme.tasks", ["acme.tasks"], "acme.more\n acme.tasks"])
+def test_option(value: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(config, OPTION, value)
+    load_tasks()
+    assert is_known("acme.echo")
+    assert is_known("acme.more") == ("acme.more" in value)
+
+
+def test_broken_module_of_the_option(extension: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks that it has defined before its error do not prevent a reload."""
+    monkeypatch.setitem(config, OPTION, "acme.nowhere")
+    refused("acme.nowhere", OPTION)
+    monkeypatch.setitem(config, OPTION, "acme.tasks")
+    extension.write("tasks", TASKS + "\n    1 / 0")
+    refused("acme.tasks", "division by zero")
+    extension.write("tasks", TASKS)
+    load_tasks()
+    assert find_task("acme.echo") is sys.modules["acme.tasks"].echo
+
+
+# decorators beside @task
+
+
+DECORATORS = """
     import functools
     from ckanext.files.background import task
 
@@ -368,79 +351,45 @@ DECORATED = """
 """
 
 
+@pytest.fixture
+def decorated(extension: Extension, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Name a module with these lines in the option."""
+
+    def decorated(*lines: str) -> None:
+        extension.write("decorated", textwrap.dedent(DECORATORS) + "\n".join(lines))
+        monkeypatch.setitem(config, OPTION, "acme.decorated")
+
+    return decorated
+
+
 @pytest.mark.parametrize("decorator", ["plain", "wrapping", "Callable", "functools.partial"])
-def test_decorator_above_the_task(
-    decorator: str, extension: Extension, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_decorator_above_the_task(decorator: str, decorated: Any) -> None:
     """Callers would get a function without ``delay``: ``@task`` must be the first decorator."""
-    extension.write("above", f"{DECORATED}\n    @{decorator}\n    @task\n    def work(): ...\n")
-    monkeypatch.setitem(config, OPTION, "files_test_extension.above")
+    decorated(f"@{decorator}", "@task", "def work(): ...")
     refused(
-        "files_test_extension.above.work is no task any more: a decorator above @task has made",
+        "acme.decorated.work is no task any more: a decorator above @task has made",
         "Put @task above all other decorators",
         f"named by the option {OPTION}",
     )
 
 
 @pytest.mark.parametrize(
-    "source",
+    "lines",
     [
-        "@task\n    @wrapping\n    def work(): ...",
-        "def work(): ...\n\n    other = task(work)",
-        "def work(): ...\n\n    other = task(wrapping(work))",
-        "@task\n    def work(): ...\n\n    again = plain(work)",
-        "@task\n    def work(): ...\n\n    del work",
-        "@task(name='a')\n    def work(): ...\n\n    first = work\n\n    work = 5",
+        ["@task", "@wrapping", "def work(): ..."],
+        ["def work(): ...", "other = task(work)"],
+        ["def work(): ...", "other = task(wrapping(work))"],
+        ["@task", "def work(): ...", "again = plain(work)"],
+        ["@task", "def work(): ...", "del work"],
+        ["@task(name='a')", "def work(): ...", "first = work", "work = 5"],
     ],
+    ids=" / ".join,
 )
-def test_other_names_of_a_task(
-    source: str, extension: Extension, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    extension.write("sound", f"{DECORATED}\n    {source}\n")
-    monkeypatch.setitem(config, OPTION, "files_test_extension.sound")
+def test_other_names_of_a_task(lines: list[str], decorated: Any) -> None:
+    decorated(*lines)
     load_tasks()
 
 
-def test_decorator_below_that_does_not_wrap(
-    extension: Extension, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    extension.write("below", f"{DECORATED}\n    @task\n    @plain\n    def work(): ...\n")
-    monkeypatch.setitem(config, OPTION, "files_test_extension.below")
+def test_decorator_below_that_does_not_wrap(decorated: Any) -> None:
+    decorated("@task", "@plain", "def work(): ...")
     refused("plain.<locals>.wrapper is defined within a function", "let that use functools.wraps")
-
-
-def test_broken_module_of_a_plugin(extension: Extension) -> None:
-    extension.write(
-        "plugin",
-        """
-        import ckan.plugins as p
-        from ckanext.files.background import IBackgroundTasks
-
-        class Plugin(p.SingletonPlugin):
-            p.implements(IBackgroundTasks)
-
-            def get_background_task_modules(self):
-                return ["files_test_extension.nowhere"]
-        """,
-    )
-    extension.enter("ckan.plugins", "files_test_extension.plugin:Plugin", "files_test_extension")
-    with (
-        pytest.raises(TaskDefinitionError, match=r"nowhere, named by the plugin files_test_ext"),
-        reloaded("files", "files_background", "files_test_extension"),
-    ):
-        pass
-
-
-def test_broken_module_of_the_option(extension: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(config, OPTION, "files_test_extension.nowhere")
-    refused("files_test_extension.nowhere", OPTION)
-
-
-def test_module_that_is_mended(extension: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tasks that a broken module has defined before its error do not prevent a reload."""
-    monkeypatch.setitem(config, OPTION, "files_test_extension.tasks")
-    extension.write("tasks", TASKS + "\n    1 / 0")
-    refused("files_test_extension.tasks", "division by zero")
-    extension.write("tasks", TASKS)
-    load_tasks()
-    assert find_task("NAME.echofunction") is sys.modules["files_test_extension.tasks"].echo
