@@ -26,15 +26,37 @@ UNKNOWN = 4_000_000_000
 
 
 @pytest.fixture
-def hands() -> Iterator[StepOwner]:
-    hands = StepOwner()
-    yield hands
-    hands.close()
+def owner() -> Iterator[StepOwner]:
+    owner = StepOwner()
+    yield owner
+    owner.close()
 
 
 def ask(queue: str = "default", **options: Any) -> Job:
     job = sample.noop.configure(queue=queue, **options).delay()
     model.Session.commit()
+    return job
+
+
+def claimed(owner: StepOwner) -> tuple[Job, dict[str, Any]]:
+    """Ask for a job, and let the worker have it."""
+    job, claim = ask(), owner.claim()
+    owner.commit()
+    return job, claim
+
+
+def job_in(state: str, owner: StepOwner) -> Job:
+    """Ask for a job, and bring it into a state; all but two with a step done before."""
+    job = ask()
+    if state not in ("todo", "cancelled"):
+        claim = owner.claim()
+        if state != "doing":
+            owner.end_step(claim, goes_on=state != "succeeded")
+        if state == "failed":
+            owner.fail(owner.claim())
+        owner.commit()
+    if state in ("cancelled", "aborted"):
+        cancel(job)
     return job
 
 
@@ -67,50 +89,38 @@ def events(job: Job) -> list[str]:
 # cancel
 
 
-def test_cancel_a_job_that_waits(hands: StepOwner) -> None:
-    job = ask()
-    assert cancel(job) == "cancelled"
-    assert row(job)["status"] == "cancelled"
-    assert not row(job)["abort_requested"]
-    assert events(job) == ["deferred", "cancelled"]
+@pytest.mark.parametrize(
+    ("state", "status", "history"),
+    [
+        ("todo", "cancelled", ["deferred", "cancelled"]),
+        ("between steps", "aborted", ["deferred", "started", "aborted"]),
+    ],
+)
+def test_cancel(state: str, status: str, history: list[str], owner: StepOwner) -> None:
+    job = job_in(state, owner)
+    before = row(job)
+    assert bool(before["resume_order"]) == (state == "between steps")
+    assert cancel(job) == status
+    changed = {"status": status, "resume_order": None, "attempts": int(status == "aborted")}
+    assert row(job) == {**before, **changed}
+    assert events(job) == history
     assert cancel(job) is None
 
 
-def test_cancel_a_job_that_runs(hands: StepOwner) -> None:
-    job = ask()
-    claim = hands.claim()
-    hands.commit()
+def test_cancel_a_job_that_runs(owner: StepOwner) -> None:
+    job, claim = claimed(owner)
     assert cancel(job) == "doing"
     assert row(job)["abort_requested"]
-    assert hands.end_step(claim, goes_on=True) == "aborted"
-    hands.commit()
+    assert owner.end_step(claim, goes_on=True) == "aborted"
+    owner.commit()
     assert events(job) == ["deferred", "started", "abort_requested", "aborted"]
 
 
-def test_cancel_a_job_between_two_steps(hands: StepOwner) -> None:
-    job = ask()
-    hands.end_step(hands.claim(), goes_on=True)
-    hands.commit()
-    assert row(job)["resume_order"]
-    assert cancel(job) == "aborted"
-    found = row(job)
-    assert (found["status"], found["resume_order"], found["step"], found["attempts"]) == (
-        "aborted",
-        None,
-        1,
-        1,
-    )
-    assert events(job) == ["deferred", "started", "aborted"]
-
-
-def test_cancel_what_is_not_there() -> None:
+def test_nothing_happens(owner: StepOwner) -> None:
+    """To a job that is not there, or when the transaction is rolled back."""
     assert control.cancel(UNKNOWN) is None
     assert not control.retry(UNKNOWN)
-
-
-def test_rollback_undoes_both(hands: StepOwner) -> None:
-    job, ended = ask(), ask()
-    cancel(ended)
+    job, ended = job_in("todo", owner), job_in("cancelled", owner)
     control.cancel(job.id)
     control.retry(ended.id)
     model.Session.rollback()
@@ -120,58 +130,49 @@ def test_rollback_undoes_both(hands: StepOwner) -> None:
 # a worker at the same moment
 
 
-def test_cancel_while_a_worker_claims(hands: StepOwner) -> None:
+def test_cancel_while_a_worker_claims(owner: StepOwner) -> None:
     job = ask()
-    hands.claim()
-    assert let_wait(lambda: control.cancel(job.id), hands.commit) == "doing"
+    owner.claim()
+    assert let_wait(lambda: control.cancel(job.id), owner.commit) == "doing"
     found = row(job)
-    assert (found["status"], found["worker_id"]) == ("doing", hands.worker_id)
+    assert (found["status"], found["worker_id"]) == ("doing", owner.worker_id)
     assert found["abort_requested"]
 
 
-@pytest.mark.parametrize("goes_on", [True, False])
-def test_cancel_while_a_step_ends(hands: StepOwner, goes_on: bool) -> None:
-    job = ask()
-    claim = hands.claim()
-    hands.commit()
-    hands.end_step(claim, goes_on=goes_on)
-    status = let_wait(lambda: control.cancel(job.id), hands.commit)
-    found = row(job)
-    if goes_on:
-        # it had no place in the line when the statement began
-        assert (status, found["status"], found["resume_order"]) == ("aborted", "aborted", None)
-    else:
-        assert (status, found["status"]) == (None, "succeeded")
+@pytest.mark.parametrize(
+    ("goes_on", "status", "after"), [(True, "aborted", "aborted"), (False, None, "succeeded")]
+)
+def test_cancel_while_a_step_ends(
+    owner: StepOwner, goes_on: bool, status: str | None, after: str
+) -> None:
+    """A job that goes on had no place in the line when the statement began."""
+    job, claim = claimed(owner)
+    owner.end_step(claim, goes_on=goes_on)
+    assert let_wait(lambda: control.cancel(job.id), owner.commit) == status
+    assert (row(job)["status"], row(job)["resume_order"]) == (after, None)
 
 
-def test_a_step_ends_while_somebody_cancels(hands: StepOwner) -> None:
-    job = ask()
-    claim = hands.claim()
-    hands.commit()
+def test_a_step_ends_while_somebody_cancels(owner: StepOwner) -> None:
+    job, claim = claimed(owner)
     assert control.cancel(job.id) == "doing"
-    outcomes: list[str] = []
     canceller = model.Session()
-    let_wait(
-        lambda: outcomes.append(hands.end_step(claim, goes_on=True)), lambda: canceller.commit()
-    )
-    hands.commit()
-    assert outcomes == ["aborted"]
+    assert let_wait(lambda: owner.end_step(claim, goes_on=True), canceller.commit) == "aborted"
+    owner.commit()
     assert row(job)["status"] == "aborted"
 
 
-def test_an_old_claim_commits_nothing_after_a_retry(hands: StepOwner) -> None:
+def test_an_old_claim_commits_nothing_after_a_retry(owner: StepOwner) -> None:
     """Also if the same worker has the job again."""
-    job = ask()
-    old = hands.claim()
-    hands.end_step(old, goes_on=True)
-    hands.commit()
+    job, old = claimed(owner)
+    owner.end_step(old, goes_on=True)
+    owner.commit()
     assert cancel(job) == "aborted"
     assert retry(job)
-    new = hands.claim()
-    hands.commit()
+    new = owner.claim()
+    owner.commit()
     assert new["id"] == old["id"] == job.id
-    assert hands.end_step(old, goes_on=False) == "lost"
-    assert hands.end_step(new, goes_on=False) == "finished"
+    assert owner.end_step(old, goes_on=False) == "lost"
+    assert owner.end_step(new, goes_on=False) == "finished"
 
 
 def test_many_at_once(loaded: Any) -> None:
@@ -184,72 +185,43 @@ def test_many_at_once(loaded: Any) -> None:
 # retry
 
 
-@pytest.mark.parametrize("end", ["failed", "cancelled", "aborted"])
-def test_retry(hands: StepOwner, end: str) -> None:
-    job = ask()
-    if end != "cancelled":
-        hands.end_step(hands.claim(), goes_on=True)
-        hands.commit()
-    if end == "failed":
-        hands.fail(hands.claim())
-        hands.commit()
-    else:
-        cancel(job)
+@pytest.mark.parametrize("state", ["failed", "cancelled", "aborted"])
+def test_retry(state: str, owner: StepOwner) -> None:
+    """It goes on where it was; what went wrong can be read until a step goes well."""
+    job = job_in(state, owner)
+    owner.run(f"UPDATE {SCHEMA}.files_job SET retries = 3, rescues = 10")
+    owner.commit()
     before = row(job)
-    assert before["status"] == end
+    assert before["status"] == state
     assert retry(job)
     found = row(job)
-    assert found["status"] == "todo"
-    assert not found["abort_requested"]
-    assert found["worker_id"] is found["scheduled_at"] is found["resume_order"] is None
-    # it goes on where it was, and what went wrong can be read until a step goes well
-    for name in ("attempts", "step", "call", "error"):
-        assert found[name] == before[name], name
+    counted = {"retries": 0, "rescues": 0} if before["call"] else {}
+    changed = {"status": "todo", "abort_requested": False, "worker_id": None, **counted}
+    assert found == {**before, **changed, "scheduled_at": None, "resume_order": None}
     assert events(job)[-1] == "retried"
     assert events(job).count("retried") == 1
-    claim = hands.claim()
+    claim = owner.claim()
     assert (claim["id"], claim["call"]) == (job.id, before["call"])
-    assert hands.end_step(claim, goes_on=False) == "finished"
-    hands.commit()
+    assert owner.end_step(claim, goes_on=False) == "finished"
+    owner.commit()
     assert row(job)["status"] == "succeeded"
-    assert not retry(job)
 
 
-def test_retry_begins_to_count_anew(hands: StepOwner) -> None:
-    job = ask()
-    hands.fail(hands.claim())
-    hands.run(f"UPDATE {SCHEMA}.files_job SET retries = 3, rescues = 10")
-    hands.commit()
-    assert retry(job)
-    assert (row(job)["retries"], row(job)["rescues"], row(job)["attempts"]) == (0, 0, 1)
-
-
-@pytest.mark.parametrize("status", ["todo", "doing", "between steps", "succeeded"])
-def test_nothing_to_retry(hands: StepOwner, status: str) -> None:
-    job = ask()
-    if status != "todo":
-        claim = hands.claim()
-        if status != "doing":
-            hands.end_step(claim, goes_on=status != "succeeded")
-        hands.commit()
+@pytest.mark.parametrize("state", ["todo", "doing", "between steps", "succeeded"])
+def test_nothing_to_retry(state: str, owner: StepOwner) -> None:
+    job = job_in(state, owner)
     before = row(job)
     assert not retry(job)
     assert row(job) == before
 
 
-def test_retry_of_a_job_that_was_put_off(hands: StepOwner) -> None:
-    job = ask(countdown=3600)
-    cancel(job)
-    assert retry(job)
-    assert hands.claim()["id"] == job.id
-
-
-def test_retry_beside_a_job_with_the_same_queueing_lock(hands: StepOwner) -> None:
-    job = ask(queueing_lock="one")
+def test_retry_takes_away_what_the_job_waited_for(owner: StepOwner) -> None:
+    """A later time, and a queueing lock that another job has by now."""
+    job = ask(countdown=3600, queueing_lock="one")
     cancel(job)
     other = ask(queueing_lock="one")
     assert retry(job)
-    assert [hands.claim()["id"] for _ in range(2)] == [job.id, other.id]
+    assert [owner.claim()["id"] for _ in range(2)] == [job.id, other.id]
 
 
 def test_retry_wakes_the_workers() -> None:
@@ -257,19 +229,19 @@ def test_retry_wakes_the_workers() -> None:
     cancel(job)
     listening: Any = engine().raw_connection()
     channels = ["procrastinate_any_queue_v1", "procrastinate_queue_v1#mails"]
+
+    def heard(seconds: float) -> list[tuple[str, Any]]:
+        select.select([listening], [], [], seconds)
+        listening.poll()
+        found = [(note.channel, json.loads(note.payload)) for note in listening.notifies]
+        listening.notifies.clear()
+        return sorted(found, key=lambda pair: pair[0])
+
     try:
         with listening.cursor() as cursor:
             for channel in channels:
                 cursor.execute(f'LISTEN "{channel}"')
         listening.commit()
-
-        def heard(seconds: float) -> list[tuple[str, Any]]:
-            select.select([listening], [], [], seconds)
-            listening.poll()
-            found = [(note.channel, json.loads(note.payload)) for note in listening.notifies]
-            listening.notifies.clear()
-            return sorted(found, key=lambda pair: pair[0])
-
         assert control.retry(job.id)
         assert heard(0.2) == []
         model.Session.commit()
@@ -282,17 +254,18 @@ def test_retry_wakes_the_workers() -> None:
         listening.close()
 
 
-def test_without_the_tables() -> None:
+@pytest.mark.parametrize(
+    "call",
+    [
+        *(lambda: control.cancel(1), lambda: control.retry(1)),
+        *(lambda: record.find(1), lambda: record.history(1)),
+        *(lambda: record.page({}, 1), lambda: record.count({})),
+    ],
+)
+def test_without_the_tables(call: Any) -> None:
     """The error says what to run, and the transaction goes on."""
     model.Session.execute(sa.text(f"ALTER SCHEMA {SCHEMA} RENAME TO files_test_away"))
-    try:
-        for call in (control.cancel, control.retry, record.find, record.history):
-            with pytest.raises(NotInstalledError, match="ckan files background init"):
-                call(1)
-        with pytest.raises(NotInstalledError):
-            record.page({}, 1)
-        with pytest.raises(NotInstalledError):
-            record.count({})
-        assert model.Session.execute(sa.text("SELECT 7")).scalar() == 7
-    finally:
-        model.Session.rollback()
+    with pytest.raises(NotInstalledError, match="ckan files background init"):
+        call()
+    assert model.Session.execute(sa.text("SELECT 7")).scalar() == 7
+    model.Session.rollback()
