@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from ckan import model
 from procrastinate.sql import queries as procrastinate_queries
 
@@ -17,42 +16,32 @@ from ckanext.files.background.errors import NotInstalledError
 from ckanext.files.background.sql import SCHEMA
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.jobs import change
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 
 ROOM = Path(next(iter(background.__path__)))
 
-FUNCTIONS = f"SELECT array_agg(proname) FROM pg_proc WHERE pronamespace = '{SCHEMA}'::regnamespace"
-
 
 def test_every_query_is_used() -> None:
     """And every query that a module asks for exists."""
     code = "".join(path.read_text() for path in ROOM.rglob("*.py"))
     used = set(re.findall(r'(?:query|_value|_executed|_signal)\(\s*"(\w+)"', code))
-    defined = {
-        name
-        for path in ROOM.glob("sql/queries/*.sql")
-        for name in re.findall(r"^-- name: (\w+)$", path.read_text(), re.MULTILINE)
-    }
-    assert used == defined
+    queries = "".join(path.read_text() for path in ROOM.glob("sql/queries/*.sql"))
+    assert used == set(re.findall(r"^-- name: (\w+)$", queries, re.MULTILINE))
 
 
-def test_parameters_of_the_driver() -> None:
-    assert sql.driver_query("heartbeat").endswith("WHERE id = %(worker)s")
-
-
-def test_channels_have_no_schema() -> None:
+def test_names_in_queries() -> None:
+    """Tables and functions get the schema, channels do not; a driver has its own parameters."""
     retry = str(sql.query("retry_job"))
     assert f"UPDATE {SCHEMA}.files_job" in retry
     assert "'procrastinate_any_queue_v1'" in retry
     assert "'procrastinate_queue_v1#'" in retry
-
-
-@pytest.mark.parametrize("query", procrastinate_queries.values(), ids=[*procrastinate_queries])
-def test_procrastinate_s_queries_get_the_schema(query: str) -> None:
-    names = re.findall(r"\S*\bprocrastinate_\w+", sql.qualified(query))
-    assert all(f"{SCHEMA}.procrastinate_" in name for name in names)
+    assert sql.driver_query("heartbeat").endswith("WHERE id = %(worker)s")
+    for query in procrastinate_queries.values():
+        names = re.findall(r"\S*\bprocrastinate_\w+", sql.qualified(query))
+        assert all(f"{SCHEMA}.procrastinate_" in name for name in names), query
 
 
 def test_key_within_a_function() -> None:
@@ -64,21 +53,23 @@ def test_key_within_a_function() -> None:
 
 @pytest.fixture
 def older() -> Iterator[None]:
-    """Tables of an earlier version."""
+    """Tables of an earlier version, with a job."""
     model.Session.remove()
-    with engine().begin() as connection:
-        connection.exec_driver_sql(f"SET LOCAL search_path = {SCHEMA}")
-        connection.exec_driver_sql("ALTER TABLE files_job RENAME COLUMN resume_order TO turn")
-        connection.exec_driver_sql(
-            "ALTER INDEX files_job_resume_order_idx RENAME TO files_job_turn_idx"
+    change(f"""
+        SET LOCAL search_path = {SCHEMA};
+        ALTER TABLE files_job RENAME COLUMN resume_order TO turn;
+        ALTER INDEX files_job_resume_order_idx RENAME TO files_job_turn_idx;
+        ALTER FUNCTION files_release_jobs RENAME TO files_take_away;
+        DROP FUNCTION files_claim;
+        CREATE FUNCTION files_claim(_queue varchar[], _worker bigint, _any boolean)
+            RETURNS bigint LANGUAGE sql AS 'SELECT 1';
+        UPDATE files_version SET own = 'older';
+        WITH job AS (
+            INSERT INTO procrastinate_jobs (task_name, queue_name, status)
+            VALUES ('{sample.noop.name}', 'q', 'doing') RETURNING id
         )
-        connection.exec_driver_sql("ALTER FUNCTION files_release_jobs RENAME TO files_take_away")
-        connection.exec_driver_sql("DROP FUNCTION files_claim")
-        connection.exec_driver_sql(
-            "CREATE FUNCTION files_claim(_queue varchar[], _worker bigint, _any boolean)"
-            " RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'"
-        )
-        connection.exec_driver_sql("UPDATE files_version SET own = 'older'")
+        INSERT INTO files_job (job_id, turn) SELECT id, 7 FROM job
+    """)
     yield
     schema.ensure(engine())
 
@@ -87,14 +78,10 @@ def test_older_tables(older: None) -> None:
     """Jobs stay, functions with other names or parameters do not."""
     with pytest.raises(NotInstalledError, match="Stop the workers"), engine().connect() as found:
         schema.check(found)
-    with engine().begin() as connection:
-        connection.exec_driver_sql(
-            f"WITH job AS (INSERT INTO {SCHEMA}.procrastinate_jobs (task_name, queue_name, status)"
-            f" VALUES ('{sample.noop.name}', 'q', 'doing') RETURNING id)"
-            f" INSERT INTO {SCHEMA}.files_job (job_id, turn) SELECT id, 7 FROM job"
-        )
     assert schema.install(engine()) is False
-    functions = look(FUNCTIONS)
+    functions = look(
+        f"SELECT array_agg(proname) FROM pg_proc WHERE pronamespace = '{SCHEMA}'::regnamespace"
+    )
     assert "files_release_jobs" in functions
     assert "files_take_away" not in functions
     assert functions.count("files_claim") == 1
@@ -104,4 +91,3 @@ def test_older_tables(older: None) -> None:
         schema.check(connection)
         claimed = connection.execute(sql.query("claim_job"), {"queues": None, "worker": None})
         assert sample.noop.name in claimed.scalar_one()
-        connection.execute(sa.text(f"DELETE FROM {SCHEMA}.procrastinate_jobs"))
