@@ -16,9 +16,10 @@ from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.shared import add_task
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.background_command import UNKNOWN, state
+from ckanext.files.tests.support.background_command import UNKNOWN
 from ckanext.files.tests.support.client import Client
-from ckanext.files.tests.support.effects import count_commits, look
+from ckanext.files.tests.support.effects import count_commits
+from ckanext.files.tests.support.jobs import state
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.step_owner import StepOwner
 from ckanext.files.tests.support.users import call
@@ -26,6 +27,7 @@ from ckanext.files.tests.support.users import call
 loaded = load_plugins("files", "files_background", "files_test_probe")
 
 ACTIONS = ["files_job_show", "files_job_cancel", "files_job_retry"]
+SECRET = "a secret argument"
 
 
 class Cast:
@@ -45,122 +47,103 @@ def cast(loaded: Any, effects: Any) -> Cast:
 
 
 @pytest.fixture
-def ask_for(cast: Cast, hooks: Any, unique: Any) -> Callable[..., Job]:
+def ask_for(cast: Cast, tasks: TasksManager, hooks: Any, unique: Any) -> Callable[..., Job]:
     """Ask for a job over the API, as a user."""
 
-    def ask(call: Callable[[], Job], client: Client | None = None) -> Job:
+    def ask(call: Callable[[], Job], client: Client = cast.owner) -> Job:
         jobs: list[Job] = []
         hooks["before:package_create"] = lambda *_: jobs.append(call())
-        status, _ = (client or cast.owner).call("package_create", name=unique("dataset"))
+        client.result("package_create", name=unique("dataset"))
         hooks.clear()
-        assert status == 200
         return jobs[0]
 
     return ask
 
 
+@pytest.fixture
+def job(ask_for: Any) -> Job:
+    """A job for which the owner has asked."""
+    return ask_for(lambda: sample.write.delay(SECRET))
+
+
+def show(client: Client, job: Job) -> dict[str, Any]:
+    return client.result("files_job_show", id=job.id)
+
+
+def kinds(shown: dict[str, Any]) -> list[str]:
+    """Return the types of the events of a job."""
+    return [event["type"] for event in shown["events"]]
+
+
+# show
+
+
 def test_show(cast: Cast, ask_for: Any, tasks: TasksManager, unique: Any) -> None:
     name = unique("job")
     job = ask_for(lambda: sample.count_down.configure(priority=3).delay(name, 1, 1))
-    status, shown = cast.owner.call("files_job_show", id=job.id)
-    assert status == 200
+    shown = show(cast.owner, job)
     assert shown["task"] == "ckanext.files.tests.support.sample.count_down"
     assert shown["args"] == {"name": name, "total": 1, "remaining": 1}
     assert (shown["status"], shown["priority"], shown["step"]) == ("todo", 3, 0)
     assert shown["user_id"] == cast.owner.id
-    assert shown["created"]
+    assert shown["created"].endswith("+00:00")
     assert shown["started"] is shown["finished"] is shown["percent"] is shown["error"] is None
-    assert [event["type"] for event in shown["events"]] == ["deferred"]
-
+    assert kinds(shown) == ["deferred"]
     tasks.run_pending_jobs()
-    _, shown = cast.owner.call("files_job_show", id=job.id)
+    shown = show(cast.owner, job)
     assert (shown["status"], shown["percent"], shown["step"]) == ("succeeded", 100, 2)
-    assert shown["created"] <= shown["started"] <= shown["finished"]
-    assert [event["type"] for event in shown["events"]] == ["deferred", "started", "succeeded"]
-
-
-def test_list_has_a_summary_of_arguments(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
-    """They may be large, and there may be many; one job is shown with all of them."""
-    values = {f"n{number:02}": number for number in range(1000)}
-    large = ask_for(lambda: sample.anything.delay(a="x" * 900_000))
-    many = ask_for(lambda: sample.anything.delay(**values))
-    none = ask_for(sample.noop.delay)
-    answer = cast.owner.ask("files_job_list")
-    assert len(answer.body) < 5000
-    listed = {job["id"]: job for job in json.loads(answer.body)["result"]["results"]}
-    assert listed[large.id]["args_summary"] == 'a="' + "x" * 59 + "..."
-    few = ", ".join(f"n{number:02}={number}" for number in range(10))
-    assert listed[many.id]["args_summary"] == f"{few}, ..."
-    assert listed[none.id]["args_summary"] == ""
-    assert not any("args" in job for job in listed.values())
-    _, shown = cast.owner.call("files_job_show", id=large.id)
-    assert shown["args"] == {"a": "x" * 900_000}
-    assert cast.owner.call("files_job_show", id=many.id)[1]["args"] == values
-
-
-def test_failure_is_shown(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
-    job = ask_for(lambda: sample.fail_after.delay("this"))
-    tasks.run_pending_jobs()
-    _, shown = cast.owner.call("files_job_show", id=str(job.id))
-    assert shown["status"] == "failed"
-    assert shown["error"] == "ValueError: this is wrong"
-    assert shown["traceback"] is None
-    _, shown = cast.sysadmin.call("files_job_show", id=job.id)
-    assert "sample.py" in shown["traceback"]
+    assert shown["created"] <= shown["started"] <= shown["finished"] == shown["events"][-1]["at"]
+    assert kinds(shown) == ["deferred", "started", "succeeded"]
 
 
 def test_failure_with_details_of_the_server(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
     """Statements and values are for sysadmins, and the owner gets why it failed."""
     job = ask_for(lambda: sample.fail_after.delay("this\n[SQL: SELECT secret]"))
     tasks.run_pending_jobs()
-    for client in (cast.owner, cast.sysadmin):
-        _, shown = client.call("files_job_show", id=job.id)
-        assert shown["error"].startswith("ValueError: this")
-        assert ("secret" in shown["error"]) is (client is cast.sysadmin)
+    shown = show(cast.owner, job)
+    assert (shown["status"], shown["error"]) == ("failed", "ValueError: this")
+    assert shown["traceback"] is None
+    shown = show(cast.sysadmin, job)
+    assert shown["error"] == "ValueError: this\n[SQL: SELECT secret] is wrong"
+    assert "sample.py" in shown["traceback"]
+
+
+# jobs of others
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_jobs_of_others(action: str, cast: Cast, ask_for: Any) -> None:
-    """The error is the same as for a job that does not exist, and shows nothing of the job."""
-    secret = "a secret argument"
-    job = ask_for(lambda: sample.write.delay(secret))
+def test_jobs_of_others(action: str, cast: Cast, job: Job) -> None:
+    """The error is the same as for a job that does not exist, and shows nothing of the job.
+
+    What a script has asked for, only sysadmins see.
+    """
     for client in (cast.other, cast.anonymous):
         theirs = client.ask(action, id=job.id)
         none = client.ask(action, id=UNKNOWN)
         assert theirs.status_code == none.status_code == 403
-        told = theirs.body.replace(f"job {job.id},", f"job {UNKNOWN},")
-        assert told == none.body
-        assert secret not in theirs.body
+        assert theirs.body.replace(f"job {job.id},", f"job {UNKNOWN},") == none.body
+        assert SECRET not in theirs.body
     assert state(job) == "todo"
-
-
-@pytest.mark.parametrize("action", ACTIONS)
-def test_jobs_of_scripts(action: str, cast: Cast) -> None:
-    """What a script has asked for, only sysadmins see."""
-    job = sample.fail_after.delay("x")
+    script = sample.fail_after.delay("x")
     model.Session.commit()
-    assert cast.owner.call(action, id=job.id)[0] == 403
-    assert cast.sysadmin.call("files_job_show", id=job.id)[0] == 200
+    assert cast.owner.call(action, id=script.id)[0] == 403
+    assert show(cast.sysadmin, script)["user_id"] is None
 
 
-def test_list_shows_nothing_of_others(cast: Cast, ask_for: Any) -> None:
-    secret = "a secret argument"
-    ask_for(lambda: sample.write.delay(secret))
-    script = sample.write.delay(secret)
+def test_list_shows_nothing_of_others(cast: Cast, job: Job) -> None:
+    script = sample.write.delay(SECRET)
     model.Session.commit()
     for filters in ({}, {"user_id": ""}, {"user_id": None}, {"status": "todo", "limit": 1000}):
-        answer = cast.other.ask("files_job_list", **filters)
-        assert answer.status_code == 200
-        assert json.loads(answer.body)["result"] == {"count": 0, "results": []}
+        assert cast.other.result("files_job_list", **filters) == {"count": 0, "results": []}
     refused = {
         cast.other.ask("files_job_list", user_id=user).body
         for user in (cast.owner.id, cast.owner.name, "nobody of that name", "\0", [1], {"a": 1})
     }
     assert len(refused) == 1
-    assert secret not in refused.pop()
-    _, found = cast.sysadmin.call("files_job_list")
-    assert [job["user_id"] for job in found["results"]] == [None, cast.owner.id]
-    assert found["results"][0]["id"] == script.id
+    assert SECRET not in refused.pop()
+    found = cast.sysadmin.result("files_job_list")["results"]
+    assert [each["user_id"] for each in found] == [None, cast.owner.id]
+    assert found[0]["id"] == script.id
 
 
 def test_without_a_user() -> None:
@@ -174,114 +157,87 @@ def test_without_a_user() -> None:
     assert call("files_job_list", None)["count"] == 1
 
 
-def test_sysadmin(cast: Cast, ask_for: Any) -> None:
-    job = ask_for(lambda: sample.noop.delay())
-    assert cast.sysadmin.call("files_job_show", id=job.id)[1]["user_id"] == cast.owner.id
+def test_sysadmin(cast: Cast, job: Job) -> None:
+    assert show(cast.sysadmin, job)["user_id"] == cast.owner.id
     assert cast.sysadmin.call("files_job_show", id=UNKNOWN)[0] == 404
-    assert cast.sysadmin.call("files_job_cancel", id=job.id)[1]["status"] == "cancelled"
-    assert cast.sysadmin.call("files_job_retry", id=job.id)[1]["status"] == "todo"
+    assert cast.sysadmin.result("files_job_cancel", id=job.id)["status"] == "cancelled"
+    assert cast.sysadmin.result("files_job_retry", id=job.id)["status"] == "todo"
 
 
-BAD_IDS = ["", None, "x", "\0", pytest.param("9" * 5000, id="long"), -1, 0, 1.5, True, 2**63]
-BAD_IDS += [float("inf"), float("nan"), [1], [{"a": 1}], {"a": 1}]
+BAD_IDS = [
+    *("", None, "x", "\0", "9" * 5000, -1, 0, 1.5, True, 2**63),
+    *(float("inf"), float("nan"), [1], [{"a": 1}], {"a": 1}),
+]
 
 
-@pytest.mark.parametrize("bad", BAD_IDS)
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize(
+    ("action", "bad"),
+    [*[("files_job_show", bad) for bad in BAD_IDS], *[(action, "x") for action in ACTIONS[1:]]],
+    ids=lambda each: str(each)[:20],
+)
 def test_bad_ids(action: str, bad: Any, cast: Cast) -> None:
     status, error = cast.sysadmin.call(action, id=bad)
-    assert status == 409
-    assert error["id"]
+    assert (status, bool(error["id"])) == (409, True)
     assert cast.owner.call(action, id=bad)[0] == 403
 
 
-def test_cancel_and_retry(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
-    job = ask_for(lambda: sample.noop.delay())
-    status, error = cast.owner.call("files_job_retry", id=job.id)
-    assert (status, "todo" in error["id"][0]) == (409, True)
-    assert cast.owner.call("files_job_cancel", id=job.id)[1]["status"] == "cancelled"
-    status, error = cast.owner.call("files_job_cancel", id=job.id)
-    assert (status, "cancelled" in error["id"][0]) == (409, True)
+# cancel and retry
+
+
+def test_cancel_and_retry(cast: Cast, job: Job, tasks: TasksManager) -> None:
+    def refused(action: str, status: str) -> None:
+        code, error = cast.owner.call(action, id=job.id)
+        assert (code, status in error["id"][0]) == (409, True)
+
+    refused("files_job_retry", "todo")
+    assert cast.owner.result("files_job_cancel", id=job.id)["status"] == "cancelled"
+    refused("files_job_cancel", "cancelled")
     assert tasks.run_pending_jobs().steps == 0
-    assert cast.owner.call("files_job_retry", id=job.id)[1]["status"] == "todo"
+    assert cast.owner.result("files_job_retry", id=job.id)["status"] == "todo"
     assert tasks.run_pending_jobs().steps == 1
     assert state(job) == "succeeded"
-    for action in ("files_job_cancel", "files_job_retry"):
-        assert cast.owner.call(action, id=job.id)[0] == 409
+    refused("files_job_cancel", "succeeded")
+    refused("files_job_retry", "succeeded")
 
 
 def test_retry_resumes_at_the_failed_step(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
     job = ask_for(lambda: sample.fail_once_after_steps.delay(2))
     sample.broken.add("fail_once_after_steps")
     tasks.run_pending_jobs()
-    _, shown = cast.owner.call("files_job_show", id=job.id)
-    assert (shown["status"], shown["step"]) == ("failed", 2)
     sample.broken.clear()
-    _, shown = cast.owner.call("files_job_retry", id=job.id)
+    shown = show(cast.owner, job)
+    assert (shown["status"], shown["step"]) == ("failed", 2)
+    shown = cast.owner.result("files_job_retry", id=job.id)
     assert (shown["status"], shown["finished"]) == ("todo", None)
     assert tasks.run_pending_jobs().steps == 1
-    _, shown = cast.owner.call("files_job_show", id=job.id)
+    shown = show(cast.owner, job)
     assert (shown["status"], shown["step"], shown["error"]) == ("succeeded", 3, None)
 
 
-def test_cancel_between_steps(cast: Cast, ask_for: Any, tasks: TasksManager, unique: Any) -> None:
-    name = unique("job")
-    job = ask_for(lambda: sample.count_down.delay(name, 5, 5))
-    worker = sa.text(f"SELECT worker_id FROM {SCHEMA}.procrastinate_register_worker_v1()")
-    tasks.worker_id = model.Session.execute(worker).scalar_one()
-    claim = tasks._claim()
-    assert claim
-    tasks._run_step(claim)
-    model.Session.commit()
-    assert state(job) == "doing"
-    assert cast.owner.call("files_job_cancel", id=job.id)[1]["status"] == "aborted"
-    assert tasks.run_pending_jobs().steps == 0
-
-
-def test_cancel_a_running_job(cast: Cast, ask_for: Any) -> None:
-    job = ask_for(lambda: sample.noop.delay())
-    hands = StepOwner()
-    claim = hands.claim()
-    hands.commit()
-    _, answer = cast.owner.call("files_job_cancel", id=job.id)
+@pytest.mark.parametrize(
+    ("given", "interrupts"),
+    [({}, False), ({"now": ""}, False), ({"now": True}, True), ({"now": "true"}, True)],
+)
+def test_cancel_a_running_job(given: Any, interrupts: bool, cast: Cast, job: Job) -> None:
+    """With ``now`` the worker must interrupt the step. Only a user who may cancel it may do so."""
+    owner = StepOwner()
+    claim = owner.claim()
+    owner.commit()
+    assert cast.other.call("files_job_cancel", id=job.id, **given)[0] == 403
+    answer = cast.owner.result("files_job_cancel", id=job.id, **given)
     assert (answer["status"], answer["abort_requested"]) == ("doing", True)
-    assert answer == cast.owner.call("files_job_show", id=job.id)[1]
-    assert hands.end_step(claim, goes_on=True) == "aborted"
-    hands.commit()
-    hands.close()
-    _, shown = cast.owner.call("files_job_show", id=job.id)
-    kinds = ["deferred", "started", "abort_requested", "aborted"]
-    assert [event["type"] for event in shown["events"]] == kinds
-    assert shown["finished"] == shown["events"][-1]["at"]
-    assert shown["finished"].endswith("+00:00")
+    assert answer == show(cast.owner, job)
+    assert state(job, "interrupt") is interrupts
+    assert owner.end_step(claim, goes_on=True) == "aborted"
+    owner.commit()
+    owner.close()
+    assert kinds(show(cast.owner, job)) == ["deferred", "started", "abort_requested", "aborted"]
 
 
-@pytest.mark.parametrize(("now", "interrupts"), [(True, True), ("true", True), ("", False)])
-def test_cancel_a_running_job_now(cast: Cast, ask_for: Any, now: Any, interrupts: bool) -> None:
-    """The worker must interrupt the step. A user who may not cancel the job may not do so."""
-    job = ask_for(lambda: sample.noop.delay())
-    hands = StepOwner()
-    claim = hands.claim()
-    hands.commit()
-    assert cast.other.call("files_job_cancel", id=job.id, now=now)[0] == 403
-    status, answer = cast.owner.call("files_job_cancel", id=job.id, now=now)
-    assert (status, answer["status"], answer["abort_requested"]) == (200, "doing", True)
-    query = f"SELECT coalesce(bool_or(interrupt), false) FROM {SCHEMA}.files_job WHERE job_id = :id"
-    assert look(query, id=job.id) is interrupts
-    assert hands.end_step(claim, goes_on=True) == "aborted"
-    hands.commit()
-    hands.close()
-
-
-def test_cancel_at_a_time_that_is_none(cast: Cast, ask_for: Any) -> None:
-    job = ask_for(lambda: sample.noop.delay())
+def test_cancel_at_a_time_that_is_none(cast: Cast, job: Job) -> None:
     status, error = cast.owner.call("files_job_cancel", id=job.id, now="tomorrow")
     assert (status, error["now"]) == (409, ["Must be true or false"])
-    assert cast.owner.call("files_job_show", id=job.id)[1]["status"] == "todo"
-    assert cast.owner.call("files_job_cancel", id=job.id, now=True)[1]["status"] == "cancelled"
-
-
-# when it becomes true
+    assert state(job) == "todo"
 
 
 @pytest.mark.parametrize("action", ["files_job_cancel", "files_job_retry"])
@@ -302,17 +258,14 @@ def test_commit(action: str) -> None:
     assert state(job) == answer["status"]
 
 
-def test_undone_with_the_action_around_it(cast: Cast, hooks: Any, unique: Any) -> None:
-    job = sample.noop.delay()
-    model.Session.commit()
+def test_undone_with_the_action_around_it(cast: Cast, job: Job, hooks: Any, unique: Any) -> None:
+    def refuse(*_: Any) -> None:
+        assert state(job) == "todo"
+        raise tk.ValidationError({"name": ["not today"]})
 
     def cancel(*_: Any) -> None:
         add_task(lambda *_: call("files_job_cancel", None, id=job.id))
         add_task(refuse)
-
-    def refuse(*_: Any) -> None:
-        assert state(job) == "todo"
-        raise tk.ValidationError({"name": ["not today"]})
 
     hooks["before:package_create"] = cancel
     assert cast.owner.call("package_create", name=unique("dataset"))[0] == 409
@@ -334,30 +287,14 @@ def test_without_the_tables(action: str, cast: Cast) -> None:
 # list
 
 
-def test_get(cast: Cast, ask_for: Any) -> None:
-    """What changes nothing may be asked for by an address alone."""
-    job = ask_for(lambda: sample.noop.delay())
-
-    def get(address: str) -> Any:
-        return cast.app.get(f"/api/3/action/{address}", headers=cast.owner.headers)
-
-    found = json.loads(get("files_job_list?status=failed&status=todo&limit=5&offset=0").body)
-    assert [each["id"] for each in found["result"]["results"]] == [job.id]
-    assert json.loads(get(f"files_job_show?id={job.id}").body)["result"]["id"] == job.id
-    for action in ("files_job_cancel", "files_job_retry"):
-        assert get(f"{action}?id={job.id}").status_code == 400
-    assert state(job) == "todo"
-
-
 def test_list(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
-    mine = [ask_for(lambda: sample.noop.delay()).id for _ in range(3)]
+    mine = [ask_for(sample.noop.delay).id for _ in range(3)]
     ask_for(lambda: sample.write.configure(queue="mails").delay("theirs"), cast.other)
     tasks.run_pending_jobs()
-    mine.append(ask_for(lambda: sample.noop.configure(queue="mails").delay()).id)
+    mine.append(ask_for(sample.noop.configure(queue="mails").delay).id)
 
     def ids(client: Client, **data: Any) -> tuple[int, list[int]]:
-        status, found = client.call("files_job_list", **data)
-        assert status == 200, found
+        found = client.result("files_job_list", **data)
         return found["count"], [job["id"] for job in found["results"]]
 
     assert ids(cast.owner) == (4, mine[::-1])
@@ -380,15 +317,46 @@ def test_list(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
     assert cast.anonymous.call("files_job_list")[0] == 403
 
 
+def test_list_has_a_summary_of_arguments(cast: Cast, ask_for: Any) -> None:
+    """They may be large, and there may be many; one job is shown with all of them."""
+    values = {f"n{number:02}": number for number in range(1000)}
+    large = ask_for(lambda: sample.anything.delay(a="x" * 900_000))
+    many = ask_for(lambda: sample.anything.delay(**values))
+    none = ask_for(sample.noop.delay)
+    answer = cast.owner.ask("files_job_list")
+    assert len(answer.body) < 5000
+    listed = {job["id"]: job for job in json.loads(answer.body)["result"]["results"]}
+    few = ", ".join(f"n{number:02}={number}" for number in range(10))
+    assert {id_: job["args_summary"] for id_, job in listed.items()} == {
+        large.id: 'a="' + "x" * 59 + "...",
+        many.id: f"{few}, ...",
+        none.id: "",
+    }
+    assert not any("args" in job for job in listed.values())
+    assert show(cast.owner, large)["args"] == {"a": "x" * 900_000}
+    assert show(cast.owner, many)["args"] == values
+
+
+def test_get(cast: Cast, job: Job) -> None:
+    """What changes nothing may be asked for by an address alone."""
+
+    def get(address: str) -> Any:
+        return cast.app.get(f"/api/3/action/{address}", headers=cast.owner.headers)
+
+    found = json.loads(get("files_job_list?status=failed&status=todo&limit=5&offset=0").body)
+    assert [each["id"] for each in found["result"]["results"]] == [job.id]
+    assert json.loads(get(f"files_job_show?id={job.id}").body)["result"]["id"] == job.id
+    for action in ("files_job_cancel", "files_job_retry"):
+        assert get(f"{action}?id={job.id}").status_code == 400
+    assert state(job) == "todo"
+
+
 BAD_FILTERS: dict[str, list[Any]] = {
     "limit": [-1, 1001, "many", True, 1.5, float("inf"), [{"a": 1}]],
     "offset": [-1, "x", 2**63],
     "status": [
-        "done",
-        "todo,done",
-        {"a": 1},
-        [{"a": 1}],
-        *(["todo", v] for v in ("done", ["done"], None)),
+        *("done", "todo,done", {"a": 1}, [{"a": 1}]),
+        *(["todo", "done"], ["todo", ["done"]], ["todo", None]),
     ],
     "task": ["a\0b", ["a"], 0],
     "queue": ["\ud800", 7],
@@ -410,7 +378,6 @@ def test_bad_filters(name: str, value: Any, cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("junk", [5, {"": 1}, [{"a": 1}]])
-def test_key_of_ckan(junk: Any, cast: Cast) -> None:
-    status, found = cast.owner.call("files_job_list", __junk=junk, limit=1)
-    assert (status, len(found["results"])) == (200, found["count"])
+def test_key_of_ckan(junk: Any, cast: Cast, job: Job) -> None:
+    assert cast.owner.result("files_job_list", __junk=junk, limit=1)["count"] == 1
     assert cast.owner.call("files_job_list", __junk=junk, task=[{"a": 1}])[0] == 409

@@ -31,7 +31,7 @@ class Client:
     def ask(self, action: str, headers: dict[str, str] | None = None, /, **data: Any) -> Any:
         """Return the response.
 
-        :param headers: of the request, in addition to those that say who calls.
+        :param headers: of the request, in addition to those that identify the user.
         """
         response = self._app.post(
             f"/api/action/{action}",
@@ -47,3 +47,9 @@ class Client:
         response = self.ask(action, **data)
         body = json.loads(response.body)
         return response.status_code, body["result"] if body["success"] else body["error"]
+
+    def result(self, action: str, /, **data: Any) -> Any:
+        """Return the result of an action that succeeds."""
+        status, result = self.call(action, **data)
+        assert status == 200, result
+        return result
