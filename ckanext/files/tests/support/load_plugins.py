@@ -1,14 +1,18 @@
-"""Load plugins once for all tests of a module: CKAN's ``with_plugins`` takes a second a test."""
+"""Load plugins, and make CKAN's application, once for all tests of a module.
+
+CKAN's ``with_plugins`` and ``app`` take a second each, for each test.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from ckan import plugins
 from ckan.common import config
+from ckan.config import middleware
 from ckan.lib import app_globals
 from ckan.tests.helpers import _get_test_app
 from ckan.tests.pytest_ckan import ckan_setup
@@ -33,7 +37,10 @@ def load_plugins(*names: str, **options: Any) -> Any:
 
 @contextmanager
 def plugins_loaded(*names: str, **options: Any) -> Iterator[None]:
-    """Load plugins with further options of CKAN, until the end of the block."""
+    """Load plugins with further options of CKAN, until the end of the block.
+
+    Within it CKAN's fixture ``app`` makes no second application for the same options.
+    """
     changed = {"ckan.plugins": list(names), **options}
     before = dict(config)
     with pytest.MonkeyPatch.context() as patch:
@@ -41,6 +48,7 @@ def plugins_loaded(*names: str, **options: Any) -> Iterator[None]:
         patch.setattr(ckan_setup, "_config", {**ckan_setup._config, **changed})
         # CKAN puts some back to what they were when it first looked at them
         patch.setattr(app_globals, "_CONFIG_CACHE", {})
+        patch.setattr(middleware, "make_app", _once_for_the_same_options(middleware.make_app))
         config.update(changed)
         try:
             plugins.load_all()
@@ -51,6 +59,18 @@ def plugins_loaded(*names: str, **options: Any) -> Iterator[None]:
             config.clear()
             config.update(before)
             plugins.unload_all()
+
+
+def _once_for_the_same_options(make_app: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    made: dict[str, Any] = {}
+
+    def make_once(options: Any) -> Any:
+        key = repr(sorted(options.items()))
+        if key not in made:
+            made[key] = make_app(options)
+        return made[key]
+
+    return make_once
 
 
 def storage_options(name: str, **options: Any) -> dict[str, str]:
