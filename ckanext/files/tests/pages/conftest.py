@@ -10,9 +10,11 @@ import ckan.plugins.toolkit as tk
 import pytest
 from ckan import model
 
+Visit = Callable[[str | None], None]
+
 
 @pytest.fixture
-def visit(test_request_context: Any) -> Iterator[Callable[[str | None], None]]:
+def visit(test_request_context: Any) -> Iterator[Visit]:
     """Begin a request of a user, or of a visitor who is not logged in."""
     with ExitStack() as requests:
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
 from typing import Any
 
+import ckan.plugins as p
 import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
 
+from ckanext.files import capabilities
 from ckanext.files.pages.helpers import PageFile
-from ckanext.files.tests.support.effects import engine
+from ckanext.files.store.models import file_table
+from ckanext.files.tests.pages.conftest import Visit
+from ckanext.files.tests.support.effects import engine, statements
+from ckanext.files.tests.support.hidden_file_plugin import HiddenFilePlugin, RefusedFilePlugin
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.portal import (
     call,
@@ -24,8 +28,6 @@ from ckanext.files.tests.support.portal import (
 )
 
 loaded = load_plugins("files", "files_test_forms")
-
-Visit = Callable[[str | None], None]
 
 
 @pytest.fixture
@@ -42,6 +44,16 @@ def publish(dataset: dict[str, Any]) -> None:
 
 def ids(files: list[PageFile]) -> list[str]:
     return [file.id for file in files]
+
+
+def update(file_id: str, **values: Any) -> None:
+    with engine().begin() as connection:
+        connection.execute(sa.update(file_table).where(file_table.c.id == file_id).values(**values))
+
+
+def make_each_older(files: list[str]) -> None:
+    for days, file in enumerate(files):
+        update(file, created=sa.func.now() - sa.text(f"interval '{days} days'"))
 
 
 def test_attached(author: str, dataset: dict[str, Any], visit: Visit) -> None:
@@ -62,60 +74,46 @@ def test_attached(author: str, dataset: dict[str, Any], visit: Visit) -> None:
 def test_a_file_that_the_visitor_may_not_see_is_an_id_only(
     who: str | None, author: str, dataset: dict[str, Any], visit: Visit
 ) -> None:
-    hidden = [*json.loads(dataset["several"]), *upload(author), str(uuid.uuid4())]
+    first, *_ = several = json.loads(dataset["several"])
+    of_a_purged_dataset = put(("package", str(uuid.uuid4())))
+    hidden = [*several, *upload(author), *of_a_purged_dataset, str(uuid.uuid4())]
     visit(who and new_user())
     assert tk.h.files_attached(hidden) == [PageFile(id_) for id_ in hidden]
+    offered = tk.h.files_offered(first, ["package"], dataset["id"])
+    assert offered == [PageFile(first, is_chosen=True)]
     publish(dataset)
-    assert [file.name for file in tk.h.files_attached(hidden)] == ["a.txt"] * 3 + [None] * 2
+    assert [file.name for file in tk.h.files_attached(hidden)] == ["a.txt"] * 3 + [None] * 3
 
 
-def test_file_of_something_that_is_gone(author: str, visit: Visit) -> None:
-    (file,) = put(("package", str(uuid.uuid4())))
-    visit(author)
-    assert tk.h.files_attached(file) == [PageFile(file)]
-
-
-@pytest.mark.parametrize(
-    "value", [None, "", [], "[]", 7, {}, {"id": "x"}, [["x"]], "a\0b", "x" * 100_000, "[1]"]
-)
-def test_values_that_name_no_file(value: Any, visit: Visit) -> None:
+def test_values_that_name_no_file(visit: Visit) -> None:
     visit(None)
-    assert tk.h.files_attached(value) == []
-    assert tk.h.files_offered(value) == []
+    for value in (None, "", [], "[]", 7, {}, {"id": "x"}, [["x"]], "a\0b", "x" * 100_000, "[1]"):
+        assert tk.h.files_attached(value) == []
+        assert tk.h.files_offered(value) == []
+    for owner in (None, "", "a\0b", "nobody", 5):
+        assert tk.h.files_offered("", ["package", "group", "organization"], owner) == []
 
 
 def test_own_files(author: str, visit: Visit) -> None:
+    """Neither the attached ones, nor those that the profile keeps, and none without a user."""
     files = upload(author, 3)
-    for days, file in enumerate(files):
-        make_older(file, days)
-    new_dataset(author, attachment=files.pop())
+    make_each_older(files)
+    dataset = new_dataset(author, attachment=files.pop())
+    put(("user", call("user_show", author, id=author)["id"]), pinned=True)
+    assert tk.h.files_own_files() == []  # outside of a request
     visit(author)
     own = tk.h.files_own_files()
     assert ids(own) == files
     assert all(file.is_own and file.url for file in own)
-
-
-def test_own_files_without_those_that_the_profile_keeps(author: str, visit: Visit) -> None:
-    put(("user", call("user_show", author, id=author)["id"]), pinned=True)
-    visit(author)
-    assert tk.h.files_own_files() == []
-
-
-def test_visitors_own_nothing(visit: Visit) -> None:
     visit(None)
-    assert tk.h.files_own_files() == []
-
-
-def test_helpers_outside_of_a_request(dataset: dict[str, Any]) -> None:
-    publish(dataset)
+    assert tk.h.files_attached(dataset["attachment"])
     assert tk.h.files_own_files() == []
 
 
 def test_offered(author: str, visit: Visit) -> None:
     chosen, kept, *own = upload(author, 4)
     dataset = new_dataset(author, several=[chosen, kept])
-    for days, file in enumerate(own):
-        make_older(file, days)
+    make_each_older(own)
     visit(author)
     # the form comes back with a choice that has not been saved
     offered = tk.h.files_offered(["", own[1], chosen], ["package", "resource"], dataset["id"])
@@ -124,52 +122,59 @@ def test_offered(author: str, visit: Visit) -> None:
     assert [file.is_own for file in offered] == [True, False, False, True]
 
 
-@pytest.mark.parametrize("owner_types", [["package"], ["resource", "package"], ["group"]])
-def test_offered_to_an_owner_by_name(author: str, owner_types: list[str], visit: Visit) -> None:
-    (file,) = upload(author)
-    dataset = new_dataset(author, attachment=file)
+def test_offered_to_an_owner_by_name(author: str, visit: Visit) -> None:
+    files = upload(author)
+    dataset = new_dataset(author, attachment=files[0])
     visit(author)
-    expected = [file] if "package" in owner_types else []
-    assert ids(tk.h.files_offered("", owner_types, dataset["name"])) == expected
+    for owner_types, offered in (
+        (["package"], files),
+        (["resource", "package"], files),
+        (["group"], []),
+    ):
+        assert ids(tk.h.files_offered("", owner_types, dataset["name"])) == offered
 
 
-@pytest.mark.parametrize("owner", [None, "", "a\0b", "nobody", 5])
-def test_offered_to_nothing(owner: Any, visit: Visit) -> None:
-    visit(None)
-    assert tk.h.files_offered("", ["package", "group", "organization"], owner) == []
-
-
-def test_offered_only_what_the_visitor_may_see(dataset: dict[str, Any], visit: Visit) -> None:
-    visit(new_user())
-    (first, *_) = json.loads(dataset["several"])
-    offered = tk.h.files_offered(first, ["package"], dataset["id"])
-    assert offered == [PageFile(first, is_chosen=True)]
-
-
-@pytest.mark.parametrize(
-    ("name", "content_type", "expected"),
-    [
+def test_format(author: str, visit: Visit) -> None:
+    (file,) = upload(author)
+    visit(author)
+    for name, content_type, expected in (
         ("levels.csv", "text/plain", "CSV"),
         ("LEVELS.CSV", "text/plain", "CSV"),
         ("levels", "text/csv", "CSV"),
         ("levels.unheard-of", "application/unheard-of", None),
-    ],
-)
-def test_format(
-    author: str, visit: Visit, name: str, content_type: str, expected: str | None
-) -> None:
-    (file,) = upload(author)
-    update(file, name=name, content_type=content_type)
+    ):
+        update(file, name=name, content_type=content_type)
+        assert tk.h.files_attached(file)[0].format == expected
+
+
+def test_a_hundred_files_cost_as_much_as_one(author: str, visit: Visit) -> None:
+    """CKAN is asked no more often than its answers can differ."""
+    files = upload(author, 100)
+    new_dataset(author, several=files)
     visit(author)
-    assert tk.h.files_attached(file)[0].format == expected
+    tk.h.files_attached(files)
+    numbers = []
+    for shown in (files, files[:1]):
+        with statements() as seen:
+            assert all(file.url for file in tk.h.files_attached(shown))
+        numbers.append(len(seen))
+    assert numbers[0] == numbers[1]
 
 
-def make_older(file_id: str, days: int) -> None:
-    update(file_id, created=sa.func.now() - sa.text(f"interval '{days} days'"))
+PLUGINS: dict[str, Any] = {"files_test_hidden_file": HiddenFilePlugin}
+if capabilities.IFiles:
+    PLUGINS["files_test_refused_file"] = RefusedFilePlugin
 
 
-def update(file_id: str, **values: Any) -> None:
-    from ckanext.files.store.models import file_table
-
-    with engine().begin() as connection:
-        connection.execute(sa.update(file_table).where(file_table.c.id == file_id).values(**values))
+@pytest.mark.parametrize("name", PLUGINS)
+def test_plugin_that_decides_by_file(name: str, author: str, visit: Visit) -> None:
+    """With an auth function, or with the interface of CKAN 2.12."""
+    files = upload(author, 3)
+    new_dataset(author, several=files)
+    PLUGINS[name].hidden = files[1]
+    p.load(name)
+    visit(None)
+    try:
+        assert [bool(file.name) for file in tk.h.files_attached(files)] == [True, False, True]
+    finally:
+        p.unload(name)

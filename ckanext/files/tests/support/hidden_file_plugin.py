@@ -1,4 +1,4 @@
-"""A plugin with an auth function that decides by file."""
+"""Plugins that tell one file of a dataset from the others."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 import ckan.plugins as p
 import ckan.plugins.toolkit as tk
 
+from ckanext.files import capabilities
+
 
 class HiddenFilePlugin(p.SingletonPlugin):
-    """Tells one file of a dataset from the others."""
+    """Refuses it with an auth function."""
 
     p.implements(p.IAuthFunctions)
     hidden = ""
@@ -24,3 +26,14 @@ class HiddenFilePlugin(p.SingletonPlugin):
         if data_dict["id"] == HiddenFilePlugin.hidden:
             return {"success": False}
         return next_auth(context, data_dict)
+
+
+class RefusedFilePlugin(p.SingletonPlugin):
+    """Refuses it with the interface of CKAN 2.12."""
+
+    if capabilities.IFiles:
+        p.implements(capabilities.IFiles, inherit=True)
+    hidden = ""
+
+    def files_file_allows(self, context: Any, file: Any, operation: Any) -> bool | None:
+        return False if file.id == self.hidden else None
