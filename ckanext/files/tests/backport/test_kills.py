@@ -53,10 +53,7 @@ def test_delete_before_the_commit(held: bool) -> None:
 
     def delete_file() -> None:
         _die_at_commit()
-        if held:
-            within_an_action(lambda: delete(id_))
-        else:
-            delete(id_)
+        within_an_action(lambda: delete(id_)) if held else delete(id_)
 
     assert was_killed(fork(delete_file))
     assert len(_rows()) == 1
@@ -95,33 +92,25 @@ def test_at_any_time(full_size: bool, record_property: Any) -> None:
 
 def _work(chance: random.Random, done: int) -> None:
     mine: list[str] = []
-    while True:
-        content = b"x" * chance.randint(1, 1000)
-        work = chance.choice([_keep, _keep_in_an_action, _roll_back, _remove])
-        work(mine, content)
-        os.write(done, b".")
 
+    def keep() -> None:
+        mine.append(_create(b"x" * chance.randint(1, 1000)))
 
-def _keep(mine: list[str], content: bytes) -> None:
-    mine.append(_create(content))
+    def remove() -> None:
+        if mine:
+            delete(mine.pop())
 
-
-def _keep_in_an_action(mine: list[str], content: bytes) -> None:
-    within_an_action(lambda: _keep(mine, content))
-
-
-def _roll_back(mine: list[str], content: bytes) -> None:
     def fail() -> None:
-        _create(content)
+        _create(b"x" * chance.randint(1, 1000))
         if mine:
             delete(mine[-1])
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        within_an_action(fail)
-    model.Session.remove()
+    def roll_back() -> None:
+        with pytest.raises(ZeroDivisionError):
+            within_an_action(fail)
+        model.Session.remove()
 
-
-def _remove(mine: list[str], content: bytes) -> None:
-    if mine:
-        delete(mine.pop())
+    while True:
+        chance.choice([keep, lambda: within_an_action(keep), roll_back, remove])()
+        os.write(done, b".")

@@ -27,6 +27,13 @@ def rows() -> list[str]:
     return look(query) or []
 
 
+def kept() -> dict[str, bytes]:
+    """Return the bytes of each location, all of which committed rows name, and no others."""
+    found = stored()
+    assert rows() == sorted(found)
+    return found
+
+
 def call(action: str, data: dict[str, Any], **context: Any) -> Any:
     ours: Any = {"ignore_auth": True, **context}
     return tk.get_action(action)(ours, data)
