@@ -86,7 +86,7 @@ if not capabilities.CORE_FILES:
 
     @pytest.fixture
     def app(app: Any) -> Any:
-        """A test application whose requests come from one user."""
+        """A test application whose requests may come from one user."""
         get = app.get
 
         def set_session_user(user_id: str) -> None:
@@ -95,6 +95,4 @@ if not capabilities.CORE_FILES:
             )
 
         app.set_session_user = set_session_user
-        yield app
-        del app.set_session_user
-        app.get = get
+        return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import textwrap
 from pathlib import Path
@@ -20,12 +21,22 @@ def blocks(path: str, language: str) -> list[str]:
     return [textwrap.dedent(block).strip() + "\n" for block in found]
 
 
-def counts(*languages: str) -> dict[tuple[str, str], int]:
-    """Return the number of blocks of each page and language, where there are any."""
+def counts(*languages: str) -> dict[str, dict[str, int]]:
+    """Return the number of blocks of each language, for each page that has any."""
     found = {
-        (path, language): len(blocks(path, language)) for path in PAGES for language in languages
+        path: {name: count for name in languages if (count := len(blocks(path, name)))}
+        for path in PAGES
     }
-    return {key: count for key, count in found.items() if count}
+    return {path: numbers for path, numbers in found.items() if numbers}
+
+
+def options(*paths: str) -> dict[str, str]:
+    """Return the options of all ini blocks of these documents."""
+    parser = configparser.RawConfigParser()
+    for path in paths:
+        for block in blocks(path, "ini"):
+            parser.read_string("[app]\n" + block)
+    return dict(parser["app"])
 
 
 def run(path: str, number: int) -> dict[str, Any]:
@@ -34,6 +45,18 @@ def run(path: str, number: int) -> dict[str, Any]:
     names: dict[str, Any] = {"__name__": f"{__name__}.{Path(path).stem}{number}"}
     exec(compile(source, f"{path}, Python block {number}", "exec"), names)
     return names
+
+
+def install(folder: Path, plugins: str, groups: str = "") -> None:
+    """Let Python find entry points when the folder is in its path, as if a package were installed.
+
+    :param plugins: entry points of CKAN's plugins, one a line.
+    :param groups: other groups of entry points, as in ``entry_points.txt``.
+    """
+    information = folder / "example-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: example\nVersion: 1\n")
+    (information / "entry_points.txt").write_text(f"[ckan.plugins]\n{plugins}\n{groups}")
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import configparser
-import importlib
 import os
 import re
 import shlex
@@ -63,13 +62,7 @@ MODULES = {
 
 
 @pytest.fixture(scope="module")
-def patch() -> Iterator[pytest.MonkeyPatch]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
-
-
-@pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch) -> Iterator[Path]:
+def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Make the extension of the examples, as if it were installed."""
     folder = tmp_path_factory.mktemp("installed")
     package = folder / "ckanext" / "example"
@@ -78,40 +71,31 @@ def example(tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch)
         text = "\n\n".join(documented.blocks(path, "python")[number] for path, number in blocks)
         (package / f"{module}.py").write_text(text)
     (package / "__init__.py").write_text("")
-    _install(folder)
-    patch.syspath_prepend(folder)
-    patch.setattr(ckanext, "__path__", [*ckanext.__path__, str(package.parent)])
-    import_module(
-        "ckanext.files.maintenance.tasks"
-    )  # or its tasks would be forgotten with the example's
-    patch.setattr(background.call, "_tasks", dict(background.call._tasks))
-    schedules = procrastinate.periodic_registry
-    patch.setattr(schedules, "periodic_tasks", dict(schedules.periodic_tasks))
-    yield folder
-    for name in [name for name in sys.modules if name.startswith("ckanext.example")]:
-        del sys.modules[name]
-    del ckanext.example  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _install(folder: Path) -> None:
-    """Let its plugins and its entry point of the documentation be found."""
-    [documented_point] = documented.blocks(DOCS, "cfg")
+    [entry_point] = documented.blocks(DOCS, "cfg")
     parser = configparser.RawConfigParser()
-    parser.read_string(documented_point)
+    parser.read_string(entry_point)
+    [(group, points)] = parser["options.entry_points"].items()
     plugins = (
-        "[ckan.plugins]\n"
         "example = ckanext.example.plugin:ExamplePlugin\n"
-        "example_praise = ckanext.example.plugin:PraisePlugin\n"
+        "example_praise = ckanext.example.plugin:PraisePlugin"
     )
-    groups = [f"[{name}]{value}\n" for name, value in parser["options.entry_points"].items()]
-    information = folder / "example-1.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: example\nVersion: 1\n")
-    (information / "entry_points.txt").write_text(plugins + "".join(groups))
+    documented.install(folder, plugins, f"[{group}]{points}\n")
+    # or its tasks would be forgotten with the example's
+    import_module("ckanext.files.maintenance.tasks")
+    schedules = procrastinate.periodic_registry
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setattr(ckanext, "__path__", [*ckanext.__path__, str(package.parent)])
+        patch.setattr(background.call, "_tasks", dict(background.call._tasks))
+        patch.setattr(schedules, "periodic_tasks", dict(schedules.periodic_tasks))
+        yield
+        for name in [name for name in sys.modules if name.startswith("ckanext.example")]:
+            del sys.modules[name]
+        del ckanext.example  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def loaded(example: Path) -> Iterator[None]:
+def loaded(example: None) -> Iterator[None]:
     with plugins_loaded("files", "files_background", "example"):
         yield
 
@@ -119,7 +103,7 @@ def loaded(example: Path) -> Iterator[None]:
 @pytest.fixture
 def module(tasks: Any) -> Any:
     """The tasks of the examples."""
-    return importlib.import_module("ckanext.example.tasks")
+    return import_module("ckanext.example.tasks")
 
 
 def datasets(count: int) -> list[str]:
@@ -163,7 +147,11 @@ def test_readme(tasks: Any, tmp_path: Path) -> None:
 
 
 def test_dataset_and_its_job(module: Any, tasks: Any) -> None:
+    """There is no job without the dataset."""
     user, name = new_user(), f"d-{uuid.uuid4()}"
+    with pytest.raises(tk.ValidationError):
+        call("package_create", user, name="Not A Name")
+    assert tasks.jobs == {}
     resources = [{"url": "http://example.com"}]
     with count_commits() as commits:
         made = call("package_create", user, name=name, resources=resources)
@@ -176,54 +164,32 @@ def test_dataset_and_its_job(module: Any, tasks: Any) -> None:
     assert shown(made["id"])["version"] == "1 resources"
 
 
-@pytest.fixture
-def activity(tasks: Any, migrate_db_for: Any) -> Iterator[None]:
-    """Have CKAN's plugin that refuses a change of a dataset without a user."""
+def test_tasks_where_each_change_needs_a_user(module: Any, tasks: Any, migrate_db_for: Any) -> None:
+    """With CKAN's plugin that refuses a change of a dataset without a user."""
     plugins.load("activity")
     migrate_db_for("activity")
-    yield
-    plugins.unload("activity")
+    try:
+        names = datasets(2)
+        module.publish_and_praise.delay(names)
+        jobs = [job["task_name"].split(".")[-1] for job in tasks.pending_jobs]
+        assert jobs == ["count_resources", "count_resources", "publish_and_praise"]
+        tasks.run_pending_jobs()
+        assert tasks.failed_jobs == []
+    finally:
+        plugins.unload("activity")
 
 
-def test_tasks_where_each_change_needs_a_user(activity: None, module: Any, tasks: Any) -> None:
-    names = datasets(2)
-    module.publish_and_praise.delay(names)
-    assert [job["task_name"].split(".")[-1] for job in tasks.pending_jobs] == [
-        "count_resources",
-        "count_resources",
-        "publish_and_praise",
-    ]
-    tasks.run_pending_jobs()
-    assert tasks.failed_jobs == []
-
-
-def test_no_job_without_the_dataset(module: Any, tasks: Any) -> None:
-    with pytest.raises(tk.ValidationError):
-        call("package_create", new_user(), name="Not A Name")
-    assert tasks.jobs == {}
-
-
-def test_options() -> None:
-    """The options of the examples, and the options that the texts name."""
+def test_options(module: Any, monkeypatch: Any) -> None:
+    """Those of the examples, and those that the texts name."""
     names = {str(key) for key in config_declaration.iter_options()}
-    assert set(_options()) <= names
+    options = documented.options(DOCS)
+    assert set(options) <= names
     text = "".join((documented.ROOT / path).read_text() for path in documented.PAGES)
     named = set(re.findall(r"``(ckanext\.files\.background\.\w+)``", text))
     assert len(named) > 1
     assert named <= names
-
-
-def _options() -> dict[str, str]:
-    """The options of the ini blocks."""
-    parser = configparser.RawConfigParser()
-    for block in documented.blocks(DOCS, "ini"):
-        parser.read_string("[app]\n" + block)
-    return dict(parser["app"])
-
-
-def test_option_names_the_module(module: Any, monkeypatch: Any) -> None:
     option = "ckanext.files.background.task_modules"
-    monkeypatch.setitem(config, option, _options()[option])
+    monkeypatch.setitem(config, option, options[option])
     assert (f"option {option}", "ckanext.example.tasks") in list(discovery._named())
 
 
@@ -236,33 +202,32 @@ def test_entry_point(module: Any) -> None:
     assert discovery.not_loaded == []
 
 
-def _commands() -> list[str]:
-    """The arguments of all commands ``ckan files background`` of the documentation."""
-    texts = [(documented.ROOT / path).read_text() for path in (*PAGES, WORKERS)]
-    found = re.findall(r"ckan(?: -c \S+)? files background ([^`\n]+)", "\n".join(texts))
-    return sorted(set(found))
-
-
-@pytest.mark.parametrize("command", _commands())
-def test_commands(command: str) -> None:
-    name, *arguments = shlex.split(command.replace("ID", "1"))
-    background_commands()[name].make_context(name, arguments)
-
-
-def test_all_commands_are_told() -> None:
-    told = {command.split()[0] for command in _commands()}
-    assert told == set(background_commands())
-
-
-def background_commands() -> dict[str, Any]:
+def _background_commands() -> dict[str, Any]:
     [files] = get_commands()
     groups: dict[str, Any] = vars(files)["commands"]
     return groups["background"].commands
 
 
+def test_commands() -> None:
+    """Each command of the documentation is one, and each one is there."""
+    texts = [(documented.ROOT / path).read_text() for path in (*PAGES, WORKERS)]
+    found = re.findall(r"ckan(?: -c \S+)? files background ([^`\n]+)", "\n".join(texts))
+    given = [shlex.split(command.replace("ID", "1")) for command in sorted(set(found))]
+    commands = _background_commands()
+    for name, *arguments in given:
+        commands[name].make_context(name, arguments)
+    assert {name for name, *_ in given} == set(commands)
+
+
 def test_services() -> None:
     """Both wait longer than a worker takes to stop."""
-    systemd, supervisor = _services()
+    parsers = []
+    for block in documented.blocks(WORKERS, "ini"):
+        if block.startswith(("[Unit]", "[program:")):
+            parsers.append(parser := configparser.RawConfigParser())
+            parser.optionxform = str  # pyright: ignore[reportAttributeAccessIssue]
+            parser.read_string(block)
+    systemd, supervisor = parsers
     patience = config["ckanext.files.background.shutdown_timeout"]
     service, program = systemd["Service"], supervisor["program:ckan-files-worker"]
     assert service["ExecStart"] == program["command"]
@@ -271,26 +236,15 @@ def test_services() -> None:
     assert (program["stopsignal"], program["autorestart"]) == ("TERM", "true")
 
 
-def _services() -> list[configparser.RawConfigParser]:
-    parsers = []
-    for block in documented.blocks(WORKERS, "ini"):
-        if block.startswith(("[Unit]", "[program:")):
-            parser = configparser.RawConfigParser()
-            parser.optionxform = str  # pyright: ignore[reportAttributeAccessIssue]
-            parser.read_string(block)
-            parsers.append(parser)
-    return parsers
-
-
 def test_script(tasks: Any) -> None:
-    script = importlib.import_module("ckanext.example.script")
+    script = import_module("ckanext.example.script")
     seen = look("SELECT args FROM ckanext_files_background.procrastinate_jobs")
     assert seen == {"dataset_id": "water-levels"}
     assert list(tasks.jobs) == [script.job.id]
 
 
 def test_ways_to_ask(tasks: Any) -> None:
-    asking = importlib.import_module("ckanext.example.asking")
+    asking = import_module("ckanext.example.asking")
     asking.ask()
     later, much_later, slow, *rest = tasks.pending_jobs
     minutes = (later["scheduled_at"] - datetime.now(timezone.utc)).total_seconds() / 60
@@ -299,21 +253,20 @@ def test_ways_to_ask(tasks: Any) -> None:
     assert slow["queue_name"] == "slow"
     names = [job["args"]["dataset_id"] for job in rest]
     assert names == ["water-levels", "rain", "water-levels"]
-    job_id = asyncio.run(asking.ask_from_async_code())
-    assert job_id in tasks.jobs
+    assert asyncio.run(asking.ask_from_async_code()) in tasks.jobs
+
+
+class _Unavailable(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_error(503)
+
+    do_POST = do_GET  # noqa: N815 - the name is the library's
 
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    """A server that says no."""
-
-    class No(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_error(503)
-
-        do_POST = do_GET  # noqa: N815 - the name is the library's
-
-    with HTTPServer(("127.0.0.1", 0), No) as server:
+    """Of a server that answers with an error."""
+    with HTTPServer(("127.0.0.1", 0), _Unavailable) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -396,7 +349,7 @@ def test_location(tasks: Any, app: Any) -> None:
 
 
 def test_test(tasks: Any) -> None:
-    test = importlib.import_module("ckanext.example.test_example").test_resources_are_counted
+    test = import_module("ckanext.example.test_example").test_resources_are_counted
     marks = {mark.name: mark.args for mark in test.pytestmark}
     assert marks == {
         "ckan_config": ("ckan.plugins", "files files_background example"),

@@ -1,15 +1,14 @@
-"""Every example of README.rst and docs/ does what the text says."""
+"""Every example of the README, of the first pages and of the recipes does what the text says."""
 
 from __future__ import annotations
 
-import configparser
 import io
 import json
 import re
-import sys
 import textwrap
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
 import yaml
-from ckan import plugins
 from ckan.cli.search_index import search_index
 from ckan.common import config, config_declaration
 from ckan.tests.helpers import _get_test_app
@@ -28,6 +26,7 @@ from ckanext.files.cli import get_commands
 from ckanext.files.store.storages import storages
 from ckanext.files.tests.support import documented, portal
 from ckanext.files.tests.support.effects import count_commits, engine, look
+from ckanext.files.tests.support.load_plugins import plugins_loaded
 from ckanext.files.tests.support.users import call, new_user, organization_of, shown
 from ckanext.files.transaction import outcome
 
@@ -36,89 +35,63 @@ UPLOADS = "ckan.files.authenticated_uploads"
 
 INSTALL = "docs/learning/install.rst"
 ATTACHMENTS = "docs/learning/attachments.rst"
-HERE = ("README.rst", INSTALL, ATTACHMENTS)
+OPTIONS = documented.options("README.rst", INSTALL, ATTACHMENTS)
 
 
 @pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def load() -> Iterator[Any]:
     """Load plugins with options, for one test."""
-
-    def load(*names: str, **options: Any) -> Any:
-        monkeypatch.setitem(config, "ckan.plugins", list(names))
-        for name, value in options.items():
-            monkeypatch.setitem(config, name, value)
-        plugins.load_all()
-
-    yield load
-    plugins.unload_all()
+    with ExitStack() as stack:
+        yield lambda *names, **more: stack.enter_context(plugins_loaded(*names, **more))
 
 
-def options() -> dict[str, str]:
-    """The options of all ini blocks of the first pages."""
-    parser = configparser.RawConfigParser()
-    for path in HERE:
-        for block in documented.blocks(path, "ini"):
-            parser.read_string("[app]\n" + block)
-    return dict(parser["app"])
-
-
-def test_every_block_is_known_here() -> None:
-    """A block that is added needs a test."""
+def test_every_block_has_a_test() -> None:
+    """A block that is added needs one."""
     assert documented.counts("bash", "ini", "yaml", "python", "cfg", "text", "html\\+jinja") == {
-        ("README.rst", "bash"): 4,
-        ("README.rst", "ini"): 2,
-        ("README.rst", "yaml"): 1,
-        ("README.rst", "python"): 1,
-        (INSTALL, "bash"): 2,
-        (INSTALL, "ini"): 1,
-        (ATTACHMENTS, "bash"): 1,
-        (ATTACHMENTS, "ini"): 1,
-        (ATTACHMENTS, "yaml"): 2,
-        (ATTACHMENTS, "python"): 2,
-        ("docs/learning/queued-tasks.rst", "python"): 1,
-        ("docs/recipes/custom-actions.rst", "python"): 1,
-        ("docs/recipes/on-commit.rst", "python"): 1,
-        ("docs/recipes/signals.rst", "python"): 1,
-        # test_documentation_background.py
-        ("docs/learning/background-tasks.rst", "python"): 5,
-        ("docs/learning/background-tasks.rst", "ini"): 2,
-        ("docs/learning/background-tasks.rst", "cfg"): 1,
-        ("docs/recipes/retries.rst", "python"): 1,
-        ("docs/recipes/schedules.rst", "python"): 1,
-        ("docs/recipes/long-work.rst", "python"): 3,
-        ("docs/recipes/jobs.rst", "python"): 1,
-        ("docs/testing/your-extension.rst", "python"): 1,
-        ("docs/operating/workers.rst", "ini"): 3,
-        ("docs/operating/workers.rst", "text"): 1,
+        "README.rst": {"bash": 4, "ini": 2, "yaml": 1, "python": 1},
+        INSTALL: {"bash": 2, "ini": 1},
+        ATTACHMENTS: {"bash": 1, "ini": 1, "yaml": 2, "python": 2},
+        "docs/learning/queued-tasks.rst": {"python": 1},
+        "docs/recipes/custom-actions.rst": {"python": 1},
+        "docs/recipes/on-commit.rst": {"python": 1},
+        "docs/recipes/signals.rst": {"python": 1},
+        "docs/reference/ckan-2.11.rst": {"python": 1},
+        "docs/testing/add-a-test.rst": {"python": 1},
+        # test_background_pages.py
+        "docs/learning/background-tasks.rst": {"ini": 2, "python": 5, "cfg": 1},
+        "docs/recipes/retries.rst": {"python": 1},
+        "docs/recipes/schedules.rst": {"python": 1},
+        "docs/recipes/long-work.rst": {"python": 3},
+        "docs/recipes/jobs.rst": {"python": 1},
+        "docs/testing/your-extension.rst": {"python": 1},
+        "docs/operating/workers.rst": {"ini": 3, "text": 1},
         # maintenance/test_documentation.py
-        ("docs/operating/maintenance.rst", "python"): 2,
-        ("docs/operating/maintenance.rst", "ini"): 1,
-        ("docs/reference/ckan-2.11.rst", "python"): 1,
-        ("docs/testing/add-a-test.rst", "python"): 1,
+        "docs/operating/maintenance.rst": {"ini": 1, "python": 2},
         # pages/test_snippets.py
-        ("docs/recipes/templates.rst", "html\\+jinja"): 2,
+        "docs/recipes/templates.rst": {"html\\+jinja": 2},
     }
 
 
-def test_the_field_of_the_readme() -> None:
-    """It is the one of the whole schema."""
-    [field] = documented.blocks("README.rst", "yaml")
-    assert textwrap.indent(field, "") in documented.blocks(ATTACHMENTS, "yaml")[0]
-
-
-def test_make_targets_exist() -> None:
+def test_commands_that_the_pages_name() -> None:
     text = (documented.ROOT / "README.rst").read_text()
+    makefile = (documented.ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^    make ([a-z-]+)", text, re.M))
     assert targets == {"demo", "test"}
     assert "``make docs``" in text
-    makefile = (documented.ROOT / "Makefile").read_text()
     for target in targets | {"docs"}:
         assert re.search(rf"^{target}:", makefile, re.M)
+    # the upload names the storage of the options, and what the action takes
+    [command] = [block for block in documented.blocks(INSTALL, "bash") if "curl" in block]
+    given = dict(re.findall(r"-F (\w+)=(\S+)", command))
+    assert set(given) == {"storage", "upload"}
+    assert given["storage"] == OPTIONS[f"{UPLOADS}.storages"]
+    assert f"ckan.files.storage.{given['storage']}.type" in OPTIONS
+    assert command.endswith("/api/action/file_create\n")
 
 
 def test_options_are_those_of_ckan(load: Any) -> None:
     load("files")
-    names = {name for name in options() if name.startswith("ckan.")}
+    names = {name for name in OPTIONS if name.startswith("ckan.")}
     # the settings of a storage are those of its type; the upload below needs them
     settings = {name for name in names if name.startswith("ckan.files.storage.")}
     assert len(settings) == 5
@@ -132,7 +105,7 @@ def storage(load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         monkeypatch.delitem(config, name)
     chosen: dict[str, Any] = {
         name: value.replace("/var/lib/ckan", str(tmp_path))
-        for name, value in options().items()
+        for name, value in OPTIONS.items()
         if name.startswith("ckan.files.")
     }
     name = chosen[f"{UPLOADS}.storages"]
@@ -160,90 +133,71 @@ def test_upload_works_with_these_options(storage: str) -> None:
         call("file_create", user, **upload)
 
 
-def test_command_that_uploads() -> None:
-    """It names the storage of the options, and what the action takes."""
-    [command] = [block for block in documented.blocks(INSTALL, "bash") if "curl" in block]
-    given = dict(re.findall(r"-F (\w+)=(\S+)", command))
-    assert set(given) == {"storage", "upload"}
-    assert given["storage"] == options()[f"{UPLOADS}.storages"]
-    assert f"ckan.files.storage.{given['storage']}.type" in options()
-    assert command.endswith("/api/action/file_create\n")
+def test_downloads_with_these_options(storage: str) -> None:
+    """A token gives access to a file of a user, which other visitors do not get.
 
-
-def test_images_are_found_with_these_options(storage: str) -> None:
-    """CKAN 2.12 would derive their storage from one with the name ``default``, and find none."""
+    An image needs the name of the storage: CKAN 2.12 would derive that of images from one with the
+    name ``default``, and find none.
+    """
     image = FileStorage(io.BytesIO(PNG), "a.png", content_type="image/png")
-    group = call(
-        "group_create", new_user(sysadmin=True), name=f"g-{uuid.uuid4()}", image_upload=image
-    )
-    assert _get_test_app().get(group["image_display_url"]).data == PNG
+    admin, name = new_user(sysadmin=True), f"g-{uuid.uuid4()}"
+    group = call("group_create", admin, name=name, image_upload=image)
+    app = _get_test_app()
+    assert app.get(group["image_display_url"]).data == PNG
+    upload = {"upload": io.BytesIO(b"hello"), "name": "a.txt"}
+    file = call("file_create", new_user(), storage=storage, **upload)
+    token = documented.run("docs/reference/ckan-2.11.rst", 0)["token_for"](file["id"])
+    assert app.get(f"/file/trusted-download/{token}").data == b"hello"
+    assert app.get(f"/file/download/{file['id']}", follow_redirects=False).data != b"hello"
 
 
-def test_schema_with_the_preset(load: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    schema = tmp_path / "documented_schema"
-    schema.mkdir()
-    (schema / "__init__.py").write_text("")
-    (schema / "report.yaml").write_text(documented.blocks(ATTACHMENTS, "yaml")[0])
-    monkeypatch.syspath_prepend(tmp_path)
-    load(
-        "files",
-        "scheming_datasets",
-        **{
-            "scheming.presets": options()["scheming.presets"],
-            "scheming.dataset_schemas": "documented_schema:report.yaml",
-        },
-    )
+@pytest.fixture
+def load_schema(load: Any, tmp_path: Path, monkeypatch: Any) -> Any:
+    """Load a schema of ckanext-scheming."""
+
+    def load_schema(name: str, text: str) -> None:
+        # the name of a package of its own: Python keeps the packages of other tests
+        package = tmp_path / f"documented_{uuid.uuid4().hex}"
+        package.mkdir()
+        (package / "__init__.py").write_text("")
+        (package / name).write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        schemas = {"scheming.dataset_schemas": f"{package.name}:{name}"}
+        presets = {"scheming.presets": OPTIONS["scheming.presets"]}
+        load("files", "scheming_datasets", **presets, **schemas)
+
+    return load_schema
+
+
+def new_report(user: str, **fields: Any) -> dict[str, Any]:
+    report = {"type": "report", "name": f"d-{uuid.uuid4()}", "title": "Report", **fields}
+    return call("package_create", user, owner_org=organization_of(user), **report)
+
+
+def test_schema_with_the_preset(load_schema: Any) -> None:
+    [field] = documented.blocks("README.rst", "yaml")
+    schema = documented.blocks(ATTACHMENTS, "yaml")[0]
+    assert textwrap.indent(field, "") in schema
+    load_schema("report.yaml", schema)
     user = new_user()
-    organization = organization_of(user)
     attachment, *annexes, codebook = portal.upload(user, 4)
-    report = call(
-        "package_create",
-        user,
-        type="report",
-        name=f"d-{uuid.uuid4()}",
-        title="Report",
-        owner_org=organization,
-        attachment=attachment,
-        annexes=annexes,
-        resources=[{"url": "http://example.com", "codebook": codebook}],
-    )
+    resources = [{"url": "http://example.com", "codebook": codebook}]
+    report = new_report(user, attachment=attachment, annexes=annexes, resources=resources)
     assert report["annexes"] == annexes
     in_dataset = ("package", report["id"], True)
     in_resource = ("resource", report["resources"][0]["id"], True)
     assert portal.owners(attachment, *annexes, codebook) == [in_dataset] * 3 + [in_resource]
-    sys.modules.pop("documented_schema", None)
 
 
-def test_field_with_the_validator_only(load: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_field_with_the_validator_only(load_schema: Any) -> None:
     whole, field = (yaml.safe_load(block) for block in documented.blocks(ATTACHMENTS, "yaml"))
     whole["dataset_fields"] = [*whole["dataset_fields"][:3], *field]
     whole["dataset_fields"][2]["required"] = False
-    schema = tmp_path / "documented_validator"
-    schema.mkdir()
-    (schema / "__init__.py").write_text("")
-    (schema / "report.json").write_text(json.dumps(whole))
-    monkeypatch.syspath_prepend(tmp_path)
-    load(
-        "files",
-        "scheming_datasets",
-        **{
-            "scheming.presets": options()["scheming.presets"],
-            "scheming.dataset_schemas": "documented_validator:report.json",
-        },
-    )
+    load_schema("report.json", json.dumps(whole))
     user = new_user()
     (attachment,) = portal.upload(user)
-    report = call(
-        "package_create",
-        user,
-        type="report",
-        name=f"d-{uuid.uuid4()}",
-        title="Report",
-        owner_org=organization_of(user),
-        attachment=attachment,
-    )
+    report = new_report(user, attachment=attachment)
     assert portal.owner(attachment) == ("package", report["id"], True)
-    sys.modules.pop("documented_validator", None)
 
 
 def test_field_in_python(load: Any) -> None:
@@ -267,17 +221,12 @@ def test_field_in_python(load: Any) -> None:
 
 @pytest.fixture
 def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install the plugin of the README, as an extension does."""
-    information = tmp_path / "team-1.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: team\nVersion: 1\n")
-    plugin = "team = ckanext.files.tests.support.documented:TeamPlugin"
-    (information / "entry_points.txt").write_text(f"[ckan.plugins]\n{plugin}\n")
+    """Install the plugin of the page, as an extension does."""
+    documented.install(tmp_path, "team = ckanext.files.tests.support.documented:TeamPlugin")
     monkeypatch.syspath_prepend(tmp_path)
 
 
-@pytest.mark.usefixtures("team")
-def test_field_of_a_group_in_python(load: Any) -> None:
+def test_field_of_a_group_in_python(team: None, load: Any) -> None:
     """Groups show the field, as a field, and keep their other extras when they are saved again."""
     load("files", "team")
     user, name = new_user(), f"g-{uuid.uuid4()}"
@@ -305,16 +254,12 @@ def test_task_in_a_validator(load: Any) -> None:
     assert used == "cc-by"
 
 
-@pytest.mark.parametrize("activity", [False, True])
-def test_action_with_a_queue(load: Any, migrate_db_for: Any, activity: bool) -> None:
-    """Also with CKAN's plugin that refuses a change without a user."""
-    more = ["activity"] if activity else []
-    load("files", *more, "files_test_documented_publish")
-    if activity:
-        migrate_db_for("activity")
+def test_action_with_a_queue(load: Any, migrate_db_for: Any) -> None:
+    """With CKAN's plugin that refuses a change without a user."""
+    load("files", "activity", "files_test_documented_publish")
+    migrate_db_for("activity")
     user = new_user()
-    organization = organization_of(user)
-    name = f"d-{uuid.uuid4()}"
+    organization, name = organization_of(user), f"d-{uuid.uuid4()}"
     dataset = call("package_create", user, name=name, private=True, owner_org=organization)
     with count_commits() as commits:
         call("dataset_publish", user, id=dataset["id"])
@@ -334,14 +279,16 @@ def test_callback(load: Any) -> None:
     assert announced == [name]
 
 
-def test_token(storage: str) -> None:
-    """Who has the token gets the file of a user, and other visitors do not."""
+def test_signal(load: Any) -> None:
+    """The weaker way moves the file too, after the commit."""
+    load("files", "files_test_documented_signal", "files_test_plain_field")
     user = new_user()
-    file = call("file_create", user, storage=storage, upload=io.BytesIO(b"hello"), name="a.txt")
-    token = documented.run("docs/reference/ckan-2.11.rst", 0)["token_for"](file["id"])
-    app = _get_test_app()
-    assert app.get(f"/file/trusted-download/{token}").data == b"hello"
-    assert app.get(f"/file/download/{file['id']}", follow_redirects=False).data != b"hello"
+    (attachment,) = portal.upload(user)
+    fields = {"type": "plain-field", "name": f"d-{uuid.uuid4()}", "attachment": attachment}
+    with count_commits() as commits:
+        dataset = call("package_create", user, **fields)
+    assert len(commits) == 2
+    assert portal.owner(attachment) == ("package", dataset["id"], True)
 
 
 def test_template_of_a_test(load: Any, hooks: Any) -> None:
@@ -349,24 +296,7 @@ def test_template_of_a_test(load: Any, hooks: Any) -> None:
     documented.run("docs/testing/add-a-test.rst", 0)["test_dataset_and_task_are_one_commit"](hooks)
 
 
-def test_signal(load: Any) -> None:
-    """The weaker way moves the file too, after the commit."""
-    load("files", "files_test_documented_signal", "files_test_plain_field")
-    user = new_user()
-    (attachment,) = portal.upload(user)
-    with count_commits() as commits:
-        dataset = call(
-            "package_create",
-            user,
-            type="plain-field",
-            name=f"d-{uuid.uuid4()}",
-            attachment=attachment,
-        )
-    assert len(commits) == 2
-    assert portal.owner(attachment) == ("package", dataset["id"], True)
-
-
-def test_limits_that_are_told() -> None:
+def test_names_in_the_limits_of_the_promise() -> None:
     """``docs/reference/promise.rst`` names real commands and exceptions."""
     text = (documented.ROOT / "docs/reference/promise.rst").read_text()
     for command in re.findall(r"ckan search-index ([a-z-]+)", text):
