@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import cache
-from itertools import product
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -219,56 +218,30 @@ class TaskError(Exception):
     """Raised by a task that fails."""
 
 
-class Asking:
-    """Something that a hook asks for, and whether it came."""
+called: set[str] = set()
 
-    def __init__(self, way: str, call: Call, effects: Effects) -> None:
-        self._ask = getattr(self, way)
-        self._call = call
-        self._effects = effects
-        self._wrote = False
-        self._called = False
 
-        self.times = 0
-        self.late = False
-        """The action had committed its change already, or was just doing so."""
+def ask_for_failing_task(mark: str) -> None:
+    def fail(*_: Any) -> None:
+        Effects().write(mark)
+        raise TaskError
 
-    def __call__(self) -> None:
-        session = model.Session()
-        commits = is_committing(session) and not session.get_nested_transaction()
-        self.late = is_changed(self._call) or commits
-        self.times += 1
-        self._ask()
+    add_task(fail)
 
-    def add_task(self) -> None:
-        add_task(lambda *_: self._write())
 
-    def on_commit(self) -> None:
-        on_commit(lambda: vars(self).update(_called=True))
-
-    def delay(self) -> None:
-        sample.write.delay(self._call.mark)
-
-    def failing_task(self) -> None:
-        def fail(*_: Any) -> None:
-            self._write()
-            raise TaskError
-
-        add_task(fail)
-
-    def came(self) -> list[str]:
-        """The ways in which something came, as often as it was asked for."""
-        came = {
-            "add_task": self._effects.exists(self._call.mark),
-            "on_commit": self._called,
-            "delay": jobs_of(self._call) == self.times > 0,
-        }
-        return [way for way, what in came.items() if what]
-
-    def _write(self) -> None:
-        if not self._wrote:
-            self._wrote = True
-            self._effects.write(self._call.mark)
+WAYS: dict[str, tuple[Ask, Callable[[Call], bool]]] = {
+    "add_task": (
+        lambda mark: add_task(lambda *_: Effects().write(mark)),
+        lambda call: Effects().exists(call.mark),
+    ),
+    "on_commit": (
+        lambda mark: on_commit(lambda: called.add(mark)),
+        lambda call: call.mark in called,
+    ),
+    "delay": (at_once, lambda call: jobs_of(call) == 1),
+    "failing_task": (ask_for_failing_task, lambda call: Effects().exists(call.mark)),
+}
+"""How a hook asks for something, and whether that came."""
 
 
 def alone(call: Call) -> None:
@@ -289,7 +262,6 @@ def in_savepoint(call: Call) -> None:
 
 
 PLACES = [alone, in_custom_action, in_savepoint]
-WAYS = ["add_task", "on_commit", "delay", "failing_task"]
 WITH_HOOKS = [action for action in TEN if not action.startswith("user")]
 
 
@@ -302,56 +274,62 @@ def nothing_listens() -> Iterator[None]:
 @cache
 def hooks_of(action: str) -> list[str]:
     """Return the hooks of CKAN's that an action calls."""
-    call, called = prepare(action, lambda what: f"{what}-{uuid.uuid4()}"), set()
-    Listener.on_hook = called.add
+    call, hooks = prepare(action, lambda what: f"{what}-{uuid.uuid4()}"), set()
+    Listener.on_hook = hooks.add
     call()
     Listener.on_hook = None
-    assert len(called) >= 3
-    return sorted(called)
+    assert len(hooks) >= 3
+    return sorted(hooks)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("action", WITH_HOOKS)
 def test_hook(action: str, way: str, effects: Effects, unique: Any, full_size: bool) -> None:
     """In each of its hooks; in each place at full size, else each hook and way in another one."""
-    for number, (hook, place) in enumerate(product(hooks_of(action), PLACES)):
-        turn = number // len(PLACES) + WAYS.index(way)
-        if full_size or place is PLACES[turn % len(PLACES)]:
-            ask_in_hook(hook, way, place, prepare(action, unique), effects)
+    for number, hook in enumerate(hooks_of(action), list(WAYS).index(way)):
+        for place in PLACES if full_size else [PLACES[number % 3]]:
+            ask_in_hook(hook, way, place, prepare(action, unique))
 
 
-def ask_in_hook(
-    hook: str, way: str, place: Callable[[Call], None], call: Call, effects: Effects
-) -> None:
-    asking = Asking(way, call, effects)
+def ask_in_hook(hook: str, way: str, place: Callable[[Call], None], call: Call) -> None:
+    ask, came = WAYS[way]
+    late: list[bool] = []
+    """Whether the action had committed its change already, or was just doing so."""
 
-    def ask(name: str) -> None:
+    def on_hook(name: str) -> None:
         if name == hook:
             Listener.on_hook = None
-            asking()
+            session = model.Session()
+            commits = is_committing(session) and not session.get_nested_transaction()
+            late.append(is_changed(call) or commits)
+            ask(call.mark)
 
-    Listener.on_hook = ask
+    Listener.on_hook = on_hook
     failed = way == "failing_task"
     with pytest.raises(TaskError) if failed else nullcontext():
         place(call)
     while model.Session().in_transaction():
         model.Session.rollback()
-    assert asking.came() == ([] if failed else [way])
+    assert came(call) is not failed
     assert not is_commit_requested(model.Session())
-    assert is_changed(call) is (asking.late or not failed)
+    assert is_changed(call) is (late == [True] or not failed)
     if call.package_id:
         title = look("SELECT title FROM package WHERE id = :id", id=call.package_id)
         assert title_in_solr(call.package_id) == title
 
 
 @pytest.mark.parametrize("action", WITH_HOOKS)
-def test_hook_asks_each_time(action: str, effects: Effects, unique: Any) -> None:
+def test_hook_asks_each_time(action: str, unique: Any) -> None:
     """Also for the last time, which may be after the action's commit, or within it."""
     for hook in hooks_of(action):
-        call = prepare(action, unique)
-        asking = Asking("delay", call, effects)
-        Listener.on_hook = lambda name, hook=hook, ask=asking: ask() if name == hook else None
+        call, asked = prepare(action, unique), []
+
+        def on_hook(name: str, hook: str = hook, call: Call = call, asked: Any = asked) -> None:
+            if name == hook:
+                asked.append(sample.write.delay(call.mark))
+
+        Listener.on_hook = on_hook
         call()
         Listener.on_hook = None
-        assert asking.came() == ["delay"], hook
+        assert jobs_of(call) == len(asked) > 0, hook
         assert not is_commit_requested(model.Session())

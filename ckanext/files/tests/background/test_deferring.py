@@ -221,17 +221,22 @@ def test_task_id_that_is_taken(
     assert list(tasks.jobs) == [first.id]
 
 
-# who asked
+def test_user_who_asked(
+    app: Any, hooks: Any, make_task: Any, tasks: TasksManager, name: str
+) -> None:
+    """Over HTTP, for each way to ask; the jobs of a job are its user's."""
+    user, asked = factories.User(), []
 
-
-def test_who_asked_over_http(app: Any, hooks: Any, tasks: TasksManager, name: str) -> None:
-    user = factories.User()
-    asked: list[Job] = []
+    @make_task
+    def ask_again(more: int) -> None:
+        if more:
+            asked.append(ask_again.delay(more - 1))
 
     def ask(*_: Any) -> None:
         asked.append(sample.remember.delay(name))
         asked.extend(sample.remember.batch_defer({"name": f"{name}-b"}))
         asked.append(send_task("files.test.elsewhere", task_id=name))
+        asked.append(ask_again.delay(2))
 
     hooks["after_dataset_create"] = ask
     answer = app.post(
@@ -240,43 +245,28 @@ def test_who_asked_over_http(app: Any, hooks: Any, tasks: TasksManager, name: st
         headers={"Authorization": factories.APIToken(user=user["name"])["token"]},
     )
     assert answer.status_code == 200, answer.body
+    tasks.run_pending_jobs()
+    assert len(asked) == 6
     assert {job.user_id for job in asked} == {user["id"]}
     assert {shown(job).user_id for job in asked} == {user["id"]}
-    tasks.run_pending_jobs()
     assert Effects().exists(f"{name}-{asked[0].id}-{user['id']}")
 
 
-def test_nobody_asked(app: Any) -> None:
-    """In a script, and in a request without a login: the job is one row, and nothing else."""
-    jobs = [sample.noop.delay()]
+def test_no_user_asked(app: Any, make_task: Any, tasks: TasksManager) -> None:
+    """In a script, in a request without a login, in a job of theirs: a job is one row then."""
+
+    @make_task
+    def ask() -> None:
+        jobs.append(sample.noop.delay())
+
+    jobs = [ask.delay()]
     with app.flask_app.test_request_context():
         jobs.append(sample.noop.delay())
         model.Session.commit()
-    assert [job.user_id for job in jobs] == [None, None]
-    assert [shown(job).user_id for job in jobs] == [None, None]
     assert look(f"SELECT count(*) FROM {SCHEMA}.files_job") == 0
-
-
-def test_jobs_of_a_job_are_its_users(app: Any, make_task: Any, tasks: TasksManager) -> None:
-    jobs = []
-
-    @make_task
-    def ask(more: int) -> None:
-        if more:
-            jobs.append(ask.delay(more - 1))
-
-    user = factories.Sysadmin()
-    with app.flask_app.test_request_context(
-        headers={"Authorization": factories.APIToken(user=user["name"])["token"]}
-    ):
-        first = ask.delay(2)
-        model.Session.commit()
-    assert first.user_id == user["id"]
-    ask.delay(1)
     tasks.run_pending_jobs()
-    assert len(tasks.succeeded_jobs) == 5
-    assert sorted(job.user_id or "" for job in jobs) == ["", user["id"], user["id"]]
-    assert {shown(job).user_id for job in jobs} == {None, user["id"]}
+    assert [job.user_id for job in jobs] == [None, None, None]
+    assert [shown(job).user_id for job in jobs] == [None, None, None]
 
 
 def test_without_the_tables() -> None:

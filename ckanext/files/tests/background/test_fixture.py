@@ -53,15 +53,27 @@ def test_reset(tasks: TasksManager) -> None:
         tasks.reset()
 
 
-def test_awaited(tasks: TasksManager, name: str) -> None:
-    async def run() -> None:
+def test_awaited(make_task: Any, ran: list[Any], tasks: TasksManager, name: str) -> None:
+    """In a loop of the test; async tasks have a loop of their own."""
+
+    @make_task
+    async def later(error: str | None) -> None:
+        await asyncio.sleep(0)
+        if error:
+            raise ValueError(error)
+        ran.append("later")
+
+    async def test() -> None:
         job = await sample.count_down.defer(name, 3, 3)
         assert job.id in tasks.jobs
-        ran = await tasks.run_pending_jobs()
-        assert ran.steps == 4
+        await later.defer(None)
+        await later.defer("it fails")
+        assert (await tasks.run_pending_jobs()).steps == 6
+        await asyncio.sleep(0)
 
-    asyncio.run(run())
-    assert len(tasks.succeeded_jobs) == 1
+    asyncio.run(test())
+    assert ran == ["later"]
+    assert [job["status"] for job in tasks.finished_jobs] == ["succeeded", "succeeded", "failed"]
 
 
 @pytest.mark.parametrize("error", [SystemExit(2), asyncio.CancelledError()])

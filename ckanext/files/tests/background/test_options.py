@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ckan import model
 
-from ckanext.files.background import BackgroundError, send_task
+from ckanext.files.background import BackgroundError, send_task, task
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import Effects
@@ -31,23 +31,12 @@ class Grade(enum.IntEnum):
     TOO_HIGH = 2**31
 
 
-def test_what_configure_says(tasks: TasksManager) -> None:
+def test_what_configure_says() -> None:
     eta = dt.datetime(2030, 1, 2, 3, 4, 5, 678901, dt.timezone(dt.timedelta(hours=2)))
-    job = sample.write.configure(
-        queue="slow", lock="a lock", queueing_lock="one", priority=-7, eta=eta
-    ).delay("x")
-    assert tasks.jobs[job.id] == {
-        "id": job.id,
-        "queue_name": "slow",
-        "task_name": sample.write.name,
-        "lock": "a lock",
-        "queueing_lock": "one",
-        "args": {"name": "x"},
-        "status": "todo",
-        "scheduled_at": eta,
-        "attempts": 0,
-    }
-    assert shown(job).priority == -7
+    options: Any = {"queue": "slow", "lock": "a lock", "queueing_lock": "one", "priority": -7}
+    found = shown(sample.noop.configure(eta=eta, **options).delay())
+    assert {name: getattr(found, name) for name in options} == options
+    assert found.scheduled_at == eta
 
 
 def test_what_the_task_says_holds_unless_configured(make_task: Any) -> None:
@@ -103,13 +92,16 @@ def test_times(tasks: TasksManager, effects: Effects, name: str) -> None:
     ],
 )
 def test_options_that_are_wrong(options: Any, reason: str, tasks: TasksManager) -> None:
-    """The call refuses them, and the transaction goes on."""
+    """The decorator and the call refuse them, and the transaction goes on."""
     job = sample.noop.delay()
-    for ask in (
+    asking = [
         lambda: sample.noop.configure(**options).delay(),
         lambda: send_task(sample.noop.name, **options),
         lambda: send_task("files.test.elsewhere", **options),
-    ):
+    ]
+    if not options.keys() & {"eta", "countdown"}:
+        asking.append(lambda: task(name="files.test.wrong", **options)(sample.effect))
+    for ask in asking:
         with pytest.raises(BackgroundError, match=reason):
             ask()
     model.Session.commit()

@@ -25,7 +25,9 @@ from ckanext.files.background import (
 from ckanext.files.background.call import all_tasks, find_task, is_known
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.effects import Effects
 from ckanext.files.tests.support.job_rows import Define, running
+from ckanext.files.tests.support.jobs import effects_of
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
@@ -96,13 +98,7 @@ def test_not_a_top_level_function(function: Any, culprit: str) -> None:
         ({"aliases": ["old", "x" * 129]}, "name x{129} is longer"),
         ({"aliases": [None]}, "name None is no string"),
         ({"aliases": "old"}, "aliases of"),
-        ({"queue": "q" * 41}, "queue .*longer than 40 bytes"),
-        ({"queue": 5}, "queue"),
-        ({"queue": "a\0b"}, "queue .*NUL"),
-        ({"lock": 5}, "lock"),
-        ({"queueing_lock": ["a"]}, "queueing_lock"),
-        ({"priority": 2**31}, "priority"),
-        ({"priority": "high"}, "priority"),
+        ({"lock": 5}, "lock"),  # as in test_options
         ({"timeout": 0}, "timeout of"),
         ({"timeout": -1}, "timeout"),
         ({"timeout": float("nan")}, "timeout"),
@@ -262,50 +258,16 @@ def test_sync_and_async(make_task: Any, ran: list[Any], run: Any) -> None:
         ran.append((running().id, message))
 
     @make_task(pass_context=True)
-    def sync_with_context(context: JobContext, message: str) -> None:
-        asyncio.run(asyncio.sleep(0))
-        ran.append((context.id, message))
-
-    @make_task
-    async def later(message: str) -> None:
-        await asyncio.sleep(0)
-        ran.append((running().id, message))
-
-    @make_task(pass_context=True)
-    async def later_with_context(context: JobContext, message: str) -> None:
+    async def later(context: JobContext, message: str) -> None:
         await asyncio.sleep(0)
         ran.append((context.id, message))
 
-    for each in (sync, sync_with_context, later, later_with_context):
+    for each in (sync, later):
         job = each.delay("hello")
         assert run(job).status == "succeeded"
         assert ran == [(job.id, "hello")]
         ran.clear()
         assert current_job() is None
-
-
-def test_async_task_within_the_loop_of_a_test(
-    make_task: Any, ran: list[Any], tasks: TasksManager
-) -> None:
-    @make_task
-    async def echo(message: str) -> None:
-        await asyncio.sleep(0)
-        ran.append(message)
-
-    @make_task
-    async def fail() -> None:
-        await asyncio.sleep(0)
-        raise ValueError("it fails")
-
-    async def test() -> None:
-        await echo.defer("hello")
-        await fail.defer()
-        await tasks.run_pending_jobs()
-        await asyncio.sleep(0)
-
-    asyncio.run(test())
-    assert ran == ["hello"]
-    assert [job["status"] for job in tasks.finished_jobs] == ["succeeded", "failed"]
 
 
 def test_other_decorators(make_task: Any, ran: list[Any], run: Any) -> None:
@@ -331,34 +293,33 @@ def test_other_decorators(make_task: Any, ran: list[Any], run: Any) -> None:
     assert ran == ["loud", "hello"]
 
 
-def test_manager(define: Define, tasks: TasksManager) -> None:
+@manager.task
+def plain(name: str, number: int) -> None:
+    sample.effect(f"{name}-{number}")
+
+
+@manager.task(name="files.test.managed")
+async def managed(name: str) -> None:
+    sample.effect(name)
+
+
+def test_manager(effects: Effects, name: str, tasks: TasksManager) -> None:
     """With the names of text C of docs/testing/promises.rst."""
-    module = define("""
-        ran = []
-
-        @manager.task
-        def plain(a: int, b: int) -> None:
-            ran.append((a, b))
-
-        @manager.task(name="files.test.managed")
-        async def managed(a: int) -> None:
-            ran.append(a)
-    """)
 
     async def use() -> None:
         await manager.open()
-        await module.plain.defer(1, 2)
+        await plain.defer(name, 1)
         await manager.close()
         async with manager.open() as opened:
             assert opened is manager
-            await module.plain.defer(3, 4)
+            await plain.defer(name, 2)
 
     asyncio.run(use())
     manager.open_sync()
-    module.managed.defer_sync(5)
+    managed.defer_sync(f"{name}-3")
     manager.close_sync()
     with manager.open_sync() as opened:
         assert opened is manager
-        module.managed.defer_sync(6)
+        managed.defer_sync(f"{name}-4")
     tasks.run_pending_jobs()
-    assert module.ran == [(1, 2), (3, 4), 5, 6]
+    assert effects_of(name) == [f"{name}-{number}" for number in (1, 2, 3, 4)]
