@@ -65,21 +65,6 @@ def retrying(make_task: Any, ran: list[Any]) -> Callable[..., Any]:
     return retrying
 
 
-@pytest.fixture
-def run_all(tasks: TasksManager) -> Callable[[Any], record.JobRecord]:
-    """Run a job until none waits, also one that is put off; return what is known of it then."""
-
-    def run_all(job: Any) -> record.JobRecord:
-        for _ in range(100):
-            if not tasks.pending_jobs:
-                break
-            let_time_pass()
-            tasks.run_pending_jobs()
-        return shown(job)
-
-    return run_all
-
-
 def test_as_in_text_b(echo: Any, ran: list[Any], run: Any, tasks: TasksManager) -> None:
     """``args=("x")`` is a plain string: it is one argument."""
     job = echo.delay("Hello World")
@@ -100,11 +85,13 @@ def test_as_in_text_b(echo: Any, ran: list[Any], run: Any, tasks: TasksManager) 
     assert tasks.jobs[job.id]["args"] == {"message": "Hello World"}
 
 
-def test_tries_that_are_used_up(echo: Any, ran: list[Any], run_all: Any) -> None:
-    found = run_all(echo.delay("Hello World"))
+def test_tries_that_are_used_up(echo: Any, ran: list[Any], run: Any) -> None:
+    job = echo.delay("Hello World")
+    for tries in range(1, 12):
+        assert run(job).attempts == tries
+        let_time_pass()
     assert ran == ["Hello World"] + ["x"] * 10
-    assert (found.status, found.attempts) == ("failed", 11)
-    assert found.error == "OSError: the network is down"
+    assert (shown(job).status, shown(job).error) == ("failed", "OSError: the network is down")
 
 
 # when
@@ -167,36 +154,38 @@ def test_retry_that_cannot_be(how: Any, reason: str, retrying: Any, run: Any) ->
 # how often
 
 
+def used_up(times: int) -> str:
+    """Return the error of a job whose tries are used up."""
+    name = f"{MaxRetriesExceededError.__module__}.MaxRetriesExceededError"
+    tried = f"{__name__}.work(name='a') was tried again {times} times"
+    return f"{name}: {tried}, which is all it may be"
+
+
 @pytest.mark.parametrize(
-    ("how", "most"), [({}, 3), *(({"max_retries": most}, most) for most in (0, 1, 5))]
+    ("how", "tries", "error"),
+    [
+        ({}, 3, used_up(3)),
+        ({"max_retries": 0}, 0, used_up(0)),
+        ({"max_retries": 1}, 1, used_up(1)),
+        ({"max_retries": 5}, 5, used_up(5)),
+        ({"max_retries": 1, "exc": KeyError("a reason")}, 1, "KeyError: 'a reason'"),
+        # the option of the task applies to the reason as to any other error
+        ({"max_retries": 1, "exc": KeyError("a reason"), "retry": 3}, 3, "KeyError: 'a reason'"),
+        ({"max_retries": 2, "retry": 5}, 2, used_up(2)),
+    ],
 )
-def test_max_retries(how: Any, most: int, retrying: Any, ran: list[Any], run_all: Any) -> None:
-    """Three by default."""
-    found = run_all(retrying(**how).delay("a"))
-    assert ran == [["a", number] for number in range(most + 1)]
-    assert (found.status, found.attempts) == ("failed", most + 1)
-    error = f"MaxRetriesExceededError: {__name__}.work(name='a') was tried again {most} times"
-    assert found.error.startswith(f"{MaxRetriesExceededError.__module__}.{error}")
+def test_max_retries(
+    how: Any, tries: int, error: str, retrying: Any, ran: list[Any], run: Any
+) -> None:
+    """Three by default; the reason is told in the end."""
+    found = run(retrying(countdown=0, **how).delay("a"))
+    assert ran == [["a", number] for number in range(tries + 1)]
+    assert (found.status, found.attempts, found.error) == ("failed", tries + 1, error)
 
 
 def test_for_ever(retrying: Any, ran: list[Any], run: Any) -> None:
     assert run(retrying(until=30, max_retries=None, countdown=0).delay("a")).status == "succeeded"
     assert len(ran) == 31
-
-
-@pytest.mark.parametrize(("retry", "attempts"), [(False, 2), (3, 4)])
-def test_reason_is_told_in_the_end(retry: Any, attempts: int, retrying: Any, run: Any) -> None:
-    """The option of the task applies to the reason as to any other error."""
-    task = retrying(retry=retry, exc=KeyError("a reason"), max_retries=1, countdown=0)
-    found = run(task.delay("a"))
-    assert (found.status, found.error) == ("failed", "KeyError: 'a reason'")
-    assert found.attempts == attempts
-
-
-def test_no_more_tries_by_the_option_of_the_task(retrying: Any, run: Any) -> None:
-    found = run(retrying(retry=5, max_retries=2, countdown=0).delay("a"))
-    assert found.attempts == 3
-    assert "MaxRetriesExceededError" in found.error
 
 
 def test_counted_for_each_step(make_task: Any, effects: Effects, name: str, run: Any) -> None:
@@ -297,8 +286,10 @@ def test_of_another_task(make_task: Any, ran: list[Any], run: Any) -> None:
 
 
 def test_outside_of_a_job() -> None:
-    with pytest.raises(NotInJobError):
+    with pytest.raises(NotInJobError) as raised:
         sample.noop.retry()
+    assert isinstance(raised.value, BackgroundError)
+    assert issubclass(MaxRetriesExceededError, BackgroundError)
     with pytest.raises(KeyError, match="the reason"):
         sample.noop.retry(exc=KeyError("the reason"))
 
@@ -324,8 +315,3 @@ def test_job_that_is_cancelled(
     let_time_pass()
     assert run(job).status == "cancelled"
     assert ran == [["a", 0]]
-
-
-def test_errors_of_this_package_say_that_they_are() -> None:
-    assert issubclass(MaxRetriesExceededError, BackgroundError)
-    assert issubclass(NotInJobError, BackgroundError)
