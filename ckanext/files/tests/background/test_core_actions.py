@@ -282,6 +282,7 @@ def hooks_of(action: str) -> list[str]:
     return sorted(hooks)
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("action", WITH_HOOKS)
 def test_hook(action: str, way: str, effects: Effects, unique: Any, full_size: bool) -> None:
