@@ -19,9 +19,16 @@ class Manager:
     Opening it only checks the tables: CKAN's session writes the jobs.
     """
 
-    task = staticmethod(task)
-    periodic = staticmethod(periodic)
-    send_task = staticmethod(send_task)
+    def __init__(self) -> None:
+        # as staticmethod of the class, task would lose its overloads for type checkers
+        self.task = task
+        """See :func:`~ckanext.files.background.task`."""
+
+        self.periodic = periodic
+        """See :func:`~ckanext.files.background.periodic`."""
+
+        self.send_task = send_task
+        """See :func:`~ckanext.files.background.send_task`."""
 
     def open_sync(self) -> Manager:
         """Check that jobs can be written; also as ``with manager.open_sync():``.

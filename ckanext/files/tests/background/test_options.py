@@ -6,6 +6,7 @@ import datetime as dt
 import enum
 import random
 import string
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -94,7 +95,7 @@ def test_times(tasks: TasksManager, effects: Effects, name: str) -> None:
 def test_options_that_are_wrong(options: Any, reason: str, tasks: TasksManager) -> None:
     """The decorator and the call refuse them, and the transaction goes on."""
     job = sample.noop.delay()
-    asking = [
+    asking: list[Callable[[], Any]] = [
         lambda: sample.noop.configure(**options).delay(),
         lambda: send_task(sample.noop.name, **options),
         lambda: send_task("files.test.elsewhere", **options),
