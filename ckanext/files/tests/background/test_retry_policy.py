@@ -201,13 +201,10 @@ def test_solr(solr: Proxy) -> None:
         assert service(call) == "Solr"
 
 
-def test_redis(nothing_there: int) -> None:
+def test_redis_and_postgresql(nothing_there: int) -> None:
+    """Another database than the session's, as the datastore may have."""
     away = redis.Redis(port=nothing_there, retry=Retry(NoBackoff(), 0))
     assert service(away.ping) == "Redis"
-
-
-def test_postgresql(nothing_there: int) -> None:
-    """Another database than the session's, as the datastore may have."""
     away = sa.create_engine(engine().url.set(host="127.0.0.1", port=nothing_there))
     assert service(away.connect) == "PostgreSQL"
     assert service(lambda: psycopg2.connect(port=nothing_there)) == "PostgreSQL"
@@ -216,17 +213,12 @@ def test_postgresql(nothing_there: int) -> None:
         assert service(lambda: connection.execute(end)) == "PostgreSQL"
 
 
-@pytest.mark.parametrize(
-    "statement",
-    ["SELECT 1/0", "SELECT no_such_column", "SET statement_timeout = 1; SELECT pg_sleep(9)"],
-)
-def test_what_postgresql_refuses(statement: str) -> None:
-    with engine().connect() as connection:
-        assert service(lambda: connection.execute(sa.text(statement))) is None
-
-
-def test_other_errors(nothing_there: int) -> None:
-    """Those of another server are the task's own; SQLAlchemy's may have none of the driver."""
+def test_errors_of_the_task_itself(nothing_there: int) -> None:
+    """PostgreSQL has answered, the server is another one, SQLAlchemy has no error of a driver."""
+    for refused in ("1/0", "no_such_column", "1; SET statement_timeout = 1; SELECT pg_sleep(9)"):
+        with engine().connect() as connection:
+            statement = sa.text(f"SELECT {refused}")
+            assert service(lambda: connection.execute(statement)) is None  # noqa: B023
     assert service(lambda: requests.get(f"http://127.0.0.1:{nothing_there}", timeout=5)) is None
     assert service(lambda: socket.create_connection(("", nothing_there))) is None
     assert unreachable_service(OperationalError("it fails", None, None)) is None  # pyright: ignore[reportArgumentType]
