@@ -18,7 +18,7 @@ each = @$(MAKE) --no-print-directory --jobs --keep-going $(VERSIONS:%=$(1)-%)
 marked = </dev/null 2>&1 | sed -u 's/^/2.$* | /'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-crash lint types bench bench-background services stop clean
+.PHONY: help demo docs test test-quick browser test-crash lint types bench bench-background services stop clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ help: ## print this
 demo: ## play the whole scenario on a real site, and leave the site running
 	@SERVE="$(SERVE)" $(DEV) run "$(or $(CKAN),2.12)" python -m demo
 
-test: ## run the tests on CKAN 2.12 and 2.11
+test: browser ## run the tests on CKAN 2.12 and 2.11
 	$(call each,test)
 
 test-2.%:
@@ -40,6 +40,20 @@ test-crash: ## run the tests that kill and race, at full size
 
 test-crash-2.%:
 	@$(DEV) run "2.$*" pytest -m crash --full-size $(ARGS) $(marked)
+
+# in two halves side by side, unless both would have the same database
+parts = $(if $(CKAN_SQLALCHEMY_URL),1,1 2)
+
+test-quick: ## run one case of each test that starts no process, on one version
+	@$(MAKE) --no-print-directory --jobs --keep-going $(parts:%=test-quick-%)
+
+test-quick-%:
+	@$(DEV) run "$(or $(CKAN),2.12)" pytest -q --quick=$*/$(words $(parts)) $(ARGS) \
+	  </dev/null 2>&1 | sed -u 's/^/part $* | /'
+
+# where the distribution has no browser that works, the tests in a browser are skipped
+browser:
+	-@$(DEV) browser
 
 docs: ## build the documentation as a site in .dev/docs; warnings are errors
 	@$(DEV) venv 2.12
@@ -54,7 +68,8 @@ types: ## check the types against CKAN 2.12 and 2.11
 	$(call each,types)
 
 types-2.%:
-	@$(DEV) types "2.$*" $(marked)
+	@$(DEV) venv "2.$*"
+	@.dev/venv-2.$*/bin/pyright --pythonpath .dev/venv-2.$*/bin/python $(marked)
 
 bench: ## measure what the plugin costs, as ratios to stock CKAN
 	@$(DEV) run "$(or $(CKAN),2.12)" python -m benchmarks request $(ARGS)

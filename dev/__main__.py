@@ -1,74 +1,110 @@
 """The commands of dev: ``python3 -m dev COMMAND ...``.
 
 run VERSION COMMAND...   run a command with everything in place for a version of CKAN
-types VERSION            check the types against it
 venv VERSION             make its virtual environment
+browser                  install a browser for the tests
 start, stop              start or stop the servers
 clean                    stop them, and remove everything that was made
+
+A run has a database, a Solr core, a Redis database and a folder of its own. The process that makes
+these becomes the command: it has the terminal and gets all signals. A later run removes them.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
 import sys
-from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
-from . import environments, packages, runs
-from .console import LOGS, NOTES, ROOT, STATE, DevError
+from . import environments
+from .environments import LOGS, NOTES, ROOT, RUNS, STATE, lock
+from .servers import Postgres, Redis, Solr, migrate_given
+
+# PostgreSQL last: its migrations need the other two
+SERVERS = Solr(), Redis(), Postgres()
+OUR_VARIABLES = "CKANEXT_FILES_OWN"
+"""The environment variable that names the variables that a run has set."""
 
 
-def run(version: str, *command: str) -> None:
+def main(*arguments: str) -> None:
+    for folder in (LOGS, NOTES):
+        folder.mkdir(parents=True, exist_ok=True)
+    # of a run that this is run in; what the developer has set stays
+    for name in os.environ.pop(OUR_VARIABLES, "").split():
+        os.environ.pop(name, None)
+    match arguments:
+        case ["run", version, *command] if command:
+            run(version, command)
+        case ["venv", version]:
+            environments.make(version)
+        case ["browser"]:
+            environments.install("chromium-driver")
+        case ["start" | "stop" | "clean" as name]:
+            {"start": start, "stop": stop, "clean": clean}[name]()
+        case _:
+            sys.exit(f"error: no such command\n\n{__doc__}")
+
+
+def run(version: str, command: list[str]) -> None:
     start()
-    if command[0] == "pytest":
-        packages.install_browser()
     environments.make(version)
-    runs.become(version, *command)
+    with lock("runs"):
+        remove_ended_runs()
+        variables = make_run(version)
+    path = f"{environments.folder_of(version) / 'bin'}:{os.environ['PATH']}"
+    os.environ.update({**variables, OUR_VARIABLES: " ".join(variables), "PATH": path})
+    # tests start CKAN a hundred times
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.execvp("env", ["env", *command])
 
 
-def types(version: str) -> None:
-    environments.make(version)
-    programs = environments.folder_of(version) / "bin"
-    os.execv(programs / "pyright", ["pyright", "--pythonpath", str(programs / "python")])
+def make_run(version: str) -> dict[str, str]:
+    """Return the environment variables of a run."""
+    name = f"run_{version.replace('.', '_')}_{os.getpid()}"
+    storage = RUNS / name / "storage"
+    storage.mkdir(parents=True)
+    ours = {} if os.environ.get("CKAN_STORAGE_PATH") else {"CKAN_STORAGE_PATH": str(storage)}
+    for server in SERVERS:
+        if server.is_ours:
+            ours[server.variable] = server.create(name, version, ours)
+    if os.environ.get(Postgres.variable):
+        migrate_given(version, ours)
+    return ours
+
+
+def remove_ended_runs() -> None:
+    for folder in RUNS.glob("run_*"):
+        if not Path("/proc", folder.name.rpartition("_")[2]).exists():
+            # PostgreSQL may be vacuuming the database: then a later run removes it
+            with suppress(subprocess.CalledProcessError):
+                for server in SERVERS:
+                    if server.running:
+                        server.remove(folder.name)
+                shutil.rmtree(folder)
 
 
 def start() -> None:
-    servers = [server for server in runs.SERVERS if server.is_ours]
-    packages.install(*(name for server in servers for name in server.packages))
+    servers = [server for server in SERVERS if server.is_ours]
+    environments.install(*(name for server in servers for name in server.packages))
     for server in servers:
         server.start()
 
 
 def stop() -> None:
-    for server in runs.SERVERS:
+    for server in SERVERS:
         server.stop()
 
 
 def clean() -> None:
     stop()
-    for folder in (runs.POSTGRES.folder, STATE, ROOT / "build", ROOT / "dist"):
+    for folder in (SERVERS[-1].folder, STATE, ROOT / "build", ROOT / "dist"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def main(arguments: Sequence[str]) -> None:
-    for folder in (LOGS, NOTES):
-        folder.mkdir(parents=True, exist_ok=True)
-    runs.forget_outer_run()
-    match arguments:
-        case ["run", version, command, *more]:
-            run(version, command, *more)
-        case ["types" | "venv" as name, version]:
-            {"types": types, "venv": environments.make}[name](version)
-        case ["start" | "stop" | "clean" as name]:
-            {"start": start, "stop": stop, "clean": clean}[name]()
-        case _:
-            raise DevError(f"no such command\n\n{__doc__}")
-
-
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except DevError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
+    main(*sys.argv[1:])

@@ -8,15 +8,17 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
-from .console import WITH_US
-
 HOST = "127.0.0.1"
+WITH_US = ("setpriv", "--pdeathsig", "TERM")
+"""Prefix of a command that ends with this process, even if this process is killed."""
+
 SECONDS_TO_START = 120
 SECONDS_TO_STOP = 20
-_LAST_LINES = 40
 
 
 class ProcessError(Exception):
@@ -33,10 +35,8 @@ class Process:
     def __init__(
         self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
     ) -> None:
-        self.command = command
-        self.log = log
-        self.environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
+        self.command, self.log, self.environment = command, log, environment
+        self._process: subprocess.Popen[Any] | None = None
 
     @property
     def pid(self) -> int:
@@ -50,14 +50,9 @@ class Process:
     def start(self) -> None:
         """Start it, in a process group of its own."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*WITH_US, *self.command],
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            options: Any = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            options |= {"env": self.environment, "start_new_session": True}
+            self._process = subprocess.Popen([*WITH_US, *self.command], **options)
 
     def wait_until(self, is_ready: Callable[[], bool]) -> None:
         """Return when it is ready.
@@ -74,7 +69,7 @@ class Process:
 
     def error(self, what: str) -> ProcessError:
         """Return an error that has what it printed last."""
-        lines = self.log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        lines = self.log.read_text(errors="replace").splitlines()[-40:]
         return ProcessError("\n".join([f"{' '.join(self.command)} {what}:", *lines]))
 
     def signal(self, number: signal.Signals) -> None:
@@ -94,13 +89,10 @@ class Process:
     def stop(self) -> None:
         """End it, if it runs, and all that it has started."""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if not self.running:
-                return
-            self.signal(number)
-            try:
-                self.wait()
-            except subprocess.TimeoutExpired:
-                continue
+            if self.running:
+                self.signal(number)
+                with suppress(subprocess.TimeoutExpired):
+                    self.wait()
 
 
 class CkanServer(Process):
@@ -128,11 +120,9 @@ class CkanServer(Process):
 
 def answers(url: str) -> bool:
     """Return whether there is a page; no proxy is asked for it."""
-    try:
-        build_opener(ProxyHandler({})).open(url, timeout=5).close()
-    except OSError:
-        return False
-    return True
+    with suppress(OSError), build_opener(ProxyHandler({})).open(url, timeout=5):
+        return True
+    return False
 
 
 def free_port(preferred: int = 0) -> int:
@@ -140,8 +130,7 @@ def free_port(preferred: int = 0) -> int:
     with socket.socket() as candidate:
         # as a server does: connections that are just closing do not count
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+        with suppress(OSError):
             candidate.bind((HOST, preferred))
-        except OSError:
-            candidate.bind((HOST, 0))
-        return candidate.getsockname()[1]
+            return preferred or candidate.getsockname()[1]
+    return free_port()

@@ -1,48 +1,47 @@
 """PostgreSQL, Redis and Solr for this checkout, and what each run of a command has in them.
 
-They listen on ports of their own of the loopback address, and run until they are stopped. A server
-that an environment variable names is used as it is: neither installed, started nor stopped.
+They listen on ports of their own of the loopback address, and run until they are stopped: Debian's
+``start-stop-daemon`` knows their processes by notes of their ids. A server that an environment
+variable names is used as it is: neither installed, started nor stopped.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import random
 import secrets
 import shutil
-import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
-from .console import LOGS, NOTES, ROOT, RUNS, STATE, DevError, lock, run_logged, say
-from .environments import RELEASES, folder_of, migrate
+from .environments import LOGS, NOTES, RELEASES, ROOT, RUNS, STATE, folder_of, lock, run_logged, say
+from .process import HOST, free_port
 
-_HOST = "127.0.0.1"
 _SECONDS = 120
 _SOLR_FILES = Path(__file__).resolve().parent / "solr"
 
 
 class Server:
-    """A process that is found again by the notes of its id and its port."""
+    """A daemon, and what each run has in it."""
 
     name: str
     variable: str
     packages: tuple[str, ...]
-    stop_signal = signal.SIGTERM
+    ready: str
+    """What it logs when it is ready."""
+
+    stop_signal = "TERM"
+    account: Mapping[str, Any] = {}
 
     def __init__(self) -> None:
         self.folder = STATE / self.name
-        self.log = LOGS / f"{self.name}.log"
-        self.account: dict[str, Any] = {}
         self._pid, self._port = NOTES / f"{self.name}.pid", NOTES / f"{self.name}.port"
 
     @property
@@ -54,46 +53,40 @@ class Server:
         return self._port.read_text().strip()
 
     @property
-    def pid(self) -> int:
-        """Id of the process, or 0. A process that got the id later does not name the port."""
-        try:
-            pid = self._pid.read_text().split()[0]
-            return int(pid) if self.port in Path(f"/proc/{pid}/cmdline").read_text() else 0
-        except OSError:
-            return 0
+    def running(self) -> bool:
+        return self._pid.exists() and self._daemon("--status") == 0
 
     def start(self) -> None:
-        """Start it, if it does not run, and return when it answers."""
+        """Start it, if it does not run, and return when it is ready."""
         with lock(self.name):
-            process = None if self.pid else self._launch()
+            if self.running:
+                return
+            self.prepare()
+            say(f"starting {self.name}")
+            self._port.write_text(str(free_port()))
+            log = LOGS / f"{self.name}.log"
+            with log.open("wb") as output:
+                streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+                options = {"cwd": self.folder, "start_new_session": True, **self.account}
+                process = subprocess.Popen(self.command(), **streams, **options)
+            self._pid.write_text(str(process.pid))
             end = time.monotonic() + _SECONDS
-            while not self.answers():
-                if (process and process.poll() is not None) or time.monotonic() > end:
-                    raise DevError(f"{self.name} did not start, see {self.log}")
+            while self.ready not in log.read_text():
+                if process.poll() is not None or time.monotonic() > end:
+                    sys.exit(f"error: {self.name} did not start, see {log}")
                 time.sleep(0.1)
-
-    def _launch(self) -> subprocess.Popen[Any]:
-        self.prepare()
-        say(f"starting {self.name}")
-        self._port.write_text(_free_port())
-        options: Any = {"cwd": self.folder, "start_new_session": True, **self.account}
-        with self.log.open("wb") as log:
-            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-            process = subprocess.Popen(self.command(), **streams, **options)
-        self._pid.write_text(str(process.pid))
-        return process
 
     def stop(self) -> None:
         """Stop it, if it runs."""
         with lock(self.name):
-            end = time.monotonic() + _SECONDS
-            if pid := self.pid:
+            if self.running:
                 say(f"stopping {self.name}")
-                os.kill(pid, self.stop_signal)
-            while self.pid:
-                if time.monotonic() > end:
-                    raise DevError(f"{self.name} (process {pid}) does not stop")
-                time.sleep(0.1)
+                self._daemon("--stop", "--retry", f"{self.stop_signal}/{_SECONDS}")
+
+    def _daemon(self, *options: Any) -> int:
+        program = shutil.which(self.command()[0])
+        command = ["start-stop-daemon", "--quiet", "--pidfile", self._pid, "--exec", program]
+        return subprocess.call([*command, *options])
 
     def prepare(self) -> None:
         """Make what it needs."""
@@ -101,10 +94,6 @@ class Server:
 
     def command(self) -> list[Any]:
         raise NotImplementedError
-
-    def answers(self) -> bool:
-        with socket.socket() as client:
-            return client.connect_ex((_HOST, int(self.port))) == 0
 
     def create(self, run: str, version: str, variables: Mapping[str, str]) -> str:
         """Make what a run has; return its address."""
@@ -121,7 +110,8 @@ class Postgres(Server):
     """
 
     name, variable, packages = "postgres", "CKAN_SQLALCHEMY_URL", ("postgresql",)
-    stop_signal = signal.SIGINT  # SIGTERM waits for the clients
+    ready = "database system is ready"
+    stop_signal = "INT"  # TERM waits for the clients
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,88 +129,108 @@ class Postgres(Server):
             shutil.chown(self.folder, "postgres", "postgres")
         as_postgres: Any = {"cwd": self.folder, **self.account}
         options = ["--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "data"]
-        run_logged("making databases", [self._program("initdb"), *options], "initdb", **as_postgres)
+        run_logged("making databases", [_program("initdb"), *options], "initdb", **as_postgres)
         self._password.touch(0o600)
         self._password.write_text(secrets.token_hex(16))
         role = f"CREATE ROLE ckan_default LOGIN CREATEDB PASSWORD '{self._password.read_text()}'"
-        single = [self._program("postgres"), "--single", "-D", "data", "postgres"]
+        single = [_program("postgres"), "--single", "-D", "data", "postgres"]
         subprocess.run(single, input=role.encode(), check=True, capture_output=True, **as_postgres)
         self._note.write_text(str(self.folder))
 
     def command(self) -> list[Any]:
-        settings = [f"listen_addresses={_HOST}", "unix_socket_directories=", "max_connections=300"]
+        settings = [f"listen_addresses={HOST}", "unix_socket_directories=", "max_connections=300"]
         options = [part for setting in settings for part in ("-c", setting)]
-        return [self._program("postgres"), "-D", "data", "-p", self.port, *options]
-
-    def answers(self) -> bool:
-        return not subprocess.call([self._program("pg_isready"), "-qh", _HOST, "-p", self.port])
+        return [_program("postgres"), "-D", "data", "-p", self.port, *options]
 
     def create(self, run: str, version: str, variables: Mapping[str, str]) -> str:
-        return self._create(run, self._template(version, variables))
-
-    def _template(self, version: str, variables: Mapping[str, str]) -> str:
-        """Return the name of a database in which all migrations have run; make it if missing."""
-        digest = hashlib.sha256(RELEASES[version].encode())
-        for file in sorted(ROOT.glob("ckanext/files/migration/files/versions/*.py")):
-            digest.update(file.read_bytes())
-        name = f"template_{digest.hexdigest()[:12]}"
-        if not self._execute(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
-            url = self._create("unfinished", "template1")
+        """Copy a database in which all migrations have run; make that first if it is missing."""
+        template = f"template_{_digest(version)}"
+        if not self._execute(f"SELECT 1 FROM pg_database WHERE datname = '{template}'"):
+            url = self._copy("template1", "unfinished")
             migrate("a database", version, {**variables, self.variable: url})
-            self._execute(f"ALTER DATABASE unfinished RENAME TO {name}")
-        return name
+            self._execute(f"ALTER DATABASE unfinished RENAME TO {template}")
+        return self._copy(template, run)
 
-    def _create(self, name: str, template: str) -> str:
+    def _copy(self, template: str, name: str) -> str:
         self.remove(name)
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        password = self._password.read_text().strip()
-        return f"postgresql://ckan_default:{password}@{_HOST}:{self.port}/{name}"
+        return f"postgresql://ckan_default:{self._password.read_text()}@{HOST}:{self.port}/{name}"
 
     def remove(self, run: str) -> None:
         self._execute(f"DROP DATABASE IF EXISTS {run} WITH (FORCE)")
 
     def _execute(self, statement: str) -> str:
-        where = ["-h", _HOST, "-p", self.port, "-U", "ckan_default", "-d", "postgres"]
-        command = [self._program("psql"), *where, "-XqAtc", statement]
-        environment = {**os.environ, "PGPASSWORD": self._password.read_text().strip()}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise DevError(f"PostgreSQL refuses {statement!r}: {done.stderr.strip()}")
-        return done.stdout.strip()
+        where = ["-h", HOST, "-p", self.port, "-U", "ckan_default", "-d", "postgres"]
+        command = [_program("psql"), *where, "-XqAtc", statement]
+        quiet = {"PGOPTIONS": "--client-min-messages=warning"}
+        environment = {**os.environ, **quiet, "PGPASSWORD": self._password.read_text()}
+        return subprocess.check_output(command, env=environment, text=True).strip()
 
-    def _program(self, name: str) -> Path:
-        """Return a program of the version that made the data, or of the newest one."""
-        made_by = self.folder / "data/PG_VERSION"
-        version = made_by.read_text().strip() if made_by.exists() else "*"
-        found = [path.parent for path in Path("/usr/lib/postgresql").glob(f"{version}/bin/initdb")]
-        return max(found, key=lambda folder: float(folder.parent.name)) / name
+
+def _program(name: str) -> Path:
+    """Return a program of the newest PostgreSQL that is installed."""
+    folders = Path("/usr/lib/postgresql").glob("*/bin")
+    return max(folders, key=lambda folder: float(folder.parent.name)) / name
+
+
+def migrate(database: str, version: str, variables: Mapping[str, str]) -> None:
+    """Run all migrations of CKAN and of the extension in the database of the variables."""
+    command = [folder_of(version) / "bin/ckan", "-c", "test.ini", "db", "upgrade"]
+    what = f"running the migrations of CKAN {version} in {database}"
+    run_logged(what, command, f"migrations-{version}", cwd=ROOT, env={**os.environ, **variables})
+
+
+def migrate_given(version: str, variables: Mapping[str, str]) -> None:
+    """Run them in the given database, unless it is as they have left it the last time."""
+    note = NOTES / "given-database"
+    show = [folder_of(version) / "bin/python", "-c", _SHOW_VERSIONS]
+    done = subprocess.run(show, capture_output=True, text=True, check=False).stdout
+    if not note.exists() or note.read_text() != f"{_digest(version)} {done}":
+        migrate("the given database (which may be of another version)", version, variables)
+        done = subprocess.check_output(show, text=True)
+        note.write_text(f"{_digest(version)} {done}")
+
+
+_SHOW_VERSIONS = """
+import os, sqlalchemy
+connection = sqlalchemy.create_engine(os.environ["CKAN_SQLALCHEMY_URL"]).connect()
+for table in ("alembic_version", "ckanext_files_alembic_version"):
+    print(*connection.execute(sqlalchemy.text(f"SELECT version_num FROM {table}")))
+"""
+
+
+def _digest(version: str) -> str:
+    """Return a digest of all migrations."""
+    digest = hashlib.sha256(RELEASES[version].encode())
+    for file in sorted(ROOT.glob("ckanext/files/migration/files/versions/*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 class Redis(Server):
     """It keeps nothing on disk. A run has a database that no other run has at that time."""
 
     name, variable, packages = "redis", "CKAN_REDIS_URL", ("redis-server",)
+    ready = "eady to accept connections"
 
     def command(self) -> list[Any]:
         options = ["--save", "", "--appendonly", "no", "--databases", "1000"]
-        return ["redis-server", "--bind", _HOST, "--port", self.port, *options]
+        return ["redis-server", "--bind", HOST, "--port", self.port, *options]
 
     def create(self, run: str, version: str, variables: Mapping[str, str]) -> str:
-        databases = int(self._ask("CONFIG", "GET", "databases").split()[1])
         taken = {int(note.read_text()) for note in RUNS.glob("*/redis")}
-        number = max(set(range(1, databases)) - taken)
-        (RUNS / run / "redis").write_text(str(number))
-        self._ask("-n", f"{number}", "FLUSHDB")
-        return f"redis://{_HOST}:{self.port}/{number}"
-
-    def _ask(self, *command: str) -> str:
-        return subprocess.check_output(["redis-cli", "-p", self.port, *command], text=True)
+        number = str(max(set(range(1, 1000)) - taken))
+        (RUNS / run / "redis").write_text(number)
+        flush = ["redis-cli", "-p", self.port, "-n", number, "FLUSHDB"]
+        subprocess.run(flush, check=True, capture_output=True)
+        return f"redis://{HOST}:{self.port}/{number}"
 
 
 class Solr(Server):
     """Debian has no package of it, Maven has."""
 
     name, variable, packages = "solr", "CKAN_SOLR_URL", ("default-jdk-headless", "maven")
+    ready = "\nready\n"
 
     def __init__(self) -> None:
         super().__init__()
@@ -228,7 +238,7 @@ class Solr(Server):
 
     def prepare(self) -> None:
         super().prepare()
-        shutil.copy(_SOLR_FILES / "solr.xml", self.folder)
+        (self.folder / "solr.xml").write_text("<solr/>")
         pom, copy = _SOLR_FILES / "pom.xml", self._lib / "pom.xml"
         if not copy.exists() or copy.read_text() != pom.read_text():
             shutil.rmtree(self._lib, ignore_errors=True)
@@ -241,10 +251,6 @@ class Solr(Server):
         java = ["java", "-Xms128m", "-Xmx512m", "-Djetty.testMode=true", f"-Dsolr.log.dir={LOGS}"]
         return [*java, "-cp", f"{self._lib}/*", _SOLR_FILES / "Solr.java", self.folder, self.port]
 
-    def answers(self) -> bool:
-        """Return whether all cores are loaded."""
-        return "ready" in self.log.read_text().splitlines() and super().answers()
-
     def create(self, run: str, version: str, variables: Mapping[str, str]) -> str:
         self.remove(run)
         [schema] = folder_of(version).glob("lib/*/site-packages/ckan/config/solr/schema.xml")
@@ -255,24 +261,12 @@ class Solr(Server):
         for name in ("synonyms", "stopwords", "protwords"):
             (conf / f"{name}.txt").touch()
         self._administer(action="CREATE", name=run, configSet=version)
-        return f"http://{_HOST}:{self.port}/solr/{run}"
+        return f"http://{HOST}:{self.port}/solr/{run}"
 
     def remove(self, run: str) -> None:
         if (self.folder / run).exists():
             self._administer(action="UNLOAD", core=run, deleteInstanceDir="true")
 
     def _administer(self, **arguments: str) -> None:
-        address = f"http://{_HOST}:{self.port}/solr/admin/cores?{urlencode(arguments)}"
-        try:
-            build_opener(ProxyHandler({})).open(address, timeout=60).close()
-        except HTTPError as error:
-            raise DevError(f"Solr refuses {arguments}: {error.read().decode()}") from error
-
-
-def _free_port() -> str:
-    """Return a port below the range from which the kernel takes outgoing ones."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as client:
-            if client.connect_ex((_HOST, port)):
-                return str(port)
+        address = f"http://{HOST}:{self.port}/solr/admin/cores?{urlencode(arguments)}"
+        build_opener(ProxyHandler({})).open(address, timeout=60).close()

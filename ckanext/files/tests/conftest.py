@@ -20,6 +20,7 @@ from ckanext.files.queue import current_queue
 from ckanext.files.tests.support.effects import Effects
 from ckanext.files.tests.support.intents import forget_intents
 from ckanext.files.tests.support.probe_plugin import ProbePlugin
+from ckanext.files.tests.support.quick import Quick
 from ckanext.files.tests.support.s3 import s3_server
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.transaction import current_block, search_index
@@ -42,6 +43,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="keep what the files of CKAN 2.12's core answer",
     )
+    parser.addoption(
+        "--quick",
+        nargs="?",
+        const="",
+        metavar="PART",
+        help="run one case of each test that starts no process; of these, for example, 1/2",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (part := config.getoption("--quick")) is not None:
+        config.pluginmanager.register(Quick(part))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,60 @@
+"""``pytest --quick``: what is worth running at each save.
+
+One case of each test; not the tests of random sequences, those marked ``crash``, and the folders of
+tests that are slow as a whole. A test that starts a process is skipped in the moment in which it
+does. ``--quick=1/2`` and ``--quick=2/2`` are the two halves, which can run at the same time.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+SLOW_FOLDERS = {"acceptance", "comparison", "core_tests"}
+PROCESSES = {"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system", "pty.spawn"}
+"""Names of Python's audit events."""
+
+
+class Quick:
+    """A plugin of pytest.
+
+    :param part: which half, or nothing for all.
+    """
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+        self._in_test = False
+        sys.addaudithook(self._refuse)
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        return True if collection_path.name in SLOW_FOLDERS else None
+
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        files = list(dict.fromkeys(item.path for item in items))
+        if self._part:
+            number, parts = map(int, self._part.split("/"))
+            files = files[number - 1 :: parts]
+        chosen: dict[str, pytest.Item] = {}
+        for item in items:
+            random = hasattr(getattr(item, "obj", None), "hypothesis")
+            if item.path in files and not random and not item.get_closest_marker("crash"):
+                chosen.setdefault(item.nodeid.partition("[")[0], item)
+        config.hook.pytest_deselected(items=[i for i in items if i not in chosen.values()])
+        items[:] = chosen.values()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+        self._in_test = True
+        try:
+            return (yield)
+        finally:
+            self._in_test = False
+
+    def _refuse(self, event: str, arguments: object) -> None:
+        if self._in_test and event in PROCESSES:
+            pytest.skip("--quick starts no process")
