@@ -38,7 +38,7 @@ def remove_unless_committed(
 ) -> None:
     """Remove bytes that were just stored if the transaction rolls their row back."""
     engine = session.get_bind().engine
-    on_rollback(functools.partial(_remove_or_log, engine, table, name, storage, data))
+    on_rollback(functools.partial(remove_or_log, engine, table, name, storage, data))
 
 
 def remove_when_committed(
@@ -46,16 +46,15 @@ def remove_when_committed(
 ) -> None:
     """Remove bytes after the commit that deletes their row."""
     engine = session.get_bind().engine
-    after_commit(functools.partial(_remove_or_log, engine, table, name, storage, data))
+    after_commit(functools.partial(remove_or_log, engine, table, name, storage, data))
 
 
-def _remove_or_log(
-    engine: Engine, table: sa.Table, name: str, storage: Any, data: FileData
-) -> None:
+def remove_or_log(engine: Engine, table: sa.Table, name: str, storage: Any, data: FileData) -> None:
+    """Remove bytes that no row names; log an error of the storage."""
     try:
         remove_unnamed(engine, table, name, storage, data)
     except Exception:
-        # the caller's transaction has ended: an error could undo nothing
+        # mostly the caller's transaction has ended: an error could undo nothing
         log.exception("Storage %s keeps what no row names: %s", name, data.location)
 
 

@@ -7,7 +7,6 @@ removes them; a process that is killed leaves them, as bytes without a row.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import re
 import tempfile
@@ -18,13 +17,13 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ckanext.files.filekeeper.removal import remove_or_log, remove_unless_committed
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Capability, FileData, Upload, exc
-from ckanext.files.transaction import on_rollback
 
 from .content import Progress, chunks_of, compare, digest_of
 from .errors import DamagedContentError, MaintenanceError, NotAcceptedError, StorageRefusedError
-from .removal import is_public, remove_or_log, storage_for
+from .removal import is_public, storage_for
 from .selection import StoredFile
 
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}")
@@ -94,21 +93,26 @@ class Copier:
         try:
             self._check_copy(data, own.digest(), progress)
         except MaintenanceError:
-            remove_or_log(_engine(session), self.target, data)
+            self.discard(session, data)
             raise
         return Copy(file, data)
+
+    def discard(self, session: Session, data: Any) -> None:
+        """Remove the bytes of a copy that no row will name; log an error of the storage."""
+        engine = session.get_bind().engine
+        remove_or_log(engine, file_table, self.target, self._target, data)
 
     def _store(self, session: Session, file: StoredFile, upload: Any) -> Any:
         location = self._target.prepare_location(_unique_name(file.name), upload)
         if _is_named(session, self.target, location):
             raise NotAcceptedError(f"{self.target} wants it at {location}, which is taken")
         # before the upload, which may leave the first part of the bytes
-        remove = functools.partial(remove_or_log, _engine(session), self.target, FileData(location))
-        on_rollback(remove)
+        data = FileData(location)
+        remove_unless_committed(session, file_table, self.target, self._target, data)
         try:
             return self._target.upload(location, upload)
         except exc.UploadError as error:
-            remove()
+            self.discard(session, data)
             raise NotAcceptedError(str(error)) from error
 
     def _check_copy(self, data: Any, fingerprint: bytes, progress: Progress) -> None:
@@ -130,7 +134,3 @@ def _is_named(session: Session, storage: str, location: str) -> bool:
     columns = file_table.c
     named = sa.select(columns.id).where(columns.storage == storage, columns.location == location)
     return session.execute(named).first() is not None
-
-
-def _engine(session: Session) -> Any:
-    return session.get_bind().engine

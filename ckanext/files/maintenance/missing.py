@@ -9,8 +9,8 @@ from ckan import model
 from sqlalchemy.orm import Session
 
 from ckanext.files.background import task
-from ckanext.files.store.storages import exc, get_storage
-from ckanext.files.store.stored import can_be_asked
+from ckanext.files.store.storages import get_storage
+from ckanext.files.store.stored import can_be_asked, exists
 
 from .arguments import check
 from .batches import RETRY, BatchProgress, percent_of
@@ -54,11 +54,5 @@ def find_missing(session: Session, files: Sequence[StoredFile]) -> list[StoredFi
 
     :param files: in storages that can report whether a file exists.
     """
-    return still_in_place(session, [file for file in files if not _exists(file)])
-
-
-def _exists(file: StoredFile) -> bool:
-    try:
-        return get_storage(file.storage).exists(file.data)
-    except exc.LocationError:
-        return False  # this storage cannot have such a location
+    missing = [file for file in files if not exists(get_storage(file.storage), file.data)]
+    return still_in_place(session, missing)

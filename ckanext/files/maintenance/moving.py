@@ -24,7 +24,7 @@ from .errors import (
     NotAcceptedError,
     UnreadableContentError,
 )
-from .removal import remove_later, remove_or_log
+from .removal import remove_later
 from .selection import Selection, StoredFile, still_in_place, within
 
 MOVE_STORAGE = "ckanext.files.maintenance.move_storage"
@@ -173,7 +173,7 @@ def _move(
     late = [copy for copy in copies if copy.file.id not in moved]
     here.note(_LATE, [copy.file.id for copy in late])
     for copy in late:
-        remove_or_log(session.get_bind().engine, copier.target, copy.data)
+        copier.discard(session, copy.data)
 
 
 def _copy(here: BatchProgress, copier: Copier, file: StoredFile) -> Copy | MaintenanceError:

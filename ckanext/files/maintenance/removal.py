@@ -93,8 +93,11 @@ def remove_all(engine: Engine, storage: str, some: Iterable[Any]) -> list[str]:
 
     Keeps bytes that a row of another storage names, which has the same folder.
     Tries all of them; raises the last error of the storage at the end.
+
+    On CKAN 2.12, which writes the row after the bytes, an upload that uses a
+    location again could lose its bytes.
     """
-    storage_for(storage, Capability.REMOVE)
+    target = storage_for(storage, Capability.REMOVE)
     removed: list[str] = []
     failed: Exception | None = None
     by_location = {str(data.location): data for data in some}
@@ -104,7 +107,7 @@ def remove_all(engine: Engine, storage: str, some: Iterable[Any]) -> list[str]:
         )
     for data in map(by_location.__getitem__, free):
         try:
-            if _remove(engine, storage, data):
+            if remove_unnamed(engine, file_table, storage, target, data):
                 removed.append(str(data.location))
         except exc.LocationError as error:
             # the storage cannot have this location, also not at the next attempt
@@ -115,22 +118,3 @@ def remove_all(engine: Engine, storage: str, some: Iterable[Any]) -> list[str]:
     if failed:
         raise failed
     return removed
-
-
-def remove_or_log(engine: Engine, storage: str, data: Any) -> None:
-    """Remove the bytes of a copy that no row will name; log an error of the storage."""
-    try:
-        _remove(engine, storage, data)
-    except Exception:
-        log.exception("Storage %s keeps what no row names: %s", storage, data.location)
-
-
-def _remove(engine: Engine, name: str, data: Any) -> bool:
-    """Remove bytes unless a row names them; return whether they existed.
-
-    On its own connection. Waits for a transaction that has written a row for the
-    location. CKAN 2.12 writes the row after the bytes: an upload that uses the
-    location again could lose its bytes.
-    """
-    storage = storage_for(name, Capability.REMOVE)
-    return remove_unnamed(engine, file_table, name, storage, data)

@@ -61,7 +61,7 @@ def find_missing(
     storage = get_storage(stored.storage)
     missing: list[str] = []
     for rows in _rows(connection, table, stored.storage):
-        missing += [id_ for id_, location in rows if not _exists(storage, location)]
+        missing += [id_ for id_, location in rows if not exists(storage, FileData(location))]
         progress(len(rows))
     return missing
 
@@ -71,11 +71,12 @@ def can_be_asked(name: str) -> bool:
     return is_configured(name) and bool(get_storage(name).supports(Capability.EXISTS))
 
 
-def _exists(storage: Any, location: str) -> bool:
+def exists(storage: Any, data: Any) -> bool:
+    """Return whether a storage has the bytes of a file. No byte is read."""
     try:
-        return storage.exists(FileData(location))
-    except exc.FilesError:
-        return False  # the location is not one of this storage
+        return storage.exists(data)
+    except exc.LocationError:
+        return False  # the storage cannot have this location
 
 
 def find_strays(connection: Connection, table: sa.Table, storage: str) -> list[str]:

@@ -11,17 +11,12 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.errors import FilesError
 
 from .table_check import TABLES, Step, TableCheck, check_tables
-
-_LOCK_SECONDS = 10
-
-
-class TablesInUseError(FilesError):
-    """Another transaction uses the tables, so they cannot be changed."""
+from .table_locks import lock_tables
 
 
 class StepFailedError(FilesError):
@@ -52,25 +47,15 @@ def adapt_tables(engine: Engine) -> TableCheck:
     if check.obstacles or not check.steps:
         return check
     with engine.begin() as connection:
-        _lock(connection)
+        names = ", ".join(table.name for table in TABLES)
+        lock = f"{names} IN ACCESS EXCLUSIVE MODE"
+        lock_tables(connection, [lock], "stop CKAN, or try again")
         # again, because the lock now keeps others from changing the tables
         check = check_tables(connection)
         if not check.obstacles:
             for step in check.steps:
                 _take(connection, step)
     return check
-
-
-def _lock(connection: Connection) -> None:
-    names = ", ".join(table.name for table in TABLES)
-    connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
-    try:
-        connection.execute(sa.text(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
-    except OperationalError as error:
-        raise TablesInUseError(
-            f"The tables of files were in use for {_LOCK_SECONDS} seconds: stop CKAN, or try "
-            "again. Nothing has been changed."
-        ) from error
 
 
 def _take(connection: Connection, step: Step) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import sqlalchemy as sa
 from ckan.plugins import toolkit as tk
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import OperationalError
 
 from ckanext.files.backport.tables import file_table as old_file
 from ckanext.files.backport.tables import history_table as old_history
@@ -25,18 +24,18 @@ from ckanext.files.store.models import owner_table as core_owner
 
 from .core_move import CoreMove, StorageCount, UnmovedFiles, moved_table
 from .core_obstacles import find_obstacles
+from .table_locks import lock_tables
 
 OLD_TABLES = tuple(t.name for t in (old_history, old_owner, old_file, moved_table))
 """Tables that CKAN 2.12 does not need after the move, in the order in which they can be dropped."""
 
 _BATCH = 5000
-_LOCK_SECONDS = 10
 
 Progress = Callable[[int], Any]
 
 
 class MoveInterruptedError(FilesError):
-    """Another transaction uses the tables. Nothing has been changed."""
+    """Other rows have moved than a look has found before. Nothing has been changed."""
 
 
 def look_at_core_move(engine: Engine) -> CoreMove:
@@ -57,7 +56,8 @@ def move_to_core(
     :param begin: called with the number of files before the first one moves.
     :param progress: called with the number of files of each batch.
     :returns: what was done, or the obstacles.
-    :raises MoveInterruptedError: another transaction uses the tables.
+    :raises TablesInUseError: another transaction uses the tables.
+    :raises MoveInterruptedError: the tables have changed meanwhile, in spite of the locks.
     """
     with engine.begin() as connection:
         if not _exist(connection):
@@ -102,15 +102,7 @@ def _lock(connection: Connection) -> None:
         )
         if tables.has_table(table.name)
     ]
-    connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
-    try:
-        for lock in locks:
-            connection.execute(sa.text(f"LOCK TABLE {lock}"))
-    except OperationalError as error:
-        raise MoveInterruptedError(
-            f"The tables of files were in use for {_LOCK_SECONDS} seconds, by an upload or by "
-            "another move. Nothing has been changed: try again."
-        ) from error
+    lock_tables(connection, locks, "an upload or another move was busy with them, try again")
 
 
 def _look(connection: Connection) -> CoreMove:

@@ -64,9 +64,9 @@ def run(statements: str) -> None:
         connection.execute(sa.text(statements))
 
 
-def add_to_core(id_: str, storage: str, location: str) -> None:
-    """Let CKAN have a file already."""
-    run(
+def in_core(id_: str, storage: str, location: str) -> str:
+    """Return the statement that gives CKAN a file already."""
+    return (
         "INSERT INTO file (id, name, storage, location, content_type, size, hash, algorithm,"
         " created, storage_data, plugin_data)"
         f" VALUES ('{id_}', 'core.txt', '{storage}', '{location}', 'text/plain', 1, '', '', now(),"

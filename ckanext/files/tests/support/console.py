@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,8 +10,6 @@ from ckan import model
 from click.testing import CliRunner
 
 from ckanext.files.cli import get_commands
-
-ROOT = Path(__file__).parents[4]
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -31,15 +25,3 @@ def invoke(group: click.Command, arguments: Sequence[str], **options: Any) -> tu
     model.Session.remove()
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.output
-
-
-def start(*arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[Any]:
-    """Start it in a process of its own."""
-    ckan = Path(sys.executable).with_name("ckan")
-    return subprocess.Popen(
-        [ckan, "-c", ROOT / "test.ini", "files", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        env=dict(os.environ),
-        cwd=ROOT,
-    )

@@ -1,7 +1,8 @@
-"""A claim gives files to the entities that name them, by the rules of the validator."""
+"""A claim gives files to the entities that name them, and ``ckan files claim`` reports it."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import threading
@@ -18,6 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from ckanext.files import capabilities
+from ckanext.files.tests.support.console import run
 from ckanext.files.tests.support.crash import die_at, fork, was_killed
 from ckanext.files.tests.support.effects import engine
 from ckanext.files.tests.support.load_plugins import load_plugins
@@ -30,6 +32,7 @@ from ckanext.files.upgrade.claim import Claiming, ClaimReport, Refused
 from ckanext.files.upgrade.stored_field import StoredField
 
 loaded = load_plugins("files")
+own_organization = functools.cache(organization_of)
 
 
 @pytest.fixture
@@ -38,8 +41,13 @@ def field() -> str:
     return f"field_{uuid.uuid4().hex}"
 
 
-@pytest.fixture
-def user() -> str:
+@pytest.fixture(scope="module")
+def user(loaded: None) -> str:
+    return new_user()
+
+
+@pytest.fixture(scope="module")
+def other(loaded: None) -> str:
     return new_user()
 
 
@@ -69,31 +77,32 @@ def dataset(user: str, org: str | None = None, **extras: Any) -> dict[str, Any]:
 
 def dataset_with(user: str, org: str | None = None, **fields: Any) -> dict[str, Any]:
     """Make a dataset with fields of CKAN's own."""
-    org = org or organization_of(user)
+    org = org or own_organization(user)
     return call("package_create", user, name=f"d-{uuid.uuid4()}", owner_org=org, **fields)
 
 
-def test_dataset_gets_its_file(user: str, field: str) -> None:
+def many_datasets(org: str, field: str, files: list[str]) -> dict[str, str]:
+    """Make a dataset for each file, without actions; return their ids with their files."""
+    with Session(engine()) as session:
+        made: Any = [model.Package(name=f"d-{f}", type="dataset", owner_org=org) for f in files]
+        for package, file in zip(made, files, strict=True):
+            package.extras = {field: file}
+        session.add_all(made)
+        session.commit()
+        return {package.id: file for package, file in zip(made, files, strict=True)}
+
+
+def test_dataset_gets_its_file_once(user: str, field: str) -> None:
     [file] = upload(user)
     made = dataset(user, **{field: file})
-    report = claim("package", field)
-    assert (report.given, report.theirs, report.refused) == ({file}, set(), [])
-    assert owner(file) == ("package", made["id"], True)
-    assert history(file) == [("user", id_of(user), "test")]
+    for report in (ClaimReport(given={file}), ClaimReport(theirs={file})):
+        assert claim("package", field) == report
+        assert owner(file) == ("package", made["id"], True)
+        assert history(file) == [("user", id_of(user), "test")]
 
 
-def test_again_changes_nothing(user: str, field: str) -> None:
-    [file] = upload(user)
-    dataset(user, **{field: file})
-    claim("package", field)
-    before = owner(file), history(file)
-    report = claim("package", field)
-    assert (report.given, report.theirs, report.refused) == (set(), {file}, [])
-    assert (owner(file), history(file)) == before
-
-
-def test_dry_run_reports_the_same_and_changes_nothing(user: str, field: str) -> None:
-    mine, [others] = upload(user, 3), upload(new_user())
+def test_dry_run_reports_the_same_and_changes_nothing(user: str, other: str, field: str) -> None:
+    mine, [others] = upload(user, 3), upload(other)
     dataset(user, **{field: json.dumps([*mine, others])})
     before = owners(*mine, others)
     looked = claim("package", field, dry_run=True)
@@ -104,7 +113,8 @@ def test_dry_run_reports_the_same_and_changes_nothing(user: str, field: str) -> 
 
 def test_lists_and_subfields(user: str, field: str) -> None:
     files = upload(user, 4)
-    made = dataset(user, **{field: json.dumps([{"doc": files[0]}, {"doc": files[1:3]}, {}])})
+    stored = [{"doc": files[0]}, {"doc": [*files[1:3], files[1]]}, {}]
+    made = dataset(user, **{field: json.dumps(stored)})
     also = dataset(user, **{field: json.dumps({"doc": files[3]})})
     assert claim("package", f"{field}.doc").given == set(files)
     assert owner(files[2]) == ("package", made["id"], True)
@@ -123,32 +133,26 @@ def test_resource(user: str, field: str) -> None:
     }
 
 
-def test_resource_for_its_dataset(user: str, field: str) -> None:
-    [file] = upload(user)
+@pytest.mark.parametrize("from_dataset", [True, False])
+def test_field_of_a_resource(user: str, field: str, from_dataset: bool) -> None:
+    """It gives a file of the dataset to the resource, or a file of the user to the dataset."""
     made = dataset(user)
+    [file] = put(("package", made["id"])) if from_dataset else upload(user)
     resource = call("resource_create", user, package_id=made["id"], url="http://x", **{field: file})
-    assert claim("package", f"resources.{field}").given == {file}
-    assert owner(file) == ("package", made["id"], True)
-    assert resource[field] == file
-
-
-def test_within_a_dataset(user: str, field: str) -> None:
-    made = dataset(user)
-    [file] = put(("package", made["id"]))
-    resource = call("resource_create", user, package_id=made["id"], url="http://x", **{field: file})
-    assert claim("resource", f"resources.{field}").given == {file}
-    assert owner(file) == ("resource", resource["id"], True)
+    owner_type = "resource" if from_dataset else "package"
+    assert claim(owner_type, f"resources.{field}").given == {file}
+    assert owner(file) == (owner_type, (resource if from_dataset else made)["id"], True)
 
 
 @pytest.mark.parametrize("kind", ["group", "organization"])
 def test_groups(user: str, field: str, kind: str) -> None:
-    [file] = upload(user)
-    stored = [{"key": field, "value": file}]
-    made = call(f"{kind}_create", user, name=f"g-{uuid.uuid4()}", extras=stored)
-    other = "group" if kind == "organization" else "organization"
-    assert claim(other, field) == ClaimReport()
+    file, described = upload(user, 2)
+    fields: Any = {"extras": [{"key": field, "value": file}], "description": described}
+    made = call(f"{kind}_create", user, name=f"g-{uuid.uuid4()}", **fields)
+    assert claim("group" if kind == "organization" else "organization", field) == ClaimReport()
     assert claim(kind, field).given == {file}
-    assert owner(file) == (kind, made["id"], True)
+    assert described in claim(kind, "description").given
+    assert owners(file, described) == [(kind, made["id"], True)] * 2
 
 
 def test_user(field: str) -> None:
@@ -171,41 +175,24 @@ def test_columns_of_datasets_and_resources(user: str) -> None:
     assert owners(in_notes, in_description) == [("package", made["id"], True)] * 2
 
 
-def test_column_of_groups(user: str) -> None:
-    [file] = upload(user)
-    made = call("group_create", user, name=f"g-{uuid.uuid4()}", description=file)
-    assert file in claim("group", "description").given
-    assert owner(file) == ("group", made["id"], True)
-
-
-def test_type(user: str, field: str) -> None:
-    [file] = upload(user)
-    dataset(user, **{field: file})
-    assert claim("package", field, "report") == ClaimReport()
-    assert claim("package", field, "dataset").given == {file}
-
-
-def test_no_pin(user: str, field: str) -> None:
+def test_type_and_pin(user: str, field: str) -> None:
     [file] = upload(user)
     made = dataset(user, **{field: file})
-    claim("package", field, pin=False)
+    assert claim("package", field, "report") == ClaimReport()
+    assert claim("package", field, "dataset", pin=False).given == {file}
     assert owner(file) == ("package", made["id"], False)
     assert claim("package", field).theirs == {file}
     assert owner(file) == ("package", made["id"], True), "as if it were saved again"
 
 
-def test_file_without_an_owner(user: str, field: str) -> None:
-    [file] = put(None)
-    made = dataset(user, **{field: file})
-    assert claim("package", field).given == {file}
-    assert owner(file) == ("package", made["id"], True)
-
-
 def test_deleted_dataset_claims_nothing(user: str, field: str) -> None:
+    """Another dataset that names the same file is its only owner then."""
     files = upload(user, 2)
-    made = [dataset(user, **{field: file}) for file in files]
-    call("package_delete", user, id=made[0]["id"])
+    made = [dataset(user, **{field: file}) for file in (*files, files[1])]
+    for deleted in made[:2]:
+        call("package_delete", user, id=deleted["id"])
     assert claim("package", field).given == {files[1]}
+    assert owner(files[1]) == ("package", made[2]["id"], True)
 
 
 @pytest.mark.skipif(capabilities.CORE_FILES, reason="extras have no state there")
@@ -213,10 +200,10 @@ def test_deleted_dataset_claims_nothing(user: str, field: str) -> None:
 def test_deleted_extra_claims_nothing(user: str, field: str, kind: str) -> None:
     """Old portals have such rows, and do not show them."""
     [file] = upload(user)
-    extras = [{"key": field, "value": file}]
     if kind == "package":
         dataset(user, **{field: file})
     else:
+        extras = [{"key": field, "value": file}]
         call("group_create", user, name=f"g-{uuid.uuid4()}", extras=extras)
     delete = sa.text(f"UPDATE {kind}_extra SET state = 'deleted' WHERE key = :key")
     with engine().begin() as connection:
@@ -225,32 +212,40 @@ def test_deleted_extra_claims_nothing(user: str, field: str, kind: str) -> None:
     assert owner(file) == ("user", id_of(user), False)
 
 
-def test_deleted_dataset_is_no_rival(user: str, field: str) -> None:
-    [file] = upload(user)
-    made = [dataset(user, **{field: file}) for _ in range(2)]
-    call("package_delete", user, id=made[0]["id"])
-    assert claim("package", field).given == {file}
-
-
-def check_refused(user: str, field: str, file: str, reason: str) -> None:
-    """Check that a dataset of a user does not get the file that its field names."""
-    before, made = owner(file), dataset(user, **{field: file})
-    shown = repr(file) if " " in file else file
-    expected = [Refused(shown, f"dataset {made['name']}", reason)]
-    assert claim("package", field) == ClaimReport(refused=expected)
-    assert owner(file) == before
-
-
-def test_file_of_a_user_who_may_not_edit(user: str, field: str) -> None:
+def test_refused(user: str, other: str, field: str) -> None:
     """An editor of a dataset must not get a file by writing its id into the dataset."""
-    other = new_user()
-    reason = f"belongs to the user {other}, who may not edit this"
-    check_refused(user, field, upload(other)[0], reason)
+    gone, sysadmin, unknown = new_user(), new_user(sysadmin=True), str(uuid.uuid4())
+    elsewhere = dataset(user)["id"]
+    [others], [of_gone], [of_sysadmin] = upload(other), upload(gone), upload(sysadmin)
+    [of_dataset], [pinned] = put(("package", elsewhere)), put(("user", id_of(user)), pinned=True)
+    call("user_delete", None, id=gone)
+    expected = {
+        others: f"belongs to the user {other}, who may not edit this",
+        of_gone: f"belongs to the user {gone}, who is not active",
+        of_sysadmin: f"belongs to the sysadmin {sysadmin}, who takes no part in this"
+        " (see --trust-sysadmins)",
+        of_dataset: f"belongs to package {elsewhere}",
+        pinned: f"belongs to user {id_of(user)}, which keeps it",
+        unknown: "does not exist",
+    }
+    before = owners(*expected)
+    made = dataset(user, **{field: json.dumps(list(expected))})
+    report = claim("package", field)
+    where = f"dataset {made['name']}"
+    assert sorted(report.refused) == sorted(Refused(id_, where, expected[id_]) for id_ in expected)
+    assert (report.given, report.theirs) == (set(), set())
+    assert owners(*expected) == before
+    assert claim("package", field, trust_sysadmins=True).given == {of_sysadmin}
 
 
-def test_each_dataset_is_asked_about(user: str, field: str) -> None:
+def test_other_text(user: str, field: str) -> None:
+    made = dataset(user, **{field: "see\nthe annex"})
+    refused = Refused(r"'see\nthe annex'", f"dataset {made['name']}", "is not the id of a file")
+    assert claim("package", field) == ClaimReport(refused=[refused])
+
+
+def test_each_dataset_is_asked_about(user: str, other: str, field: str) -> None:
     """CKAN's auth functions keep in the context what they have found."""
-    other = new_user()
     mine, others = upload(other), upload(other)
     dataset(other, **{field: mine[0]})
     dataset(user, **{field: others[0]})
@@ -259,53 +254,15 @@ def test_each_dataset_is_asked_about(user: str, field: str) -> None:
     assert set(reasons(report)) == set(others)
 
 
-def test_file_of_another_editor(user: str, field: str) -> None:
-    other = new_user()
-    [file] = upload(other)
-    dataset(user, organization_of(user, other), **{field: file})
-    assert claim("package", field).given == {file}
-
-
-def test_file_of_a_sysadmin(user: str, field: str) -> None:
+def test_owners_who_take_part(user: str, other: str, field: str) -> None:
+    """Nobody, another editor, and a sysadmin who has made the dataset or edits it."""
     sysadmin = new_user(sysadmin=True)
-    [file] = upload(sysadmin)
-    reason = f"belongs to the sysadmin {sysadmin}, who takes no part in this"
-    check_refused(user, field, file, f"{reason} (see --trust-sysadmins)")
-    assert claim("package", field, trust_sysadmins=True).given == {file}
-
-
-def test_file_of_a_sysadmin_who_takes_part(user: str, field: str) -> None:
-    sysadmin = new_user(sysadmin=True)
-    files = upload(sysadmin, 2)
-    dataset(sysadmin, organization_of(user), **{field: files[0]})
-    dataset(user, organization_of(user, sysadmin), **{field: files[1]})
-    assert claim("package", field).given == set(files)
-
-
-def test_file_of_a_deleted_user(user: str, field: str) -> None:
-    other = new_user()
-    [file] = upload(other)
-    call("user_delete", None, id=other)
-    check_refused(user, field, file, f"belongs to the user {other}, who is not active")
-
-
-def test_file_of_something_else(user: str, field: str) -> None:
-    other = dataset(user)
-    [file] = put(("package", other["id"]))
-    check_refused(user, field, file, f"belongs to package {other['id']}")
-
-
-def test_pinned_file(user: str, field: str) -> None:
-    [file] = put(("user", id_of(user)), pinned=True)
-    check_refused(user, field, file, f"belongs to user {id_of(user)}, which keeps it")
-
-
-def test_unknown_file(user: str, field: str) -> None:
-    check_refused(user, field, str(uuid.uuid4()), "does not exist")
-
-
-def test_other_text(user: str, field: str) -> None:
-    check_refused(user, field, "see\nthe annex", "is not the id of a file")
+    [free], [of_editor], of_sysadmin = put(None), upload(other), upload(sysadmin, 2)
+    dataset(user, **{field: free})
+    dataset(user, organization_of(user, other), **{field: of_editor})
+    dataset(sysadmin, own_organization(user), **{field: of_sysadmin[0]})
+    dataset(user, organization_of(user, sysadmin), **{field: of_sysadmin[1]})
+    assert claim("package", field) == ClaimReport(given={free, of_editor, *of_sysadmin})
 
 
 @pytest.mark.parametrize("at_once", [1, 200])
@@ -320,12 +277,6 @@ def test_named_by_two(user: str, field: str, monkeypatch: pytest.MonkeyPatch, at
         "is named by several, and can belong to one only"
     ] * 2
     assert owner(file) == ("user", id_of(user), False)
-
-
-def test_named_twice_by_one(user: str, field: str) -> None:
-    [file] = upload(user)
-    dataset(user, **{field: json.dumps([file, file])})
-    assert claim("package", field).given == {file}
 
 
 def test_named_by_another_that_does_not_have_it(user: str, field: str) -> None:
@@ -346,12 +297,12 @@ def test_file_that_moves_meanwhile(
     monkeypatch.setattr(moving, "_ATTEMPTS", attempts)
     [free], [owned, third] = put(None), upload(user, 2)
     made = dataset(user, **{field: json.dumps([free, owned, third])})
-    other = dataset(user)
-    rivals = itertools.count()
+    rival = dataset(user)
+    times = itertools.count()
 
     def take(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if "WITH locked" in statement and not next(rivals):
-            thread = threading.Thread(target=give_to, args=[other["id"], free, owned])
+        if "WITH locked" in statement and not next(times):
+            thread = threading.Thread(target=give_to, args=[rival["id"], free, owned])
             thread.start()
             thread.join()
 
@@ -360,20 +311,27 @@ def test_file_that_moves_meanwhile(
         report = claim("package", field)
     finally:
         event.remove(engine(), "before_cursor_execute", take)
-    taken = f"belongs to package {other['id']}, which keeps it"
+    taken = f"belongs to package {rival['id']}, which keeps it"
     busy = "others were working with it: run the command again"
     expected = {free: taken, owned: taken} | ({third: busy} if attempts == 1 else {})
     assert reasons(report) == expected
     assert report.given == {free, owned, third} - set(expected)
     assert owner(third)[0] == ("user" if attempts == 1 else "package")
-    assert {found[1] for found in owners(free, owned)} == {other["id"]} != {made["id"]}
+    assert {found[1] for found in owners(free, owned)} == {rival["id"]} != {made["id"]}
+
+
+def give_to(dataset_id: str, *files: str) -> None:
+    new: Any = {"owner_type": "package", "owner_id": dataset_id, "force": True, "pin": True}
+    for file in files:
+        call("files_transfer_ownership", None, id=file, **new)
+    model.Session.remove()
 
 
 def test_deadlock(user: str, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL ends one of two transactions that have locked the same rows in another order."""
     monkeypatch.setattr(stored_field, "_PAGE_SIZE", 1_000_000)
-    files, org = upload(user, 2), organization_of(user)
-    first, second = sorted(dataset(user, org, **{field: file})["id"] for file in files)
+    files = upload(user, 2)
+    first, second = sorted(dataset(user, **{field: file})["id"] for file in files)
     model.Session.remove()
     locked, deadlocks = threading.Event(), []
 
@@ -403,31 +361,22 @@ def test_deadlock(user: str, field: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (report.given, report.refused) == (set(files), [])
 
 
-def give_to(dataset_id: str, *files: str) -> None:
-    for file in files:
-        call(
-            "files_transfer_ownership",
-            None,
-            id=file,
-            owner_type="package",
-            owner_id=dataset_id,
-            force=True,
-            pin=True,
-        )
-    model.Session.remove()
-
-
 @pytest.mark.crash
 def test_killed_and_run_again(
     user: str, field: str, monkeypatch: pytest.MonkeyPatch, full_size: bool
 ) -> None:
+    """A kill before each commit: each run gets a little further."""
     monkeypatch.setattr(stored_field, "_PAGE_SIZE", 3)
-    count = 60 if full_size else 6
-    files, org = upload(user, count), organization_of(user)
-    made = {dataset(user, org, **{field: file})["id"]: file for file in files}
+    files = upload(user, 60 if full_size else 6)
+    made = many_datasets(own_organization(user), field, files)
+
+    def claim_until(number: int) -> None:
+        die_at(number, engine(), "commit")
+        claim("package", field)
+
     number = 0
     for number in itertools.count(1):
-        if not was_killed(fork(lambda number=number: claim_until(field, number))):
+        if not was_killed(fork(lambda number=number: claim_until(number))):
             break
         for file in files:
             lines = history(file)
@@ -437,28 +386,46 @@ def test_killed_and_run_again(
     assert all(len(history(file)) == 1 for file in files)
 
 
-def claim_until(field: str, number: int) -> None:
-    """Be killed before a commit: each run gets a little further."""
-    die_at(number, engine(), "commit")
-    claim("package", field)
-
-
 def test_many(user: str, field: str, full_size: bool, capsys: pytest.CaptureFixture[str]) -> None:
-    count = 2000 if full_size else 500
-    files, org = upload(user, count), organization_of(user)
-    with Session(engine()) as session:
-        for file in files:
-            made: Any = model.Package(name=f"d-{file}", type="dataset", owner_org=org)
-            made.extras = {field: file}
-            session.add(made)
-        session.commit()
+    files, org = upload(user, 2000 if full_size else 150), organization_of(user)
+    many_datasets(org, field, files)
     start = time.monotonic()
     report = claim("package", field)
     with capsys.disabled():
         seconds = time.monotonic() - start
-        print(f"{count} datasets got their files in {seconds:.1f} s")  # noqa: T201
+        print(f"{len(files)} datasets got their files in {seconds:.1f} s")  # noqa: T201
     assert (report.given, report.refused) == (set(files), [])
     # later tests need not look at them
     remove = sa.text("UPDATE package SET state = 'deleted' WHERE owner_org = :org")
     with engine().begin() as connection:
         connection.execute(remove, {"org": org})
+
+
+def test_command(user: str, other: str, field: str) -> None:
+    """It prints the numbers, and why a file was refused; then the exit code is 1."""
+    [mine], [others] = upload(user), upload(other)
+    made, refused = dataset(user, **{field: mine}), dataset(user, **{field: others})
+
+    def claimed(*options: str) -> tuple[int, list[str], str]:
+        code, text = run("claim", "package", field, *options)
+        *_, last = lines = text.splitlines()
+        return code, [" ".join(line.split()) for line in lines[:3]], last
+
+    assert claimed("--dry-run")[:2] == (1, ["to be given 1", "already theirs 0", "refused 1"])
+    assert owner(mine)[0] == "user"
+    code, numbers, last = claimed()
+    assert (code, numbers) == (1, ["given 1", "already theirs 0", "refused 1"])
+    assert owner(mine) == ("package", made["id"], True)
+    assert last.split("  ")[0] == others
+    assert f"dataset {refused['name']}" in last
+    assert last.endswith(f"belongs to the user {other}, who may not edit this")
+    call("package_delete", None, id=refused["id"])
+    assert claimed()[:2] == (0, ["given 0", "already theirs 1", "refused 0"])
+    assert run("claim", "group", field) == (0, f"Nothing names a file in {field}.\n")
+
+
+def test_command_refuses_types(field: str) -> None:
+    code, text = run("claim", "dataset", field)
+    assert code == 2
+    assert "package" in text
+    assert run("claim", "user", field, "--type", "report")[0] == 2

@@ -1,23 +1,27 @@
-"""The tables of ckanext-files 1.x become ours, or nothing is changed."""
+"""The tables of ckanext-files 1.x become ours, or nothing is changed: ``ckan files takeover``."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
+from ckan.model import meta
+from ckan.tests.helpers import changed_config
 from sqlalchemy.engine import Engine
 
+from ckanext.files.tests.support import console
 from ckanext.files.tests.support.crash import die_at, fork, was_killed
+from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.old_tables import connect, old_tables, rows, run, shape
-from ckanext.files.upgrade import takeover
-from ckanext.files.upgrade.takeover import (
-    StepFailedError,
-    TablesInUseError,
-    adapt_tables,
-    look_at_tables,
-)
+from ckanext.files.upgrade import table_locks
+from ckanext.files.upgrade.table_locks import TablesInUseError
+from ckanext.files.upgrade.takeover import StepFailedError, adapt_tables, look_at_tables
+
+loaded = load_plugins("files")
 
 STEPS_FROM_1_3_4 = [
     "let column files_file.storage_data be never empty",
@@ -106,7 +110,7 @@ def test_tables_of_1_3_4(engine: Engine) -> None:
     assert shape(engine) == after
 
 
-@pytest.mark.parametrize(("damage", "repair"), REPAIRS.items())
+@pytest.mark.parametrize(("damage", "repair"), REPAIRS.items(), ids=REPAIRS.values())
 def test_what_is_put_right(engine: Engine, damage: str, repair: str) -> None:
     kept = rows(engine)
     run(engine, damage)
@@ -127,7 +131,7 @@ def test_times_without_zone_are_utc(engine: Engine) -> None:
         assert connection.execute(sa.text(statement)).scalars().all() == [True]
 
 
-@pytest.mark.parametrize(("damage", "obstacle"), OBSTACLES.items())
+@pytest.mark.parametrize(("damage", "obstacle"), OBSTACLES.items(), ids=OBSTACLES.values())
 def test_what_stands_in_the_way(engine: Engine, damage: str, obstacle: str) -> None:
     run(engine, damage)
     before = shape(engine)
@@ -136,7 +140,7 @@ def test_what_stands_in_the_way(engine: Engine, damage: str, obstacle: str) -> N
     assert shape(engine) == before
 
 
-@pytest.mark.parametrize(("damage", "reason"), REFUSALS.items())
+@pytest.mark.parametrize(("damage", "reason"), REFUSALS.items(), ids=REFUSALS.values())
 def test_what_postgresql_refuses(engine: Engine, damage: str, reason: str) -> None:
     run(engine, damage)
     before = shape(engine)
@@ -155,11 +159,11 @@ def test_what_is_not_ours_stays(engine: Engine) -> None:
 
 
 def test_tables_in_use(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(takeover, "_LOCK_SECONDS", 1)
+    monkeypatch.setattr(table_locks, "LOCK_SECONDS", 0.1)
     before = shape(engine)
     with engine.begin() as connection:
         connection.execute(sa.text("SELECT FROM files_owner"))
-        with pytest.raises(TablesInUseError, match="stop CKAN"):
+        with pytest.raises(TablesInUseError, match=r"in use for 0\.1 seconds\..* stop CKAN"):
             adapt_tables(engine)
     assert shape(engine) == before
 
@@ -176,25 +180,91 @@ def test_two_at_once(engine: Engine) -> None:
 
 
 @pytest.mark.crash
-def test_killed_at_each_statement(engine: Engine) -> None:
+def test_killed_at_each_change(engine: Engine) -> None:
     run(engine, "ALTER TABLE files_file ALTER created TYPE timestamp, ALTER hash DROP DEFAULT")
     before, kept = shape(engine), rows(engine)
-    kills = 0
-    while _is_killed_at(kills + 1):
-        kills += 1
-        assert shape(engine) == before
-        assert rows(engine) == kept
-    assert kills > 30
-    assert look_at_tables(engine) == ([], [], [])
-    assert rows(engine) == kept
 
-
-def _is_killed_at(number: int) -> bool:
-    """Take over in a process that is killed before a statement, or before the commit."""
-
-    def take_over() -> None:
+    def adapt_until(number: int) -> None:
         engine = connect()
         die_at(number, engine, "before_cursor_execute", "commit")
         adapt_tables(engine)
 
-    return was_killed(fork(take_over))
+    number = 0
+    for number in itertools.count(1):
+        if not was_killed(fork(lambda number=number: adapt_until(number))):
+            break
+        assert shape(engine) == before
+        assert rows(engine) == kept
+    assert number > 8
+    assert look_at_tables(engine) == ([], [], [])
+    assert rows(engine) == kept
+
+
+take_over = partial(console.run, "takeover")
+
+
+@pytest.fixture
+def of_session(engine: Engine) -> Iterator[Engine]:
+    """The old tables, as CKAN's session finds them."""
+    theirs = meta.engine
+    _bind(engine)
+    yield engine
+    _bind(theirs)
+
+
+def _bind(engine: Engine | None) -> None:
+    meta.Session.remove()
+    meta.Session.configure(bind=engine)
+
+
+def test_command(of_session: Engine) -> None:
+    before, kept = shape(of_session), rows(of_session)
+    code, text = take_over("--dry-run")
+    assert code == 0
+    assert "This is to be done:" in text
+    assert "default: 3 files, of which the bytes of 3 are missing\n  - f1\n  - f2\n  - f3" in text
+    assert "The configuration has all that it needs." in text
+    assert shape(of_session) == before
+    with changed_config("ckanext.files.storage.elsewhere.type", "files:fs"):
+        code, text = take_over()
+    assert code == 0
+    assert "This was done:" in text
+    assert "\nckan.files.storage.elsewhere.type = ckan:fs\n" in text
+    assert "image is written out" in text
+    assert shape(of_session) != before
+    code, text = take_over()
+    assert code == 0
+    assert "They are as they should be." in text
+    assert rows(of_session) == kept
+    run(of_session, "UPDATE files_file SET storage = 'elsewhere'")
+    code, text = take_over()
+    assert code == 1
+    assert "elsewhere: 3 files in a storage that is not configured" in text
+    run(of_session, "DROP TABLE files_file, files_owner, files_transfer_history")
+    code, text = take_over()
+    assert code == 0
+    assert "There is nothing to take over" in text
+
+
+def test_command_that_cannot_go_on(of_session: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_locks, "LOCK_SECONDS", 0.1)
+    with of_session.begin() as connection:
+        connection.exec_driver_sql("SELECT FROM files_owner")
+        code, text = take_over()
+    assert code == 1
+    assert "stop CKAN" in text
+    run(of_session, "ALTER TABLE files_file ALTER size TYPE int")
+    run(of_session, "CREATE VIEW sizes AS SELECT size FROM files_file")
+    code, text = take_over()
+    assert code == 1
+    assert "Error: PostgreSQL has refused to change column files_file.size" in text
+    assert "This was done" not in text
+    run(of_session, "ALTER TABLE files_file DROP COLUMN location")
+    before = shape(of_session)
+    code, text = take_over()
+    assert code == 1
+    assert "Nothing has been changed" in text
+    assert "column files_file.location is missing" in text
+    assert "ckanext-files 1.3.4 and run its migrations" in text
+    assert "This was done" not in text
+    assert shape(of_session) == before

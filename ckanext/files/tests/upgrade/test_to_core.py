@@ -1,27 +1,32 @@
-"""All files of CKAN 2.11 move into the tables of CKAN 2.12, or none."""
+"""All files of CKAN 2.11 move into the tables of CKAN 2.12, or none: ``ckan files to-core``."""
 
 from __future__ import annotations
 
 import itertools
 import os
+import pty
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from ckanext.files.cli import get_commands
+from ckanext.files.tests.support import console
 from ckanext.files.tests.support.both_tables import (
     CORE,
     OLD,
-    add_to_core,
     both_tables,
     checksums,
     drop,
     files,
+    in_core,
     run,
 )
 from ckanext.files.tests.support.crash import die_at, fork, was_killed
@@ -29,8 +34,9 @@ from ckanext.files.tests.support.effects import engine, look
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.users import call
 from ckanext.files.tests.support.waiting import wait_for_the_dead
-from ckanext.files.upgrade import to_core
-from ckanext.files.upgrade.to_core import MoveInterruptedError, look_at_core_move, move_to_core
+from ckanext.files.upgrade import table_locks, to_core
+from ckanext.files.upgrade.table_locks import TablesInUseError
+from ckanext.files.upgrade.to_core import look_at_core_move, move_to_core
 
 loaded = load_plugins("files")
 
@@ -39,6 +45,33 @@ SAME_PLACE = """
     DROP INDEX idx_files_file_location_in_storage;
     UPDATE files_file SET location = 'l1' WHERE id = 'f2'
 """
+
+# what makes a move impossible, where that is, and what the operator can do
+OBSTACLES = {
+    "UPDATE files_file SET storage = 'elsewhere' WHERE id IN ('f1', 'f2')": (
+        "elsewhere: 2 files",
+        "ckan.files.storage.NAME.type",
+    ),
+    in_core("other", "default", "l1"): (
+        "default: l1 has the id f1 here, and other in CKAN",
+        "delete the row of the other one",
+    ),
+    in_core("f1", "default", "somewhere"): (
+        "f1 is default: l1 here, and default: somewhere in CKAN",
+        "delete the row of the other one",
+    ),
+    in_core("other", "default", "somewhere")
+    + """;
+        INSERT INTO file_owner VALUES ('other', 'package', 'p', false);
+        INSERT INTO file_owner_transfer_history
+            (id, file_id, owner_id, owner_type, at, actor, action)
+            VALUES ('hf21', 'other', 'u', 'user', now(), 'x', 'transfer')
+    """: ("hf21 is of the file f2 here, and of other in CKAN", "other ids"),
+    "ALTER TABLE files_file ALTER plugin_data DROP NOT NULL": (
+        "let column files_file.plugin_data be never empty",
+        "ckan files takeover",
+    ),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -64,66 +97,49 @@ def obstacle() -> Any:
 
 
 def test_everything_arrives() -> None:
-    old = checksums(OLD)[:3]
+    before, old = checksums(), checksums(OLD)[:3]
+    looked = look_at_core_move(engine())
+    assert checksums() == before, "a look changes nothing"
     done = move()
+    assert looked == done
     assert files(CORE) == files(OLD)
     assert len({row[0] for row in files(CORE)}) == done.waiting == COUNT
     assert done.storages == [("default", 16, 0, 0), ("resources", 7, 0, 0)]
     assert (done.owners, done.transfers) == (19, 18)
     assert not done.obstacles
     assert checksums(OLD)[:3] == old, "a portal may go back"
-
-
-def test_ckan_shows_what_has_arrived() -> None:
-    move()
     shown = call("file_show", None, id="f2")
     assert (shown["owner_type"], shown["owner_id"], shown["pinned"]) == ("package", "o2", True)
     assert shown["size"] == 6000000000
 
 
-def test_look_returns_the_same_and_changes_nothing() -> None:
-    before = checksums()
-    looked = look_at_core_move(engine())
-    assert checksums() == before
-    assert looked == move()
-
-
-def test_second_run_changes_nothing() -> None:
+def test_move_again() -> None:
+    """What CKAN has changed stays, what it has deleted does not come back, and new files move."""
     move()
     before = checksums((*OLD, *CORE, "files_moved_to_core"))
     again = move()
     assert checksums((*OLD, *CORE, "files_moved_to_core")) == before
     assert again.storages == [("default", 0, 16, 0), ("resources", 0, 7, 0)]
     assert (again.owners, again.transfers) == (0, 0)
-
-
-def test_what_ckan_changes_afterwards_stays() -> None:
-    move()
     run("UPDATE file SET name = 'new.txt'; UPDATE file_owner SET owner_id = 'other', pinned = true")
     before = checksums()
     assert not move().warnings
     assert checksums() == before
-
-
-def test_deleted_file_does_not_come_back() -> None:
-    move()
     run("DELETE FROM file WHERE id = 'f2'")
     looked = look_at_core_move(engine())
     assert looked == move()
     assert looked.storages[0] == ("default", 0, 15, 1)
     assert not look("SELECT EXISTS (SELECT FROM file WHERE id = 'f2')")
-
-
-def test_files_of_a_portal_that_went_back_move_later() -> None:
-    move()
     run("INSERT INTO files_file (id, name, storage, location) VALUES ('new', 'n', 'default', 'n')")
     assert move().waiting == 1
-    assert look("SELECT count(*) FROM file") == COUNT + 1
+    assert look("SELECT count(*) FROM file") == COUNT
+    run("UPDATE files_file SET storage = 'elsewhere'")
+    assert not move().obstacles, "nothing of that storage waits"
 
 
 def test_what_ckan_has_already_stays() -> None:
-    add_to_core("f1", "default", "l1")
-    add_to_core("other", "default", "somewhere")
+    run(in_core("f1", "default", "l1"))
+    run(in_core("other", "default", "somewhere"))
     done = move()
     assert done.storages[0] == ("default", 15, 1, 0)
     assert done.warnings == [
@@ -135,6 +151,9 @@ def test_what_ckan_has_already_stays() -> None:
 
 
 def test_nothing_to_move() -> None:
+    run("DELETE FROM files_file")
+    done = move()
+    assert (done.waiting, done.storages, done.obstacles) == (0, [], [])
     drop()
     before = checksums(CORE)
     assert not look_at_core_move(engine()).tables_exist
@@ -142,23 +161,16 @@ def test_nothing_to_move() -> None:
     assert checksums(CORE) == before
 
 
-def test_empty_tables() -> None:
-    run("DELETE FROM files_file")
-    done = move()
-    assert (done.waiting, done.storages, done.obstacles) == (0, [], [])
-
-
-def test_unknown_storage() -> None:
-    run("UPDATE files_file SET storage = 'elsewhere' WHERE id IN ('f1', 'f2')")
+@pytest.mark.parametrize(
+    ("change", "place", "advice"),
+    [(change, *found) for change, found in OBSTACLES.items()],
+    ids=[place for place, _ in OBSTACLES.values()],
+)
+def test_what_stands_in_the_way(change: str, place: str, advice: str) -> None:
+    run(change)
     found = obstacle()
-    assert found.places == ["elsewhere: 2 files"]
-    assert "ckan.files.storage.NAME.type" in found.advice
-
-
-def test_storage_of_files_that_have_moved_may_be_gone() -> None:
-    move()
-    run("UPDATE files_file SET storage = 'elsewhere'")
-    assert not move().obstacles
+    assert found.places == [place]
+    assert advice in found.advice
 
 
 def test_place_twice_in_the_old_tables() -> None:
@@ -168,10 +180,6 @@ def test_place_twice_in_the_old_tables() -> None:
     assert checksums() == before
     assert found[-1].places == ["default: l1 has the ids f1, f2"]
     assert "ckan files takeover" in found[0].advice
-
-
-def test_place_twice_under_an_unfinished_index() -> None:
-    run(SAME_PLACE)
     index = (
         "CREATE UNIQUE INDEX CONCURRENTLY idx_files_file_location_in_storage "
         "ON files_file (storage, location)"
@@ -179,29 +187,8 @@ def test_place_twice_under_an_unfinished_index() -> None:
     directly = engine().execution_options(isolation_level="AUTOCOMMIT")
     with directly.connect() as connection, pytest.raises(IntegrityError):
         connection.execute(sa.text(index))
+    # the index is there, but PostgreSQL could not finish it
     assert obstacle().places == ["default: l1 has the ids f1, f2"]
-
-
-def test_place_that_ckan_has_under_another_id() -> None:
-    add_to_core("other", "default", "l1")
-    found = obstacle()
-    assert found.places == ["default: l1 has the id f1 here, and other in CKAN"]
-
-
-def test_id_that_ckan_has_for_another_place() -> None:
-    add_to_core("f1", "default", "somewhere")
-    found = obstacle()
-    assert found.places == ["f1 is default: l1 here, and default: somewhere in CKAN"]
-
-
-def test_line_of_history_that_ckan_has() -> None:
-    add_to_core("other", "default", "somewhere")
-    run(
-        "INSERT INTO file_owner VALUES ('other', 'package', 'p', false);"
-        "INSERT INTO file_owner_transfer_history (id, file_id, owner_id, owner_type, at, actor,"
-        " action) VALUES ('hf21', 'other', 'u', 'user', now(), 'x', 'transfer')"
-    )
-    assert obstacle().places == ["hf21 is of the file f2 here, and of other in CKAN"]
 
 
 def test_long_lists_are_cut() -> None:
@@ -212,11 +199,6 @@ def test_long_lists_are_cut() -> None:
     )
     found = obstacle()
     assert (len(found.places), found.number) == (20, COUNT)
-
-
-def test_tables_that_were_not_taken_over() -> None:
-    run("ALTER TABLE files_file ALTER plugin_data DROP NOT NULL")
-    assert "ckan files takeover" in obstacle().advice
 
 
 def test_table_missing() -> None:
@@ -235,35 +217,34 @@ def test_owner_types_that_do_not_cascade() -> None:
     ]
 
 
-def test_progress() -> None:
+def test_upload_waits_and_is_kept() -> None:
     numbers: list[int] = []
-    move_to_core(engine(), numbers.append, numbers.append)
-    assert numbers == [COUNT, 5, 5, 5, 5, 3]
-
-
-def test_upload_waits_and_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     uploads: list[threading.Thread] = []
 
-    def upload(_: int) -> None:
-        thread = threading.Thread(target=add_to_core, args=["new", "default", "new"])
+    def upload(number: int) -> None:
+        numbers.append(number)
+        thread = threading.Thread(target=run, args=[in_core("new", "default", "new")])
         thread.start()
         uploads.append(thread)
         time.sleep(0.2)
         assert thread.is_alive()
         assert look("SELECT count(*) FROM file") == 0, "reading goes on"
 
-    move_to_core(engine(), upload)
+    move_to_core(engine(), upload, numbers.append)
     uploads[0].join()
     assert look("SELECT count(*) FROM file") == COUNT + 1
+    assert numbers == [COUNT, 5, 5, 5, 5, 3]
 
 
 def test_tables_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(to_core, "_LOCK_SECONDS", 1)
+    monkeypatch.setattr(table_locks, "LOCK_SECONDS", 0.1)
     before = checksums()
     with engine().connect() as connection:
         connection.exec_driver_sql("UPDATE file SET name = name")
-        with pytest.raises(MoveInterruptedError, match="try again"):
+        with pytest.raises(TablesInUseError, match=r"0\.1 seconds\..* try again"):
             move()
+        code, text = console.run("to-core")
+    assert (code, "try again" in text) == (1, True)
     assert checksums() == before
 
 
@@ -279,23 +260,21 @@ def test_two_at_once() -> None:
 
 
 @pytest.mark.crash
-def test_killed_at_each_statement() -> None:
+def test_killed_at_each_change() -> None:
+    def move_until(number: int) -> None:
+        die_at(number, engine(), "before_cursor_execute", "commit")
+        move()
+
     before, number = checksums(), 0
     for number in itertools.count(1):
         if not was_killed(fork(lambda number=number: move_until(number))):
             break
         assert checksums() == before
-    assert number > 30
+    assert number > 10
     assert files(CORE) == files(OLD)
     again = checksums()
     assert move().waiting == 0
     assert checksums() == again
-
-
-def move_until(number: int) -> None:
-    """Be killed before a statement, or before the commit."""
-    die_at(number, engine(), "before_cursor_execute", "commit")
-    move()
 
 
 @pytest.mark.crash
@@ -313,12 +292,11 @@ def test_killed_from_outside() -> None:
     assert files(CORE) == files(OLD)
 
 
-@pytest.mark.parametrize("count", [20_000])
 def test_many(
-    count: int, full_size: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    full_size: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.undo()
-    count = count * (50 if full_size else 1)
+    count = 1_000_000 if full_size else 7_000
     with both_tables(count):
         start = time.monotonic()
         done = move()
@@ -333,3 +311,62 @@ def test_many(
         assert (done.waiting, again.waiting) == (count, 0)
         if not full_size:
             assert files(CORE) == files(OLD)
+
+
+def test_command() -> None:
+    before = checksums()
+    code, text = console.run("to-core", "--dry-run")
+    assert checksums() == before
+    assert code == 0
+    assert "default: 16 to be moved, 0 already there\n" in text
+    assert "DROP" not in text
+    code, text = console.run("to-core")
+    assert code == 0
+    assert text.splitlines() == [
+        "default: 16 moved, 0 already there",
+        "resources: 7 moved, 0 already there",
+        "23 files moved, with 19 owners and 18 lines of history",
+        "The old tables are as they were. When you are sure not to go back to CKAN 2.11:",
+        "  DROP TABLE files_transfer_history, files_owner, files_file, files_moved_to_core;",
+    ]
+    assert files(CORE) == files(OLD)
+    code, text = console.run("to-core")
+    assert code == 0
+    assert text.startswith("default: 0 moved, 16 already there\n")
+    run(text.splitlines()[-1])
+    assert look("SELECT count(*) FROM file") == 23
+    code, text = console.run("to-core")
+    assert (code, text.split(":")[0]) == (0, "There is nothing to move")
+
+
+def test_command_prints_what_stands_in_the_way() -> None:
+    run(in_core("other", "default", "l1"))
+    run("UPDATE files_file SET storage = 'elsewhere' WHERE id = 'f2'")
+    before = checksums()
+    for options in ([], ["--dry-run"]):
+        code, text = console.run("to-core", *options)
+        assert checksums() == before
+        assert code == 1
+        assert "Nothing has been changed" in text
+        assert "  - default: l1 has the id f1 here, and other in CKAN\n" in text
+        assert "  - elsewhere: 1 files\n" in text
+        assert "ckan.files.storage.NAME.type" in text
+
+
+def test_bar_on_a_terminal() -> None:
+    terminal, other_end = pty.openpty()
+
+    def command() -> None:
+        sys.stderr = os.fdopen(other_end, "w")
+        get_commands()[0].main(["to-core"], standalone_mode=False)
+
+    process = fork(command)
+    os.close(other_end)
+    seen = b""
+    with suppress(OSError):  # how Linux says that the other end is closed
+        while chunk := os.read(terminal, 1000):
+            seen += chunk
+    os.close(terminal)
+    os.waitpid(process, 0)
+    assert b"Moving files" in seen
+    assert b"100%" in seen
