@@ -30,49 +30,39 @@ def of_storage(**options: Any) -> OptionsReport:
     return OptionsReport(lines, remarks)
 
 
-def test_nothing_to_translate() -> None:
+def test_defaults() -> None:
+    """A portal without these options had the defaults of 1.x, some of which differ from ours."""
     assert translate() == ([], [])
-
-
-def test_defaults_that_differ() -> None:
-    """A portal without these options had the defaults of 1.x."""
     lines = translate(default_storage="default").lines
     assert [line.split(" = ")[0] for line in lines] == [
         "ckan.files.inline_content_types",
         "ckan.files.authenticated_uploads.allow",
     ]
     assert "ckan.files.authenticated_uploads.allow = false" in lines
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("authenticated_uploads.storages", "a b"),
-        ("owner.cascade_access", "package"),
-        ("owner.transfer_as_update", "false"),
-        ("owner.scan_as_update", "false"),
-        ("inline_content_types", "text/plain"),
-    ],
-)
-def test_general_options(name: str, value: str) -> None:
-    report = translate(**{name: value})
-    assert f"ckan.files.{name} = {value}" in report.lines
-    assert report.remarks == [] or name != "inline_content_types"
-
-
-def test_default_storage() -> None:
-    lines = translate(default_storage="mine").lines
-    assert "ckan.files.default_storages.default = mine" in lines
-
-
-def test_options_with_the_same_value_need_no_line() -> None:
-    report = translate(
+    like_ours = translate(
         inline_content_types="",
         authenticated_uploads__allow="true",
         authenticated_uploads__storages="default",
         owner__cascade_access="organization group resource package",
     )
-    assert report == ([], [])
+    assert like_ours == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "new"),
+    [
+        ("authenticated_uploads.storages", "a b", None),
+        ("owner.cascade_access", "package", None),
+        ("owner.transfer_as_update", "false", None),
+        ("owner.scan_as_update", "false", None),
+        ("inline_content_types", "text/plain", None),
+        ("default_storage", "mine", "default_storages.default"),
+    ],
+)
+def test_general_options(name: str, value: str, new: str | None) -> None:
+    report = translate(**{name: value})
+    assert f"ckan.files.{new or name} = {value}" in report.lines
+    assert report.remarks == [] or name != "inline_content_types"
 
 
 def test_several_lines() -> None:
@@ -114,13 +104,6 @@ def test_order_of_transformers() -> None:
     assert not [line for line in same.lines if line.startswith(name)]
 
 
-def test_a_storage_without_a_type() -> None:
-    report = translate(storage__s__path="/data")
-    assert not [line for line in report.lines if ".storage." in line]
-    [remark] = [text for text in report.remarks if ".storage." in text]
-    assert remark == "ckanext.files.storage.s has no type: its options are left out"
-
-
 def test_types_are_written_out() -> None:
     report = translate(inline_content_types="image application/pdf")
     (line,) = [line for line in report.lines if "inline" in line]
@@ -135,55 +118,66 @@ def test_types_are_written_out() -> None:
     assert "application/pdf" in line
 
 
-def test_a_storage_on_local_disk() -> None:
-    report = of_storage(
-        type="files:fs",
-        path="/data/100%",
-        create_path="true",
-        override_existing="false",
-        max_size="10MB",
-        location_transformers="uuid4",
-    )
-    assert report.lines == [
-        "type = ckan:fs",
-        "path = /data/100%%",
-        "initialize = true",
-        "overwrite_existing = false",
-        "max_size = 10MB",
-        "location_transformers = uuid4",
-    ]
-    assert not report.remarks
+# the options of a storage, those of ours without their prefix, and parts of the remarks
+STORAGES: dict[str, tuple[dict[str, str], list[str], list[str]]] = {
+    "on local disk": (
+        {
+            "type": "files:fs",
+            "path": "/data/100%",
+            "create_path": "true",
+            "override_existing": "false",
+            "max_size": "10MB",
+            "location_transformers": "uuid4",
+        },
+        [
+            "type = ckan:fs",
+            "path = /data/100%%",
+            "initialize = true",
+            "overwrite_existing = false",
+            "max_size = 10MB",
+            "location_transformers = uuid4",
+        ],
+        [],
+    ),
+    "options that were removed": (
+        {
+            "type": "files:public_fs",
+            "path": "/data",
+            "public_prefix": "/",
+            "location_transformers": "own uuid4",
+        },
+        ["type = ckan:fs", "path = /data", "location_transformers = own uuid4"],
+        ["downloaded like all others", "public_prefix has no equivalent", "there is no own here"],
+    ),
+    "fs of file-keeper": ({"type": "file_keeper:fs"}, ["type = ckan:fs"], []),
+    "zip of file-keeper": ({"type": "file_keeper:zip"}, ["type = files:zip"], []),
+    "adapter that is not here": (
+        {"type": "files:unheard", "colour": "blue"},
+        ["type = files:unheard", "colour = blue"],
+        ["there is no adapter files:unheard here"],
+    ),
+}
 
 
-def test_removed_options_of_a_storage() -> None:
-    report = of_storage(
-        type="files:public_fs", path="/data", public_prefix="/", location_transformers="own uuid4"
-    )
-    assert report.lines == ["type = ckan:fs", "path = /data", "location_transformers = own uuid4"]
-    assert len(report.remarks) == 3
-    text = " ".join(report.remarks)
-    assert "downloaded like all others" in text
-    assert "public_prefix has no equivalent" in text
-    assert "there is no own here" in text
+@pytest.mark.parametrize(("options", "lines", "remarks"), STORAGES.values(), ids=STORAGES)
+def test_storage(options: dict[str, str], lines: list[str], remarks: list[str]) -> None:
+    report = of_storage(**options)
+    assert report.lines == lines
+    for expected, remark in zip(remarks, report.remarks, strict=True):
+        assert expected in remark
+
+
+def test_storage_without_a_type() -> None:
+    report = translate(storage__s__path="/data")
+    assert not [line for line in report.lines if ".storage." in line]
+    [remark] = [text for text in report.remarks if ".storage." in text]
+    assert remark == "ckanext.files.storage.s has no type: its options are left out"
 
 
 def test_defaults_of_redis() -> None:
     lines = of_storage(type="files:redis").lines
     assert "bucket = ckanext:files:portal:file_content" in lines
     assert f"url = {config['ckan.redis.url']}" in lines
-
-
-@pytest.mark.parametrize(
-    ("old", "new"), [("file_keeper:fs", "ckan:fs"), ("file_keeper:zip", "files:zip")]
-)
-def test_adapters_of_file_keeper(old: str, new: str) -> None:
-    assert of_storage(type=old, path="/data").lines[0] == f"type = {new}"
-
-
-def test_an_adapter_that_is_not_here() -> None:
-    report = of_storage(type="files:unheard", colour="blue")
-    assert report.lines == ["type = files:unheard", "colour = blue"]
-    assert "there is no adapter files:unheard here" in report.remarks[0]
 
 
 def test_storages_of_uploads() -> None:
