@@ -65,7 +65,7 @@ def test_every_block_has_a_test() -> None:
         "docs/recipes/jobs.rst": {"python": 1},
         "docs/testing/your-extension.rst": {"python": 1},
         "docs/operating/workers.rst": {"ini": 3, "text": 1},
-        # maintenance/test_documentation.py
+        # maintenance/test_schedule.py
         "docs/operating/maintenance.rst": {"ini": 1, "python": 2},
         # pages/test_snippets.py
         "docs/recipes/templates.rst": {"html\\+jinja": 2},

@@ -20,7 +20,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def app(loaded: None) -> Any:
-    """CKAN's test application, made once a module: each takes a second."""
+    """The application that the fixture ``tasks`` uses, once a module: each takes a second."""
     return _get_test_app()
 
 

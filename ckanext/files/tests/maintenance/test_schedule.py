@@ -1,11 +1,14 @@
-"""Tasks run by themselves when the configuration says so, and never otherwise."""
+"""Tasks run when the configuration, a command or an extension says so: the examples of the page."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
 from ckan import model, plugins
@@ -13,29 +16,57 @@ from ckan.common import config, config_declaration
 from ckan.exceptions import CkanConfigurationException
 
 from ckanext.files.background import overview
-from ckanext.files.background.app import app
+from ckanext.files.background.app import app as background
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker.schedule import Schedule as Clock
+from ckanext.files.maintenance import tasks as all_tasks
 from ckanext.files.maintenance.schedule import Schedule, scheduled, schedules
-from ckanext.files.tests.support.maintained_site import loaded_with, outcome, row, stored, upload
+from ckanext.files.tests.support import documented
+from ckanext.files.tests.support.background_command import output
+from ckanext.files.tests.support.effects import count_commits
+from ckanext.files.tests.support.load_plugins import storage_options
+from ckanext.files.tests.support.maintained_site import OPTION, loaded_with, outcome, row, upload
+from ckanext.files.tests.support.users import call, new_user
 
+PAGE = "docs/operating/maintenance.rst"
+TEXT = (documented.ROOT / PAGE).read_text()
 PREFIX = "ckanext.files.maintenance"
-SCHEDULES: dict[str, Any] = {
-    f"{PREFIX}.unattached.schedule": "* * * * *",
-    f"{PREFIX}.unattached.days": 40,
-}
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("maintenance")
+EACH_MINUTE = {"unattached.schedule": "* * * * *", "unattached.days": 40}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def loaded(folder: Path) -> Iterator[None]:
-    with loaded_with(folder, **SCHEDULES):
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("maintenance")
+    storages = [
+        storage_options(name, type="files:fs", path=folder / name, initialize="true")
+        for name in ("uploads", "archive")
+    ]
+    with loaded_with(folder, **storages[0], **storages[1]):
         yield
+
+
+@contextmanager
+def configured(options: dict[str, Any]) -> Iterator[None]:
+    """Configure the plugin with other options, as a process does that has loaded it before."""
+    plugin: Any = plugins.get_plugin("files_background")
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in options.items():
+                patch.setitem(config, f"{PREFIX}.{name}", value)
+            plugin.configure(config)
+            yield
+    finally:
+        plugin.configure(config)
+
+
+def _defer_by_the_clock() -> None:
+    """Let a worker look at the clock that has known the schedule for a while."""
+    Clock().defer()
+    model.Session.execute(sa.text(f"UPDATE {SCHEMA}.files_schedule SET since = since - 600"))
+    model.Session.commit()
+    Clock().defer()
 
 
 def test_defaults() -> None:
@@ -49,46 +80,38 @@ def test_defaults() -> None:
     assert all(config_declaration[name].default is True for name in careful)  # pyright: ignore[reportArgumentType]
 
 
-def test_what_is_on() -> None:
-    assert schedules() == [Schedule("unattached", "* * * * *")]
-    assert scheduled.schedules == {"unattached"}
-
-
-def defer_by_the_clock() -> None:
-    """Let a worker look at the clock that has known the schedule for a while."""
-    Clock().defer()
-    model.Session.execute(sa.text(f"UPDATE {SCHEMA}.files_schedule SET since = since - 600"))
-    model.Session.commit()
-    Clock().defer()
+def test_options_of_the_page() -> None:
+    options = documented.options(PAGE).items()
+    assert all(name in config_declaration for name, _ in options)
+    parsed = {name: config_declaration[name].normalize(value) for name, value in options}  # pyright: ignore[reportArgumentType]
+    with configured({name.removeprefix(f"{PREFIX}."): value for name, value in parsed.items()}):
+        names = [schedule.task for schedule in schedules()]
+        assert names == ["unattached", "abandoned", "missing", "strays", "checksums"]
+        assert config["ckanext.files.maintenance.unattached.dry_run"] is False
+        assert config["ckanext.files.maintenance.strays.hours"] == 48
 
 
 def test_run_by_the_clock(tasks: TasksManager) -> None:
     """The task only reports what it would do, unless the configuration says otherwise."""
     old, young = upload(days=41), upload(days=39)
-    defer_by_the_clock()
-    [job] = tasks.pending_jobs
-    assert job["args"]["name"] == "unattached"
-    assert job["lock"] == f"{PREFIX}.delete_unattached"
-    tasks.run_pending_jobs()
+    with configured(EACH_MINUTE):
+        assert schedules() == [Schedule("unattached", "* * * * *")]
+        assert scheduled.schedules == {"unattached"}
+        _defer_by_the_clock()
+        [job] = tasks.pending_jobs
+        assert job["args"]["name"] == "unattached"
+        assert job["lock"] == f"{PREFIX}.delete_unattached"
+        tasks.run_pending_jobs()
     assert outcome(job["id"])[:2] == ("succeeded", "1 would be deleted")
     assert row(old)
     assert row(young)
 
 
-def test_dry_run_is_off(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The task uses the options of the time at which it runs."""
-    upload(days=41)
-    job = scheduled.delay("unattached", 0)
-    monkeypatch.setitem(config, f"{PREFIX}.unattached.dry_run", False)
-    tasks.run_pending_jobs()
-    assert outcome(job.id)[1] == "1 deleted"
-    assert stored("here") == {}
-
-
 def test_one_waits_at_a_time(tasks: TasksManager) -> None:
     options: Any = {"lock": f"{PREFIX}.delete_unattached", "queueing_lock": f"{PREFIX}.unattached"}
     scheduled.configure(**options).delay("unattached", 0)
-    defer_by_the_clock()
+    with configured(EACH_MINUTE):
+        _defer_by_the_clock()
     assert len(tasks.pending_jobs) == 1
 
 
@@ -110,34 +133,27 @@ def test_each(
     options: dict[str, Any],
     said: str,
 ) -> None:
+    """The task uses the options of the time at which it runs."""
     upload(days=2)
+    job = scheduled.delay(name, 0)
     for option, value in {**options, "dry_run": False}.items():
         monkeypatch.setitem(config, f"{PREFIX}.{name}.{option}", value)
-    job = scheduled.delay(name, 0)
     tasks.run_pending_jobs()
     assert outcome(job.id)[:2] == ("succeeded", said)
 
 
-def test_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
-    plugin: Any = plugins.get_plugin("files_background")
-    monkeypatch.setitem(config, f"{PREFIX}.timezone", "Europe/Berlin")
-    plugin.configure(config)
-    [mine] = [each for each in overview.schedules() if each.periodic_id == "unattached"]
-    assert (mine.timezone, mine.next.tzname() in ("CET", "CEST")) == ("Europe/Berlin", True)
-    monkeypatch.undo()
-    plugin.configure(config)
+def test_time_zone() -> None:
+    with configured({**EACH_MINUTE, "timezone": "Europe/Berlin"}):
+        [mine] = [each for each in overview.schedules() if each.periodic_id == "unattached"]
+        assert (mine.timezone, mine.next.tzname() in ("CET", "CEST")) == ("Europe/Berlin", True)
 
 
-def test_off_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_off_again() -> None:
     """Also in a process that has loaded the plugin before."""
-    plugin: Any = plugins.get_plugin("files_background")
-    monkeypatch.setitem(config, f"{PREFIX}.unattached.schedule", "")
-    plugin.configure(config)
+    with configured(EACH_MINUTE):
+        assert scheduled.schedules == {"unattached"}
     assert scheduled.schedules == set()
-    assert (scheduled.name, "unattached") not in app.periodic_registry.periodic_tasks
-    monkeypatch.undo()
-    plugin.configure(config)
-    assert scheduled.schedules == {"unattached"}
+    assert (scheduled.name, "unattached") not in background.periodic_registry.periodic_tasks
 
 
 @pytest.mark.parametrize(
@@ -152,11 +168,62 @@ def test_off_again(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"move.schedule": "0 2 * * *", "move.source": "here"}, "move.target is needed"),
     ],
 )
-def test_refused_at_the_start(
-    monkeypatch: pytest.MonkeyPatch, options: dict[str, str], said: str
-) -> None:
-    for name, value in options.items():
-        monkeypatch.setitem(config, f"{PREFIX}.{name}", value)
-    plugin: Any = plugins.get_plugin("files_background")
-    with pytest.raises(CkanConfigurationException, match=said):
-        plugin.configure(config)
+def test_refused_at_the_start(options: dict[str, str], said: str) -> None:
+    with pytest.raises(CkanConfigurationException, match=said), configured(options):
+        pass
+
+
+def test_table_of_the_page_names_all_tasks() -> None:
+    table = TEXT.partition("=====\nTask ")[2].partition("\n\n")[0]
+    named = set(re.findall(r"^``(\w+)``", table, re.M))
+    own = {"remove_bytes", "remove_seen_strays"}  # of other tasks
+    assert named == set(all_tasks.__all__) - own
+
+
+def test_commands_of_the_page(tasks: TasksManager) -> None:
+    old, moved = upload(new_user(), storage="default", days=61), upload(storage="uploads", days=1)
+
+    def send(number: int) -> str:
+        """Give a command of the page; return what its job has done."""
+        command = re.findall(r"^    ckan files background (send .+)$", TEXT, re.M)[number]
+        job_id = int(output(*command.split()).split()[1])
+        tasks.run_pending_jobs()
+        return outcome(job_id)[1]
+
+    dry = send(0)
+    assert row(old)
+    assert send(1) == dry.replace("would be deleted", "deleted")
+    assert row(old) is None
+    send(2)
+    now: Any = row(moved)
+    assert now["storage"] == "archive"
+    path = Path(config[f"{OPTION}.archive.path"], now["location"])
+    assert path.read_bytes() == b"hello"
+    call("file_delete", None, id=moved)
+
+
+def test_in_an_extension(tasks: TasksManager) -> None:
+    old = upload(new_user(), storage="default", days=61)
+    documented.run(PAGE, 0)
+    model.Session.commit()
+    tasks.run_pending_jobs()
+    assert row(old) is None
+
+
+def test_verify_each_upload(tasks: TasksManager) -> None:
+    create = documented.run(PAGE, 1)["VerifyingPlugin"].get_actions(None)["file_create"]
+    core, user = tk.get_action("file_create"), new_user()
+
+    def upload_it(**data: Any) -> Any:
+        context: Any = {"user": user, "session": model.Session}
+        return create(core, context, {"name": "a.txt", "upload": b"hello", **data})
+
+    with count_commits() as commits:
+        file = upload_it(storage="default")
+    assert len(commits) == 1
+    tasks.run_pending_jobs()
+    [job] = tasks.jobs
+    assert outcome(job)[:2] == ("succeeded", f"a.txt: md5 is {file['hash']}, as it was stored")
+    with pytest.raises((tk.NotAuthorized, tk.ValidationError)):
+        upload_it(storage="nowhere")
+    assert list(tasks.jobs) == [job]

@@ -1,4 +1,4 @@
-"""Uploads that are not attached are deleted, and no other files."""
+"""Uploads that are not attached are deleted, and so are files of purged owners; no other files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ckan.tests import factories
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.maintenance import batches
 from ckanext.files.maintenance.mentions import find_mentioned
-from ckanext.files.maintenance.tasks import delete_unattached, verify_upload
+from ckanext.files.maintenance.tasks import delete_unattached, settle_abandoned, verify_upload
 from ckanext.files.maintenance.unneeded import delete, unattached
 from ckanext.files.store.models import file_table, history_table, owner_table
 from ckanext.files.store.storages import Capability, get_storage
@@ -24,9 +24,11 @@ from ckanext.files.tests.support.effects import engine
 from ckanext.files.tests.support.maintained_site import (
     attach,
     change,
+    error_of,
     folder_of,
     intercept,
     make_all_due,
+    owner_of,
     path_of,
     row,
     run,
@@ -38,24 +40,42 @@ from ckanext.files.tests.support.maintained_site import (
 from ckanext.files.tests.support.users import call, new_user
 
 
+def _run_sql(query: str, **values: Any) -> None:
+    with engine().begin() as connection:
+        connection.execute(sa.text(query), values)
+
+
+def _remove_owner(file_id: str) -> None:
+    with engine().begin() as connection:
+        connection.execute(owner_table.delete().where(owner_table.c.file_id == file_id))
+
+
+def _pinned() -> str:
+    other = upload()
+    call("file_pin", None, id=other)
+    return other
+
+
 def test_deleted_with_bytes_and_owner(tasks: TasksManager) -> None:
-    id_ = upload()
+    """In steps, in the storages that the job is for."""
+    here, ids = upload(), uploads(7, storage="there")
+    job = delete_unattached.delay(storages=["there"], dry_run=False, batch=3)
+    tasks.run_pending_jobs()
+    assert steps_of(job.id) == 3
+    assert not any(map(row, ids))
+    assert not any(map(owner_of, ids))
+    assert stored("there") == {}
+    assert row(here)
+    assert len(stored("here")) == 1
     assert run(tasks, delete_unattached, dry_run=False) == "1 deleted"
-    assert row(id_) is None
-    assert stored("here") == {}
-    with engine().connect() as connection:
-        owners = sa.select(owner_table).where(owner_table.c.file_id == id_)
-        assert connection.execute(owners).first() is None
     assert run(tasks, delete_unattached, dry_run=False) == "nothing to do"
 
 
 def test_files_that_are_wanted(tasks: TasksManager) -> None:
     kept, pinned = upload(days=29), _pinned()
-    of_dataset = upload()
+    of_dataset, without_owner, given_back = uploads(3)
     attach(of_dataset, "package", factories.Dataset()["id"], pin=False)
-    without_owner = upload()
-    remove_owner(without_owner)
-    given_back = upload()
+    _remove_owner(without_owner)
     with engine().begin() as connection:
         line = {"id": given_back, "file_id": given_back, "owner_type": "package", "owner_id": "x"}
         connection.execute(
@@ -65,40 +85,28 @@ def test_files_that_are_wanted(tasks: TasksManager) -> None:
     assert all(map(row, (kept, pinned, of_dataset, without_owner, given_back)))
 
 
-def remove_owner(file_id: str) -> None:
-    with engine().begin() as connection:
-        connection.execute(owner_table.delete().where(owner_table.c.file_id == file_id))
-
-
-def test_only_in_some_storages(tasks: TasksManager) -> None:
-    here, there = upload(), upload(storage="there")
-    assert run(tasks, delete_unattached, storages=["there"], dry_run=False) == "1 deleted"
-    assert row(here)
-    assert not row(there)
-
-
-@pytest.mark.parametrize("storage", ["nowhere", "here"])
-def test_storage_that_cannot_remove(
-    tasks: TasksManager, storage: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["no storage", "cannot remove", "public", "id"])
+def test_files_that_cannot_be_deleted(
+    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    here = get_storage("here")
-    monkeypatch.setattr(here, "capabilities", here.capabilities.exclude(Capability.REMOVE))
-    id_ = upload()
-    change(id_, storage=storage)
-    said = run(tasks, delete_unattached, dry_run=False)
-    assert said == "1 in a storage that cannot remove"
-    assert row(id_)
-
-
-def test_id_that_cannot_be_looked_for(tasks: TasksManager) -> None:
-    id_ = upload()
-    remove_owner(id_)
-    change(id_, id="my-file")
-    with engine().begin() as connection:
-        owner = {"file_id": "my-file", "owner_type": "user", "owner_id": "x", "pinned": False}
-        connection.execute(owner_table.insert().values(**owner))
-    said = run(tasks, delete_unattached, dry_run=False)
-    assert said == "1 with an id that cannot be looked for"
+    file, here = upload(), get_storage("here")
+    expected = "1 in a storage that cannot remove"
+    if kind == "no storage":
+        change(file, storage="nowhere")
+    elif kind == "cannot remove":
+        monkeypatch.setattr(here, "capabilities", here.capabilities.exclude(Capability.REMOVE))
+    elif kind == "public":  # the addresses of its files contain no ids
+        monkeypatch.setattr(here.settings, "public", True)
+        expected = "1 in a public storage"
+    else:
+        _remove_owner(file)
+        change(file, id="my-file")
+        file, expected = "my-file", "1 with an id that cannot be looked for"
+        with engine().begin() as connection:
+            owner = {"file_id": file, "owner_type": "user", "owner_id": "x", "pinned": False}
+            connection.execute(owner_table.insert().values(**owner))
+    assert run(tasks, delete_unattached, dry_run=False) == expected
+    assert row(file)
 
 
 def _at_a_user(id_: str) -> None:
@@ -124,17 +132,6 @@ def _resource(**fields: Any) -> None:
     factories.Resource(**{"package_id": factories.Dataset()["id"], "url": "http://x", **fields})
 
 
-def _pinned() -> str:
-    other = upload()
-    call("file_pin", None, id=other)
-    return other
-
-
-def _run_sql(query: str, **values: Any) -> None:
-    with engine().begin() as connection:
-        connection.execute(sa.text(query), values)
-
-
 MENTIONS: dict[str, Callable[[str], Any]] = {
     "extra": lambda id_: factories.Dataset(
         extras=[{"key": "doc", "value": json.dumps([{"file": [id_, "x"]}])}]
@@ -154,18 +151,19 @@ MENTIONS: dict[str, Callable[[str], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name_it", MENTIONS.values(), ids=MENTIONS)
-def test_named_somewhere(tasks: TasksManager, name_it: Any) -> None:
+def test_named_somewhere(tasks: TasksManager) -> None:
     """A field may name a file without owning it."""
-    named, other = upload(), upload()
-    name_it(named)
+    other, *named = uploads(1 + len(MENTIONS))
+    files = dict(zip(MENTIONS, named, strict=True))
+    for kind, id_ in files.items():
+        MENTIONS[kind](id_)
     try:
         said = run(tasks, delete_unattached, dry_run=False)
-        assert said == "1 named somewhere, 1 deleted"
-        assert row(named)
-        assert row(other) is None
     finally:
         _run_sql("DROP SCHEMA IF EXISTS files_test_pages CASCADE")
+    assert [kind for kind, id_ in files.items() if not row(id_)] == []
+    assert said == f"{len(files)} named somewhere, 1 deleted"
+    assert row(other) is None
 
 
 def test_what_does_not_name_a_file(tasks: TasksManager) -> None:
@@ -195,20 +193,25 @@ def test_odd_tables(tasks: TasksManager) -> None:
         _run_sql("DROP MATERIALIZED VIEW files_test_view")
 
 
-def test_public_storage(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The addresses of its files contain no ids."""
-    monkeypatch.setattr(get_storage("here").settings, "public", True)
-    id_ = upload()
-    assert run(tasks, delete_unattached, dry_run=False) == "1 in a public storage"
-    assert row(id_)
+def test_bytes_stay_until_the_commit(tasks: TasksManager) -> None:
+    upload()
+    delete_unattached(dry_run=False).run_once()
+    assert len(stored("here")) == 1
+    model.Session.rollback()
+    assert len(stored("here")) == 1
 
 
-@pytest.mark.parametrize("fails", ["location", "storage"])
-def test_bytes_that_cannot_be_removed(
-    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, fails: str
-) -> None:
-    """The job removes all others."""
-    ids, asked = uploads(3), []
+def test_storage_refuses_a_location(tasks: TasksManager) -> None:
+    change(uploads(3)[0], location="../../outside")
+    assert run(tasks, delete_unattached, dry_run=False) == "3 deleted"
+    assert len(stored("here")) == 1
+    assert not tasks.pending_jobs
+
+
+def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows are deleted at once, the bytes as far as possible; a job tries the others again."""
+    uploads(3)
+    asked: list[Any] = []
 
     def refuse_first(remove: Any, data: Any) -> bool:
         asked.append(data)
@@ -216,15 +219,12 @@ def test_bytes_that_cannot_be_removed(
             raise PermissionError(data.location)
         return remove(data)
 
-    if fails == "location":
-        change(ids[0], location="../../outside")
-    else:
-        intercept(monkeypatch, "here", "remove", refuse_first)
+    intercept(monkeypatch, "here", "remove", refuse_first)
     assert run(tasks, delete_unattached, dry_run=False) == "3 deleted"
-    assert len(stored("here")) == 1
-    assert len(tasks.pending_jobs) == (1 if fails == "storage" else 0)
+    assert set(stored("here")) == {asked[0].location}
+    assert [job["task_name"].rpartition(".")[2] for job in tasks.pending_jobs] == ["remove_bytes"]
     make_all_due(tasks)
-    assert len(stored("here")) == (0 if fails == "storage" else 1)
+    assert stored("here") == {}
 
 
 def test_bytes_that_a_file_of_another_storage_names(
@@ -237,14 +237,6 @@ def test_bytes_that_a_file_of_another_storage_names(
     assert run(tasks, delete_unattached, dry_run=False) == "1 deleted"
     assert row(deleted) is None
     assert location in stored("here")
-
-
-def test_a_step_a_batch(tasks: TasksManager) -> None:
-    ids = uploads(7)
-    job = delete_unattached.delay(dry_run=False, batch=3)
-    tasks.run_pending_jobs()
-    assert steps_of(job.id) == 3
-    assert not any(map(row, ids))
 
 
 def test_attached_meanwhile(tasks: TasksManager) -> None:
@@ -271,35 +263,6 @@ def test_locked_by_another_transaction(tasks: TasksManager) -> None:
     assert run(tasks, delete_unattached, dry_run=False) == "2 deleted"
 
 
-def test_bytes_stay_until_the_commit(tasks: TasksManager) -> None:
-    upload()
-    delete_unattached.delay(dry_run=False)
-    model.Session.commit()
-    call_ = delete_unattached(dry_run=False)
-    call_.run_once()
-    assert len(stored("here")) == 1
-    model.Session.rollback()
-    assert len(stored("here")) == 1
-    tasks.run_pending_jobs()
-    assert stored("here") == {}
-
-
-def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rows are deleted at once, the bytes when the storage is available again."""
-
-    def fail(*_: Any) -> None:
-        raise OSError("away")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(get_storage("here"), "remove", fail)
-        upload()
-        assert run(tasks, delete_unattached, dry_run=False) == "1 deleted"
-    assert len(stored("here")) == 1
-    assert [job["task_name"].rpartition(".")[2] for job in tasks.pending_jobs] == ["remove_bytes"]
-    make_all_due(tasks)
-    assert stored("here") == {}
-
-
 def test_log(
     tasks: TasksManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,3 +276,86 @@ def test_log(
         run(tasks, delete_unattached, dry_run=False, batch=3)
     said = [message.partition("delete_unattached: ")[2] for message in caplog.messages]
     assert said == [f"deleted: {ids[0]}", f"deleted: {ids[1]}", "deleted: and more", "4 deleted"]
+
+
+def test_purged_owners(tasks: TasksManager) -> None:
+    """A deleted owner keeps its files; the task deletes those of a purged one, pinned or not."""
+    dataset = factories.Dataset()
+    owners = {
+        "package": factories.Dataset()["id"],
+        "resource": factories.Resource(package_id=dataset["id"], url="http://x")["id"],
+        "group": factories.Group()["id"],
+        "organization": factories.Organization()["id"],
+        "user": model.User.get(new_user()).id,  # pyright: ignore[reportOptionalMemberAccess]
+    }
+    files = dict(zip(owners, uploads(len(owners)), strict=True))
+    for owner_type, file in files.items():
+        attach(file, owner_type, owners[owner_type], pin=owner_type != "group")
+    assert run(tasks, settle_abandoned, dry_run=False) == "nothing to do"
+    for owner_type, id_ in owners.items():
+        call(f"{owner_type}_delete", None, id=id_)
+    assert run(tasks, settle_abandoned, dry_run=False) == "nothing to do"
+    for id_ in (owners["package"], dataset["id"]):
+        call("dataset_purge", None, id=id_)
+    call("group_purge", None, id=owners["group"])
+    call("organization_purge", None, id=owners["organization"])
+    model.Session.delete(model.User.get(owners["user"]))  # CKAN has no action for it
+    model.Session.commit()
+    assert run(tasks, settle_abandoned) == "5 would be deleted"
+    assert [owner_type for owner_type, file in files.items() if not row(file)] == []
+    assert run(tasks, settle_abandoned, dry_run=False) == "5 deleted"
+    assert [owner_type for owner_type, file in files.items() if row(file)] == []
+    assert stored("here") == {}
+
+
+def test_owners_that_may_exist(tasks: TasksManager) -> None:
+    """Of a plugin's own type, and a resource that an update has removed."""
+    dataset = factories.Dataset(resources=[{"url": "http://x"}])
+    of_page, of_resource = uploads(2)
+    attach(of_page, "page", "nowhere")
+    attach(of_resource, "resource", dataset["resources"][0]["id"])
+    call("package_patch", None, id=dataset["id"], resources=[])
+    assert run(tasks, settle_abandoned, dry_run=False) == "nothing to do"
+
+
+def test_young_file_of_no_owner(tasks: TasksManager) -> None:
+    """A later commit may write the owner."""
+    run(tasks, settle_abandoned, days=0, dry_run=False)  # what other tests have left today
+    file = upload(days=0)
+    attach(file, "package", "not there yet")
+    assert run(tasks, settle_abandoned, dry_run=False) == "nothing to do"
+    assert run(tasks, settle_abandoned, days=0, dry_run=False) == "1 deleted"
+
+
+def test_file_of_a_purged_owner_that_is_named(tasks: TasksManager) -> None:
+    file = upload()
+    attach(file, "package", "purged")
+    factories.Dataset(notes=f"/file/download/{file}")
+    assert run(tasks, settle_abandoned, dry_run=False) == "1 named somewhere"
+
+
+def test_given_away(tasks: TasksManager) -> None:
+    recipient = factories.User(email=f"{new_user()}@example.com")
+    files = uploads(3)
+    for file in files:
+        attach(file, "package", "purged")
+    said = run(tasks, settle_abandoned, give_to=recipient["name"])
+    assert said == "3 would be given away"
+    assert owner_of(files[0]) == ("package", "purged", True)
+    said = run(tasks, settle_abandoned, give_to=recipient["name"], dry_run=False, batch=2)
+    assert said == "3 given away"
+    assert {owner_of(file) for file in files} == {("user", recipient["id"], False)}
+    with engine().connect() as connection:
+        columns = history_table.c
+        left = sa.select(columns.owner_id, columns.actor).where(columns.file_id == files[0])
+        assert connection.execute(left).all() == [("purged", "test")]
+    assert run(tasks, settle_abandoned, give_to=recipient["name"], dry_run=False) == "nothing to do"
+
+
+def test_recipient_who_does_not_exist(tasks: TasksManager) -> None:
+    deleted = new_user()
+    call("user_delete", None, id=deleted)
+    attach(upload(), "package", "purged")
+    for give_to in ("unknown", deleted):
+        error = error_of(tasks, settle_abandoned, give_to=give_to, dry_run=False)
+        assert f"There is no active user {give_to}" in error

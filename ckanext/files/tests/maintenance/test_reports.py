@@ -1,4 +1,4 @@
-"""Jobs read files and compare them with their checksums."""
+"""Jobs report rows without bytes, and files that differ from their checksums; they change none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from ckanext.files.background import JobAborted, schema
 from ckanext.files.background.context import JobContext, running
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.maintenance import batches
-from ckanext.files.maintenance.tasks import verify_checksums, verify_upload
+from ckanext.files.maintenance.missing import find_missing
+from ckanext.files.maintenance.selection import Selection, in_storages
+from ckanext.files.maintenance.tasks import report_missing, verify_checksums, verify_upload
 from ckanext.files.store.storages import get_storage
 from ckanext.files.tests.support.effects import look
 from ckanext.files.tests.support.maintained_site import (
@@ -37,7 +39,40 @@ from ckanext.files.tests.support.users import new_user
 OURS = ["here", "there"]
 
 
-def test_all_kinds(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> None:
+    lost, strange, there, unknown = (upload() for _ in range(4))
+    path_of(lost).unlink()
+    change(strange, location="../../x")
+    change(unknown, storage="nowhere")
+    with caplog.at_level(logging.INFO, batches.__name__):
+        said = run(tasks, report_missing, [*OURS, "nowhere"])
+    assert said == "2 missing, 1 there, 1 cannot be asked for"
+    assert f"missing: {lost} in here" in caplog.text
+    assert there not in caplog.text
+    assert all(map(row, (lost, strange, there, unknown)))
+
+
+def test_a_step_a_batch(tasks: TasksManager) -> None:
+    uploads(5, storage="there")
+    job = report_missing.delay(["there"], batch=2)
+    tasks.run_pending_jobs()
+    assert steps_of(job.id) == 3
+    assert outcome(job.id)[1] == "5 there"
+
+
+def test_deleted_or_moved_meanwhile() -> None:
+    """A file is not missing if its row names another place by now."""
+    files = Selection(in_storages(["here"]))
+    gone, moved, lost = (upload() for _ in range(3))
+    page = files.page(model.Session(), "", 9)
+    for file in (gone, moved, lost):
+        path_of(file).unlink()
+    change(gone, storage="nowhere")
+    change(moved, location="elsewhere")
+    assert [file.id for file in find_missing(model.Session(), page)] == [lost]
+
+
+def test_checksums(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> None:
     ids = {name: upload() for name in ("sound", "other", "longer", "lost", "none", "parts", "odd")}
     path_of(ids["other"]).write_bytes(b"hellO")
     path_of(ids["longer"]).write_bytes(b"hello!")
@@ -56,14 +91,14 @@ def test_all_kinds(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> Non
     assert {name: row(id_) for name, id_ in ids.items()} == before
 
 
-@pytest.mark.parametrize("algorithm", ["sha256", "SHA1", "blake2b", "sha3_256"])
-def test_algorithm_of_the_row(tasks: TasksManager, algorithm: str) -> None:
-    sound, damaged = upload(content=b"sound"), upload(content=b"x")
-    digest = hashlib.new(algorithm.lower(), b"sound").hexdigest()
-    for id_ in (sound, damaged):
-        change(id_, algorithm=algorithm, hash=digest.upper(), size=5)
+def test_algorithm_of_the_row(tasks: TasksManager) -> None:
+    sound, damaged = uploads(2, b"sound")
     path_of(damaged).write_bytes(b"wrong")
-    assert run(tasks, verify_checksums, OURS) == "1 verified, 1 damaged"
+    for algorithm in ("sha256", "SHA1", "blake2b", "sha3_256"):
+        digest = hashlib.new(algorithm.lower(), b"sound").hexdigest()
+        for id_ in (sound, damaged):
+            change(id_, algorithm=algorithm, hash=digest.upper())
+        assert run(tasks, verify_checksums, OURS) == "1 verified, 1 damaged"
 
 
 def test_a_step_reads_so_much(tasks: TasksManager) -> None:
@@ -75,9 +110,8 @@ def test_a_step_reads_so_much(tasks: TasksManager) -> None:
     tasks.run_pending_jobs()
     assert outcome(job.id)[1] == "4 verified"
     assert 3 <= steps_of(job.id) <= 5
-    assert (
-        look(f"SELECT percent FROM {schema.SCHEMA}.files_job WHERE job_id = :id", id=job.id) == 100
-    )
+    percent = f"SELECT percent FROM {schema.SCHEMA}.files_job WHERE job_id = :id"
+    assert look(percent, id=job.id) == 100
 
 
 def test_goes_on_after_the_last_finished_step(tasks: TasksManager) -> None:
@@ -90,7 +124,7 @@ def test_goes_on_after_the_last_finished_step(tasks: TasksManager) -> None:
     assert result == "4 verified"
 
 
-def test_deleted_meanwhile(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deleted_while_it_is_read(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     id_ = upload()
 
     def delete_first(stream: Any, data: Any) -> Any:
@@ -108,8 +142,10 @@ def _broken(*_: Any) -> Iterator[bytes]:
     raise RuntimeError("connection reset")
 
 
-def test_unreadable(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storage_that_gives_chunks(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     upload()
+    monkeypatch.setattr(get_storage("here"), "stream", lambda *_: iter([b"he", b"", b"llo"]))
+    assert run(tasks, verify_checksums, OURS) == "1 verified"
     monkeypatch.setattr(get_storage("here"), "stream", _broken)
     assert run(tasks, verify_checksums, OURS) == "1 unreadable"
 
@@ -128,14 +164,8 @@ def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -
     assert outcome(job.id)[:2] == ("succeeded", "12 verified")
 
 
-def test_storage_that_gives_chunks(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    upload()
-    chunks = [b"he", b"", b"llo"]
-    monkeypatch.setattr(get_storage("here"), "stream", lambda *_, **__: iter(chunks))
-    assert run(tasks, verify_checksums, OURS) == "1 verified"
-
-
-def test_progress_within_a_large_file() -> None:
+def test_within_a_large_file() -> None:
+    """The job shows how much it has read, and can be aborted."""
     id_ = upload(content=b"x" * 1_000_000, name="large.bin")
     seen: list[tuple[float | None, str | None]] = []
     call = verify_upload(id_)
@@ -153,10 +183,6 @@ def test_progress_within_a_large_file() -> None:
     assert len(set(percents)) == 4
     assert seen[0] == (26.2144, "large.bin: 262144 of 1000000 bytes")
     assert seen[-1][1] == f"large.bin: md5 is {row(id_)['hash']}, as it was stored"  # pyright: ignore[reportOptionalSubscript]
-
-
-def test_aborted_within_a_large_file() -> None:
-    call = verify_upload(upload(content=b"x" * 1_000_000))
     with running(JobContext(1, call, aborting=lambda: True)), pytest.raises(JobAborted):
         call.run_once()
     model.Session.rollback()
@@ -173,27 +199,30 @@ def _verify_for(tasks: TasksManager, user: str | None, file_id: str) -> tuple[st
     return outcome(job.id)
 
 
-def test_upload_of_an_ordinary_user(tasks: TasksManager) -> None:
-    user = new_user()
-    id_ = upload(user, name="b.txt")
-    status, text, _ = _verify_for(tasks, user, id_)
-    assert status == "succeeded"
-    assert text == f"b.txt: md5 is {hashlib.md5(b'hello').hexdigest()}, as it was stored"
+def test_upload_that_the_user_may_see(tasks: TasksManager) -> None:
+    """Scripts may see all files. The error is the same as for a file that does not exist."""
+    user, other = new_user(), new_user()
+    own, of_dataset = upload(user, name="b.txt"), upload()
+    attach(of_dataset, "package", factories.Dataset()["id"])
+    sound = f"b.txt: md5 is {hashlib.md5(b'hello').hexdigest()}, as it was stored"
+    for asking in (user, None):
+        assert _verify_for(tasks, asking, own)[:2] == ("succeeded", sound)
+    assert _verify_for(tasks, other, of_dataset)[0] == "succeeded"
+    errors = [_verify_for(tasks, other, each)[2].replace(each, "") for each in (own, "other")]
+    assert errors[0] == errors[1]
+    assert "does not exist, or you may not see it" in errors[0]
 
 
-def test_upload_that_is_damaged(tasks: TasksManager) -> None:
-    id_ = upload(name="b.txt")
-    path_of(id_).write_bytes(b"hellO")
-    status, _, error = _verify_for(tasks, None, id_)
-    assert status == "failed"
-    assert "The file b.txt is damaged: its md5 is" in error
-
-
-def test_upload_that_cannot_be_read(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> None:
-    """Only the log has the path."""
+def test_upload_that_is_damaged_or_unreadable(
+    tasks: TasksManager, caplog: pytest.LogCaptureFixture
+) -> None:
     user = new_user()
     id_ = upload(user, name="b.txt")
     path = path_of(id_)
+    path.write_bytes(b"hellO")
+    status, _, error = _verify_for(tasks, None, id_)
+    assert status == "failed"
+    assert "The file b.txt is damaged: its md5 is" in error
     path.unlink()
     path.mkdir()
     try:
@@ -201,23 +230,5 @@ def test_upload_that_cannot_be_read(tasks: TasksManager, caplog: pytest.LogCaptu
     finally:
         path.rmdir()
     assert status == "failed"
-    assert error.endswith("The file b.txt is unreadable")
+    assert error.endswith("The file b.txt is unreadable"), "only the log has the path"
     assert str(path) in caplog.text
-
-
-def test_upload_of_another_user(tasks: TasksManager) -> None:
-    """The error is the same as for a file that does not exist."""
-    id_ = upload(new_user())
-    errors = [_verify_for(tasks, new_user(), each)[2].replace(each, "") for each in (id_, "other")]
-    assert errors[0] == errors[1]
-    assert "does not exist, or you may not see it" in errors[0]
-
-
-def test_upload_in_a_dataset_that_the_user_may_see(tasks: TasksManager) -> None:
-    id_ = upload()
-    attach(id_, "package", factories.Dataset()["id"])
-    assert _verify_for(tasks, new_user(), id_)[0] == "succeeded"
-
-
-def test_upload_of_a_script(tasks: TasksManager) -> None:
-    assert _verify_for(tasks, None, upload())[0] == "succeeded"
