@@ -16,15 +16,7 @@ from ckanext.files.maintenance.tasks import (
     settle_abandoned,
     verify_checksums,
 )
-from ckanext.files.tests.support.maintained_site import (
-    change,
-    error_of,
-    folder_of,
-    row,
-    run,
-    stored,
-    upload,
-)
+from ckanext.files.tests.support import maintained_site as site
 
 _MOVE = {"source": "here", "target": "there"}
 
@@ -40,11 +32,11 @@ _MOVE = {"source": "here", "target": "there"}
 def test_dry_run_is_the_default(
     tasks: TasksManager, task: Task[Any], arguments: dict[str, Any], said: str
 ) -> None:
-    file = upload()
-    (folder_of("here") / "stray").touch()
-    before = row(file), stored("here"), stored("there")
-    assert run(tasks, task, **arguments) == said
-    assert (row(file), stored("here"), stored("there")) == before
+    file = site.upload()
+    (site.folder_of("here") / "stray").touch()
+    before = site.row(file), site.stored("here"), site.stored("there")
+    assert site.run(tasks, task, **arguments) == said
+    assert (site.row(file), site.stored("here"), site.stored("there")) == before
     assert len(tasks.jobs) == 1
 
 
@@ -61,13 +53,13 @@ def test_only_false_is_false(
     tasks: TasksManager, task: Task[Any], arguments: dict[str, Any]
 ) -> None:
     """An unset variable of a shell deletes and moves nothing."""
-    file = upload()
-    (folder_of("here") / "stray").touch()
+    file = site.upload()
+    (site.folder_of("here") / "stray").touch()
     for dry_run in ("", None, 0, 1, [], "false"):
-        error = error_of(tasks, task, **{**arguments, "dry_run": dry_run})
+        error = site.error_of(tasks, task, **{**arguments, "dry_run": dry_run})
         assert f"dry_run is {dry_run!r}: give true or false" in error
-    assert row(file)
-    assert len(stored("here")) == 2
+    assert site.row(file)
+    assert len(site.stored("here")) == 2
 
 
 REFUSED: list[tuple[Task[Any], dict[str, Any], str]] = [
@@ -91,12 +83,12 @@ REFUSED: list[tuple[Task[Any], dict[str, Any], str]] = [
 
 
 def test_refused(tasks: TasksManager) -> None:
-    upload()
+    site.upload()
     for task, arguments, said in REFUSED:
-        assert said in error_of(tasks, task, **arguments)
+        assert said in site.error_of(tasks, task, **arguments)
 
 
 def test_storage_that_was(tasks: TasksManager) -> None:
     """A storage that is not configured any more still has its files."""
-    change(upload(), storage="nowhere")
-    assert run(tasks, report_missing, ["nowhere"]) == "1 cannot be asked for"
+    site.change(site.upload(), storage="nowhere")
+    assert site.run(tasks, report_missing, ["nowhere"]) == "1 cannot be asked for"

@@ -16,30 +16,19 @@ from ckanext.files.maintenance.tasks import (
     verify_checksums,
 )
 from ckanext.files.store.storages import FileData, get_storage, make_upload
-from ckanext.files.tests.support.maintained_site import (
-    OPTION,
-    loaded_with,
-    make_all_due,
-    path_of,
-    row,
-    run,
-    stored,
-    upload,
-)
-from ckanext.files.tests.support.s3 import s3_options, s3_server
+from ckanext.files.tests.support import maintained_site as site
+from ckanext.files.tests.support.load_plugins import storage_options
+from ckanext.files.tests.support.s3 import s3_options
 from ckanext.files.tests.support.users import call, new_user
 
 
 @pytest.fixture(scope="module", autouse=True)
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def loaded(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A storage ``cloud`` beside the others; another one has the same bucket and lies in it."""
-    folder = tmp_path_factory.mktemp("maintenance")
-    with s3_server(folder / "log") as url:
-        options = {"type": "files:s3", **s3_options(url, "maintenance")}
-        cloud = {f"{OPTION}.cloud.{name}": value for name, value in options.items()}
-        below = {f"{OPTION}.below.{name}": value for name, value in options.items()}
-        with loaded_with(folder, **cloud, **below, **{f"{OPTION}.below.path": "below"}):
-            yield
+    options = {"type": "files:s3", **s3_options(s3, "maintenance")}
+    cloud = storage_options("cloud", **options) | storage_options("below", **options, path="below")
+    with site.loaded_with(tmp_path_factory.mktemp("maintenance"), **cloud):
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -55,49 +44,47 @@ def _keys() -> list[str]:
 
 
 def _location(file_id: str) -> Any:
-    file = row(file_id)
-    assert file
-    return file["location"]
+    return site.row(file_id)["location"]
 
 
 def test_to_and_fro(tasks: TasksManager) -> None:
     user = new_user(sysadmin=True)
-    contents = {upload(user, content): content for content in (b"", b"hello", b"x" * 1_000_000)}
-    assert run(tasks, move_storage, "here", "cloud", dry_run=False) == "3 moved"
-    make_all_due(tasks)
-    assert stored("here") == {}
+    contents = {site.upload(user, each): each for each in (b"", b"hello", b"x" * 1_000_000)}
+    assert site.run(tasks, move_storage, "here", "cloud", dry_run=False) == "3 moved"
+    site.make_all_due(tasks)
+    assert site.stored("here") == {}
     assert len(_keys()) == 3
-    assert run(tasks, verify_checksums, ["cloud"]) == "3 verified"
-    assert run(tasks, report_missing, ["cloud"]) == "3 there"
-    assert run(tasks, move_storage, "cloud", "there", dry_run=False) == "3 moved"
-    make_all_due(tasks)
-    assert {id_: path_of(id_).read_bytes() for id_ in contents} == contents
+    assert site.run(tasks, verify_checksums, ["cloud"]) == "3 verified"
+    assert site.run(tasks, report_missing, ["cloud"]) == "3 there"
+    assert site.run(tasks, move_storage, "cloud", "there", dry_run=False) == "3 moved"
+    site.make_all_due(tasks)
+    assert {id_: site.path_of(id_).read_bytes() for id_ in contents} == contents
     assert _keys() == []
 
 
 def test_damaged_and_missing(tasks: TasksManager) -> None:
     user = new_user(sysadmin=True)
     cloud = get_storage("cloud")
-    damaged, lost, sound = (upload(user, storage="cloud", name=name) for name in "abc")
+    damaged, lost, sound = (site.upload(user, storage="cloud", name=name) for name in "abc")
     cloud.upload(_location(damaged), make_upload(b"hellO"))
     cloud.remove(FileData(_location(lost)))
-    said = run(tasks, verify_checksums, ["cloud"])
+    said = site.run(tasks, verify_checksums, ["cloud"])
     assert said == "1 verified, 1 damaged, 1 missing"
-    assert run(tasks, report_missing, ["cloud"]) == "1 missing, 2 there"
-    said = run(tasks, move_storage, "cloud", "here", dry_run=False)
+    assert site.run(tasks, report_missing, ["cloud"]) == "1 missing, 2 there"
+    said = site.run(tasks, move_storage, "cloud", "here", dry_run=False)
     assert set(said.split(", ")) == {"1 moved", "1 damaged", "1 missing", "2 left in cloud"}
-    assert path_of(sound).read_bytes() == b"hello"
+    assert site.path_of(sound).read_bytes() == b"hello"
     for id_ in (damaged, lost):
         call("file_delete", None, id=id_)
 
 
 def test_strays_and_deletion(tasks: TasksManager) -> None:
-    file = upload(storage="cloud")
+    file = site.upload(storage="cloud")
     for storage, location in (("cloud", "left"), ("cloud", "again"), ("below", "theirs")):
         get_storage(storage).upload(location, make_upload(b"left"))
-    assert run(tasks, remove_strays, ["cloud"], dry_run=False) == "2 to be looked at again"
+    assert site.run(tasks, remove_strays, ["cloud"], dry_run=False) == "2 to be looked at again"
     get_storage("cloud").upload("again", make_upload(b"another upload"))
-    make_all_due(tasks)
+    site.make_all_due(tasks)
     assert _keys() == sorted([_location(file), "again", "below/theirs"])
-    assert run(tasks, delete_unattached, storages=["cloud"], dry_run=False) == "1 deleted"
+    assert site.run(tasks, delete_unattached, storages=["cloud"], dry_run=False) == "1 deleted"
     assert _keys() == ["again", "below/theirs"]

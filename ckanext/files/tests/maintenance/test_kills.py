@@ -21,19 +21,10 @@ from ckanext.files.maintenance import moving
 from ckanext.files.maintenance.tasks import delete_unattached, move_storage, remove_strays
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import get_storage
+from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support.console import run as run_command
 from ckanext.files.tests.support.crash import fork, kill_now, was_killed
 from ckanext.files.tests.support.effects import engine
-from ckanext.files.tests.support.maintained_site import (
-    folder_of,
-    intercept,
-    make_all_due,
-    outcome,
-    run,
-    steps_of,
-    stored,
-    upload,
-)
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.tests.support.waiting import wait_for_the_dead
 from ckanext.files.transaction.session import HeldSession
@@ -48,12 +39,12 @@ def contents() -> dict[str, bytes]:
     """The content of each of some files, by their ids."""
     user, chance = new_user(sysadmin=True), random.Random(7)
     contents = [chance.randbytes(chance.choice((0, 10, 1000, 600_000))) for _ in range(9)]
-    return {upload(user, content): content for content in contents}
+    return {site.upload(user, content): content for content in contents}
 
 
 def _check(contents: dict[str, bytes]) -> set[str]:
     """Check that each row names the bytes of its file; return the places that rows name."""
-    bytes_of = {name: stored(name) for name in ("here", "there")}
+    bytes_of = {name: site.stored(name) for name in ("here", "there")}
     with engine().connect() as connection:
         columns = file_table.c
         mine = sa.select(columns.id, columns.storage, columns.location)
@@ -76,8 +67,8 @@ def _rescue() -> None:
 
 def _clean_up(tasks: TasksManager) -> None:
     for dry_run in (False, True):
-        said = run(tasks, remove_strays, ["here", "there"], dry_run=dry_run)
-        make_all_due(tasks)
+        said = site.run(tasks, remove_strays, ["here", "there"], dry_run=dry_run)
+        site.make_all_due(tasks)
     assert said == "nothing to do"
 
 
@@ -89,14 +80,14 @@ def _die_in(storage: str, method: str, before: bool, number: int) -> None:
         calls.append(args)
         if before and len(calls) == number:
             if method == "upload":
-                (folder_of(storage) / args[0]).write_bytes(b"half")
+                (site.folder_of(storage) / args[0]).write_bytes(b"half")
             kill_now()
         result = call(*args)
         if len(calls) == number:
             kill_now()
         return result
 
-    intercept(pytest.MonkeyPatch(), storage, method, die)
+    site.intercept(pytest.MonkeyPatch(), storage, method, die)
 
 
 _die_halfway_of_the_upload = partial(_die_in, "there", "upload", True)
@@ -157,19 +148,19 @@ def test_at_a_certain_time(
     assert was_killed(fork(lambda: (die(number), tasks.run_pending_jobs())))
     places = _check(contents)
     assert sum(place.startswith("there") for place in places) == moved
-    assert len(stored("there")) == moved + left
+    assert len(site.stored("there")) == moved + left
     code, said = run_command("check", "there")
     assert code == bool(left)
     assert "Rows without bytes: 0" in said
     assert f"Bytes without a row: {left}" in said
     _rescue()
     tasks.run_pending_jobs()
-    assert outcome(job.id)[:2] == ("succeeded", "9 moved")
-    assert steps_of(job.id) == 4
-    assert stored("here") == {}
-    assert len(stored("there")) == 9 + left
+    assert site.outcome(job.id)[:2] == ("succeeded", "9 moved")
+    assert site.steps_of(job.id) == 4
+    assert site.stored("here") == {}
+    assert len(site.stored("there")) == 9 + left
     _clean_up(tasks)
-    assert len(_check(contents)) == len(stored("there")) == 9
+    assert len(_check(contents)) == len(site.stored("there")) == 9
 
 
 def test_naive_order(tasks: TasksManager, contents: dict[str, bytes]) -> None:
@@ -202,19 +193,19 @@ def test_at_any_time(
         job = move_storage.delay(source, target, dry_run=False, keep_seconds=0, batch=2)
         model.Session.commit()
         jobs += 1
-        while outcome(job.id)[0] != "succeeded":
+        while site.outcome(job.id)[0] != "succeeded":
             pid = fork(tasks.run_pending_jobs)
             time.sleep(random.uniform(0, 0.4))
             os.kill(pid, signal.SIGKILL)
             killed += was_killed(pid)
             _check(contents)
             _rescue()
-        assert outcome(job.id)[1] == "9 moved"
+        assert site.outcome(job.id)[1] == "9 moved"
         source, target = target, source
     tasks.run_pending_jobs()
-    left = len({*stored("here"), *stored("there")}) - 9
+    left = len({*site.stored("here"), *site.stored("there")}) - 9
     _clean_up(tasks)
-    assert len(_check(contents)) == len({*stored("here"), *stored("there")}) == 9
+    assert len(_check(contents)) == len({*site.stored("here"), *site.stored("there")}) == 9
     record_property("kills", killed)
     record_property("jobs", jobs)
     record_property("copies_left", left)
@@ -229,8 +220,8 @@ def test_deletion(
     model.Session.commit()
     assert was_killed(fork(lambda: (die(4), tasks.run_pending_jobs())))
     _check({})
-    assert len(stored("here")) in (5, 6)
+    assert len(site.stored("here")) in (5, 6)
     _rescue()
     tasks.run_pending_jobs()
-    assert stored("here") == {}
+    assert site.stored("here") == {}
     assert not tasks.failed_jobs

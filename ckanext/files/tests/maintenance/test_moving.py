@@ -16,67 +16,52 @@ from ckanext.files.maintenance.selection import Selection
 from ckanext.files.maintenance.tasks import move_storage
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Capability, FileData, exc, get_storage
+from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support.effects import engine
-from ckanext.files.tests.support.maintained_site import (
-    change,
-    error_of,
-    folder_of,
-    intercept,
-    make_all_due,
-    outcome,
-    owner_of,
-    path_of,
-    row,
-    run,
-    steps_of,
-    stored,
-    upload,
-    uploads,
-)
 from ckanext.files.tests.support.users import call, new_user
 
 
 def test_moved(tasks: TasksManager) -> None:
     user = new_user(sysadmin=True)
-    contents = {upload(user, f"content {n}".encode(), name=f"{n}.txt"): n for n in range(5)}
-    before = {id_: row(id_) for id_ in contents}
-    owners = {id_: owner_of(id_) for id_ in contents}
+    contents = {site.upload(user, f"content {n}".encode(), name=f"{n}.txt"): n for n in range(5)}
+    before = {id_: site.row(id_) for id_ in contents}
+    owners = {id_: site.owner_of(id_) for id_ in contents}
     job = move_storage.delay("here", "there", dry_run=False, batch=2)
     tasks.run_pending_jobs()
-    assert outcome(job.id)[:2] == ("succeeded", "5 moved")
-    assert steps_of(job.id) == 3
+    assert site.outcome(job.id)[:2] == ("succeeded", "5 moved")
+    assert site.steps_of(job.id) == 3
     for id_, number in contents.items():
-        assert path_of(id_).read_bytes() == f"content {number}".encode()
-        now: Any = row(id_)
-        assert now == {**(before[id_] or {}), "storage": "there", "location": now["location"]}
-    assert {id_: owner_of(id_) for id_ in contents} == owners
-    assert len(stored("there")) == 5
+        assert site.path_of(id_).read_bytes() == f"content {number}".encode()
+        now = site.row(id_)
+        assert now == {**before[id_], "storage": "there", "location": now["location"]}
+    assert {id_: site.owner_of(id_) for id_ in contents} == owners
+    assert len(site.stored("there")) == 5
 
 
 def test_old_bytes_go_later_and_back(tasks: TasksManager) -> None:
-    file = upload()
-    run(tasks, move_storage, "here", "there", dry_run=False, keep_seconds=600)
-    assert len(stored("here")) == 1
+    file = site.upload()
+    site.run(tasks, move_storage, "here", "there", dry_run=False, keep_seconds=600)
+    assert len(site.stored("here")) == 1
     assert len(tasks.pending_jobs) == 1
-    make_all_due(tasks)
-    assert stored("here") == {}
-    assert len(stored("there")) == 1
-    assert run(tasks, move_storage, "here", "there", dry_run=False) == "nothing to do"
-    assert run(tasks, move_storage, "there", "here", dry_run=False) == "1 moved"
-    make_all_due(tasks)
-    assert path_of(file).read_bytes() == b"hello"
-    assert len(stored("here")) == 1
-    assert stored("there") == {}
+    site.make_all_due(tasks)
+    assert site.stored("here") == {}
+    assert len(site.stored("there")) == 1
+    assert site.run(tasks, move_storage, "here", "there", dry_run=False) == "nothing to do"
+    assert site.run(tasks, move_storage, "there", "here", dry_run=False) == "1 moved"
+    site.make_all_due(tasks)
+    assert site.path_of(file).read_bytes() == b"hello"
+    assert len(site.stored("here")) == 1
+    assert site.stored("there") == {}
 
 
 def test_refused_storages(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     """The addresses of files in a public storage contain storage and location."""
-    path = path_of(upload())
+    path = site.path_of(site.upload())
     here, there = get_storage("here"), get_storage("there")
 
     def check_refused(said: str, source: str = "here", target: str = "there") -> None:
         for dry_run in (True, False):
-            assert said in error_of(tasks, move_storage, source, target, dry_run=dry_run)
+            assert said in site.error_of(tasks, move_storage, source, target, dry_run=dry_run)
 
     check_refused("ckan.files.storage.nowhere.type", target="nowhere")
     check_refused("ckan.files.storage.nowhere.type", source="nowhere")
@@ -94,12 +79,12 @@ def test_refused_storages(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) 
                     f"The storage {storage.settings.name} cannot do what is needed: it lacks {name}"
                 )
     assert path.exists()
-    assert stored("there") == {}
+    assert site.stored("there") == {}
 
 
 def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the step stays, and it is tried again."""
-    uploads(12)
+    site.uploads(12)
     asked: list[Any] = []
 
     def fail_from_the_third_on(stream: Any, data: Any) -> Any:
@@ -109,73 +94,73 @@ def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -
         return stream(data)
 
     with monkeypatch.context() as patch:
-        intercept(patch, "here", "stream", fail_from_the_third_on)
+        site.intercept(patch, "here", "stream", fail_from_the_third_on)
         job = move_storage.delay("here", "there", dry_run=False)
         tasks.run_pending_jobs()
-        assert outcome(job.id)[0] == "todo"
-        assert "cannot be read any more: OSError: away" in outcome(job.id)[2]
-        assert stored("there") == {}
-    make_all_due(tasks)
-    assert outcome(job.id)[:2] == ("succeeded", "12 moved")
+        assert site.outcome(job.id)[0] == "todo"
+        assert "cannot be read any more: OSError: away" in site.outcome(job.id)[2]
+        assert site.stored("there") == {}
+    site.make_all_due(tasks)
+    assert site.outcome(job.id)[:2] == ("succeeded", "12 moved")
 
 
 def test_files_that_stay(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    damaged, truncated, lost, large, image, sound = uploads(6)
-    path_of(damaged).write_bytes(b"hellO")
+    damaged, truncated, lost, large, image, sound = site.uploads(6)
+    site.path_of(damaged).write_bytes(b"hellO")
     # the row of a file that a cloud got in parts has only the size
-    change(truncated, hash="d41d8cd98f00b204e9800998ecf8427e-3")
-    path_of(truncated).write_bytes(b"hel")
-    path_of(lost).unlink()
-    change(large, size=10**9)
+    site.change(truncated, hash="d41d8cd98f00b204e9800998ecf8427e-3")
+    site.path_of(truncated).write_bytes(b"hel")
+    site.path_of(lost).unlink()
+    site.change(large, size=10**9)
     monkeypatch.setattr(get_storage("there").settings, "max_size", 10**6)
-    change(image, content_type="image/png")
+    site.change(image, content_type="image/png")
     monkeypatch.setattr(get_storage("there").settings, "supported_types", ["text/plain"])
-    said = run(tasks, move_storage, "here", "there")
+    said = site.run(tasks, move_storage, "here", "there")
     assert set(said.split(", ")) == {"4 would be moved", "2 not accepted", "6 left in here"}
-    said = run(tasks, move_storage, "here", "there", dry_run=False)
+    said = site.run(tasks, move_storage, "here", "there", dry_run=False)
     counts = {"1 moved", "2 damaged", "1 missing", "2 not accepted", "5 left in here"}
     assert set(said.split(", ")) == counts
-    assert path_of(sound).parent == folder_of("there")
-    assert path_of(truncated).parent == folder_of("here")
-    assert len(stored("there")) == 1
+    assert site.path_of(sound).parent == site.folder_of("there")
+    assert site.path_of(truncated).parent == site.folder_of("here")
+    assert len(site.stored("there")) == 1
 
 
 def test_target_that_writes_something_else(
     tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The step reads a copy again before a row names it."""
-    file = upload()
+    file = site.upload()
 
     def spoil(store: Any, location: Any, upload: Any) -> Any:
         data = store(location, upload)
-        (folder_of("there") / location).write_bytes(b"hellO")
+        (site.folder_of("there") / location).write_bytes(b"hellO")
         return data
 
-    intercept(monkeypatch, "there", "upload", spoil)
-    said = run(tasks, move_storage, "here", "there", dry_run=False)
+    site.intercept(monkeypatch, "there", "upload", spoil)
+    said = site.run(tasks, move_storage, "here", "there", dry_run=False)
     assert said == "1 damaged, 1 left in here"
-    assert path_of(file).read_bytes() == b"hello"
-    assert stored("there") == {}
+    assert site.path_of(file).read_bytes() == b"hello"
+    assert site.stored("there") == {}
 
 
 def test_checksum_that_cannot_be_compared(tasks: TasksManager) -> None:
     """The file gets the checksum of its new storage."""
-    file = upload()
-    change(file, hash="", algorithm="")
-    assert run(tasks, move_storage, "here", "there", dry_run=False) == "1 moved"
-    now: Any = row(file)
+    file = site.upload()
+    site.change(file, hash="", algorithm="")
+    assert site.run(tasks, move_storage, "here", "there", dry_run=False) == "1 moved"
+    now = site.row(file)
     assert (now["algorithm"], now["hash"]) == ("md5", "5d41402abc4b2a76b9719d911017c592")
 
 
 def test_place_that_is_taken(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     """A storage may choose the location by itself."""
-    there, file = upload(storage="there", content=b"mine"), upload()
-    taken = path_of(there).name
+    there, file = site.upload(storage="there", content=b"mine"), site.upload()
+    taken = site.path_of(there).name
     monkeypatch.setattr(get_storage("there"), "prepare_location", lambda *_: taken)
-    said = run(tasks, move_storage, "here", "there", dry_run=False)
+    said = site.run(tasks, move_storage, "here", "there", dry_run=False)
     assert said == "1 not accepted, 1 left in here"
-    assert path_of(there).read_bytes() == b"mine"
-    assert path_of(file).read_bytes() == b"hello"
+    assert site.path_of(there).read_bytes() == b"mine"
+    assert site.path_of(file).read_bytes() == b"hello"
 
 
 @pytest.mark.parametrize("error", [OSError("no space left"), exc.UploadError("no")])
@@ -183,29 +168,29 @@ def test_upload_that_fails_halfway(
     tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """An error that concerns all files ends the step, and nothing of the step stays."""
-    ids = uploads(3)
-    change(ids[-1], name="last.txt")
+    ids = site.uploads(3)
+    site.change(ids[-1], name="last.txt")
 
     def fail(store: Any, location: Any, upload: Any) -> Any:
         if upload.filename == "last.txt":
-            (folder_of("there") / location).write_bytes(b"he")
+            (site.folder_of("there") / location).write_bytes(b"he")
             raise error
         return store(location, upload)
 
     with monkeypatch.context() as patch:
-        intercept(patch, "there", "upload", fail)
+        site.intercept(patch, "there", "upload", fail)
         job = move_storage.delay("here", "there", dry_run=False)
         tasks.run_pending_jobs()
         if isinstance(error, OSError):
-            assert outcome(job.id)[0] == "todo"
-            assert stored("there") == {}
-            assert all(path_of(id_).parent == folder_of("here") for id_ in ids)
+            assert site.outcome(job.id)[0] == "todo"
+            assert site.stored("there") == {}
+            assert all(site.path_of(id_).parent == site.folder_of("here") for id_ in ids)
         else:
-            assert outcome(job.id)[1] == "1 not accepted, 2 moved, 1 left in here"
-            assert len(stored("there")) == 2
+            assert site.outcome(job.id)[1] == "1 not accepted, 2 moved, 1 left in here"
+            assert len(site.stored("there")) == 2
     if isinstance(error, OSError):
-        make_all_due(tasks)
-        assert outcome(job.id)[:2] == ("succeeded", "3 moved")
+        site.make_all_due(tasks)
+        assert site.outcome(job.id)[:2] == ("succeeded", "3 moved")
 
 
 def _copies(ids: list[str]) -> list[Any]:
@@ -216,17 +201,17 @@ def _copies(ids: list[str]) -> list[Any]:
 
 def test_changed_meanwhile() -> None:
     """A file that was deleted, moved, changed or locked stays as it is."""
-    ids = uploads(5)
+    ids = site.uploads(5)
     copies = _copies(ids)
     call("file_delete", None, id=ids[0])
-    change(ids[1], storage="nowhere")
-    change(ids[2], hash="another")
+    site.change(ids[1], storage="nowhere")
+    site.change(ids[2], hash="another")
     with engine().begin() as connection:
         busy = sa.select(file_table.c.id).where(file_table.c.id == ids[3]).with_for_update()
         connection.execute(busy)
         assert switch(model.Session(), "here", "there", copies) == {ids[4]}
         model.Session.commit()
-    storages = [file and file["storage"] for file in map(row, ids)]
+    storages = [file and file["storage"] for file in map(site.row, ids)]
     assert storages == [None, "nowhere", "here", "here", "there"]
 
 
@@ -234,35 +219,35 @@ def test_changed_meanwhile() -> None:
 def test_file_that_changes_meanwhile(
     tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    file = upload()
+    file = site.upload()
 
     def delete_first(stream: Any, data: Any) -> Any:
         call("file_delete", None, id=file)
         return stream(data)
 
     def change_first(store: Any, location: Any, upload: Any) -> Any:
-        change(file, hash="another")
+        site.change(file, hash="another")
         return store(location, upload)
 
     if when == "before it is read":
-        intercept(monkeypatch, "here", "stream", delete_first)
+        site.intercept(monkeypatch, "here", "stream", delete_first)
         expected = "1 changed meanwhile"
     else:
-        intercept(monkeypatch, "there", "upload", change_first)
+        site.intercept(monkeypatch, "there", "upload", change_first)
         expected = "1 changed meanwhile, 1 left in here"
-    assert run(tasks, move_storage, "here", "there", dry_run=False) == expected
-    assert stored("there") == {}
+    assert site.run(tasks, move_storage, "here", "there", dry_run=False) == expected
+    assert site.stored("there") == {}
 
 
 def test_names_that_are_no_suffix(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     names = {"a.tar.gz": ".gz", "b": "", "c. d": "", "e.ä": "", "f." + "x" * 20: ""}
     user = new_user(sysadmin=True)
-    ids = {upload(user, name=name): suffix for name, suffix in names.items()}
+    ids = {site.upload(user, name=name): suffix for name, suffix in names.items()}
     for id_, name in zip(ids, names, strict=True):
-        change(id_, name=name)
+        site.change(id_, name=name)
     monkeypatch.setattr(get_storage("there").settings, "location_transformers", [])
-    run(tasks, move_storage, "here", "there", dry_run=False)
-    assert [path_of(id_).suffix for id_ in ids] == list(ids.values())
+    site.run(tasks, move_storage, "here", "there", dry_run=False)
+    assert [site.path_of(id_).suffix for id_ in ids] == list(ids.values())
 
 
 class _Reader(threading.Thread):
@@ -279,8 +264,7 @@ class _Reader(threading.Thread):
     def run(self) -> None:
         while not self.stopping.is_set():
             for id_ in self._ids:
-                file = row(id_)
-                assert file
+                file = site.row(id_)
                 self.storages.add(file["storage"])
                 # a slow reader
                 self.stopping.wait(0.002)
@@ -295,17 +279,17 @@ class _Reader(threading.Thread):
 
 
 def test_readers_see_no_gap(tasks: TasksManager) -> None:
-    ids = uploads(10)
+    ids = site.uploads(10)
     for id_ in ids:
-        path_of(id_).write_bytes(id_.encode())
-        change(id_, hash="", algorithm="", size=36)
+        site.path_of(id_).write_bytes(id_.encode())
+        site.change(id_, hash="", algorithm="", size=36)
     reader = _Reader(ids)
     reader.start()
     source, target = "here", "there"
     for _ in range(6):
         job = move_storage.delay(source, target, dry_run=False, batch=3)
         tasks.run_pending_jobs()
-        assert outcome(job.id)[1] == "10 moved"
+        assert site.outcome(job.id)[1] == "10 moved"
         source, target = target, source
     reader.stopping.set()
     reader.join()
@@ -317,7 +301,6 @@ def test_readers_see_no_gap(tasks: TasksManager) -> None:
 def test_reader_who_is_slow(tasks: TasksManager) -> None:
     """The negative control: the old bytes exist only as long as they are kept."""
     for keep_seconds in (60, 0):
-        file = row(upload())
-        assert file
-        run(tasks, move_storage, "here", "there", dry_run=False, keep_seconds=keep_seconds)
+        file = site.row(site.upload())
+        site.run(tasks, move_storage, "here", "there", dry_run=False, keep_seconds=keep_seconds)
         assert get_storage("here").exists(FileData.from_dict(file)) == bool(keep_seconds)

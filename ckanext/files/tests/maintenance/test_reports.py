@@ -20,120 +20,109 @@ from ckanext.files.maintenance.missing import find_missing
 from ckanext.files.maintenance.selection import Selection, in_storages
 from ckanext.files.maintenance.tasks import report_missing, verify_checksums, verify_upload
 from ckanext.files.store.storages import get_storage
+from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support.effects import look
-from ckanext.files.tests.support.maintained_site import (
-    attach,
-    change,
-    intercept,
-    make_all_due,
-    outcome,
-    path_of,
-    row,
-    run,
-    steps_of,
-    upload,
-    uploads,
-)
 from ckanext.files.tests.support.users import new_user
 
 OURS = ["here", "there"]
 
 
 def test_missing(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> None:
-    lost, strange, there, unknown = (upload() for _ in range(4))
-    path_of(lost).unlink()
-    change(strange, location="../../x")
-    change(unknown, storage="nowhere")
+    lost, strange, there, unknown = (site.upload() for _ in range(4))
+    site.path_of(lost).unlink()
+    site.change(strange, location="../../x")
+    site.change(unknown, storage="nowhere")
     with caplog.at_level(logging.INFO, batches.__name__):
-        said = run(tasks, report_missing, [*OURS, "nowhere"])
+        said = site.run(tasks, report_missing, [*OURS, "nowhere"])
     assert said == "2 missing, 1 there, 1 cannot be asked for"
     assert f"missing: {lost} in here" in caplog.text
     assert there not in caplog.text
-    assert all(map(row, (lost, strange, there, unknown)))
+    assert all(map(site.row, (lost, strange, there, unknown)))
 
 
 def test_a_step_a_batch(tasks: TasksManager) -> None:
-    uploads(5, storage="there")
+    site.uploads(5, storage="there")
     job = report_missing.delay(["there"], batch=2)
     tasks.run_pending_jobs()
-    assert steps_of(job.id) == 3
-    assert outcome(job.id)[1] == "5 there"
+    assert site.steps_of(job.id) == 3
+    assert site.outcome(job.id)[1] == "5 there"
 
 
 def test_deleted_or_moved_meanwhile() -> None:
     """A file is not missing if its row names another place by now."""
     files = Selection(in_storages(["here"]))
-    gone, moved, lost = (upload() for _ in range(3))
+    gone, moved, lost = (site.upload() for _ in range(3))
     page = files.page(model.Session(), "", 9)
     for file in (gone, moved, lost):
-        path_of(file).unlink()
-    change(gone, storage="nowhere")
-    change(moved, location="elsewhere")
+        site.path_of(file).unlink()
+    site.change(gone, storage="nowhere")
+    site.change(moved, location="elsewhere")
     assert [file.id for file in find_missing(model.Session(), page)] == [lost]
 
 
 def test_checksums(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> None:
-    ids = {name: upload() for name in ("sound", "other", "longer", "lost", "none", "parts", "odd")}
-    path_of(ids["other"]).write_bytes(b"hellO")
-    path_of(ids["longer"]).write_bytes(b"hello!")
-    path_of(ids["lost"]).unlink()
-    change(ids["none"], hash="")
-    change(ids["parts"], hash="d41d8cd98f00b204e9800998ecf8427e-2")
-    change(ids["odd"], algorithm="crc64")
-    before = {name: row(id_) for name, id_ in ids.items()}
+    kinds = ("sound", "other", "longer", "lost", "none", "parts", "odd")
+    ids = dict(zip(kinds, site.uploads(7), strict=True))
+    site.path_of(ids["other"]).write_bytes(b"hellO")
+    site.path_of(ids["longer"]).write_bytes(b"hello!")
+    site.path_of(ids["lost"]).unlink()
+    site.change(ids["none"], hash="")
+    site.change(ids["parts"], hash="d41d8cd98f00b204e9800998ecf8427e-2")
+    site.change(ids["odd"], algorithm="crc64")
+    before = {name: site.row(id_) for name, id_ in ids.items()}
     with caplog.at_level(logging.INFO, batches.__name__):
-        said = run(tasks, verify_checksums, OURS)
+        said = site.run(tasks, verify_checksums, OURS)
     assert said == "1 verified, 3 without a checksum, 2 damaged, 1 missing"
     assert f"damaged: {ids['other']} in here: its md5 is" in caplog.text
     assert f"damaged: {ids['longer']} in here: it has 6 bytes, not 5" in caplog.text
     assert f"missing: {ids['lost']} in here" in caplog.text
     assert ids["sound"] not in caplog.text
-    assert {name: row(id_) for name, id_ in ids.items()} == before
+    assert {name: site.row(id_) for name, id_ in ids.items()} == before
 
 
 def test_algorithm_of_the_row(tasks: TasksManager) -> None:
-    sound, damaged = uploads(2, b"sound")
-    path_of(damaged).write_bytes(b"wrong")
+    sound, damaged = site.uploads(2, b"sound")
+    site.path_of(damaged).write_bytes(b"wrong")
     for algorithm in ("sha256", "SHA1", "blake2b", "sha3_256"):
         digest = hashlib.new(algorithm.lower(), b"sound").hexdigest()
         for id_ in (sound, damaged):
-            change(id_, algorithm=algorithm, hash=digest.upper())
-        assert run(tasks, verify_checksums, OURS) == "1 verified, 1 damaged"
+            site.change(id_, algorithm=algorithm, hash=digest.upper())
+        assert site.run(tasks, verify_checksums, OURS) == "1 verified, 1 damaged"
 
 
 def test_a_step_reads_so_much(tasks: TasksManager) -> None:
     """A file that is larger has a step to itself."""
     user = new_user(sysadmin=True)
     for size in (10, 10, 10, 100):
-        upload(user, b"x" * size)
+        site.upload(user, b"x" * size)
     job = verify_checksums.delay(OURS, step_bytes=20)
     tasks.run_pending_jobs()
-    assert outcome(job.id)[1] == "4 verified"
-    assert 3 <= steps_of(job.id) <= 5
+    assert site.outcome(job.id)[1] == "4 verified"
+    assert 3 <= site.steps_of(job.id) <= 5
     percent = f"SELECT percent FROM {schema.SCHEMA}.files_job WHERE job_id = :id"
     assert look(percent, id=job.id) == 100
 
 
 def test_goes_on_after_the_last_finished_step(tasks: TasksManager) -> None:
-    ids = uploads(4)
+    ids = site.uploads(4)
     first = verify_checksums(OURS, batch=2).run_once()
     for id_ in ids[:2]:
-        path_of(id_).unlink()
+        site.path_of(id_).unlink()
     while not isinstance(result := first.run_once(), str):
         first = result
     assert result == "4 verified"
 
 
 def test_deleted_while_it_is_read(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    id_ = upload()
+    id_ = site.upload()
 
     def delete_first(stream: Any, data: Any) -> Any:
-        path_of(id_).unlink()
-        change(id_, storage="nowhere")
+        site.path_of(id_).unlink()
+        site.change(id_, storage="nowhere")
         return stream(data)
 
-    intercept(monkeypatch, "here", "stream", delete_first)
-    assert run(tasks, verify_checksums, OURS) == "1 moved or deleted meanwhile"
+    site.intercept(monkeypatch, "here", "stream", delete_first)
+    assert site.run(tasks, verify_checksums, OURS) == "1 moved or deleted meanwhile"
 
 
 def _broken(*_: Any) -> Iterator[bytes]:
@@ -143,30 +132,30 @@ def _broken(*_: Any) -> Iterator[bytes]:
 
 
 def test_storage_that_gives_chunks(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    upload()
+    site.upload()
     monkeypatch.setattr(get_storage("here"), "stream", lambda *_: iter([b"he", b"", b"llo"]))
-    assert run(tasks, verify_checksums, OURS) == "1 verified"
+    assert site.run(tasks, verify_checksums, OURS) == "1 verified"
     monkeypatch.setattr(get_storage("here"), "stream", _broken)
-    assert run(tasks, verify_checksums, OURS) == "1 unreadable"
+    assert site.run(tasks, verify_checksums, OURS) == "1 unreadable"
 
 
 def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     """If many files in a row cannot be read, the step is tried again."""
-    uploads(12)
+    site.uploads(12)
     with monkeypatch.context() as patch:
         patch.setattr(get_storage("here"), "stream", _broken)
         job = verify_checksums.delay(OURS)
         tasks.run_pending_jobs()
-        status, _, error = outcome(job.id)
+        status, _, error = site.outcome(job.id)
         assert status == "todo"
         assert "connection reset" in error
-    make_all_due(tasks)
-    assert outcome(job.id)[:2] == ("succeeded", "12 verified")
+    site.make_all_due(tasks)
+    assert site.outcome(job.id)[:2] == ("succeeded", "12 verified")
 
 
 def test_within_a_large_file() -> None:
     """The job shows how much it has read, and can be aborted."""
-    id_ = upload(content=b"x" * 1_000_000, name="large.bin")
+    id_ = site.upload(content=b"x" * 1_000_000, name="large.bin")
     seen: list[tuple[float | None, str | None]] = []
     call = verify_upload(id_)
 
@@ -182,7 +171,7 @@ def test_within_a_large_file() -> None:
     assert percents == sorted(percents)
     assert len(set(percents)) == 4
     assert seen[0] == (26.2144, "large.bin: 262144 of 1000000 bytes")
-    assert seen[-1][1] == f"large.bin: md5 is {row(id_)['hash']}, as it was stored"  # pyright: ignore[reportOptionalSubscript]
+    assert seen[-1][1] == f"large.bin: md5 is {site.row(id_)['hash']}, as it was stored"
     with running(JobContext(1, call, aborting=lambda: True)), pytest.raises(JobAborted):
         call.run_once()
     model.Session.rollback()
@@ -196,14 +185,14 @@ def _verify_for(tasks: TasksManager, user: str | None, file_id: str) -> tuple[st
         query = f"INSERT INTO {schema.SCHEMA}.files_job (job_id, user_id) VALUES (:job, :user)"
         model.Session.execute(sa.text(query), {"job": job.id, "user": person.id})
     tasks.run_pending_jobs()
-    return outcome(job.id)
+    return site.outcome(job.id)
 
 
 def test_upload_that_the_user_may_see(tasks: TasksManager) -> None:
     """Scripts may see all files. The error is the same as for a file that does not exist."""
     user, other = new_user(), new_user()
-    own, of_dataset = upload(user, name="b.txt"), upload()
-    attach(of_dataset, "package", factories.Dataset()["id"])
+    own, of_dataset = site.upload(user, name="b.txt"), site.upload()
+    site.attach(of_dataset, "package", factories.Dataset()["id"])
     sound = f"b.txt: md5 is {hashlib.md5(b'hello').hexdigest()}, as it was stored"
     for asking in (user, None):
         assert _verify_for(tasks, asking, own)[:2] == ("succeeded", sound)
@@ -217,8 +206,8 @@ def test_upload_that_is_damaged_or_unreadable(
     tasks: TasksManager, caplog: pytest.LogCaptureFixture
 ) -> None:
     user = new_user()
-    id_ = upload(user, name="b.txt")
-    path = path_of(id_)
+    id_ = site.upload(user, name="b.txt")
+    path = site.path_of(id_)
     path.write_bytes(b"hellO")
     status, _, error = _verify_for(tasks, None, id_)
     assert status == "failed"

@@ -23,10 +23,10 @@ from ckanext.files.background.worker.schedule import Schedule as Clock
 from ckanext.files.maintenance import tasks as all_tasks
 from ckanext.files.maintenance.schedule import Schedule, scheduled, schedules
 from ckanext.files.tests.support import documented
+from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support.background_command import output
 from ckanext.files.tests.support.effects import count_commits
 from ckanext.files.tests.support.load_plugins import storage_options
-from ckanext.files.tests.support.maintained_site import OPTION, loaded_with, outcome, row, upload
 from ckanext.files.tests.support.users import call, new_user
 
 PAGE = "docs/operating/maintenance.rst"
@@ -43,7 +43,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         storage_options(name, type="files:fs", path=folder / name, initialize="true")
         for name in ("uploads", "archive")
     ]
-    with loaded_with(folder, **storages[0], **storages[1]):
+    with site.loaded_with(folder, **storages[0], **storages[1]):
         yield
 
 
@@ -93,7 +93,7 @@ def test_options_of_the_page() -> None:
 
 def test_run_by_the_clock(tasks: TasksManager) -> None:
     """The task only reports what it would do, unless the configuration says otherwise."""
-    old, young = upload(days=41), upload(days=39)
+    old, young = site.upload(days=41), site.upload(days=39)
     with configured(EACH_MINUTE):
         assert schedules() == [Schedule("unattached", "* * * * *")]
         assert scheduled.schedules == {"unattached"}
@@ -102,9 +102,9 @@ def test_run_by_the_clock(tasks: TasksManager) -> None:
         assert job["args"]["name"] == "unattached"
         assert job["lock"] == f"{PREFIX}.delete_unattached"
         tasks.run_pending_jobs()
-    assert outcome(job["id"])[:2] == ("succeeded", "1 would be deleted")
-    assert row(old)
-    assert row(young)
+    assert site.outcome(job["id"])[:2] == ("succeeded", "1 would be deleted")
+    assert site.row(old)
+    assert site.row(young)
 
 
 def test_one_waits_at_a_time(tasks: TasksManager) -> None:
@@ -134,12 +134,12 @@ def test_each(
     said: str,
 ) -> None:
     """The task uses the options of the time at which it runs."""
-    upload(days=2)
+    site.upload(days=2)
     job = scheduled.delay(name, 0)
     for option, value in {**options, "dry_run": False}.items():
         monkeypatch.setitem(config, f"{PREFIX}.{name}.{option}", value)
     tasks.run_pending_jobs()
-    assert outcome(job.id)[:2] == ("succeeded", said)
+    assert site.outcome(job.id)[:2] == ("succeeded", said)
 
 
 def test_time_zone() -> None:
@@ -181,33 +181,34 @@ def test_table_of_the_page_names_all_tasks() -> None:
 
 
 def test_commands_of_the_page(tasks: TasksManager) -> None:
-    old, moved = upload(new_user(), storage="default", days=61), upload(storage="uploads", days=1)
+    old = site.upload(new_user(), storage="default", days=61)
+    moved = site.upload(storage="uploads", days=1)
 
     def send(number: int) -> str:
         """Give a command of the page; return what its job has done."""
         command = re.findall(r"^    ckan files background (send .+)$", TEXT, re.M)[number]
         job_id = int(output(*command.split()).split()[1])
         tasks.run_pending_jobs()
-        return outcome(job_id)[1]
+        return site.outcome(job_id)[1]
 
     dry = send(0)
-    assert row(old)
+    assert site.row(old)
     assert send(1) == dry.replace("would be deleted", "deleted")
-    assert row(old) is None
+    assert site.row(old) is None
     send(2)
-    now: Any = row(moved)
+    now = site.row(moved)
     assert now["storage"] == "archive"
-    path = Path(config[f"{OPTION}.archive.path"], now["location"])
+    path = Path(config[f"{site.OPTION}.archive.path"], now["location"])
     assert path.read_bytes() == b"hello"
     call("file_delete", None, id=moved)
 
 
 def test_in_an_extension(tasks: TasksManager) -> None:
-    old = upload(new_user(), storage="default", days=61)
+    old = site.upload(new_user(), storage="default", days=61)
     documented.run(PAGE, 0)
     model.Session.commit()
     tasks.run_pending_jobs()
-    assert row(old) is None
+    assert site.row(old) is None
 
 
 def test_verify_each_upload(tasks: TasksManager) -> None:
@@ -223,7 +224,7 @@ def test_verify_each_upload(tasks: TasksManager) -> None:
     assert len(commits) == 1
     tasks.run_pending_jobs()
     [job] = tasks.jobs
-    assert outcome(job)[:2] == ("succeeded", f"a.txt: md5 is {file['hash']}, as it was stored")
+    assert site.outcome(job)[:2] == ("succeeded", f"a.txt: md5 is {file['hash']}, as it was stored")
     with pytest.raises((tk.NotAuthorized, tk.ValidationError)):
         upload_it(storage="nowhere")
     assert list(tasks.jobs) == [job]

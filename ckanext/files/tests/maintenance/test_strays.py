@@ -20,37 +20,22 @@ from ckanext.files.maintenance.strays import Stray, find, remove_again_seen
 from ckanext.files.maintenance.tasks import move_storage, remove_strays
 from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import get_storage, make_upload, storages
+from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import engine
-from ckanext.files.tests.support.maintained_site import (
-    OPTION,
-    change,
-    error_of,
-    folder_of,
-    loaded_with,
-    make_all_due,
-    outcome,
-    path_of,
-    run,
-    steps_of,
-    stored,
-    upload,
-)
+from ckanext.files.tests.support.load_plugins import storage_options
 
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    more = {
-        f"{OPTION}.memory.type": "ckan:memory",
-        f"{OPTION}.core.type": "ckan:fs",
-        f"{OPTION}.core.path": str(tmp_path_factory.mktemp("core")),
-    }
-    with loaded_with(tmp_path_factory.mktemp("maintenance"), **more):
+    core = storage_options("core", type="ckan:fs", path=tmp_path_factory.mktemp("core"))
+    memory = storage_options("memory", type="ckan:memory")
+    with site.loaded_with(tmp_path_factory.mktemp("maintenance"), **core, **memory):
         yield
 
 
 def _leave(name: str, content: str = "left", storage: str = "here") -> Path:
-    path = folder_of(storage) / name
+    path = site.folder_of(storage) / name
     path.write_text(content)
     return path
 
@@ -58,16 +43,16 @@ def _leave(name: str, content: str = "left", storage: str = "here") -> Path:
 @pytest.mark.parametrize("storage", ["here", "core"])
 def test_removed_when_seen_again(tasks: TasksManager, storage: str) -> None:
     """Also with a name that begins with a dot."""
-    file, strays = upload(), [_leave(name, storage=storage) for name in ("left", ".csv")]
-    said = run(tasks, remove_strays, [storage], hours=1, dry_run=False)
+    file, strays = site.upload(), [_leave(name, storage=storage) for name in ("left", ".csv")]
+    said = site.run(tasks, remove_strays, [storage], hours=1, dry_run=False)
     assert said == "2 to be looked at again"
     tasks.run_pending_jobs()
     [job] = tasks.pending_jobs
     assert all(stray.exists() for stray in strays)
-    make_all_due(tasks)
-    assert outcome(job["id"])[:2] == ("succeeded", "2 removed")
+    site.make_all_due(tasks)
+    assert site.outcome(job["id"])[:2] == ("succeeded", "2 removed")
     assert not any(stray.exists() for stray in strays)
-    assert path_of(file).exists()
+    assert site.path_of(file).exists()
 
 
 def test_all_storages_but_those_of_ckan(
@@ -78,7 +63,7 @@ def test_all_storages_but_those_of_ckan(
     def find() -> tuple[Any, int]:
         job = remove_strays.delay()
         tasks.run_pending_jobs()
-        number = str(outcome(job.id)[1]).split()[0]
+        number = str(site.outcome(job.id)[1]).split()[0]
         return job, int(number) if number.isdigit() else 0
 
     _, before = find()  # other tests may have left some in the default storage
@@ -88,14 +73,14 @@ def test_all_storages_but_those_of_ckan(
     assert found == before + 1
     others = set(storages) - storages_of_ckan()
     assert "there" not in others
-    assert steps_of(job.id) == len(others) + 1
+    assert site.steps_of(job.id) == len(others) + 1
 
 
 def test_refused_storages(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(config, "ckan.files.default_storages.user", "there")
     _leave("left", storage="there")
     for storage in ("nowhere", "there"):
-        error = error_of(tasks, remove_strays, ["here", storage], dry_run=False)
+        error = site.error_of(tasks, remove_strays, ["here", storage], dry_run=False)
         assert "StorageRefusedError" in error
         assert storage in error
 
@@ -114,9 +99,9 @@ def test_upload_that_is_committed_meanwhile() -> None:
     seen = [Stray("late", f"{state.st_mtime_ns}:{state.st_size}")]
     assert _seen() == seen
     [id_] = portal.put(None)
-    change(id_, storage="here", location="late")
+    site.change(id_, storage="here", location="late")
     assert _look_again(seen) == []
-    assert set(stored("here")) == {"late"}
+    assert set(site.stored("here")) == {"late"}
 
 
 @pytest.mark.parametrize("content", ["other", "left"])
@@ -134,16 +119,16 @@ def test_other_bytes_at_the_same_place(content: str) -> None:
 def test_copies_of_a_move_that_is_under_way(tasks: TasksManager) -> None:
     """They get their rows at the end of a step, however long it takes."""
     _leave("copy")
-    run(tasks, remove_strays, ["here"], dry_run=False)
+    site.run(tasks, remove_strays, ["here"], dry_run=False)
     job = move_storage.delay("there", "here")
     model.Session.commit()
     _let_run(job.id, "todo", "doing")
-    make_all_due(tasks)
-    assert set(stored("here")) == {"copy"}
+    site.make_all_due(tasks)
+    assert set(site.stored("here")) == {"copy"}
     assert len(tasks.pending_jobs) == 1
     _let_run(job.id, "doing", "cancelled")
-    make_all_due(tasks)
-    assert stored("here") == {}
+    site.make_all_due(tasks)
+    assert site.stored("here") == {}
     assert not tasks.pending_jobs
 
 
@@ -159,7 +144,7 @@ def _let_run(job_id: int, before: str, after: str) -> None:
 
 
 def test_name_that_is_no_text(caplog: pytest.LogCaptureFixture) -> None:
-    path = os.fsencode(folder_of("here")) + b"/\xff.txt"
+    path = os.fsencode(site.folder_of("here")) + b"/\xff.txt"
     Path(os.fsdecode(path)).touch()
     _leave("left")
     assert [stray.location for stray in _seen()] == ["left"]
@@ -182,7 +167,7 @@ def test_storage_that_knows_no_times() -> None:
 
 def test_folder_of_another_storage(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was free when it was looked at first."""
-    inner = folder_of("here") / "inner"
+    inner = site.folder_of("here") / "inner"
     inner.mkdir()
     try:
         path = _leave("inner/left")
@@ -201,39 +186,39 @@ def test_many(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strays, "_MAX_STRAYS_OF_JOB", 5)
     for number in range(11):
         _leave(f"left-{number}")
-    run(tasks, remove_strays, ["here"], dry_run=False)
+    site.run(tasks, remove_strays, ["here"], dry_run=False)
     args: Any = [job["args"] for job in tasks.pending_jobs]
     assert [len(each["strays"]) for each in args] == [5, 5, 1]
-    make_all_due(tasks)
-    assert stored("here") == {}
+    site.make_all_due(tasks)
+    assert site.stored("here") == {}
 
 
 def test_row_that_names_it_by_another_path() -> None:
-    (folder_of("here") / "d").mkdir()
+    (site.folder_of("here") / "d").mkdir()
     for location in ("./left", ".//left", "d/./left", "d//left"):
         path = _leave(location)
         [seen] = _seen()
         [id_] = portal.put(None)
-        change(id_, storage="here", location=location)
+        site.change(id_, storage="here", location=location)
         assert _seen() == []
         assert _look_again([seen]) == []
         assert path.exists()
-        change(id_, location=f"{location}-not")
+        site.change(id_, location=f"{location}-not")
         assert _look_again([seen]) == [seen.location]
-    (folder_of("here") / "d").rmdir()
+    (site.folder_of("here") / "d").rmdir()
 
 
 @pytest.mark.skipif(not CORE_FILES, reason="only storages of core take these for locations")
 def test_row_of_core_that_names_it_by_another_path() -> None:
-    folder = folder_of("core")
+    folder = site.folder_of("core")
     for location in ("d/../left", f"{folder}/left", f"{folder}/.//left"):
         _leave("left", storage="core")
         with engine().connect() as connection:
             [seen] = find(connection, "core")
             [id_] = portal.put(None)
-            change(id_, storage="core", location=location)
+            site.change(id_, storage="core", location=location)
             assert find(connection, "core") == []
         assert remove_again_seen(engine(), "core", [seen]) == []
-        change(id_, storage="nowhere")
+        site.change(id_, storage="nowhere")
         assert remove_again_seen(engine(), "core", [seen]) == ["left"]
         portal.delete_file(id_)

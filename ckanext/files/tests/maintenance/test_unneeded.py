@@ -20,23 +20,8 @@ from ckanext.files.maintenance.tasks import delete_unattached, settle_abandoned,
 from ckanext.files.maintenance.unneeded import delete, unattached
 from ckanext.files.store.models import file_table, history_table, owner_table
 from ckanext.files.store.storages import Capability, get_storage
+from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support.effects import engine
-from ckanext.files.tests.support.maintained_site import (
-    attach,
-    change,
-    error_of,
-    folder_of,
-    intercept,
-    make_all_due,
-    owner_of,
-    path_of,
-    row,
-    run,
-    steps_of,
-    stored,
-    upload,
-    uploads,
-)
 from ckanext.files.tests.support.users import call, new_user
 
 
@@ -51,48 +36,48 @@ def _remove_owner(file_id: str) -> None:
 
 
 def _pinned() -> str:
-    other = upload()
+    other = site.upload()
     call("file_pin", None, id=other)
     return other
 
 
 def test_deleted_with_bytes_and_owner(tasks: TasksManager) -> None:
     """In steps, in the storages that the job is for."""
-    here, ids = upload(), uploads(7, storage="there")
+    here, ids = site.upload(), site.uploads(7, storage="there")
     job = delete_unattached.delay(storages=["there"], dry_run=False, batch=3)
     tasks.run_pending_jobs()
-    assert steps_of(job.id) == 3
-    assert not any(map(row, ids))
-    assert not any(map(owner_of, ids))
-    assert stored("there") == {}
-    assert row(here)
-    assert len(stored("here")) == 1
-    assert run(tasks, delete_unattached, dry_run=False) == "1 deleted"
-    assert run(tasks, delete_unattached, dry_run=False) == "nothing to do"
+    assert site.steps_of(job.id) == 3
+    assert not any(map(site.row, ids))
+    assert not any(map(site.owner_of, ids))
+    assert site.stored("there") == {}
+    assert site.row(here)
+    assert len(site.stored("here")) == 1
+    assert site.run(tasks, delete_unattached, dry_run=False) == "1 deleted"
+    assert site.run(tasks, delete_unattached, dry_run=False) == "nothing to do"
 
 
 def test_files_that_are_wanted(tasks: TasksManager) -> None:
-    kept, pinned = upload(days=29), _pinned()
-    of_dataset, without_owner, given_back = uploads(3)
-    attach(of_dataset, "package", factories.Dataset()["id"], pin=False)
+    kept, pinned = site.upload(days=29), _pinned()
+    of_dataset, without_owner, given_back = site.uploads(3)
+    site.attach(of_dataset, "package", factories.Dataset()["id"], pin=False)
     _remove_owner(without_owner)
     with engine().begin() as connection:
         line = {"id": given_back, "file_id": given_back, "owner_type": "package", "owner_id": "x"}
         connection.execute(
             history_table.insert().values(**line, at=sa.func.now(), actor="a", action="transfer")
         )
-    assert run(tasks, delete_unattached, dry_run=False) == "nothing to do"
-    assert all(map(row, (kept, pinned, of_dataset, without_owner, given_back)))
+    assert site.run(tasks, delete_unattached, dry_run=False) == "nothing to do"
+    assert all(map(site.row, (kept, pinned, of_dataset, without_owner, given_back)))
 
 
 @pytest.mark.parametrize("kind", ["no storage", "cannot remove", "public", "id"])
 def test_files_that_cannot_be_deleted(
     tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    file, here = upload(), get_storage("here")
+    file, here = site.upload(), get_storage("here")
     expected = "1 in a storage that cannot remove"
     if kind == "no storage":
-        change(file, storage="nowhere")
+        site.change(file, storage="nowhere")
     elif kind == "cannot remove":
         monkeypatch.setattr(here, "capabilities", here.capabilities.exclude(Capability.REMOVE))
     elif kind == "public":  # the addresses of its files contain no ids
@@ -100,13 +85,13 @@ def test_files_that_cannot_be_deleted(
         expected = "1 in a public storage"
     else:
         _remove_owner(file)
-        change(file, id="my-file")
+        site.change(file, id="my-file")
         file, expected = "my-file", "1 with an id that cannot be looked for"
         with engine().begin() as connection:
             owner = {"file_id": file, "owner_type": "user", "owner_id": "x", "pinned": False}
             connection.execute(owner_table.insert().values(**owner))
-    assert run(tasks, delete_unattached, dry_run=False) == expected
-    assert row(file)
+    assert site.run(tasks, delete_unattached, dry_run=False) == expected
+    assert site.row(file)
 
 
 def _at_a_user(id_: str) -> None:
@@ -145,31 +130,31 @@ MENTIONS: dict[str, Callable[[str], Any]] = {
     "organization": lambda id_: factories.Organization(extras=[{"key": "logo", "value": id_}]),
     "user": _at_a_user,
     "table of a plugin": _in_a_table_of_a_plugin,
-    "another file": lambda id_: change(_pinned(), plugin_data={"thumbnails": {"small": id_}}),
-    "owner": lambda id_: attach(_pinned(), "file", id_),
+    "another file": lambda id_: site.change(_pinned(), plugin_data={"thumbnails": {"small": id_}}),
+    "owner": lambda id_: site.attach(_pinned(), "file", id_),
     "job": _in_a_job,
 }
 
 
 def test_named_somewhere(tasks: TasksManager) -> None:
     """A field may name a file without owning it."""
-    other, *named = uploads(1 + len(MENTIONS))
+    other, *named = site.uploads(1 + len(MENTIONS))
     files = dict(zip(MENTIONS, named, strict=True))
     for kind, id_ in files.items():
         MENTIONS[kind](id_)
     try:
-        said = run(tasks, delete_unattached, dry_run=False)
+        said = site.run(tasks, delete_unattached, dry_run=False)
     finally:
         _run_sql("DROP SCHEMA IF EXISTS files_test_pages CASCADE")
-    assert [kind for kind, id_ in files.items() if not row(id_)] == []
+    assert [kind for kind, id_ in files.items() if not site.row(id_)] == []
     assert said == f"{len(files)} named somewhere, 1 deleted"
-    assert row(other) is None
+    assert site.row(other) is None
 
 
 def test_what_does_not_name_a_file(tasks: TasksManager) -> None:
     """A file's own rows, a job that has ended, and a table that only records the past."""
-    id_ = upload()
-    change(id_, plugin_data={"of": id_})
+    id_ = site.upload()
+    site.change(id_, plugin_data={"of": id_})
     verify_upload.delay(id_)
     tasks.run_pending_jobs()
     _run_sql("CREATE TABLE files_test_copy AS SELECT id FROM (VALUES (:id)) AS copied (id)", id=id_)
@@ -183,34 +168,34 @@ def test_what_does_not_name_a_file(tasks: TasksManager) -> None:
 
 def test_odd_tables(tasks: TasksManager) -> None:
     """A view without data, and a column with the name that our query gives the table."""
-    id_ = upload()
+    id_ = site.upload()
     _run_sql("CREATE MATERIALIZED VIEW files_test_view AS SELECT 1 AS one WITH NO DATA")
     _run_sql("CREATE TABLE files_test_t AS SELECT 0 AS t, :id AS file", id=id_)
     try:
-        assert run(tasks, delete_unattached, dry_run=False) == "1 named somewhere"
+        assert site.run(tasks, delete_unattached, dry_run=False) == "1 named somewhere"
     finally:
         _run_sql("DROP TABLE files_test_t")
         _run_sql("DROP MATERIALIZED VIEW files_test_view")
 
 
 def test_bytes_stay_until_the_commit(tasks: TasksManager) -> None:
-    upload()
+    site.upload()
     delete_unattached(dry_run=False).run_once()
-    assert len(stored("here")) == 1
+    assert len(site.stored("here")) == 1
     model.Session.rollback()
-    assert len(stored("here")) == 1
+    assert len(site.stored("here")) == 1
 
 
 def test_storage_refuses_a_location(tasks: TasksManager) -> None:
-    change(uploads(3)[0], location="../../outside")
-    assert run(tasks, delete_unattached, dry_run=False) == "3 deleted"
-    assert len(stored("here")) == 1
+    site.change(site.uploads(3)[0], location="../../outside")
+    assert site.run(tasks, delete_unattached, dry_run=False) == "3 deleted"
+    assert len(site.stored("here")) == 1
     assert not tasks.pending_jobs
 
 
 def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rows are deleted at once, the bytes as far as possible; a job tries the others again."""
-    uploads(3)
+    site.uploads(3)
     asked: list[Any] = []
 
     def refuse_first(remove: Any, data: Any) -> bool:
@@ -219,48 +204,48 @@ def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -
             raise PermissionError(data.location)
         return remove(data)
 
-    intercept(monkeypatch, "here", "remove", refuse_first)
-    assert run(tasks, delete_unattached, dry_run=False) == "3 deleted"
-    assert set(stored("here")) == {asked[0].location}
+    site.intercept(monkeypatch, "here", "remove", refuse_first)
+    assert site.run(tasks, delete_unattached, dry_run=False) == "3 deleted"
+    assert set(site.stored("here")) == {asked[0].location}
     assert [job["task_name"].rpartition(".")[2] for job in tasks.pending_jobs] == ["remove_bytes"]
-    make_all_due(tasks)
-    assert stored("here") == {}
+    site.make_all_due(tasks)
+    assert site.stored("here") == {}
 
 
 def test_bytes_that_a_file_of_another_storage_names(
     tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(get_storage("there").settings, "path", str(folder_of("here")))
-    deleted, pinned = upload(), _pinned()
-    location = path_of(deleted).name
-    change(pinned, storage="there", location=location)
-    assert run(tasks, delete_unattached, dry_run=False) == "1 deleted"
-    assert row(deleted) is None
-    assert location in stored("here")
+    monkeypatch.setattr(get_storage("there").settings, "path", str(site.folder_of("here")))
+    deleted, pinned = site.upload(), _pinned()
+    location = site.path_of(deleted).name
+    site.change(pinned, storage="there", location=location)
+    assert site.run(tasks, delete_unattached, dry_run=False) == "1 deleted"
+    assert site.row(deleted) is None
+    assert location in site.stored("here")
 
 
 def test_attached_meanwhile(tasks: TasksManager) -> None:
     """The task checks the conditions again when it locks a file."""
-    ids = uploads(2)
+    ids = site.uploads(2)
     selection = unattached(30)
     assert [file.id for file in selection.page(model.Session(), "", 9)] == ids
-    attach(ids[0], "package", "p")
+    site.attach(ids[0], "package", "p")
     assert [file.id for file in delete(model.Session(), selection, ids)] == [ids[1]]
     model.Session.commit()
-    assert row(ids[0])
-    assert not row(ids[1])
+    assert site.row(ids[0])
+    assert not site.row(ids[1])
 
 
 def test_locked_by_another_transaction(tasks: TasksManager) -> None:
     """The task does not wait."""
-    ids = uploads(3)
+    ids = site.uploads(3)
     with engine().begin() as connection:
         lock = sa.select(file_table.c.id).where(file_table.c.id == ids[0])
         connection.execute(lock.with_for_update(key_share=True))
         lock = sa.select(owner_table.c.file_id).where(owner_table.c.file_id == ids[1])
         connection.execute(lock.with_for_update(read=True))
-        assert run(tasks, delete_unattached, dry_run=False) == "1 deleted, 2 changed meanwhile"
-    assert run(tasks, delete_unattached, dry_run=False) == "2 deleted"
+        assert site.run(tasks, delete_unattached, dry_run=False) == "1 deleted, 2 changed meanwhile"
+    assert site.run(tasks, delete_unattached, dry_run=False) == "2 deleted"
 
 
 def test_log(
@@ -268,12 +253,12 @@ def test_log(
 ) -> None:
     """Ids are logged up to a bound, after the commit."""
     monkeypatch.setattr(batches, "MAX_LOGGED", 2)
-    ids = uploads(4)
+    ids = site.uploads(4)
     with caplog.at_level(logging.INFO, batches.__name__):
         delete_unattached(dry_run=False, batch=3).run_once()
         assert caplog.messages == []
         model.Session.rollback()
-        run(tasks, delete_unattached, dry_run=False, batch=3)
+        site.run(tasks, delete_unattached, dry_run=False, batch=3)
     said = [message.partition("delete_unattached: ")[2] for message in caplog.messages]
     assert said == [f"deleted: {ids[0]}", f"deleted: {ids[1]}", "deleted: and more", "4 deleted"]
 
@@ -288,74 +273,68 @@ def test_purged_owners(tasks: TasksManager) -> None:
         "organization": factories.Organization()["id"],
         "user": model.User.get(new_user()).id,  # pyright: ignore[reportOptionalMemberAccess]
     }
-    files = dict(zip(owners, uploads(len(owners)), strict=True))
+    files = dict(zip(owners, site.uploads(len(owners)), strict=True))
     for owner_type, file in files.items():
-        attach(file, owner_type, owners[owner_type], pin=owner_type != "group")
-    assert run(tasks, settle_abandoned, dry_run=False) == "nothing to do"
+        site.attach(file, owner_type, owners[owner_type], pin=owner_type != "group")
+    assert site.run(tasks, settle_abandoned, dry_run=False) == "nothing to do"
     for owner_type, id_ in owners.items():
         call(f"{owner_type}_delete", None, id=id_)
-    assert run(tasks, settle_abandoned, dry_run=False) == "nothing to do"
+    assert site.run(tasks, settle_abandoned, dry_run=False) == "nothing to do"
     for id_ in (owners["package"], dataset["id"]):
         call("dataset_purge", None, id=id_)
     call("group_purge", None, id=owners["group"])
     call("organization_purge", None, id=owners["organization"])
     model.Session.delete(model.User.get(owners["user"]))  # CKAN has no action for it
     model.Session.commit()
-    assert run(tasks, settle_abandoned) == "5 would be deleted"
-    assert [owner_type for owner_type, file in files.items() if not row(file)] == []
-    assert run(tasks, settle_abandoned, dry_run=False) == "5 deleted"
-    assert [owner_type for owner_type, file in files.items() if row(file)] == []
-    assert stored("here") == {}
+    assert site.run(tasks, settle_abandoned) == "5 would be deleted"
+    assert [owner_type for owner_type, file in files.items() if not site.row(file)] == []
+    assert site.run(tasks, settle_abandoned, dry_run=False) == "5 deleted"
+    assert [owner_type for owner_type, file in files.items() if site.row(file)] == []
+    assert site.stored("here") == {}
 
 
-def test_owners_that_may_exist(tasks: TasksManager) -> None:
-    """Of a plugin's own type, and a resource that an update has removed."""
+def test_files_that_are_not_abandoned(tasks: TasksManager) -> None:
+    """Of a plugin's own type, of a resource that an update has removed, and one that is named."""
     dataset = factories.Dataset(resources=[{"url": "http://x"}])
-    of_page, of_resource = uploads(2)
-    attach(of_page, "page", "nowhere")
-    attach(of_resource, "resource", dataset["resources"][0]["id"])
+    of_page, of_resource, named = site.uploads(3)
+    site.attach(of_page, "page", "nowhere")
+    site.attach(of_resource, "resource", dataset["resources"][0]["id"])
     call("package_patch", None, id=dataset["id"], resources=[])
-    assert run(tasks, settle_abandoned, dry_run=False) == "nothing to do"
+    site.attach(named, "package", "purged")
+    factories.Dataset(notes=f"/file/download/{named}")
+    assert site.run(tasks, settle_abandoned, dry_run=False) == "1 named somewhere"
 
 
 def test_young_file_of_no_owner(tasks: TasksManager) -> None:
     """A later commit may write the owner."""
-    run(tasks, settle_abandoned, days=0, dry_run=False)  # what other tests have left today
-    file = upload(days=0)
-    attach(file, "package", "not there yet")
-    assert run(tasks, settle_abandoned, dry_run=False) == "nothing to do"
-    assert run(tasks, settle_abandoned, days=0, dry_run=False) == "1 deleted"
-
-
-def test_file_of_a_purged_owner_that_is_named(tasks: TasksManager) -> None:
-    file = upload()
-    attach(file, "package", "purged")
-    factories.Dataset(notes=f"/file/download/{file}")
-    assert run(tasks, settle_abandoned, dry_run=False) == "1 named somewhere"
+    site.run(tasks, settle_abandoned, days=0, dry_run=False)  # what other tests have left today
+    file = site.upload(days=0)
+    site.attach(file, "package", "not there yet")
+    assert site.run(tasks, settle_abandoned, dry_run=False) == "nothing to do"
+    assert site.run(tasks, settle_abandoned, days=0, dry_run=False) == "1 deleted"
 
 
 def test_given_away(tasks: TasksManager) -> None:
     recipient = factories.User(email=f"{new_user()}@example.com")
-    files = uploads(3)
+    files = site.uploads(3)
     for file in files:
-        attach(file, "package", "purged")
-    said = run(tasks, settle_abandoned, give_to=recipient["name"])
-    assert said == "3 would be given away"
-    assert owner_of(files[0]) == ("package", "purged", True)
-    said = run(tasks, settle_abandoned, give_to=recipient["name"], dry_run=False, batch=2)
-    assert said == "3 given away"
-    assert {owner_of(file) for file in files} == {("user", recipient["id"], False)}
+        site.attach(file, "package", "purged")
+    to: Any = {"give_to": recipient["name"], "batch": 2}
+    assert site.run(tasks, settle_abandoned, **to) == "3 would be given away"
+    assert site.owner_of(files[0]) == ("package", "purged", True)
+    assert site.run(tasks, settle_abandoned, **to, dry_run=False) == "3 given away"
+    assert {site.owner_of(file) for file in files} == {("user", recipient["id"], False)}
     with engine().connect() as connection:
         columns = history_table.c
         left = sa.select(columns.owner_id, columns.actor).where(columns.file_id == files[0])
         assert connection.execute(left).all() == [("purged", "test")]
-    assert run(tasks, settle_abandoned, give_to=recipient["name"], dry_run=False) == "nothing to do"
+    assert site.run(tasks, settle_abandoned, **to, dry_run=False) == "nothing to do"
 
 
 def test_recipient_who_does_not_exist(tasks: TasksManager) -> None:
     deleted = new_user()
     call("user_delete", None, id=deleted)
-    attach(upload(), "package", "purged")
+    site.attach(site.upload(), "package", "purged")
     for give_to in ("unknown", deleted):
-        error = error_of(tasks, settle_abandoned, give_to=give_to, dry_run=False)
+        error = site.error_of(tasks, settle_abandoned, give_to=give_to, dry_run=False)
         assert f"There is no active user {give_to}" in error

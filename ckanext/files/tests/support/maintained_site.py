@@ -95,8 +95,8 @@ def attach(file_id: str, owner_type: str, owner_id: str, *, pin: bool = True) ->
     model.Session.remove()
 
 
-def row(file_id: str) -> dict[str, Any] | None:
-    """Return the committed row of a file."""
+def row(file_id: str) -> Any:
+    """Return the committed row of a file as a dict; None if there is no row."""
     with engine().connect() as connection:
         found = connection.execute(sa.select(file_table).where(file_table.c.id == file_id))
         first = found.mappings().first()
@@ -118,7 +118,6 @@ def stored(storage: str) -> dict[str, bytes]:
 
 def path_of(file_id: str) -> Path:
     file = row(file_id)
-    assert file
     return folder_of(file["storage"]) / file["location"]
 
 
