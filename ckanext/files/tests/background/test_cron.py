@@ -9,11 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ckanext.files.background.cron import Cron
+from ckanext.files.tests.support.load_plugins import load_plugins
 
-
-@pytest.fixture(autouse=True)
-def job_tables() -> None:
-    """Replaces the fixture of the package: these tests need no database."""
+loaded = load_plugins("files", "files_background")
 
 
 def at(text: str) -> int:

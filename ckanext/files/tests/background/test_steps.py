@@ -28,6 +28,7 @@ from ckanext.files.background import (
 )
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.shared import on_commit
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import count_commits, look, statements, watch
 from ckanext.files.tests.support.job_rows import shown
@@ -170,6 +171,25 @@ def test_failing_step_leaves_nothing(
         assert title_in_solr(dataset) == title
         assert len(tasks.jobs) == (1 if fails else 4)
     assert (len(tasks.succeeded_jobs), len(tasks.pending_jobs)) == (2, 1)
+
+
+def test_callbacks_run_before_the_next_job_is_claimed(
+    make_task: Any, tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One may take long, and another worker is to take that job."""
+
+    @make_task
+    def work(calls_back: bool) -> None:
+        if calls_back:
+            on_commit(lambda: None)
+
+    monkeypatch.setattr(tasks, "next_queues", lambda: (True, None))  # as in a worker
+    for calls_back, expected in ((True, "todo"), (False, "doing")):
+        work.configure(priority=1).delay(calls_back)
+        next_job = sample.noop.delay()
+        tasks.run_pending_jobs(most=1)
+        assert shown(next_job).status == expected
+        control.cancel(next_job.id)
 
 
 def test_error_of_the_database(make_task: Any, run: Any, name: str) -> None:

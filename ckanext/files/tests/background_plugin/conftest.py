@@ -13,31 +13,24 @@ from ckanext.files.background import Job, control
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker.listener import Listener
 from ckanext.files.background.worker.queries import WorkerQueries
-from ckanext.files.tests.background.conftest import app, define, job_tables, no_jobs_left
+from ckanext.files.tests.background.conftest import job_tables, make_task, name, no_jobs_left
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.background_command import state
-from ckanext.files.tests.support.effects import Effects, engine, look
+from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.jobs import state
 from ckanext.files.tests.support.waiting import wait_for
 
-__all__ = ["app", "define", "job_tables", "no_jobs_left", "one_of_each", "worker"]
+__all__ = ["job_tables", "make_task", "name", "no_jobs_left", "one_of_each", "worker"]
 
 
 @pytest.fixture
-def one_of_each(tasks: TasksManager, effects: Effects, unique: Any) -> dict[str, Job]:
+def one_of_each(tasks: TasksManager, effects: Any, name: str) -> dict[str, Job]:
     """A job in each state in which no worker has it."""
-    ended = {
-        "succeeded": sample.noop.delay(),
-        "failed": sample.fail_after.delay(unique("job")),
-    }
+    found = {"succeeded": sample.noop.delay(), "failed": sample.fail_after.delay(name)}
     tasks.run_pending_jobs()
-    waiting = {
-        "cancelled": sample.noop.delay(),
-        "todo": sample.write.delay(unique("job")),
-    }
-    control.cancel(waiting["cancelled"].id)
+    found |= {"cancelled": sample.noop.delay(), "todo": sample.write.delay(name)}
+    control.cancel(found["cancelled"].id)
     model.Session.commit()
-    found = {**ended, **waiting}
-    assert {name: state(job) for name, job in found.items()} == {name: name for name in found}
+    assert [state(job) for job in found.values()] == list(found)
     return found
 
 

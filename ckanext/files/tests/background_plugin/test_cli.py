@@ -13,18 +13,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from ckan import model
 from ckan.common import CKANConfig, config, config_declaration
 
-from ckanext.files.background import Job, control, schema
+from ckanext.files.background import Job, control, periodic, schema
 from ckanext.files.background.app import app
-from ckanext.files.background.periodic import forget_periodic, register_periodic
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.tests.background_plugin.conftest import LiveWorker
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.background_command import output, run, state
-from ckanext.files.tests.support.effects import Effects, engine
+from ckanext.files.tests.support.background_command import output, run
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.jobs import change, effects_of, state
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
@@ -34,32 +33,49 @@ loaded = load_plugins("files", "files_background")
 def nothing_there() -> Iterator[None]:
     """The tables are missing."""
     model.Session.remove()
-    with engine().begin() as connection:
-        connection.execute(sa.text(f"DROP SCHEMA {SCHEMA} CASCADE"))
+    change(f"DROP SCHEMA {SCHEMA} CASCADE")
     yield
     schema.install(engine())
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "status",
-        "shell",
-        "worker --no-wait",
-        "worker --processes 2",
-        "send ckanext.files.maintenance.report_missing",
-        "list",
-        "show 1",
-        "retry 1",
-        "cancel 1",
-        "purge --older-than 1",
-    ],
-)
-def test_without_tables(command: str, nothing_there: None, only_for_a_worker: None) -> None:
-    code, said = run(*command.split())
-    assert code == 1
-    assert "Run: ckan files background init" in said
-    assert "Traceback" not in said
+@pytest.fixture
+def no_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app.periodic_registry, "periodic_tasks", {})
+
+
+@pytest.fixture
+def only_for_a_worker() -> Iterator[None]:
+    """A worker changes its process: the fixture restores it."""
+    engine_before = engine()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    level = logging.getLogger("ckanext.files.background").level
+    yield
+    model.Session.remove()
+    model.init_model(engine_before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    logging.getLogger("ckanext.files.background").setLevel(level)
+
+
+def ask(task: Any = sample.noop, *args: Any, **options: Any) -> Job:
+    job = task.configure(**options).delay(*args)
+    model.Session.commit()
+    return job
+
+
+# the tables
+
+
+def test_without_tables(nothing_there: None, only_for_a_worker: None) -> None:
+    for command in (
+        *("status", "shell", "worker --no-wait", "worker --processes 2"),
+        *("send ckanext.files.maintenance.report_missing", "list", "show 1"),
+        *("retry 1", "cancel 1", "purge --older-than 1"),
+    ):
+        code, said = run(*command.split())
+        assert code == 1, command
+        assert "Run: ckan files background init" in said
+        assert "Traceback" not in said
 
 
 def test_help() -> None:
@@ -79,11 +95,33 @@ def test_help() -> None:
 
 def test_init(nothing_there: None) -> None:
     assert output("init") == f"The tables in schema {SCHEMA} are made\n"
-    job = sample.noop.delay()
-    model.Session.commit()
+    job = ask()
     assert output("init") == f"The tables in schema {SCHEMA} are up to date\n"
     assert state(job) == "todo"
     assert "up to date" in run("status")[1]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "UPDATE {} SET procrastinate = 'zzz'",
+        "UPDATE {} SET own = 'zzz'",
+        "ALTER TABLE {} DROP COLUMN own",
+    ],
+)
+def test_status_of_other_tables(other: str) -> None:
+    """Tables of another version of Procrastinate, or of this extension."""
+    model.Session.remove()
+    change(other.format(f"{SCHEMA}.files_version"))
+    code, said = run("status")
+    schema.ensure(engine())
+    assert code == 1
+    assert "another version" in said
+    assert "ckan files background init" in said
+    assert run("status")[0] == 0
+
+
+# status
 
 
 def test_status(one_of_each: dict[str, Job]) -> None:
@@ -97,28 +135,23 @@ def test_status(one_of_each: dict[str, Job]) -> None:
 
 
 def test_status_with_nothing_to_do() -> None:
-    later = sample.noop.configure(queue="mails", countdown=3600).delay()
-    model.Session.commit()
+    ask(queue="mails", countdown=3600)
     assert "  mails  todo: 1\n" in output("status")
     [queue] = json.loads(output("status", "--json"))["queues"]
     assert queue == {"queue": "mails", "jobs": {"todo": 1}, "due": 0, "served": False}
-    control.cancel(later.id)
-    model.Session.commit()
 
 
-def test_status_of_workers(worker: LiveWorker, unique: Any) -> None:
+def test_status_of_workers(worker: LiveWorker, name: str) -> None:
     """For a queue that has a worker, and for a queue that has none."""
-    runs = sample.write.configure(queue="mails").delay(unique("job"))
-    sample.write.configure(queue="mails").delay(unique("job"))
-    model.Session.commit()
+    runs = ask(sample.write, name, queue="mails")
+    ask(sample.write, name, queue="mails")
     assert worker.claim(["mails"])
     said = output("status")
     process = f"process {os.getpid()} on {socket.gethostname()}"
     assert f"  {worker.worker_id}  alive, {process}, " in said
     assert re.search(r"since 20[-\d]+ [:\d]+, queues: mails, letters, steps at a time: 3\n", said)
     assert f"runs job {runs.id}: {sample.write.name}\n" in said
-    elsewhere = sample.noop.delay()
-    model.Session.commit()
+    elsewhere = ask()
     code, said = run("status", "--json")
     assert code == 1
     shown = json.loads(said)
@@ -143,35 +176,8 @@ def test_status_of_workers(worker: LiveWorker, unique: Any) -> None:
     assert run("status")[0] == 0
 
 
-def test_status_of_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next times, in the time zones of the schedules."""
-    monkeypatch.setattr(app.periodic_registry, "periodic_tasks", {})
-    assert "Schedules" not in output("status")
-    register_periodic(sample.note_time, "0 12 1 1 *", "", {}, "Asia/Kolkata")
-    register_periodic(sample.note_time, "*/5 * * * *", "often", {})
-    _, told = output("status").split("\nSchedules\n")
-    name = re.escape(sample.note_time.name)
-    assert re.search(
-        rf"^  {name} often  \*/5 .*\(UTC\), next: 20\S+ ..:.[05]:00 \+0000$", told, re.M
-    )
-    assert re.search(
-        rf"^  {name}  0 12 1 1 \* \(Asia/Kolkata\), next: 20..-01-01 12:00:00 \+0530$", told, re.M
-    )
-    _, later = json.loads(run("status", "--json")[1])["schedules"]
-    assert dt.datetime.fromisoformat(later.pop("next")).hour == 12
-    assert later == {
-        "task": sample.note_time.name,
-        "periodic_id": "",
-        "cron": "0 12 1 1 *",
-        "timezone": "Asia/Kolkata",
-    }
-    for each in ("", "often"):
-        forget_periodic(sample.note_time, each)
-
-
 def test_status_of_a_job_whose_worker_is_gone(worker: LiveWorker) -> None:
-    sample.noop.configure(queue="mails").delay()
-    model.Session.commit()
+    ask(queue="mails")
     assert worker.claim(["mails"])
     output("status")
     worker.die()
@@ -184,35 +190,41 @@ def test_status_of_a_job_whose_worker_is_gone(worker: LiveWorker) -> None:
 
 
 def test_status_of_a_worker_that_is_frozen(worker: LiveWorker) -> None:
-    silence = f"UPDATE {SCHEMA}.procrastinate_workers SET last_heartbeat = now() - interval '1 day'"
-    sample.noop.configure(queue="mails").delay()
-    model.Session.commit()
-    with engine().begin() as connection:
-        connection.execute(sa.text(f"{silence} WHERE id = :id"), {"id": worker.worker_id})
+    ask(queue="mails")
+    change(
+        f"UPDATE {SCHEMA}.procrastinate_workers SET last_heartbeat = now() - interval '1 day'"
+        " WHERE id = :id",
+        id=worker.worker_id,
+    )
     code, said = run("status")
     assert code == 1
     assert f"  {worker.worker_id}  silent, " in said
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        "UPDATE {} SET procrastinate = 'zzz'",
-        "UPDATE {} SET own = 'zzz'",
-        "ALTER TABLE {} DROP COLUMN own",
-    ],
-)
-def test_status_of_other_tables(other: str) -> None:
-    """Tables of another version of Procrastinate, or of this extension."""
-    model.Session.remove()
-    with engine().begin() as connection:
-        connection.execute(sa.text(other.format(f"{SCHEMA}.files_version")))
-    code, said = run("status")
-    schema.ensure(engine())
-    assert code == 1
-    assert "another version" in said
-    assert "ckan files background init" in said
-    assert run("status")[0] == 0
+def test_status_of_schedules(no_schedules: None, make_task: Any) -> None:
+    """The next times, in the time zones of the schedules."""
+    assert "Schedules" not in output("status")
+
+    @periodic(cron="0 12 1 1 *", timezone="Asia/Kolkata")
+    @periodic(cron="*/5 * * * *", periodic_id="often")
+    @make_task
+    def tidy(timestamp: int) -> None: ...
+
+    _, told = output("status").split("\nSchedules\n")
+    name = re.escape(tidy.name)
+    for schedule in (
+        rf"{name} often  \*/5 .*\(UTC\), next: 20\S+ ..:.[05]:00 \+0000",
+        rf"{name}  0 12 1 1 \* \(Asia/Kolkata\), next: 20..-01-01 12:00:00 \+0530",
+    ):
+        assert re.search(f"^  {schedule}$", told, re.M)
+    _, later = json.loads(run("status", "--json")[1])["schedules"]
+    assert dt.datetime.fromisoformat(later.pop("next")).hour == 12
+    assert later == {
+        "task": tidy.name,
+        "periodic_id": "",
+        "cron": "0 12 1 1 *",
+        "timezone": "Asia/Kolkata",
+    }
 
 
 def test_shell(one_of_each: dict[str, Job]) -> None:
@@ -222,47 +234,32 @@ def test_shell(one_of_each: dict[str, Job]) -> None:
     assert state(job) == "cancelled"
 
 
-@pytest.fixture
-def only_for_a_worker() -> Iterator[None]:
-    """A worker changes its process: the fixture restores it."""
-    engine_before = engine()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    level = logging.getLogger("ckanext.files.background").level
-    yield
-    model.Session.remove()
-    model.init_model(engine_before)
-    for number, handler in before.items():
-        signal.signal(number, handler)
-    logging.getLogger("ckanext.files.background").setLevel(level)
+# worker
 
 
-def test_worker(only_for_a_worker: None, effects: Effects, unique: Any) -> None:
+@pytest.mark.usefixtures("effects", "only_for_a_worker")
+def test_worker(name: str) -> None:
     """In this process; tests/acceptance has real ones."""
-    name, other = unique("job"), unique("job")
-    sample.write.delay(name)
-    sample.write.configure(queue="other").delay(other)
-    model.Session.commit()
+    ask(sample.write, name)
+    ask(sample.write, f"{name}-other", queue="other")
     said = output("worker", "--no-wait", "-c", "2", "-q", "mails", "default")
     assert "Tasks loaded:\n" in said
     assert f"  {sample.write.name}\n" in said
-    assert effects.exists(name)
-    assert not effects.exists(other)
+    assert effects_of(name) == [name]
 
 
-def test_worker_for_a_queue_that_is_not_there(
-    only_for_a_worker: None, define: Callable[..., Any]
-) -> None:
+@pytest.mark.usefixtures("only_for_a_worker", "no_schedules")
+def test_worker_for_a_queue_that_is_not_there(make_task: Callable[..., Any]) -> None:
     """Neither a job, nor a task, nor a schedule has its name."""
-    define("""
-        @task(queue="reports")
-        def report(): ...
 
-        @periodic(cron="0 0 1 1 *", queue="yearly")
-        @task
-        def tidy(timestamp): ...
-    """)
-    sample.noop.configure(queue="mails", countdown=3600).delay()
-    model.Session.commit()
+    @make_task(queue="reports")
+    def report() -> None: ...
+
+    @periodic(cron="0 0 1 1 *", queue="yearly")
+    @make_task
+    def tidy(timestamp: int) -> None: ...
+
+    ask(queue="mails", countdown=3600)
     said = output("worker", "--no-wait", "-q", "mails", "reports", "yearly", "default")
     assert "Nothing was ever sent" not in said
     said = output("worker", "--no-wait", "-q", "mails", "-q", "report")

@@ -48,103 +48,99 @@ def ask(client: Client, hooks: Any, unique: Any) -> Callable[..., Any]:
     return ask
 
 
+@pytest.fixture
+def jobs() -> list[Job]:
+    """The jobs of the request."""
+    return []
+
+
+def defer(jobs: list[Job], count: int = 1) -> None:
+    """Ask for jobs."""
+    jobs.extend(sample.noop.delay() for _ in range(count))
+
+
+@pytest.fixture
+def earlier(ask: Any) -> Job:
+    """A job for which the client has asked in an earlier request."""
+    jobs: list[Job] = []
+    assert ask(lambda: defer(jobs)).status_code == 200
+    return jobs[0]
+
+
 def location(job: Job, root: str = "") -> str:
     return f"http://test.ckan.net{root}/api/3/action/files_job_show?id={job.id}"
 
 
-def noops(count: int) -> list[Job]:
-    return [sample.noop.delay() for _ in range(count)]
+# which job
 
 
-def job_of(client: Client, ask: Any) -> Job:
-    """Return a job for which a user has asked, in an earlier request."""
-    jobs: list[Job] = []
-    assert ask(lambda: jobs.extend(noops(1)), client).status_code == 200
-    return jobs[0]
+def choose(jobs: list[Job]) -> None:
+    defer(jobs, 3)
+    set_task_location(jobs[2])
+    set_task_location(jobs[1])
 
 
-def test_first_job(client: Client, app: Any, ask: Any) -> None:
-    jobs: list[Job] = []
-    response = ask(lambda: jobs.extend(noops(3)))
+def roll_back(jobs: list[Job]) -> None:
+    """The next one is the first; a choice that has come to nothing is none."""
+    savepoint = model.Session.begin_nested()
+    defer(jobs)
+    set_task_location(jobs[0])
+    savepoint.rollback()
+    defer(jobs, 2)
+
+
+@pytest.mark.parametrize(
+    ("within", "named"), [(lambda jobs: defer(jobs, 3), 0), (choose, 1), (roll_back, 1)]
+)
+def test_named_job(
+    within: Any, named: int, jobs: list[Job], ask: Any, app: Any, client: Client
+) -> None:
+    response = ask(lambda: within(jobs))
     assert response.status_code == 200
-    assert response.headers[HEADER] == location(jobs[0])
+    assert response.headers[HEADER] == location(jobs[named])
     shown = app.get(response.headers[HEADER], headers=client.headers)
-    assert json.loads(shown.body)["result"]["id"] == jobs[0].id
+    assert json.loads(shown.body)["result"]["id"] == jobs[named].id
     assert HEADER not in client.ask("status_show").headers
 
 
-def test_chosen_job(ask: Any) -> None:
-    jobs: list[Job] = []
-
-    def within() -> None:
-        jobs.extend(noops(3))
-        set_task_location(jobs[2])
-        set_task_location(jobs[1])
-
-    assert ask(within).headers[HEADER] == location(jobs[1])
-
-
-def test_action_without_a_queue(client: Client, ask: Any, hooks: Any, unique: Any) -> None:
+def test_action_without_a_queue(
+    client: Client, jobs: list[Job], ask: Any, hooks: Any, unique: Any
+) -> None:
     """Here the job is written right before CKAN's own commit."""
-    name, jobs = unique("dataset"), []
+    name = unique("dataset")
     ask(lambda: None, name=name)
-    hooks["notify"] = lambda *_: jobs.extend(noops(1))
-    response = client.ask("package_delete", id=name)
-    assert response.headers[HEADER] == location(jobs[0])
+    hooks["notify"] = lambda *_: defer(jobs)
+    assert client.ask("package_delete", id=name).headers[HEADER] == location(jobs[0])
 
 
-# only what is committed
+def test_failing_actions(ask: Any) -> None:
+    """The job is not committed."""
 
-
-def fail() -> None:
-    def task(*_: Any) -> None:
-        raise ZeroDivisionError
-
-    add_task(task)
-
-
-def test_failing_actions(client: Client, ask: Any) -> None:
     def within() -> None:
         set_task_location(sample.noop.delay())
 
-    assert ask(within).status_code == 200
-    refused = ask(within, name="NOT A NAME")
-    broken = ask(lambda: (within(), fail()))
-    assert (refused.status_code, broken.status_code) == (409, 500)
-    assert HEADER not in refused.headers
-    assert HEADER not in broken.headers
+    def broken() -> None:
+        within()
+        add_task(lambda *_: 1 / 0)
+
+    for response, status in ((ask(within, name="NOT A NAME"), 409), (ask(broken), 500)):
+        assert (response.status_code, HEADER in response.headers) == (status, False)
 
 
-def test_job_that_was_rolled_back(ask: Any) -> None:
-    """The next one is the first; a choice that has come to nothing is none."""
-    jobs: list[Job] = []
-
-    def within() -> None:
-        savepoint = model.Session.begin_nested()
-        jobs.extend(noops(1))
-        set_task_location(jobs[0])
-        savepoint.rollback()
-        jobs.extend(noops(2))
-
-    assert ask(within).headers[HEADER] == location(jobs[1])
-
-
-def test_job_of_an_earlier_request(client: Client, ask: Any) -> None:
+def test_job_of_an_earlier_request(earlier: Job, ask: Any) -> None:
     """It is committed, whatever becomes of this request."""
-    job = job_of(client, ask)
 
     def within() -> None:
         sample.noop.delay()
-        set_task_location(job)
+        set_task_location(earlier)
 
-    assert ask(within).headers[HEADER] == location(job)
-    assert ask(within, name="NOT A NAME").headers[HEADER] == location(job)
+    assert ask(within).headers[HEADER] == location(earlier)
+    assert ask(within, name="NOT A NAME").headers[HEADER] == location(earlier)
 
 
-def test_job_that_is_waiting_already(client: Client, ask: Any, hooks: Any) -> None:
+def test_job_that_is_waiting_already(jobs: list[Job], ask: Any) -> None:
     """What an action does that wants one job at a time, also if it commits nothing then."""
     sync = sample.noop.configure(queueing_lock="sync")
-    jobs: list[Job] = []
     assert ask(lambda: jobs.append(sync.delay())).headers[HEADER] == location(jobs[0])
 
     def within() -> None:
@@ -159,24 +155,21 @@ def test_job_that_is_waiting_already(client: Client, ask: Any, hooks: Any) -> No
 # only to users who may see the job
 
 
-def test_job_of_another_user(app: Any, client: Client, ask: Any) -> None:
-    theirs = job_of(client, ask)
-    scripts = sample.noop.delay()
+def test_job_of_another_user(app: Any, earlier: Job, ask: Any) -> None:
+    other, admin = Client(app), Client(app, sysadmin=True)
+    script = sample.noop.delay()
     model.Session.commit()
-    for job in (theirs, scripts):
-        response = ask(lambda job=job: set_task_location(job), Client(app))
-        assert response.status_code == 200
-        assert HEADER not in response.headers
-        admin = Client(app, sysadmin=True)
+    for job in (earlier, script):
+        response = ask(lambda job=job: set_task_location(job), other)
+        assert (response.status_code, HEADER in response.headers) == (200, False)
         response = ask(lambda job=job: set_task_location(job), admin)
         assert response.headers[HEADER] == location(job)
 
 
 @pytest.mark.ckan_config("ckan.auth.create_user_via_api", True)
 @pytest.mark.usefixtures("ckan_config")
-def test_visitor(app: Any, hooks: Any, unique: Any) -> None:
-    jobs: list[Job] = []
-    hooks["before:user_create"] = lambda *_: jobs.extend(noops(1))
+def test_visitor(app: Any, jobs: list[Job], hooks: Any, unique: Any) -> None:
+    hooks["before:user_create"] = lambda *_: defer(jobs)
     hooks["after:user_create"] = lambda *_: set_task_location(jobs[0])
     name = unique("visitor")
     data = {"name": name, "email": f"{name}@example.com", "password": "correct horse battery"}
@@ -187,27 +180,21 @@ def test_visitor(app: Any, hooks: Any, unique: Any) -> None:
 
 
 def test_outside_of_a_request() -> None:
-    job = sample.noop.delay()
-    set_task_location(job)
+    set_task_location(sample.noop.delay())
     model.Session.commit()
 
 
-# the address
+# the address, and other sites
 
 
 @pytest.mark.ckan_config("ckan.root_path", "/portal/{{LANG}}")
 @pytest.mark.usefixtures("ckan_config")
-def test_portal_below_a_path(ask: Any) -> None:
-    jobs: list[Job] = []
-    response = ask(lambda: jobs.extend(noops(1)))
-    assert response.headers[HEADER] == location(jobs[0], "/portal")
-
-
-# other sites
+def test_portal_below_a_path(ask: Any, jobs: list[Job]) -> None:
+    assert ask(lambda: defer(jobs)).headers[HEADER] == location(jobs[0], "/portal")
 
 
 def test_without_cors(ask: Any) -> None:
-    response = ask(lambda: noops(1), headers=ELSEWHERE)
+    response = ask(sample.noop.delay, headers=ELSEWHERE)
     assert HEADER in response.headers
     assert EXPOSED not in response.headers
 
@@ -215,25 +202,21 @@ def test_without_cors(ask: Any) -> None:
 @pytest.mark.ckan_config("ckan.cors.origin_allow_all", True)
 @pytest.mark.usefixtures("ckan_config")
 def test_with_cors(ask: Any, client: Client) -> None:
-    response = ask(lambda: noops(1), headers=ELSEWHERE)
+    response = ask(sample.noop.delay, headers=ELSEWHERE)
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert response.headers.getlist(EXPOSED) == [HEADER]
-    assert EXPOSED not in ask(lambda: noops(1)).headers
+    assert EXPOSED not in ask(sample.noop.delay).headers
     assert EXPOSED not in client.ask("status_show", ELSEWHERE).headers
 
 
 @pytest.mark.ckan_config("ckan.cors.origin_whitelist", "https://elsewhere.example")
 @pytest.mark.usefixtures("ckan_config")
-def test_what_others_expose_stays(app: Any, ask: Any) -> None:
-    others = app.flask_app.after_request_funcs[None]
-
+def test_what_others_expose_stays(app: Any, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def expose(response: Any) -> Any:
         response.headers[EXPOSED] = "X-Other"
         return response
 
-    others.append(expose)  # the last one comes first
-    try:
-        response = ask(lambda: noops(1), headers=ELSEWHERE)
-    finally:
-        others.remove(expose)
+    others = app.flask_app.after_request_funcs
+    monkeypatch.setitem(others, None, [*others[None], expose])  # the last one comes first
+    response = ask(sample.noop.delay, headers=ELSEWHERE)
     assert response.headers.getlist(EXPOSED) == [f"X-Other, {HEADER}"]

@@ -8,19 +8,11 @@ import pytest
 from ckan.exceptions import CkanConfigurationException
 from ckan.plugins import plugin_loaded, toolkit
 
-from ckanext.files.tests.support.load_plugins import plugins_loaded
+from ckanext.files.tests.support.load_plugins import load_plugins, plugins_loaded
+
+loaded = load_plugins("files")
 
 ACTIONS = {"files_job_cancel", "files_job_list", "files_job_retry", "files_job_show"}
-
-
-@pytest.fixture(autouse=True)
-def no_jobs_left() -> None:
-    """Replaces the fixture of the package: these tests load plugins themselves."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def job_tables() -> None:
-    """Replaces the fixture of the package, too."""
 
 
 @pytest.mark.parametrize("names", [["files_background"], ["files_background", "files"]])

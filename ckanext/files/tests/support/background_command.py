@@ -1,15 +1,12 @@
-"""The command ``ckan files background`` in the process of the tests, and the states of jobs."""
+"""The command ``ckan files background`` in the process of the tests."""
 
 from __future__ import annotations
 
 import click
 from ckan.tests.helpers import _get_test_app
 
-from ckanext.files.background import Job
-from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background_plugin.cli import get_commands
 from ckanext.files.tests.support.console import invoke
-from ckanext.files.tests.support.effects import look
 
 UNKNOWN = 4_000_000_000
 """Id of a job that does not exist."""
@@ -29,9 +26,3 @@ def output(*arguments: str, typed: str | None = None) -> str:
     code, text = run(*arguments, typed=typed)
     assert code == 0, text
     return text
-
-
-def state(job: Job) -> str:
-    """Return the committed status of a job."""
-    query = f"SELECT status::text FROM {SCHEMA}.procrastinate_jobs WHERE id = :id"
-    return look(query, id=job.id)
