@@ -1,36 +1,178 @@
-"""The server that acceptance tests start is a real one, and gone afterwards."""
+"""A real server over HTTP: uploads of any size and end, and a connection that is cut."""
 
 from __future__ import annotations
 
+import http.client
+import threading
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
+import sqlalchemy as sa
+from ckan.common import config
 from ckan.tests import factories
 
-from ckanext.files.tests.support.server import CkanServers
+from ckanext.files.store.models import file_table
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.server import CkanServer, CkanServers
+from ckanext.files.tests.support.users import new_user
+from ckanext.files.tests.support.waiting import wait_for, wait_for_a_lock, wait_for_the_dead
+
+loaded = load_plugins("files")
+
+MIB = 1024 * 1024
+BOUNDARY = "the-boundary-between-parts"
+HEAD = (
+    f"--{BOUNDARY}\r\n"
+    'Content-Disposition: form-data; name="upload"; filename="large.bin"\r\n'
+    "Content-Type: application/octet-stream\r\n\r\n"
+).encode()
+TAIL = f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
-@pytest.mark.usefixtures("clean_db")
-def test_serves_the_database_of_the_test(servers: CkanServers) -> None:
+@pytest.fixture(scope="module")
+def app(loaded: Any) -> Any:
+    return loaded()
+
+
+@pytest.fixture(scope="module")
+def server(app: Any, lasting_servers: CkanServers) -> CkanServer:
+    return lasting_servers.fork(app)
+
+
+@pytest.fixture(scope="module")
+def token(loaded: None) -> str:
+    return factories.APIToken(user=new_user(sysadmin=True))["token"]
+
+
+def test_real_server(servers: CkanServers) -> None:
+    """By CKAN's command: it serves the database of the test, and starts again after a kill."""
     dataset = factories.Dataset(title="Seen from both sides")
     server = servers.start({"ckan.site_title": "100 % of it"}, {"CKAN_SITE_ID": "elsewhere"})
-
     assert server.action("package_show", id=dataset["id"]).json()["result"] == dataset
     assert "100 % of it" in requests.get(server.url, timeout=60).text
     assert requests.get(server.url + "/user/login", timeout=60).ok
     environment = Path(f"/proc/{server.pid}/environ").read_text()
     assert "CKAN_SITE_ID=elsewhere" in environment.split("\0")
 
-
-def test_starts_again_after_a_kill(servers: CkanServers) -> None:
-    server = servers.start()
     server.kill()
     assert server.wait() == -9
     with pytest.raises(requests.ConnectionError):
         server.action("status_show")
-
     server.start()
     assert server.action("status_show").ok
     server.stop()
     assert not Path(f"/proc/{server.pid}").exists()
+
+
+def test_large_file(server: CkanServer, token: str, full_size: bool) -> None:
+    size = 1024 if full_size else 128
+    server.upload(token, "small.bin", b"small")
+    before = _peak_memory(server, reset=True)
+    connection = _begin_upload(server, token, size)
+    for _ in range(size):
+        connection.send(bytes(MIB))
+    connection.send(TAIL)
+    response = connection.getresponse()
+    assert response.status == 200, response.read()
+    assert _peak_memory(server) - before < 64 * MIB
+    largest = max(_folder().iterdir(), key=lambda file: file.stat().st_size)
+    assert largest.stat().st_size == size * MIB
+    largest.unlink()
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["client goes away", "server is killed"])
+def test_upload_breaks_off(server: CkanServer, token: str, killed: bool) -> None:
+    """Nothing stays of it."""
+    before, threads = (_rows(), set(_folder().iterdir())), _threads(server)
+    connection = _begin_upload(server, token, 8)
+    for _ in range(4):
+        connection.send(bytes(MIB))
+    wait_for(lambda: _threads(server) > threads)  # one reads it
+    if killed:
+        server.kill()
+    connection.close()
+    if killed:
+        wait_for_the_dead()
+        server.start()
+    else:
+        wait_for(lambda: _threads(server) == threads)
+    assert (_rows(), set(_folder().iterdir())) == before
+
+
+def _begin_upload(server: CkanServer, token: str, size: int) -> http.client.HTTPConnection:
+    """Begin to upload a file of so many MiB."""
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=300)
+    connection.putrequest("POST", "/api/action/file_create")
+    connection.putheader("Authorization", token)
+    connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
+    connection.putheader("Content-Length", str(len(HEAD) + size * MIB + len(TAIL)))
+    connection.endheaders(HEAD)
+    return connection
+
+
+def _peak_memory(server: CkanServer, *, reset: bool = False) -> int:
+    """Return the most memory that the server has used since the last reset, in bytes."""
+    if reset:
+        Path(f"/proc/{server.pid}/clear_refs").write_text("5")
+    return _status(server, "VmHWM") * 1024
+
+
+def _threads(server: CkanServer) -> int:
+    return _status(server, "Threads")
+
+
+def _status(server: CkanServer, name: str) -> int:
+    """Return a number that Linux knows of the server's process."""
+    lines = Path(f"/proc/{server.pid}/status").read_text().splitlines()
+    [line] = [line for line in lines if line.startswith(f"{name}:")]
+    return int(line.split()[1])
+
+
+def _folder() -> Path:
+    return Path(config["ckan.files.storage.default.path"])
+
+
+def _rows() -> int:
+    with engine().connect() as connection:
+        count = sa.select(sa.func.count()).select_from(file_table)
+        return connection.execute(count).scalar() or 0
+
+
+_TERMINATE = sa.text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
+
+@pytest.mark.parametrize("what", ["page", "action"])
+def test_requests_after_a_cut_connection(
+    servers: CkanServers, app: Any, token: str, what: str
+) -> None:
+    """One thread answers all requests. Without the plugin all of them are 500, on CKAN 2.12.0
+    and 2.11.6."""
+    dataset = factories.Dataset(title="before")
+    server = servers.fork(app, threaded=False)
+    statuses: list[int] = []
+
+    def show() -> int:
+        address = f"{server.url}/dataset/{dataset['name']}"
+        return requests.get(address, headers={"Authorization": token}, timeout=60).status_code
+
+    def patch() -> int:
+        return server.action("package_patch", token, id=dataset["id"], title="after").status_code
+
+    assert show() == 200
+    with engine().begin() as connection:
+        connection.execute(sa.text("LOCK TABLE package IN ACCESS EXCLUSIVE MODE"))
+        do = show if what == "page" else patch
+        thread = threading.Thread(target=lambda: statuses.append(do()))
+        thread.start()
+        wait_for_a_lock()
+        connection.execute(_TERMINATE)
+    thread.join(60)
+    assert statuses == [500]
+    assert [show(), show(), show(), patch()] == [200] * 4

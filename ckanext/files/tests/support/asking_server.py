@@ -1,8 +1,4 @@
-"""A server that asks for a job at each change of a dataset, and can be killed by one.
-
-Named as a module with tasks, so that a real server loads it. The plugin
-``files_test_probe`` calls what is put there.
-"""
+"""A server that asks for a job at each change of a dataset, and can be killed by one."""
 
 from __future__ import annotations
 
@@ -14,7 +10,12 @@ from ckanext.files.tests.support.probe_plugin import ProbePlugin
 from ckanext.files.tests.support.sample import write
 
 
-def ask(context: Any, data_dict: dict[str, Any]) -> None:
+def ask_at_each_update() -> None:
+    """Have the plugin ``files_test_probe`` of this process ask."""
+    ProbePlugin.hooks["before:package_update"] = _ask
+
+
+def _ask(context: Any, data_dict: dict[str, Any]) -> None:
     """Ask for a job whose effect is named after the change."""
     write.delay(f"{data_dict['id']}-{data_dict['title']}")
     if data_dict["notes"] == "killed in the action":
@@ -23,6 +24,3 @@ def ask(context: Any, data_dict: dict[str, Any]) -> None:
         add_task(kill_now)
     if data_dict["notes"] == "killed after the commit":
         on_commit(kill_now)
-
-
-ProbePlugin.hooks["before:package_update"] = ask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -46,13 +48,17 @@ class Browser:
         self.driver.get(self._site + path)
 
     def log_in(self, name: str, password: str) -> None:
-        """Use the form, as everybody does."""
-        self.driver.delete_all_cookies()
-        self.go("/user/login")
-        self.fill("#field-login", name)
-        self.fill("#field-password", password)
-        self.submit()
-        assert self.find_all("form[action*='/user/_logout']"), "not logged in"
+        """Use CKAN's form, but over HTTP only, which is quicker."""
+        with requests.Session() as http:
+            page = http.get(f"{self._site}/user/login", timeout=60).text
+            token = re.search(r'name="_csrf_token"\s+content="([^"]+)"', page)
+            form = {"login": name, "password": password, "_csrf_token": token and token[1]}
+            answer = http.post(f"{self._site}/user/login", form, timeout=60, allow_redirects=False)
+            assert answer.status_code == 302, answer.text
+            self.driver.delete_all_cookies()
+            for cookie in http.cookies:
+                mine = {"name": cookie.name, "value": cookie.value, "url": self._site}
+                self.driver.execute_cdp_cmd("Network.setCookie", mine)
 
     def find(self, selector: str) -> WebElement:
         return self.driver.find_element(By.CSS_SELECTOR, selector)

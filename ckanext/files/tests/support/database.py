@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import click
 import psycopg2
+from ckan import model
+from ckan.cli.db import db
+from ckan.common import config
+from sqlalchemy import engine_from_config
 
+from ckanext.files.background_plugin.cli import get_commands
 from ckanext.files.tests.support.effects import look
 from ckanext.files.tests.support.waiting import wait_for
 
@@ -45,6 +51,19 @@ class Database:
         with self.transaction() as cursor:
             cursor.execute(statements)
             cursor.connection.commit()
+
+    def command(self, app: Any, line: str) -> Callable[[], None]:
+        """Return what runs a command of CKAN in a fork of the tests, on this database."""
+
+        def run() -> None:
+            url = {"sqlalchemy.url": self.url}
+            config.update(url)
+            model.init_model(engine_from_config(url))
+            outer = click.Context(click.Group())
+            outer.meta["flask_app"] = app.flask_app
+            click.Group(commands=[db, *get_commands()]).main(line.split(), "ckan", parent=outer)
+
+        return run
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:

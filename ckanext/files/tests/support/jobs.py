@@ -7,12 +7,41 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from ckan import model
 
-from ckanext.files.background import Job, schema
+from ckanext.files.background import Job, Task, control, schema
 from ckanext.files.tests.support.effects import engine, look
 from ckanext.files.tests.support.waiting import wait_for
 
 S = schema.SCHEMA
+
+
+def defer(task: Task[Any], *arguments: Any, **more: Any) -> Job:
+    """Defer a job, and commit."""
+    job = task.delay(*arguments, **more)
+    model.Session.commit()
+    return job
+
+
+def begun(task: Task[Any], name: str, *arguments: Any) -> Job:
+    """Defer a job, and wait until its task has written that it has begun."""
+    job = defer(task, name, *arguments)
+    wait_for_effect(f"{name}-begun")
+    return job
+
+
+def cancel(job: Job, *, now: bool = False) -> str | None:
+    """Cancel a job, and commit; return the state that it has then."""
+    status = control.cancel(job.id, now=now)
+    model.Session.commit()
+    return status
+
+
+def retry(job: Job) -> bool:
+    """Try a job again, and commit; return whether it had ended."""
+    found = control.retry(job.id)
+    model.Session.commit()
+    return found
 
 
 def rows(query: str, **parameters: Any) -> list[Any]:
@@ -57,10 +86,23 @@ def effects_of(prefix: str) -> list[str]:
     return [name for (name,) in rows(query, prefix=prefix)]
 
 
-def wait_for_job(job: Job, status: str = "succeeded") -> None:
-    """Wait until a job has ended; it must have ended so."""
-    wait_for(lambda: state(job) not in ("todo", "doing"))
-    assert state(job) == status, state(job, "f.traceback")
+def wait_for_job(*jobs: Job, status: str = "succeeded") -> None:
+    """Wait until jobs have ended; they must have ended so."""
+    for job in jobs:
+        wait_for(lambda job=job: state(job) not in ("todo", "doing"))
+        assert state(job) == status, state(job, "f.traceback")
+
+
+def last_heartbeat(worker: int) -> Any:
+    """Return when a worker has given a sign of life."""
+    return look(f"SELECT last_heartbeat FROM {S}.procrastinate_workers WHERE id = :id", id=worker)
+
+
+def wait_for_heartbeats(worker: int, times: int = 1) -> None:
+    """Wait until a worker has given signs of life."""
+    for _ in range(times):
+        before = last_heartbeat(worker)
+        wait_for(lambda before=before: last_heartbeat(worker) > before)
 
 
 def wait_for_effect(name: str) -> None:

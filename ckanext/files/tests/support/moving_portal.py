@@ -13,7 +13,6 @@ from pathlib import Path
 
 import requests
 
-from ckanext.files.tests.support.database import Database
 from ckanext.files.tests.support.documented import ROOT
 from ckanext.files.tests.support.server import CkanServer
 
@@ -101,8 +100,8 @@ def _get(url: str, token: str) -> requests.Response:
 
 
 @contextmanager
-def environment_of(version: str, database: Database, storage: Path) -> Iterator[dict[str, str]]:
-    """Give the variables for one of the two versions of CKAN with this extension."""
+def environment_of(version: str) -> Iterator[dict[str, str]]:
+    """Give the variables for a version of CKAN with this extension."""
     # the Solr core is there for as long as that run
     show = "import json, os; print(json.dumps(dict(os.environ)), flush=True); input()"
     run = [sys.executable, "-m", "dev", "run", version, "python", "-c", show]
@@ -110,11 +109,7 @@ def environment_of(version: str, database: Database, storage: Path) -> Iterator[
     with subprocess.Popen(run, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout
         variables = json.loads(process.stdout.readline())
-        yield {
-            **{n: value for n, value in variables.items() if n.startswith("CKAN_") or n == "PATH"},
-            "CKAN_SQLALCHEMY_URL": database.url,
-            "CKAN_STORAGE_PATH": str(storage),
-        }
+        yield {n: value for n, value in variables.items() if n.startswith("CKAN_") or n == "PATH"}
         process.communicate("\n")
 
 

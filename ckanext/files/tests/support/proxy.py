@@ -1,19 +1,20 @@
-"""A TCP proxy before PostgreSQL that can cut a connection at its COMMIT."""
+"""A TCP proxy before PostgreSQL or Solr: it refuses, loses and cuts connections."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from ckan import model
 from sqlalchemy.engine import Engine
 
-from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.effects import engine, look
 
 Cut = Literal["before", "after", "hang"]
 
@@ -21,9 +22,11 @@ Cut = Literal["before", "after", "hang"]
 _COMMIT = b"COMMIT\x00"
 _COMMITTED = b"COMMIT\x00"
 
+_CLOSE_AT_ONCE = struct.pack("ii", 1, 0)
+
 
 class Proxy:
-    """StepOwner bytes on between a client and PostgreSQL.
+    """Passes bytes on between clients and a server.
 
     :attr:`cut` says what happens to the next connection that sends COMMIT: it
     is lost before PostgreSQL receives it, or after PostgreSQL has done it, or
@@ -33,15 +36,32 @@ class Proxy:
     def __init__(self, host: str, port: int) -> None:
         self._server = (host, port)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
+        self._pairs: dict[int, tuple[socket.socket, socket.socket]] = {}
+        self._lost: list[socket.socket] = []
         self.port: int = self._listener.getsockname()[1]
         self.cut: Cut | None = None
         self.refuse = False
         """Close each new connection at once."""
+        self.refused = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def lose(self, pid: int | None = None) -> None:
+        """Close the clients' connections, or the one that a process of PostgreSQL serves.
+
+        The server knows nothing of it, as when a cable is pulled for a while.
+        """
+        query = "SELECT client_port FROM pg_stat_activity WHERE pid = :pid"
+        port = look(query, pid=pid) if pid else None
+        for own_port in [port] if port else [*self._pairs]:
+            client, server = self._pairs.pop(own_port)
+            self._lost.append(server)
+            with contextlib.suppress(OSError):
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _CLOSE_AT_ONCE)
+                client.shutdown(socket.SHUT_RDWR)
+
     def stop(self) -> None:
-        for connection in (self._listener, *self._open):
+        pairs = self._pairs.values()
+        for connection in (self._listener, *self._lost, *(each for pair in pairs for each in pair)):
             _close(connection)
 
     def _accept(self) -> None:
@@ -49,14 +69,13 @@ class Proxy:
             while True:
                 client, _ = self._listener.accept()
                 if self.refuse:
+                    self.refused += 1
                     client.close()
                     continue
                 server = socket.create_connection(self._server)
-                self._open += [client, server]
-                threading.Thread(target=self._upstream, args=(client, server), daemon=True).start()
-                threading.Thread(
-                    target=self._downstream, args=(client, server), daemon=True
-                ).start()
+                pair = self._pairs[server.getsockname()[1]] = (client, server)
+                for pass_on in (self._upstream, self._downstream):
+                    threading.Thread(target=pass_on, args=pair, daemon=True).start()
 
     def _upstream(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -68,7 +87,8 @@ class Proxy:
                         return  # the server still waits for the client's next word
                     break
                 server.sendall(data)
-        _close(server)
+        if server not in self._lost:
+            _close(server)
 
     def _downstream(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -87,17 +107,24 @@ def _close(connection: socket.socket) -> None:
 
 
 @contextmanager
-def session_through_proxy() -> Iterator[Proxy]:
-    """Let CKAN's sessions of this process reach PostgreSQL through a proxy."""
+def database_through_proxy() -> Iterator[tuple[Proxy, Any]]:
+    """Give a proxy before the database of the tests, and the database's URL through it."""
     url = engine().url
     proxy = Proxy(url.host or "127.0.0.1", url.port or 5432)
-    through: Engine = sa.create_engine(url.set(host="127.0.0.1", port=proxy.port))
-    model.Session.remove()
-    model.Session.configure(bind=through)
-    try:
-        yield proxy
-    finally:
+    yield proxy, url.set(host="127.0.0.1", port=proxy.port)
+    proxy.stop()
+
+
+@contextmanager
+def session_through_proxy() -> Iterator[Proxy]:
+    """Let CKAN's sessions of this process reach PostgreSQL through a proxy."""
+    with database_through_proxy() as (proxy, url):
+        through: Engine = sa.create_engine(url)
         model.Session.remove()
-        model.Session.configure(bind=engine())
-        through.dispose()
-        proxy.stop()
+        model.Session.configure(bind=through)
+        try:
+            yield proxy
+        finally:
+            model.Session.remove()
+            model.Session.configure(bind=engine())
+            through.dispose()

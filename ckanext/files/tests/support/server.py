@@ -1,4 +1,4 @@
-"""A real CKAN in a process of its own, that answers over HTTP.
+"""A CKAN in a process of its own, that answers over HTTP.
 
 It uses the database, Solr and Redis of the test, and is therefore for tests
 that look from outside or kill it.
@@ -7,16 +7,18 @@ that look from outside or kill it.
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any
 
 import requests
+from ckan.common import config
+from werkzeug.serving import make_server
 
+from ckanext.files.tests.support.forked import Fork
+from dev.process import HOST, free_port
 from dev.process import CkanServer as Ckan
-from dev.process import free_port
 
 
 class CkanServer(Ckan):
@@ -26,7 +28,6 @@ class CkanServer(Ckan):
     :param base_ini: the configuration of the test, which it builds on.
     :param options: configuration options that differ from that.
     :param environment: variables in addition to those of the test.
-    :param in_one_thread: one thread answers all requests, and outlives those that fail.
     """
 
     def __init__(
@@ -35,17 +36,12 @@ class CkanServer(Ckan):
         base_ini: Path,
         options: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
-        *,
-        in_one_thread: bool = False,
     ) -> None:
-        port = free_port()
+        self.port = free_port()
         self.ini = folder / "ckan.ini"
         variables = {**os.environ, **(environment or {})}
         variables.pop("CKAN_SITE_URL", None)
-        super().__init__(self.ini, folder / "ckan.log", port, variables)
-        if in_one_thread:
-            module = "ckanext.files.tests.support.one_thread"
-            self.command = [sys.executable, "-m", module, str(self.ini), str(port)]
+        super().__init__(self.ini, folder / "ckan.log", self.port, variables)
         # as a portal has it: errors are pages, and forms need their token
         portal = {"ckan.site_url": self.url, "testing": "false", "WTF_CSRF_ENABLED": "true"}
         write_ini(self.ini, base_ini, {**portal, **(options or {})})
@@ -76,6 +72,34 @@ class CkanServer(Ckan):
         return response.json()["result"]
 
 
+class ForkedServer(CkanServer):
+    """A fork of the tests that serves their application.
+
+    :param before: is called first.
+    :param threaded: each request has a thread; otherwise one thread answers all and outlives
+        those that fail, as each thread of a server's pool does.
+    """
+
+    def __init__(
+        self, folder: Path, base_ini: Path, app: Any, before: Callable[[], Any], threaded: bool
+    ) -> None:
+        super().__init__(folder, base_ini)
+        self._app = app
+        self._before = before
+        self._threaded = threaded
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process: Any = Fork(self._serve, log)
+        self.wait_until_it_answers()
+
+    def _serve(self) -> None:
+        self._before()
+        config["ckan.site_url"] = self.url
+        self._app.flask_app.testing = False
+        make_server(HOST, self.port, self._app.app, threaded=self._threaded).serve_forever()
+
+
 class CkanServers:
     """The servers of a test, each with a folder of its own."""
 
@@ -88,15 +112,22 @@ class CkanServers:
         self,
         options: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
-        *,
-        in_one_thread: bool = False,
     ) -> CkanServer:
-        """Start one more; see :class:`CkanServer`."""
+        """Start one more by CKAN's command; see :class:`CkanServer`."""
+        return self._start(CkanServer(self._new_folder(), self._base_ini, options, environment))
+
+    def fork(
+        self, app: Any, before: Callable[[], Any] = bool, *, threaded: bool = True
+    ) -> CkanServer:
+        """Start one more as a fork of the tests; see :class:`ForkedServer`."""
+        return self._start(ForkedServer(self._new_folder(), self._base_ini, app, before, threaded))
+
+    def _new_folder(self) -> Path:
         folder = self._folder / f"ckan-{len(self._servers)}"
         folder.mkdir()
-        server = CkanServer(
-            folder, self._base_ini, options, environment, in_one_thread=in_one_thread
-        )
+        return folder
+
+    def _start(self, server: CkanServer) -> CkanServer:
         self._servers.append(server)
         server.start()
         return server

@@ -10,9 +10,6 @@ from collections.abc import Callable
 from ckanext.files.tests.support.jobs import cut, sessions_of
 from ckanext.files.tests.support.workers import Worker
 
-_STANDSTILL = (3.0, 4.0)
-"""Seconds."""
-
 _PATIENCE = 90.0
 """Seconds in which some work must get done."""
 
@@ -25,6 +22,9 @@ class Storm:
     kills: int = 0
     freezes: int = 0
     cuts: int = 0
+    standstill: tuple[float, float] = (3.0, 4.0)
+    """Seconds, from and to."""
+
     chance: random.Random = dataclasses.field(default_factory=random.Random)
     ended: int = 0
     """Workers that have ended by themselves."""
@@ -66,7 +66,7 @@ class Storm:
         worker = self._one_of([w for w in awake if w.ids]) if len(awake) > 1 else None
         if worker:
             worker.freeze()
-            self._wakes[time.monotonic() + self.chance.uniform(*_STANDSTILL)] = worker
+            self._wakes[time.monotonic() + self.chance.uniform(*self.standstill)] = worker
         return bool(worker)
 
     def _cut(self) -> bool:

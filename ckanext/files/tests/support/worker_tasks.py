@@ -199,11 +199,35 @@ def kill_the_worker(name: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _go_on_for_ever(in_sql: bool) -> None:
+    while True:
+        sum(range(1000))
+        if in_sql:
+            model.Session.execute(sa.text("SELECT pg_sleep(600)"))
+
+
 @task(timeout=0.5)
 def busy(name: str) -> None:
     effect(name)
-    while True:
-        sum(range(1000))
+    _go_on_for_ever(in_sql=False)
+
+
+@task(timeout=0.5)
+def asleep_in_sql(name: str) -> None:
+    effect(name)
+    _go_on_for_ever(in_sql=True)
+
+
+@task(timeout=0.5)
+def asleep(name: str) -> None:
+    effect(name)
+    time.sleep(0.8)
+
+
+@task(timeout=0.02)
+def soon_too_late(name: str, in_sql: bool) -> None:
+    effect(name)
+    _go_on_for_ever(in_sql)
 
 
 @task
@@ -211,10 +235,7 @@ def endless(name: str, in_sql: bool) -> None:
     """Ask for nothing, and never end."""
     effect(name)
     effect_at_once(f"{name}-begun-{time.time_ns()}")
-    while True:
-        sum(range(1000))
-        if in_sql:
-            model.Session.execute(sa.text("SELECT pg_sleep(600)"))
+    _go_on_for_ever(in_sql)
 
 
 @task
@@ -225,32 +246,18 @@ def endless_after_a_step(name: str, steps: int) -> Call:
     return endless_after_a_step(name, steps - 1)
 
 
-@task
-def out_of_reach_for_ever(name: str, pipe: str) -> None:
-    effect_at_once(f"{name}-begun")
-    out_of_reach.function(name, pipe)
-
-
 @task(timeout=0.5)
 def catch_all(name: str) -> None:
     """Catch what interrupts it, and end as if nothing was."""
     effect_at_once(f"{name}-begun")
     with suppress(BaseException):
-        endless.function(name, False)
+        _go_on_for_ever(in_sql=False)
     effect(f"{name}-never")
 
 
 @task
 def catch_all_for_ever(name: str) -> None:
     catch_all.function(name)
-
-
-@task(timeout=0.02)
-def soon_too_late(name: str, in_sql: bool) -> None:
-    effect(name)
-    while True:
-        if in_sql:
-            model.Session.execute(sa.text("SELECT pg_sleep(600)"))
 
 
 @task
@@ -261,18 +268,6 @@ def in_sql_all_the_time(name: str, left: int) -> Call | None:
 
 
 @task(timeout=0.5)
-def asleep(name: str, seconds: float) -> None:
-    effect(name)
-    time.sleep(seconds)
-
-
-@task(timeout=0.5)
-def asleep_in_sql(name: str) -> None:
-    effect(name)
-    model.Session.execute(sa.text("SELECT pg_sleep(600)"))
-
-
-@task(timeout=0.5)
 def out_of_reach(name: str, pipe: str) -> None:
     """Wait for somebody who writes into a pipe, where no exception of Python gets at it."""
     effect(name)
@@ -280,6 +275,12 @@ def out_of_reach(name: str, pipe: str) -> None:
         Path(pipe).read_bytes()
     effect_at_once(f"{name}-back")
     effect(f"{name}-never")
+
+
+@task
+def out_of_reach_for_ever(name: str, pipe: str) -> None:
+    effect_at_once(f"{name}-begun")
+    out_of_reach.function(name, pipe)
 
 
 @task(timeout=0.5)

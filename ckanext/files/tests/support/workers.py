@@ -9,20 +9,22 @@ spares the seconds in which CKAN starts.
 
 from __future__ import annotations
 
+import logging.config
 import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
-from ckanext.files.tests.support.forked_workers import forked
+import click
+from ckan.common import config
+
+from ckanext.files.background_plugin.cli import get_commands
+from ckanext.files.tests.support.forked import Fork
 from ckanext.files.tests.support.server import write_ini
 from ckanext.files.tests.support.waiting import wait_for
-
-SECONDS_TO_START = 60
-SECONDS_TO_STOP = 60
 
 PLUGINS = "files files_background"
 TASKS = {
@@ -33,38 +35,39 @@ TASKS = {
 _READY = re.compile(r"Worker (\d+) knows: ")
 
 
-class Process(Protocol):
-    """What :class:`subprocess.Popen` and :class:`Fork` have in common."""
-
-    pid: int
-
-    def poll(self) -> int | None: ...
-
-    def wait(self, timeout: float) -> int: ...
-
-
-Start = Callable[[BinaryIO], Process]
+Start = Callable[[BinaryIO], "Fork | subprocess.Popen[bytes]"]
 """Starts a process that prints into a file."""
 
 
 def command(ini: Path, *arguments: str) -> Start:
     """Start workers by CKAN's command."""
+    environment = {name: os.environ[name] for name in os.environ if name != "PYTHONUNBUFFERED"}
+    ckan = ("ckan", "-c", str(ini), "files", "background", "worker", *arguments)
+    return lambda log: subprocess.Popen(
+        ["setpriv", "--pdeathsig", "TERM", *ckan],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
 
-    def start(log: BinaryIO) -> Process:
-        environment = dict(os.environ)
-        environment.pop("PYTHONUNBUFFERED", None)
-        return subprocess.Popen(
-            [
-                *("setpriv", "--pdeathsig", "TERM"),
-                *("ckan", "-c", str(ini), "files", "background", "worker", *arguments),
-            ],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
 
-    return start
+def forked(app: Any, ini: Path, options: Mapping[str, Any], *arguments: str) -> Start:
+    """Start the command's function in forks, with the tasks and the configuration of the tests.
+
+    :param ini: configures the log.
+    :param options: more configuration.
+    """
+
+    def work() -> None:
+        logging.config.fileConfig(ini, disable_existing_loggers=False)
+        config.update(options)
+        [files] = get_commands()
+        ckan = click.Context(click.Group("ckan"))
+        ckan.meta["flask_app"] = app.flask_app
+        files.main(["background", "worker", *arguments], parent=ckan)
+
+    return lambda log: Fork(work, log)
 
 
 class Worker:
@@ -74,7 +77,7 @@ class Worker:
         self.log = log
         self._start = start
         self._began = 0
-        self._process: Process | None = None
+        self._process: Fork | subprocess.Popen[bytes] | None = None
         self.frozen = False
 
     @property
@@ -127,7 +130,7 @@ class Worker:
 
     def wait_until_ready(self, workers: int = 1) -> None:
         """Wait until so many workers look for jobs."""
-        wait_for(lambda: len(self.ids) >= workers or not self.running, SECONDS_TO_START)
+        wait_for(lambda: len(self.ids) >= workers or not self.running)
         assert len(self.ids) >= workers, "the worker has ended at its start"
 
     def kill(self) -> None:
@@ -157,7 +160,7 @@ class Worker:
     def wait(self) -> int:
         """Wait until it has ended; return its exit status, negative for a signal."""
         assert self._process, "not started"
-        return self._process.wait(SECONDS_TO_STOP)
+        return self._process.wait(60)
 
     def clear_away(self) -> None:
         """End it and its children, in whatever state they are."""
@@ -168,12 +171,15 @@ class Worker:
 
 
 class Workers:
-    """The workers of a test."""
+    """The workers of a test.
 
-    def __init__(self, folder: Path, base_ini: Path, by_command: bool) -> None:
+    :param app: of the tests, whose forks they are; None for CKAN's command.
+    """
+
+    def __init__(self, folder: Path, base_ini: Path, app: Any = None) -> None:
         self._folder = folder
         self._base_ini = base_ini
-        self._by_command = by_command
+        self._app = app
         self._workers: list[Worker] = []
 
     def prepare(self, *arguments: str, **options: Any) -> Worker:
@@ -184,13 +190,13 @@ class Workers:
         """
         number = len(self._workers)
         options = {f"ckanext.files.background.{name}": each for name, each in options.items()}
-        if self._by_command:
+        if self._app:
+            start = forked(self._app, self._base_ini, options, *arguments)
+        else:
             ini = self._folder / f"worker-{number}.ini"
             texts = {name: str(value) for name, value in {**TASKS, **options}.items()}
             write_ini(ini, self._base_ini, {"ckan.plugins": PLUGINS, **texts})
             start = command(ini, *arguments)
-        else:
-            start = forked(self._base_ini, options, *arguments)
         worker = Worker(self._folder / f"worker-{number}.log", start)
         self._workers.append(worker)
         return worker
@@ -203,12 +209,12 @@ class Workers:
 
     def start_two(self, *arguments: str, **options: Any) -> tuple[Worker, Worker]:
         """Start two at once."""
-        one, other = self.prepare(*arguments, **options), self.prepare(*arguments, **options)
-        for worker in (one, other):
+        both = self.prepare(*arguments, **options), self.prepare(*arguments, **options)
+        for worker in both:
             worker.launch()
-        for worker in (one, other):
+        for worker in both:
             worker.wait_until_ready()
-        return one, other
+        return both
 
     def stop(self) -> None:
         """End those that still run."""

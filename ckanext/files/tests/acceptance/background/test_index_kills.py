@@ -34,14 +34,21 @@ pytestmark = pytest.mark.crash
 loaded = load_plugins("files", "files_background", "files_test_probe")
 
 
+SECONDS_TO_AGREE = 10
+
+
 @pytest.fixture(scope="module", autouse=True)
-def empty_portal(loaded: Any) -> None:
+def empty_portal(app: Any) -> None:
     """Datasets of other tests, whose processes were killed without a task, are not looked at."""
     helpers.reset_db()
     search.clear_all()
 
 
-SECONDS_TO_AGREE = 10
+@pytest.fixture(autouse=True)
+def quick_looks(full_size: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the small size the second and third look at an intent come sooner."""
+    if not full_size:
+        monkeypatch.setattr("ckanext.files.transaction.index_repair._PAUSES", (0.5, 1))
 
 
 @dataclasses.dataclass
@@ -136,22 +143,21 @@ def kill(pid: int, ended: int) -> None:
     os.close(ended)
 
 
-def usual_seconds(deeds: Deeds) -> dict[str, float]:
+def usual_seconds(deeds: Deeds, times: int) -> dict[str, float]:
     """Return how long each kind of deed takes."""
-    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for kind in [*KINDS] * 3:
+    taken: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for kind in [*taken] * times:
         deed = deeds.prepare(kind)
         began = time.monotonic()
         pid, ended = start(deed)
         os.read(ended, 1)
-        times[kind].append(time.monotonic() - began)
+        taken[kind].append(time.monotonic() - began)
         kill(pid, ended)
-    return {kind: statistics.median(seconds) for kind, seconds in times.items()}
+    return {kind: statistics.median(seconds) for kind, seconds in taken.items()}
 
 
-def kill_many(deeds: Deeds, times: int) -> None:
+def kill_many(deeds: Deeds, usual: dict[str, float], times: int) -> None:
     """Kill as many processes, from the beginning of their action until after its commit."""
-    usual = usual_seconds(deeds)
     for number in range(times):
         kind = KINDS[number % len(KINDS)]
         deed = deeds.prepare(kind)
@@ -174,49 +180,41 @@ def test_examination(deeds: Deeds, unique: Any) -> None:
         lambda: act("package_patch", id=hidden["id"], private=True, owner_org=deeds.organization),
     ):
         die_between_solr_and_commit(do)
-    time.sleep(2)
-    found = splits()
-    assert len(found) == 4
+    found = wait_for(lambda: len(found := splits()) == 4 and found)
     assert {line.split(":")[0] for line in found} == set(announced())
     look_now()
     assert splits() == []
 
 
-@pytest.mark.parametrize("repaired_by", ["worker", "command"])
-def test_repair(repaired_by: str, deeds: Deeds, workers: Workers, unique: Any) -> None:
-    """By a worker within seconds, and by the command."""
-    from ckanext.files.tests.support.console import run
-
+def test_repair(deeds: Deeds, workers: Workers, unique: Any) -> None:
+    """By a worker within seconds."""
     name = unique("never")
     changed = factories.Dataset(title="before")
-    die_between_solr_and_commit(lambda: deeds._act("package_create", name=name))
-    die_between_solr_and_commit(
-        lambda: deeds._act("package_patch", id=changed["id"], title="never")
-    )
+    for action, data in (
+        ("package_create", {"name": name}),
+        ("package_patch", {"id": changed["id"], "title": "never"}),
+    ):
+        die_between_solr_and_commit(lambda action=action, data=data: deeds._act(action, **data))
     assert document(name)
-    if repaired_by == "command":
-        assert run("repair-index")[0] == 0
-    else:
-        workers.start()
-        wait_for(lambda: title_in_solr(changed["id"]) == "before", SECONDS_TO_AGREE)
-    assert splits() == []
+    workers.start()
+    wait_for(lambda: not splits(), SECONDS_TO_AGREE)
+    assert title_in_solr(changed["id"]) == "before"
 
 
 def test_kills(deeds: Deeds, workers: Workers, full_size: bool, record_property: Any) -> None:
     """Half of the kills before a worker is there, half while one runs."""
-    kills = 250 if full_size else 10
+    kills, usual = (250, usual_seconds(deeds, 5)) if full_size else (8, usual_seconds(deeds, 1))
     assert splits() == []
-    kill_many(deeds, kills)
+    kill_many(deeds, usual, kills)
     wait_for_the_dead()
-    time.sleep(2)  # for what Solr has received and not done yet
+    if full_size:
+        time.sleep(2)  # for what Solr has received and not done yet
     unrepaired, interrupted = splits(), len(announced())
     assert unrepaired or not full_size  # another negative control
     workers.start("-c", "1")
-    time.sleep(SECONDS_TO_AGREE)
-    assert splits() == []
-    kill_many(deeds, kills)
-    time.sleep(SECONDS_TO_AGREE)
-    assert splits() == []
+    wait_for(lambda: not splits(), SECONDS_TO_AGREE)
+    kill_many(deeds, usual, kills)
+    wait_for(lambda: not splits(), SECONDS_TO_AGREE)
     wait_for(lambda: not announced())
     assert splits() == []
     record_property("kills", 2 * kills)

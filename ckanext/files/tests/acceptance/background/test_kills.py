@@ -1,28 +1,33 @@
-"""Killed, frozen and disconnected workers: each step is done exactly once."""
+"""Workers and web servers are killed, frozen and disconnected: each step is done exactly once."""
 
 from __future__ import annotations
 
+import random
+import threading
 import time
 from typing import Any
 
 import pytest
+import requests
 from ckan import model
 from ckan.tests import factories
 
 from ckanext.files.background import Task
 from ckanext.files.tests.support import witness
 from ckanext.files.tests.support import worker_tasks as tasks
+from ckanext.files.tests.support.asking_server import ask_at_each_update
 from ckanext.files.tests.support.effects import look
-from ckanext.files.tests.support.jobs import S
+from ckanext.files.tests.support.jobs import S, effects_of, rows
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.server import CkanServer, CkanServers
 from ckanext.files.tests.support.storm import Storm
-from ckanext.files.tests.support.waiting import wait_for
+from ckanext.files.tests.support.waiting import wait_for, wait_for_the_dead
 from ckanext.files.tests.support.witness import Findings
 from ckanext.files.tests.support.workers import Worker, Workers
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("effects")]
 
-loaded = load_plugins("files", "files_background")
+loaded = load_plugins("files", "files_background", "files_test_probe")
 
 DATASETS = 6
 
@@ -60,39 +65,38 @@ def taken_over() -> int:
     return look(f"SELECT count(*) FROM {S}.procrastinate_events WHERE type = 'deferred_for_retry'")
 
 
-@pytest.fixture
-def workers(workers: Workers, commands: Workers, full_size: bool) -> Workers:
-    """Those that are there again at once, and CKAN's command at full size."""
-    return commands if full_size else workers
-
-
 @pytest.mark.usefixtures("tables")
-def test_exactly_once(workers: Workers, unique: Any, full_size: bool, record_property: Any) -> None:
-    run, jobs, steps = unique("run"), 2000 if full_size else 30, 5
-    datasets = prepare(tasks.work, run, jobs, steps)
+def test_exactly_once(
+    request: pytest.FixtureRequest, name: str, full_size: bool, record_property: Any
+) -> None:
+    """CKAN's command at full size; otherwise forks, which are there again at once."""
+    workers = request.getfixturevalue("commands" if full_size else "workers")
+    jobs, steps = 2000 if full_size else 30, 5
+    datasets = prepare(tasks.work, name, jobs, steps)
     storm = Storm(
-        list(workers.start_two("-c", "4", frozen_after=2)),
+        list(workers.start_two("-c", "4", frozen_after=2 if full_size else 1)),
         kills=120 if full_size else 4,
         freezes=30 if full_size else 1,
         cuts=60 if full_size else 4,
+        standstill=(3.0, 4.0) if full_size else (1.5, 2.0),
     )
     start = time.monotonic()
-    storm.rage(lambda: jobs * steps if not waiting() else witness.done(run), jobs * steps)
+    storm.rage(lambda: jobs * steps if not waiting() else witness.done(name), jobs * steps)
     record_property("seconds", time.monotonic() - start)
     record_property("taken_over", taken_over())
-    for name in ("kills", "freezes", "cuts", "ended"):
-        record_property(name, getattr(storm, name))
-    time.sleep(2)  # for workers that were woken last
-    assert witness.examine(run, jobs, steps, datasets, patched=True) == Findings()
+    for each in ("kills", "freezes", "cuts", "ended"):
+        record_property(each, getattr(storm, each))
+    time.sleep(2 if full_size else 0.5)  # for workers that were woken last
+    assert witness.examine(name, jobs, steps, datasets, patched=True) == Findings()
 
 
 @pytest.mark.usefixtures("tables")
-def test_the_naive_order_of_commits(workers: Workers, unique: Any, record_property: Any) -> None:
+def test_the_naive_order_of_commits(workers: Workers, name: str, record_property: Any) -> None:
     """The negative control: the same examination finds what a worker can do wrong."""
-    run, jobs, steps = unique("run"), 24, 3
-    datasets = prepare(tasks.work_naively, run, jobs, steps)
-    both = workers.start_two("-c", "4", frozen_after=2)
-    wait_for(lambda: witness.done(run))
+    jobs, steps = 24, 3
+    datasets = prepare(tasks.work_naively, name, jobs, steps)
+    both = workers.start_two("-c", "4", frozen_after=1)
+    wait_for(lambda: witness.done(name))
     for worker in both:
         worker.freeze()
         wait_for(lambda worker=worker: not owned_by(worker))
@@ -101,8 +105,97 @@ def test_the_naive_order_of_commits(workers: Workers, unique: Any, record_proper
         worker.kill()
         worker.start()
     wait_for(lambda: not waiting())
-    findings = witness.examine(run, jobs, steps, datasets, patched=False)
+    findings = witness.examine(name, jobs, steps, datasets, patched=False)
     record_property("findings", findings)
     assert findings.doubled > 0
     assert findings.foul > 0
     assert findings.wrong_counters
+
+
+@pytest.fixture(scope="module")
+def server(lasting_servers: CkanServers, app: Any) -> CkanServer:
+    """It asks for a job at each change of a dataset: as many jobs as committed changes."""
+    return lasting_servers.fork(app, ask_at_each_update)
+
+
+@pytest.fixture(scope="module")
+def token(loaded: None) -> str:
+    return factories.SysadminWithToken()["token"]
+
+
+def jobs_of(dataset: str) -> list[int]:
+    """Return the numbers of the changes that have a job."""
+    query = f"""
+        SELECT substr(args->>'name', 38)::int FROM {S}.procrastinate_jobs
+        WHERE starts_with(args->>'name', :dataset) ORDER BY 1
+    """
+    return [number for (number,) in rows(query, dataset=dataset)]
+
+
+def title(dataset: str) -> int:
+    return int(look("SELECT title FROM package WHERE id = :id", id=dataset))
+
+
+@pytest.mark.parametrize(
+    ("death", "numbers"),
+    [
+        ("killed in the action", []),
+        ("killed in a queued task", []),
+        ("killed after the commit", [1]),
+    ],
+)
+def test_server_is_killed_at_a_certain_point(
+    death: str, numbers: list[int], server: CkanServer, token: str
+) -> None:
+    dataset = factories.Dataset(title="0")["id"]
+    with pytest.raises(requests.ConnectionError):
+        server.action("package_patch", token, id=dataset, title="1", notes=death)
+    server.wait()
+    wait_for_the_dead()
+    server.start()
+    assert jobs_of(dataset) == numbers
+    assert title(dataset) == len(numbers)
+
+
+def change_until_the_end(server: CkanServer, token: str, dataset: str) -> None:
+    """Change a dataset again and again, as long as the server answers."""
+    number = title(dataset)
+    while True:
+        number += 1
+        try:
+            answer = server.action("package_patch", token, id=dataset, title=str(number), notes="")
+        except requests.RequestException:
+            return
+        assert answer.status_code == 200, answer.text
+
+
+def test_server_is_killed_at_any_time(
+    server: CkanServer, token: str, workers: Workers, full_size: bool, record_property: Any
+) -> None:
+    kills = 30 if full_size else 2
+    datasets = [factories.Dataset(title="0")["id"] for _ in range(4)]
+    for _ in range(kills):
+        before = sum(map(title, datasets))
+        clients = [
+            threading.Thread(target=change_until_the_end, args=(server, token, dataset))
+            for dataset in datasets
+        ]
+        for client in clients:
+            client.start()
+        wait_for(lambda before=before: sum(map(title, datasets)) > before)
+        time.sleep(random.uniform(0, 1))
+        server.kill()
+        for client in clients:
+            client.join()
+        wait_for_the_dead()
+        for dataset in datasets:
+            assert jobs_of(dataset) == list(range(1, title(dataset) + 1))
+        server.start()
+    changes = {dataset: title(dataset) for dataset in datasets}
+    record_property("kills", kills)
+    record_property("changes", sum(changes.values()))
+    worker = workers.prepare("-c", "4", "--no-wait")
+    worker.launch()
+    assert worker.wait() == 0
+    for dataset, count in changes.items():
+        assert len(effects_of(f"{dataset}-")) == count

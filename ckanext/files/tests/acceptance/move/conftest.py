@@ -1,7 +1,0 @@
-"""The move starts on CKAN 2.11 and ends on CKAN 2.12: one run of it is enough."""
-
-from __future__ import annotations
-
-from ckanext.files import capabilities
-
-collect_ignore = ["test_move.py"] if capabilities.CORE_FILES else []
