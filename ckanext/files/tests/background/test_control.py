@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -227,31 +228,24 @@ def test_retry_takes_away_what_the_job_waited_for(owner: StepOwner) -> None:
 def test_retry_wakes_the_workers() -> None:
     job = ask(queue="mails")
     cancel(job)
-    listening: Any = engine().raw_connection()
     channels = ["procrastinate_any_queue_v1", "procrastinate_queue_v1#mails"]
+    connection: Any = engine().raw_connection()
+    connection.detach()  # what it listens to ends with it
+    with closing(connection) as listening:
+        listening.set_session(autocommit=True)
+        for channel in channels:
+            listening.cursor().execute(f'LISTEN "{channel}"')
 
-    def heard(seconds: float) -> list[tuple[str, Any]]:
-        select.select([listening], [], [], seconds)
-        listening.poll()
-        found = [(note.channel, json.loads(note.payload)) for note in listening.notifies]
-        listening.notifies.clear()
-        return sorted(found, key=lambda pair: pair[0])
+        def heard(seconds: float) -> list[tuple[str, Any]]:
+            select.select([listening], [], [], seconds)
+            listening.poll()
+            return sorted((note.channel, json.loads(note.payload)) for note in listening.notifies)
 
-    try:
-        with listening.cursor() as cursor:
-            for channel in channels:
-                cursor.execute(f'LISTEN "{channel}"')
-        listening.commit()
         assert control.retry(job.id)
         assert heard(0.2) == []
         model.Session.commit()
         payload = {"type": "job_inserted", "job_id": job.id}
         assert heard(10) == [(channel, payload) for channel in channels]
-    finally:
-        with listening.cursor() as cursor:
-            cursor.execute("UNLISTEN *")
-        listening.commit()
-        listening.close()
 
 
 @pytest.mark.parametrize(

@@ -351,45 +351,39 @@ DECORATORS = """
 """
 
 
-@pytest.fixture
-def decorated(extension: Extension, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Name a module with these lines in the option."""
-
-    def decorated(*lines: str) -> None:
-        extension.write("decorated", textwrap.dedent(DECORATORS) + "\n".join(lines))
-        monkeypatch.setitem(config, OPTION, "acme.decorated")
-
-    return decorated
-
-
-@pytest.mark.parametrize("decorator", ["plain", "wrapping", "Callable", "functools.partial"])
-def test_decorator_above_the_task(decorator: str, decorated: Any) -> None:
-    """Callers would get a function without ``delay``: ``@task`` must be the first decorator."""
-    decorated(f"@{decorator}", "@task", "def work(): ...")
-    refused(
-        "acme.decorated.work is no task any more: a decorator above @task has made",
-        "Put @task above all other decorators",
-        f"named by the option {OPTION}",
-    )
+NO_TASK = [
+    "acme.decorated.work is no task any more: a decorator above @task has made",
+    "Put @task above all other decorators",
+    f"named by the option {OPTION}",
+]
 
 
 @pytest.mark.parametrize(
-    "lines",
+    ("lines", "errors"),
     [
-        ["@task", "@wrapping", "def work(): ..."],
-        ["def work(): ...", "other = task(work)"],
-        ["def work(): ...", "other = task(wrapping(work))"],
-        ["@task", "def work(): ...", "again = plain(work)"],
-        ["@task", "def work(): ...", "del work"],
-        ["@task(name='a')", "def work(): ...", "first = work", "work = 5"],
+        *[
+            ([f"@{decorator}", "@task", "def work(): ..."], NO_TASK)
+            for decorator in ("plain", "wrapping", "Callable", "functools.partial")
+        ],
+        (
+            ["@task", "@plain", "def work(): ..."],
+            ["plain.<locals>.wrapper is defined within a function", "let that use functools.wraps"],
+        ),
+        (["@task", "@wrapping", "def work(): ..."], []),
+        (["def work(): ...", "other = task(work)"], []),
+        (["def work(): ...", "other = task(wrapping(work))"], []),
+        (["@task", "def work(): ...", "again = plain(work)"], []),
+        (["@task", "def work(): ...", "del work"], []),
+        (["@task(name='a')", "def work(): ...", "first = work", "work = 5"], []),
     ],
-    ids=" / ".join,
 )
-def test_other_names_of_a_task(lines: list[str], decorated: Any) -> None:
-    decorated(*lines)
-    load_tasks()
-
-
-def test_decorator_below_that_does_not_wrap(decorated: Any) -> None:
-    decorated("@task", "@plain", "def work(): ...")
-    refused("plain.<locals>.wrapper is defined within a function", "let that use functools.wraps")
+def test_decorators(
+    lines: list[str], errors: list[str], extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Callers of a task below one would get a function without ``delay``: it is refused."""
+    extension.write("decorated", textwrap.dedent(DECORATORS) + "\n".join(lines))
+    monkeypatch.setitem(config, OPTION, "acme.decorated")
+    if errors:
+        refused(*errors)
+    else:
+        load_tasks()

@@ -81,7 +81,7 @@ def test_schedules_that_are_wrong(
     options: Any, culprit: str, clean: Any, registry: dict[Any, Any]
 ) -> None:
     with pytest.raises(TaskDefinitionError, match=culprit) as raised:
-        periodic(**{"cron": "* * * * *", **options})(clean)
+        periodic(**{"cron": "* * * * *"} | options)(clean)
     assert NAME in str(raised.value)
     assert registry == {}
 

@@ -176,29 +176,23 @@ def test_status_of_workers(worker: LiveWorker, name: str) -> None:
     assert run("status")[0] == 0
 
 
-def test_status_of_a_job_whose_worker_is_gone(worker: LiveWorker) -> None:
+def test_status_of_a_worker_that_is_frozen_or_gone(worker: LiveWorker) -> None:
     ask(queue="mails")
     assert worker.claim(["mails"])
     output("status")
-    worker.die()
-    code, said = run("status")
-    assert code == 1
-    assert f"  {worker.worker_id}  dead, " in said
-    assert "Jobs of the queue mails that could run now: 1." in said
-    worker.release_all()
-    assert run("status")[0] == 1
-
-
-def test_status_of_a_worker_that_is_frozen(worker: LiveWorker) -> None:
-    ask(queue="mails")
     change(
         f"UPDATE {SCHEMA}.procrastinate_workers SET last_heartbeat = now() - interval '1 day'"
         " WHERE id = :id",
         id=worker.worker_id,
     )
     code, said = run("status")
-    assert code == 1
-    assert f"  {worker.worker_id}  silent, " in said
+    assert (code, f"  {worker.worker_id}  silent, " in said) == (1, True)
+    worker.die()
+    code, said = run("status")
+    assert (code, f"  {worker.worker_id}  dead, " in said) == (1, True)
+    assert "Jobs of the queue mails that could run now: 1." in said
+    worker.release_all()
+    assert run("status")[0] == 1
 
 
 def test_status_of_schedules(no_schedules: None, make_task: Any) -> None:

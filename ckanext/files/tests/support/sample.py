@@ -101,16 +101,6 @@ def fail_once_after_steps(steps: int) -> Call | None:
 
 
 @task
-def note_progress(name: str, percents: list[float]) -> None:
-    """Set a progress, and write down the progress of the whole job."""
-    job = current_job()
-    assert job
-    for percent in percents:
-        set_progress(percent)
-        effect(f"{name}-{job.percent:g}")
-
-
-@task
 def note_time(timestamp: int) -> None:
     """Write down the time for which it was deferred."""
     effect(f"at-{timestamp}")

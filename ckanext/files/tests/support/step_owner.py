@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ckan import model
@@ -69,18 +69,17 @@ class StepOwner:
 
 def let_wait(call: Callable[[], Any], meanwhile: Callable[[], Any]) -> Any:
     """Return the result of a call that waits for a lock until ``meanwhile`` has released it."""
-    results: list[Any] = []
 
-    def run() -> None:
+    def run() -> Any:
         try:
-            results.append(call())
+            result = call()
             model.Session.commit()
+            return result
         finally:
             model.Session.remove()
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    wait_for_a_lock()
-    meanwhile()
-    thread.join(60)
-    return results[0]
+    with ThreadPoolExecutor(1) as thread:
+        result = thread.submit(run)
+        wait_for_a_lock()
+        meanwhile()
+        return result.result(60)
