@@ -18,26 +18,20 @@ from ckanext.files.background.testing import TasksManager
 from ckanext.files.store.models import file_table, owner_table
 from ckanext.files.store.storages import get_storage, storages
 from ckanext.files.tests.support.effects import engine, look
-from ckanext.files.tests.support.load_plugins import plugins_loaded
+from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
 from ckanext.files.tests.support.users import call, new_user
 
 OPTION = "ckan.files.storage"
 
 
 @contextmanager
-def loaded_with(folder: Path, *plugins: str, **options: Any) -> Iterator[None]:
-    """Load the plugins, with the storages ``here`` and ``there``.
-
-    :param options: further options, with ``__`` for each dot.
-    """
-    named = {name.replace("__", "."): value for name, value in options.items()}
-    named["ckan.files.authenticated_uploads.storages"] = "default here"
+def loaded_with(folder: Path, **options: Any) -> Iterator[None]:
+    """Load the plugins, with the storages ``here`` and ``there`` and further options of CKAN."""
+    options["ckan.files.authenticated_uploads.storages"] = "default here"
+    common = {"type": "files:fs", "initialize": "true", "location_transformers": "uuid4"}
     for name in ("here", "there"):
-        named[f"{OPTION}.{name}.type"] = "files:fs"
-        named[f"{OPTION}.{name}.path"] = str(folder / name)
-        named[f"{OPTION}.{name}.initialize"] = "true"
-        named[f"{OPTION}.{name}.location_transformers"] = "uuid4"
-    with plugins_loaded("files", "files_background", *plugins, **named):
+        options |= storage_options(name, path=folder / name, **common)
+    with plugins_loaded("files", "files_background", **options):
         yield
     storages.reset()
 
@@ -143,10 +137,11 @@ def error_of(tasks: TasksManager, task: Task[Any], *args: Any, **kwargs: Any) ->
 def outcome(job_id: int) -> tuple[str, str, str]:
     """Return a job's status, the text of its progress, and its error."""
     query = f"""
-        SELECT concat(status, '|', text, '|', error) FROM {schema.SCHEMA}.procrastinate_jobs
-        LEFT JOIN {schema.SCHEMA}.files_job ON job_id = id WHERE id = :id
+        SELECT ARRAY[status::text, coalesce(text, ''), coalesce(error, '')]
+        FROM {schema.SCHEMA}.procrastinate_jobs LEFT JOIN {schema.SCHEMA}.files_job ON job_id = id
+        WHERE id = :id
     """
-    status, text, error = look(query, id=job_id).split("|", 2)
+    status, text, error = look(query, id=job_id)
     return status, text, error
 
 

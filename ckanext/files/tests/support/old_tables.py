@@ -49,7 +49,7 @@ TABLES = """
         SELECT 'f' || n, 'a.txt', 'default', 'l' || n, n FROM generate_series(1, 3) AS n;
     INSERT INTO files_owner SELECT id, 'u1', 'user', id = 'f1' FROM files_file;
     INSERT INTO files_transfer_history (id, file_id, owner_id, owner_type, actor)
-        SELECT 'h' || file_id, file_id, 'p1', 'package', 'somebody' FROM files_owner;
+        SELECT 'h' || file_id, file_id, 'p1', 'package', 'admin' FROM files_owner;
 """
 
 _LOOK = """
