@@ -27,6 +27,19 @@ from .values import NoFileIdsError, file_ids
 _KEY = "ckanext.files.claims"
 
 
+class _Validation:
+    """One validation of a request.
+
+    It lives as long as the context that CKAN makes for the validators of one call of
+    ``validate``: an action keeps thousands of flattened keys no longer than CKAN does.
+    """
+
+    def __init__(self, data: FlattenDataDict, stored: StoredFields) -> None:
+        self.data = data
+        self.stored = stored
+        self.mentions = Mentions()
+
+
 class Claims:
     """The claims of one call of an action."""
 
@@ -37,8 +50,6 @@ class Claims:
         self._files: dict[str, FileRecord | None] = {}
         self._scopes: dict[str | None, DatasetScope] = {}
         self._stored: dict[tuple[str, str | None], StoredFields] = {}
-        self._data: FlattenDataDict = {}
-        self._mentions = Mentions()
         self._moving: dict[str, Claim] = {}
         self._queued = False
 
@@ -62,7 +73,8 @@ class Claims:
             whose owner does not have the file, which may be one that was checked before.
         :raises NoFileIdsError: the value names no files, and is new.
         """
-        field = self._field(arguments, key, data, context)
+        validation = self._validation(data, context)
+        field = self._field(arguments, key, validation, context)
         try:
             ids = file_ids(data.get(key))
         except NoFileIdsError:
@@ -72,16 +84,18 @@ class Claims:
         self._load(ids, key, data)
         errors: FlattenErrorDict = {}
         for id_ in ids:
-            for wrong, refusal in self._claim(field, id_):
+            for wrong, refusal in self._claim(field, id_, validation.mentions):
                 errors.setdefault(wrong, []).append(refusal.message(id_))
         return errors
 
-    def _claim(self, field: RequestField, id_: str) -> Iterator[tuple[FlattenKey, Refusal]]:
-        file, mention = self._files[id_], self._mentions.add(id_, field)
+    def _claim(
+        self, field: RequestField, id_: str, mentions: Mentions
+    ) -> Iterator[tuple[FlattenKey, Refusal]]:
+        file, mention = self._files[id_], mentions.add(id_, field)
         is_there = self._is_there(field, file)
         if not is_there and mention.is_unchanged(file):
             return
-        first = self._mentions.first(mention)
+        first = mentions.first(mention)
         refusal = None if is_there else refusal_for(file, None, field.scope, self._actor.may_edit)
         if refusal:
             yield field.key, refusal
@@ -92,9 +106,17 @@ class Claims:
         elif file:
             self._record(file, field)
 
+    def _validation(self, data: FlattenDataDict, context: Any) -> _Validation:
+        validation = context.get(_KEY)
+        if validation is None or validation.data is not data:
+            validation = _Validation(data, self._stored_fields(data, context))
+            context[_KEY] = validation
+        return validation
+
     def _field(
-        self, arguments: FieldArguments, key: FlattenKey, data: FlattenDataDict, context: Context
+        self, arguments: FieldArguments, key: FlattenKey, validation: _Validation, context: Context
     ) -> RequestField:
+        data = validation.data
         resource_id: Any = data.get((*key[:2], "id")) if key[0] == "resources" else None
         return RequestField(
             arguments,
@@ -102,7 +124,7 @@ class Claims:
             new_owner(arguments, key, data, context),
             resource_id if isinstance(resource_id, str) else None,
             self._scope(arguments, data, context),
-            self._stored_fields(data, context),
+            validation.stored,
         )
 
     def _is_there(self, field: RequestField, file: FileRecord | None) -> bool:
@@ -120,8 +142,6 @@ class Claims:
 
         A thousand resources with a file each are one query.
         """
-        if data is not self._data:
-            self._data, self._mentions = data, Mentions()
         if all(id_ in self._files for id_ in ids):
             return
         unread = {*ids, *_ids_in_siblings(key, data)}.difference(self._files)
