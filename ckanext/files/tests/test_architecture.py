@@ -12,7 +12,6 @@ from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import requires
 from pathlib import Path
 
-import pytest
 from packaging.requirements import Requirement
 
 import ckanext.files
@@ -62,10 +61,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_imports(part: str) -> None:
-    assert part in MAY_IMPORT, "say in MAY_IMPORT where it stands"
-    assert imported_parts(PARTS[part]) - {part} <= MAY_IMPORT[part]
+def test_parts_import_what_stands_below() -> None:
+    for part, path in PARTS.items():
+        assert part in MAY_IMPORT, f"say in MAY_IMPORT where {part} stands"
+        assert imported_parts(path) - {part} <= MAY_IMPORT[part], part
+    assert circle(MAY_IMPORT) == []
 
 
 def circle(graph: Mapping[str, set[str]]) -> list[str]:
@@ -77,18 +77,21 @@ def circle(graph: Mapping[str, set[str]]) -> list[str]:
     return []
 
 
+def product(root: Path = ROOT) -> list[Path]:
+    """Return the modules without those of the tests."""
+    return [path for path in root.rglob("*.py") if "tests" not in path.relative_to(root).parts]
+
+
 def module_graph(root: Path) -> dict[str, set[str]]:
     """Return what each module imports of this extension, also for type checkers only.
 
     An import of a module counts for that module, not for the packages around it.
     """
-    paths = [path for path in root.rglob("*.py") if "tests" not in path.relative_to(root).parts]
-    modules = {module_name(path, root): path for path in paths}
+    modules = {module_name(path, root): path for path in product(root)}
     graph = {}
     for module, path in modules.items():
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        nodes = ast.walk(ast.parse(path.read_text()))
-        found = {name for node in nodes for name in imported_names(node, package)}
+        found = names_in(path, package)
         graph[module] = {n if n in modules else n.rpartition(".")[0] for n in found} & {*modules}
     return graph
 
@@ -98,9 +101,10 @@ def module_name(path: Path, root: Path) -> str:
     return ".".join(parts).removesuffix(".__init__")
 
 
-def test_no_circle_of_parts() -> None:
-    """The negative control: what may be imported stands below."""
-    assert circle(MAY_IMPORT) == []
+def names_in(path: Path, package: str) -> set[str]:
+    """Return all names that a module imports."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {name for node in nodes for name in imported_names(node, package)}
 
 
 def test_no_circle_of_modules() -> None:
@@ -124,10 +128,16 @@ def test_a_circle_for_type_checkers(tmp_path: Path) -> None:
 def test_procrastinate_lives_in_one_room() -> None:
     rooms = {
         path.relative_to(ROOT).parts[0]
-        for path in ROOT.rglob("*.py")
-        if "tests" not in path.relative_to(ROOT).parts and "procrastinate" in foreign(path)
+        for path in product()
+        if any(name.split(".")[0] == "procrastinate" for name in names_in(path, f"{PACKAGE}.x.y.z"))
     }
     assert rooms == {"background"}
+
+
+def test_only_one_module_asks_for_versions() -> None:
+    for path in product():
+        if path.name != "capabilities.py":
+            assert not re.search("check_ckan_version|__version__", path.read_text()), path
 
 
 def test_without_the_extra() -> None:
@@ -145,18 +155,3 @@ except ImportError as error:
     [needed] = [name for name in requires("ckanext-files") or () if 'extra == "background"' in name]
     [told] = re.findall("pip install '(.+)'", ran.stdout)
     assert Requirement(told) == Requirement(needed.split(";")[0])
-
-
-def foreign(path: Path) -> set[str]:
-    """Return the packages that a module imports."""
-    tree = ast.parse(path.read_text())
-    names = (imported_names(node, PACKAGE + ".x.y.z") for node in ast.walk(tree))
-    return {name.split(".")[0] for some in names for name in some}
-
-
-def test_only_one_module_asks_for_versions() -> None:
-    for path in ROOT.rglob("*.py"):
-        if "tests" not in path.parts and path.name != "capabilities.py":
-            text = path.read_text()
-            assert "check_ckan_version" not in text, path
-            assert "__version__" not in text, path
