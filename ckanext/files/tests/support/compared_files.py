@@ -6,15 +6,18 @@ import functools
 import re
 import uuid
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from ckan import model
 from ckan.common import config
+from ckan.lib.munge import munge_filename
 from ckan.tests import factories
 
-from ckanext.files.store.models import owner_table
+from ckanext.files.store.models import file_table, owner_table
+from ckanext.files.store.storages import get_storage, make_upload
 from ckanext.files.tests.support.effects import engine
 from ckanext.files.tests.support.users import call, new_user
 
@@ -105,15 +108,25 @@ class Sample:
         return {"owner_type": "package", "owner_id": LISTED}
 
     def _new_file(self, type_: str, id_: str, pinned: bool, name: str, upload: bytes) -> str:
-        file = call("file_create", self.users["sysadmin"], name=name, upload=upload)["id"]
+        # what file_create would do in more than half of the time of all calls
+        storage, content = get_storage("default"), make_upload(upload)
+        data = storage.upload(storage.prepare_location(name, content), content)
+        described = ("location", "content_type", "size", "hash", "algorithm")
+        file = {
+            "id": str(uuid.uuid4()),
+            "name": munge_filename(name),
+            "storage": "default",
+            "created": datetime.now(timezone.utc),
+            "storage_data": {},
+            "plugin_data": {},
+            **{column: getattr(data, column) for column in described},
+        }
+        owner = {"file_id": file["id"], "owner_type": type_, "owner_id": id_, "pinned": pinned}
         with engine().begin() as connection:
-            mine = owner_table.c.file_id == file
-            connection.execute(sa.delete(owner_table).where(mine))
+            connection.execute(sa.insert(file_table).values(file))
             if type_:
-                values = {"file_id": file, "owner_type": type_, "owner_id": id_, "pinned": pinned}
-                connection.execute(sa.insert(owner_table).values(values))
-        model.Session.remove()
-        return file
+                connection.execute(sa.insert(owner_table).values(owner))
+        return file["id"]
 
     def lose_bytes(self, file: str) -> None:
         """Remove the bytes of a file without CKAN's knowledge."""
