@@ -72,6 +72,31 @@ class FormsPlugin(p.SingletonPlugin, tk.DefaultDatasetForm):
         return {"user_create": _user_create, "user_update": _user_update}
 
 
+class PlainFieldPlugin(p.SingletonPlugin, tk.DefaultDatasetForm):
+    """Datasets of the type ``plain-field``: its field names a file, and no validator moves it."""
+
+    p.implements(p.IDatasetForm)
+
+    def package_types(self) -> list[str]:
+        return ["plain-field"]
+
+    def is_fallback(self) -> bool:
+        return False
+
+    def create_package_schema(self) -> Schema:
+        return self._with_field(super().create_package_schema(), "convert_to_extras")
+
+    def update_package_schema(self) -> Schema:
+        return self._with_field(super().update_package_schema(), "convert_to_extras")
+
+    def show_package_schema(self) -> Schema:
+        return self._with_field(super().show_package_schema(), "convert_from_extras", first=True)
+
+    def _with_field(self, schema: Any, converter: str, *, first: bool = False) -> Schema:
+        steps = [_ignore_missing(), tk.get_converter(converter)]
+        return {**schema, "attachment": steps[::-1] if first else steps}
+
+
 def _ignore_missing() -> Any:
     return tk.get_validator("ignore_missing")
 
