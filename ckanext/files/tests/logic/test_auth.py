@@ -10,27 +10,31 @@ import pytest
 from ckan.logic import NotAuthorized, ValidationError
 from ckan.tests import factories
 
-from ckanext.files.tests.support import portal
-from ckanext.files.tests.support.load_plugins import load_plugins
-from ckanext.files.tests.support.portal import Api, call, new_dataset, put, upload
-
-loaded = load_plugins("files", "files_test_forms")
+from ckanext.files.tests.support.portal import (
+    Api,
+    call,
+    new_dataset,
+    new_user,
+    organization_of,
+    owner,
+    put,
+    resource,
+)
 
 TYPES = ["package", "resource", "group", "organization", "user"]
 
+each_transfer = pytest.mark.parametrize(
+    "action", ["file_ownership_transfer", "files_transfer_ownership"]
+)
+
 
 @pytest.fixture(scope="module")
-def api(loaded: Any) -> Api:
-    return Api(loaded())
-
-
-@pytest.fixture(scope="module")
-def theirs(loaded: Any) -> dict[str, str]:
+def theirs(loaded: Any, sysadmin: str) -> dict[str, str]:
     """One owner of each type, all of another user."""
-    other, sysadmin = portal.new_user(), portal.new_user(sysadmin=True)
-    organization = portal.organization_of(other)
-    resources = [{"url": "http://example.com"}]
-    dataset = new_dataset(other, owner_org=organization, private=True, resources=resources)
+    other = new_user()
+    organization = organization_of(other)
+    fields: dict[str, Any] = {"owner_org": organization, "private": True}
+    dataset = new_dataset(other, **fields, resources=[resource()])
     return {
         "package": dataset["id"],
         "resource": dataset["resources"][0]["id"],
@@ -41,21 +45,23 @@ def theirs(loaded: Any) -> dict[str, str]:
 
 
 def refusal(action: str, user: str, **data: Any) -> str:
-    """Return what the caller is told, without the ids that they have given."""
+    """Return the message of a refusal, without the ids that the caller has given."""
     with pytest.raises(NotAuthorized) as caught:
         call(action, user, **data)
-    sentence = str(caught.value)
+    return without_values(str(caught.value), data)
+
+
+def without_values(sentence: str, data: dict[str, Any]) -> str:
     for value in data.values():
         sentence = sentence.replace(str(value), "")
     return sentence
 
 
 @pytest.mark.parametrize("force", [False, True])
-@pytest.mark.parametrize("action", ["file_ownership_transfer", "files_transfer_ownership"])
+@each_transfer
 def test_file_that_is_not_theirs(
-    action: str, force: bool, author: str, theirs: dict[str, str]
+    action: str, force: bool, author: str, theirs: dict[str, str], api: Api
 ) -> None:
-    mine = new_dataset(author)["id"]
     files = [
         str(uuid.uuid4()),
         *put(("package", theirs["package"])),
@@ -63,19 +69,24 @@ def test_file_that_is_not_theirs(
         *put(("user", theirs["user"])),
         *put(None),
     ]
-    data = {"owner_type": "package", "owner_id": mine, "force": force}
+    data = {"owner_type": "package", "owner_id": new_dataset(author)["id"], "force": force}
     assert len({refusal(action, author, id=file, **data) for file in files}) == 1
+    answers = [api.post(action, author, id=file, **data) for file in files]
+    assert {status for status, _ in answers} == {403}
+    errors = zip(files, answers, strict=True)
+    assert len({without_values(str(a["error"]), {"id": file}) for file, (_, a) in errors}) == 1
 
 
 @pytest.mark.parametrize("owner_type", TYPES)
-@pytest.mark.parametrize("action", ["file_ownership_transfer", "files_transfer_ownership"])
+@each_transfer
 def test_owner_that_is_not_theirs(
-    action: str, owner_type: str, author: str, theirs: dict[str, str]
+    action: str, owner_type: str, author: str, theirs: dict[str, str], file: str
 ) -> None:
-    (file,) = upload(author)
+    before = owner(file)
     ids = [theirs[owner_type], str(uuid.uuid4())]
     data = {"id": file, "owner_type": owner_type}
     assert len({refusal(action, author, **data, owner_id=id_) for id_ in ids}) == 1
+    assert owner(file) == before
 
 
 @pytest.mark.parametrize("owner_type", TYPES)
@@ -91,8 +102,7 @@ def test_files_of_an_owner_that_is_not_theirs(
         assert answers[0][1]["error"] == answers[1][1]["error"]
 
 
-def test_words_for_those_who_may_edit_the_file(author: str) -> None:
-    (file,) = upload(author)
+def test_words_for_those_who_may_edit_the_file(author: str, file: str) -> None:
     call("file_pin", author, id=file)
     data = {"id": file, "owner_type": "package", "owner_id": new_dataset(author)["id"]}
     assert "pinned" in refusal("file_ownership_transfer", author, **data)
@@ -112,7 +122,7 @@ def test_file_of_what_is_gone(action: str, author: str, theirs: dict[str, str]) 
 
 
 @pytest.mark.parametrize("owner_type", TYPES)
-def test_name_that_is_the_id_of_what_is_gone(owner_type: str, author: str) -> None:
+def test_name_that_is_the_id_of_what_is_gone(owner_type: str, author: str, sysadmin: str) -> None:
     """CKAN finds things by their names as well, and the names of resources are anybody's."""
     gone = str(uuid.uuid4())
     (file,) = put((owner_type, gone))
@@ -131,7 +141,6 @@ def test_name_that_is_the_id_of_what_is_gone(owner_type: str, author: str) -> No
         refusal(action, who, id=file, **transfer)
     with pytest.raises(ValidationError):
         new_dataset(who, attachment=file)
-    sysadmin = portal.new_user(sysadmin=True)
     assert call("file_owner_scan", sysadmin, **scan)["count"] == 1
     assert call("file_ownership_transfer", sysadmin, id=file, **transfer)["id"] == file
     assert call("file_show", who, id=file)["id"] == file
@@ -142,12 +151,10 @@ def something_called(name: str, owner_type: str, user: str) -> str:
     if owner_type == "package":
         new_dataset(user, name=name)
     elif owner_type == "resource":
-        new_dataset(user, resources=[{"url": "http://example.com", "name": name}])
+        new_dataset(user, resources=[resource(name)])
     elif owner_type == "user":
-        factories.User(name=name)
-        return name
+        return factories.User(name=name)["name"]
     else:
-        sysadmin = portal.new_user(sysadmin=True)
         members = [{"name": user, "capacity": "admin"}]
-        call(f"{owner_type}_create", sysadmin, name=name, users=members)
+        call(f"{owner_type}_create", new_user(sysadmin=True), name=name, users=members)
     return user

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from typing import Any
 
 import pytest
@@ -11,20 +10,11 @@ from ckan.lib.search import SearchIndexError
 
 from ckanext.files.logic.search_document import MAX_TERM_LENGTH, without_long_lists
 from ckanext.files.plugin import FilesPlugin
-from ckanext.files.tests.support.load_plugins import load_plugins
-from ckanext.files.tests.support.portal import call, owners, upload
-
-loaded = load_plugins(
-    "files",
-    "files_test_forms",
-    "scheming_datasets",
-    "scheming_nerf_index",
-    scheming__dataset_schemas="ckanext.files.tests:schemas/dataset.yaml",
-)
+from ckanext.files.tests.support.portal import call, new_dataset, owners, resource, upload
 
 
-def search(**query: Any) -> list[str]:
-    return [d["id"] for d in call("package_search", None, **query)["results"]]
+def search(query: str) -> list[str]:
+    return [d["id"] for d in call("package_search", None, q=query)["results"]]
 
 
 @pytest.mark.parametrize(
@@ -38,39 +28,29 @@ def search(**query: Any) -> list[str]:
 )
 def test_thousand_files_in_one_field(dataset_type: str, field: str, author: str) -> None:
     files = upload(author, 1000)
-    name = f"d-{uuid.uuid4()}"
-    dataset = call("package_create", author, type=dataset_type, name=name, **{field: files})
+    dataset = new_dataset(author, type=dataset_type, title="x", **{field: files})
     assert set(owners(*files)) == {("package", dataset["id"], True)}
-    assert search(q=f"name:{name}") == [dataset["id"]]
-    assert search(q=f'"{files[777]}"') == [dataset["id"]]
-    updated = call("package_patch", author, id=name, title="again")
-    assert updated["title"] == "again"
+    for query in (f"name:{dataset['name']}", f'"{files[777]}"'):
+        assert search(query) == [dataset["id"]]
+    assert call("package_patch", author, id=dataset["id"], title="again")["title"] == "again"
 
 
 def test_solr_refuses_it_otherwise(author: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control of the test above."""
     monkeypatch.setattr(FilesPlugin, "before_dataset_index", lambda self, document: document)
     files = upload(author, 1000)
-    name = f"d-{uuid.uuid4()}"
     with pytest.raises(SearchIndexError, match="immense term"):
-        call("package_create", author, type="files-python", name=name, several=files)
+        new_dataset(author, several=files)
     assert {owner[0] for owner in owners(*files)} == {"user"}
 
 
 def test_thousand_files_in_a_subfield_and_in_resources(author: str) -> None:
     inner, outer = upload(author, 1000), upload(author, 1000)
-    name = f"d-{uuid.uuid4()}"
-    dataset = call(
-        "package_create",
-        author,
-        type="files-yaml",
-        name=name,
-        citations=[{"docs": inner}],
-        resources=[{"url": "http://example.com", "docs": outer}],
-    )
+    fields: dict[str, Any] = {"type": "files-yaml", "title": "x", "citations": [{"docs": inner}]}
+    dataset = new_dataset(author, **fields, resources=[resource(docs=outer)])
     assert set(owners(*inner)) == {("package", dataset["id"], True)}
     assert set(owners(*outer)) == {("resource", dataset["resources"][0]["id"], True)}
-    assert search(q=f"name:{name}") == [dataset["id"]]
+    assert search(f"name:{dataset['name']}") == [dataset["id"]]
 
 
 def test_only_long_lists_are_left_out() -> None:

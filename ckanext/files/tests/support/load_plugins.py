@@ -18,15 +18,16 @@ from ckan.tests.helpers import _get_test_app
 from ckan.tests.pytest_ckan import ckan_setup
 
 
-def load_plugins(*names: str, **options: Any) -> Any:
+def load_plugins(*names: str, scope: Any = "module", **options: Any) -> Any:
     """Return a fixture for a module: ``loaded = load_plugins("files", "files_test_forms")``.
 
     It gives the test application when it is asked for.
 
+    :param scope: ``package`` for a ``conftest.py``.
     :param options: further options of CKAN, with ``__`` for each dot.
     """
 
-    @pytest.fixture(scope="module", autouse=True)
+    @pytest.fixture(scope=scope, autouse=True)
     def loaded() -> Iterator[Any]:
         changed = {name.replace("__", "."): value for name, value in options.items()}
         with plugins_loaded(*names, **changed):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from ckan import model
+from ckan.logic import ValidationError
 from ckan.tests import factories
 
 from ckanext.files.store.models import file_table, history_table, owner_table
@@ -25,8 +28,9 @@ FILES, OWNERS, HISTORY = str(file_table), str(owner_table), str(history_table)
 """Names of the tables."""
 
 UNKNOWN = "does not exist, or you are not allowed to use it"
-PINNED = "belongs to something else"
+PINNED = "belongs to something else, which keeps it"
 TWICE = "is named in two places"
+NO_OWNER = "it cannot be told what it would belong to"
 NO_ID = "Must be the id of a file"
 
 _ROW: dict[str, Any] = {
@@ -114,9 +118,25 @@ def resource(name: str = "a", /, **fields: Any) -> dict[str, Any]:
     return {"url": "http://example.com", "name": name, **fields}
 
 
+def assert_owned(dataset: dict[str, Any]) -> None:
+    """What has a field ``attachment`` or ``doc`` owns the file that it names, and keeps it."""
+    named = [("package", dataset["id"], dataset.get("attachment"))]
+    named += [("resource", r["id"], r.get("doc")) for r in dataset["resources"]]
+    expected = [(file, (owner_type, id_, True)) for owner_type, id_, file in named if file]
+    assert [(file, owner(file)) for file, _ in expected] == expected
+
+
 def update(user: str, dataset: dict[str, Any], /, **fields: Any) -> dict[str, Any]:
     """Update some fields of a dataset, and send the others as they are."""
     return call("package_update", user, **{**dataset, **fields})
+
+
+@contextmanager
+def refused(sentence: str, *key: Any) -> Iterator[None]:
+    """Expect an error with this sentence at one place, and no other error."""
+    with pytest.raises(ValidationError) as caught:
+        yield
+    assert sentence in error_at(caught.value.error_dict, key)
 
 
 def error_at(errors: Any, key: Iterable[Any]) -> str:
