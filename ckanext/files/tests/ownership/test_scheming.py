@@ -1,4 +1,4 @@
-"""Fields in ckanext-scheming schemas, with lists and repeating subfields."""
+"""Fields in schemas of ckanext-scheming: lists, repeating subfields and the preset."""
 
 from __future__ import annotations
 
@@ -7,46 +7,44 @@ import uuid
 from typing import Any
 
 import pytest
-from ckan.logic import ValidationError
 
-from ckanext.files.tests.support import portal
-from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.errors import FilesError
+from ckanext.files.logic.scheming import files_attachment
 from ckanext.files.tests.support.portal import (
     TWICE,
     UNKNOWN,
-    Api,
     call,
-    error_at,
+    history,
+    new_dataset,
+    new_user,
+    owner,
     owners,
+    refused,
     resource,
     shown,
     update,
     upload,
 )
 
-loaded = load_plugins(
-    "files",
-    "scheming_datasets",
-    "scheming_nerf_index",
-    scheming__dataset_schemas="ckanext.files.tests:schemas/dataset.yaml",
-)
+COUNT = 22
 
-
-@pytest.fixture(scope="module")
-def api(loaded: Any) -> Api:
-    return Api(loaded())
+# (CKAN leaves empty dicts out of what it validates, and counts its errors without them)
+BAD: list[Any] = [7, 0.5, True, {"a": 1}, "\x00", "\ud800", "x" * 100_000, "nix", "[[1]]"]
+BAD_LISTS: list[Any] = [7, {"a": 1}, ["nix"], ["\x00"], ["x" * 100_000]]
 
 
 def new(user: str, **fields: Any) -> dict[str, Any]:
-    name = f"d-{uuid.uuid4()}"
-    return call("package_create", user, type="files-yaml", name=name, **fields)
+    return new_dataset(user, type="files-yaml", title="Dataset", **fields)
+
+
+def new_with_preset(user: str, **fields: Any) -> dict[str, Any]:
+    return new_dataset(user, type="files-preset", title="Dataset", **fields)
 
 
 def assert_everything_is_owned(dataset: dict[str, Any], files: list[str]) -> None:
     """Everything that a dataset names belongs to it, or to the resource that names it."""
     top = [dataset.get("attachment"), dataset.get("quoted")]
-    top += [*dataset["list_before"], *dataset["list_after"]]
-    top += _of_parts(dataset.get("citations"))
+    top += [*dataset["list_before"], *dataset["list_after"], *_of_parts(dataset.get("citations"))]
     expected = {id_: ("package", dataset["id"]) for id_ in top if id_}
     for item in dataset["resources"]:
         inner = [item.get("doc"), *item["docs"], *_of_parts(item.get("parts"))]
@@ -57,9 +55,7 @@ def assert_everything_is_owned(dataset: dict[str, Any], files: list[str]) -> Non
 
 
 def _of_parts(parts: Any) -> list[str]:
-    return [
-        id_ for item in parts or [] for id_ in [item.get("doc"), *_as_list(item.get("docs"))] if id_
-    ]
+    return [id_ for part in parts or [] for id_ in [part.get("doc"), *_as_list(part.get("docs"))]]
 
 
 def _as_list(value: Any) -> list[str]:
@@ -91,9 +87,6 @@ def everything(files: list[str]) -> dict[str, Any]:
     }
 
 
-COUNT = 22
-
-
 def test_all_places_at_once(author: str) -> None:
     files = upload(author, COUNT)
     dataset = new(author, **everything(files))
@@ -103,15 +96,9 @@ def test_all_places_at_once(author: str) -> None:
     dataset["resources"][2]["name"] = "changed"
     dataset = update(author, dataset)
     assert_everything_is_owned(dataset, files)
-    assert {len(portal.history(file)) for file in files} == {1}
-
-
-def test_all_places_in_another_order(author: str) -> None:
-    """Also with resources that come without ids, so that all of them are new."""
-    files = upload(author, COUNT)
-    dataset = new(author, **everything(files))
-    moved = files[7:] + files[:7]
-    dataset = update(author, dataset, **everything(moved))
+    assert {len(history(file)) for file in files} == {1}
+    # in another order, with resources that come without ids, so that all of them are new
+    dataset = update(author, dataset, **everything(files[7:] + files[:7]))
     assert_everything_is_owned(dataset, files)
 
 
@@ -124,36 +111,21 @@ def test_pin(author: str) -> None:
 def test_form_with_composite_names(author: str) -> None:
     """What the web form of ckanext-scheming sends."""
     files = upload(author, 3)
-    fields = {
-        "citations-0-doc": files[0],
-        "citations-1-docs": [files[1], ""],
-        "list_before": files[2],
-    }
-    dataset = new(author, **fields)
-    assert_everything_is_owned(dataset, files)
+    fields = {"citations-0-doc": files[0], "citations-1-docs": [files[1], ""]}
+    assert_everything_is_owned(new(author, **fields, list_before=files[2]), files)
 
 
-def test_twice_across_places(author: str) -> None:
-    (file,) = upload(author)
-    places: list[tuple[dict[str, Any], list[Any]]] = [
-        ({"attachment": file, "citations": [{"doc": ""}, {"doc": file}]}, ["citations", 1, "doc"]),
-        ({"list_before": [file], "list_after": [file]}, ["list_before"]),
-        ({"resources": [resource(doc=file, docs=[file])]}, ["resources", 0, "docs"]),
-        (
-            {
-                "resources": [
-                    resource(parts=[{"doc": file}]),
-                    resource(parts=[{"doc": ""}, {"docs": [file]}]),
-                ]
-            },
-            ["resources", 1, "parts", 1, "docs"],
-        ),
-    ]
-    for fields, key in places:
-        with pytest.raises(ValidationError) as caught:
-            new(author, **fields)
-        assert TWICE in error_at(caught.value.error_dict, key)
-    assert owners(file)[0][0] == "user"
+def test_twice_across_places(author: str, file: str) -> None:
+    with refused(TWICE, "citations", 1, "doc"):
+        new(author, attachment=file, citations=[{"doc": ""}, {"doc": file}])
+    with refused(TWICE, "list_before"):
+        new(author, list_before=[file], list_after=[file])
+    with refused(TWICE, "resources", 0, "docs"):
+        new(author, resources=[resource(doc=file, docs=[file])])
+    parts = [[{"doc": file}], [{"doc": ""}, {"docs": [file]}]]
+    with refused(TWICE, "resources", 1, "parts", 1, "docs"):
+        new(author, resources=[resource(parts=part) for part in parts])
+    assert owner(file)[0] == "user"
 
 
 def test_twice_when_the_other_resource_has_not_changed(author: str) -> None:
@@ -161,58 +133,115 @@ def test_twice_when_the_other_resource_has_not_changed(author: str) -> None:
     resources = [resource(parts=[{"doc": files[0]}]), resource(doc=files[1])]
     dataset = new(author, resources=resources)
     dataset["resources"][1]["doc"] = files[0]
-    with pytest.raises(ValidationError) as caught:
+    with refused(TWICE, "resources", 1, "doc"):
         update(author, dataset)
-    assert TWICE in error_at(caught.value.error_dict, ["resources", 1, "doc"])
     dataset = shown(dataset["id"])
     dataset["resources"][0]["parts"] += [{"docs": [files[1]]}]
-    with pytest.raises(ValidationError) as caught:
+    with refused(TWICE, "resources", 0, "parts", 1, "docs"):
         update(author, dataset)
-    assert TWICE in error_at(caught.value.error_dict, ["resources", 0, "parts", 1, "docs"])
 
 
-# (CKAN leaves empty dicts out of what it validates, and counts its errors without them)
-BAD: list[Any] = [7, 0.5, True, {"a": 1}, "\x00", "\ud800", "x" * 100_000, "nix", "[[1]]"]
-BAD_LISTS: list[Any] = [7, {"a": 1}, ["nix"], ["\x00"], ["x" * 100_000]]
+def test_bad_input(author: str) -> None:
+    before = shown(new(author, resources=[resource(), resource()])["id"])
 
-
-@pytest.mark.parametrize("http", [False, True], ids=["python", "http"])
-def test_bad_input(author: str, api: Api, http: bool) -> None:
-    dataset = new(author, resources=[resource(), resource()])
-    before = shown(dataset["id"])
-
-    def assert_refused(key: list[Any], **fields: Any) -> None:
-        data = {**before, **fields}
-        if http:
-            status, answer = api.post("package_update", author, **data)
-            assert status == 409, (key, fields, answer)
-            errors = answer["error"]
-        else:
-            with pytest.raises(ValidationError) as caught:
-                call("package_update", author, **data)
-            errors = caught.value.error_dict
-        assert error_at(errors, key)
+    def assert_refused(*key: Any, **fields: Any) -> None:
+        with refused("", *key):
+            update(author, before, **fields)
 
     def second_resource(**fields: Any) -> list[Any]:
         return [before["resources"][0], {**before["resources"][1], **fields}]
 
     for value in BAD:
-        assert_refused(["attachment"], attachment=value)
-        assert_refused(["citations", 1, "doc"], citations=[{"doc": ""}, {"doc": value}])
-        assert_refused(["resources", 1, "doc"], resources=second_resource(doc=value))
+        assert_refused("attachment", attachment=value)
+        assert_refused("citations", 1, "doc", citations=[{"doc": ""}, {"doc": value}])
+        assert_refused("resources", 1, "doc", resources=second_resource(doc=value))
         parts = second_resource(parts=[{"doc": ""}, {"doc": value}])
-        assert_refused(["resources", 1, "parts", 1, "doc"], resources=parts)
+        assert_refused("resources", 1, "parts", 1, "doc", resources=parts)
     for value in BAD_LISTS:
-        assert_refused(["list_before"], list_before=value)
-        assert_refused(["list_after"], list_after=value)
-        assert_refused(["resources", 1, "docs"], resources=second_resource(docs=value))
-    assert shown(dataset["id"]) == before
+        assert_refused("list_before", list_before=value)
+        assert_refused("list_after", list_after=value)
+        assert_refused("resources", 1, "docs", resources=second_resource(docs=value))
+    assert shown(before["id"]) == before
 
 
 def test_unknown_file_in_a_subfield(author: str) -> None:
-    theirs = upload(portal.new_user())[0]
-    for id_ in (theirs, "nix"):
-        with pytest.raises(ValidationError) as caught:
-            new(author, resources=[resource(), resource(parts=[{"doc": ""}, {"doc": id_}])])
-        key = ["resources", 1, "parts", 1, "doc"]
-        assert UNKNOWN in error_at(caught.value.error_dict, key)
+    for id_ in (*upload(new_user()), "nix"):
+        parts = [{"doc": ""}, {"doc": id_}]
+        with refused(UNKNOWN, "resources", 1, "parts", 1, "doc"):
+            new(author, resources=[resource(), resource(parts=parts)])
+
+
+# the preset files_attachment: what it stores and shows, and who owns the files then
+
+
+def test_preset_in_a_dataset(author: str) -> None:
+    file, *files = upload(author, 4)
+    dataset = new_with_preset(author, attachment=file, attachments=files[::-1])
+    assert (dataset["attachment"], dataset["attachments"]) == (file, files[::-1])
+    assert owners(file, *files) == [("package", dataset["id"], True)] * 4
+    # the field for one file
+    others = upload(author, 2)
+    with refused("Only one file", "attachment"):
+        new_with_preset(author, attachment=others)
+    assert {entry[0] for entry in owners(*others)} == {"user"}
+    assert new_with_preset(author, attachment=others[:1])["attachment"] == others[0]
+
+
+@pytest.mark.parametrize("as_form", [True, False])
+def test_empty_choices_of_a_form_do_not_count(author: str, as_form: bool, file: str) -> None:
+    dataset = new_with_preset(author, attachments=["", file] if as_form else file)
+    assert dataset["attachments"] == [file]
+    dataset = call("package_patch", author, id=dataset["id"], attachments="" if as_form else [])
+    assert dataset["attachments"] == []
+    assert owner(file) == ("package", dataset["id"], True)
+
+
+def test_preset_in_resources_and_subfields(author: str) -> None:
+    paper, other, *papers, codebook, photo, plan = upload(author, 7)
+    inner = resource(codebook=codebook, photos=[photo], parts=[{"plan": plan}])
+    citations = [{"paper": paper}, {"paper": other, "papers": papers}]
+    dataset = new_with_preset(author, citations=citations, resources=[inner])
+    (shown_inner,) = dataset["resources"]
+    assert [citation["paper"] for citation in dataset["citations"]] == [paper, other]
+    assert dataset["citations"][1]["papers"] == papers
+    assert {name: shown_inner[name] for name in ("codebook", "photos", "parts")} == {
+        "codebook": codebook,
+        "photos": [photo],
+        "parts": [{"plan": plan}],
+    }
+    assert owners(paper, other, *papers) == [("package", dataset["id"], True)] * 4
+    assert owners(codebook, photo, plan) == [("resource", shown_inner["id"], True)] * 3
+    # fields that were not sent are not there
+    dataset = new_with_preset(author, resources=[resource(codebook=upload(author)[0])])
+    assert not {"attachment", "attachments"} & set(dataset)
+    assert "photos" not in dataset["resources"][0]
+
+
+@pytest.mark.parametrize("entity", ["group", "organization"])
+def test_preset_in_groups_and_organizations(entity: str) -> None:
+    sysadmin = new_user(sysadmin=True)
+    logo, *statutes = upload(sysadmin, 3)
+    fields: dict[str, Any] = {"type": f"files-preset-{entity}", "name": f"g-{uuid.uuid4()}"}
+    made = call(f"{entity}_create", sysadmin, **fields, logo=logo, statutes=statutes)
+    found = call(f"{entity}_show", sysadmin, id=made["id"])
+    assert (found["logo"], found["statutes"]) == (logo, statutes)
+    assert owners(logo, *statutes) == [(entity, made["id"], True)] * 3
+
+
+@pytest.mark.parametrize("nothing", [None, "", [], [""], "[]"])
+def test_required(author: str, nothing: Any) -> None:
+    with refused("Missing value", "resources", 0, "codebook"):
+        new_with_preset(author, resources=[resource(codebook=nothing)])
+    group = {"type": "files-preset-group", "name": f"g-{uuid.uuid4()}", "statutes": nothing}
+    with refused("Missing value", "statutes"):
+        call("group_create", new_user(sysadmin=True), **group)
+
+
+def test_errors_of_the_files_are_errors_of_the_field(author: str) -> None:
+    with refused(UNKNOWN, "citations", 0, "papers"):
+        new_with_preset(author, citations=[{"papers": [str(uuid.uuid4())]}])
+
+
+def test_preset_in_the_schema_of_something_else() -> None:
+    with pytest.raises(FilesError, match="files_transfer_ownership"):
+        files_attachment({"field_name": "attachment"}, {"user_type": "user"})

@@ -1,4 +1,4 @@
-"""What names files, and what does not."""
+"""What the arguments of the validator mean, and which values of a field name files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,67 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ckanext.files.errors import FilesError
+from ckanext.files.ownership import FieldArgumentError, FieldArguments
 from ckanext.files.ownership.values import MAX_ID_LENGTH, NoFileIdsError, file_ids, is_id, texts
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("package",), ("package", "id", True)),
+        (("resource", "id"), ("resource", "id", True)),
+        (("group", "name", False), ("group", "name", False)),
+        # as ckanext-scheming hands them on
+        (("group", "id", "False"), ("group", "id", False)),
+        (("'package'",), ("package", "id", True)),
+        (('"package"', "'uuid'", "True"), ("package", "uuid", True)),
+        (("'package'", "pin=False"), ("package", "id", False)),
+        (("package", "pin=True"), ("package", "id", True)),
+        (("package", "id_field='code'", "pin=False"), ("package", "code", False)),
+        (("package", "pin=False", "id_field=code"), ("package", "code", False)),
+        (("owner_type=user",), ("user", "id", True)),
+        (("email_domain",), ("email_domain", "id", True)),
+    ],
+)
+def test_arguments(arguments: tuple[Any, ...], expected: tuple[str, str, bool]) -> None:
+    assert FieldArguments.parse(*arguments) == FieldArguments(*expected)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *[("",), (None,), (7,), ("package resource",), ("'package",), (["package"],)],
+        *[("package", ""), ("package", 1), ("package", "pinned=True")],
+        *[("package", "id", pin) for pin in ("maybe", "false", None, 1)],
+    ],
+)
+def test_any_other_argument_is_refused_with_the_right_form(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(FieldArgumentError, match="files_transfer_ownership\\(package\\)"):
+        FieldArguments.parse(*arguments)
+
+
+@pytest.mark.parametrize("word", ["dataset", "'dataset'", "owner_type=dataset"])
+def test_dataset_is_called_package(word: str) -> None:
+    with pytest.raises(FilesError, match="'package'"):
+        FieldArguments.parse(word)
+
+
+def test_entity() -> None:
+    key = ("resources", 3, "parts", 0, "doc")
+    assert FieldArguments.parse("resource").entity_key(key) == ("resources", 3)
+    assert FieldArguments.parse("package").entity_key(key) == ()
+    assert FieldArguments.parse("resource").entity_key(("doc",)) == ()
+
+
+@pytest.mark.parametrize("entity", [None, [], "x", {}, {"id": None}, {"id": ""}, {"id": 7}])
+def test_entity_without_an_id(entity: Any) -> None:
+    assert FieldArguments.parse("package").owner(entity) is None
 
 
 @pytest.mark.parametrize(
@@ -28,14 +83,9 @@ JSON = st.recursive(
         ('["a","b"]', ["a", "b"]),
         ("['a', 'b']", ["a", "b"]),
         ("x" * MAX_ID_LENGTH, ["x" * MAX_ID_LENGTH]),
-        # empty
-        (None, []),
-        (tk.missing, []),
-        ("", []),
-        ([], []),
-        ("[]", []),
         (["", None, "a"], ["a"]),
         ("['', 'a']", ["a"]),
+        *[(empty, []) for empty in (None, tk.missing, "", [], "[]")],
     ],
 )
 def test_ids(value: Any, ids: list[str]) -> None:

@@ -21,6 +21,7 @@ def plant_in_resource(id_: str, **fields: Any) -> None:
         parameters = {"extras": json.dumps(fields), "id": id_}
         dataset_id = connection.execute(sa.text(change), parameters).scalar_one()
     _index(dataset_id)
+    model.Session.remove()
 
 
 def plant(table: str, id_: str, **fields: Any) -> None:
@@ -42,10 +43,10 @@ def plant(table: str, id_: str, **fields: Any) -> None:
             connection.execute(sa.text(change), {"id": id_, "key": key, "value": value})
     if table == "package":
         _index(id_)
+    model.Session.remove()
 
 
 def _index(dataset_id: str) -> None:
     """Actions may read a dataset from there."""
     model.Session.remove()
     search.rebuild(dataset_id)
-    model.Session.remove()

@@ -1,0 +1,125 @@
+"""What a request costs: calls that grow with its files, few statements, and no lock too many."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import ckanext.files
+from ckanext.files.capabilities import CORE_FILES
+from ckanext.files.tests.support.effects import statements
+from ckanext.files.tests.support.portal import (
+    OWNERS,
+    call,
+    new_dataset,
+    resource,
+    shown,
+    update,
+    upload,
+)
+
+ROOT = str(Path(next(iter(ckanext.files.__path__))))
+FEW, FACTOR = 20, 5
+
+
+def calls_of(do: Callable[[], Any]) -> int:
+    """Count the calls that code of this extension makes, calls of C functions included."""
+    count = 0
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal count
+        caller = frame.f_back if event == "call" else frame
+        if event in ("call", "c_call") and caller:
+            count += caller.f_code.co_filename.startswith(ROOT)
+
+    sys.setprofile(note)
+    try:
+        do()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def as_list(files: list[str]) -> dict[str, Any]:
+    return {"several": files}
+
+
+def as_lists_of_resources(files: list[str]) -> dict[str, Any]:
+    return {"resources": [resource(docs=half) for half in (files[::2], files[1::2])]}
+
+
+def as_resources(files: list[str]) -> dict[str, Any]:
+    return {"resources": [resource(doc=file) for file in files]}
+
+
+@pytest.mark.parametrize("change", ["new", "unchanged", "replaced"])
+@pytest.mark.parametrize("shape", [as_list, as_lists_of_resources, as_resources])
+def test_calls_grow_with_the_files(
+    shape: Callable[[list[str]], dict[str, Any]], change: str, author: str
+) -> None:
+    """And not with their square."""
+
+    def calls(number: int) -> int:
+        old, new = upload(author, number), upload(author, number)
+        dataset = new_dataset(author, **({} if change == "new" else shape(old)))
+        fields = shape(new if change == "replaced" else old)
+        if change == "unchanged":
+            fields = {name: dataset[name] for name in fields}
+        return calls_of(lambda: update(author, dataset, **fields, title="changed"))
+
+    calls(1)  # what is made once
+    assert calls(FEW * FACTOR) < calls(FEW) * FACTOR * 1.5
+
+
+def test_saving_again_starts_no_hold(author: str) -> None:
+    """It is stock CKAN then: the action's own commit is a commit."""
+    file, doc = upload(author, 2)
+    dataset = new_dataset(author, attachment=file, resources=[resource(doc=doc)])
+    with statements() as seen:
+        update(author, dataset, title="x", resources=[{**dataset["resources"][0], "name": "b"}])
+    assert not [s for s in seen if "FOR UPDATE" in s and "file" in s]
+    # CKAN 2.12 has one of its own
+    assert len([s for s in seen if s.startswith("SAVEPOINT")]) == int(CORE_FILES)
+
+
+def test_files_are_read_when_other_updates_wait(author: str, file: str) -> None:
+    dataset = new_dataset(author)
+    with statements() as seen:
+        update(author, dataset, attachment=file)
+    (lock,) = (n for n, s in enumerate(seen) if "FROM package" in s and "FOR NO KEY UPDATE" in s)
+    (read,) = (n for n, s in enumerate(seen) if f"JOIN {OWNERS}" in s and "wanted" in s)
+    (write,) = (n for n, s in enumerate(seen) if f"UPDATE {OWNERS}" in s)
+    assert lock < read < write
+
+
+def test_what_is_stored_is_read_only_for_a_file_that_would_move(author: str, file: str) -> None:
+    dataset = new_dataset(author, resources=[resource(), resource()])
+    with statements() as seen:
+        update(author, dataset, attachment=file)
+    assert len([s for s in seen if "to_jsonb" in s]) == 1
+    with statements() as seen:
+        update(author, shown(dataset["id"]), title="x")
+    assert not [s for s in seen if "to_jsonb" in s]
+
+
+def test_requests_without_new_ids_cost_nothing(author: str) -> None:
+    with statements() as seen:
+        dataset = new_dataset(author, type="dataset", resources=[resource(), resource()])
+        dataset["resources"].reverse()
+        update(author, dataset)
+        call("resource_create", author, package_id=dataset["id"], **resource())
+        call("group_create", author, name=f"g-{dataset['id']}")
+    assert not [s for s in seen if OWNERS in s]
+
+
+def test_one_question_for_many_ids(author: str) -> None:
+    resources = [resource(id=str(uuid.uuid4())) for _ in range(20)]
+    with statements() as seen:
+        new_dataset(author, type="dataset", resources=resources)
+    assert len([s for s in seen if OWNERS in s]) == 1
