@@ -20,7 +20,7 @@ from ckanext.files.background.app import app as procrastinate
 from ckanext.files.background.record import JobRecord
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support.effects import engine
-from ckanext.files.tests.support.job_rows import shown
+from ckanext.files.tests.support.jobs import shown
 
 
 @pytest.fixture(scope="module", autouse=True)

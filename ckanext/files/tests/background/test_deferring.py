@@ -32,7 +32,7 @@ from ckanext.files.shared import on_commit, with_task_queue
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import Effects, count_commits, engine, look, watch
 from ckanext.files.tests.support.hook_plugins import Listener
-from ckanext.files.tests.support.job_rows import shown
+from ckanext.files.tests.support.jobs import shown
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.users import new_user
 

@@ -14,7 +14,7 @@ from ckanext.files.background import AlreadyEnqueuedError, Job, control, record
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import Effects, count_commits
-from ckanext.files.tests.support.job_rows import let_time_pass, running, shown
+from ckanext.files.tests.support.jobs import let_time_pass, running, shown
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.step_owner import StepOwner
 from ckanext.files.tests.support.users import new_user

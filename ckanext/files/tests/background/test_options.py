@@ -16,7 +16,7 @@ from ckanext.files.background import BackgroundError, send_task, task
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import Effects
-from ckanext.files.tests.support.job_rows import seconds_to_wait, shown
+from ckanext.files.tests.support.jobs import seconds_to_wait, shown
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")

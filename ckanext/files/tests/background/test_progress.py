@@ -20,7 +20,7 @@ from ckanext.files.background import (
 )
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.job_rows import shown
+from ckanext.files.tests.support.jobs import shown
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")

@@ -31,8 +31,7 @@ from ckanext.files.background.retry import unreachable_service
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import Effects, engine
-from ckanext.files.tests.support.job_rows import let_time_pass, running, seconds_to_wait, shown
-from ckanext.files.tests.support.jobs import state
+from ckanext.files.tests.support.jobs import let_time_pass, running, seconds_to_wait, shown, state
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.proxy import Proxy
 from ckanext.files.tests.support.solr import solr_through_proxy, title_in_solr

@@ -31,8 +31,7 @@ from ckanext.files.background.testing import TasksManager
 from ckanext.files.shared import on_commit
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import count_commits, look, statements, watch
-from ckanext.files.tests.support.job_rows import shown
-from ckanext.files.tests.support.jobs import effects_of
+from ckanext.files.tests.support.jobs import effects_of, shown
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.solr import title_in_solr
 from ckanext.files.tests.support.users import call

@@ -26,8 +26,7 @@ from ckanext.files.background.call import all_tasks, find_task, is_known
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import Effects
-from ckanext.files.tests.support.job_rows import Define, running
-from ckanext.files.tests.support.jobs import effects_of
+from ckanext.files.tests.support.jobs import Define, effects_of, running
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")

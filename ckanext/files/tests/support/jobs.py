@@ -1,19 +1,62 @@
-"""What the tests ask of jobs, in the database and over another connection than the session's."""
+"""What the tests ask of jobs: in a step, of the session, and over another connection."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import datetime as dt
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from ckan import model
 
-from ckanext.files.background import Job, Task, control, schema
+from ckanext.files.background import (
+    Job,
+    JobContext,
+    Task,
+    control,
+    current_job,
+    record,
+    schema,
+)
 from ckanext.files.tests.support.effects import engine, look
 from ckanext.files.tests.support.waiting import wait_for
 
 S = schema.SCHEMA
+
+Define = Callable[..., Any]
+"""The fixture ``define``."""
+
+
+def running() -> JobContext:
+    """Return the job whose step runs here."""
+    job = current_job()
+    assert job
+    return job
+
+
+def shown(job: Job) -> record.JobRecord:
+    """Return the record of a job that exists, as the session has it."""
+    found = record.find(job.id)
+    assert found
+    return found
+
+
+def seconds_to_wait(job: Job) -> float:
+    """Return the seconds until a job that was put off is due."""
+    at = shown(job).scheduled_at
+    assert at
+    return (at - dt.datetime.now(dt.timezone.utc)).total_seconds()
+
+
+def let_time_pass() -> None:
+    """Make all jobs due that were put off, and commit what the session has changed."""
+    put_off = "status = 'todo' AND scheduled_at IS NOT NULL"
+    past = "now() - interval '1 second'"
+    model.Session.execute(
+        sa.text(f"UPDATE {S}.procrastinate_jobs SET scheduled_at = {past} WHERE {put_off}")
+    )
+    model.Session.commit()
 
 
 def defer(task: Task[Any], *arguments: Any, **more: Any) -> Job:
