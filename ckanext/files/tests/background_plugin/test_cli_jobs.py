@@ -18,8 +18,7 @@ from ckanext.files.tests.background_plugin.conftest import LiveWorker
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.background_command import UNKNOWN, output, run
 from ckanext.files.tests.support.effects import look
-from ckanext.files.tests.support.job_rows import shown
-from ckanext.files.tests.support.jobs import change, locked_by_us, state
+from ckanext.files.tests.support.jobs import change, locked_by_us, shown, state
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
