@@ -17,7 +17,7 @@ from ckan.tests import factories, helpers
 
 from ckanext.files.errors import OutOfQueueError
 from ckanext.files.queue import current_queue
-from ckanext.files.tests.support.effects import Effects
+from ckanext.files.tests.support.effects import Effects, Rows
 from ckanext.files.tests.support.intents import forget_intents
 from ckanext.files.tests.support.probe_plugin import ProbePlugin
 from ckanext.files.tests.support.quick import Quick
@@ -116,6 +116,12 @@ def unique() -> Callable[[str], str]:
     numbers = itertools.count()
     token = uuid.uuid4().hex[:10]
     return lambda prefix: f"{prefix}-{token}-{next(numbers)}"
+
+
+@pytest.fixture
+def rows(effects: Effects, unique: Callable[[str], str]) -> Rows:
+    """The rows of this test in the table of ``effects``."""
+    return Rows(unique("row"))
 
 
 @pytest.fixture(autouse=True)

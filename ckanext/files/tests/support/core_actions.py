@@ -12,6 +12,7 @@ from ckan.tests import factories
 
 from ckanext.files.queue.core import ENTITIES
 from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.users import site_user
 
 TEN = [f"{entity}_{verb}" for entity in ENTITIES for verb in ("create", "update")]
 
@@ -58,8 +59,7 @@ def prepare(action: str, unique: Callable[[str], str]) -> Call:
         data = _kept_for_updates(entity)
         package_id = {"package": data["id"], "resource": data.get("package_id")}.get(entity)
         data = data | {_COLUMN[entity][1]: mark}
-    user = tk.get_action("get_site_user")({"ignore_auth": True}, {})["name"]
-    return Call(action, data, mark, user, package_id)
+    return Call(action, data, mark, site_user(), package_id)
 
 
 _kept: dict[str, dict[str, Any]] = {}

@@ -47,6 +47,36 @@ class Effects:
         return look("SELECT EXISTS (SELECT FROM files_test_effect WHERE name = :name)", name=name)
 
 
+class Rows:
+    """The rows of one test in that table, by short names."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def write(self, *names: str) -> None:
+        """Write rows through CKAN's session, without a commit."""
+        for name in names:
+            Effects().write(f"{self._prefix}-{name}")
+
+    @property
+    def committed(self) -> set[str]:
+        """The names of the committed rows, read over another connection."""
+        query = sa.text("SELECT name FROM files_test_effect WHERE name LIKE :pattern")
+        with engine().connect() as connection:
+            names = connection.execute(query, {"pattern": f"{self._prefix}-%"}).scalars()
+            return {name.removeprefix(f"{self._prefix}-") for name in names}
+
+    @staticmethod
+    def lock() -> None:
+        """Lock the table for an instant, over another connection.
+
+        :raises OperationalError: a transaction that has written a row has not ended.
+        """
+        with engine().begin() as connection:
+            connection.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+            connection.execute(sa.text("LOCK TABLE files_test_effect"))
+
+
 def look(query: str, **parameters: Any) -> Any:
     """Return one value, read over another connection than the session's."""
     with engine().connect() as connection:

@@ -59,6 +59,30 @@ class ProbePlugin(p.SingletonPlugin):
         self.call("after_resource_update", context, resource)
 
 
+class ProbeError(Exception):
+    """What a test lets fail fails with this."""
+
+
+def fail(*_: Any) -> None:
+    """A task or a hook that fails."""
+    raise ProbeError
+
+
+def nothing(*_: Any) -> None:
+    """A task that does nothing: it only begins the hold."""
+
+
+def in_action(do: Callable[[], Any], action: str = "probe", /, **context: Any) -> Any:
+    """Do something within a custom action that carries a queue."""
+    whole: Any = context
+    return tk.get_action(action)(whole, {"do": lambda _: do()})
+
+
+def in_hold(do: Callable[[], Any], /, **context: Any) -> Any:
+    """Do something within a custom action that holds from its start."""
+    return in_action(do, "probe_eager", **context)
+
+
 def _probed(name: str) -> Any:
     @tk.chained_action
     def action(next_action: Any, context: Any, data_dict: Any) -> Any:

@@ -1,7 +1,8 @@
-"""What Solr says, asked over HTTP."""
+"""What Solr has of datasets, asked over HTTP, and whether PostgreSQL has the same."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -9,10 +10,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import sqlalchemy as sa
 from ckan.common import config
 from ckan.lib import search
 
+from ckanext.files.tests.support.effects import engine, look
 from ckanext.files.tests.support.proxy import Proxy
+from ckanext.files.tests.support.users import call
+
+_COLUMNS = ("id", "name", "title", "notes", "private", "state", "owner_org", "metadata_modified")
 
 
 def document(reference: str) -> str | None:
@@ -28,6 +34,17 @@ def title_in_solr(package_id: str) -> str | None:
     connection = search.make_connection()
     found = connection.search(q=f'id:"{package_id}"', fl="title", rows=1).docs
     return found[0].get("title") if found else None
+
+
+def titles(package_id: str) -> tuple[str | None, str | None]:
+    """Return the dataset's title in PostgreSQL and in Solr."""
+    title = look("SELECT title FROM package WHERE id = :id", id=package_id)
+    return title, title_in_solr(package_id)
+
+
+def retitle(package_id: str, title: str) -> Any:
+    """Give the dataset another title."""
+    return call("package_patch", None, id=package_id, title=title)
 
 
 @contextmanager
@@ -56,3 +73,41 @@ def _solr_at(url: str) -> Iterator[None]:
         if hasattr(common, "SolrSettings"):  # CKAN 2.11
             patch.setattr(common.SolrSettings, "_url", url)
         yield
+
+
+def splits() -> list[str]:
+    """Return where the two differ, a line for each dataset of this site."""
+    rows, documents = _rows(), _documents()
+    return [
+        f"{package_id}: {rows.get(package_id)} in PostgreSQL, {documents.get(package_id)} in Solr"
+        for package_id in sorted(rows.keys() | documents.keys())
+        if rows.get(package_id) != documents.get(package_id)
+    ]
+
+
+def _rows() -> dict[str, dict[str, Any]]:
+    """Return each dataset that should be in Solr, as PostgreSQL has it."""
+    with engine().connect() as connection:
+        found = connection.execute(sa.text(f"SELECT {', '.join(_COLUMNS)} FROM package")).mappings()
+        rows = {row["id"]: dict(row) for row in found}
+    if config["ckan.search.remove_deleted_packages"]:
+        rows = {key: row for key, row in rows.items() if row["state"] != "deleted"}
+    for row in rows.values():
+        row["metadata_modified"] = row["metadata_modified"].isoformat()
+        row["capacity"] = "private" if row["private"] else "public"
+    return rows
+
+
+def _documents() -> dict[str, dict[str, Any]]:
+    """Return the same, as Solr has it."""
+    query = f'site_id:"{config["ckan.site_id"]}"'
+    found = search.make_connection().search(q=query, fl="*", rows=100_000).docs
+    return {document["id"]: _read(document) for document in found}
+
+
+def _read(document: dict[str, Any]) -> dict[str, Any]:
+    dataset = json.loads(document["data_dict"])
+    read = {column: dataset[column] for column in _COLUMNS}
+    # what is searched for is a field of its own
+    own = {key: document.get(key) for key in ("name", "title", "notes", "state")}
+    return {**read, **own, "capacity": document["capacity"]}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -14,18 +13,21 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 import pytest
 from ckan import model
-from ckan.tests import factories
 from sqlalchemy import event
 
-from ckanext.files.shared import add_task, on_commit, with_task_queue
+from ckanext.files.shared import add_task, on_commit
 from ckanext.files.tests.support.core_actions import prepare
-from ckanext.files.tests.support.effects import Effects, count_commits
+from ckanext.files.tests.support.effects import Rows, count_commits
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.probe_plugin import ProbeError, fail, in_action
+from ckanext.files.tests.support.users import call
 from ckanext.files.transaction import is_commit_requested
 
 loaded = load_plugins("files", "files_test_probe")
 
 LOGGER = "ckanext.files.transaction.commit_requests"
+
+each_probe = pytest.mark.parametrize("probe", ["probe", "probe_eager", "probe_apart"])
 
 
 @pytest.fixture
@@ -39,77 +41,96 @@ def ignored() -> None:
     """A callback."""
 
 
+@each_probe
 @pytest.mark.parametrize("commits", [True, False])
-@pytest.mark.parametrize("probe", ["probe", "probe_eager", "probe_apart"])
 @pytest.mark.parametrize("nested", [True, False])
 def test_asked_last_in_a_frame(
-    commits: bool, probe: str, nested: bool, effects: Effects, unique: Any, lost: Any
+    commits: bool, probe: str, nested: bool, rows: Rows, called: list[Any], lost: Any
 ) -> None:
     """The action need not commit, and what it asks for may come after its own commit."""
-    name, called = unique("name"), []
 
-    def do(context: Any) -> None:
+    def do() -> None:
         if commits:
-            effects.write(name + "-first")
+            rows.write("first")
             model.Session.commit()
-        effects.write(name)
+        rows.write("row")
         on_commit(lambda: called.append(1))
 
-    if nested:
-        tk.get_action("probe")({}, {"do": lambda _: tk.get_action(probe)({}, {"do": do})})
-    else:
-        tk.get_action(probe)({}, {"do": do})
+    in_action(lambda: in_action(do, probe)) if nested else in_action(do, probe)
     assert called == [1]
-    assert effects.exists(name)
+    assert "row" in rows.committed
     assert not is_commit_requested(model.Session())
     model.Session.remove()
     assert not lost()
 
 
+@pytest.mark.parametrize("commits", [True, False])
+def test_task_is_queued_last(commits: bool, rows: Rows) -> None:
+    """Also where no transaction has begun yet."""
+
+    def do() -> None:
+        if commits:
+            rows.write("first")
+            model.Session.commit()
+        add_task(lambda *_: rows.write("task"))
+
+    with count_commits() as transactions:
+        in_action(do)
+    assert len(transactions) == 1 + commits
+    assert "task" in rows.committed
+
+
 @pytest.mark.parametrize("action", ["resource_create", "resource_update"])
-def test_hook_after_the_commit_of_core(action: str, hooks: Any, unique: Any) -> None:
-    call, called = prepare(action, unique), []
+def test_hook_after_the_commit_of_core(
+    action: str, hooks: Any, unique: Any, called: list[Any]
+) -> None:
+    act = prepare(action, unique)
     hooks[f"after_{action}"] = lambda *_: on_commit(lambda: called.append(1))
-    call()
+    act()
     assert called == [1]
 
 
-@pytest.mark.parametrize("probe", ["probe", "probe_eager", "probe_apart"])
-def test_failing_action(probe: str, effects: Effects, unique: Any, lost: Any) -> None:
+@each_probe
+def test_failing_action(probe: str, rows: Rows, called: list[Any], lost: Any) -> None:
     """It gets nothing, and its caller knows."""
-    name, called = unique("name"), []
 
-    def do(context: Any) -> None:
-        effects.write(name)
+    def do() -> None:
+        rows.write("row")
         on_commit(lambda: called.append(1))
-        raise tk.ObjectNotFound
+        fail()
 
-    with pytest.raises(tk.ObjectNotFound):
-        tk.get_action(probe)({}, {"do": do})
+    with pytest.raises(ProbeError):
+        in_action(do, probe)
     model.Session.rollback()
     model.Session.commit()
     assert not called
-    assert not effects.exists(name)
+    assert not rows.committed
     assert not lost()
 
 
-def test_caller_keeps_the_commit(effects: Effects, unique: Any, lost: Any) -> None:
-    name, called = unique("name"), []
+def test_failing_core_action_leaves_no_request(hooks: Any, called: list[Any], lost: Any) -> None:
+    hooks["before:package_create"] = lambda *_: on_commit(lambda: called.append(1))
+    with pytest.raises(tk.ValidationError):
+        call("package_create", None, name="Not A Name")
+    assert not is_commit_requested(model.Session())
+    model.Session.commit()
+    assert not called
+    model.Session.remove()
+    assert not lost()
 
-    def do(context: Any) -> None:
-        effects.write(name)
+
+def test_caller_keeps_the_commit(rows: Rows, called: list[Any], lost: Any) -> None:
+    def do() -> None:
+        rows.write("row")
         on_commit(lambda: called.append(1))
 
-    def outer(context: Any) -> None:
-        tk.get_action("probe")({"defer_commit": True}, {"do": do})
-
     with count_commits() as commits:
-        tk.get_action("probe")({}, {"do": outer})
-        assert not commits
+        in_action(lambda: in_action(do, defer_commit=True))
+    assert not commits
     assert is_commit_requested(model.Session())
     model.Session.commit()
     assert called == [1]
-    tk.get_action("probe")({"defer_commit": True}, {"do": do})
+    in_action(do, defer_commit=True)
     model.Session.remove()
     assert called == [1]
     assert len(lost()) == 1
@@ -117,6 +138,7 @@ def test_caller_keeps_the_commit(effects: Effects, unique: Any, lost: Any) -> No
 
 @pytest.mark.parametrize("end", ["close", "remove"])
 def test_session_ends_without_a_commit(end: str, lost: Any) -> None:
+    line = sys._getframe().f_lineno + 1
     on_commit(ignored)
     with model.Session.begin_nested():
         on_commit(ignored)
@@ -124,18 +146,11 @@ def test_session_ends_without_a_commit(end: str, lost: Any) -> None:
     on_commit(ignored)
     getattr(model.Session, end)()
     first, second, third = lost()
-    assert "ignored" in first
-    assert all(f"{__file__}:" in each for each in (first, second, third))
+    assert first.startswith(f"The callback {ignored!r} is lost: {__file__}:{line} asked for it")
+    assert all(f"{__file__}:" in each for each in (second, third))
     assert "Commit" in first
     getattr(model.Session, end)()
     assert len(lost()) == 3
-
-
-def test_line_of_code(lost: Any) -> None:
-    line = sys._getframe().f_lineno + 1
-    on_commit(ignored)
-    model.Session.remove()
-    assert f"{__file__}:{line} asked for it" in lost()[0]
 
 
 @pytest.mark.parametrize("savepoints", [0, 1, 2])
@@ -171,25 +186,14 @@ def test_thread_ends_without_a_commit(lost: Any) -> None:
 
 
 def test_process_ends_without_a_commit() -> None:
-    script = """
-from ckan.cli.cli import ckan
-from ckan.config.middleware import make_app
-from ckan.cli import load_config
-app = make_app(load_config("test.ini"))
-from ckanext.files.shared import on_commit
-with app._wsgi_app.test_request_context():
-    on_commit(print)
-"""
-    run = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ
-    )
-    assert "The callback <built-in function print> is lost: <string>:8 asked for it" in run.stderr
+    script = "from ckanext.files.shared import on_commit\non_commit(print)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "The callback <built-in function print> is lost: <string>:2 asked for it" in run.stderr
 
 
 @pytest.mark.parametrize("savepoint", [True, False])
-def test_listener_to_a_commit_asks(savepoint: bool, lost: Any) -> None:
-    """SQLAlchemy tells of a released savepoint, too: its listener may be the first who asks."""
-    called: list[int] = []
+def test_listener_to_a_commit_asks(savepoint: bool, called: list[Any], lost: Any) -> None:
+    """SQLAlchemy announces a released savepoint, too: its listener may be the first that asks."""
 
     def ask(session: Any) -> None:
         on_commit(lambda: called.append(1))
@@ -205,29 +209,5 @@ def test_listener_to_a_commit_asks(savepoint: bool, lost: Any) -> None:
             event.remove(model.Session, "after_commit", ask)
     model.Session.commit()
     assert called == [1]
-    model.Session.remove()
-    assert not lost()
-
-
-def test_tasks_of_a_frame_within_no_transaction(unique: Any, effects: Effects) -> None:
-    """An action of an extension that only asks."""
-    name = unique("name")
-
-    @with_task_queue
-    def asks(context: Any, data_dict: Any) -> None:
-        add_task(lambda *_: effects.write(name))
-
-    with count_commits() as commits:
-        asks({}, {})
-    assert len(commits) == 1
-    assert effects.exists(name)
-
-
-def test_request_that_fails_leaves_no_request_behind(hooks: Any, unique: Any, lost: Any) -> None:
-    user = factories.Sysadmin()["name"]
-    hooks["before:package_create"] = lambda *_: on_commit(ignored)
-    with pytest.raises(tk.ValidationError):
-        tk.get_action("package_create")({"user": user}, {"name": "Not A Name"})
-    assert not is_commit_requested(model.Session())
     model.Session.remove()
     assert not lost()

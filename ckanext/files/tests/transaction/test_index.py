@@ -1,9 +1,10 @@
-"""The search index waits for the commit, and nobody takes for true what it says until then."""
+"""The search index waits for the commit, and CKAN reads nothing old from it until then."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -11,91 +12,205 @@ import pytest
 from ckan import model
 from ckan.lib import search
 from ckan.tests import factories
+from sqlalchemy.exc import IntegrityError
 
 from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.shared import add_task, on_commit
-from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.core_actions import prepare
+from ckanext.files.tests.support.effects import Rows, look
 from ckanext.files.tests.support.load_plugins import load_plugins
-from ckanext.files.tests.support.solr import document, title_in_solr
+from ckanext.files.tests.support.probe_plugin import ProbeError, fail, in_action, in_hold
+from ckanext.files.tests.support.solr import document, retitle, title_in_solr, titles
+from ckanext.files.tests.support.users import call, shown, site_user
 
 loaded = load_plugins("files", "files_test_probe")
 
-
-class TaskError(Exception):
-    """Raised by a task that fails."""
-
-
-def _fail(*_: Any) -> None:
-    raise TaskError
+in_core_2_12 = pytest.mark.skipif(
+    not CORE_FILES, reason="CKAN 2.11 makes the document while it commits, from the database"
+)
 
 
-@pytest.fixture
-def act() -> Callable[..., Any]:
-    """Call an action as a sysadmin."""
-    user = factories.Sysadmin()["name"]
-    return lambda action, /, **data: tk.get_action(action)({"user": user}, data)
+def test_index_is_written_once_and_with_the_commit(hooks: Any, dataset: dict[str, Any]) -> None:
+    """Solr has the old until the commit, and gets one document for a dataset."""
+    indexed = []
+    hooks["before_dataset_index"] = lambda pkg_dict: indexed.append(pkg_dict["title"])
+
+    def do() -> None:
+        retitle(dataset["id"], "between")
+        retitle(dataset["id"], "after")
+        assert not indexed
+        assert title_in_solr(dataset["id"]) == "before"
+
+    in_hold(do)
+    assert indexed == ["after"]
+    assert titles(dataset["id"]) == ("after", "after")
 
 
-def _hold(do: Callable[[], Any], **context: Any) -> None:
-    tk.get_action("probe_eager")(context, {"do": lambda _: do()})  # pyright: ignore[reportArgumentType]
+@in_core_2_12
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("deed", ["commit", "rollback"])
+def test_plugin_uses_the_session_while_the_document_is_made(
+    deed: str, fails: bool, hooks: Any, rows: Rows, dataset: dict[str, Any]
+) -> None:
+    """In ``before_dataset_index``, which runs last of all, right before the commit."""
+
+    def act(pkg_dict: dict[str, Any]) -> None:
+        hooks.clear()
+        rows.write("index")
+        getattr(model.Session, deed)()
+        if fails:
+            fail()
+
+    def queue(*_: Any) -> None:
+        add_task(lambda *_: rows.write("task"))
+        hooks["before_dataset_index"] = act
+
+    hooks["before:package_update"] = queue
+    with pytest.raises(ProbeError) if fails else nullcontext():
+        retitle(dataset["id"], "after")
+    committed = {"task", "index"} if deed == "commit" else {"task"}
+    assert rows.committed == (set() if fails else committed)
+    expected = "before" if fails else "after"
+    assert titles(dataset["id"]) == (expected, expected)
 
 
-def _in_database(dataset_id: str) -> dict[str, Any]:
-    context: Any = {"ignore_auth": True, "use_cache": False}
-    return tk.get_action("package_show")(context, {"id": dataset_id})
+@pytest.mark.parametrize("action", ["package_create", "resource_create", "resource_update"])
+def test_plugins_are_notified_of_changes_with_the_commit_only(
+    action: str, hooks: Any, unique: Any
+) -> None:
+    """Of the same as in stock CKAN, but once, after the tasks, and never of what failed."""
+    seen: list[Any] = []
+
+    def notify(entity: Any, operation: Any) -> None:
+        assert entity.id
+        assert entity in model.Session()
+        seen.append((type(entity).__name__, operation))
+
+    def run(*tasks: Any) -> list[Any]:
+        seen.clear()
+        act = prepare(action, unique)
+        hooks["notify"] = notify
+        hooks[f"before:{action}"] = lambda *_: [add_task(task) for task in tasks]
+        with pytest.raises(ProbeError) if fail in tasks else nullcontext():
+            act()
+        hooks.clear()
+        return seen.copy()
+
+    stock = run()
+    assert stock
+    task, *held = run(lambda *_: seen.append("task"), lambda *_: model.Session.commit())
+    assert task == "task"
+    assert set(held) == set(stock)
+    assert len(held) == len(set(held))
+    assert not run(fail)
 
 
-def _save(act: Any, dataset_id: str, **changes: Any) -> None:
+@in_core_2_12
+def test_task_that_changes_the_result_does_not_change_the_document(
+    hooks: Any, dataset: dict[str, Any]
+) -> None:
+    def task(result: Any, *_: Any) -> None:
+        result["title"] = "changed by the task"
+        result["tags"].append({"name": "x", "vocabulary_id": None})
+
+    hooks["before:package_update"] = lambda *_: add_task(task)
+    assert retitle(dataset["id"], "after")["title"] == "changed by the task"
+    found = json.loads(str(document(dataset["id"])))
+    assert (found["title"], found["tags"]) == ("after", [])
+
+
+def test_solr_refuses_the_document(hooks: Any, rows: Rows, dataset: dict[str, Any]) -> None:
+    """Nothing stays, also of the documents that Solr had taken."""
+    first, second = dataset["id"], factories.Dataset(title="before")["id"]
+
+    def spoil(pkg_dict: dict[str, Any]) -> None:
+        if pkg_dict["id"] == second and pkg_dict["title"] == "after":
+            pkg_dict["metadata_created"] = "no date at all"
+
+    def do() -> None:
+        add_task(lambda *_: rows.write("task"))
+        retitle(first, "after")
+        hooks["before_dataset_index"] = spoil
+        retitle(second, "after")
+
+    with pytest.raises(search.SearchIndexError):
+        in_hold(do)
+    hooks.clear()
+    assert not rows.committed
+    assert titles(first) == titles(second) == ("before", "before")
+    retitle(second, "later")
+    assert titles(second) == ("later", "later")
+
+
+def test_failing_commit_repairs_the_index(rows: Rows, unique: Any, dataset: dict[str, Any]) -> None:
+    name = unique("new")
+
+    def do() -> None:
+        add_task(lambda *_: rows.write("twice", "twice"))
+        retitle(dataset["id"], "after")
+        call("package_create", None, name=name)
+
+    with pytest.raises(IntegrityError):
+        in_action(do)
+    assert titles(dataset["id"]) == ("before", "before")
+    assert document(name) is None
+
+
+def _save(dataset_id: str, **changes: Any) -> None:
     """Save what was shown, with its ``metadata_modified``, which CKAN 2.12 keeps for a sysadmin."""
-    act("package_update", **{**act("package_show", id=dataset_id), **changes})
+    now = call("package_show", site_user(), id=dataset_id)
+    call("package_update", site_user(), **{**now, **changes})
 
 
-def _patch(act: Any, dataset_id: str) -> None:
+def _patch(dataset_id: str) -> None:
     """Change another field; CKAN writes the others as it has found them."""
-    act("package_patch", id=dataset_id, notes="patched")
-
-
-def _title(act: Any, dataset_id: str, _group: str) -> None:
-    _save(act, dataset_id, title="after")
-    assert act("package_show", id=dataset_id)["title"] == "after"
-    _patch(act, dataset_id)
-
-
-def _there_and_back(act: Any, dataset_id: str, _group: str) -> None:
-    before = act("package_show", id=dataset_id)
-    act("package_update", **{**before, "title": "after"})
-    act("package_update", **before)
-
-
-def _private(act: Any, dataset_id: str, _group: str) -> None:
-    _save(act, dataset_id, private=True)
-    _patch(act, dataset_id)
-
-
-def _into_a_group(act: Any, dataset_id: str, group: str) -> None:
-    act("member_create", id=group, object=dataset_id, object_type="package", capacity="public")
-    _patch(act, dataset_id)
-
-
-def _out_of_a_group(act: Any, dataset_id: str, group: str) -> None:
-    act("member_delete", id=_groups(dataset_id)[0], object=dataset_id, object_type="package")
-    _patch(act, dataset_id)
+    call("package_patch", site_user(), id=dataset_id, notes="patched")
 
 
 def _groups(dataset_id: str) -> list[str]:
-    return [group["name"] for group in _in_database(dataset_id)["groups"]]
+    return [group["name"] for group in shown(dataset_id)["groups"]]
 
 
-def _by_the_group(act: Any, dataset_id: str, group: str) -> None:
-    name = _in_database(dataset_id)["name"]
-    act("group_update", id=group, name=group, packages=[{"id": name}])
-    _patch(act, dataset_id)
+def _title(dataset_id: str, _group: str) -> None:
+    _save(dataset_id, title="after")
+    assert call("package_show", site_user(), id=dataset_id)["title"] == "after"
+    _patch(dataset_id)
 
 
-def _other_organization(act: Any, dataset_id: str, _group: str) -> None:
+def _there_and_back(dataset_id: str, _group: str) -> None:
+    before = call("package_show", site_user(), id=dataset_id)
+    call("package_update", site_user(), **{**before, "title": "after"})
+    call("package_update", site_user(), **before)
+
+
+def _private(dataset_id: str, _group: str) -> None:
+    _save(dataset_id, private=True)
+    _patch(dataset_id)
+
+
+def _member(action: str, dataset_id: str, group: str, **data: Any) -> None:
+    call(action, site_user(), id=group, object=dataset_id, object_type="package", **data)
+    _patch(dataset_id)
+
+
+def _into_a_group(dataset_id: str, group: str) -> None:
+    _member("member_create", dataset_id, group, capacity="public")
+
+
+def _out_of_a_group(dataset_id: str, _group: str) -> None:
+    _member("member_delete", dataset_id, _groups(dataset_id)[0])
+
+
+def _by_the_group(dataset_id: str, group: str) -> None:
+    name = shown(dataset_id)["name"]
+    call("group_update", site_user(), id=group, name=group, packages=[{"id": name}])
+    _patch(dataset_id)
+
+
+def _other_organization(dataset_id: str, _group: str) -> None:
     other = factories.Organization()["id"]
-    act("package_owner_org_update", id=dataset_id, organization_id=other)
-    _patch(act, dataset_id)
+    call("package_owner_org_update", site_user(), id=dataset_id, organization_id=other)
+    _patch(dataset_id)
 
 
 @pytest.mark.parametrize(
@@ -113,80 +228,56 @@ def _other_organization(act: Any, dataset_id: str, _group: str) -> None:
         ),
     ],
 )
-def test_changes_are_built_upon(act: Any, change: Any) -> None:
+def test_changes_are_built_upon(change: Any) -> None:
     """What a hold makes of several actions is what stock CKAN makes of them."""
+    organization = factories.Organization()["id"]
+    group, new = factories.Group(), factories.Group()
 
     def outcome(run: Callable[[Callable[[], Any]], Any]) -> list[Any]:
-        own, group, new = factories.Organization()["id"], factories.Group(), factories.Group()
         made = factories.Dataset(
-            title="before", notes="n", owner_org=own, groups=[{"id": group["id"]}]
+            title="before", notes="n", owner_org=organization, groups=[{"id": group["id"]}]
         )
         model.Session.remove()
-        run(lambda: change(act, made["id"], new["name"]))
+        run(lambda: change(made["id"], new["name"]))
         model.Session.remove()
-        now = _in_database(made["id"])
-        in_solr = json.loads(document(made["id"]) or "{}")
-        assert in_solr["title"] == now["title"]
-        groups = [group["name"] in _groups(made["id"]), new["name"] in _groups(made["id"])]
-        return [now["title"], now["notes"], now["private"], now["owner_org"] == own, groups]
+        now = shown(made["id"])
+        assert title_in_solr(made["id"]) == now["title"]
+        groups = [one["name"] in _groups(made["id"]) for one in (group, new)]
+        is_own = now["owner_org"] == organization
+        return [now["title"], now["notes"], now["private"], is_own, groups]
 
-    assert outcome(_hold) == outcome(lambda do: do())
+    assert outcome(in_hold) == outcome(lambda do: do())
 
 
-def test_task_builds_upon_its_action(act: Any, hooks: Any) -> None:
+def test_task_builds_upon_its_action(hooks: Any) -> None:
     """A dataset that was made private stays private."""
     made = factories.Dataset(owner_org=factories.Organization()["id"], private=False)
     model.Session.remove()
 
     def patch(*_: Any) -> None:
         hooks.clear()
-        _patch(act, made["id"])
+        _patch(made["id"])
 
     hooks["before:package_update"] = lambda *_: add_task(patch)
-    _save(act, made["id"], private=True)
+    _save(made["id"], private=True)
     model.Session.remove()
-    now = _in_database(made["id"])
+    now = shown(made["id"])
     assert (now["private"], now["notes"]) == (True, "patched")
 
 
-def test_hook_builds_upon_its_action(act: Any, hooks: Any) -> None:
+def test_hook_builds_upon_its_action(hooks: Any, dataset: dict[str, Any]) -> None:
     """Also where there is no task, and only something to do after the commit."""
-    made = factories.Dataset(title="before")
-    model.Session.remove()
 
     def after(*_: Any) -> None:
         hooks.clear()
-        _patch(act, made["id"])
+        _patch(dataset["id"])
 
     hooks["before:package_update"] = lambda *_: on_commit(lambda: None)
     hooks["after:package_update"] = after
-    _save(act, made["id"], title="after")
+    _save(dataset["id"], title="after")
     model.Session.remove()
-    now = _in_database(made["id"])
+    now = shown(dataset["id"])
     assert (now["title"], now["notes"]) == ("after", "patched")
-
-
-@pytest.mark.skipif(CORE_FILES, reason="CKAN 2.12 patches each of the datasets instead")
-@pytest.mark.parametrize("fails", [False, True])
-def test_bulk_update(act: Any, fails: bool) -> None:
-    """CKAN 2.11 indexes them by a class of its own, and commits to Solr at the end."""
-    organization = factories.Organization()["id"]
-    made = factories.Dataset(owner_org=organization, private=True)
-    model.Session.remove()
-
-    def publish() -> None:
-        act("bulk_update_public", datasets=[made["id"]], org_id=organization)
-        assert _found_by_everybody(made["id"]) == 0
-        if fails:
-            add_task(_fail)
-
-    if fails:
-        with pytest.raises(TaskError):
-            _hold(publish)
-    else:
-        _hold(publish)
-    assert _in_database(made["id"])["private"] is fails
-    assert _found_by_everybody(made["id"]) == (0 if fails else 1)
 
 
 def _found_by_everybody(dataset_id: str) -> int:
@@ -194,73 +285,79 @@ def _found_by_everybody(dataset_id: str) -> int:
     return tk.get_action("package_search")(context, {"fq": f"id:{dataset_id}"})["count"]
 
 
-@pytest.mark.parametrize("deferred", [False, True])
-def test_index_by_its_name(act: Any, deferred: bool) -> None:
-    """As the datastore of CKAN 2.11 and other extensions ask for it."""
-    made = factories.Dataset(title="before")
+@pytest.mark.skipif(CORE_FILES, reason="CKAN 2.12 patches each of the datasets instead")
+@pytest.mark.parametrize("fails", [False, True])
+def test_bulk_update(fails: bool) -> None:
+    """CKAN 2.11 indexes them by a class of its own, and commits to Solr at the end."""
+    organization = factories.Organization()["id"]
+    made = factories.Dataset(owner_org=organization, private=True)
     model.Session.remove()
 
-    def rewrite() -> None:
-        index = search.PackageSearchIndex()
-        index.index_package({**_in_database(made["id"]), "title": "after"}, deferred)
-        index.commit()
-        assert title_in_solr(made["id"]) == "before"
+    def publish() -> None:
+        call("bulk_update_public", None, datasets=[made["id"]], org_id=organization)
+        assert _found_by_everybody(made["id"]) == 0
+        if fails:
+            add_task(fail)
+
+    with pytest.raises(ProbeError) if fails else nullcontext():
+        in_hold(publish)
+    assert shown(made["id"])["private"] is fails
+    assert _found_by_everybody(made["id"]) == int(not fails)
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+def test_index_by_its_name(deferred: bool, dataset: dict[str, Any]) -> None:
+    """As the datastore of CKAN 2.11 and other extensions ask for it."""
 
     def rewrite_and_fail() -> None:
-        rewrite()
-        add_task(_fail)
+        index = search.PackageSearchIndex()
+        index.index_package({**shown(dataset["id"]), "title": "after"}, deferred)
+        index.commit()
+        assert title_in_solr(dataset["id"]) == "before"
+        add_task(fail)
 
-    with pytest.raises(TaskError):
-        _hold(rewrite_and_fail)
-    assert title_in_solr(made["id"]) == "before"
-    act("package_patch", id=made["id"], title="after")
-    assert title_in_solr(made["id"]) == "after"
+    with pytest.raises(ProbeError):
+        in_hold(rewrite_and_fail)
+    assert title_in_solr(dataset["id"]) == "before"
+    retitle(dataset["id"], "after")
+    assert title_in_solr(dataset["id"]) == "after"
 
 
-def test_deferred_rebuild(act: Any) -> None:
-    made = factories.Dataset(title="before")
-    model.Session.remove()
-
+def test_deferred_rebuild(dataset: dict[str, Any]) -> None:
     def rebuild() -> None:
-        act("package_patch", id=made["id"], title="after")
-        search.rebuild(made["id"], defer_commit=True)
+        retitle(dataset["id"], "after")
+        search.rebuild(dataset["id"], defer_commit=True)
         search.commit()
 
-    _hold(rebuild)
-    assert title_in_solr(made["id"]) == "after"
+    in_hold(rebuild)
+    assert title_in_solr(dataset["id"]) == "after"
 
 
-@pytest.mark.parametrize(
-    ("deed", "state", "title"),
-    [
-        (lambda act, id_: act("package_patch", id=id_, title="second"), "active", "second"),
-        (lambda act, id_: act("package_delete", id=id_), "deleted", None),
-    ],
-)
-def test_what_a_caller_does_after_a_deferred_commit(
-    act: Any, deed: Any, state: str, title: str | None
-) -> None:
+@pytest.mark.parametrize("deletes", [False, True])
+def test_what_a_caller_does_after_a_deferred_commit(deletes: bool, dataset: dict[str, Any]) -> None:
     """The document that waits for the caller's commit does not replace a newer one."""
-    made = factories.Dataset(title="before")
-    model.Session.remove()
-    _hold(lambda: act("package_patch", id=made["id"], title="first"), defer_commit=True)
-    assert title_in_solr(made["id"]) == "before"
-    deed(act, made["id"])
-    assert look("SELECT state FROM package WHERE id = :id", id=made["id"]) == state
-    assert title_in_solr(made["id"]) == title
+    in_hold(lambda: retitle(dataset["id"], "first"), defer_commit=True)
+    assert title_in_solr(dataset["id"]) == "before"
+    if deletes:
+        call("package_delete", None, id=dataset["id"])
+        assert look("SELECT state FROM package WHERE id = :id", id=dataset["id"]) == "deleted"
+        assert document(dataset["id"]) is None
+    else:
+        retitle(dataset["id"], "second")
+        assert titles(dataset["id"]) == ("second", "second")
 
 
 @pytest.mark.skipif(not CORE_FILES, reason="SQLAlchemy 1.4 commits only the savepoint")
 @pytest.mark.parametrize("same", [True, False])
-def test_commit_within_a_savepoint_after_a_deferred_commit(act: Any, same: bool) -> None:
+def test_commit_within_a_savepoint_after_a_deferred_commit(
+    same: bool, dataset: dict[str, Any]
+) -> None:
     """It commits both, and each dataset's document is the last one."""
-    first = factories.Dataset(title="before")
-    second = first if same else factories.Dataset(title="before")
-    model.Session.remove()
-    _hold(lambda: act("package_patch", id=first["id"], title="first"), defer_commit=True)
+    first = dataset["id"]
+    second = first if same else factories.Dataset(title="before")["id"]
+    in_hold(lambda: retitle(first, "first"), defer_commit=True)
     model.Session.begin_nested()
-    _hold(lambda: act("package_patch", id=second["id"], title="second"))
-    model.Session.remove()
-    for made, title in ((first, "second" if same else "first"), (second, "second")):
-        assert look("SELECT title FROM package WHERE id = :id", id=made["id"]) == title
-        assert title_in_solr(made["id"]) == title
+    in_hold(lambda: retitle(second, "second"))
+    assert titles(second) == ("second", "second")
+    if not same:
+        assert titles(first) == ("first", "first")

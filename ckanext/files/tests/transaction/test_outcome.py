@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import ckan.plugins.toolkit as tk
 import pytest
-from ckan.tests import factories
-from sqlalchemy.exc import OperationalError
+import sqlalchemy as sa
+from ckan import model
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from ckanext.files.shared import CommitUnknownError, add_task, on_commit
-from ckanext.files.tests.support.effects import Effects, engine, look
+from ckanext.files.tests.support.effects import Rows, engine, look
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.proxy import Proxy, session_through_proxy
-from ckanext.files.tests.support.solr import title_in_solr
-from ckanext.files.transaction import outcome
+from ckanext.files.tests.support.solr import retitle, titles
+from ckanext.files.transaction import on_rollback, outcome
 
 loaded = load_plugins("files", "files_test_probe")
 
@@ -26,89 +26,101 @@ def proxy() -> Iterator[Proxy]:
         yield proxy
 
 
-@pytest.fixture
-def dataset() -> dict[str, Any]:
-    return factories.Dataset(title="before")
-
-
-def retitle(dataset: dict[str, Any], title: str) -> Any:
-    patch = {"id": dataset["id"], "title": title}
-    return tk.get_action("package_patch")({"ignore_auth": True}, patch)
-
-
-def titles(dataset: dict[str, Any]) -> tuple[Any, Any]:
-    """The title in the database and the one in Solr."""
-    found = look("SELECT title FROM package WHERE id = :id", id=dataset["id"])
-    return found, title_in_solr(dataset["id"])
+def queue_at_update(hooks: Any, *tasks: Callable[[], Any]) -> None:
+    hooks["before:package_update"] = lambda *_: [add_task(lambda *_, t=t: t()) for t in tasks]
 
 
 @pytest.mark.parametrize("cut", ["before", "hang"])
 def test_commit_did_not_happen(
-    cut: Any, dataset: dict[str, Any], proxy: Proxy, hooks: Any, effects: Effects, unique: Any
+    cut: Any, dataset: dict[str, Any], proxy: Proxy, hooks: Any, rows: Rows, called: list[Any]
 ) -> None:
     """Nothing stays, Solr is put right, and the next request works."""
-    name, called = unique("name"), []
 
-    def task(*_: Any) -> None:
-        effects.write(name)
-        on_commit(lambda: called.append(1))
+    def undo() -> None:
+        rows.lock()  # it is certain by now that the row will not come
+        called.append("rolled back")
+
+    def task() -> None:
+        rows.write("row")
+        on_commit(lambda: called.append("committed"))
+        on_rollback(undo)
         proxy.cut = cut
 
-    hooks["before:package_update"] = lambda *_: add_task(task)
+    queue_at_update(hooks, task)
     with pytest.raises(OperationalError):
-        retitle(dataset, "after")
-    assert titles(dataset) == ("before", "before")
-    assert not effects.exists(name)
-    assert not called
+        retitle(dataset["id"], "after")
+    assert titles(dataset["id"]) == ("before", "before")
+    assert not rows.committed
+    assert called == ["rolled back"]
     hooks.clear()
-    retitle(dataset, "later")
-    assert titles(dataset) == ("later", "later")
+    retitle(dataset["id"], "later")
+    assert titles(dataset["id"]) == ("later", "later")
 
 
 def test_commit_did_happen(
-    dataset: dict[str, Any], proxy: Proxy, hooks: Any, effects: Effects, unique: Any
+    dataset: dict[str, Any], proxy: Proxy, hooks: Any, rows: Rows, called: list[Any]
 ) -> None:
     """The caller never notices."""
-    name, called = unique("name"), []
 
-    def task(*_: Any) -> None:
-        effects.write(name)
-        on_commit(lambda: called.append(effects.exists(name)))
+    def task() -> None:
+        rows.write("row")
+        on_commit(lambda: called.append(rows.committed))
+        on_rollback(lambda: called.append("rolled back"))
         proxy.cut = "after"
 
-    hooks["before:package_update"] = lambda *_: add_task(task)
-    assert retitle(dataset, "after")["title"] == "after"
+    queue_at_update(hooks, task)
+    assert retitle(dataset["id"], "after")["title"] == "after"
     assert proxy.cut is None
-    assert titles(dataset) == ("after", "after")
-    assert called == [True]
+    assert titles(dataset["id"]) == ("after", "after")
+    assert called == [{"row"}]
     hooks.clear()
-    retitle(dataset, "later")
-    assert titles(dataset) == ("later", "later")
+    retitle(dataset["id"], "later")
+    assert titles(dataset["id"]) == ("later", "later")
 
 
-def test_nobody_can_tell(
-    dataset: dict[str, Any],
-    proxy: Proxy,
-    hooks: Any,
-    effects: Effects,
-    unique: Any,
-    monkeypatch: pytest.MonkeyPatch,
+def test_nobody_knows(
+    dataset: dict[str, Any], proxy: Proxy, hooks: Any, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database does not come back: the error says that the outcome is unknown."""
-    name = unique("name")
     monkeypatch.setattr(outcome, "PATIENCE", 0.3)
 
-    def task(*_: Any) -> None:
-        effects.write(name)
+    def task() -> None:
+        rows.write("row")
         proxy.cut = "after"
         proxy.refuse = True
 
-    hooks["before:package_update"] = lambda *_: add_task(task)
+    queue_at_update(hooks, task)
     with pytest.raises(CommitUnknownError, match="COMMIT of transaction"):
-        retitle(dataset, "after")
+        retitle(dataset["id"], "after")
     proxy.refuse = False
-    assert effects.exists(name)  # it had happened
+    assert rows.committed == {"row"}  # it had happened
+
+
+def test_outside_of_an_action(proxy: Proxy, rows: Rows, called: list[Any]) -> None:
+    """The commit has happened, and only the callback can find that out."""
+    rows.write("row")
+    on_rollback(lambda: called.append(rows.committed))
+    proxy.cut = "after"
+    with pytest.raises(DBAPIError):
+        model.Session.commit()
+    model.Session.rollback()
+    assert called == [{"row"}]
 
 
 def test_transaction_that_wrote_nothing() -> None:
     assert not outcome.has_committed(engine(), None)
+
+
+def test_connection_is_lost_in_a_task(dataset: dict[str, Any], hooks: Any) -> None:
+    def lose_connection() -> None:
+        pid = model.Session.execute(sa.text("SELECT pg_backend_pid()")).scalar()
+        look("SELECT pg_terminate_backend(:pid)", pid=pid)
+        model.Session.execute(sa.text("SELECT 1"))
+
+    queue_at_update(hooks, lose_connection)
+    with pytest.raises(OperationalError):
+        retitle(dataset["id"], "after")
+    assert titles(dataset["id"]) == ("before", "before")
+    hooks.clear()
+    retitle(dataset["id"], "later")
+    assert titles(dataset["id"]) == ("later", "later")

@@ -22,7 +22,9 @@ from ckanext.files.tests.support.crash import fork, kill_between_index_and_commi
 from ckanext.files.tests.support.effects import at_each_commit, engine, look
 from ckanext.files.tests.support.intents import intents, look_now
 from ckanext.files.tests.support.load_plugins import load_plugins
-from ckanext.files.tests.support.solr import document, solr_away, title_in_solr
+from ckanext.files.tests.support.probe_plugin import ProbeError, fail, in_hold, nothing
+from ckanext.files.tests.support.solr import document, retitle, solr_away, title_in_solr
+from ckanext.files.tests.support.users import call, shown
 from ckanext.files.tests.support.waiting import wait_for_the_dead
 from ckanext.files.transaction import index_repair
 
@@ -30,21 +32,14 @@ loaded = load_plugins("files", "files_test_probe")
 
 
 @pytest.fixture
-def dataset() -> dict[str, Any]:
-    made = factories.Dataset(title="before")
-    model.Session.remove()
-    return made
+def dead(dataset: dict[str, Any]) -> str:
+    """The id of a dataset whose title a process was about to change when it was killed."""
+    die(lambda: retitle(dataset["id"], "never"))
+    return dataset["id"]
 
 
-@pytest.fixture
-def act() -> Callable[..., Any]:
-    """Call an action as a sysadmin."""
-    user = factories.Sysadmin()["name"]
-    return lambda action, /, **data: tk.get_action(action)({"user": user}, data)
-
-
-def hold(do: Callable[[], Any]) -> Any:
-    return tk.get_action("probe_eager")({}, {"do": lambda _: do()})
+def create(name: str) -> None:
+    call("package_create", None, name=name)
 
 
 def index(pkg_dict: dict[str, Any], **changes: Any) -> None:
@@ -54,42 +49,43 @@ def index(pkg_dict: dict[str, Any], **changes: Any) -> None:
     search.index_for("package").update_dict(both)
 
 
-def test_created(act: Any, unique: Any) -> None:
+def change_intents(assignment: str, **values: Any) -> None:
+    with engine().begin() as connection:
+        connection.execute(sa.text(f"UPDATE files_index_intent SET {assignment}"), values)
+
+
+def test_created(unique: Any) -> None:
     """No document stays of a dataset that never was, of which CKAN's own command knows nothing."""
     name = unique("never")
-    die(lambda: act("package_create", name=name))
+    die(lambda: create(name))
     assert document(name)
     with pytest.raises(tk.ObjectNotFound):
         search.rebuild(name)
+    [(package_id, _)] = intents()
+    look_now()
+    assert document(name) is None
+    index(factories.Dataset(), id=package_id, name=name)  # it arrives late
+    assert document(name)
     look_now()
     assert document(name) is None
 
 
-def test_updated(act: Any, dataset: dict[str, Any]) -> None:
-    die(lambda: act("package_patch", id=dataset["id"], title="never"))
-    assert title_in_solr(dataset["id"]) == "never"
-    look_now()
-    assert title_in_solr(dataset["id"]) == "before"
-
-
 @pytest.mark.parametrize("action", ["package_delete", "dataset_purge"])
-def test_removed(action: str, act: Any, dataset: dict[str, Any]) -> None:
-    die(lambda: act(action, id=dataset["id"]))
+def test_removed(action: str, dataset: dict[str, Any]) -> None:
+    die(lambda: call(action, None, id=dataset["id"]))
     assert document(dataset["id"]) is None
     look_now()
     assert title_in_solr(dataset["id"]) == "before"
 
 
 @pytest.mark.skipif(not CORE_FILES, reason="CKAN 2.11 calls the hook within its own commit")
-def test_hold_that_begins_while_solr_is_asked(
-    act: Any, dataset: dict[str, Any], hooks: Any
-) -> None:
+def test_hold_that_begins_while_solr_is_asked(dataset: dict[str, Any], hooks: Any) -> None:
     """A hook that makes the document asks for a callback."""
 
     def run() -> None:
-        hooks["before_dataset_index"] = lambda _: on_commit(lambda: None)
+        hooks["before_dataset_index"] = lambda _: on_commit(nothing)
         kill_between_index_and_commit()
-        act("package_patch", id=dataset["id"], title="never")
+        retitle(dataset["id"], "never")
 
     assert was_killed(fork(run))
     wait_for_the_dead()
@@ -99,210 +95,160 @@ def test_hold_that_begins_while_solr_is_asked(
     assert title_in_solr(dataset["id"]) == "before"
 
 
-def test_several(act: Any, dataset: dict[str, Any], unique: Any) -> None:
-    name, other = unique("never"), factories.Dataset(title="other")
+def test_several(dataset: dict[str, Any], unique: Any) -> None:
+    name, other = unique("never"), factories.Dataset(title="other")["id"]
 
     def change() -> None:
-        act("package_create", name=name)
-        act("package_patch", id=dataset["id"], title="never")
-        act("package_delete", id=other["id"])
+        create(name)
+        retitle(dataset["id"], "never")
+        call("package_delete", None, id=other)
 
     die(change)
     look_now()
-    found = [title_in_solr(one["id"]) for one in (dataset, other)]
-    assert (found, document(name)) == (["before", "other"], None)
+    found = [title_in_solr(dataset["id"]), title_in_solr(other), document(name)]
+    assert found == ["before", "other", None]
 
 
-def test_first_look_is_soon(act: Any, dataset: dict[str, Any]) -> None:
-    die(lambda: act("package_patch", id=dataset["id"], title="never"))
+def test_looks(dead: str) -> None:
+    """The first is soon. What the dead process has sent may arrive late, and more than once."""
     waits = look("SELECT extract(epoch FROM due - created) FROM files_index_intent")
     assert float(waits) == pytest.approx(1, abs=0.1)
     assert list(index_repair.repair_due()) == []  # not yet
-    assert title_in_solr(dataset["id"]) == "never"
-
-
-def test_what_arrives_late(act: Any, dataset: dict[str, Any]) -> None:
-    """The dead process had sent more than one document, or Solr was slow."""
-    die(lambda: act("package_patch", id=dataset["id"], title="never"))
-    shown = act("package_show", id=dataset["id"])
+    assert title_in_solr(dead) == "never"
+    before = shown(dead)
     for looks in (1, 2):
         look_now()
-        assert title_in_solr(dataset["id"]) == "before"
-        assert intents() == [(dataset["id"], looks)]
-        index(shown, title="never")
-        assert title_in_solr(dataset["id"]) == "never"
+        assert title_in_solr(dead) == "before"
+        assert intents() == [(dead, looks)]
+        index(before, title="never")
+        assert title_in_solr(dead) == "never"
     look_now()
-    assert title_in_solr(dataset["id"]) == "before"
+    assert title_in_solr(dead) == "before"
     assert intents() == []
 
 
-def test_what_arrives_late_of_a_dataset_that_never_was(act: Any, unique: Any) -> None:
-    name = unique("never")
-    shown = {}
-    die(lambda: act("package_create", name=name))
-    look_now()
-    shown = factories.Dataset()
-    index(shown, id=intents()[0][0], name=name)
-    assert document(name)
-    look_now()
-    assert document(name) is None
-
-
-def test_newer_change(act: Any, dataset: dict[str, Any]) -> None:
-    die(lambda: act("package_patch", id=dataset["id"], title="never"))
-    act("package_patch", id=dataset["id"], title="newer")
-    look_now()
-    assert title_in_solr(dataset["id"]) == "newer"
-
-
-def test_newer_change_with_a_task(act: Any, dataset: dict[str, Any]) -> None:
-    die(lambda: act("package_patch", id=dataset["id"], title="never"))
-    hold(lambda: act("package_patch", id=dataset["id"], title="newer"))
+@pytest.mark.parametrize("run", [lambda do: do(), in_hold], ids=["stock", "hold"])
+def test_newer_change(run: Any, dead: str) -> None:
+    run(lambda: retitle(dead, "newer"))
     assert len(intents()) == 1
     look_now()
-    assert title_in_solr(dataset["id"]) == "newer"
+    assert title_in_solr(dead) == "newer"
 
 
-def test_two_dead_ones(act: Any, dataset: dict[str, Any]) -> None:
-    for title in ("never", "ever"):
-        die(lambda title=title: act("package_patch", id=dataset["id"], title=title))
+def test_two_dead_ones(dead: str) -> None:
+    die(lambda: retitle(dead, "ever"))
     assert len(intents()) == 2
     assert len(look_now()) == 2
-    assert title_in_solr(dataset["id"]) == "before"
+    assert title_in_solr(dead) == "before"
 
 
-@pytest.mark.parametrize("held", [False, True])
-def test_change_under_way(held: bool, act: Any, dataset: dict[str, Any]) -> None:
-    """While somebody is about to commit, the look is put off."""
-    die(lambda: act("package_patch", id=dataset["id"], title="never"))
+@pytest.mark.parametrize("run", [lambda do: do(), in_hold], ids=["stock", "hold"])
+def test_change_under_way(run: Any, dead: str) -> None:
+    """While another transaction is about to commit, the look is put off."""
     seen: list[Any] = []
 
     def look_between_solr_and_commit() -> None:
-        assert title_in_solr(dataset["id"]) == "newer"
+        assert title_in_solr(dead) == "newer"
         look_now()
-        seen.append(title_in_solr(dataset["id"]))
+        seen.append(title_in_solr(dead))
 
-    deed = lambda: act("package_patch", id=dataset["id"], title="newer")  # noqa: E731
     with at_each_commit(look_between_solr_and_commit):
-        hold(deed) if held else deed()
+        run(lambda: retitle(dead, "newer"))
     assert seen == ["newer"]
-    assert intents() == [(dataset["id"], 0)]
+    assert intents() == [(dead, 0)]
     look_now()
-    assert title_in_solr(dataset["id"]) == "newer"
-    assert intents() == [(dataset["id"], 1)]
+    assert title_in_solr(dead) == "newer"
+    assert intents() == [(dead, 1)]
 
 
-def test_change_under_way_that_locks_no_row(act: Any, dataset: dict[str, Any]) -> None:
+def test_change_under_way_that_locks_no_row(dead: str) -> None:
     """Membership of a group changes the document and not the row of the dataset."""
     group = factories.Group()
-    die(lambda: act("package_patch", id=dataset["id"], title="never"))
 
     def put_into_group() -> None:
         member = model.Member(
-            group=model.Group.get(group["id"]), table_id=dataset["id"], table_name="package"
+            group=model.Group.get(group["id"]), table_id=dead, table_name="package"
         )
         model.Session.add(member)
         model.Session.flush()
-        search.rebuild(package_ids=[dataset["id"]])
+        search.rebuild(package_ids=[dead])
 
     with at_each_commit(look_now):
-        hold(put_into_group)
-    assert group["name"] in str(document(dataset["id"]))
-    assert intents() == [(dataset["id"], 0)]
+        in_hold(put_into_group)
+    assert group["name"] in str(document(dead))
+    assert intents() == [(dead, 0)]
     look_now()
-    assert group["name"] in str(document(dataset["id"]))
+    assert group["name"] in str(document(dead))
 
 
-def test_solr_is_away(act: Any, dataset: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_solr_is_away(dead: str, caplog: pytest.LogCaptureFixture) -> None:
     """The intent stays, and waits longer and longer."""
-    die(lambda: act("package_patch", id=dataset["id"], title="never"))
-    with solr_away(), caplog.at_level(logging.WARNING):
-        [failed] = look_now()
-    assert failed.package_id == dataset["id"]
-    assert failed.error
-    assert f"Solr may have a change of dataset {dataset['id']}" in caplog.text
-    assert intents() == [(dataset["id"], 0)]
-    assert look("SELECT due > clock_timestamp() FROM files_index_intent")
-    look_now()
-    assert title_in_solr(dataset["id"]) == "before"
-
-
-def test_pause_after_failures_grows(act: Any, dataset: dict[str, Any]) -> None:
-    die(lambda: act("package_patch", id=dataset["id"], title="never"))
     for age, pause in ((0, 1), (60, 30), (100_000, 3600)):
-        with engine().begin() as connection:
-            connection.execute(
-                sa.text(
-                    "UPDATE files_index_intent SET created = clock_timestamp()"
-                    " - make_interval(secs => :age)"
-                ),
-                {"age": age},
-            )
-        with solr_away():
-            look_now()
+        change_intents("created = clock_timestamp() - make_interval(secs => :age)", age=age)
+        with solr_away(), caplog.at_level(logging.WARNING):
+            [failed] = look_now()
+        assert failed.package_id == dead
+        assert failed.error
+        assert intents() == [(dead, 0)]
         left = look("SELECT extract(epoch FROM due - clock_timestamp()) FROM files_index_intent")
         assert float(left) == pytest.approx(pause, abs=2)
+        assert left > 0
+    assert f"Solr may have a change of dataset {dead}" in caplog.text
+    look_now()
+    assert title_in_solr(dead) == "before"
 
 
-def test_next_action_repairs(act: Any, dataset: dict[str, Any], hooks: Any) -> None:
+def test_next_action_repairs(dead: str, hooks: Any) -> None:
     """No worker runs: after the commit of the next action with a task."""
-    die(lambda: act("package_patch", id=dataset["id"], title="never"))
-    other = factories.Dataset()
+    other = factories.Dataset()["id"]
     # one that a worker would have looked at
-    with engine().begin() as connection:
-        connection.execute(
-            sa.text("UPDATE files_index_intent SET due = clock_timestamp() - interval '4 seconds'")
-        )
-    act("package_patch", id=other["id"], title="without a task")
-    assert title_in_solr(dataset["id"]) == "never"
-    hooks["before:package_update"] = lambda *_: add_task(lambda *_: None)
-    answer = act("package_patch", id=other["id"], title="with a task")
-    assert title_in_solr(dataset["id"]) == "before"
-    assert intents() == [(dataset["id"], 1)]
-    assert answer["title"] == "with a task" == title_in_solr(other["id"])
+    change_intents("due = clock_timestamp() - interval '4 seconds'")
+    retitle(other, "without a task")
+    assert title_in_solr(dead) == "never"
+    hooks["before:package_update"] = lambda *_: add_task(nothing)
+    answer = retitle(other, "with a task")
+    assert title_in_solr(dead) == "before"
+    assert intents() == [(dead, 1)]
+    assert answer["title"] == "with a task" == title_in_solr(other)
 
 
-def test_caller_keeps_its_session(act: Any, dataset: dict[str, Any]) -> None:
+def test_caller_keeps_its_session(dead: str) -> None:
     """Objects of the caller stay, and what they have not committed."""
-    die(lambda: act("package_patch", id=dataset["id"], title="never"))
     session = model.Session()
-    package = model.Package.get(dataset["id"])
+    package = model.Package.get(dead)
     assert package
     package.notes = "not yet"
     model.Session.flush()
     look_now()
     assert model.Session() is session
     assert package in session
-    assert title_in_solr(dataset["id"]) == "never"  # its row is locked
+    assert title_in_solr(dead) == "never"  # its row is locked
     model.Session.commit()
     look_now()
-    assert title_in_solr(dataset["id"]) == "before"
-    assert look("SELECT notes FROM package WHERE id = :id", id=dataset["id"]) == "not yet"
+    assert title_in_solr(dead) == "before"
+    assert look("SELECT notes FROM package WHERE id = :id", id=dead) == "not yet"
 
 
-def test_within_a_hold(act: Any, dataset: dict[str, Any]) -> None:
-    """A task that has it looked for gets what was committed into Solr, at once."""
-    die(lambda: act("package_patch", id=dataset["id"], title="never"))
+def test_within_a_hold(dead: str) -> None:
+    """A task that calls for the repair gets what was committed into Solr, at once."""
 
     def repair_here() -> None:
         look_now()
-        assert title_in_solr(dataset["id"]) == "before"
+        assert title_in_solr(dead) == "before"
 
-    hold(repair_here)
-    assert title_in_solr(dataset["id"]) == "before"
+    in_hold(repair_here)
+    assert title_in_solr(dead) == "before"
 
 
-def test_other_sites_of_the_same_solr(
-    act: Any, unique: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_sites_of_the_same_solr(unique: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """They keep a document with the same id."""
     name = unique("never")
-    die(lambda: act("package_create", name=name))
+    die(lambda: create(name))
     [(package_id, _)] = intents()
-    shown = factories.Dataset()
+    new = factories.Dataset()
     with monkeypatch.context() as there:
         there.setitem(config, "ckan.site_id", "another.site")
-        index(shown, id=package_id, name=name)
+        index(new, id=package_id, name=name)
     connection = search.make_connection()
     assert connection.search(q=f'id:"{package_id}"').hits == 2
     look_now()
@@ -311,31 +257,26 @@ def test_other_sites_of_the_same_solr(
     connection.delete(q='site_id:"another.site"', commit=True)
 
 
-def fail(act: Any, dataset: dict[str, Any], refuse: Callable[[], Any]) -> None:
+def fail_to_commit(package_id: str, refuse: Callable[[], Any]) -> None:
     """Have a commit fail after Solr has answered."""
-    with at_each_commit(refuse), pytest.raises(ZeroDivisionError):
-        hold(lambda: act("package_patch", id=dataset["id"], title="never"))
+    with at_each_commit(refuse), pytest.raises(ProbeError):
+        in_hold(lambda: retitle(package_id, "never"))
 
 
-def test_failing_commit(act: Any, dataset: dict[str, Any]) -> None:
+def test_failing_commit(dataset: dict[str, Any]) -> None:
     """The process repairs at once; others look again, for it may be killed meanwhile."""
-    reasons = [ZeroDivisionError]
-
-    def refuse() -> None:
-        if reasons:
-            raise reasons.pop()
-
-    fail(act, dataset, refuse)
+    refuse = iter([fail])
+    fail_to_commit(dataset["id"], lambda: next(refuse, nothing)())
     assert title_in_solr(dataset["id"]) == "before"
     assert intents() == [(dataset["id"], 0)]
 
 
 def test_failing_commit_while_solr_is_away(
-    act: Any, dataset: dict[str, Any], caplog: pytest.LogCaptureFixture
+    dataset: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The intent stays, and the log says who repairs it."""
     with ExitStack() as away:
-        fail(act, dataset, lambda: (away.enter_context(solr_away()), 1 / 0))
+        fail_to_commit(dataset["id"], lambda: (away.enter_context(solr_away()), fail()))
     assert "To do it now: ckan files repair-index" in caplog.text
     assert title_in_solr(dataset["id"]) == "never"
     look_now()

@@ -24,8 +24,7 @@ from ckanext.files.tests.support.effects import Effects
 from ckanext.files.tests.support.intents import announced, look_now
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.probe_plugin import ProbePlugin
-from ckanext.files.tests.support.solr import document, title_in_solr
-from ckanext.files.tests.support.split import splits
+from ckanext.files.tests.support.solr import document, splits, title_in_solr
 from ckanext.files.tests.support.waiting import wait_for, wait_for_the_dead
 from ckanext.files.tests.support.workers import Workers
 
