@@ -26,6 +26,8 @@ from ckanext.files.tests.support.load_plugins import load_plugins
 loaded = load_plugins("files", "files_background")
 pytestmark = pytest.mark.usefixtures("effects")
 
+PAST = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
+
 
 @contextmanager
 def registered() -> Iterator[WorkerQueries]:
@@ -97,7 +99,29 @@ def test_job_that_was_to_end_does_not_begin_again(queries: WorkerQueries) -> Non
     assert claim_all(queries) == {}
 
 
-PAST = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
+@pytest.mark.parametrize(
+    ("options", "waits"),
+    [
+        ({}, False),
+        ({"lock": "a"}, True),
+        ({"lock": "a", "eta": PAST}, True),
+        ({"lock": "a", "countdown": 3600}, False),
+        ({"lock": "a", "queue": "mails"}, False),
+        ({"lock": "a", "queue": "mails", "eta": PAST}, False),
+    ],
+    ids=str,
+)
+def test_job_with_a_lock_that_waits(options: Any, waits: bool) -> None:
+    """A step that goes on must let its worker claim such a job."""
+    ask(**options)
+    query = f"SELECT {SCHEMA}.files_locked_job_waits(CAST(:queues AS varchar[]))"
+    assert look(query, queues=["default"]) is waits
+    assert look(query, queues=None) is (waits or "queue" in options)
+    with registered() as other:
+        ask(**{**options, "eta": None, "countdown": None, "priority": 1})
+        other.claim(["default", "mails"])
+        assert look(query, queues=None) is False
+        other.release_all()
 
 
 @pytest.mark.parametrize(
