@@ -64,24 +64,6 @@ def test_the_state_machine_of_text_d(tasks: TasksManager, run: Any) -> None:
     assert (job.task, job.step, len(tasks.jobs)) == (wait_and_note.name, 6, 1)
 
 
-def test_a_chain_of_ones_own(make_task: Any, run: Any) -> None:
-    """As in text D of docs/testing/promises.rst, made of the public parts."""
-
-    @make_task
-    def my_chain(values: list[Any], total: int) -> Any:
-        first, *rest = map(deserialize_task, values)
-        result = first.run_once()
-        if isinstance(result, Call):
-            return my_chain([result, *rest], total)
-        if not rest:
-            return result
-        return my_chain(rest, total)
-
-    job = run(my_chain.delay([wait(1), note("a"), wait(0)], 3))
-    assert ran == [1, 0, ["a"], 0]
-    assert (job.status, job.step) == ("succeeded", 4)
-
-
 def test_the_chain_of_text_d(make_task: Any, run: Any) -> None:
     """Its code as it is, with the parameter total_count, which the text forgets."""
 

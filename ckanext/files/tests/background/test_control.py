@@ -108,15 +108,6 @@ def test_cancel(state: str, status: str, history: list[str], owner: StepOwner) -
     assert cancel(job) is None
 
 
-def test_cancel_a_job_that_runs(owner: StepOwner) -> None:
-    job, claim = claimed(owner)
-    assert cancel(job) == "doing"
-    assert row(job)["abort_requested"]
-    assert owner.end_step(claim, goes_on=True) == "aborted"
-    owner.commit()
-    assert events(job) == ["deferred", "started", "abort_requested", "aborted"]
-
-
 def test_nothing_happens(owner: StepOwner) -> None:
     """To a job that is not there, or when the transaction is rolled back."""
     assert control.cancel(UNKNOWN) is None
@@ -154,12 +145,14 @@ def test_cancel_while_a_step_ends(
 
 
 def test_a_step_ends_while_somebody_cancels(owner: StepOwner) -> None:
+    """As after the cancellation: the job ends with the step."""
     job, claim = claimed(owner)
     assert control.cancel(job.id) == "doing"
     canceller = model.Session()
     assert let_wait(lambda: owner.end_step(claim, goes_on=True), canceller.commit) == "aborted"
     owner.commit()
     assert row(job)["status"] == "aborted"
+    assert events(job) == ["deferred", "started", "abort_requested", "aborted"]
 
 
 def test_an_old_claim_commits_nothing_after_a_retry(owner: StepOwner) -> None:

@@ -160,10 +160,6 @@ def test_task_that_is_deleted_between_two_steps(
         assert shown(job).step == 1
 
 
-def test_task_of_a_job_that_nobody_ever_had(run: Any) -> None:
-    failed(run(send_task("files.test.nowhere", [1])), "There is no task files.test.nowhere")
-
-
 # 4. optional parameters at the end
 
 

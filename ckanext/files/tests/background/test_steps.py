@@ -268,27 +268,25 @@ def test_another_task_goes_on(make_task: Any, run: Any) -> None:
     assert ran == [("first", "ü", 0, "one"), ("second", "ü", 1, "one")]
 
 
-def test_a_call_of_a_task_that_is_not_there(make_task: Any, run: Any, name: str) -> None:
-    """It is found out at once, and the step leaves nothing."""
+@pytest.mark.parametrize(
+    ("result", "error"),
+    [
+        *[(result, "") for result in (None, 5, "finished", {"a": 1}, object(), [])],
+        (Call("files.test.nowhere", {}), "There is no task files.test.nowhere"),
+    ],
+)
+def test_results(result: Any, error: str, make_task: Any, run: Any, name: str) -> None:
+    """All but calls end the job. A call of an unknown task fails the step that returns it."""
 
-    @make_task
-    def work() -> Call:
-        sample.effect(name)
-        return Call("files.test.nowhere", {})
-
-    job = run(work.delay())
-    assert (job.status, job.step) == ("failed", 0)
-    assert "There is no task files.test.nowhere" in job.error
-    assert effects_of(name) == []
-
-
-@pytest.mark.parametrize("result", [None, 5, "finished", {"a": 1}, object(), []])
-def test_any_other_result_ends_the_job(result: Any, make_task: Any, run: Any) -> None:
     @make_task
     def work() -> Any:
+        sample.effect(name)
         return result
 
-    assert run(work.delay()).status == "succeeded"
+    job = run(work.delay())
+    assert job.status == ("failed" if error else "succeeded")
+    assert error in (job.error or "")
+    assert effects_of(name) == ([] if error else [name])
 
 
 def test_context(make_task: Any, run: Any) -> None:
