@@ -167,11 +167,12 @@ def test_list_that_is_taken_apart(
 
 @pytest.mark.parametrize("empty", [None, "", [], "[]", [""], [None], "['']"])
 def test_empty_is_fine(empty: Any, author: str, dataset: dict[str, Any], api: Api) -> None:
+    data = shown(dataset["id"])
     for key in FIELDS.values():
-        data = with_field(shown(dataset["id"]), key, empty)
-        call("package_update", author, **{**data, "title": "in Python"})
-        status, answer = api.post("package_update", author, **{**data, "title": "over HTTP"})
-        assert status == 200, answer
+        data = with_field(data, key, empty)
+    call("package_update", author, **{**data, "title": "in Python"})
+    status, answer = api.post("package_update", author, **{**data, "title": "over HTTP"})
+    assert status == 200, answer
 
 
 @pytest.mark.parametrize("value", [[""], [None], ["", None], '[""]', "[null]", "['']"])
@@ -194,10 +195,10 @@ def test_file_that_may_not_be_used(author: str, dataset: dict[str, Any], refuse:
     theirs, private = upload(stranger, 2)
     new_dataset(stranger, owner_org=organization_of(stranger), attachment=private)
     pinned, unknown = [elsewhere, to_the_user], [deleted, theirs, private, str(uuid.uuid4())]
-    before = owners(*pinned, *unknown)
+    before, stored = owners(*pinned, *unknown), shown(dataset["id"])
     for id_ in pinned + unknown:
         for key in FIELDS.values():
-            errors = refuse("package_update", author, **with_field(shown(dataset["id"]), key, id_))
+            errors = refuse("package_update", author, **with_field(stored, key, id_))
             assert error_at(errors, key) == f"File {id_} {PINNED if id_ in pinned else UNKNOWN}"
     assert owners(*pinned, *unknown) == before
 

@@ -108,7 +108,7 @@ def history(file_id: str) -> list[tuple[Any, ...]]:
 
 
 def new_dataset(user: str, **fields: Any) -> dict[str, Any]:
-    """Make a dataset with the fields of ``forms.py``, unless another type is given."""
+    """Make a dataset with the fields of ``form_plugins``, unless another type is given."""
     fields = {"type": DATASET_TYPE, "name": f"d-{uuid.uuid4()}", **fields}
     return call("package_create", user, **fields)
 
