@@ -65,18 +65,12 @@ class Person:
 
 @pytest.fixture
 def ann(site: CkanServer) -> Person:
-    return _person(site)
-
-
-@pytest.fixture
-def ben(site: CkanServer) -> Person:
-    return _person(site)
-
-
-def _person(site: CkanServer) -> Person:
     name = f"p-{uuid.uuid4()}"
     user = factories.UserWithToken(name=name, email=f"{name}@example.com", password=PASSWORD)
     return Person(site, name, user["token"])
+
+
+ben = ann
 
 
 def test_attach_one(browser: Browser, ann: Person, ben: Person) -> None:

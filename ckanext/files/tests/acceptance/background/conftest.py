@@ -100,12 +100,12 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def seldom_looking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers that are forked now look at the tables once an hour.
+def only_notified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that are forked now have no heartbeat, not even at their start.
 
-    What they do sooner, a notification has caused.
+    What they do, a notification has caused.
     """
-    monkeypatch.setattr("ckanext.files.background.worker.worker._HEARTBEAT_INTERVAL", 3600.0)
+    monkeypatch.setattr("ckanext.files.background.worker.worker._HEARTBEAT_INTERVAL", 1e9)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_cancelled_before_it_begins(name: str) -> None:
     assert effects_of(name) == []
 
 
-@pytest.mark.usefixtures("seldom_looking")
+@pytest.mark.usefixtures("only_notified")
 def test_aborted_by_itself(name: str, workers: Workers) -> None:
     """A task that asks hears of it within its step, which is undone."""
     worker = workers.start("-q", "aborted")
@@ -79,7 +79,7 @@ def test_aborted_after_its_step(worker: Worker, name: str) -> None:
     assert effects_of(name) == done
 
 
-@pytest.mark.usefixtures("seldom_looking")
+@pytest.mark.usefixtures("only_notified")
 @pytest.mark.parametrize("in_sql", [False, True])
 def test_interrupted(name: str, workers: Workers, in_sql: bool) -> None:
     """A task that never asks is ended in its step, which is undone; the worker goes on."""
@@ -159,7 +159,7 @@ def test_notifications_of_others(workers: Workers, name: str) -> None:
     wait_for_job(job, status="aborted")
 
 
-@pytest.mark.usefixtures("seldom_looking")
+@pytest.mark.usefixtures("only_notified")
 def test_a_retry_wakes_a_worker(workers: Workers) -> None:
     """It need not look for the job."""
     workers.start("-q", "retried")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import random
 import signal
-import statistics
 import time
 import uuid
 from collections.abc import Callable
@@ -50,26 +48,20 @@ def quick_looks(full_size: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("ckanext.files.transaction.index_repair._PAUSES", (0.5, 1))
 
 
-@dataclasses.dataclass
 class Deeds:
     """What is done by the processes that are killed."""
 
-    effects: Effects
-
-    def __post_init__(self) -> None:
+    def __init__(self, effects: Effects) -> None:
+        self.effects = effects
         self.user = factories.Sysadmin()["name"]
         self.organization = factories.Organization()["id"]
 
     def prepare(self, kind: str) -> Callable[[], Any]:
         """Make what a deed needs, and return it."""
-        dataset = None if kind == "create" else self._dataset()
+        place = {"owner_org": self.organization, "private": random.random() < 0.5}
+        dataset = None if kind == "create" else factories.Dataset(title="before", **place)
         model.Session.remove()
         return lambda: getattr(self, f"_{kind}")(dataset)
-
-    def _dataset(self) -> dict[str, Any]:
-        return factories.Dataset(
-            title="before", owner_org=self.organization, private=random.random() < 0.5
-        )
 
     def _act(self, action: str, **data: Any) -> Any:
         return tk.get_action(action)({"user": self.user}, data)
@@ -119,51 +111,35 @@ def deeds(effects: Effects, hooks: Any) -> Deeds:
     return Deeds(effects)
 
 
-def start(deed: Callable[[], Any]) -> tuple[int, int]:
-    """Have a process begin a deed; return its id, and what can be read when the deed is done."""
-    begun, ended = os.pipe(), os.pipe()
-
-    def run() -> None:
-        os.write(begun[1], b".")
-        deed()
-        os.write(ended[1], b".")
-        signal.pause()
-
-    pid = fork(run)
-    os.read(begun[0], 1)
-    for end in (*begun, ended[1]):
-        os.close(end)
-    return pid, ended[0]
-
-
-def kill(pid: int, ended: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-    assert was_killed(pid)
-    os.close(ended)
-
-
-def usual_seconds(deeds: Deeds, times: int) -> dict[str, float]:
+def usual_seconds(deeds: Deeds) -> dict[str, float]:
     """Return how long each kind of deed takes."""
-    taken: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for kind in [*taken] * times:
+    seconds = {}
+    for kind in KINDS:
         deed = deeds.prepare(kind)
         began = time.monotonic()
-        pid, ended = start(deed)
-        os.read(ended, 1)
-        taken[kind].append(time.monotonic() - began)
-        kill(pid, ended)
-    return {kind: statistics.median(seconds) for kind, seconds in taken.items()}
+        deed()
+        seconds[kind] = time.monotonic() - began
+    model.Session.remove()
+    return seconds
 
 
 def kill_many(deeds: Deeds, usual: dict[str, float], times: int) -> None:
     """Kill as many processes, from the beginning of their action until after its commit."""
+    reader, begun = os.pipe()
+
+    def run(deed: Callable[[], Any]) -> None:
+        os.write(begun, b".")
+        deed()
+        signal.pause()
+
     for number in range(times):
         kind = KINDS[number % len(KINDS)]
         deed = deeds.prepare(kind)
-        began = time.monotonic()
-        process = start(deed)
-        time.sleep(max(0, began + random.uniform(0, 1.2 * usual[kind]) - time.monotonic()))
-        kill(*process)
+        pid = fork(lambda deed=deed: run(deed))
+        os.read(reader, 1)
+        time.sleep(random.uniform(0, 1.2 * usual[kind]))
+        os.kill(pid, signal.SIGKILL)
+        assert was_killed(pid)
 
 
 def test_examination(deeds: Deeds, unique: Any) -> None:
@@ -202,7 +178,7 @@ def test_repair(deeds: Deeds, workers: Workers, unique: Any) -> None:
 
 def test_kills(deeds: Deeds, workers: Workers, full_size: bool, record_property: Any) -> None:
     """Half of the kills before a worker is there, half while one runs."""
-    kills, usual = (250, usual_seconds(deeds, 5)) if full_size else (8, usual_seconds(deeds, 1))
+    kills, usual = 250 if full_size else 8, usual_seconds(deeds)
     assert splits() == []
     kill_many(deeds, usual, kills)
     wait_for_the_dead()

@@ -90,7 +90,7 @@ def test_queues(arguments: tuple[str, ...], workers: Workers, name: str) -> None
     assert [state(job) for job in jobs] == ["succeeded", "succeeded", "todo"]
 
 
-@pytest.mark.usefixtures("seldom_looking")
+@pytest.mark.usefixtures("only_notified")
 @pytest.mark.parametrize("concurrency", ["1", "4"])
 def test_a_job_wakes_a_worker(concurrency: str, workers: Workers, name: str) -> None:
     """It need not look for jobs."""
@@ -99,7 +99,7 @@ def test_a_job_wakes_a_worker(concurrency: str, workers: Workers, name: str) -> 
         wait_for_job(defer(sample.write.configure(queue="told"), f"{name}-{number}"))
 
 
-@pytest.mark.usefixtures("seldom_looking")
+@pytest.mark.usefixtures("only_notified")
 def test_eta(workers: Workers, name: str) -> None:
     """A worker gets up for a job whose time has come, and not before."""
     workers.start("-q", "told")
@@ -110,7 +110,7 @@ def test_eta(workers: Workers, name: str) -> None:
         assert written_at(f"{name}-{seconds}") >= eta.timestamp()
 
 
-@pytest.mark.usefixtures("seldom_looking")
+@pytest.mark.usefixtures("only_notified")
 def test_countdown_does_not_wait_for_a_later_one(workers: Workers, name: str) -> None:
     workers.start("-q", "told")
     defer(sample.write.configure(countdown=3600, queue="told"), f"{name}-later")

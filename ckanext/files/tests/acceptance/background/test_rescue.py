@@ -147,7 +147,7 @@ def test_worker_that_cannot_work(workers: Workers, name: str) -> None:
     wait_for_job(job)
 
 
-@pytest.mark.usefixtures("seldom_looking")
+@pytest.mark.usefixtures("only_notified")
 def test_connections_are_cut_while_it_waits(workers: Workers, name: str) -> None:
     """It works on, and also hears of jobs again, or looks for those that it has not heard of."""
     worker = workers.start("-c", "4")

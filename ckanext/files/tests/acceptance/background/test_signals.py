@@ -84,7 +84,7 @@ def test_what_it_waits_for_when_it_stops(workers: Workers, name: str) -> None:
         assert f"job {job.id} ({tasks.hold.name})" in line
 
 
-@pytest.mark.usefixtures("seldom_looking")
+@pytest.mark.usefixtures("only_notified")
 def test_signal_while_it_waits(workers: Workers) -> None:
     worker = workers.start("-c", "4")
     assert worker.stop() == 0
