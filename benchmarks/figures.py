@@ -75,9 +75,6 @@ class Scores:
 
     rounds: list[Mapping[str, Mapping[str, Any]]] = dataclasses.field(default_factory=list)
 
-    def __contains__(self, name: str) -> bool:
-        return any(name in measured for measured in self.rounds)
-
     def all(self, name: str, value: str) -> list[Any]:
         """Return a value of a contender in the rounds in which it was measured."""
         return [measured[name][value] for measured in self.rounds if name in measured]

@@ -81,11 +81,13 @@ class Server:
         with lock(self.name):
             if self.running:
                 say(f"stopping {self.name}")
-                self._daemon("--stop", "--retry", f"{self.stop_signal}/{_SECONDS}")
+                if self._daemon("--stop", "--retry", f"{self.stop_signal}/{_SECONDS}"):
+                    sys.exit(f"error: {self.name} does not stop")
 
     def _daemon(self, *options: Any) -> int:
         program = shutil.which(self.command()[0])
-        command = ["start-stop-daemon", "--quiet", "--pidfile", self._pid, "--exec", program]
+        # the path of a user has no /sbin
+        command = ["/sbin/start-stop-daemon", "--quiet", "--pidfile", self._pid, "--exec", program]
         return subprocess.call([*command, *options])
 
     def prepare(self) -> None:

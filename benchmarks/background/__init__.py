@@ -11,18 +11,16 @@ how fast jobs are enqueued, and retries.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from ..figures import Verdict
 from .contenders import CONTENDERS
 from .measure import run
 from .report import goals, report
 
-_ROUNDS = 15
+RESULTS = "background-ckan"
 
 
-def measure(quick: bool, only: Collection[str], rounds: int | None) -> tuple[str, set[Verdict]]:
+def measure(quick: bool) -> tuple[str, set[Verdict]]:
     """Measure everything, and return the report and what it says of the goals."""
-    contenders = [c.quick() if quick else c for c in CONTENDERS if not only or c.name in only]
-    scores = run(contenders, rounds or (2 if quick else _ROUNDS))
+    contenders = [contender.quick() for contender in CONTENDERS] if quick else CONTENDERS
+    scores = run(contenders, 2 if quick else 15)
     return report(scores, contenders), {goal.verdict for goal in goals(scores)}

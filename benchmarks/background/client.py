@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from ckan import model
 
 from .. import site
-from ..processes import serve
 from .journal import Journal, MissingError, now
 from .queues import Queue
 
@@ -38,11 +37,8 @@ class Client:
     """Jobs are given by the number of the first and their count."""
 
     def __init__(self, queue: Queue) -> None:
-        self._queue = queue
-        self._journal = Journal()
-
-    def prepare(self, history: int) -> None:
-        self._queue.prepare(history)
+        self._queue, self._journal = queue, Journal()
+        self.prepare = queue.prepare
 
     def clean(self) -> None:
         self._queue.clean()
@@ -99,4 +95,4 @@ def _load() -> Client:
 
 
 if __name__ == "__main__":
-    serve(_load)
+    site.serve(_load)

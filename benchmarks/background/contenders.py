@@ -5,51 +5,37 @@ from __future__ import annotations
 import dataclasses
 
 _QUEUES = "benchmarks.background.queues"
-
-
 _HISTORY = 10_000
 """An empty table is what no site has for long, and PostgreSQL plans as if it remained empty."""
-
-_LONG_HISTORY = 1_000_000
-_QUICK_HISTORY = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """One queue with its workers."""
+    """One queue with its workers.
+
+    :param title: may name ``history``.
+    :param queue: the module of ``queues``.
+    :param command: what starts the workers.
+    :param does: what it does for a job, for the reader who compares.
+    :param processes: how many of them do jobs.
+    :param jobs: how many are done for one rate.
+    :param requests: how many jobs find an idle worker.
+    :param options: more of CKAN's configuration.
+    :param history: how many finished jobs the queue holds, of those that keep them.
+    :param database: the copy of CKAN's database.
+    """
 
     name: str
-
     title: str
-    """May name ``history``."""
-
     queue: str
-    """The module of ``queues``."""
-
     command: str
-    """What starts the workers."""
-
     does: str
-    """What it does for a job, for the reader who compares."""
-
     processes: int = 1
-    """Those that do jobs."""
-
     jobs: int = 2000
-    """How many are done for one rate."""
-
     requests: int = 100
-    """How many jobs find an idle worker."""
-
-    plugins: str = ""
-    options: tuple[tuple[str, str], ...] = ()
-    """More of CKAN's configuration."""
-
+    options: tuple[tuple[str, str], ...] = (("ckan.plugins", ""),)
     history: int = 0
-    """How many finished jobs the queue holds, of those that keep them."""
-
     database: str = "plain"
-    """The copy of CKAN's database."""
 
     def __str__(self) -> str:
         return self.title.format(history=self.history)
@@ -60,7 +46,7 @@ class Contender:
             self,
             jobs=max(5, self.jobs // 2),
             requests=max(5, self.requests // 4),
-            history=min(self.history, _QUICK_HISTORY),
+            history=min(self.history, 100_000),
         )
 
 
@@ -117,29 +103,29 @@ OWN = Contender(
     " each has a request context and is a row of the history.",
     processes=2,
     history=_HISTORY,
-    plugins="files files_background",
-    options=(("ckanext.files.background.task_modules", f"{_QUEUES}.own_tasks"),),
+    options=(
+        ("ckan.plugins", "files files_background"),
+        ("ckanext.files.background.task_modules", f"{_QUEUES}.own_tasks"),
+    ),
 )
 
 
-def _processes(count: int) -> Contender:
-    return dataclasses.replace(
-        OWN,
-        name=f"own-{count}",
-        title=f"{OWN.title}, {count} process{'es' if count > 1 else ''}",
-        command=f"ckan files background worker -c 4 --processes {count}",
-        processes=count,
-    )
-
-
 VARIANTS = (
-    _processes(1),
-    _processes(4),
+    *(
+        dataclasses.replace(
+            OWN,
+            name=f"own-{count}",
+            title=f"{OWN.title}, {count} process{'es' if count > 1 else ''}",
+            command=f"ckan files background worker -c 4 --processes {count}",
+            processes=count,
+        )
+        for count in (1, 4)
+    ),
     dataclasses.replace(
         OWN,
         name="own-history",
         title=f"{OWN.title}, after {{history:,}} jobs",
-        history=_LONG_HISTORY,
+        history=1_000_000,
         database="history",
     ),
 )

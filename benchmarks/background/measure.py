@@ -14,14 +14,13 @@ from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 from typing import Any
 
-import psycopg2
+import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
 from dev.process import Process
 
 from ..figures import Scores
-from ..processes import CkanProcess, announce
-from ..site import ROOT, write_ini
+from ..site import CkanProcess, announce, write_ini
 from .contenders import Contender
 from .journal import TABLES, VARIABLE, WORKS, MissingError, now
 
@@ -122,11 +121,9 @@ class Team:
 def _team(contender: Contender, folder: Path, database: str) -> Iterator[Team]:
     journal = folder / f"{contender.name}.journal"
     journal.touch()
-    options = {"ckan.plugins": contender.plugins, **dict(contender.options)}
     environment = {
-        "CKAN_INI": write_ini(folder / f"{contender.name}.ini", options),
+        "CKAN_INI": write_ini(folder / f"{contender.name}.ini", dict(contender.options)),
         "CKAN_SITE_ID": "benchmark",
-        "PYTHONPATH": str(ROOT),
         DATABASE: database,
         VARIABLE: str(journal),
     }
@@ -156,12 +153,8 @@ def _copy(name: str) -> Iterator[str]:
 
 
 def _execute(url: URL, sql: str) -> None:
-    connection = psycopg2.connect(url.render_as_string(hide_password=False))
-    connection.autocommit = True
-    try:
-        connection.cursor().execute(sql)
-    finally:
-        connection.close()
+    with sa.create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(sa.text(sql))
 
 
 def _install() -> None:
@@ -171,8 +164,11 @@ def _install() -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     freeze = subprocess.check_output([*pip, "freeze", "--exclude-editable"], text=True)
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
-        others = [line for line in freeze.splitlines() if line.split("==")[0] not in asked]
-        constraints.write("\n".join(others))
-        constraints.flush()
+        print(
+            *(line for line in freeze.splitlines() if line.split("==")[0] not in asked),
+            sep="\n",
+            file=constraints,
+            flush=True,
+        )
         install = ["install", "-q", "-r", str(requirements), "-c", constraints.name]
         subprocess.run([*pip, *install], check=True)

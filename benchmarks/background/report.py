@@ -17,14 +17,15 @@ from .journal import WORKS
 
 def report(scores: Scores, contenders: Sequence[Contender]) -> str:
     """Return all of it."""
+    variants = [c for c in contenders if c.name in {v.name for v in VARIANTS}]
     sections = [
         _goals(goals(scores)),
         _rates(scores, contenders),
         _waits(scores, contenders),
-        _variants(scores, [c for c in contenders if c.name in {v.name for v in VARIANTS}]),
+        _variants(scores, variants),
         _commands(contenders),
     ]
-    return "\n\n\n".join(part for part in sections if part)
+    return "\n\n\n".join(sections)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,27 +43,23 @@ class Goal:
 
 
 def goals(scores: Scores) -> list[Goal]:
-    """Return the goals that the rounds have measured."""
-    if OWN.name not in scores:
-        return []
-    found = []
-    if CKAN.name in scores:
-        ratio = scores.ratio(OWN.name, CKAN.name, "nothing")
-        found.append(Goal(f"no-op: times the rate of {CKAN}", 300, ratio, at_least=True))
-    if others := [other for other in OTHERS if other.name in scores]:
-        fastest = max(others, key=lambda other: median(scores.all(other.name, "write")).value)
-        ratio = scores.ratio(OWN.name, fastest.name, "write")
-        title = f"one row: times the rate of the fastest other ({fastest})"
-        found.append(Goal(title, 1, ratio, at_least=True))
-    for limit, share, name in ((5, 0.5, "p50"), (9, 0.99, "p99")):
-        title = f"idle: ms from the commit to the start, {name}"
-        found.append(Goal(title, limit, _wait(scores, OWN, share)))
-    return found
+    """Return the goals with what the rounds have measured."""
+
+    def rate(work: str, other: Contender) -> Figure:
+        return scores.ratio(OWN.name, other.name, work)
+
+    fastest = max(OTHERS, key=lambda other: median(scores.all(other.name, "write")).value)
+    title = f"one row: times the rate of the fastest other ({fastest})"
+    idle = "idle: ms from the commit to the start"
+    return [
+        Goal(f"no-op: times the rate of {CKAN}", 300, rate("nothing", CKAN), at_least=True),
+        Goal(title, 1, rate("write", fastest), at_least=True),
+        Goal(f"{idle}, p50", 5, _wait(scores, OWN, 0.5)),
+        Goal(f"{idle}, p99", 9, _wait(scores, OWN, 0.99)),
+    ]
 
 
 def _goals(found: Sequence[Goal]) -> str:
-    if not found:
-        return ""
     rows = [
         (
             goal.title,
@@ -80,9 +77,8 @@ def _goals(found: Sequence[Goal]) -> str:
 def _rates(scores: Scores, contenders: Sequence[Contender]) -> str:
     def cells(contender: Contender, work: str) -> tuple[str, str, str]:
         rate = median(scores.all(contender.name, work))
-        known = CKAN.name in scores
-        times = number(scores.ratio(contender.name, CKAN.name, work).value) if known else ""
-        return number(rate.value), interval(rate), times
+        times = scores.ratio(contender.name, CKAN.name, work).value
+        return number(rate.value), interval(rate), number(times)
 
     head = ("", "no-op", "interval", "to CKAN", "one row", "interval", "to CKAN")
     return section(
@@ -114,9 +110,6 @@ def _wait(scores: Scores, contender: Contender, share: float) -> Figure:
 
 
 def _variants(scores: Scores, variants: Sequence[Contender]) -> str:
-    if OWN.name not in scores or not variants:
-        return ""
-
     def cells(variant: Contender, work: str) -> tuple[str, str]:
         ratio = scores.ratio(variant.name, OWN.name, work)
         return f"{ratio.value:.2f}", interval(ratio)

@@ -14,6 +14,7 @@ from .contests import CONTESTS
 from .measure import run
 from .report import report, verdicts
 
+RESULTS = "ckan"
 _GENERATIONS = 5
 """How often the processes are started anew."""
 

@@ -9,20 +9,19 @@ from ckan import model
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """What a process has loaded, and how it does its work."""
+    """What a process has loaded, and how it does its work.
+
+    :param plugin: whether the plugin ``files`` is enabled.
+    :param validator: see ``BenchmarkPlugin.validator``.
+    :param intents: whether other processes can see what is about to be written into Solr.
+    :param calls_transfer: it calls ``file_ownership_transfer`` for each file after the update.
+    """
 
     name: str
     plugin: bool = True
-    """The plugin ``files`` is enabled."""
-
     validator: str = "nothing"
-    """See ``BenchmarkPlugin.validator``."""
-
     intents: bool = True
-    """What is about to be written into Solr is announced to other processes."""
-
     calls_transfer: bool = False
-    """Calls ``file_ownership_transfer`` for each file after the update."""
 
 
 STOCK = Variant("stock", plugin=False)
@@ -37,28 +36,29 @@ _TWO_CALLS = Variant("two calls", plugin=not hasattr(model, "File"), calls_trans
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A variant that is compared with stock CKAN, or with another one."""
+    """A variant that is compared with stock CKAN, or with another one.
+
+    :param goal: the highest ratio that is good enough; 1.0 means no difference.
+    :param every: it runs in every so many rounds only, because it takes very long.
+    """
 
     variant: Variant
     title: str
     goal: float | None = None
-    """The highest ratio that is good enough; 1.0 means no difference."""
-
     base: Variant = STOCK
     every: int = 1
-    """Runs in every so many rounds only: for what takes very long."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Contest:
-    """One piece of work, done by several variants in every round."""
+    """One piece of work, done by several variants in every round.
+
+    :param field: where the files are named: ``attachment``, ``attachments`` or ``resources``.
+    :param size: number of files.
+    """
 
     field: str
-    """Where the files are named: ``attachment``, ``attachments`` or ``resources``."""
-
     size: int
-    """Number of files."""
-
     title: str
     rounds: int
     entries: tuple[Entry, ...]

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..figures import Scores
-from ..processes import CkanProcess, announce
-from ..site import ROOT, write_ini
+from ..site import ROOT, CkanProcess, announce, write_ini
 from .contests import EMPTY_TASK, STOCK, Contest, Variant
 
 _WARM_UP = 10

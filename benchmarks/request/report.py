@@ -17,7 +17,7 @@ Results = Mapping[Contest, Scores]
 def report(results: Results, parts: Sequence[Mapping[str, float]]) -> str:
     """Return all of it."""
     sections = [_ratios(results), _ahead(results), _windows(results), _parts(parts)]
-    return "\n\n\n".join(part for part in sections if part)
+    return "\n\n\n".join(sections)
 
 
 def verdicts(results: Results) -> set[Verdict]:
@@ -75,34 +75,32 @@ def _ahead(results: Results) -> str:
             for entry in contest.entries
             if entry.variant.plugin and entry.base is STOCK
         ]
-        rows += [(title, *_times(scores.all(v.name, "ahead"))) for title, v in one_call]
-    return section(
-        "The instant in which Solr is ahead",
-        "From Solr's answer to the end of the COMMIT, in milliseconds.",
-        table(("", "p50", "p99", "n"), rows),
-    )
+        rows += [_times(title, scores.all(v.name, "ahead")) for title, v in one_call]
+    words = "From Solr's answer to the end of the COMMIT, in milliseconds."
+    return section("The instant in which Solr is ahead", words, table(_TIMES, rows))
 
 
 def _windows(results: Results) -> str:
     rows = [
-        (entry.title, *_times(scores.all(entry.variant.name, "between")))
+        _times(entry.title, scores.all(entry.variant.name, "between"))
         for entry, scores in _entries(results)
         if entry.variant.calls_transfer
     ]
-    if not rows:
-        return ""
     return section(
         "The window that two calls leave",
         "From the first COMMIT, which shows a dataset whose files nobody may have, to the last, in"
         "\nmilliseconds. With one call there is none.",
-        table(("", "p50", "p99", "n"), rows),
+        table(_TIMES, rows),
     )
 
 
-def _times(seconds: Iterable[float]) -> tuple[str, str, str]:
+_TIMES = ("", "p50", "p99", "n")
+
+
+def _times(title: str, seconds: Iterable[float]) -> tuple[str, ...]:
     times = sorted(1000 * each for each in seconds)
     p99 = times[min(len(times) - 1, len(times) * 99 // 100)]
-    return f"{statistics.median(times):,.2f}", f"{p99:,.2f}", str(len(times))
+    return title, f"{statistics.median(times):,.2f}", f"{p99:,.2f}", str(len(times))
 
 
 def _parts(parts: Sequence[Mapping[str, float]]) -> str:

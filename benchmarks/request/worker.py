@@ -17,7 +17,6 @@ from ckan import model
 from ckan.types import Context
 
 from .. import site
-from ..processes import serve
 from .contests import VARIANTS, Variant
 from .plugin import BenchmarkPlugin
 
@@ -150,4 +149,4 @@ def _load(name: str, user: str) -> Any:
 if __name__ == "__main__":
     # CKAN 2.11 logs errors when a dataset is purged; failures that matter are exceptions
     logging.disable(logging.ERROR)
-    serve(functools.partial(_load, *sys.argv[1:]))
+    site.serve(functools.partial(_load, *sys.argv[1:]))

@@ -11,9 +11,11 @@ import redis
 import sqlalchemy as sa
 from ckan import model
 
-from ..journal import MissingError, now
+from ... import site
+from .. import journal
 
 REDIS_URL = os.environ["CKAN_REDIS_URL"]
+nothing, write = journal.nothing, site.in_request(journal.write)
 _REQUEST = sa.text("INSERT INTO benchmark_request (number) VALUES (:number)")
 
 
@@ -33,9 +35,13 @@ class Queue(abc.ABC):
     def clean(self) -> None:
         """Remove all jobs, while no worker runs."""
 
-    @abc.abstractmethod
     def enqueue(self, work: str, numbers: Sequence[int]) -> None:
         """Ask for many jobs at once, as fast as the queue can."""
+        for number in numbers:
+            self.send(self.tasks[work], number)
+
+    def send(self, task: Any, number: int) -> None:
+        raise NotImplementedError
 
     @abc.abstractmethod
     def unfinished(self) -> int:
@@ -44,7 +50,7 @@ class Queue(abc.ABC):
     def ask(self, number: int) -> float:
         """Change something and ask for one job; return when the change was to be committed."""
         self.change(number)
-        began = now()
+        began = journal.now()
         model.Session.commit()
         self.enqueue("nothing", [number])
         return began
@@ -77,8 +83,7 @@ class TableQueue(Queue):
 
     def prepare(self, history: int) -> None:
         """Make a history of jobs that are finished, each with its events."""
-        for statement in _HISTORY:
-            self._outside(statement.format(schema=self.schema, count=history))
+        self._outside(*(sql.format(schema=self.schema, count=history) for sql in _HISTORY))
         self._kept = history
 
     def clean(self) -> None:
@@ -88,8 +93,11 @@ class TableQueue(Queue):
         model.Session.execute(sa.text(f"SET LOCAL search_path TO {self.schema}"))
         model.Session.execute(sa.text(f"DELETE FROM {jobs} WHERE id > {self._kept}"))
         model.Session.commit()
-        self._outside(f"VACUUM ANALYZE {jobs}")
-        self._outside(f"VACUUM ANALYZE {self.schema}.procrastinate_events")
+        events = f"{self.schema}.procrastinate_events"
+        self._outside(f"VACUUM ANALYZE {jobs}", f"VACUUM ANALYZE {events}")
+
+    def enqueue(self, work: str, numbers: Sequence[int]) -> None:
+        self.tasks[work].batch_defer(*({"number": number} for number in numbers))
 
     def unfinished(self) -> int:
         """Return how many jobs wait or run; fail when one has failed."""
@@ -102,14 +110,15 @@ class TableQueue(Queue):
         # the next look has to see what others have committed meanwhile
         model.Session.rollback()
         if failed:
-            raise MissingError(f"{failed} jobs have failed")
+            raise journal.MissingError(f"{failed} jobs have failed")
         return left
 
-    def _outside(self, sql: str) -> None:
+    def _outside(self, *statements: str) -> None:
         engine: Any = model.Session.get_bind()
         # VACUUM refuses to run within a transaction
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(sa.text(sql))
+            for sql in statements:
+                connection.execute(sa.text(sql))
 
 
 _HISTORY = (

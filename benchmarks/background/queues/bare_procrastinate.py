@@ -12,8 +12,9 @@ from procrastinate import App, PsycopgConnector
 from procrastinate.schema import SchemaManager
 
 from ... import site
-from .. import journal
 from . import TableQueue
+from . import nothing as do_nothing
+from . import write as do_write
 
 SCHEMA = "benchmark_procrastinate"
 _CONNECTION: Any = {
@@ -22,15 +23,12 @@ _CONNECTION: Any = {
 }
 
 site.load()
-
 app = App(connector=PsycopgConnector(**_CONNECTION))
-nothing: Any = app.task(name="nothing")(journal.nothing)
-write: Any = app.task(name="write")(site.in_request(journal.write))
+nothing: Any = app.task(name="nothing")(do_nothing)
+write: Any = app.task(name="write")(do_write)
 
 
 class ProcrastinateQueue(TableQueue):
-    """Its default queue."""
-
     def prepare(self, history: int) -> None:
         model.Session.execute(sa.text(f"CREATE SCHEMA {SCHEMA}"))
         model.Session.commit()
@@ -39,11 +37,10 @@ class ProcrastinateQueue(TableQueue):
         super().prepare(history)
 
     def enqueue(self, work: str, numbers: Sequence[int]) -> None:
-        task = self.tasks[work]
         if len(numbers) == 1:
-            task.defer(number=numbers[0])
+            self.tasks[work].defer(number=numbers[0])
         else:
-            task.batch_defer(*({"number": number} for number in numbers))
+            super().enqueue(work, numbers)
 
 
 queue = ProcrastinateQueue(SCHEMA, nothing=nothing, write=write)

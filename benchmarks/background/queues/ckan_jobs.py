@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import ckan.plugins.toolkit as tk
 from ckan.lib.jobs import get_queue
 from rq.registry import FinishedJobRegistry, StartedJobRegistry
 
-from ... import site
-from .. import journal
-from . import Queue
+from . import Queue, nothing, write
 
 NAME = "benchmark"
-nothing = journal.nothing
-write = site.in_request(journal.write)
 
 
 class CkanQueue(Queue):
-    """A queue of the name ``benchmark``."""
-
     def clean(self) -> None:
         queue = get_queue(NAME)
         for id_ in FinishedJobRegistry(queue=queue).get_job_ids():
@@ -27,9 +21,8 @@ class CkanQueue(Queue):
                 job.delete()
         queue.delete()
 
-    def enqueue(self, work: str, numbers: Sequence[int]) -> None:
-        for number in numbers:
-            tk.enqueue_job(self.tasks[work], [number], queue=NAME)
+    def send(self, task: Any, number: int) -> None:
+        tk.enqueue_job(task, [number], queue=NAME)
 
     def unfinished(self) -> int:
         queue = get_queue(NAME)

@@ -5,32 +5,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
 from ... import site
-from .. import journal
-from . import REDIS_URL, RedisQueue
+from . import REDIS_URL, RedisQueue, nothing, write
 
 NAMESPACE = "ckanext-files-benchmark-dramatiq"
 
 site.load()
-
 broker: Any = RedisBroker(url=REDIS_URL, namespace=NAMESPACE)
 dramatiq.set_broker(broker)
-nothing: Any = dramatiq.actor(journal.nothing)
-write: Any = dramatiq.actor(site.in_request(journal.write))
 
 
 class DramatiqQueue(RedisQueue):
-    """The default queue in a namespace of our own."""
-
-    def enqueue(self, work: str, numbers: Sequence[int]) -> None:
-        for number in numbers:
-            self.tasks[work].send(number)
+    def send(self, task: Any, number: int) -> None:
+        task.send(number)
 
     def unfinished(self) -> int:
         fetched = self.redis.scan_iter(f"{NAMESPACE}:__acks__.*.default")
@@ -38,4 +30,4 @@ class DramatiqQueue(RedisQueue):
         return waiting + sum(self.redis.scard(key) for key in fetched)
 
 
-queue = DramatiqQueue(NAMESPACE, nothing=nothing, write=write)
+queue = DramatiqQueue(NAMESPACE, nothing=dramatiq.actor(nothing), write=dramatiq.actor(write))

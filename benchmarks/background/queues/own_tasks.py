@@ -16,14 +16,12 @@ write = task(name="write")(journal.write)
 
 
 class OwnQueue(TableQueue):
-    """The default queue."""
-
     def prepare(self, history: int) -> None:
         schema.install(model.Session.get_bind())
         super().prepare(history)
 
     def enqueue(self, work: str, numbers: Sequence[int]) -> None:
-        self.tasks[work].batch_defer(*({"number": number} for number in numbers))
+        super().enqueue(work, numbers)
         model.Session.commit()
 
     def ask(self, number: int) -> float:

@@ -1,8 +1,8 @@
 """``pytest --quick``: what is worth running at each save.
 
-One case of each test; not the tests of random sequences, those marked ``crash``, and the folders of
-tests that are slow as a whole. A test that starts a process is skipped in the moment in which it
-does. ``--quick=1/2`` and ``--quick=2/2`` are the two halves, which can run at the same time.
+One case of each test; not the tests of random sequences, those marked ``crash``, and those that are
+slow as a whole. A test that starts a process is skipped in the moment in which it does.
+``--quick=1/2`` and ``--quick=2/2`` are the two halves, which can run at the same time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-SLOW_FOLDERS = {"acceptance", "comparison", "core_tests"}
+SLOW = ("acceptance", "comparison", "core_tests", "pages", "test_documentation")
+"""How the names of folders and modules begin."""
+
 PROCESSES = {"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system", "pty.spawn"}
 """Names of Python's audit events."""
 
@@ -30,7 +32,7 @@ class Quick:
         sys.addaudithook(self._refuse)
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        return True if collection_path.name in SLOW_FOLDERS else None
+        return True if collection_path.name.startswith(SLOW) else None
 
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
@@ -41,8 +43,7 @@ class Quick:
             files = files[number - 1 :: parts]
         chosen: dict[str, pytest.Item] = {}
         for item in items:
-            random = hasattr(getattr(item, "obj", None), "hypothesis")
-            if item.path in files and not random and not item.get_closest_marker("crash"):
+            if item.path in files and not _is_random(item) and not item.get_closest_marker("crash"):
                 chosen.setdefault(item.nodeid.partition("[")[0], item)
         config.hook.pytest_deselected(items=[i for i in items if i not in chosen.values()])
         items[:] = chosen.values()
@@ -58,3 +59,9 @@ class Quick:
     def _refuse(self, event: str, arguments: object) -> None:
         if self._in_test and event in PROCESSES:
             pytest.skip("--quick starts no process")
+
+
+def _is_random(item: pytest.Item) -> bool:
+    """Return whether it draws what it does, and takes as long as it draws."""
+    drawn = hasattr(getattr(item, "obj", None), "hypothesis")
+    return drawn or "full_size" in getattr(item, "fixturenames", ())
