@@ -153,7 +153,9 @@ def _copy(name: str) -> Iterator[str]:
 
 
 def _execute(url: URL, sql: str) -> None:
-    with sa.create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
+    # without a pool: a database that is copied has no other connections
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
         connection.execute(sa.text(sql))
 
 
