@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from ckanext.files.background import Task
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.maintenance.tasks import (
@@ -21,43 +19,33 @@ from ckanext.files.tests.support import maintained_site as site
 _MOVE = {"source": "here", "target": "there"}
 
 
-@pytest.mark.parametrize(
-    ("task", "arguments", "said"),
-    [
-        (delete_unattached, {}, "1 would be deleted"),
-        (move_storage, _MOVE, "1 would be moved, 1 left in here"),
-        (remove_strays, {"storages": ["here"]}, "1 without a row"),
-    ],
-)
-def test_dry_run_is_the_default(
-    tasks: TasksManager, task: Task[Any], arguments: dict[str, Any], said: str
-) -> None:
+def test_dry_run_is_the_default(tasks: TasksManager) -> None:
     file = site.upload()
     (site.folder_of("here") / "stray").touch()
     before = site.row(file), site.stored("here"), site.stored("there")
-    assert site.run(tasks, task, **arguments) == said
-    assert (site.row(file), site.stored("here"), site.stored("there")) == before
-    assert len(tasks.jobs) == 1
+    for task, arguments, said in (
+        (delete_unattached, {}, "1 would be deleted"),
+        (move_storage, _MOVE, "1 would be moved, 1 left in here"),
+        (remove_strays, {"storages": ["here"]}, "1 without a row"),
+    ):
+        assert site.run(tasks, task, **arguments) == said
+        assert (site.row(file), site.stored("here"), site.stored("there")) == before
+    assert len(tasks.jobs) == 3
 
 
-@pytest.mark.parametrize(
-    ("task", "arguments"),
-    [
+def test_only_false_is_false(tasks: TasksManager) -> None:
+    """An unset variable of a shell deletes and moves nothing."""
+    file = site.upload()
+    (site.folder_of("here") / "stray").touch()
+    for task, arguments in (
         (delete_unattached, {}),
         (settle_abandoned, {}),
         (move_storage, _MOVE),
         (remove_strays, {"storages": ["here"], "hours": 0}),
-    ],
-)
-def test_only_false_is_false(
-    tasks: TasksManager, task: Task[Any], arguments: dict[str, Any]
-) -> None:
-    """An unset variable of a shell deletes and moves nothing."""
-    file = site.upload()
-    (site.folder_of("here") / "stray").touch()
-    for dry_run in ("", None, 0, 1, [], "false"):
-        error = site.error_of(tasks, task, **{**arguments, "dry_run": dry_run})
-        assert f"dry_run is {dry_run!r}: give true or false" in error
+    ):
+        for dry_run in ("", None, 0, 1, [], "false"):
+            error = site.error_of(tasks, task, **{**arguments, "dry_run": dry_run})
+            assert f"dry_run is {dry_run!r}: give true or false" in error
     assert site.row(file)
     assert len(site.stored("here")) == 2
 

@@ -167,13 +167,6 @@ def test_storage(options: dict[str, str], lines: list[str], remarks: list[str]) 
         assert expected in remark
 
 
-def test_storage_without_a_type() -> None:
-    report = translate(storage__s__path="/data")
-    assert not [line for line in report.lines if ".storage." in line]
-    [remark] = [text for text in report.remarks if ".storage." in text]
-    assert remark == "ckanext.files.storage.s has no type: its options are left out"
-
-
 def test_defaults_of_redis() -> None:
     lines = of_storage(type="files:redis").lines
     assert "bucket = ckanext:files:portal:file_content" in lines
@@ -187,9 +180,12 @@ def test_storages_of_uploads() -> None:
     assert any("before CKAN 2.12" in text for text in report.remarks) != capabilities.CORE_FILES
 
 
-def test_unknown_options() -> None:
-    report = translate(colour="blue", enable_resource_migration_template_patch="true")
+def test_options_that_are_left_out() -> None:
+    options = {"colour": "blue", "enable_resource_migration_template_patch": "true"}
+    report = translate(**options, storage__s__path="/data")
+    assert not [line for line in report.lines if ".storage." in line]
     assert [text for text in report.remarks if "inline" not in text] == [
+        "ckanext.files.storage.s has no type: its options are left out",
         "ckanext.files.colour has no equivalent",
         "ckanext.files.enable_resource_migration_template_patch has no equivalent",
     ]
