@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ckanext.files.tests.support.crash import die_between_solr_and_commit as die
 from ckanext.files.tests.support.effects import engine
 from ckanext.files.tests.support.intents import intents
 from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
+from ckanext.files.tests.support.maintained_site import change
 from ckanext.files.tests.support.solr import document, solr_away, title_in_solr
 from ckanext.files.tests.support.users import call, new_user
 from ckanext.files.transaction import index_repair
@@ -57,6 +59,10 @@ def test_check(folder: Path) -> None:
     assert left.exists()
     assert "checked\tleft" in run("check")[1]
     assert "checked\tleft" not in run("check", "default")[1]
+    [unknown] = portal.put(None)
+    change(unknown, storage="gone")
+    assert "gone: 1 files cannot be looked for" in run("check")[1]
+    portal.delete_file(unknown)
     left.unlink()
     (folder / file["location"]).unlink()
     code, said = run("check", "checked")
@@ -136,7 +142,12 @@ def test_repair_index(dataset: dict[str, Any], unique: Any, hooks: Any) -> None:
         raise SearchIndexError
 
     hooks["before_dataset_index"] = fail
-    code, said = run("repair-index")  # not only when that would be due
+    with engine().begin() as connection:
+        later = "UPDATE files_index_intent SET due = due + interval '60 s'"
+        connection.execute(sa.text(later))
+    start = time.monotonic()
+    code, said = run("repair-index")
+    assert time.monotonic() - start < 30, "not only when that would be due"
     assert (code, said.splitlines()) == (1, [*_repaired(second), f"{first}: SearchIndexError()"])
     assert document(name) is None
     assert intents() == [(first, 0)]

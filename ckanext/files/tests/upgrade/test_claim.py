@@ -254,6 +254,19 @@ def test_owners_who_take_part(user: str, other: str, field: str) -> None:
     assert claim("package", field) == ClaimReport(given={free, of_editor, *of_sysadmin})
 
 
+def test_sysadmin_in_groups_and_resources(user: str, field: str) -> None:
+    sysadmin = new_user(sysadmin=True)
+    own, strange, in_resource = upload(sysadmin, 3)
+    for creator, file in ((sysadmin, own), (user, strange)):
+        extras = [{"key": field, "value": file}]
+        call("group_create", creator, name=f"g-{uuid.uuid4()}", extras=extras)
+    resources = [{"url": "http://x", field: in_resource}]
+    dataset_with(sysadmin, own_organization(user), resources=resources)
+    report = claim("group", field)
+    assert (report.given, set(reasons(report))) == ({own}, {strange})
+    assert claim("resource", field) == ClaimReport(given={in_resource})
+
+
 @pytest.mark.parametrize("at_once", [1, 200])
 def test_named_by_two(user: str, field: str, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     monkeypatch.setattr(stored_field, "_PAGE_SIZE", at_once)
