@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.pool import NullPool
 
 from dev.process import Process
 
@@ -154,7 +155,7 @@ def _copy(name: str) -> Iterator[str]:
 
 def _execute(url: URL, sql: str) -> None:
     # without a pool: a database that is copied has no other connections
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(sa.text(sql))
 

@@ -54,7 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if (part := config.getoption("--quick")) is not None:
-        config.pluginmanager.register(Quick(part))
+        config.pluginmanager.register(Quick(str(part)))
 
 
 @pytest.fixture(scope="session")
