@@ -255,8 +255,9 @@ def test_owners_who_take_part(user: str, other: str, field: str) -> None:
 
 
 def test_sysadmin_in_groups_and_resources(user: str, field: str) -> None:
+    """Making a group or dataset is taking part; to be a member who may not edit is not."""
     sysadmin = new_user(sysadmin=True)
-    own, strange, in_resource = upload(sysadmin, 3)
+    own, strange, in_resource, of_member = upload(sysadmin, 4)
     for creator, file in ((sysadmin, own), (user, strange)):
         extras = [{"key": field, "value": file}]
         call("group_create", creator, name=f"g-{uuid.uuid4()}", extras=extras)
@@ -265,6 +266,10 @@ def test_sysadmin_in_groups_and_resources(user: str, field: str) -> None:
     report = claim("group", field)
     assert (report.given, set(reasons(report))) == ({own}, {strange})
     assert claim("resource", field) == ClaimReport(given={in_resource})
+    roles = {user: "editor", sysadmin: "member"}
+    members = [{"name": name, "capacity": roles[name]} for name in roles]
+    dataset(user, factories.Organization(users=members)["id"], **{field: of_member})
+    assert set(reasons(claim("package", field))) == {of_member}
 
 
 @pytest.mark.parametrize("at_once", [1, 200])
