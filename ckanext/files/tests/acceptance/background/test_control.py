@@ -41,7 +41,8 @@ JOBS, STEPS = 10, 10
 
 @pytest.fixture(scope="module")
 def worker(lasting_workers: Workers) -> Worker:
-    return lasting_workers.start("-c", "4", "-q", "default")
+    # it must not take workers for frozen that have no heartbeat
+    return lasting_workers.start("-c", "4", "-q", "default", frozen_after=3600)
 
 
 def test_cancelled_before_it_begins(name: str) -> None:
