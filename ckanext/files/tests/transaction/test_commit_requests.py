@@ -211,3 +211,18 @@ def test_listener_to_a_commit_asks(savepoint: bool, called: list[Any], lost: Any
     assert called == [1]
     model.Session.remove()
     assert not lost()
+
+
+def test_listener_to_a_released_savepoint_asks_within_an_action(called: list[Any]) -> None:
+    """No hold can begin then; the action commits at its end all the same."""
+
+    def ask(session: Any) -> None:
+        on_commit(lambda: called.append(1))
+
+    def do() -> None:
+        event.listen(model.Session, "after_commit", ask, once=True)
+        model.Session.begin_nested().commit()
+        assert not called
+
+    in_action(do)
+    assert called == [1]
