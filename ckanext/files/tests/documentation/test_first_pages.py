@@ -235,9 +235,9 @@ def test_field_of_a_group_in_python(team: None, load: Any) -> None:
     made = call("group_create", user, type="team", name=name, charter=charter, extras=extras)
     assert portal.owner(charter) == ("group", made["id"], True)
     call("group_patch", user, id=made["id"], title="Again")
-    team = call("group_show", user, id=made["id"])
-    assert (team["title"], team["charter"]) == ("Again", charter)
-    assert [(extra["key"], extra["value"]) for extra in team["extras"]] == [("motto", "on")]
+    shown = call("group_show", user, id=made["id"])
+    assert (shown["title"], shown["charter"]) == ("Again", charter)
+    assert [(extra["key"], extra["value"]) for extra in shown["extras"]] == [("motto", "on")]
 
 
 def test_task_in_a_validator(load: Any) -> None:

@@ -19,6 +19,7 @@ from ckanext.files.background import (
     record,
     schema,
 )
+from ckanext.files.background.task import Deferrer
 from ckanext.files.tests.support.effects import engine, look
 from ckanext.files.tests.support.waiting import wait_for
 
@@ -59,14 +60,14 @@ def let_time_pass() -> None:
     model.Session.commit()
 
 
-def defer(task: Task[Any], *arguments: Any, **more: Any) -> Job:
+def defer(task: Task[Any] | Deferrer, *arguments: Any, **more: Any) -> Job:
     """Defer a job, and commit."""
     job = task.delay(*arguments, **more)
     model.Session.commit()
     return job
 
 
-def begun(task: Task[Any], name: str, *arguments: Any) -> Job:
+def begun(task: Task[Any] | Deferrer, name: str, *arguments: Any) -> Job:
     """Defer a job, and wait until its task has written that it has begun."""
     job = defer(task, name, *arguments)
     wait_for_effect(f"{name}-begun")

@@ -12,6 +12,7 @@ import pytest
 from ckan import model
 
 from ckanext.files.background import Task, send_task
+from ckanext.files.background.task import Deferrer
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support import worker_tasks as tasks
 from ckanext.files.tests.support.jobs import (
@@ -41,7 +42,7 @@ def worker(lasting_workers: Workers) -> Worker:
     return lasting_workers.start("-c", "4", "-q", "default")
 
 
-def failed(task: Task[Any], *arguments: Any) -> str:
+def failed(task: Task[Any] | Deferrer, *arguments: Any) -> str:
     """Run a job that must fail by its timeout of half a second; return the error that was kept."""
     start = time.monotonic()
     job = defer(task, *arguments)
@@ -62,7 +63,7 @@ def failed(task: Task[Any], *arguments: Any) -> str:
         tasks.catch_all,
     ],
 )
-def test_timeout(task: Task[Any], name: str) -> None:
+def test_timeout(task: Task[Any] | Deferrer, name: str) -> None:
     assert "StepTimeout: The step took longer than 0.5 seconds" in failed(task, name)
     assert effects_of(name) == effects_of(f"{name}-begun")
 
