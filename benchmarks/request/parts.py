@@ -38,7 +38,7 @@ def measure(user: str) -> dict[str, float]:
 
 
 def _cost_of_frame() -> float:
-    arguments: Any = ({"user": "somebody"}, {"id": "something"})
+    arguments: Any = ({"user": "a user"}, {"id": "something"})
     queued = with_task_queue(_nothing)
     return _fastest(lambda: queued(*arguments)) - _fastest(lambda: _nothing(*arguments))
 

@@ -88,7 +88,7 @@ def _windows(results: Results) -> str:
     ]
     return section(
         "The window that two calls leave",
-        "From the first COMMIT, which shows a dataset whose files nobody may have, to the last, in"
+        "From the first COMMIT, which shows a dataset without access to its files, to the last, in"
         "\nmilliseconds. With one call there is none.",
         table(_TIMES, rows),
     )

@@ -43,7 +43,7 @@ def browser(
 
 @dataclasses.dataclass(frozen=True)
 class Person:
-    """Somebody with an account."""
+    """A user with an API token."""
 
     site: CkanServer
     name: str

@@ -220,7 +220,7 @@ def test_tables_of_files(database: Database, ckan: Callable[..., str]) -> None:
     assert ours() == []
     assert "2 unapplied" in ckan("db pending-migrations")
 
-    # ckanext-files 1.x was there, with revisions that nobody knows
+    # ckanext-files 1.x was there, with revisions that are not among ours
     database.change(
         TABLES + "CREATE TABLE files_alembic_version (version_num varchar(32) PRIMARY KEY);"
         "INSERT INTO files_alembic_version VALUES ('b4b6ff46cd13')"

@@ -20,6 +20,7 @@ from ckanext.files.tests.support import old_portal
 from ckanext.files.tests.support.database import Database
 from ckanext.files.tests.support.moving_portal import (
     REFUSED,
+    VISITOR,
     Portal,
     download_all,
     environment_of,
@@ -154,23 +155,23 @@ def fill(move: Move, portal: Portal, count: int) -> dict[str, Any]:
 
 
 def look(portal: Portal, path: str, people: dict[str, Any]) -> dict[tuple[str, str], str]:
-    """Download everything as everybody."""
+    """Download each file as each user and as a visitor."""
     ids = [file["id"] for file in people["files"]]
     with portal.serving() as address:
         return download_all(f"{address}/{path}/download", people["tokens"], ids)
 
 
 def assert_makes_sense(seen: dict[tuple[str, str], str], people: dict[str, Any]) -> None:
-    """Whoever gets a file gets its own bytes; a sysadmin gets all, and others get some."""
+    """Each user gets the bytes of the file or nothing; a sysadmin gets all, others get some."""
     hashes = {file["id"]: file["sha256"] for file in people["files"]}
     for (_, file_id), found in seen.items():
         assert found in (REFUSED, hashes[file_id])
     got = {
         person: sum(found != REFUSED for (name, _), found in seen.items() if name == person)
-        for person in (*people["tokens"], "nobody")
+        for person in (*people["tokens"], VISITOR)
     }
     assert got["admin"] == len(hashes)
-    assert len(hashes) > got["editor"] > got["other"] >= got["nobody"] > 0
+    assert len(hashes) > got["editor"] > got["other"] >= got[VISITOR] > 0
     assert got["owner"] > got["other"]
 
 
@@ -213,12 +214,12 @@ def kill_while_it_waits(portal: Portal, command: str, move: Move, table: str) ->
     with move.database.transaction() as cursor:
         cursor.execute(f"LOCK TABLE {table} IN SHARE MODE")
         process = portal.popen("ckan", "-c", str(portal.ini), "files", command)
-        wait_for_somebody_who_waits(move.database, process)
+        wait_for_its_lock(move.database, process)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
 
 
-def wait_for_somebody_who_waits(database: Database, process: subprocess.Popen[str]) -> None:
+def wait_for_its_lock(database: Database, process: subprocess.Popen[str]) -> None:
     query = (
         "SELECT FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"

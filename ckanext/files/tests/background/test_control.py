@@ -144,7 +144,7 @@ def test_cancel_while_a_step_ends(
     assert (row(job)["status"], row(job)["resume_order"]) == (after, None)
 
 
-def test_a_step_ends_while_somebody_cancels(owner: StepOwner) -> None:
+def test_a_step_ends_while_a_user_cancels(owner: StepOwner) -> None:
     """As after the cancellation: the job ends with the step."""
     job, claim = claimed(owner)
     assert control.cancel(job.id) == "doing"

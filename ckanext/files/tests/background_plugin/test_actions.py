@@ -137,7 +137,7 @@ def test_list_shows_nothing_of_others(cast: Cast, job: Job) -> None:
         assert cast.other.result("files_job_list", **filters) == {"count": 0, "results": []}
     refused = {
         cast.other.ask("files_job_list", user_id=user).body
-        for user in (cast.owner.id, cast.owner.name, "nobody of that name", "\0", [1], {"a": 1})
+        for user in (cast.owner.id, cast.owner.name, "no such user", "\0", [1], {"a": 1})
     }
     assert len(refused) == 1
     assert SECRET not in refused.pop()
@@ -149,7 +149,7 @@ def test_list_shows_nothing_of_others(cast: Cast, job: Job) -> None:
 def test_without_a_user() -> None:
     """As scripts call it."""
     job = sample.noop.delay()
-    for context in ({}, {"user": ""}, {"user": "nobody of that name"}):
+    for context in ({}, {"user": ""}, {"user": "no such user"}):
         for action in [*ACTIONS, "files_job_list"]:
             with pytest.raises(tk.NotAuthorized):
                 tk.get_action(action)({**context}, {"id": job.id})  # pyright: ignore[reportArgumentType]
@@ -234,7 +234,7 @@ def test_cancel_a_running_job(given: Any, interrupts: bool, cast: Cast, job: Job
     assert kinds(show(cast.owner, job)) == ["deferred", "started", "abort_requested", "aborted"]
 
 
-def test_cancel_at_a_time_that_is_none(cast: Cast, job: Job) -> None:
+def test_cancel_with_a_now_that_is_no_boolean(cast: Cast, job: Job) -> None:
     status, error = cast.owner.call("files_job_cancel", id=job.id, now="tomorrow")
     assert (status, error["now"]) == (409, ["Must be true or false"])
     assert state(job) == "todo"
@@ -315,7 +315,7 @@ def test_list(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
     assert ids(cast.sysadmin)[0] == 5
     assert ids(cast.sysadmin, user_id=cast.other.name)[0] == 1
     assert ids(cast.sysadmin, user_id=cast.owner.id, status="todo")[0] == 1
-    assert ids(cast.sysadmin, user_id="nobody of that name")[0] == 0
+    assert ids(cast.sysadmin, user_id="no such user")[0] == 0
     assert cast.owner.call("files_job_list", user_id=cast.other.name)[0] == 403
     assert cast.anonymous.call("files_job_list")[0] == 403
 
@@ -381,6 +381,7 @@ def test_bad_filters(name: str, value: Any, cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("junk", [5, {"": 1}, [{"a": 1}]])
-def test_key_of_ckan(junk: Any, cast: Cast, job: Job) -> None:
+def test_junk_in_a_request(junk: Any, cast: Cast, job: Job) -> None:
+    """A request with this key of CKAN's validation is answered like any other."""
     assert cast.owner.result("files_job_list", __junk=junk, limit=1)["count"] == 1
     assert cast.owner.call("files_job_list", __junk=junk, task=[{"a": 1}])[0] == 409

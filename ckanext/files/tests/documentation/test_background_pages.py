@@ -273,11 +273,11 @@ def address() -> Iterator[str]:
 def test_retries(module: Any, tasks: Any, address: str, monkeypatch: Any) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     refused = module.tell.delay(address)
-    nobody_there = module.tell.delay("http://127.0.0.1:1")
+    unreachable = module.tell.delay("http://127.0.0.1:1")
     fetched = module.fetch.delay(address)
     tasks.run_pending_jobs()
     assert [job["id"] for job in tasks.failed_jobs] == [refused.id]
-    for job, seconds in ((nobody_there, 3), (fetched, 120)):
+    for job, seconds in ((unreachable, 3), (fetched, 120)):
         row = tasks.jobs[job.id]
         assert (row["status"], row["attempts"]) == ("todo", 1)
         wait = (row["scheduled_at"] - datetime.now(timezone.utc)).total_seconds()
@@ -346,7 +346,7 @@ def test_location(tasks: Any, app: Any) -> None:
     assert set(told) <= set(shown_job)
 
 
-def test_test(tasks: Any) -> None:
+def test_example_of_a_test(tasks: Any) -> None:
     test = import_module("ckanext.example.test_example").test_resources_are_counted
     marks = {mark.name: mark.args for mark in test.pytestmark}
     assert marks == {

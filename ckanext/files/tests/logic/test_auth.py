@@ -102,7 +102,7 @@ def test_files_of_an_owner_that_is_not_theirs(
         assert answers[0][1]["error"] == answers[1][1]["error"]
 
 
-def test_words_for_those_who_may_edit_the_file(author: str, file: str) -> None:
+def test_who_may_edit_the_file_learns_that_it_is_pinned(author: str, file: str) -> None:
     call("file_pin", author, id=file)
     data = {"id": file, "owner_type": "package", "owner_id": new_dataset(author)["id"]}
     assert "pinned" in refusal("file_ownership_transfer", author, **data)
@@ -123,7 +123,7 @@ def test_file_of_what_is_gone(action: str, author: str, theirs: dict[str, str]) 
 
 @pytest.mark.parametrize("owner_type", TYPES)
 def test_name_that_is_the_id_of_what_is_gone(owner_type: str, author: str, sysadmin: str) -> None:
-    """CKAN finds things by their names as well, and the names of resources are anybody's."""
+    """CKAN finds things by their names as well, and any user may give a resource any name."""
     gone = str(uuid.uuid4())
     (file,) = put((owner_type, gone))
     who = something_called(gone, owner_type, author)

@@ -27,11 +27,11 @@ from ckanext.files.tests.support.portal import (
 
 NO_QUEUE = "with_task_queue"
 
-# a validator and its task, as in the example of text A
+# a validator that queues a task, which transfers the file
 
 
 def transfer(dataset: Any, idx: int, prev: Any) -> Any:
-    """As in the example, with a field that CKAN has already."""
+    """Transfer the file that ``url`` names, a field that each dataset has."""
     dataset = dataset if isinstance(dataset, dict) else shown(dataset)
     target = {"owner_type": "package", "owner_id": dataset["id"]}
     return call("files_transfer_ownership", None, id=dataset["url"], **target, pin=True)

@@ -297,7 +297,7 @@ def test_failing_update_leaves_the_file(author: str, file: str) -> None:
     dataset, former = new_dataset(author), owner(file)
     before = shown(dataset["id"])
     with pytest.raises(ValidationError) as caught:
-        update(author, dataset, attachment=file, private="maybe", owner_org="nobody")
+        update(author, dataset, attachment=file, private="maybe", owner_org="nowhere")
     assert "owner_org" in caught.value.error_dict
     assert (shown(dataset["id"]), owner(file)) == (before, former)
 

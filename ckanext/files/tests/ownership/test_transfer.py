@@ -184,7 +184,7 @@ def test_owner_that_appears_meanwhile() -> None:
     assert owners(free, theirs) == [(*C, False), (*B, False)]
 
 
-@pytest.mark.parametrize("refused", ["nobody", "c"])
+@pytest.mark.parametrize("refused", ["none", "c"])
 def test_judged_again_when_something_has_changed(refused: str) -> None:
     first, second = put(B, 2)
     seen: list[str] = []

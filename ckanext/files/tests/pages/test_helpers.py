@@ -90,7 +90,7 @@ def test_values_that_name_no_file(visit: Visit) -> None:
     for value in (None, "", [], "[]", 7, {}, {"id": "x"}, [["x"]], "a\0b", "x" * 100_000, "[1]"):
         assert tk.h.files_attached(value) == []
         assert tk.h.files_offered(value) == []
-    for owner in (None, "", "a\0b", "nobody", 5):
+    for owner in (None, "", "a\0b", "nowhere", 5):
         assert tk.h.files_offered("", ["package", "group", "organization"], owner) == []
 
 

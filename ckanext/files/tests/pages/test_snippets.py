@@ -117,7 +117,7 @@ def test_field_with_an_error(author: str, visit: Visit) -> None:
     assert "Not available: unknown" in page
 
 
-def test_hint_for_those_who_have_no_file(author: str, visit: Visit) -> None:
+def test_hint_for_a_user_without_files(author: str, visit: Visit) -> None:
     visit(author)
     assert "file_create" in field(value="")
     assert "There are no files to choose from" in field(value="", multiple=True)

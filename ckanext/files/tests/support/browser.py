@@ -37,7 +37,7 @@ _SECONDS_TO_WAIT = 60
 
 
 class Browser:
-    """Somebody who looks at a site."""
+    """A browser with a site."""
 
     def __init__(self, driver: webdriver.Chrome, site: str, downloads: Path) -> None:
         self.driver = driver

@@ -88,7 +88,7 @@ def _about_giving_to(owner: str, sample: Sample) -> Iterator[Call]:
     type_, id_ = sample.owners[owner]
     scan = {"owner_type": type_, "owner_id": id_, "rows": 0}
     yield Call(f"file_owner_scan: {owner}", "file_owner_scan", scan)
-    for before, pinned in (("user", False), ("user", True), ("package", True), ("nobody", False)):
+    for before, pinned in (("user", False), ("user", True), ("package", True), ("no owner", False)):
         for more in ({}, {"force": True}, {"pin": True}):
             state = "pinned" if pinned else "loose"
             yield Call(

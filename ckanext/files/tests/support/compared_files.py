@@ -71,7 +71,7 @@ class Sample:
         user = model.User.get(self.users["owner"])
         assert user
         return {
-            "nobody": ("", ""),
+            "no owner": ("", ""),
             "user": ("user", user.id),
             "package": ("package", public["id"]),
             "private package": ("package", private["id"]),
@@ -81,7 +81,7 @@ class Sample:
             "private resource": ("resource", private["resources"][0]["id"]),
             "group": ("group", group),
             "organization": ("organization", organization),
-            "project": ("project", "a type that nobody knows"),
+            "project": ("project", "a type without a plugin"),
         }
 
     def _dataset(self, organization: str, *, private: bool) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Database:
         self._administer(f"CREATE DATABASE {self.name}")
 
     def drop(self) -> None:
-        """Drop it, whoever is connected.
+        """Drop it, also while processes are connected.
 
         ``WITH (FORCE)`` fails while PostgreSQL vacuums it: that only an administrator may end.
         """

@@ -117,7 +117,7 @@ def events_of(job: Job) -> list[str]:
 
 @contextmanager
 def locked_by_us(job: Job) -> Iterator[None]:
-    """Hold a lock on the row of a job, as somebody who has changed it and has not committed."""
+    """Hold a lock on the row of a job, as a transaction does that has changed it."""
     lock = sa.text(f"SELECT FROM {S}.procrastinate_jobs WHERE id = :id FOR UPDATE")
     with engine().begin() as connection:
         connection.execute(lock, {"id": job.id})
@@ -155,12 +155,12 @@ def wait_for_effect(name: str) -> None:
 
 
 def effect_at_once(name: str) -> None:
-    """Write an effect that waits for nobody's commit."""
+    """Write an effect, and commit it at once."""
     change("INSERT INTO files_test_effect VALUES (:name)", name=name)
 
 
 def let_go(name: str) -> None:
-    """Have a task go on that waits for the test, see ``tasks.wait_until_let_go``."""
+    """Have a task go on that waits for the test, see ``worker_tasks.wait_until_let_go``."""
     effect_at_once(f"go-{name}")
 
 

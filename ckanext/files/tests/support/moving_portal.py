@@ -1,4 +1,4 @@
-"""One portal on its way: other programs each time, the same database and the same files."""
+"""A portal that moves: each version has its own programs, all have one database and its files."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ckanext.files.tests.support.documented import ROOT
 from ckanext.files.tests.support.server import CkanServer
 
 REFUSED = "refused"
+VISITOR = "visitor"
 
 # of a portal, whatever it runs on
 _OPTIONS = {"ckan.plugins": "files", "ckan.site_id": "move"}
@@ -75,8 +76,8 @@ class Portal:
 def download_all(
     address: str, tokens: Mapping[str, str], ids: list[str]
 ) -> dict[tuple[str, str], str]:
-    """Download each file as each user and as nobody; return the hashes of what they get."""
-    people = {**tokens, "nobody": ""}
+    """Download each file as each user and as a visitor; return the hashes of what they get."""
+    people = {**tokens, VISITOR: ""}
     # CKAN cannot make the assets of its pages for two requests at once
     for person in people:
         _get(f"{address}/none", people[person])

@@ -2,7 +2,7 @@
 
 Run by the Python of that portal (``python3 -m dev venv legacy``), where nothing of this
 extension is installed. All is made by CKAN's and that extension's own actions,
-on behalf of users. The manifest says what everybody must find again.
+on behalf of users. The manifest has the users' tokens, and a checksum of each file.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def solr_through_proxy() -> Iterator[Proxy]:
 
 @contextmanager
 def solr_away() -> Iterator[None]:
-    """Let CKAN look for Solr where nobody listens."""
+    """Let CKAN look for Solr at a port without a server."""
     with _solr_at("http://127.0.0.1:1/solr/nowhere"):
         yield
 

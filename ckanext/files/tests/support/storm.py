@@ -61,7 +61,7 @@ class Storm:
         return bool(worker)
 
     def _freeze(self) -> bool:
-        """Let one stand still, unless that would leave nobody."""
+        """Let one stand still, unless it is the only one that does not."""
         awake = [w for w in self.workers if not w.frozen]
         worker = self._one_of([w for w in awake if w.ids]) if len(awake) > 1 else None
         if worker:

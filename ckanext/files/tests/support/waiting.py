@@ -27,10 +27,10 @@ def wait_for(answer: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 def wait_for_a_lock() -> None:
-    """Wait until somebody waits for a lock in the database of the tests."""
+    """Wait until a session waits for a lock in the database of the tests."""
     wait_for(lambda: look(_OTHERS.format("wait_event_type = 'Lock'")))
 
 
 def wait_for_the_dead() -> None:
-    """Wait until PostgreSQL has noticed that processes were killed, and nobody works."""
+    """Wait until PostgreSQL has noticed that processes were killed, and all sessions are idle."""
     wait_for(lambda: not look(_OTHERS.format("state <> 'idle'")))

@@ -269,7 +269,7 @@ def in_sql_all_the_time(name: str, left: int) -> Call | None:
 
 @task(timeout=0.5)
 def out_of_reach(name: str, pipe: str) -> None:
-    """Wait for somebody who writes into a pipe, where no exception of Python gets at it."""
+    """Wait until the test writes into a pipe, in a call that no exception interrupts."""
     effect(name)
     with suppress(BaseException):
         Path(pipe).read_bytes()
@@ -300,7 +300,7 @@ def until_aborted(context: JobContext, name: str) -> None:
     effect(f"{name}-never")
     while not context.should_abort():
         time.sleep(0.01)
-    raise JobAborted("somebody wants it")
+    raise JobAborted("it was cancelled")
 
 
 @task

@@ -280,7 +280,7 @@ def test_hook_builds_upon_its_action(hooks: Any, dataset: dict[str, Any]) -> Non
     assert (now["title"], now["notes"]) == ("after", "patched")
 
 
-def _found_by_everybody(dataset_id: str) -> int:
+def _found_by_visitors(dataset_id: str) -> int:
     context: Any = {"user": ""}
     return tk.get_action("package_search")(context, {"fq": f"id:{dataset_id}"})["count"]
 
@@ -295,14 +295,14 @@ def test_bulk_update(fails: bool) -> None:
 
     def publish() -> None:
         call("bulk_update_public", None, datasets=[made["id"]], org_id=organization)
-        assert _found_by_everybody(made["id"]) == 0
+        assert _found_by_visitors(made["id"]) == 0
         if fails:
             add_task(fail)
 
     with pytest.raises(ProbeError) if fails else nullcontext():
         in_hold(publish)
     assert shown(made["id"])["private"] is fails
-    assert _found_by_everybody(made["id"]) == int(not fails)
+    assert _found_by_visitors(made["id"]) == int(not fails)
 
 
 @pytest.mark.parametrize("deferred", [False, True])

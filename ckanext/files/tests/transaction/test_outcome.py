@@ -78,7 +78,7 @@ def test_commit_did_happen(
     assert titles(dataset["id"]) == ("later", "later")
 
 
-def test_nobody_knows(
+def test_outcome_that_stays_unknown(
     dataset: dict[str, Any], proxy: Proxy, hooks: Any, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database does not come back: the error says that the outcome is unknown."""

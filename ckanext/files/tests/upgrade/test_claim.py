@@ -244,7 +244,7 @@ def test_refused(user: str, other: str, field: str) -> None:
 
 
 def test_owners_who_take_part(user: str, other: str, field: str) -> None:
-    """Nobody, another editor, and a sysadmin who has made the dataset or edits it."""
+    """Another editor, and a sysadmin who has made the dataset or edits it; a file may have none."""
     sysadmin = new_user(sysadmin=True)
     [free], [of_editor], of_sysadmin = put(None), upload(other), upload(sysadmin, 2)
     dataset(user, **{field: free})

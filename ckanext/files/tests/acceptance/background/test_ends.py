@@ -110,7 +110,7 @@ def test_cancelled_step_that_cannot_be_interrupted(name: str, workers: Workers, 
     assert effects_of(name) == [f"{name}-back", f"{name}-begun"]
 
 
-def test_timeouts_hit_nobody_else(name: str, full_size: bool) -> None:
+def test_timeouts_hit_no_other_job(name: str, full_size: bool) -> None:
     """Whatever the next step on a connection does when the one before was just interrupted."""
     late, others = [], []
     for number in range(400 if full_size else 8):

@@ -21,7 +21,7 @@ from ckanext.files.tests.support.crash import die_between_solr_and_commit, fork,
 from ckanext.files.tests.support.effects import Effects
 from ckanext.files.tests.support.intents import announced, look_now
 from ckanext.files.tests.support.load_plugins import load_plugins
-from ckanext.files.tests.support.probe_plugin import ProbePlugin
+from ckanext.files.tests.support.probe_plugin import ProbePlugin, in_action
 from ckanext.files.tests.support.solr import document, splits, title_in_solr
 from ckanext.files.tests.support.waiting import wait_for, wait_for_the_dead
 from ckanext.files.tests.support.workers import Workers
@@ -82,21 +82,21 @@ class Deeds:
         self._with_task("package_update", id=dataset["id"], title="after", private=private)
 
     def _delete(self, dataset: dict[str, Any]) -> None:
-        def delete(_: Any) -> None:
+        def delete() -> None:
             add_task(lambda *_: self.effects.write(_new_name()))
             self._act("package_delete", id=dataset["id"])
 
-        tk.get_action("probe")({}, {"do": delete})
+        in_action(delete)
 
     def _several(self, dataset: dict[str, Any]) -> None:
         """One dataset is made, one changed twice, in one commit."""
 
-        def change(_: Any) -> None:
+        def change() -> None:
             self._create(None)
             self._update(dataset)
             self._act("package_patch", id=dataset["id"], notes="changed twice")
 
-        tk.get_action("probe")({}, {"do": change})
+        in_action(change)
 
 
 def _new_name() -> str:
@@ -142,8 +142,8 @@ def kill_many(deeds: Deeds, usual: dict[str, float], times: int) -> None:
         assert was_killed(pid)
 
 
-def test_examination(deeds: Deeds, unique: Any) -> None:
-    """The negative control: what nobody repairs is found."""
+def test_splits_are_found(deeds: Deeds, unique: Any) -> None:
+    """The negative control: ``splits`` names each dataset that no worker has repaired."""
     assert splits() == []
     name = unique("never")
     changed, removed, hidden = (factories.Dataset(title="before") for _ in range(3))
@@ -161,8 +161,8 @@ def test_examination(deeds: Deeds, unique: Any) -> None:
     assert splits() == []
 
 
-def test_repair(deeds: Deeds, workers: Workers, unique: Any) -> None:
-    """By a worker within seconds."""
+def test_worker_repairs(deeds: Deeds, workers: Workers, unique: Any) -> None:
+    """A worker repairs them within seconds."""
     name = unique("never")
     changed = factories.Dataset(title="before")
     for action, data in (

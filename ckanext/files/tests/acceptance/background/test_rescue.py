@@ -55,7 +55,7 @@ def owner(job: Job, one: Worker, other: Worker) -> tuple[Worker, Worker]:
 
 
 def test_killed(workers: Workers, name: str) -> None:
-    """PostgreSQL tells the others at once: nobody waits until it counts as frozen."""
+    """PostgreSQL tells the others at once: they do not wait until it counts as frozen."""
     one, other = workers.start_two("-c", "2", frozen_after=3600)
     for each in (f"{name}-1", f"{name}-2"):
         job = held(each)

@@ -104,7 +104,7 @@ def test_a_job_that_goes_on_is_handed_back(workers: Workers, name: str) -> None:
     other.start()
     wait_for_job(*jobs)
     for job in jobs:
-        assert state(job, "attempts") == 1  # nobody had to take it away
+        assert state(job, "attempts") == 1  # no worker had to take it away
     assert effects_of(name) == [f"{name}-{n}-{s:04}" for n in range(4) for s in range(1, 41)]
 
 
@@ -218,7 +218,7 @@ def test_no_wait(processes: str, workers: Workers, name: str) -> None:
 def test_processes(commands: Workers, name: str) -> None:
     """All work; one that was killed is replaced; a signal to their parent ends them all.
 
-    The only test of CKAN's own command: workers of the others are forks of the tests.
+    With CKAN's own command. Other tests have forks as workers, except at full size in test_kills.
     """
     worker = commands.prepare("-c", "2", "--processes", "2")
     worker.start(workers=2)
@@ -276,7 +276,7 @@ def test_signal_while_a_worker_is_replaced(pair: Worker) -> None:
 
 
 def test_parent_is_killed(pair: Worker, name: str) -> None:
-    """No worker is left behind that nobody looks after."""
+    """Workers end when the process is gone that looks after them."""
     job = begun(tasks.hold, name)
     children = pair.children
     pair.kill()
