@@ -23,7 +23,7 @@ from ckanext.files.tests.support.probe_plugin import ProbePlugin
 from ckanext.files.tests.support.quick import Quick
 from ckanext.files.tests.support.s3 import s3_server
 from ckanext.files.tests.support.users import new_user
-from ckanext.files.transaction import current_block, search_index
+from ckanext.files.transaction import commit_requests, current_block, search_index
 from ckanext.files.transaction.session import HeldSession
 
 # CKAN's factories know what names of users their own process has drawn, and none of another process
@@ -65,7 +65,7 @@ def full_size(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def empty_database() -> None:
-    """Once at the start: CKAN's factories draw user names that an earlier run may have drawn."""
+    """Once at the start: a database that a developer gives may have rows of an earlier run."""
     helpers.reset_db()
     with plugins.use_plugin("files"):
         _run_migrations("files")
@@ -122,6 +122,14 @@ def unique() -> Callable[[str], str]:
 def rows(effects: Effects, unique: Callable[[str], str]) -> Rows:
     """The rows of this test in the table of ``effects``."""
     return Rows(unique("row"))
+
+
+@pytest.fixture
+def lost(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
+    """The lines of the log about jobs and callbacks that no commit has reached."""
+    name = commit_requests.__name__
+    with caplog.at_level(logging.ERROR, name):
+        yield lambda: [record.getMessage() for record in caplog.records if record.name == name]
 
 
 @pytest.fixture(autouse=True)

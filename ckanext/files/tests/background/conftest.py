@@ -21,6 +21,7 @@ from ckanext.files.background.record import JobRecord
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support.effects import engine
 from ckanext.files.tests.support.jobs import shown
+from ckanext.files.tests.support.step_owner import StepOwner
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,6 +66,14 @@ def run(tasks: TasksManager) -> Callable[[Job], JobRecord]:
         return shown(job)
 
     return run
+
+
+@pytest.fixture
+def owner() -> Iterator[StepOwner]:
+    """A worker that the test controls."""
+    owner = StepOwner()
+    yield owner
+    owner.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import select
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -17,26 +16,16 @@ from ckanext.files.background.errors import NotInstalledError
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.jobs import UNKNOWN, cancel, defer, events_of, retry
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.races import race
 from ckanext.files.tests.support.step_owner import StepOwner, let_wait
 
 loaded = load_plugins("files", "files_background")
 
-UNKNOWN = 4_000_000_000
-
-
-@pytest.fixture
-def owner() -> Iterator[StepOwner]:
-    owner = StepOwner()
-    yield owner
-    owner.close()
-
 
 def ask(queue: str = "default", **options: Any) -> Job:
-    job = sample.noop.configure(queue=queue, **options).delay()
-    model.Session.commit()
-    return job
+    return defer(sample.noop.configure(queue=queue, **options))
 
 
 def claimed(owner: StepOwner) -> tuple[Job, dict[str, Any]]:
@@ -61,18 +50,6 @@ def job_in(state: str, owner: StepOwner) -> Job:
     return job
 
 
-def cancel(job: Job) -> str | None:
-    status = control.cancel(job.id)
-    model.Session.commit()
-    return status
-
-
-def retry(job: Job) -> bool:
-    again = control.retry(job.id)
-    model.Session.commit()
-    return again
-
-
 def row(job: Job) -> dict[str, Any]:
     """Return what is committed of a job, in both tables."""
     query = (
@@ -81,10 +58,6 @@ def row(job: Job) -> dict[str, Any]:
         f" LEFT JOIN {SCHEMA}.files_job f ON f.job_id = j.id WHERE j.id = :id) r"
     )
     return look(query, id=job.id)
-
-
-def events(job: Job) -> list[str]:
-    return [event.type for event in record.history(job.id)]
 
 
 # cancel
@@ -104,7 +77,7 @@ def test_cancel(state: str, status: str, history: list[str], owner: StepOwner) -
     assert cancel(job) == status
     changed = {"status": status, "resume_order": None, "attempts": int(status == "aborted")}
     assert row(job) == {**before, **changed}
-    assert events(job) == history
+    assert events_of(job) == history
     assert cancel(job) is None
 
 
@@ -152,7 +125,7 @@ def test_a_step_ends_while_a_user_cancels(owner: StepOwner) -> None:
     assert let_wait(lambda: owner.end_step(claim, goes_on=True), canceller.commit) == "aborted"
     owner.commit()
     assert row(job)["status"] == "aborted"
-    assert events(job) == ["deferred", "started", "abort_requested", "aborted"]
+    assert events_of(job) == ["deferred", "started", "abort_requested", "aborted"]
 
 
 def test_an_old_claim_commits_nothing_after_a_retry(owner: StepOwner) -> None:
@@ -173,7 +146,7 @@ def test_many_at_once(loaded: Any) -> None:
     app, job = loaded(), ask()
     assert sorted(map(str, race(app, [lambda: cancel(job)] * 4))) == ["None"] * 3 + ["cancelled"]
     assert sorted(race(app, [lambda: retry(job)] * 4)) == [False] * 3 + [True]
-    assert events(job) == ["deferred", "cancelled", "retried"]
+    assert events_of(job) == ["deferred", "cancelled", "retried"]
 
 
 # retry
@@ -192,8 +165,8 @@ def test_retry(state: str, owner: StepOwner) -> None:
     counted = {"retries": 0, "rescues": 0} if before["call"] else {}
     changed = {"status": "todo", "abort_requested": False, "worker_id": None, **counted}
     assert found == {**before, **changed, "scheduled_at": None, "resume_order": None}
-    assert events(job)[-1] == "retried"
-    assert events(job).count("retried") == 1
+    assert events_of(job)[-1] == "retried"
+    assert events_of(job).count("retried") == 1
     claim = owner.claim()
     assert (claim["id"], claim["call"]) == (job.id, before["call"])
     assert owner.end_step(claim, goes_on=False) == "finished"

@@ -34,6 +34,7 @@ from ckanext.files.tests.support.effects import Effects, count_commits, look, wa
 from ckanext.files.tests.support.hook_plugins import Listener
 from ckanext.files.tests.support.intents import look_now
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.probe_plugin import in_action
 from ckanext.files.tests.support.solr import title_in_solr
 from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.transaction import is_commit_requested
@@ -108,12 +109,8 @@ def test_watcher_sees_the_two_apart_without_the_hold(unique: Any) -> None:
         sample.write.delay(call.mark)
         model.Session.commit()
 
-    def do(context: Any) -> Any:
-        add_task(late)
-        return call()
-
     with watch(f"SELECT {call.is_visible}, {JOBS}", mark=call.mark) as seen:
-        tk.get_action("probe_apart")({}, {"do": do})
+        in_action(lambda: (add_task(late), call()), "probe_apart")
     assert seen == {(False, 0), (True, 0), (True, 1)}
 
 
@@ -249,7 +246,7 @@ def alone(call: Call) -> None:
 
 
 def in_custom_action(call: Call) -> None:
-    tk.get_action("probe")({}, {"do": lambda _: call()})
+    in_action(call)
 
 
 def in_savepoint(call: Call) -> None:

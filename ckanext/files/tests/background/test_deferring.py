@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -289,13 +288,6 @@ def test_without_the_tables() -> None:
 
 
 # which commit writes it: an action with a queue commits, other code has to
-
-
-@pytest.fixture
-def lost(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
-    """What the log says was lost."""
-    with caplog.at_level(logging.ERROR, "ckanext.files.transaction.commit_requests"):
-        yield lambda: [record.getMessage() for record in caplog.records]
 
 
 def after_an_action(name: str) -> Job:

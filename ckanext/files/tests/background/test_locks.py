@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -151,13 +150,6 @@ def test_queueing_lock_is_kept_while_it_waits(work: Any, tasks: TasksManager) ->
     tasks.run_pending_jobs()
     assert shown(job).status == "succeeded"
     one.delay("b")
-
-
-@pytest.fixture
-def owner() -> Iterator[StepOwner]:
-    owner = StepOwner()
-    yield owner
-    owner.close()
 
 
 def claimed(owner: StepOwner) -> tuple[Job, dict[str, Any]]:

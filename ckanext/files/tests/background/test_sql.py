@@ -15,8 +15,7 @@ from ckanext.files.background import schema, sql
 from ckanext.files.background.errors import NotInstalledError
 from ckanext.files.background.sql import SCHEMA
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.effects import engine, look
-from ckanext.files.tests.support.jobs import change
+from ckanext.files.tests.support.effects import change, engine, look
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")

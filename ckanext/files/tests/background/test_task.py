@@ -26,7 +26,7 @@ from ckanext.files.background.call import all_tasks, find_task, is_known
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import Effects
-from ckanext.files.tests.support.jobs import Define, effects_of, running
+from ckanext.files.tests.support.jobs import effects_of, running
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
@@ -168,7 +168,7 @@ def test_two_of_one_name(make_task: Any) -> None:
     assert not is_known("files.test.shout")
 
 
-def test_a_module_that_is_reloaded(define: Define) -> None:
+def test_a_module_that_is_reloaded(define: Callable[..., Any]) -> None:
     """It is the same task, with its new source."""
     module = define("""
         @task(aliases=["files.test.old"])
@@ -182,7 +182,7 @@ def test_a_module_that_is_reloaded(define: Define) -> None:
     assert [task.path for task in all_tasks()].count("files_test_tasks.echo") == 1
 
 
-def test_two_functions_of_one_path(define: Define) -> None:
+def test_two_functions_of_one_path(define: Callable[..., Any]) -> None:
     """It is a second function, not a reload of the first one, which would never run."""
     with pytest.raises(TaskDefinitionError, match=r"files_test_tasks\.echo"):
         define("""

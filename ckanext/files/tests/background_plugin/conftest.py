@@ -13,13 +13,13 @@ from ckanext.files.background import Job, control
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker.listener import Listener
 from ckanext.files.background.worker.queries import WorkerQueries
-from ckanext.files.tests.background.conftest import job_tables, make_task, name, no_jobs_left
+from ckanext.files.tests.background.conftest import job_tables, make_task, name, no_jobs_left, owner
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import engine, look
 from ckanext.files.tests.support.jobs import state
 from ckanext.files.tests.support.waiting import wait_for
 
-__all__ = ["job_tables", "make_task", "name", "no_jobs_left", "one_of_each", "worker"]
+__all__ = ["job_tables", "make_task", "name", "no_jobs_left", "one_of_each", "owner", "worker"]
 
 
 @pytest.fixture

@@ -16,10 +16,9 @@ from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.shared import add_task
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.background_command import UNKNOWN
 from ckanext.files.tests.support.client import Client
 from ckanext.files.tests.support.effects import count_commits
-from ckanext.files.tests.support.jobs import state
+from ckanext.files.tests.support.jobs import UNKNOWN, state
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.step_owner import StepOwner
 from ckanext.files.tests.support.users import call
@@ -218,9 +217,10 @@ def test_retry_resumes_at_the_failed_step(cast: Cast, ask_for: Any, tasks: Tasks
     ("given", "interrupts"),
     [({}, False), ({"now": ""}, False), ({"now": True}, True), ({"now": "true"}, True)],
 )
-def test_cancel_a_running_job(given: Any, interrupts: bool, cast: Cast, job: Job) -> None:
+def test_cancel_a_running_job(
+    given: Any, interrupts: bool, cast: Cast, job: Job, owner: StepOwner
+) -> None:
     """With ``now`` the worker must interrupt the step. Only a user who may cancel it may do so."""
-    owner = StepOwner()
     claim = owner.claim()
     owner.commit()
     assert cast.other.call("files_job_cancel", id=job.id, **given)[0] == 403
@@ -230,7 +230,6 @@ def test_cancel_a_running_job(given: Any, interrupts: bool, cast: Cast, job: Job
     assert state(job, "interrupt") is interrupts
     assert owner.end_step(claim, goes_on=True) == "aborted"
     owner.commit()
-    owner.close()
     assert kinds(show(cast.owner, job)) == ["deferred", "started", "abort_requested", "aborted"]
 
 

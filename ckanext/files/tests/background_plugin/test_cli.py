@@ -22,8 +22,8 @@ from ckanext.files.background.schema import SCHEMA
 from ckanext.files.tests.background_plugin.conftest import LiveWorker
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.background_command import output, run
-from ckanext.files.tests.support.effects import engine
-from ckanext.files.tests.support.jobs import change, effects_of, state
+from ckanext.files.tests.support.effects import change, engine
+from ckanext.files.tests.support.jobs import defer, effects_of, state
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
@@ -58,9 +58,7 @@ def only_for_a_worker() -> Iterator[None]:
 
 
 def ask(task: Any = sample.noop, *args: Any, **options: Any) -> Job:
-    job = task.configure(**options).delay(*args)
-    model.Session.commit()
-    return job
+    return defer(task.configure(**options), *args)
 
 
 # the tables

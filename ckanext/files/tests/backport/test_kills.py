@@ -17,7 +17,8 @@ from sqlalchemy import event
 from ckanext.files.tests.support.console import run
 from ckanext.files.tests.support.crash import fork, kill_now, was_killed
 from ckanext.files.tests.support.effects import engine
-from ckanext.files.tests.support.plain_storage import create, delete, stored, within_an_action
+from ckanext.files.tests.support.plain_storage import create, delete, stored
+from ckanext.files.tests.support.probe_plugin import in_hold
 from ckanext.files.transaction import on_commit
 
 pytestmark = pytest.mark.crash
@@ -53,7 +54,7 @@ def test_delete_before_the_commit(held: bool) -> None:
 
     def delete_file() -> None:
         _die_at_commit()
-        within_an_action(lambda: delete(id_)) if held else delete(id_)
+        in_hold(lambda: delete(id_)) if held else delete(id_)
 
     assert was_killed(fork(delete_file))
     assert len(_rows()) == 1
@@ -108,9 +109,9 @@ def _work(chance: random.Random, done: int) -> None:
 
     def roll_back() -> None:
         with pytest.raises(ZeroDivisionError):
-            within_an_action(fail)
+            in_hold(fail)
         model.Session.remove()
 
     while True:
-        chance.choice([keep, lambda: within_an_action(keep), roll_back, remove])()
+        chance.choice([keep, lambda: in_hold(keep), roll_back, remove])()
         os.write(done, b".")

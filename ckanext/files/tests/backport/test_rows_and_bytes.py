@@ -24,8 +24,8 @@ from ckanext.files.tests.support.plain_storage import (
     kept,
     rows,
     stored,
-    within_an_action,
 )
+from ckanext.files.tests.support.probe_plugin import in_hold
 from ckanext.files.tests.support.proxy import session_through_proxy
 from ckanext.files.tests.support.users import call as call_as
 from ckanext.files.tests.support.users import new_user
@@ -68,7 +68,7 @@ def test_action_that_fails() -> None:
         call_as("package_create", user, name="Not A Name")
 
     with pytest.raises(tk.ValidationError):
-        within_an_action(fail)
+        in_hold(fail)
     assert kept() == {}
 
 
@@ -80,10 +80,10 @@ def test_inner_action_that_fails() -> None:
     def outer() -> None:
         create("kept.txt")
         with pytest.raises(ZeroDivisionError):
-            within_an_action(inner)
+            in_hold(inner)
         assert set(stored()) == {"kept.txt"}
 
-    within_an_action(outer)
+    in_hold(outer)
     assert set(kept()) == {"kept.txt"}
 
 
@@ -107,7 +107,7 @@ def test_interrupted_upload(error: BaseException) -> None:
             create("a.txt", _Interrupted(error))
         create("b.txt")
 
-    within_an_action(upload_both)
+    in_hold(upload_both)
     assert set(kept()) == {"b.txt"}
     with pytest.raises(type(error)):
         create("a.txt", _Interrupted(error))
@@ -175,10 +175,10 @@ def test_delete_within_an_action() -> None:
         delete(ids[1])
         raise ZeroDivisionError
 
-    within_an_action(delete_first)
+    in_hold(delete_first)
     assert set(kept()) == {"b.txt"}
     with pytest.raises(ZeroDivisionError):
-        within_an_action(fail)
+        in_hold(fail)
     assert set(kept()) == {"b.txt"}
 
 

@@ -47,12 +47,6 @@ def sysadmin(loaded: Any) -> str:
 
 
 @pytest.fixture
-def stranger() -> str:
-    """A user who may do nothing with what belongs to the author."""
-    return new_user()
-
-
-@pytest.fixture
 def file(author: str) -> str:
     """A file that belongs to its author, without bytes."""
     return upload(author)[0]

@@ -51,13 +51,13 @@ def test_to_and_fro(tasks: TasksManager) -> None:
     user = new_user(sysadmin=True)
     contents = {site.upload(user, each): each for each in (b"", b"hello", b"x" * 1_000_000)}
     assert site.run(tasks, move_storage, "here", "cloud", dry_run=False) == "3 moved"
-    site.make_all_due(tasks)
+    site.run_put_off_jobs(tasks)
     assert site.stored("here") == {}
     assert len(_keys()) == 3
     assert site.run(tasks, verify_checksums, ["cloud"]) == "3 verified"
     assert site.run(tasks, report_missing, ["cloud"]) == "3 there"
     assert site.run(tasks, move_storage, "cloud", "there", dry_run=False) == "3 moved"
-    site.make_all_due(tasks)
+    site.run_put_off_jobs(tasks)
     assert {id_: site.path_of(id_).read_bytes() for id_ in contents} == contents
     assert _keys() == []
 
@@ -84,7 +84,7 @@ def test_strays_and_deletion(tasks: TasksManager) -> None:
         get_storage(storage).upload(location, make_upload(b"left"))
     assert site.run(tasks, remove_strays, ["cloud"], dry_run=False) == "2 to be looked at again"
     get_storage("cloud").upload("again", make_upload(b"another upload"))
-    site.make_all_due(tasks)
+    site.run_put_off_jobs(tasks)
     assert _keys() == sorted([_location(file), "again", "below/theirs"])
     assert site.run(tasks, delete_unattached, storages=["cloud"], dry_run=False) == "1 deleted"
     assert _keys() == ["again", "below/theirs"]

@@ -68,7 +68,7 @@ def _rescue() -> None:
 def _clean_up(tasks: TasksManager) -> None:
     for dry_run in (False, True):
         said = site.run(tasks, remove_strays, ["here", "there"], dry_run=dry_run)
-        site.make_all_due(tasks)
+        site.run_put_off_jobs(tasks)
     assert said == "nothing to do"
 
 

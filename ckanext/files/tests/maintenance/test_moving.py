@@ -49,12 +49,12 @@ def test_old_bytes_go_later_and_back(tasks: TasksManager) -> None:
     site.run(tasks, move_storage, "here", "there", dry_run=False, keep_seconds=600)
     assert len(site.stored("here")) == 1
     assert len(tasks.pending_jobs) == 1
-    site.make_all_due(tasks)
+    site.run_put_off_jobs(tasks)
     assert site.stored("here") == {}
     assert len(site.stored("there")) == 1
     assert site.run(tasks, move_storage, "here", "there", dry_run=False) == "nothing to do"
     assert site.run(tasks, move_storage, "there", "here", dry_run=False) == "1 moved"
-    site.make_all_due(tasks)
+    site.run_put_off_jobs(tasks)
     assert site.path_of(file).read_bytes() == b"hello"
     assert len(site.stored("here")) == 1
     assert site.stored("there") == {}
@@ -106,7 +106,7 @@ def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -
         assert site.outcome(job.id)[0] == "todo"
         assert "cannot be read any more: OSError: away" in site.outcome(job.id)[2]
         assert site.stored("there") == {}
-    site.make_all_due(tasks)
+    site.run_put_off_jobs(tasks)
     assert site.outcome(job.id)[:2] == ("succeeded", "12 moved")
 
 
@@ -187,7 +187,7 @@ def test_upload_that_fails_halfway(tasks: TasksManager, monkeypatch: pytest.Monk
     assert site.outcome(job.id)[0] == "todo"
     assert site.stored("there") == {}
     assert all(site.path_of(id_).parent == site.folder_of("here") for id_ in ids)
-    site.make_all_due(tasks)
+    site.run_put_off_jobs(tasks)
     assert site.outcome(job.id)[1] == "1 not accepted, 2 moved, 1 left in here"
     assert len(site.stored("there")) == 2
 

@@ -149,7 +149,7 @@ def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -
         status, _, error = site.outcome(job.id)
         assert status == "todo"
         assert "connection reset" in error
-    site.make_all_due(tasks)
+    site.run_put_off_jobs(tasks)
     assert site.outcome(job.id)[:2] == ("succeeded", "12 verified")
 
 

@@ -49,7 +49,7 @@ def test_removed_when_seen_again(tasks: TasksManager, storage: str) -> None:
     tasks.run_pending_jobs()
     [job] = tasks.pending_jobs
     assert all(stray.exists() for stray in strays)
-    site.make_all_due(tasks)
+    site.run_put_off_jobs(tasks)
     assert site.outcome(job["id"])[:2] == ("succeeded", "2 removed")
     assert not any(stray.exists() for stray in strays)
     assert site.path_of(file).exists()
@@ -123,11 +123,11 @@ def test_copies_of_a_move_that_is_under_way(tasks: TasksManager) -> None:
     job = move_storage.delay("there", "here")
     model.Session.commit()
     _let_run(job.id, "todo", "doing")
-    site.make_all_due(tasks)
+    site.run_put_off_jobs(tasks)
     assert set(site.stored("here")) == {"copy"}
     assert len(tasks.pending_jobs) == 1
     _let_run(job.id, "doing", "cancelled")
-    site.make_all_due(tasks)
+    site.run_put_off_jobs(tasks)
     assert site.stored("here") == {}
     assert not tasks.pending_jobs
 
@@ -189,7 +189,7 @@ def test_many(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     site.run(tasks, remove_strays, ["here"], dry_run=False)
     args: Any = [job["args"] for job in tasks.pending_jobs]
     assert [len(each["strays"]) for each in args] == [5, 5, 1]
-    site.make_all_due(tasks)
+    site.run_put_off_jobs(tasks)
     assert site.stored("here") == {}
 
 

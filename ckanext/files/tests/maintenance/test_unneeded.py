@@ -21,13 +21,8 @@ from ckanext.files.maintenance.unneeded import delete, unattached
 from ckanext.files.store.models import file_table, history_table, owner_table
 from ckanext.files.store.storages import Capability, get_storage
 from ckanext.files.tests.support import maintained_site as site
-from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.effects import change, engine
 from ckanext.files.tests.support.users import call, new_user
-
-
-def _run_sql(query: str, **values: Any) -> None:
-    with engine().begin() as connection:
-        connection.execute(sa.text(query), values)
 
 
 def _remove_owner(file_id: str) -> None:
@@ -102,10 +97,10 @@ def _at_a_user(id_: str) -> None:
 
 
 def _in_a_table_of_a_plugin(id_: str) -> None:
-    _run_sql("CREATE SCHEMA files_test_pages")
-    _run_sql("CREATE TABLE files_test_pages.page (body jsonb)")
+    change("CREATE SCHEMA files_test_pages")
+    change("CREATE TABLE files_test_pages.page (body jsonb)")
     body = json.dumps({"text": f"<img src='/file/download/{id_}'>"})
-    _run_sql("INSERT INTO files_test_pages.page VALUES (:body)", body=body)
+    change("INSERT INTO files_test_pages.page VALUES (:body)", body=body)
 
 
 def _in_a_job(id_: str) -> None:
@@ -145,7 +140,7 @@ def test_named_somewhere(tasks: TasksManager) -> None:
     try:
         said = site.run(tasks, delete_unattached, dry_run=False)
     finally:
-        _run_sql("DROP SCHEMA IF EXISTS files_test_pages CASCADE")
+        change("DROP SCHEMA IF EXISTS files_test_pages CASCADE")
     assert [kind for kind, id_ in files.items() if not site.row(id_)] == []
     assert said == f"{len(files)} named somewhere, 1 deleted"
     assert site.row(other) is None
@@ -157,25 +152,25 @@ def test_what_does_not_name_a_file(tasks: TasksManager) -> None:
     site.change(id_, plugin_data={"of": id_})
     verify_upload.delay(id_)
     tasks.run_pending_jobs()
-    _run_sql("CREATE TABLE files_test_copy AS SELECT id FROM (VALUES (:id)) AS copied (id)", id=id_)
+    change("CREATE TABLE files_test_copy AS SELECT id FROM (VALUES (:id)) AS copied (id)", id=id_)
     try:
         assert find_mentioned(engine(), {id_}) == {id_}
-        _run_sql("ALTER TABLE files_test_copy RENAME TO files_test_revision")
+        change("ALTER TABLE files_test_copy RENAME TO files_test_revision")
         assert find_mentioned(engine(), {id_}) == set()
     finally:
-        _run_sql("DROP TABLE IF EXISTS files_test_copy, files_test_revision")
+        change("DROP TABLE IF EXISTS files_test_copy, files_test_revision")
 
 
 def test_odd_tables(tasks: TasksManager) -> None:
     """A view without data, and a column with the name that our query gives the table."""
     id_ = site.upload()
-    _run_sql("CREATE MATERIALIZED VIEW files_test_view AS SELECT 1 AS one WITH NO DATA")
-    _run_sql("CREATE TABLE files_test_t AS SELECT 0 AS t, :id AS file", id=id_)
+    change("CREATE MATERIALIZED VIEW files_test_view AS SELECT 1 AS one WITH NO DATA")
+    change("CREATE TABLE files_test_t AS SELECT 0 AS t, :id AS file", id=id_)
     try:
         assert site.run(tasks, delete_unattached, dry_run=False) == "1 named somewhere"
     finally:
-        _run_sql("DROP TABLE files_test_t")
-        _run_sql("DROP MATERIALIZED VIEW files_test_view")
+        change("DROP TABLE files_test_t")
+        change("DROP MATERIALIZED VIEW files_test_view")
 
 
 def test_bytes_stay_until_the_commit(tasks: TasksManager) -> None:
@@ -208,7 +203,7 @@ def test_storage_is_away(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -
     assert site.run(tasks, delete_unattached, dry_run=False) == "3 deleted"
     assert set(site.stored("here")) == {asked[0].location}
     assert [job["task_name"].rpartition(".")[2] for job in tasks.pending_jobs] == ["remove_bytes"]
-    site.make_all_due(tasks)
+    site.run_put_off_jobs(tasks)
     assert site.stored("here") == {}
 
 

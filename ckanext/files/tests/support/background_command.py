@@ -8,9 +8,6 @@ from ckan.tests.helpers import _get_test_app
 from ckanext.files.background_plugin.cli import get_commands
 from ckanext.files.tests.support.console import invoke
 
-UNKNOWN = 4_000_000_000
-"""Id of a job that does not exist."""
-
 
 def run(*arguments: str, typed: str | None = None) -> tuple[int, str]:
     """Run ``ckan files background ...``; return the exit code and the output."""

@@ -10,13 +10,12 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-import ckan.plugins.toolkit as tk
 from ckan import model
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from ckanext.files.tests.support.effects import engine
-from ckanext.files.tests.support.probe_plugin import ProbePlugin
+from ckanext.files.tests.support.probe_plugin import ProbePlugin, in_hold
 from ckanext.files.tests.support.waiting import wait_for_the_dead
 from ckanext.files.transaction.session import HeldSession
 
@@ -67,7 +66,7 @@ def die_between_solr_and_commit(do: Callable[[], Any]) -> None:
 
     def run() -> None:
         kill_between_index_and_commit()
-        tk.get_action("probe_eager")({}, {"do": lambda _: do()})
+        in_hold(do)
 
     assert was_killed(fork(run))
     wait_for_the_dead()

@@ -83,6 +83,18 @@ def look(query: str, **parameters: Any) -> Any:
         return connection.execute(sa.text(query), parameters).scalar()
 
 
+def rows(query: str, **parameters: Any) -> list[Any]:
+    """Return what a query finds."""
+    with engine().connect() as connection:
+        return list(connection.execute(sa.text(query), parameters).all())
+
+
+def change(statement: str, **parameters: Any) -> None:
+    """Change something, and commit."""
+    with engine().begin() as connection:
+        connection.execute(sa.text(statement), parameters)
+
+
 @contextmanager
 def watch(query: str, **parameters: Any) -> Iterator[set[tuple[Any, ...]]]:
     """Run a query each millisecond over a second connection; collect what it has returned."""

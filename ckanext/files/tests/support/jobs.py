@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,13 +20,13 @@ from ckanext.files.background import (
     schema,
 )
 from ckanext.files.background.task import Deferrer
-from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.effects import change, engine, look, rows
 from ckanext.files.tests.support.waiting import wait_for
 
 S = schema.SCHEMA
 
-Define = Callable[..., Any]
-"""The fixture ``define``."""
+UNKNOWN = 4_000_000_000
+"""Id of a job that does not exist."""
 
 
 def running() -> JobContext:
@@ -86,18 +86,6 @@ def retry(job: Job) -> bool:
     found = control.retry(job.id)
     model.Session.commit()
     return found
-
-
-def rows(query: str, **parameters: Any) -> list[Any]:
-    """Return what a query finds."""
-    with engine().connect() as connection:
-        return list(connection.execute(sa.text(query), parameters).all())
-
-
-def change(statement: str, **parameters: Any) -> None:
-    """Change something, and commit."""
-    with engine().begin() as connection:
-        connection.execute(sa.text(statement), parameters)
 
 
 def state(job: Job, column: str = "status") -> Any:

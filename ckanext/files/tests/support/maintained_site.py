@@ -18,6 +18,7 @@ from ckanext.files.background.testing import TasksManager
 from ckanext.files.store.models import file_table, owner_table
 from ckanext.files.store.storages import get_storage, storages
 from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.jobs import let_time_pass
 from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
 from ckanext.files.tests.support.users import call, new_user
 
@@ -157,13 +158,7 @@ def intercept(
     patch.setattr(target, method, functools.partial(replacement, getattr(target, method)))
 
 
-def make_all_due(tasks: TasksManager) -> None:
+def run_put_off_jobs(tasks: TasksManager) -> None:
     """Run jobs that wait for a later time."""
-    with engine().begin() as connection:
-        connection.execute(
-            sa.text(
-                f"UPDATE {schema.SCHEMA}.procrastinate_jobs SET scheduled_at = now()"
-                " WHERE status = 'todo'"
-            )
-        )
+    let_time_pass()
     tasks.run_pending_jobs()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,3 @@ def create(name: str, content: Any = b"old", **context: Any) -> str:
 
 def delete(id_: str, **context: Any) -> None:
     call("file_delete", {"id": id_}, **context)
-
-
-def within_an_action(do: Callable[[], Any]) -> Any:
-    return tk.get_action("probe_eager")({}, {"do": lambda _: do()})

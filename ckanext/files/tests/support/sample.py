@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import ckan.plugins.toolkit as tk
-import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.background import (
@@ -15,13 +14,12 @@ from ckanext.files.background import (
     set_progress,
     task,
 )
-
-INSERT = sa.text("INSERT INTO files_test_effect (name) VALUES (:name)")
+from ckanext.files.tests.support.effects import Effects
 
 
 def effect(name: str) -> None:
-    """Write a row into the tests' own table."""
-    model.Session.execute(INSERT, {"name": name})
+    """Write a row into the tests' own table, without a commit."""
+    Effects().write(name)
 
 
 @task

@@ -15,8 +15,7 @@ import psycopg2
 from ckan import model
 
 from ckanext.files.background import schema
-from ckanext.files.tests.support.effects import engine, look
-from ckanext.files.tests.support.jobs import rows
+from ckanext.files.tests.support.effects import engine, look, rows
 from ckanext.files.tests.support.solr import title_in_solr
 
 _TABLES = f"""

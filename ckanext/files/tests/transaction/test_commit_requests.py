@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gc
-import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -25,16 +23,7 @@ from ckanext.files.transaction import is_commit_requested
 
 loaded = load_plugins("files", "files_test_probe")
 
-LOGGER = "ckanext.files.transaction.commit_requests"
-
 each_probe = pytest.mark.parametrize("probe", ["probe", "probe_eager", "probe_apart"])
-
-
-@pytest.fixture
-def lost(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
-    """What the log says was lost."""
-    with caplog.at_level(logging.ERROR, LOGGER):
-        yield lambda: [r.getMessage() for r in caplog.records if r.name == LOGGER]
 
 
 def ignored() -> None:

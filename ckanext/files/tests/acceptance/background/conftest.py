@@ -14,8 +14,8 @@ from ckan.common import config
 from ckanext.files.background import schema
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support import worker_tasks as tasks
-from ckanext.files.tests.support.effects import engine
-from ckanext.files.tests.support.jobs import S, change
+from ckanext.files.tests.support.effects import change, engine
+from ckanext.files.tests.support.jobs import S
 from ckanext.files.tests.support.proxy import Proxy, database_through_proxy
 from ckanext.files.tests.support.workers import Workers
 

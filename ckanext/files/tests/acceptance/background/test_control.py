@@ -12,17 +12,16 @@ from ckan import model
 from ckanext.files.background import Job, control
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support import worker_tasks as tasks
+from ckanext.files.tests.support.effects import change, rows
 from ckanext.files.tests.support.jobs import (
     S,
     begun,
     cancel,
-    change,
     cut,
     defer,
     effects_of,
     listener_of,
     retry,
-    rows,
     state,
     wait_for_effect,
     wait_for_heartbeats,

@@ -16,8 +16,8 @@ from ckanext.files.background import Task
 from ckanext.files.tests.support import witness
 from ckanext.files.tests.support import worker_tasks as tasks
 from ckanext.files.tests.support.asking_server import ask_at_each_update
-from ckanext.files.tests.support.effects import look
-from ckanext.files.tests.support.jobs import S, effects_of, rows
+from ckanext.files.tests.support.effects import look, rows
+from ckanext.files.tests.support.jobs import S, effects_of
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 from ckanext.files.tests.support.storm import Storm

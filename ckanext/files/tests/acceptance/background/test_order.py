@@ -14,14 +14,13 @@ from ckanext.files.background import call as registry
 from ckanext.files.background.app import app as procrastinate
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support import worker_tasks as tasks
+from ckanext.files.tests.support.effects import change, rows
 from ckanext.files.tests.support.jobs import (
     S,
     begun,
-    change,
     defer,
     effects_of,
     let_go,
-    rows,
     state,
     wait_for_effect,
     wait_for_job,

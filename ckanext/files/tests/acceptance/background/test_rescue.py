@@ -10,11 +10,10 @@ from ckan import model
 from ckanext.files.background import Job
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support import worker_tasks as tasks
-from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.effects import change, look, rows
 from ckanext.files.tests.support.jobs import (
     S,
     begun,
-    change,
     cut,
     defer,
     effects_of,
@@ -22,7 +21,6 @@ from ckanext.files.tests.support.jobs import (
     let_go,
     listener_of,
     locked_by_us,
-    rows,
     sessions_of,
     state,
     wait_for_effect,

@@ -13,19 +13,17 @@ from ckan import model
 
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support import worker_tasks as tasks
-from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.effects import change, look, rows
 from ckanext.files.tests.support.jobs import (
     S,
     begun,
     cancel,
-    change,
     cut,
     defer,
     effects_of,
     events_of,
     last_heartbeat,
     let_go,
-    rows,
     sessions_of,
     state,
     wait_for_effect,

@@ -20,7 +20,7 @@ from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker.queries import WorkerQueries
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import engine, look
-from ckanext.files.tests.support.jobs import state
+from ckanext.files.tests.support.jobs import defer, state
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
@@ -45,9 +45,7 @@ def queries() -> Iterator[WorkerQueries]:
 
 
 def ask(task: Any = sample.noop, *args: Any, **options: Any) -> Job:
-    job = task.configure(**options).delay(*args)
-    model.Session.commit()
-    return job
+    return defer(task.configure(**options), *args)
 
 
 def claim_all(queries: WorkerQueries) -> dict[int, ClaimedJob]:

@@ -18,8 +18,7 @@ from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker import schedule
 from ckanext.files.background.worker.schedule import Schedule
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.effects import engine
-from ckanext.files.tests.support.jobs import change
+from ckanext.files.tests.support.effects import change, engine
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
