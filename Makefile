@@ -24,7 +24,7 @@ help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "CKAN=2.11 or CKAN=2.12 names one version, ARGS='...' goes to pytest, SERVE=0 ends the demo."
-	@echo "QUICK=1 makes of a measurement a first look, ARGS=--write has its results written."
+	@echo "Of a measurement QUICK=1 gives a first impression, and ARGS=--write writes its results."
 
 demo: ## play the whole scenario on a real site, and leave the site running
 	@SERVE="$(SERVE)" $(DEV) run "$(or $(CKAN),2.12)" python -m demo

@@ -33,7 +33,7 @@ OUR_VARIABLES = "CKANEXT_FILES_OWN"
 def main(*arguments: str) -> None:
     for folder in (LOGS, NOTES):
         folder.mkdir(parents=True, exist_ok=True)
-    # of a run that this is run in; what the developer has set stays
+    # variables of a run around this one; those that the developer has set stay
     for name in os.environ.pop(OUR_VARIABLES, "").split():
         os.environ.pop(name, None)
     match arguments:
@@ -57,7 +57,7 @@ def run(version: str, command: list[str]) -> None:
         variables = make_run(version)
     path = f"{environments.folder_of(version) / 'bin'}:{os.environ['PATH']}"
     os.environ.update({**variables, OUR_VARIABLES: " ".join(variables), "PATH": path})
-    # tests start CKAN a hundred times
+    # each start of CKAN would compile all modules again
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.execvp("env", ["env", *command])
 

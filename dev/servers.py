@@ -213,7 +213,7 @@ class Redis(Server):
     """It keeps nothing on disk. A run has a database that no other run has at that time."""
 
     name, variable, packages = "redis", "CKAN_REDIS_URL", ("redis-server",)
-    ready = "eady to accept connections"
+    ready = "eady to accept connections"  # some releases begin with it, in others it follows "now"
 
     def command(self) -> list[Any]:
         options = ["--save", "", "--appendonly", "no", "--databases", "1000"]

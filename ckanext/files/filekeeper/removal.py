@@ -54,7 +54,7 @@ def remove_or_log(engine: Engine, table: sa.Table, name: str, storage: Any, data
     try:
         remove_unnamed(engine, table, name, storage, data)
     except Exception:
-        # mostly the caller's transaction has ended: an error could undo nothing
+        # an error could undo nothing: the transaction has ended, or goes on without these bytes
         log.exception("Storage %s keeps what no row names: %s", name, data.location)
 
 

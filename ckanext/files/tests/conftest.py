@@ -74,7 +74,7 @@ def empty_database() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def solr_shows_what_it_has_committed() -> Iterator[None]:
-    """CKAN goes on before Solr shows a commit, and the tests look right after it."""
+    """Let each commit to Solr end when Solr shows it: CKAN goes on before, and tests look then."""
     commit = pysolr.Solr.commit
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pysolr.Solr, "commit", lambda self, waitSearcher=None: commit(self))  # noqa: N803

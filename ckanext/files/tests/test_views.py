@@ -64,7 +64,7 @@ def owned(app: Any) -> Owned:
     dataset = call("package_create", user, name=f"d-{uuid.uuid4()}")
     transfer = {"id": public["id"], "owner_type": "package", "owner_id": dataset["id"]}
     call("file_ownership_transfer", user, **transfer)
-    token = {"Authorization": Api(app)._token(user)}
+    token = {"Authorization": Api(app).token(user)}
     return Owned(user, token, _address(private), _address(public))
 
 
@@ -95,13 +95,13 @@ def test_upload_and_download(app: Any, storage: str) -> None:
 
     def upload(content: bytes) -> tuple[int, dict[str, Any]]:
         data = {"name": "page.html", "storage": storage, "upload": (io.BytesIO(content), "p.html")}
-        return api._send("file_create", user, data=data, content_type="multipart/form-data")
+        return api.send("file_create", user, data=data, content_type="multipart/form-data")
 
     status, answer = upload(HTML)
     assert status == 200, answer
     file = answer["result"]
     assert (file["storage"], file["size"], file["content_type"]) == (storage, 38, "text/html")
-    page = _get(app, _address(file), {"Authorization": api._token(user)})
+    page = _get(app, _address(file), {"Authorization": api.token(user)})
     assert page.data == HTML
     assert page.headers["Content-Disposition"].startswith("attachment; ")
     assert page.headers["X-Content-Type-Options"] == "nosniff"

@@ -152,8 +152,10 @@ _TERMINATE = sa.text(
 def test_requests_after_a_cut_connection(
     servers: CkanServers, app: Any, token: str, what: str
 ) -> None:
-    """One thread answers all requests. Without the plugin all of them are 500, on CKAN 2.12.0
-    and 2.11.6."""
+    """The next requests work, although one thread answers all.
+
+    Without the plugin all of them get HTTP 500, on CKAN 2.12.0 and 2.11.6.
+    """
     dataset = factories.Dataset(title="before")
     server = servers.fork(app, threaded=False)
     statuses: list[int] = []

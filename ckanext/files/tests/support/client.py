@@ -1,4 +1,4 @@
-"""People who call the API."""
+"""A user who calls the API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ckanext.files.tests.support.users import new_user
 
 
 class Client:
-    """Calls actions over the API, as a user or as a visitor.
+    """Calls actions over the API, as a new user or as a visitor.
 
     :param app: CKAN's test application.
     """

@@ -1,4 +1,4 @@
-"""Calls of actions."""
+"""The calls of actions whose answers are compared with those of CKAN's core."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads of files, over HTTP."""
+"""The downloads over HTTP that are compared with those of CKAN's core."""
 
 from __future__ import annotations
 

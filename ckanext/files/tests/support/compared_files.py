@@ -1,4 +1,4 @@
-"""The users who call, and the owners of the files."""
+"""The users and files of the comparison with CKAN's core, and the owners of the files."""
 
 from __future__ import annotations
 

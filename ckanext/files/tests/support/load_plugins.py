@@ -21,7 +21,7 @@ from ckan.tests.pytest_ckan import ckan_setup
 def load_plugins(*names: str, scope: Any = "module", **options: Any) -> Any:
     """Return a fixture for a module: ``loaded = load_plugins("files", "files_test_forms")``.
 
-    It gives the test application when it is asked for.
+    The fixture is a function: ``loaded()`` makes CKAN's test application.
 
     :param scope: ``package`` for a ``conftest.py``.
     :param options: further options of CKAN, with ``__`` for each dot.

@@ -1,4 +1,4 @@
-"""Users, files and datasets for the tests of ownership, and who owns what in the database."""
+"""Files and datasets of users, calls over the API, and who owns what in the database."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _only(errors: Any, step: Any) -> Any:
 
 
 class Api:
-    """CKAN's action API over the test application, with tokens."""
+    """CKAN's action API for several users, by their names; ``client.Client`` is one user."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -165,20 +165,20 @@ class Api:
 
     def post(self, action: str, user: str | None, /, **data: Any) -> tuple[int, dict[str, Any]]:
         """Return the status and the answer."""
-        return self._send(action, user, data=json.dumps(data), content_type="application/json")
+        return self.send(action, user, data=json.dumps(data), content_type="application/json")
 
     def upload(self, user: str, **data: Any) -> tuple[int, dict[str, Any]]:
         """Upload a file as a browser does."""
         data["upload"] = (io.BytesIO(b"hello"), "a.txt")
-        return self._send("file_create", user, data=data, content_type="multipart/form-data")
+        return self.send("file_create", user, data=data, content_type="multipart/form-data")
 
-    def _send(self, action: str, user: str | None, **request: Any) -> tuple[int, dict[str, Any]]:
-        headers = {"Authorization": self._token(user)} if user else {}
+    def send(self, action: str, user: str | None, **request: Any) -> tuple[int, dict[str, Any]]:
+        headers = {"Authorization": self.token(user)} if user else {}
         answer = self._app.post(f"/api/action/{action}", headers=headers, **request)
         model.Session.remove()
         return answer.status_code, json.loads(answer.data)
 
-    def _token(self, user: str) -> str:
+    def token(self, user: str) -> str:
         if user not in self._tokens:
             self._tokens[user] = factories.APIToken(user=user)["token"]
         return self._tokens[user]

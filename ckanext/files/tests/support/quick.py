@@ -1,7 +1,7 @@
-"""``pytest --quick``: what is worth running at each save.
+"""``pytest --quick``: the tests that a developer runs at each change.
 
 One case of each test; not the tests of random sequences, those marked ``crash``, and folders that
-are slow as a whole. A test that starts a process is skipped in the moment in which it does.
+are slow as a whole. A test that is about to start a process is skipped.
 ``--quick=1/2`` and ``--quick=2/2`` are the two halves, which can run at the same time.
 """
 
@@ -28,7 +28,7 @@ class Quick:
 
     def __init__(self, part: str) -> None:
         missing = {name for name in SLOW if not Path(__file__).parents[1].joinpath(name).is_dir()}
-        assert not missing, "renamed"
+        assert not missing, f"no folders of these names: {missing}"
         self._part = part
         self._in_test = False
         sys.addaudithook(self._refuse)

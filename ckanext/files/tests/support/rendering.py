@@ -1,6 +1,6 @@
-"""What docutils, by which package indexes render, makes of a document.
+"""What docutils makes of a document, as a package index renders it.
 
-Sphinx, which comes with ``ckan[dev]``, brings docutils along.
+Docutils is installed with Sphinx, and Sphinx with ``ckan[dev]``.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from docutils import nodes
 from docutils.core import publish_doctree
 
-#: A package index includes no files and no HTML, and refuses what docutils warns of.
 STRICT = {
     "file_insertion_enabled": False,
     "raw_enabled": False,
     "report_level": 2,
     "warning_stream": False,
 }
+"""A package index includes no files and no HTML, and refuses what docutils warns of."""
 
 
 def problems(text: str) -> list[str]:
