@@ -26,7 +26,7 @@ from ckanext.files.tests.support.core_actions import TEN, Call, each_action, pre
 from ckanext.files.tests.support.crash import (
     fork,
     kill_after_the_last_task,
-    kill_between_index_and_commit,
+    kill_at_the_commit,
     kill_now,
     was_killed,
 )
@@ -74,10 +74,6 @@ def jobs_of(call: Call) -> int:
     return look(f"SELECT {JOBS}", mark=call.mark)
 
 
-def is_changed(call: Call) -> bool:
-    return look(f"SELECT {call.is_visible}", mark=call.mark)
-
-
 def refuse(*_: Any) -> None:
     raise tk.ValidationError({"title": ["no"]})
 
@@ -91,7 +87,7 @@ def test_one_commit(
     call = prepare(action, unique)
     hooks[f"before:{action}"] = lambda *_: ask(call.mark)
     hooks[f"after:{action}"] = lambda *_: time.sleep(0.02)
-    with watch(f"SELECT {call.is_visible}, {JOBS}", mark=call.mark) as seen:
+    with watch(f"SELECT {call.sql}, {JOBS}", mark=call.mark) as seen:
         with count_commits() as commits:
             call()
         assert len(commits) == 1
@@ -109,7 +105,7 @@ def test_watcher_sees_the_two_apart_without_the_hold(unique: Any) -> None:
         sample.write.delay(call.mark)
         model.Session.commit()
 
-    with watch(f"SELECT {call.is_visible}, {JOBS}", mark=call.mark) as seen:
+    with watch(f"SELECT {call.sql}, {JOBS}", mark=call.mark) as seen:
         in_action(lambda: (add_task(late), call()), "probe_apart")
     assert seen == {(False, 0), (True, 0), (True, 1)}
 
@@ -131,13 +127,13 @@ def test_failure(action: str, ask: Ask, fails: str, hooks: Any, unique: Any) -> 
 
     hooks[f"before:{action}"] = before
     with (
-        watch(f"SELECT {call.is_visible}, {JOBS}", mark=call.mark) as seen,
+        watch(f"SELECT {call.sql}, {JOBS}", mark=call.mark) as seen,
         pytest.raises(tk.ValidationError),
     ):
         call()
     model.Session.commit()
     assert seen == {(False, 0)}
-    assert (is_changed(call), jobs_of(call)) == (False, 0)
+    assert (call.is_committed, jobs_of(call)) == (False, 0)
 
 
 @each_action
@@ -151,7 +147,7 @@ def test_caller_commits(action: str, hooks: Any, unique: Any) -> None:
         assert jobs_of(call) == 0
         model.Session.commit()
     assert len(commits) == 1
-    assert (is_changed(call), jobs_of(call)) == (True, 1)
+    assert (call.is_committed, jobs_of(call)) == (True, 1)
 
 
 @each_place
@@ -175,12 +171,12 @@ def test_inner_action_that_fails(ask: Ask, hooks: Any, unique: Any) -> None:
 
 @pytest.mark.crash
 @each_action
-@pytest.mark.parametrize("die", [kill_after_the_last_task, kill_between_index_and_commit])
+@pytest.mark.parametrize("die", [kill_after_the_last_task, kill_at_the_commit])
 def test_killed_before_the_commit(
     die: Callable[[], None], action: str, hooks: Any, unique: Any
 ) -> None:
     call = run_and_die(action, die, hooks, unique)
-    assert (is_changed(call), jobs_of(call)) == (False, 0)
+    assert (call.is_committed, jobs_of(call)) == (False, 0)
     look_now()  # or later tests would find the search index ahead
 
 
@@ -191,7 +187,7 @@ def test_killed_right_after_the_commit(
 ) -> None:
     """The jobs are there, and run."""
     call = run_and_die(action, lambda: on_commit(kill_now), hooks, unique)
-    assert (is_changed(call), jobs_of(call)) == (True, 2)
+    assert (call.is_committed, jobs_of(call)) == (True, 2)
     tasks.run_pending_jobs(most=1)
     assert effects.exists(call.mark)
 
@@ -299,7 +295,7 @@ def ask_in_hook(hook: str, way: str, place: Callable[[Call], None], call: Call) 
             Listener.on_hook = None
             session = model.Session()
             commits = is_committing(session) and not session.get_nested_transaction()
-            late.append(is_changed(call) or commits)
+            late.append(call.is_committed or commits)
             ask(call.mark)
 
     Listener.on_hook = on_hook
@@ -310,7 +306,7 @@ def ask_in_hook(hook: str, way: str, place: Callable[[Call], None], call: Call) 
         model.Session.rollback()
     assert came(call) is not failed
     assert not is_commit_requested(model.Session())
-    assert is_changed(call) is (late == [True] or not failed)
+    assert call.is_committed is (late == [True] or not failed)
     if call.package_id:
         title = look("SELECT title FROM package WHERE id = :id", id=call.package_id)
         assert title_in_solr(call.package_id) == title

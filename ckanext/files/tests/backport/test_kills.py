@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from ckan import model
-from sqlalchemy import event
 
 from ckanext.files.tests.support.console import run
-from ckanext.files.tests.support.crash import fork, kill_now, was_killed
+from ckanext.files.tests.support.crash import fork, kill_at_the_commit, kill_now, was_killed
 from ckanext.files.tests.support.effects import engine
 from ckanext.files.tests.support.plain_storage import create, delete, stored
 from ckanext.files.tests.support.probe_plugin import in_hold
@@ -38,12 +37,8 @@ def _create(content: bytes = b"content") -> str:
     return create(f"{uuid.uuid4()}.txt", content)
 
 
-def _die_at_commit() -> None:
-    event.listen(engine(), "commit", kill_now)
-
-
 def test_upload_before_the_commit() -> None:
-    assert was_killed(fork(lambda: (_die_at_commit(), _create())))
+    assert was_killed(fork(lambda: (kill_at_the_commit(), _create())))
     assert not _rows()
     assert len(_stored()) == 1
 
@@ -53,7 +48,7 @@ def test_delete_before_the_commit(held: bool) -> None:
     id_ = _create()
 
     def delete_file() -> None:
-        _die_at_commit()
+        kill_at_the_commit()
         in_hold(lambda: delete(id_)) if held else delete(id_)
 
     assert was_killed(fork(delete_file))

@@ -22,14 +22,10 @@ from ckanext.files.tests.support.waiting import wait_for
 loaded = load_plugins("files", "files_test_probe")
 
 
-def is_visible(call: Call) -> bool:
-    return look(f"SELECT {call.is_visible}", mark=call.mark)
-
-
 def watch_both(call: Call) -> Any:
     """Watch whether the change is visible, and whether the row of its task is."""
     rows = "EXISTS (SELECT FROM files_test_effect WHERE name LIKE '%-' || :mark)"
-    return watch(f"SELECT {call.is_visible}, {rows}", mark=call.mark)
+    return watch(f"SELECT {call.sql}, {rows}", mark=call.mark)
 
 
 @each_action
@@ -55,13 +51,13 @@ def test_all_or_nothing(action: str, hooks: Any, rows: Rows, unique: Any) -> Non
     assert raised.value.error_dict == error.error_dict
     if not action.startswith("resource"):  # those pass on what package_update has raised
         assert raised.value is error
-    assert not is_visible(call)
+    assert not call.is_committed
     assert not rows.committed
 
     queue(lambda *_: rows.write(call.mark, call.mark))
     with pytest.raises(IntegrityError, match="files_test_effect"):
         call()
-    assert not is_visible(call)
+    assert not call.is_committed
 
     queue(write_slowly)
     with watch_both(call) as seen, count_commits() as commits:
@@ -109,10 +105,10 @@ def test_caller_keeps_the_commit(
         with count_commits() as commits:
             call(defer_commit=True, return_id_only=only_id)
         assert not commits
-        assert not is_visible(call)
+        assert not call.is_committed
         getattr(model.Session, end)()
         committed = end == "commit"
-        assert is_visible(call) is committed
+        assert call.is_committed is committed
         assert rows.committed == ({"task"} if committed else set())
         assert called == [1] * committed
         if action.startswith("package_"):
@@ -131,6 +127,6 @@ def test_caller_keeps_the_commit_without_a_task(action: str, unique: Any) -> Non
         assert not commits
         assert context["defer_commit"] is True
         getattr(model.Session, end)()
-        assert is_visible(call) is (end == "commit")
+        assert call.is_committed is (end == "commit")
     saved = look("SELECT id FROM package WHERE title = :mark", mark=call.mark)
     assert title_in_solr(saved) == call.mark

@@ -37,10 +37,15 @@ class Call:
     """The dataset whose search document it changes."""
 
     @property
-    def is_visible(self) -> str:
-        """SQL: whether the change is there, for the parameter ``mark``."""
+    def sql(self) -> str:
+        """An expression: whether the change is there, for the parameter ``mark``."""
         table, column = _COLUMN[self.action.split("_")[0]]
         return f"EXISTS (SELECT FROM {table} WHERE {column} = :mark)"
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether the change is there, over another connection."""
+        return look(f"SELECT {self.sql}", mark=self.mark)
 
     def __call__(self, **context: Any) -> Any:
         whole: Any = {"user": self.user, **context}

@@ -65,7 +65,7 @@ def die_between_solr_and_commit(do: Callable[[], Any]) -> None:
     """Do something with a hold in a process that is killed while Solr is ahead."""
 
     def run() -> None:
-        kill_between_index_and_commit()
+        kill_at_the_commit()
         in_hold(do)
 
     assert was_killed(fork(run))
@@ -84,6 +84,6 @@ def kill_after_the_last_task() -> None:
     event.listen(model.Session, "before_commit", before_commit, insert=True)
 
 
-def kill_between_index_and_commit() -> None:
-    """Be killed in the one instant in which Solr is ahead of PostgreSQL."""
+def kill_at_the_commit() -> None:
+    """Be killed right before the COMMIT, when Solr is ahead of PostgreSQL."""
     event.listen(engine(), "commit", kill_now)

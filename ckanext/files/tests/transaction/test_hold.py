@@ -139,13 +139,13 @@ def test_hook_of_a_resource_changes_the_dataset_again(
         run(fail)
     assert not commits
     assert not rows.committed
-    assert not look(f"SELECT {call.is_visible}", mark=call.mark)
+    assert not call.is_committed
     assert titles(package_id) == before
     with count_commits() as commits:
         run(nothing)
     assert len(commits) == 1
     assert rows.committed == {"task"}
-    assert look(f"SELECT {call.is_visible}", mark=call.mark)
+    assert call.is_committed
     assert titles(package_id) == (call.mark, call.mark)
 
 

@@ -18,7 +18,7 @@ from ckan.tests import factories
 from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.shared import add_task, on_commit
 from ckanext.files.tests.support.crash import die_between_solr_and_commit as die
-from ckanext.files.tests.support.crash import fork, kill_between_index_and_commit, was_killed
+from ckanext.files.tests.support.crash import fork, kill_at_the_commit, was_killed
 from ckanext.files.tests.support.effects import at_each_commit, engine, look
 from ckanext.files.tests.support.intents import intents, look_now
 from ckanext.files.tests.support.load_plugins import load_plugins
@@ -84,7 +84,7 @@ def test_hold_that_begins_while_solr_is_asked(dataset: dict[str, Any], hooks: An
 
     def run() -> None:
         hooks["before_dataset_index"] = lambda _: on_commit(nothing)
-        kill_between_index_and_commit()
+        kill_at_the_commit()
         retitle(dataset["id"], "never")
 
     assert was_killed(fork(run))
