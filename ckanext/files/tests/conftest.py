@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record-answers",
         action="store_true",
-        help="keep what the files of CKAN 2.12's core answer",
+        help="write the answers of CKAN 2.12's core, which tests/comparison compares",
     )
     parser.addoption(
         "--quick",
