@@ -115,7 +115,8 @@ def test_whole_weeks(zone: str, since: str, until: str, expression: str) -> None
         *("H * * * *", "h(0-9)/3 * * * *"),
     ],
 )
-def test_by_chance(expression: str) -> None:
+def test_times_by_chance_are_refused(expression: str) -> None:
+    """H and R would be other times in each process."""
     with pytest.raises(ValueError):  # noqa: PT011 - croniter has words of its own for some
         Cron(expression)
 
@@ -123,7 +124,7 @@ def test_by_chance(expression: str) -> None:
 @pytest.mark.parametrize(
     "expression", ["0 0 * mar fri", "0 0 * apr thu", "0 0 * * thu,fri", "@hourly", "0 0 l * *"]
 )
-def test_names_with_these_letters(expression: str) -> None:
+def test_names_with_these_letters_are_taken(expression: str) -> None:
     assert Cron(expression).next(0) > 0
 
 

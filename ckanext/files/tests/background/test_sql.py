@@ -43,8 +43,8 @@ def test_names_in_queries() -> None:
         assert all(f"{SCHEMA}.procrastinate_" in name for name in names), query
 
 
-def test_key_within_a_function() -> None:
-    """The functions cannot import it."""
+def test_key_of_a_lock_in_a_function() -> None:
+    """It is the number that Python has, which SQL cannot import."""
     _, functions = sql.scripts()
     [key] = re.findall(r"advisory\w+\((\d+),", functions)
     assert int(key) == advisory_locks.SUSPECT_JOBS

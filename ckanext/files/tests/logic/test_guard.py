@@ -194,7 +194,9 @@ def _create(disk: Path, name: str, content: bytes) -> str:
 
 
 @pytest.mark.parametrize("is_full", [True, False])
-def test_upload(disk: Path, is_full: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_upload_to_a_disk_that_cannot_take_it(
+    disk: Path, is_full: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     """The error names the storage, for the client and in the log, and nothing stays."""
     if not is_full:
         _make_read_only(disk)
@@ -214,7 +216,7 @@ def test_upload(disk: Path, is_full: bool, caplog: pytest.LogCaptureFixture) -> 
         assert _create(disk, "b.bin", b"x" * 1000)
 
 
-def test_deletion(disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_deletion_on_a_read_only_disk(disk: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = _create(disk, "a.bin", b"hello")
     _make_read_only(disk)
     if CORE_FILES:  # which removes the bytes before the row

@@ -126,7 +126,7 @@ def test_one_waits_at_a_time(tasks: TasksManager) -> None:
         ("move", {"source": "here", "target": "there"}, "1 moved"),
     ],
 )
-def test_each(
+def test_each_task_with_its_options(
     tasks: TasksManager,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -148,7 +148,7 @@ def test_time_zone() -> None:
         assert (mine.timezone, mine.next.tzname() in ("CET", "CEST")) == ("Europe/Berlin", True)
 
 
-def test_off_again() -> None:
+def test_schedule_that_is_taken_out() -> None:
     """Also in a process that has loaded the plugin before."""
     with configured(EACH_MINUTE):
         assert scheduled.schedules == {"unattached"}
