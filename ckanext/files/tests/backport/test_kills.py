@@ -18,6 +18,7 @@ from ckanext.files.tests.support.crash import fork, kill_at_the_commit, kill_now
 from ckanext.files.tests.support.effects import engine
 from ckanext.files.tests.support.plain_storage import create, delete, stored
 from ckanext.files.tests.support.probe_plugin import in_hold
+from ckanext.files.tests.support.waiting import wait_for_the_dead
 from ckanext.files.transaction import on_commit
 
 pytestmark = pytest.mark.crash
@@ -74,19 +75,19 @@ def test_at_any_time(full_size: bool, record_property: Any) -> None:
         time.sleep(random.uniform(0, 0.02))
         os.kill(pid, signal.SIGKILL)
         assert was_killed(pid)
-        # the killed process may still hold its connection for a moment
+        wait_for_the_dead()
         assert not _rows() - _stored()
     left = _stored() - _rows()
     assert len(left) <= kills
     code, said = run("check", "plain")
     assert code == bool(left)
     assert {line for line in said.splitlines() if "\t" in line} == {f"plain\t{f}" for f, _ in left}
-    assert _rows()
-    record_property("kills", kills)
+    assert len(_rows()) >= kills
     record_property("bytes_without_a_row", len(left))
 
 
 def _work(chance: random.Random, done: int) -> None:
+    _create()  # one that stays
     mine: list[str] = []
 
     def keep() -> None:

@@ -45,6 +45,9 @@ def loaded(folder: Path) -> Iterator[None]:
 
 
 def test_check(folder: Path) -> None:
+    code, said = run("check", "nowhere")
+    assert code == 1
+    assert "ckan.files.storage.nowhere.type" in said
     sysadmin, left = new_user(sysadmin=True), folder / "left"
     file = call("file_create", sysadmin, name="a.txt", upload=b"hello", storage="checked")
     code, said = run("check", "checked")
@@ -97,12 +100,6 @@ def test_file_whose_name_begins_with_a_dot(folder: Path) -> None:
     code, said = run("check", "core")
     portal.delete_file(file["id"])
     assert f"Rows without bytes: 1\ncore\t{file['id']}\n" in said
-
-
-def test_unknown_storage() -> None:
-    code, said = run("check", "nowhere")
-    assert code == 1
-    assert "ckan.files.storage.nowhere.type" in said
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
-"""kill -9 at any time of a move: each row names its bytes, and the job goes on."""
+"""kill -9 at each point of a move: each row names its bytes, and the job goes on.
+
+``acceptance/background/test_maintenance.py`` kills real workers at any time.
+"""
 
 from __future__ import annotations
 
-import os
+import itertools
 import random
-import signal
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,13 +18,11 @@ from sqlalchemy import event
 
 from ckanext.files.background import schema
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.maintenance import moving
 from ckanext.files.maintenance.tasks import delete_unattached, move_storage, remove_strays
 from ckanext.files.store.models import file_table
-from ckanext.files.store.storages import get_storage
 from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support.console import run as run_command
-from ckanext.files.tests.support.crash import fork, kill_now, was_killed
+from ckanext.files.tests.support.crash import fork, kill_at_the_commit, kill_now, was_killed
 from ckanext.files.tests.support.effects import engine
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.tests.support.waiting import wait_for_the_dead
@@ -72,28 +71,20 @@ def _clean_up(tasks: TasksManager) -> None:
     assert said == "nothing to do"
 
 
-def _die_in(storage: str, method: str, before: bool, number: int) -> None:
-    """Be killed before a call of a method, which halves an upload, or after it."""
-    calls: list[Any] = []
+def _die_in(storage: str, method: str, number: int, *, halfway: bool = False) -> None:
+    """Be killed after a call of a method, or halfway of an upload."""
+    calls = itertools.count(1)
 
     def die(call: Any, *args: Any) -> Any:
-        calls.append(args)
-        if before and len(calls) == number:
-            if method == "upload":
-                (site.folder_of(storage) / args[0]).write_bytes(b"half")
-            kill_now()
-        result = call(*args)
-        if len(calls) == number:
-            kill_now()
-        return result
+        if next(calls) < number:
+            return call(*args)
+        if halfway:
+            (site.folder_of(storage) / args[0]).write_bytes(b"half")
+        else:
+            call(*args)
+        return kill_now()
 
     site.intercept(pytest.MonkeyPatch(), storage, method, die)
-
-
-_die_halfway_of_the_upload = partial(_die_in, "there", "upload", True)
-_die_after_the_upload = partial(_die_in, "there", "upload", False)
-_die_at_the_removal = partial(_die_in, "here", "remove", True)
-_die_after_the_removal = partial(_die_in, "here", "remove", False)
 
 
 def _after_switches(number: int, listen: Callable[[], Any]) -> None:
@@ -109,10 +100,6 @@ def _after_switches(number: int, listen: Callable[[], Any]) -> None:
     event.listen(engine(), "after_cursor_execute", sending)
 
 
-def _die_at_the_commit(number: int) -> None:
-    _after_switches(number, lambda: event.listen(engine(), "commit", kill_now))
-
-
 def _die_after_the_commit(number: int) -> None:
     def after_commit(session: Any) -> None:
         if not isinstance(session, HeldSession) and not session.get_nested_transaction():
@@ -124,15 +111,14 @@ def _die_after_the_commit(number: int) -> None:
 @pytest.mark.parametrize(
     ("die", "number", "moved", "left"),
     [
-        (_die_halfway_of_the_upload, 5, 3, 2),
-        (_die_after_the_upload, 5, 3, 2),
-        (_die_after_the_upload, 1, 0, 1),
+        (partial(_die_in, "there", "upload", halfway=True), 5, 3, 2),
+        (partial(_die_in, "there", "upload"), 5, 3, 2),
         (partial(_after_switches, listen=kill_now), 2, 3, 3),
-        (_die_at_the_commit, 2, 3, 3),
+        (partial(_after_switches, listen=kill_at_the_commit), 2, 3, 3),
         (_die_after_the_commit, 2, 6, 0),
-        (_die_at_the_removal, 2, 3, 0),
-        (_die_after_the_removal, 2, 3, 0),
+        (partial(_die_in, "here", "remove"), 2, 3, 0),
     ],
+    ids=["in-upload", "after-upload", "at-switch", "at-commit", "after-commit", "after-removal"],
 )
 def test_at_a_certain_time(
     tasks: TasksManager,
@@ -163,64 +149,13 @@ def test_at_a_certain_time(
     assert len(_check(contents)) == len(site.stored("there")) == 9
 
 
-def test_naive_order(tasks: TasksManager, contents: dict[str, bytes]) -> None:
-    """The negative control: a row names bytes that were removed before the commit."""
-
-    def remove_now(files: Any, _seconds: float) -> None:
-        for file in files:
-            get_storage(file.storage).remove(file.data)
-
-    def work() -> None:
-        moving.remove_later = remove_now
-        _die_at_the_commit(2)
-        tasks.run_pending_jobs()
-
-    move_storage.delay("here", "there", dry_run=False, batch=3)
-    model.Session.commit()
-    assert was_killed(fork(work))
-    with pytest.raises(KeyError):
-        _check(contents)
-
-
-def test_at_any_time(
-    tasks: TasksManager, contents: dict[str, bytes], full_size: bool, record_property: Any
-) -> None:
-    """A process that moves files to and fro is killed at random."""
-    kills = 200 if full_size else 10
-    killed = jobs = 0
-    source, target = "here", "there"
-    while killed < kills:
-        job = move_storage.delay(source, target, dry_run=False, keep_seconds=0, batch=2)
-        model.Session.commit()
-        jobs += 1
-        while site.outcome(job.id)[0] != "succeeded":
-            pid = fork(tasks.run_pending_jobs)
-            time.sleep(random.uniform(0, 0.4))
-            os.kill(pid, signal.SIGKILL)
-            killed += was_killed(pid)
-            _check(contents)
-            _rescue()
-        assert site.outcome(job.id)[1] == "9 moved"
-        source, target = target, source
-    tasks.run_pending_jobs()
-    left = len({*site.stored("here"), *site.stored("there")}) - 9
-    _clean_up(tasks)
-    assert len(_check(contents)) == len({*site.stored("here"), *site.stored("there")}) == 9
-    record_property("kills", killed)
-    record_property("jobs", jobs)
-    record_property("copies_left", left)
-
-
-@pytest.mark.parametrize("die", [_die_at_the_removal, _die_after_the_removal])
-def test_deletion(
-    tasks: TasksManager, contents: dict[str, bytes], die: Callable[[int], None]
-) -> None:
+def test_deletion(tasks: TasksManager, contents: dict[str, bytes]) -> None:
     """The rows are deleted at once, their bytes when the job has ended."""
     delete_unattached.delay(dry_run=False)
     model.Session.commit()
-    assert was_killed(fork(lambda: (die(4), tasks.run_pending_jobs())))
+    assert was_killed(fork(lambda: (_die_in("here", "remove", 4), tasks.run_pending_jobs())))
     _check({})
-    assert len(site.stored("here")) in (5, 6)
+    assert len(site.stored("here")) == 5
     _rescue()
     tasks.run_pending_jobs()
     assert site.stored("here") == {}

@@ -16,48 +16,42 @@ from ckanext.files.background import JobAborted, schema
 from ckanext.files.background.context import JobContext, running
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.maintenance import batches
-from ckanext.files.maintenance.missing import find_missing
-from ckanext.files.maintenance.selection import Selection, in_storages
 from ckanext.files.maintenance.tasks import report_missing, verify_checksums, verify_upload
 from ckanext.files.store.storages import get_storage
 from ckanext.files.tests.support import maintained_site as site
+from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import look
 from ckanext.files.tests.support.users import new_user
 
 OURS = ["here", "there"]
 
 
-def test_missing(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> None:
-    lost, strange, there, unknown = (site.upload() for _ in range(4))
-    site.path_of(lost).unlink()
-    site.change(strange, location="../../x")
-    site.change(unknown, storage="nowhere")
-    with caplog.at_level(logging.INFO, batches.__name__):
-        said = site.run(tasks, report_missing, [*OURS, "nowhere"])
-    assert said == "2 missing, 1 there, 1 cannot be asked for"
-    assert f"missing: {lost} in here" in caplog.text
-    assert there not in caplog.text
-    assert all(map(site.row, (lost, strange, there, unknown)))
-
-
-def test_a_step_a_batch(tasks: TasksManager) -> None:
-    site.uploads(5, storage="there")
-    job = report_missing.delay(["there"], batch=2)
-    tasks.run_pending_jobs()
-    assert site.steps_of(job.id) == 3
-    assert site.outcome(job.id)[1] == "5 there"
-
-
-def test_deleted_or_moved_meanwhile() -> None:
+def test_missing(
+    tasks: TasksManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file is not missing if its row names another place by now."""
-    files = Selection(in_storages(["here"]))
-    gone, moved, lost = (site.upload() for _ in range(3))
-    page = files.page(model.Session(), "", 9)
+    gone, moved, lost, strange, there, unknown = ids = site.uploads(6)
     for file in (gone, moved, lost):
         site.path_of(file).unlink()
-    site.change(gone, storage="nowhere")
-    site.change(moved, location="elsewhere")
-    assert [file.id for file in find_missing(model.Session(), page)] == [lost]
+    site.change(strange, location="../../x")
+    site.change(unknown, storage="nowhere")
+
+    def change_first(exists: Any, data: Any) -> Any:
+        portal.delete_file(gone)
+        site.change(moved, location="elsewhere")
+        return exists(data)
+
+    site.intercept(monkeypatch, "here", "exists", change_first)
+    with caplog.at_level(logging.INFO, batches.__name__):
+        job = report_missing.delay([*OURS, "nowhere"], batch=2)
+        tasks.run_pending_jobs()
+    said = "3 there, 2 missing, 1 cannot be asked for"
+    assert site.outcome(job.id)[:2] == ("succeeded", said)
+    assert site.steps_of(job.id) == 4
+    assert f"missing: {lost} in here" in caplog.text
+    assert f"missing: {strange} in here" in caplog.text
+    assert there not in caplog.text
+    assert all(map(site.row, ids[1:]))
 
 
 def test_checksums(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> None:

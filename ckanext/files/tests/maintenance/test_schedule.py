@@ -102,6 +102,9 @@ def test_run_by_the_clock(tasks: TasksManager) -> None:
         assert job["args"]["name"] == "unattached"
         assert job["lock"] == f"{PREFIX}.delete_unattached"
         tasks.run_pending_jobs()
+    # the schedule is taken out, in the same process
+    assert scheduled.schedules == set()
+    assert (scheduled.name, "unattached") not in background.periodic_registry.periodic_tasks
     assert site.outcome(job["id"])[:2] == ("succeeded", "1 would be deleted")
     assert site.row(old)
     assert site.row(young)
@@ -146,14 +149,6 @@ def test_time_zone() -> None:
     with configured({**EACH_MINUTE, "timezone": "Europe/Berlin"}):
         [mine] = [each for each in overview.schedules() if each.periodic_id == "unattached"]
         assert (mine.timezone, mine.next.tzname() in ("CET", "CEST")) == ("Europe/Berlin", True)
-
-
-def test_schedule_that_is_taken_out() -> None:
-    """Also in a process that has loaded the plugin before."""
-    with configured(EACH_MINUTE):
-        assert scheduled.schedules == {"unattached"}
-    assert scheduled.schedules == set()
-    assert (scheduled.name, "unattached") not in background.periodic_registry.periodic_tasks
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ _FILL = """
 
 
 @contextmanager
-def both_tables(count: int) -> Iterator[None]:
+def filled(count: int) -> Iterator[None]:
     """Make the old tables and fill them; CKAN's are empty."""
     drop()
     metadata.create_all(engine())

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ckan import model
@@ -38,16 +38,32 @@ def fork(run: Callable[[], Any]) -> int:
     os._exit(0)
 
 
-def die_at(number: int, engine: Engine, *events: str) -> None:
-    """Be killed at one of the events of an engine, counted from 1; a query does not count."""
+def kill_at_each(
+    event_names: Sequence[str], run: Callable[[], Any], check: Callable[[], Any]
+) -> int:
+    """Run something in a process that is killed at its first event, then at its second, ...
+
+    Returns the number of kills, when a process has come to its end.
+
+    :param check: called after each kill.
+    """
+    kills = 0
+    while was_killed(fork(lambda kills=kills: (_die_at(kills + 1, event_names), run()))):
+        check()
+        kills += 1
+    return kills
+
+
+def _die_at(number: int, event_names: Sequence[str]) -> None:
+    """Be killed at one of the events of all engines, counted from 1; a query does not count."""
     left = itertools.count(number, -1)
 
     def count(_: Any, _cursor: Any = None, statement: str = "", *_more: Any) -> None:
         if not statement.lstrip().upper().startswith("SELECT") and next(left) == 1:
             kill_now()
 
-    for name in events:
-        event.listen(engine, name, count)
+    for name in event_names:
+        event.listen(Engine, name, count)
 
 
 def kill_now(*_: Any) -> None:

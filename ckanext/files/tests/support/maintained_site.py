@@ -147,7 +147,8 @@ def outcome(job_id: int) -> tuple[str, str, str]:
 
 
 def steps_of(job_id: int) -> int:
-    return look(f"SELECT step FROM {schema.SCHEMA}.files_job WHERE job_id = :id", id=job_id)
+    query = f"SELECT coalesce(max(step), 0) FROM {schema.SCHEMA}.files_job WHERE job_id = :id"
+    return look(query, id=job_id)
 
 
 def intercept(

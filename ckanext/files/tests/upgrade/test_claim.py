@@ -6,7 +6,6 @@ import functools
 import itertools
 import json
 import threading
-import time
 import uuid
 from typing import Any
 
@@ -16,11 +15,10 @@ from ckan import model
 from ckan.tests import factories
 from psycopg2.errors import DeadlockDetected
 from sqlalchemy import event
-from sqlalchemy.orm import Session
 
 from ckanext.files import capabilities
 from ckanext.files.tests.support.console import run
-from ckanext.files.tests.support.crash import die_at, fork, was_killed
+from ckanext.files.tests.support.crash import kill_at_each
 from ckanext.files.tests.support.effects import engine
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.portal import history, owner, owners, put, upload
@@ -81,17 +79,6 @@ def dataset_with(user: str, org: str | None = None, **fields: Any) -> dict[str, 
     return call("package_create", user, name=f"d-{uuid.uuid4()}", owner_org=org, **fields)
 
 
-def many_datasets(org: str, field: str, files: list[str]) -> dict[str, str]:
-    """Make a dataset for each file, without actions; return their ids with their files."""
-    with Session(engine()) as session:
-        made: Any = [model.Package(name=f"d-{f}", type="dataset", owner_org=org) for f in files]
-        for package, file in zip(made, files, strict=True):
-            package.extras = {field: file}
-        session.add_all(made)
-        session.commit()
-        return {package.id: file for package, file in zip(made, files, strict=True)}
-
-
 def test_dataset_gets_its_file_once(user: str, field: str) -> None:
     [file] = upload(user)
     made = dataset(user, **{field: file})
@@ -99,16 +86,6 @@ def test_dataset_gets_its_file_once(user: str, field: str) -> None:
         assert claim("package", field) == report
         assert owner(file) == ("package", made["id"], True)
         assert history(file) == [("user", id_of(user), "test")]
-
-
-def test_dry_run_reports_the_same_and_changes_nothing(user: str, other: str, field: str) -> None:
-    mine, [others] = upload(user, 3), upload(other)
-    dataset(user, **{field: json.dumps([*mine, others])})
-    before = owners(*mine, others)
-    looked = claim("package", field, dry_run=True)
-    assert owners(*mine, others) == before
-    assert looked == claim("package", field)
-    assert set(reasons(looked)) == {others}
 
 
 def test_lists_and_subfields(user: str, field: str) -> None:
@@ -122,37 +99,33 @@ def test_lists_and_subfields(user: str, field: str) -> None:
 
 
 def test_resource(user: str, field: str) -> None:
-    files = upload(user, 2)
-    resources = [{"url": "http://x", field: file} for file in files]
-    made = dataset_with(user, resources=resources)
-    assert claim("resource", field).given == set(files)
-    assert owner(files[1]) == ("resource", made["resources"][1]["id"], True)
-    # and on to the dataset, which keeps what is pinned where it is
-    assert set(reasons(claim("package", f"resources.{field}")).values()) == {
-        f"belongs to resource {item['id']}, which keeps it" for item in made["resources"]
-    }
-
-
-@pytest.mark.parametrize("from_dataset", [True, False])
-def test_field_of_a_resource(user: str, field: str, from_dataset: bool) -> None:
-    """It gives a file of the dataset to the resource, or a file of the user to the dataset."""
+    """A field of resources gives files to them or to their dataset, also from one to the other."""
     made = dataset(user)
-    [file] = put(("package", made["id"])) if from_dataset else upload(user)
-    resource = call("resource_create", user, package_id=made["id"], url="http://x", **{field: file})
-    owner_type = "resource" if from_dataset else "package"
-    assert claim(owner_type, f"resources.{field}").given == {file}
-    assert owner(file) == (owner_type, (resource if from_dataset else made)["id"], True)
+    [of_user], [of_dataset] = upload(user), put(("package", made["id"]))
+    resource = {"package_id": made["id"], "url": "http://x"}
+    resources = {
+        file: call("resource_create", user, **resource, **{field: file})["id"]
+        for file in (of_user, of_dataset)
+    }
+    report = claim("package", f"resources.{field}", pin=False)
+    assert report == ClaimReport(given={of_user}, theirs={of_dataset})
+    assert owner(of_user) == ("package", made["id"], False)
+    assert claim("resource", f"resources.{field}").given == {of_user, of_dataset}
+    assert owners(*resources) == [("resource", id_, True) for id_ in resources.values()]
+    # and back to the dataset: what is pinned stays where it is
+    assert reasons(claim("package", f"resources.{field}")) == {
+        file: f"belongs to resource {id_}, which keeps it" for file, id_ in resources.items()
+    }
 
 
 @pytest.mark.parametrize("kind", ["group", "organization"])
 def test_groups(user: str, field: str, kind: str) -> None:
-    file, described = upload(user, 2)
-    fields: Any = {"extras": [{"key": field, "value": file}], "description": described}
-    made = call(f"{kind}_create", user, name=f"g-{uuid.uuid4()}", **fields)
+    [file] = upload(user)
+    extras = [{"key": field, "value": file}]
+    made = call(f"{kind}_create", user, name=f"g-{uuid.uuid4()}", extras=extras)
     assert claim("group" if kind == "organization" else "organization", field) == ClaimReport()
     assert claim(kind, field).given == {file}
-    assert described in claim(kind, "description").given
-    assert owners(file, described) == [(kind, made["id"], True)] * 2
+    assert owner(file) == (kind, made["id"], True)
 
 
 def test_user(field: str) -> None:
@@ -196,19 +169,14 @@ def test_deleted_dataset_claims_nothing(user: str, field: str) -> None:
 
 
 @pytest.mark.skipif(capabilities.CORE_FILES, reason="extras have no state there")
-@pytest.mark.parametrize("kind", ["package", "group"])
-def test_deleted_extra_claims_nothing(user: str, field: str, kind: str) -> None:
+def test_deleted_extra_claims_nothing(user: str, field: str) -> None:
     """Old portals have such rows, and do not show them."""
     [file] = upload(user)
-    if kind == "package":
-        dataset(user, **{field: file})
-    else:
-        extras = [{"key": field, "value": file}]
-        call("group_create", user, name=f"g-{uuid.uuid4()}", extras=extras)
-    delete = sa.text(f"UPDATE {kind}_extra SET state = 'deleted' WHERE key = :key")
+    dataset(user, **{field: file})
+    delete = sa.text("UPDATE package_extra SET state = 'deleted' WHERE key = :key")
     with engine().begin() as connection:
         connection.execute(delete, {"key": field})
-    assert claim(kind, field) == ClaimReport()
+    assert claim("package", field) == ClaimReport()
     assert owner(file) == ("user", id_of(user), False)
 
 
@@ -272,17 +240,15 @@ def test_sysadmin_in_groups_and_resources(user: str, field: str) -> None:
     assert set(reasons(claim("package", field))) == {of_member}
 
 
-@pytest.mark.parametrize("at_once", [1, 200])
-def test_named_by_two(user: str, field: str, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-    monkeypatch.setattr(stored_field, "_PAGE_SIZE", at_once)
+def test_named_by_two(user: str, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored_field, "_PAGE_SIZE", 1)
     [file] = upload(user)
     for _ in range(2):
         dataset(user, **{field: file})
     report = claim("package", field)
     assert report.given == set()
-    assert [r.reason for r in report.refused] == [
-        "is named by several, and can belong to one only"
-    ] * 2
+    expected = "is named by several, and can belong to one only"
+    assert [refused.reason for refused in report.refused] == [expected] * 2
     assert owner(file) == ("user", id_of(user), False)
 
 
@@ -375,37 +341,16 @@ def test_killed_and_run_again(
     """A kill before each commit: each run gets a little further."""
     monkeypatch.setattr(stored_field, "_PAGE_SIZE", 3)
     files = upload(user, 60 if full_size else 6)
-    made = many_datasets(own_organization(user), field, files)
+    made = {dataset(user, **{field: file})["id"]: file for file in files}
 
-    def claim_until(number: int) -> None:
-        die_at(number, engine(), "commit")
-        claim("package", field)
-
-    number = 0
-    for number in itertools.count(1):
-        if not was_killed(fork(lambda number=number: claim_until(number))):
-            break
+    def check() -> None:
         for file in files:
             lines = history(file)
             assert lines == ([("user", id_of(user), "test")] if owner(file)[2] else [])
-    assert number > 2
+
+    assert kill_at_each(["commit"], lambda: claim("package", field), check) >= 2
     assert {owner(file)[1]: file for file in files} == made
     assert all(len(history(file)) == 1 for file in files)
-
-
-def test_many(user: str, field: str, full_size: bool, capsys: pytest.CaptureFixture[str]) -> None:
-    files, org = upload(user, 2000 if full_size else 150), organization_of(user)
-    many_datasets(org, field, files)
-    start = time.monotonic()
-    report = claim("package", field)
-    with capsys.disabled():
-        seconds = time.monotonic() - start
-        print(f"{len(files)} datasets got their files in {seconds:.1f} s")  # noqa: T201
-    assert (report.given, report.refused) == (set(files), [])
-    # later tests need not look at them
-    remove = sa.text("UPDATE package SET state = 'deleted' WHERE owner_org = :org")
-    with engine().begin() as connection:
-        connection.execute(remove, {"org": org})
 
 
 def test_command(user: str, other: str, field: str) -> None:
@@ -418,8 +363,9 @@ def test_command(user: str, other: str, field: str) -> None:
         *_, last = lines = text.splitlines()
         return code, [" ".join(line.split()) for line in lines[:3]], last
 
+    before = owners(mine, others)
     assert claimed("--dry-run")[:2] == (1, ["to be given 1", "already theirs 0", "refused 1"])
-    assert owner(mine)[0] == "user"
+    assert owners(mine, others) == before
     code, numbers, last = claimed()
     assert (code, numbers) == (1, ["given 1", "already theirs 0", "refused 1"])
     assert owner(mine) == ("package", made["id"], True)
