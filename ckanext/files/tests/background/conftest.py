@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import sys
-import textwrap
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +12,6 @@ from ckan import model
 from sqlalchemy import text
 
 from ckanext.files.background import Job, call, schema, task
-from ckanext.files.background.app import app as procrastinate
 from ckanext.files.background.record import JobRecord
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support.effects import engine
@@ -91,38 +86,6 @@ def make_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         return task(**options)(function)
 
     return make_task
-
-
-@pytest.fixture
-def define(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Import a module from its source, as one of an extension; forget its tasks after the test.
-
-    A second source of the same name replaces the first one and its tasks, as an
-    upgrade of the extension does.
-    """
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(call, "_tasks", dict(call._tasks))
-    schedules = procrastinate.periodic_registry
-    monkeypatch.setattr(schedules, "periodic_tasks", dict(schedules.periodic_tasks))
-    made: set[str] = set()
-
-    def define(source: str, name: str = "files_test_tasks") -> Any:
-        for known, old in list(call._tasks.items()):
-            if old.__module__ == name:
-                del call._tasks[known]
-        made.add(name)
-        sys.modules.pop(name, None)
-        (tmp_path / f"{name}.py").write_text(
-            "from ckanext.files.background import *\n" + textwrap.dedent(source)
-        )
-        # Python would take a file of the same second and size for the compiled one
-        monkeypatch.setattr(sys, "dont_write_bytecode", True)
-        importlib.invalidate_caches()
-        return importlib.import_module(name)
-
-    yield define
-    for name in made:
-        sys.modules.pop(name, None)
 
 
 def _empty() -> None:

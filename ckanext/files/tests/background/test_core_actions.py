@@ -21,22 +21,14 @@ from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.capabilities import commit_reaches_root
 from ckanext.files.shared import add_task, on_commit
-from ckanext.files.tests.support import sample
+from ckanext.files.tests.support import crash, sample
 from ckanext.files.tests.support.core_actions import TEN, Call, each_action, prepare
-from ckanext.files.tests.support.crash import (
-    fork,
-    kill_after_the_last_task,
-    kill_at_the_commit,
-    kill_now,
-    was_killed,
-)
 from ckanext.files.tests.support.effects import Effects, count_commits, look, watch
 from ckanext.files.tests.support.hook_plugins import Listener
 from ckanext.files.tests.support.intents import look_now
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.probe_plugin import in_action
 from ckanext.files.tests.support.solr import title_in_solr
-from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.transaction import is_commit_requested
 from ckanext.files.transaction.journal import is_committing
 
@@ -67,7 +59,6 @@ def in_both(mark: str) -> None:
 
 
 Ask = Callable[[str], None]
-each_place = pytest.mark.parametrize("ask", [at_once, in_a_task])
 
 
 def jobs_of(call: Call) -> int:
@@ -78,48 +69,48 @@ def refuse(*_: Any) -> None:
     raise tk.ValidationError({"title": ["no"]})
 
 
-@each_place
+@pytest.mark.parametrize(
+    ("ask", "caller_commits"), [(at_once, False), (in_a_task, False), (at_once, True)]
+)
 @each_action
 def test_one_commit(
-    action: str, ask: Ask, hooks: Any, effects: Effects, unique: Any, tasks: TasksManager
+    action: str,
+    ask: Ask,
+    caller_commits: bool,
+    hooks: Any,
+    effects: Effects,
+    unique: Any,
+    tasks: TasksManager,
 ) -> None:
-    """The change and the job are seen together, and the job does its work."""
+    """The change and the job are seen together, and the job does its work.
+
+    With ``defer_commit`` they wait for the caller's commit. ``queue/test_core.py`` has a negative
+    control of this.
+    """
     call = prepare(action, unique)
     hooks[f"before:{action}"] = lambda *_: ask(call.mark)
     hooks[f"after:{action}"] = lambda *_: time.sleep(0.02)
     with watch(f"SELECT {call.sql}, {JOBS}", mark=call.mark) as seen:
         with count_commits() as commits:
-            call()
+            call(defer_commit=caller_commits)
+            if caller_commits:
+                assert not commits
+                assert jobs_of(call) == 0
+                model.Session.commit()
         assert len(commits) == 1
     assert seen == {(False, 0), (True, 1)}
     tasks.run_pending_jobs()
     assert effects.exists(call.mark)
 
 
-def test_watcher_sees_the_two_apart_without_the_hold(unique: Any) -> None:
-    """Negative control of the test above; ``queue/test_core.py`` has that of each action."""
-    call = prepare("package_create", unique)
-
-    def late(*_: Any) -> None:
-        wait_for(lambda: (True, 0) in seen)
-        sample.write.delay(call.mark)
-        model.Session.commit()
-
-    with watch(f"SELECT {call.sql}, {JOBS}", mark=call.mark) as seen:
-        in_action(lambda: (add_task(late), call()), "probe_apart")
-    assert seen == {(False, 0), (True, 0), (True, 1)}
-
-
-@pytest.mark.parametrize(
-    ("ask", "fails"), [(at_once, "action"), (in_a_task, "action"), (in_both, "task")]
-)
+@pytest.mark.parametrize("fails", ["action", "task"])
 @each_action
-def test_failure(action: str, ask: Ask, fails: str, hooks: Any, unique: Any) -> None:
+def test_failure(action: str, fails: str, hooks: Any, unique: Any) -> None:
     """Of the action after its last change, or of its last task."""
     call = prepare(action, unique)
 
     def before(*_: Any) -> None:
-        ask(call.mark)
+        in_both(call.mark)
         if fails == "task":
             add_task(refuse)
         else:
@@ -136,42 +127,9 @@ def test_failure(action: str, ask: Ask, fails: str, hooks: Any, unique: Any) -> 
     assert (call.is_committed, jobs_of(call)) == (False, 0)
 
 
-@each_action
-def test_caller_commits(action: str, hooks: Any, unique: Any) -> None:
-    """With ``defer_commit`` the change and the job wait for the caller's commit."""
-    call = prepare(action, unique)
-    hooks[f"before:{action}"] = lambda *_: at_once(call.mark)
-    with count_commits() as commits:
-        call(defer_commit=True)
-        assert commits == []
-        assert jobs_of(call) == 0
-        model.Session.commit()
-    assert len(commits) == 1
-    assert (call.is_committed, jobs_of(call)) == (True, 1)
-
-
-@each_place
-def test_inner_action_that_fails(ask: Ask, hooks: Any, unique: Any) -> None:
-    """Its job goes with it, that of the outer one stays."""
-    inner, outer = prepare("group_create", unique), prepare("package_create", unique)
-
-    def around(*_: Any) -> None:
-        ask(outer.mark)
-        with pytest.raises(tk.ValidationError):
-            inner()
-
-    hooks["before:package_create"] = around
-    hooks["before:group_create"] = lambda *_: ask(inner.mark)
-    hooks["after:group_create"] = refuse
-    with count_commits() as commits:
-        outer()
-    assert len(commits) == 1
-    assert (jobs_of(outer), jobs_of(inner)) == (1, 0)
-
-
 @pytest.mark.crash
 @each_action
-@pytest.mark.parametrize("die", [kill_after_the_last_task, kill_at_the_commit])
+@pytest.mark.parametrize("die", [crash.kill_after_the_last_task, crash.kill_at_the_commit])
 def test_killed_before_the_commit(
     die: Callable[[], None], action: str, hooks: Any, unique: Any
 ) -> None:
@@ -186,7 +144,7 @@ def test_killed_right_after_the_commit(
     action: str, hooks: Any, effects: Effects, unique: Any, tasks: TasksManager
 ) -> None:
     """The jobs are there, and run."""
-    call = run_and_die(action, lambda: on_commit(kill_now), hooks, unique)
+    call = run_and_die(action, lambda: on_commit(crash.kill_now), hooks, unique)
     assert (call.is_committed, jobs_of(call)) == (True, 2)
     tasks.run_pending_jobs(most=1)
     assert effects.exists(call.mark)
@@ -202,7 +160,7 @@ def run_and_die(action: str, die: Callable[[], None], hooks: Any, unique: Any) -
         die()
 
     hooks[f"before:{action}"] = before
-    assert was_killed(fork(call))
+    assert crash.was_killed(crash.fork(call))
     hooks.clear()
     return call
 
@@ -222,19 +180,19 @@ def ask_for_failing_task(mark: str) -> None:
     add_task(fail)
 
 
-WAYS: dict[str, tuple[Ask, Callable[[Call], bool]]] = {
+WAYS: dict[str, tuple[Ask, Callable[[Call, int], bool]]] = {
     "add_task": (
         lambda mark: add_task(lambda *_: Effects().write(mark)),
-        lambda call: Effects().exists(call.mark),
+        lambda call, _: Effects().exists(call.mark),
     ),
     "on_commit": (
         lambda mark: on_commit(lambda: called.add(mark)),
-        lambda call: call.mark in called,
+        lambda call, _: call.mark in called,
     ),
-    "delay": (at_once, lambda call: jobs_of(call) == 1),
-    "failing_task": (ask_for_failing_task, lambda call: Effects().exists(call.mark)),
+    "delay": (at_once, lambda call, times: jobs_of(call) == times),
+    "failing_task": (ask_for_failing_task, lambda call, _: Effects().exists(call.mark)),
 }
-"""How a hook asks for something, and whether that came."""
+"""How a hook asks for something, and whether that came so often."""
 
 
 def alone(call: Call) -> None:
@@ -287,12 +245,12 @@ def test_hook(action: str, way: str, effects: Effects, unique: Any, full_size: b
 
 def ask_in_hook(hook: str, way: str, place: Callable[[Call], None], call: Call) -> None:
     ask, came = WAYS[way]
-    late: list[bool] = []
-    """Whether the action had committed its change already, or was just doing so."""
+    late: list[bool] = []  # whether the action had committed its change, or was just doing so
 
     def on_hook(name: str) -> None:
         if name == hook:
-            Listener.on_hook = None
+            if way != "delay":  # that asks each time: a hook may be called after the commit, too
+                Listener.on_hook = None
             session = model.Session()
             commits = is_committing(session) and not session.get_nested_transaction()
             late.append(call.is_committed or commits)
@@ -302,28 +260,12 @@ def ask_in_hook(hook: str, way: str, place: Callable[[Call], None], call: Call) 
     failed = way == "failing_task"
     with pytest.raises(TaskError) if failed else nullcontext():
         place(call)
+    Listener.on_hook = None
     while model.Session().in_transaction():
         model.Session.rollback()
-    assert came(call) is not failed
+    assert came(call, len(late)) is not failed
     assert not is_commit_requested(model.Session())
     assert call.is_committed is (late == [True] or not failed)
     if call.package_id:
         title = look("SELECT title FROM package WHERE id = :id", id=call.package_id)
         assert title_in_solr(call.package_id) == title
-
-
-@pytest.mark.parametrize("action", WITH_HOOKS)
-def test_hook_asks_each_time(action: str, unique: Any) -> None:
-    """Also for the last time, which may be after the action's commit, or within it."""
-    for hook in hooks_of(action):
-        call, asked = prepare(action, unique), []
-
-        def on_hook(name: str, hook: str = hook, call: Call = call, asked: Any = asked) -> None:
-            if name == hook:
-                asked.append(sample.write.delay(call.mark))
-
-        Listener.on_hook = on_hook
-        call()
-        Listener.on_hook = None
-        assert jobs_of(call) == len(asked) > 0, hook
-        assert not is_commit_requested(model.Session())

@@ -21,6 +21,7 @@ def test_jobs(tasks: TasksManager, tqmanager: TasksManager, effects: Effects, na
     assert tasks is tqmanager
     assert len(tasks.jobs) == 0
     job = sample.write.delay(name)
+    assert job.id == 1  # whatever ran before
     sample.fail_after.configure(queue="mails").delay(name=name)
     assert tasks.jobs[job.id] == {
         "id": job.id,
@@ -42,15 +43,7 @@ def test_jobs(tasks: TasksManager, tqmanager: TasksManager, effects: Effects, na
     assert effects.exists(name)
     tasks.reset()
     assert tasks.jobs == {}
-
-
-def test_reset(tasks: TasksManager) -> None:
-    """Each test has the same ids, whatever ran before it."""
-    for _ in range(2):
-        jobs = [sample.noop.delay(), sample.noop.delay()]
-        assert [job.id for job in jobs] == list(tasks.jobs) == [1, 2]
-        tasks.run_pending_jobs()
-        tasks.reset()
+    assert sample.noop.delay().id == 1
 
 
 def test_awaited(make_task: Any, ran: list[Any], tasks: TasksManager, name: str) -> None:
@@ -82,16 +75,14 @@ def test_a_step_that_wants_to_leave(
 ) -> None:
     """The step fails, as in a worker."""
 
-    @make_task
     def leave() -> None:
         raise error
 
-    @make_task
     async def leave_later() -> None:
         raise error
 
-    leave.delay()
-    leave_later.delay()
+    for function in (leave, leave_later):
+        make_task(function).delay()
     assert tasks.run_pending_jobs().steps == 2
     assert len(tasks.failed_jobs) == 2
 

@@ -16,37 +16,18 @@ from ckanext.files.background import (
     NotInJobError,
     Retry,
     chain,
-    control,
     record,
 )
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import Effects
-from ckanext.files.tests.support.jobs import let_time_pass, running, seconds_to_wait, shown
+from ckanext.files.tests.support.jobs import let_time_pass, running, seconds_to_wait
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
 
 UTC, WEST = dt.timezone.utc, dt.timezone(dt.timedelta(hours=-12))
 THIRTY_DAYS = 30 * 24 * 3600.0
-
-
-@pytest.fixture
-def echo(make_task: Any, ran: list[Any]) -> Any:
-    """The task of text B of docs/testing/promises.rst."""
-
-    @make_task(name="NAME.echofunction")
-    def echo(message: str) -> None:
-        ran.append(message)
-        try:
-            if echo.broken:
-                raise OSError("the network is down")
-        except Exception as e:
-            # Retry again in 2 minutes
-            echo.retry(args=("x"), exc=e, countdown=120, max_retries=10)
-
-    echo.broken = True
-    return echo
 
 
 @pytest.fixture
@@ -65,8 +46,19 @@ def retrying(make_task: Any, ran: list[Any]) -> Callable[..., Any]:
     return retrying
 
 
-def test_as_in_text_b(echo: Any, ran: list[Any], run: Any, tasks: TasksManager) -> None:
-    """``args=("x")`` is a plain string: it is one argument."""
+def test_as_in_text_b(make_task: Any, ran: list[Any], run: Any, tasks: TasksManager) -> None:
+    """The task of docs/testing/promises.rst. ``args=("x")`` is a plain string: one argument."""
+
+    @make_task(name="NAME.echofunction")
+    def echo(message: str) -> None:
+        ran.append(message)
+        try:
+            if len(ran) == 1:
+                raise OSError("the network is down")
+        except Exception as e:
+            # Retry again in 2 minutes
+            echo.retry(args=("x"), exc=e, countdown=120, max_retries=10)
+
     job = echo.delay("Hello World")
     found = run(job)
     assert (found.status, found.attempts) == ("todo", 1)
@@ -77,21 +69,11 @@ def test_as_in_text_b(echo: Any, ran: list[Any], run: Any, tasks: TasksManager) 
     # it is put off: nothing runs before its time
     assert tasks.run_pending_jobs().steps == 0
     let_time_pass()
-    echo.broken = False
     found = run(job)
     assert ran == ["Hello World", "x"]
     assert (found.status, found.error, found.traceback) == ("succeeded", None, None)
     # what was asked for can still be seen
     assert tasks.jobs[job.id]["args"] == {"message": "Hello World"}
-
-
-def test_tries_that_are_used_up(echo: Any, ran: list[Any], run: Any) -> None:
-    job = echo.delay("Hello World")
-    for tries in range(1, 12):
-        assert run(job).attempts == tries
-        let_time_pass()
-    assert ran == ["Hello World"] + ["x"] * 10
-    assert (shown(job).status, shown(job).error) == ("failed", "OSError: the network is down")
 
 
 # when
@@ -102,9 +84,6 @@ def test_tries_that_are_used_up(echo: Any, ran: list[Any], run: Any) -> None:
     [
         ({}, 180),
         ({"countdown": 7}, 7),
-        ({"countdown": 3600.5}, 3600.5),
-        ({"countdown": 10**12}, THIRTY_DAYS),
-        ({"countdown": 10.0**300}, THIRTY_DAYS),
         ({"countdown": float("inf")}, THIRTY_DAYS),
         ({"countdown": THIRTY_DAYS + 1}, THIRTY_DAYS),
         ({"eta": dt.datetime.max}, THIRTY_DAYS),
@@ -119,11 +98,16 @@ def test_wait(how: Any, seconds: float, retrying: Any, run: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", [{"countdown": 0}, {"eta": dt.datetime.min}, {"eta": dt.datetime(1970, 1, 1)}]
+    ("how", "tries"),
+    [
+        *[({"countdown": 0}, 1), ({"countdown": 0, "max_retries": None}, 30)],
+        *[({"eta": dt.datetime.min}, 1), ({"eta": dt.datetime(1970, 1, 1)}, 1)],
+    ],
 )
-def test_at_once(how: Any, retrying: Any, ran: list[Any], run: Any) -> None:
-    assert run(retrying(until=1, **how).delay("a")).status == "succeeded"
-    assert ran == [["a", 0], ["a", 1]]
+def test_at_once(how: Any, tries: int, retrying: Any, ran: list[Any], run: Any) -> None:
+    """As often as it likes, if there is no limit."""
+    assert run(retrying(until=tries, **how).delay("a")).status == "succeeded"
+    assert ran == [["a", number] for number in range(tries + 1)]
 
 
 @pytest.mark.parametrize("zone", [WEST, None])
@@ -166,7 +150,6 @@ def used_up(times: int) -> str:
     [
         ({}, 3, used_up(3)),
         ({"max_retries": 0}, 0, used_up(0)),
-        ({"max_retries": 1}, 1, used_up(1)),
         ({"max_retries": 5}, 5, used_up(5)),
         ({"max_retries": 1, "exc": KeyError("a reason")}, 1, "KeyError: 'a reason'"),
         # the option of the task applies to the reason as to any other error
@@ -181,11 +164,6 @@ def test_max_retries(
     found = run(retrying(countdown=0, **how).delay("a"))
     assert ran == [["a", number] for number in range(tries + 1)]
     assert (found.status, found.attempts, found.error) == ("failed", tries + 1, error)
-
-
-def test_for_ever(retrying: Any, ran: list[Any], run: Any) -> None:
-    assert run(retrying(until=30, max_retries=None, countdown=0).delay("a")).status == "succeeded"
-    assert len(ran) == 31
 
 
 def test_counted_for_each_step(make_task: Any, effects: Effects, name: str, run: Any) -> None:
@@ -217,26 +195,13 @@ def test_counted_for_each_step(make_task: Any, effects: Effects, name: str, run:
         ({}, ["a", 1]),
         ({"args": "bc"}, ["bc", 1]),
         ({"args": ("b",)}, ["b", 1]),
-        ({"args": ["b", "c"]}, ["b", "c", 1]),
         ({"kwargs": {"name": "b"}}, ["b", 1]),
         ({"args": ["b"], "kwargs": {"more": 2}}, ["b", 1]),
-        ({"args": [], "kwargs": {"name": "b"}}, ["b", 1]),
     ],
 )
 def test_arguments(how: Any, second: Any, retrying: Any, ran: list[Any], run: Any) -> None:
     assert run(retrying(until=1, countdown=0, **how).delay("a")).status == "succeeded"
     assert ran == [["a", 0], second]
-
-
-def test_async_task(make_task: Any, ran: list[Any], run: Any) -> None:
-    @make_task
-    async def work(name: str) -> None:
-        ran.append(name)
-        if not running().retries:
-            work.retry(args="bc", countdown=0)
-
-    assert run(work.delay("a")).status == "succeeded"
-    assert ran == ["a", "bc"]
 
 
 def test_arguments_that_the_step_has_changed(make_task: Any, ran: list[Any], run: Any) -> None:
@@ -251,9 +216,7 @@ def test_arguments_that_the_step_has_changed(make_task: Any, ran: list[Any], run
 
     assert run(work.delay(["a", "b", "c"])).status == "succeeded"
     assert ran == [["a", "b", "c"], ["b", "c"], ["c"]]
-    found = run(chain.delay([work(["a", "b", "c"])]))
-    assert found.status == "failed"
-    assert "only its own arguments can be replaced" in found.error
+    assert "only its own arguments" in run(chain.delay([work(["a", "b", "c"])])).error
 
 
 def test_within_a_chain(retrying: Any, ran: list[Any], run: Any) -> None:
@@ -272,13 +235,10 @@ def test_of_another_task(make_task: Any, ran: list[Any], run: Any) -> None:
     """The running step is tried again, not the task whose ``retry`` was called."""
 
     @make_task
-    def other(name: str) -> None: ...
-
-    @make_task
     def work(name: str, **how: Any) -> None:
         ran.append(name)
         if not running().retries:
-            other.retry(countdown=0, **how)
+            sample.write.retry(countdown=0, **how)
 
     run(work.delay("a"))
     assert ran == ["a", "a"]
@@ -303,15 +263,3 @@ def test_swallowed(make_task: Any, run: Any) -> None:
             work.retry()
 
     assert run(work.delay()).status == "succeeded"
-
-
-def test_job_that_is_cancelled(
-    retrying: Any, ran: list[Any], run: Any, tasks: TasksManager
-) -> None:
-    """It is not tried again."""
-    job = retrying().delay("a")
-    run(job)
-    assert control.cancel(job.id) == "cancelled"
-    let_time_pass()
-    assert run(job).status == "cancelled"
-    assert ran == [["a", 0]]

@@ -79,10 +79,8 @@ def test_a_number(retry: Any, attempts: int, failing: Any, run: Any) -> None:
     """The step is tried again that many times, at once; the last error is kept."""
     found = run(failing(retry, until=20).delay())
     assert found.attempts == attempts
-    if attempts == 21:
-        assert (found.status, found.error) == ("succeeded", None)
-    else:
-        assert (found.status, found.error) == ("failed", "ValueError: it fails")
+    ended = ("succeeded", None) if attempts == 21 else ("failed", "ValueError: it fails")
+    assert (found.status, found.error) == ended
 
 
 def test_a_number_counts_for_each_step(failing: Any, ran: list[Any], run: Any) -> None:
@@ -97,14 +95,12 @@ def test_a_number_counts_for_each_step(failing: Any, ran: list[Any], run: Any) -
         (RetryStrategy(max_attempts=3, linear_wait=100), [100, 200]),  # the first time at once
         (RetryStrategy(max_attempts=4, exponential_wait=9), [9, 81, 729, 6561]),
         (RetryStrategy(max_attempts=2, wait=100, exponential_wait=7), [107, 149]),
-        (RetryStrategy(max_attempts=4, linear_wait=2000000), [2e6, THIRTY_DAYS, THIRTY_DAYS]),
         # each wait ends, also if its number is too large for Python or PostgreSQL
         (
             RetryStrategy(max_attempts=22, exponential_wait=5),
             [min(5**number, THIRTY_DAYS) for number in range(1, 23)],
         ),
         (RetryStrategy(max_attempts=3, exponential_wait=1e200), [THIRTY_DAYS] * 3),  # pyright: ignore[reportArgumentType]
-        (RetryStrategy(max_attempts=3, exponential_wait=10**12), [THIRTY_DAYS] * 3),
     ],
 )
 def test_strategy(strategy: RetryStrategy, waits: list[float], failing: Any, run: Any) -> None:

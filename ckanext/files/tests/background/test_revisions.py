@@ -1,4 +1,4 @@
-"""Jobs that are older than the source of their tasks: one test for each rule of text D.
+"""Jobs that are older than the source of their tasks: the rules of text D (5 and 6: test_steps).
 
 A job that no longer fits fails with an error about it, and the next job runs.
 """
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ckan import model
 
 from ckanext.files.background import (
     Job,
@@ -17,13 +16,12 @@ from ckanext.files.background import (
     call,
     chain,
     control,
-    deserialize_task,
     send_task,
 )
 from ckanext.files.background.record import JobRecord
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.jobs import effects_of, shown
+from ckanext.files.tests.support.jobs import shown
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
@@ -105,29 +103,6 @@ def test_arguments_that_fit_no_more(after: Any, reason: str, version: Any, run: 
     failed(run(job), "ArgumentError", reason)
 
 
-def test_arguments_of_the_next_step_that_fit_no_more(
-    version: Any, run: Any, tasks: TasksManager, name: str
-) -> None:
-    """What the job has done stays, and it goes on when the task takes them again."""
-    rest = version(lambda times: ..., "rest")
-
-    @version
-    def work(times: int) -> Any:
-        sample.effect(f"{name}-{times}")
-        return rest(times - 1)
-
-    job = work.delay(1)
-    tasks.run_pending_jobs(most=1)
-    version(lambda: ..., "rest")
-    found = run(job)
-    failed(found, f"{__name__}.rest()", "'times'")
-    assert (found.step, effects_of(name)) == (1, [f"{name}-1"])
-    version(lambda times=0: sample.effect(f"{name}-rest"), "rest")
-    assert control.retry(job.id)
-    assert run(job).status == "succeeded"
-    assert effects_of(name) == [f"{name}-1", f"{name}-rest"]
-
-
 # 3. source that was deleted
 
 
@@ -190,46 +165,6 @@ def test_parameters_that_still_fit(after: Any, expected: Any, version: Any, run:
     version(after)
     assert {run(job).status for job in jobs} == {"succeeded"}
     assert ran == expected
-
-
-# 5. a job may end between two calls
-
-
-@pytest.mark.parametrize("end", ["aborted", "failed"])
-def test_end_between_two_calls(end: str, version: Any, run: Any, name: str) -> None:
-    """No call is half done: the last one has all its effects, the next one has none."""
-
-    def work(context: Any, times: int) -> Any:
-        sample.effect(f"{name}-{times}-begun")
-        model.Session.commit()
-        if times == 1 and end == "aborted":
-            control.cancel(context.id)
-        if times == 0 and end == "failed":
-            raise ValueError("something goes wrong")
-        sample.effect(f"{name}-{times}-done")
-        return task(times - 1) if times else None
-
-    task = version(work, pass_context=True)
-    job = run(task.delay(2))
-    assert (job.status, job.step) == (end, 2)
-    assert effects_of(name) == [f"{name}-{n}-{what}" for n in (1, 2) for what in ("begun", "done")]
-
-
-# 6. what matters must not wait for later calls
-
-
-def test_earlier_calls_stay_when_a_later_one_fails(version: Any, run: Any, name: str) -> None:
-    """Each call commits: what must be true together belongs into one."""
-
-    @version
-    def together(calls: list[Any]) -> None:
-        for each in map(deserialize_task, calls):
-            each.run_once()
-
-    for ask in (chain.delay, together.delay):
-        job = ask([sample.write(f"{name}-{ask}"), sample.fail_after(f"{name}-never")])
-        assert run(job).status == "failed"
-    assert effects_of(name) == [f"{name}-{chain.delay}"]
 
 
 # 7. parameters have to be checked

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,6 @@ from ckanext.files.background import (
     JobContext,
     Task,
     TaskDefinitionError,
-    UnknownTaskError,
     current_job,
     manager,
     task,
@@ -52,7 +50,7 @@ async def async_generator() -> Any:
 def no_parameter() -> None: ...
 
 
-def only_keywords(*, context: Any) -> None: ...
+def keyword(*, context: Any) -> None: ...
 
 
 def with_inner() -> Callable[[], None]:
@@ -68,7 +66,6 @@ def with_inner() -> Callable[[], None]:
         (lambda: None, r"test_task\.<lambda> is defined within a function"),
         (Methods.method, r"test_task\.Methods\.method is a method"),
         (Methods.static, r"test_task\.Methods\.static is a method"),
-        (Methods().method, r"test_task\.Methods\.method is a method"),
         (generator, r"test_task\.generator is a generator"),
         (async_generator, r"test_task\.async_generator is a generator"),
         (Methods(), r"test_task\.Methods object .* is none"),
@@ -90,16 +87,12 @@ def test_not_a_top_level_function(function: Any, culprit: str) -> None:
     ("options", "culprit"),
     [
         ({"name": "x" * 129}, "name x{129} is longer than 128 characters"),
-        ({"name": "ü" * 129}, "is longer than 128 characters"),
         ({"name": 5}, "name 5 is no string"),
         ({"name": "a\0b"}, "NUL"),
-        ({"name": "\ud800"}, "half of a surrogate pair"),
         ({"aliases": ["old", "x" * 129]}, "name x{129} is longer"),
-        ({"aliases": [None]}, "name None is no string"),
         ({"aliases": "old"}, "aliases of"),
         ({"lock": 5}, "lock"),  # as in test_options
         ({"timeout": 0}, "timeout of"),
-        ({"timeout": -1}, "timeout"),
         ({"timeout": float("nan")}, "timeout"),
         ({"timeout": "soon"}, "timeout"),
         ({"percent": 50}, "percent"),
@@ -117,12 +110,9 @@ def test_options_that_are_wrong(options: Any, culprit: str) -> None:
     assert set(all_tasks()) == known
 
 
-def test_context_needs_a_place() -> None:
-    with pytest.raises(TaskDefinitionError, match=r"only_keywords"):
-        task(pass_context=True)(only_keywords)
-
-
 def test_options_by_name_only() -> None:
+    with pytest.raises(TaskDefinitionError, match=r"test_task\.keyword has pass_context"):
+        task(pass_context=True)(keyword)
     with pytest.raises(TypeError, match="retries"):
         task(retries=3)(no_parameter)  # pyright: ignore[reportCallIssue]
     with pytest.raises(TypeError, match="positional"):
@@ -156,42 +146,12 @@ def test_two_of_one_name(make_task: Any) -> None:
 
     def shout(message: str) -> None: ...
 
-    for names in (
-        {"name": "files.test.echo"},
-        {"name": "files.test.shout", "aliases": ["files.test.echo"]},
-    ):
-        with pytest.raises(TaskDefinitionError) as raised:
-            make_task(shout, **names)
-        for culprit in ("files.test.echo", f"{__name__}.echo", f"{__name__}.shout"):
-            assert culprit in str(raised.value)
+    with pytest.raises(TaskDefinitionError) as raised:
+        make_task(shout, name="files.test.shout", aliases=["files.test.echo"])
+    for culprit in ("files.test.echo", f"{__name__}.echo", f"{__name__}.shout"):
+        assert culprit in str(raised.value)
     assert find_task("files.test.echo") is echo
     assert not is_known("files.test.shout")
-
-
-def test_a_module_that_is_reloaded(define: Callable[..., Any]) -> None:
-    """It is the same task, with its new source."""
-    module = define("""
-        @task(aliases=["files.test.old"])
-        def echo(message): ...
-    """)
-    first = module.echo
-    second = importlib.reload(module).echo
-    assert second is not first
-    assert find_task("files_test_tasks.echo") is second
-    assert find_task("files.test.old") is second
-    assert [task.path for task in all_tasks()].count("files_test_tasks.echo") == 1
-
-
-def test_two_functions_of_one_path(define: Callable[..., Any]) -> None:
-    """It is a second function, not a reload of the first one, which would never run."""
-    with pytest.raises(TaskDefinitionError, match=r"files_test_tasks\.echo"):
-        define("""
-            @task
-            def echo(message): ...
-
-            @task
-            def echo(message, times): ...
-        """)
 
 
 def test_aliases(make_task: Any, ran: list[Any], tasks: TasksManager) -> None:
@@ -206,11 +166,6 @@ def test_aliases(make_task: Any, ran: list[Any], tasks: TasksManager) -> None:
     tasks.run_pending_jobs()
     assert ran == names
     assert len(tasks.succeeded_jobs) == 3
-
-
-def test_unknown_task_names_a_similar_one() -> None:
-    with pytest.raises(UnknownTaskError, match=r"sample\.nop: .*Did you mean .*sample\.noop\?"):
-        find_task("ckanext.files.tests.support.sample.nop")
 
 
 # calls, and what runs
@@ -272,13 +227,8 @@ def test_sync_and_async(make_task: Any, ran: list[Any], run: Any) -> None:
 def test_other_decorators(make_task: Any, ran: list[Any], run: Any) -> None:
     """They are below ``@task``, which gets their result."""
 
-    def loud(function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def louder(*args: Any, **kwargs: Any) -> Any:
-            ran.append("loud")
-            return function(*args, **kwargs)
-
-        return louder
+    def loud(function: Any) -> Any:
+        return functools.wraps(function)(lambda *a, **k: (ran.append("loud"), function(*a, **k)))
 
     @make_task
     @loud
@@ -292,33 +242,24 @@ def test_other_decorators(make_task: Any, ran: list[Any], run: Any) -> None:
     assert ran == ["loud", "hello"]
 
 
-@manager.task
-def plain(name: str, number: int) -> None:
-    sample.effect(f"{name}-{number}")
-
-
-@manager.task(name="files.test.managed")
-async def managed(name: str) -> None:
-    sample.effect(name)
-
-
 def test_manager(effects: Effects, name: str, tasks: TasksManager) -> None:
     """With the names of text C of docs/testing/promises.rst."""
+    assert manager.task is task
 
     async def use() -> None:
         await manager.open()
-        await plain.defer(name, 1)
+        await sample.write.defer(f"{name}-1")
         await manager.close()
         async with manager.open() as opened:
             assert opened is manager
-            await plain.defer(name, 2)
+            await sample.write.defer(f"{name}-2")
 
     asyncio.run(use())
     manager.open_sync()
-    managed.defer_sync(f"{name}-3")
+    sample.write.defer_sync(f"{name}-3")
     manager.close_sync()
     with manager.open_sync() as opened:
         assert opened is manager
-        managed.defer_sync(f"{name}-4")
+        sample.write.defer_sync(f"{name}-4")
     tasks.run_pending_jobs()
     assert effects_of(name) == [f"{name}-{number}" for number in (1, 2, 3, 4)]

@@ -19,7 +19,15 @@ from ckanext.files.tests.support.effects import engine, look
 from ckanext.files.tests.support.jobs import state
 from ckanext.files.tests.support.waiting import wait_for
 
-__all__ = ["job_tables", "make_task", "name", "no_jobs_left", "one_of_each", "owner", "worker"]
+__all__ = ["job_tables", "make_task", "name", "no_jobs_left", "owner"]
+
+
+@pytest.fixture(scope="module")
+def app(loaded: Any) -> Any:
+    """CKAN's test application; it answers as a server does when an action fails."""
+    app = loaded()
+    app.flask_app.config["PROPAGATE_EXCEPTIONS"] = False
+    return app
 
 
 @pytest.fixture

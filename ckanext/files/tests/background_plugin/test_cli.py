@@ -16,14 +16,15 @@ import pytest
 from ckan import model
 from ckan.common import CKANConfig, config, config_declaration
 
-from ckanext.files.background import Job, control, periodic, schema
+from ckanext.files.background import Job, periodic, schema, sql
 from ckanext.files.background.app import app
+from ckanext.files.background.errors import NotInstalledError
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.tests.background_plugin.conftest import LiveWorker
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.background_command import output, run
-from ckanext.files.tests.support.effects import change, engine
-from ckanext.files.tests.support.jobs import defer, effects_of, state
+from ckanext.files.tests.support.effects import change, engine, look
+from ckanext.files.tests.support.jobs import cancel, defer, effects_of, state
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background")
@@ -119,6 +120,48 @@ def test_status_of_other_tables(other: str) -> None:
     assert run("status")[0] == 0
 
 
+@pytest.fixture
+def older() -> Iterator[None]:
+    """Tables of an earlier version, with a job."""
+    model.Session.remove()
+    change(f"""
+        SET LOCAL search_path = {SCHEMA};
+        ALTER TABLE files_job RENAME COLUMN resume_order TO turn;
+        ALTER INDEX files_job_resume_order_idx RENAME TO files_job_turn_idx;
+        ALTER FUNCTION files_release_jobs RENAME TO files_take_away;
+        DROP FUNCTION files_claim;
+        CREATE FUNCTION files_claim(_queue varchar[], _worker bigint, _any boolean)
+            RETURNS bigint LANGUAGE sql AS 'SELECT 1';
+        UPDATE files_version SET own = 'older';
+        WITH job AS (
+            INSERT INTO procrastinate_jobs (task_name, queue_name, status)
+            VALUES ('{sample.noop.name}', 'q', 'doing') RETURNING id
+        )
+        INSERT INTO files_job (job_id, turn) SELECT id, 7 FROM job
+    """)
+    yield
+    schema.ensure(engine())
+
+
+def test_older_tables(older: None) -> None:
+    """Jobs stay, functions with other names or parameters do not."""
+    with pytest.raises(NotInstalledError, match="Stop the workers"), engine().connect() as found:
+        schema.check(found)
+    assert schema.install(engine()) is False
+    functions = look(
+        f"SELECT array_agg(proname) FROM pg_proc WHERE pronamespace = '{SCHEMA}'::regnamespace"
+    )
+    assert "files_release_jobs" in functions
+    assert "files_take_away" not in functions
+    assert functions.count("files_claim") == 1
+    assert look(f"SELECT resume_order FROM {SCHEMA}.files_job") == 7
+    model.Session.remove()
+    with engine().begin() as connection:
+        schema.check(connection)
+        claimed = connection.execute(sql.query("claim_job"), {"queues": None, "worker": None})
+        assert sample.noop.name in claimed.scalar_one()
+
+
 # status
 
 
@@ -169,8 +212,7 @@ def test_status_of_workers(worker: LiveWorker, name: str) -> None:
         {"queue": "default", "jobs": {"todo": 1}, "due": 1, "served": False},
         {"queue": "mails", "jobs": {"doing": 1, "todo": 1}, "due": 1, "served": True},
     ]
-    control.cancel(elsewhere.id)
-    model.Session.commit()
+    cancel(elsewhere)
     assert run("status")[0] == 0
 
 

@@ -9,25 +9,19 @@ from typing import Any
 import pytest
 from ckan import model
 
-from ckanext.files.background import AlreadyEnqueuedError, Job
+from ckanext.files.background import Job
 from ckanext.files.background_plugin import set_task_location
 from ckanext.files.background_plugin.location import HEADER
 from ckanext.files.shared import add_task
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.client import Client
+from ckanext.files.tests.support.jobs import defer as defer_job
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 
 EXPOSED = "Access-Control-Expose-Headers"
 ELSEWHERE = {"Origin": "https://elsewhere.example"}
-
-
-@pytest.fixture(scope="module")
-def app(loaded: Any) -> Any:
-    app = loaded()
-    app.flask_app.config["PROPAGATE_EXCEPTIONS"] = False
-    return app
 
 
 @pytest.fixture(scope="module")
@@ -138,28 +132,12 @@ def test_job_of_an_earlier_request(earlier: Job, ask: Any) -> None:
     assert ask(within, name="NOT A NAME").headers[HEADER] == location(earlier)
 
 
-def test_job_that_is_waiting_already(jobs: list[Job], ask: Any) -> None:
-    """What an action does that wants one job at a time, also if it commits nothing then."""
-    sync = sample.noop.configure(queueing_lock="sync")
-    assert ask(lambda: jobs.append(sync.delay())).headers[HEADER] == location(jobs[0])
-
-    def within() -> None:
-        with pytest.raises(AlreadyEnqueuedError):
-            sync.delay()
-        set_task_location(jobs[0])
-        raise ZeroDivisionError
-
-    assert ask(within).headers[HEADER] == location(jobs[0])
-
-
 # only to users who may see the job
 
 
 def test_job_of_another_user(app: Any, earlier: Job, ask: Any) -> None:
     other, admin = Client(app), Client(app, sysadmin=True)
-    script = sample.noop.delay()
-    model.Session.commit()
-    for job in (earlier, script):
+    for job in (earlier, defer_job(sample.noop)):
         response = ask(lambda job=job: set_task_location(job), other)
         assert (response.status_code, HEADER in response.headers) == (200, False)
         response = ask(lambda job=job: set_task_location(job), admin)
@@ -193,19 +171,13 @@ def test_portal_below_a_path(ask: Any, jobs: list[Job]) -> None:
     assert ask(lambda: defer(jobs)).headers[HEADER] == location(jobs[0], "/portal")
 
 
-def test_without_cors(ask: Any) -> None:
-    response = ask(sample.noop.delay, headers=ELSEWHERE)
-    assert HEADER in response.headers
-    assert EXPOSED not in response.headers
-
-
 @pytest.mark.ckan_config("ckan.cors.origin_allow_all", True)
 @pytest.mark.usefixtures("ckan_config")
 def test_with_cors(ask: Any, client: Client) -> None:
     response = ask(sample.noop.delay, headers=ELSEWHERE)
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert response.headers.getlist(EXPOSED) == [HEADER]
-    assert EXPOSED not in ask(sample.noop.delay).headers
+    assert EXPOSED not in ask(sample.noop.delay).headers  # of this site
     assert EXPOSED not in client.ask("status_show", ELSEWHERE).headers
 
 

@@ -85,19 +85,6 @@ def anything(*args: Any, **kwargs: Any) -> None:
     """Take any arguments."""
 
 
-broken: set[str] = set()
-"""Names of the tasks that fail."""
-
-
-@task
-def fail_once_after_steps(steps: int) -> Call | None:
-    if steps:
-        return fail_once_after_steps(steps - 1)
-    if "fail_once_after_steps" in broken:
-        raise ValueError("broken")
-    return None
-
-
 @task
 def note_time(timestamp: int) -> None:
     """Write down the time for which it was deferred."""

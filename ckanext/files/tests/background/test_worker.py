@@ -1,27 +1,39 @@
-"""The statements of a worker beside those that end steps."""
+"""Parts of a worker: its statements beside those that end steps, and the process above it."""
 
 from __future__ import annotations
 
+import ctypes
 import datetime as dt
 import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from ckan import model
 
-from ckanext.files.background import Job, control
+from ckanext.files import advisory_locks, background
+from ckanext.files.background import Job, control, sql
 from ckanext.files.background.job import ClaimedJob
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.background.worker import WorkerOptions, processes
 from ckanext.files.background.worker.queries import WorkerQueries
 from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.crash import fork
 from ckanext.files.tests.support.effects import engine, look
 from ckanext.files.tests.support.jobs import defer, state
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.waiting import wait_for
 
 loaded = load_plugins("files", "files_background")
 pytestmark = pytest.mark.usefixtures("effects")
@@ -176,3 +188,80 @@ def test_progress_stays_out_of_the_way_of_the_steps_end(queries: WorkerQueries) 
         assert ending.execute(end, values).scalar_one() == "finished"
     assert not published(queries, claim)
     assert state(job, "percent") == 100
+
+
+# the process that looks after workers; these do nothing but stay there
+
+
+SECONDS_TO_STAY = 60
+"""Then the workers end by themselves, if the test has not ended them."""
+
+PR_SET_CHILD_SUBREAPER = 36
+ORPHAN = "(sleep 0.1; exit 1) >/dev/null 2>&1 & echo $!"
+PID = sa.text("SELECT pg_backend_pid()")
+
+
+def test_connections_and_orphans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each of two workers has connections of its own, and is replaced when it dies.
+
+    Also of an extension's engine, and of a session that was left within a transaction. The
+    first process of a container becomes the parent of those that have lost theirs: no workers.
+    """
+    log, url, engines = tmp_path / "log", engine().url, []
+
+    def run() -> None:
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+        processes.log.addHandler(logging.FileHandler(log))
+        engines.append(sa.create_engine(url))
+        engines[0].connect().close()
+        model.Session.execute(sa.text("SELECT 1"))
+        processes.run_processes(None, WorkerOptions(wait=False), 2)
+
+    def work(*_: Any, parent: int) -> None:
+        with engines[0].connect() as connection:
+            used = [each.execute(PID).scalar() for each in (connection, model.Session)]
+            orphan = int(subprocess.check_output(["sh", "-c", ORPHAN]))
+            unfinished = tmp_path / f"{os.getpid()}.unfinished"
+            unfinished.write_text(json.dumps([orphan, *used]))
+            unfinished.rename(unfinished.with_suffix(".note"))
+            time.sleep(SECONDS_TO_STAY)
+
+    def noted(workers: int) -> dict[int, list[int]]:
+        """Wait until so many workers have noted something; return what, by their ids."""
+        files = wait_for(lambda: len(all_ := list(tmp_path.glob("*.note"))) == workers and all_)
+        return {int(file.stem): json.loads(file.read_text()) for file in files}
+
+    monkeypatch.setattr(processes, "run_worker", work)
+    pid = fork(run)
+    try:
+        (orphan, *one), (other_orphan, *other) = noted(2).values()
+        assert len({*one, *other}) == 4
+        for each in (orphan, other_orphan):
+            wait_for(lambda pid=each: not Path(f"/proc/{pid}").exists())
+        killed = min(noted(2))
+        os.kill(killed, signal.SIGKILL)
+        noted(3)
+        assert log.read_text().count("has ended") == 1
+        assert f"Worker process {killed} has ended" in log.read_text()
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
+
+
+# the SQL of all parts
+
+
+def test_every_query_is_used() -> None:
+    """And every query that a module asks for exists."""
+    room = Path(next(iter(background.__path__)))
+    code = "".join(path.read_text() for path in room.rglob("*.py"))
+    used = set(re.findall(r'(?:query|_value|_executed|_signal)\(\s*"(\w+)"', code))
+    queries = "".join(path.read_text() for path in room.glob("sql/queries/*.sql"))
+    assert used == set(re.findall(r"^-- name: (\w+)$", queries, re.MULTILINE))
+
+
+def test_key_of_a_lock_in_a_function() -> None:
+    """It is the number that Python has, which SQL cannot import."""
+    _, functions = sql.scripts()
+    [key] = re.findall(r"advisory\w+\((\d+),", functions)
+    assert int(key) == advisory_locks.SUSPECT_JOBS
