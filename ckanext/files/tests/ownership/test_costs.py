@@ -13,16 +13,9 @@ import pytest
 
 import ckanext.files
 from ckanext.files.capabilities import CORE_FILES
+from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import statements
-from ckanext.files.tests.support.portal import (
-    OWNERS,
-    call,
-    new_dataset,
-    resource,
-    shown,
-    update,
-    upload,
-)
+from ckanext.files.tests.support.users import call, shown
 
 ROOT = str(Path(next(iter(ckanext.files.__path__))))
 FEW, FACTOR = 20, 5
@@ -46,32 +39,28 @@ def calls_of(do: Callable[[], Any]) -> int:
     return count
 
 
-def as_list(files: list[str]) -> dict[str, Any]:
-    return {"several": files}
-
-
-def as_lists_of_resources(files: list[str]) -> dict[str, Any]:
-    return {"resources": [resource(docs=half) for half in (files[::2], files[1::2])]}
-
-
-def as_resources(files: list[str]) -> dict[str, Any]:
-    return {"resources": [resource(doc=file) for file in files]}
+SHAPES: dict[str, Callable[[list[str]], dict[str, Any]]] = {
+    "list": lambda files: {"several": files},
+    "lists of resources": lambda files: {
+        "resources": [portal.resource(docs=half) for half in (files[::2], files[1::2])]
+    },
+    "resources": lambda files: {"resources": [portal.resource(doc=file) for file in files]},
+}
 
 
 @pytest.mark.parametrize("change", ["new", "unchanged", "replaced"])
-@pytest.mark.parametrize("shape", [as_list, as_lists_of_resources, as_resources])
-def test_calls_grow_with_the_files(
-    shape: Callable[[list[str]], dict[str, Any]], change: str, author: str
-) -> None:
+@pytest.mark.parametrize("shape", SHAPES)
+def test_calls_grow_with_the_files(shape: str, change: str, author: str) -> None:
     """And not with their square."""
+    fields_of = SHAPES[shape]
 
     def calls(number: int) -> int:
-        old, new = upload(author, number), upload(author, number)
-        dataset = new_dataset(author, **({} if change == "new" else shape(old)))
-        fields = shape(new if change == "replaced" else old)
+        old, new = portal.upload(author, number), portal.upload(author, number)
+        dataset = portal.new_dataset(author, **({} if change == "new" else fields_of(old)))
+        fields = fields_of(new if change == "replaced" else old)
         if change == "unchanged":
             fields = {name: dataset[name] for name in fields}
-        return calls_of(lambda: update(author, dataset, **fields, title="changed"))
+        return calls_of(lambda: portal.update(author, dataset, **fields, title="changed"))
 
     calls(1)  # what is made once
     assert calls(FEW * FACTOR) < calls(FEW) * FACTOR * 1.5
@@ -79,47 +68,47 @@ def test_calls_grow_with_the_files(
 
 def test_saving_again_starts_no_hold(author: str) -> None:
     """It is stock CKAN then: the action's own commit is a commit."""
-    file, doc = upload(author, 2)
-    dataset = new_dataset(author, attachment=file, resources=[resource(doc=doc)])
+    file, doc = portal.upload(author, 2)
+    dataset = portal.new_dataset(author, attachment=file, resources=[portal.resource(doc=doc)])
+    dataset["resources"][0]["name"] = "b"
     with statements() as seen:
-        update(author, dataset, title="x", resources=[{**dataset["resources"][0], "name": "b"}])
+        portal.update(author, dataset, title="x")
     assert not [s for s in seen if "FOR UPDATE" in s and "file" in s]
     # CKAN 2.12 has one of its own
     assert len([s for s in seen if s.startswith("SAVEPOINT")]) == int(CORE_FILES)
 
 
 def test_files_are_read_when_other_updates_wait(author: str, file: str) -> None:
-    dataset = new_dataset(author)
+    dataset = portal.new_dataset(author)
     with statements() as seen:
-        update(author, dataset, attachment=file)
+        portal.update(author, dataset, attachment=file)
     (lock,) = (n for n, s in enumerate(seen) if "FROM package" in s and "FOR NO KEY UPDATE" in s)
-    (read,) = (n for n, s in enumerate(seen) if f"JOIN {OWNERS}" in s and "wanted" in s)
-    (write,) = (n for n, s in enumerate(seen) if f"UPDATE {OWNERS}" in s)
+    (read,) = (n for n, s in enumerate(seen) if f"JOIN {portal.OWNERS}" in s and "wanted" in s)
+    (write,) = (n for n, s in enumerate(seen) if f"UPDATE {portal.OWNERS}" in s)
     assert lock < read < write
 
 
 def test_what_is_stored_is_read_only_for_a_file_that_would_move(author: str, file: str) -> None:
-    dataset = new_dataset(author, resources=[resource(), resource()])
+    dataset = portal.new_dataset(author, resources=[portal.resource(), portal.resource()])
     with statements() as seen:
-        update(author, dataset, attachment=file)
+        portal.update(author, dataset, attachment=file)
     assert len([s for s in seen if "to_jsonb" in s]) == 1
     with statements() as seen:
-        update(author, shown(dataset["id"]), title="x")
+        portal.update(author, shown(dataset["id"]), title="x")
     assert not [s for s in seen if "to_jsonb" in s]
 
 
-def test_requests_without_new_ids_cost_nothing(author: str) -> None:
+def test_questions_about_ids(author: str) -> None:
+    """None without new ids, and one for many."""
     with statements() as seen:
-        dataset = new_dataset(author, type="dataset", resources=[resource(), resource()])
+        resources = [portal.resource(), portal.resource()]
+        dataset = portal.new_dataset(author, type="dataset", resources=resources)
         dataset["resources"].reverse()
-        update(author, dataset)
-        call("resource_create", author, package_id=dataset["id"], **resource())
+        portal.update(author, dataset)
+        call("resource_create", author, package_id=dataset["id"], **portal.resource())
         call("group_create", author, name=f"g-{dataset['id']}")
-    assert not [s for s in seen if OWNERS in s]
-
-
-def test_one_question_for_many_ids(author: str) -> None:
-    resources = [resource(id=str(uuid.uuid4())) for _ in range(20)]
+    assert not [s for s in seen if portal.OWNERS in s]
+    resources = [portal.resource(id=str(uuid.uuid4())) for _ in range(20)]
     with statements() as seen:
-        new_dataset(author, type="dataset", resources=resources)
-    assert len([s for s in seen if OWNERS in s]) == 1
+        portal.new_dataset(author, type="dataset", resources=resources)
+    assert len([s for s in seen if portal.OWNERS in s]) == 1

@@ -10,22 +10,8 @@ import pytest
 from ckan.logic import ValidationError
 
 from ckanext.files.capabilities import CORE_FILES
-from ckanext.files.tests.support.portal import (
-    NO_ID,
-    NO_OWNER,
-    TWICE,
-    UNKNOWN,
-    Api,
-    call,
-    error_at,
-    exists,
-    history,
-    new_user,
-    owner,
-    owners,
-    refused,
-    upload,
-)
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.users import call, new_user
 
 
 class Kind(NamedTuple):
@@ -77,21 +63,21 @@ def update(kind: Kind, user: str, entity: dict[str, Any], **fields: Any) -> dict
 
 @each_kind
 def test_create_and_update(kind: Kind, sysadmin: str) -> None:
-    files = upload(sysadmin, 3)
+    files = portal.upload(sysadmin, 3)
     entity = create(kind, sysadmin, **{kind.field: files[0]})
-    assert owner(files[0]) == (kind.entity, entity["id"], True)
+    assert portal.owner(files[0]) == (kind.entity, entity["id"], True)
     update(kind, sysadmin, entity, **{kind.field: files[0], kind.second: files[1]})
-    assert owners(*files[:2]) == [(kind.entity, entity["id"], True)] * 2
+    assert portal.owners(*files[:2]) == [(kind.entity, entity["id"], True)] * 2
     # by its name, with the fields the other way round
     named = {"id": entity["name"], "name": entity["name"]}
     update(kind, sysadmin, named, **{kind.field: files[1], kind.second: files[2]})
-    assert owners(*files) == [(kind.entity, entity["id"], True)] * 3
-    assert [len(history(file)) for file in files] == [1, 1, 1]
+    assert portal.owners(*files) == [(kind.entity, entity["id"], True)] * 3
+    assert [len(portal.history(file)) for file in files] == [1, 1, 1]
 
 
 @each_kind
 def test_save_again_by_another_user(kind: Kind, sysadmin: str) -> None:
-    (file,) = upload(sysadmin)
+    (file,) = portal.upload(sysadmin)
     entity = create(kind, sysadmin, **{kind.field: file})
     if kind.entity == "user":
         other = entity["name"]
@@ -100,39 +86,39 @@ def test_save_again_by_another_user(kind: Kind, sysadmin: str) -> None:
         member = {"id": entity["id"], "username": other, "role": "admin"}
         call(f"{kind.entity}_member_create", sysadmin, **member)
     update(kind, other, entity, title="x", **{kind.field: file})
-    assert owner(file) == (kind.entity, entity["id"], True)
-    assert len(history(file)) == 1
+    assert portal.owner(file) == (kind.entity, entity["id"], True)
+    assert len(portal.history(file)) == 1
 
 
 @each_kind
 def test_return_id_only(kind: Kind, sysadmin: str) -> None:
-    (file,) = upload(sysadmin)
+    (file,) = portal.upload(sysadmin)
     context: Any = {"user": sysadmin, "return_id_only": True}
     result = tk.get_action(f"{kind.entity}_create")(context, {**data_of(kind), kind.field: file})
     id_ = result if isinstance(result, str) else result["id"]
-    assert owner(file) == (kind.entity, id_, True)
+    assert portal.owner(file) == (kind.entity, id_, True)
 
 
 @each_kind
-def test_refused(kind: Kind, sysadmin: str, api: Api) -> None:
-    (file,) = upload(sysadmin)
-    entity, before = create(kind, sysadmin), owner(file)
-    with refused(TWICE, kind.second):
+def test_refused(kind: Kind, sysadmin: str, api: portal.Api) -> None:
+    (file,) = portal.upload(sysadmin)
+    entity, before = create(kind, sysadmin), portal.owner(file)
+    with portal.refused(portal.TWICE, kind.second):
         update(kind, sysadmin, entity, **{kind.field: file, kind.second: file})
-    with refused(UNKNOWN, kind.field):
+    with portal.refused(portal.UNKNOWN, kind.field):
         update(kind, sysadmin, entity, **{kind.field: "nix"})
     with pytest.raises(ValidationError):
         create(kind, sysadmin, name="", **{kind.field: file})
     if kind in KINDS[:2]:
         # a validator for datasets: there is none with the id of the group
-        with refused(NO_OWNER, "as_package"):
+        with portal.refused(portal.NO_OWNER, "as_package"):
             create(kind, sysadmin, as_package=file)
     for value in BAD_VALUES:
         data = {**data_of(kind), kind.field: value}
-        with refused(NO_ID, kind.field):
+        with portal.refused(portal.NO_ID, kind.field):
             create(kind, sysadmin, **data)
         status, answer = api.post(f"{kind.entity}_create", sysadmin, **data)
         assert status == 409, answer
-        assert NO_ID in error_at(answer["error"], [kind.field])
-        assert not exists("user" if kind.entity == "user" else "group", data["name"])
-    assert owner(file) == before
+        assert portal.NO_ID in portal.error_at(answer["error"], [kind.field])
+        assert not portal.exists("user" if kind.entity == "user" else "group", data["name"])
+    assert portal.owner(file) == before

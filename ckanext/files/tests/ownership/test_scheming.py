@@ -10,35 +10,18 @@ import pytest
 
 from ckanext.files.errors import FilesError
 from ckanext.files.logic.scheming import files_attachment
-from ckanext.files.tests.support.portal import (
-    TWICE,
-    UNKNOWN,
-    call,
-    history,
-    new_dataset,
-    new_user,
-    owner,
-    owners,
-    refused,
-    resource,
-    shown,
-    update,
-    upload,
-)
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.users import call, new_user, shown
 
 COUNT = 22
 
-# (CKAN leaves empty dicts out of what it validates, and counts its errors without them)
-BAD: list[Any] = [7, 0.5, True, {"a": 1}, "\x00", "\ud800", "x" * 100_000, "nix", "[[1]]"]
-BAD_LISTS: list[Any] = [7, {"a": 1}, ["nix"], ["\x00"], ["x" * 100_000]]
-
 
 def new(user: str, **fields: Any) -> dict[str, Any]:
-    return new_dataset(user, type="files-yaml", title="Dataset", **fields)
+    return portal.new_dataset(user, type="files-yaml", title="Dataset", **fields)
 
 
 def new_with_preset(user: str, **fields: Any) -> dict[str, Any]:
-    return new_dataset(user, type="files-preset", title="Dataset", **fields)
+    return portal.new_dataset(user, type="files-preset", title="Dataset", **fields)
 
 
 def assert_everything_is_owned(dataset: dict[str, Any], files: list[str]) -> None:
@@ -50,7 +33,7 @@ def assert_everything_is_owned(dataset: dict[str, Any], files: list[str]) -> Non
         inner = [item.get("doc"), *item["docs"], *_of_parts(item.get("parts"))]
         expected |= {id_: ("resource", item["id"]) for id_ in inner if id_}
     assert set(expected) == set(files)
-    found = [found and found[:2] for found in owners(*expected)]
+    found = [found and found[:2] for found in portal.owners(*expected)]
     assert found == list(expected.values())
 
 
@@ -77,87 +60,82 @@ def everything(files: list[str]) -> dict[str, Any]:
             {"doc": take(), "docs": [take()]},
         ],
         "resources": [
-            resource(doc=take(), docs=[take(), take()]),
-            resource(),
-            resource(
+            portal.resource(doc=take(), docs=[take(), take()]),
+            portal.resource(),
+            portal.resource(
                 doc=take(), parts=[{"doc": take()}, {"doc": take(), "docs": [take(), take()]}]
             ),
-            resource(docs=[take()], parts=[{"doc": ""}, {"docs": [take(), take()]}]),
+            portal.resource(docs=[take()], parts=[{"doc": ""}, {"docs": [take(), take()]}]),
         ],
     }
 
 
 def test_all_places_at_once(author: str) -> None:
-    files = upload(author, COUNT)
+    files = portal.upload(author, COUNT)
     dataset = new(author, **everything(files))
     assert_everything_is_owned(dataset, files)
+    assert [pinned for _, _, pinned in portal.owners(*files[:3])] == [True, False, True]
     # saving again changes nothing
-    dataset = update(author, dataset, title="again")
+    dataset = portal.update(author, dataset, title="again")
     dataset["resources"][2]["name"] = "changed"
-    dataset = update(author, dataset)
+    dataset = portal.update(author, dataset)
     assert_everything_is_owned(dataset, files)
-    assert {len(history(file)) for file in files} == {1}
+    assert {len(portal.history(file)) for file in files} == {1}
     # in another order, with resources that come without ids, so that all of them are new
-    dataset = update(author, dataset, **everything(files[7:] + files[:7]))
+    dataset = portal.update(author, dataset, **everything(files[7:] + files[:7]))
     assert_everything_is_owned(dataset, files)
-
-
-def test_pin(author: str) -> None:
-    files = upload(author, 2)
-    dataset = new(author, attachment=files[0], quoted=files[1])
-    assert owners(*files) == [("package", dataset["id"], True), ("package", dataset["id"], False)]
 
 
 def test_form_with_composite_names(author: str) -> None:
     """What the web form of ckanext-scheming sends."""
-    files = upload(author, 3)
+    files = portal.upload(author, 3)
     fields = {"citations-0-doc": files[0], "citations-1-docs": [files[1], ""]}
     assert_everything_is_owned(new(author, **fields, list_before=files[2]), files)
 
 
 def test_twice_across_places(author: str, file: str) -> None:
-    with refused(TWICE, "citations", 1, "doc"):
+    with portal.refused(portal.TWICE, "citations", 1, "doc"):
         new(author, attachment=file, citations=[{"doc": ""}, {"doc": file}])
-    with refused(TWICE, "list_before"):
+    with portal.refused(portal.TWICE, "list_before"):
         new(author, list_before=[file], list_after=[file])
-    with refused(TWICE, "resources", 0, "docs"):
-        new(author, resources=[resource(doc=file, docs=[file])])
+    with portal.refused(portal.TWICE, "resources", 0, "docs"):
+        new(author, resources=[portal.resource(doc=file, docs=[file])])
     parts = [[{"doc": file}], [{"doc": ""}, {"docs": [file]}]]
-    with refused(TWICE, "resources", 1, "parts", 1, "docs"):
-        new(author, resources=[resource(parts=part) for part in parts])
-    assert owner(file)[0] == "user"
+    with portal.refused(portal.TWICE, "resources", 1, "parts", 1, "docs"):
+        new(author, resources=[portal.resource(parts=part) for part in parts])
+    assert portal.owner(file)[0] == "user"
 
 
 def test_twice_when_the_other_resource_has_not_changed(author: str) -> None:
-    files = upload(author, 2)
-    resources = [resource(parts=[{"doc": files[0]}]), resource(doc=files[1])]
+    files = portal.upload(author, 2)
+    resources = [portal.resource(parts=[{"doc": files[0]}]), portal.resource(doc=files[1])]
     dataset = new(author, resources=resources)
     dataset["resources"][1]["doc"] = files[0]
-    with refused(TWICE, "resources", 1, "doc"):
-        update(author, dataset)
+    with portal.refused(portal.TWICE, "resources", 1, "doc"):
+        portal.update(author, dataset)
     dataset = shown(dataset["id"])
     dataset["resources"][0]["parts"] += [{"docs": [files[1]]}]
-    with refused(TWICE, "resources", 0, "parts", 1, "docs"):
-        update(author, dataset)
+    with portal.refused(portal.TWICE, "resources", 0, "parts", 1, "docs"):
+        portal.update(author, dataset)
 
 
 def test_bad_input(author: str) -> None:
-    before = shown(new(author, resources=[resource(), resource()])["id"])
+    before = shown(new(author, resources=[portal.resource(), portal.resource()])["id"])
 
     def assert_refused(*key: Any, **fields: Any) -> None:
-        with refused("", *key):
-            update(author, before, **fields)
+        with portal.refused("", *key):
+            portal.update(author, before, **fields)
 
     def second_resource(**fields: Any) -> list[Any]:
         return [before["resources"][0], {**before["resources"][1], **fields}]
 
-    for value in BAD:
+    for value in (7, True, {"a": 1}, "\x00", "x" * 100_000, "nix", "[[1]]"):
         assert_refused("attachment", attachment=value)
         assert_refused("citations", 1, "doc", citations=[{"doc": ""}, {"doc": value}])
         assert_refused("resources", 1, "doc", resources=second_resource(doc=value))
         parts = second_resource(parts=[{"doc": ""}, {"doc": value}])
         assert_refused("resources", 1, "parts", 1, "doc", resources=parts)
-    for value in BAD_LISTS:
+    for value in (7, {"a": 1}, ["nix"], ["\x00"]):
         assert_refused("list_before", list_before=value)
         assert_refused("list_after", list_after=value)
         assert_refused("resources", 1, "docs", resources=second_resource(docs=value))
@@ -165,25 +143,27 @@ def test_bad_input(author: str) -> None:
 
 
 def test_unknown_file_in_a_subfield(author: str) -> None:
-    for id_ in (*upload(new_user()), "nix"):
+    for id_ in (*portal.upload(new_user()), "nix"):
         parts = [{"doc": ""}, {"doc": id_}]
-        with refused(UNKNOWN, "resources", 1, "parts", 1, "doc"):
-            new(author, resources=[resource(), resource(parts=parts)])
+        with portal.refused(portal.UNKNOWN, "resources", 1, "parts", 1, "doc"):
+            new(author, resources=[portal.resource(), portal.resource(parts=parts)])
+        with portal.refused(portal.UNKNOWN, "citations", 0, "papers"):
+            new_with_preset(author, citations=[{"papers": [id_]}])
 
 
 # the preset files_attachment: what it stores and shows, and who owns the files then
 
 
 def test_preset_in_a_dataset(author: str) -> None:
-    file, *files = upload(author, 4)
+    file, *files = portal.upload(author, 4)
     dataset = new_with_preset(author, attachment=file, attachments=files[::-1])
     assert (dataset["attachment"], dataset["attachments"]) == (file, files[::-1])
-    assert owners(file, *files) == [("package", dataset["id"], True)] * 4
+    assert portal.owners(file, *files) == [("package", dataset["id"], True)] * 4
     # the field for one file
-    others = upload(author, 2)
-    with refused("Only one file", "attachment"):
+    others = portal.upload(author, 2)
+    with portal.refused("Only one file", "attachment"):
         new_with_preset(author, attachment=others)
-    assert {entry[0] for entry in owners(*others)} == {"user"}
+    assert {entry[0] for entry in portal.owners(*others)} == {"user"}
     assert new_with_preset(author, attachment=others[:1])["attachment"] == others[0]
 
 
@@ -193,12 +173,12 @@ def test_empty_choices_of_a_form_do_not_count(author: str, as_form: bool, file: 
     assert dataset["attachments"] == [file]
     dataset = call("package_patch", author, id=dataset["id"], attachments="" if as_form else [])
     assert dataset["attachments"] == []
-    assert owner(file) == ("package", dataset["id"], True)
+    assert portal.owner(file) == ("package", dataset["id"], True)
 
 
 def test_preset_in_resources_and_subfields(author: str) -> None:
-    paper, other, *papers, codebook, photo, plan = upload(author, 7)
-    inner = resource(codebook=codebook, photos=[photo], parts=[{"plan": plan}])
+    paper, other, *papers, codebook, photo, plan = portal.upload(author, 7)
+    inner = portal.resource(codebook=codebook, photos=[photo], parts=[{"plan": plan}])
     citations = [{"paper": paper}, {"paper": other, "papers": papers}]
     dataset = new_with_preset(author, citations=citations, resources=[inner])
     (shown_inner,) = dataset["resources"]
@@ -209,10 +189,12 @@ def test_preset_in_resources_and_subfields(author: str) -> None:
         "photos": [photo],
         "parts": [{"plan": plan}],
     }
-    assert owners(paper, other, *papers) == [("package", dataset["id"], True)] * 4
-    assert owners(codebook, photo, plan) == [("resource", shown_inner["id"], True)] * 3
+    assert portal.owners(paper, other, *papers) == [("package", dataset["id"], True)] * 4
+    assert portal.owners(codebook, photo, plan) == [("resource", shown_inner["id"], True)] * 3
     # fields that were not sent are not there
-    dataset = new_with_preset(author, resources=[resource(codebook=upload(author)[0])])
+    dataset = new_with_preset(
+        author, resources=[portal.resource(codebook=portal.upload(author)[0])]
+    )
     assert not {"attachment", "attachments"} & set(dataset)
     assert "photos" not in dataset["resources"][0]
 
@@ -220,26 +202,21 @@ def test_preset_in_resources_and_subfields(author: str) -> None:
 @pytest.mark.parametrize("entity", ["group", "organization"])
 def test_preset_in_groups_and_organizations(entity: str) -> None:
     sysadmin = new_user(sysadmin=True)
-    logo, *statutes = upload(sysadmin, 3)
+    logo, *statutes = portal.upload(sysadmin, 3)
     fields: dict[str, Any] = {"type": f"files-preset-{entity}", "name": f"g-{uuid.uuid4()}"}
     made = call(f"{entity}_create", sysadmin, **fields, logo=logo, statutes=statutes)
     found = call(f"{entity}_show", sysadmin, id=made["id"])
     assert (found["logo"], found["statutes"]) == (logo, statutes)
-    assert owners(logo, *statutes) == [(entity, made["id"], True)] * 3
+    assert portal.owners(logo, *statutes) == [(entity, made["id"], True)] * 3
 
 
 @pytest.mark.parametrize("nothing", [None, "", [], [""], "[]"])
 def test_required(author: str, nothing: Any) -> None:
-    with refused("Missing value", "resources", 0, "codebook"):
-        new_with_preset(author, resources=[resource(codebook=nothing)])
+    with portal.refused("Missing value", "resources", 0, "codebook"):
+        new_with_preset(author, resources=[portal.resource(codebook=nothing)])
     group = {"type": "files-preset-group", "name": f"g-{uuid.uuid4()}", "statutes": nothing}
-    with refused("Missing value", "statutes"):
+    with portal.refused("Missing value", "statutes"):
         call("group_create", new_user(sysadmin=True), **group)
-
-
-def test_errors_of_the_files_are_errors_of_the_field(author: str) -> None:
-    with refused(UNKNOWN, "citations", 0, "papers"):
-        new_with_preset(author, citations=[{"papers": [str(uuid.uuid4())]}])
 
 
 def test_preset_in_the_schema_of_something_else() -> None:
