@@ -10,16 +10,8 @@ import pytest
 from ckan.logic import NotAuthorized, ValidationError
 from ckan.tests import factories
 
-from ckanext.files.tests.support.portal import (
-    Api,
-    call,
-    new_dataset,
-    new_user,
-    organization_of,
-    owner,
-    put,
-    resource,
-)
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.users import call, new_user, organization_of
 
 TYPES = ["package", "resource", "group", "organization", "user"]
 
@@ -34,7 +26,7 @@ def theirs(loaded: Any, sysadmin: str) -> dict[str, str]:
     other = new_user()
     organization = organization_of(other)
     fields: dict[str, Any] = {"owner_org": organization, "private": True}
-    dataset = new_dataset(other, **fields, resources=[resource()])
+    dataset = portal.new_dataset(other, **fields, resources=[portal.resource()])
     return {
         "package": dataset["id"],
         "resource": dataset["resources"][0]["id"],
@@ -60,16 +52,16 @@ def without_values(sentence: str, data: dict[str, Any]) -> str:
 @pytest.mark.parametrize("force", [False, True])
 @each_transfer
 def test_file_that_is_not_theirs(
-    action: str, force: bool, author: str, theirs: dict[str, str], api: Api
+    action: str, force: bool, author: str, theirs: dict[str, str], api: portal.Api
 ) -> None:
     files = [
         str(uuid.uuid4()),
-        *put(("package", theirs["package"])),
-        *put(("package", theirs["package"]), pinned=True),
-        *put(("user", theirs["user"])),
-        *put(None),
+        *portal.put(("package", theirs["package"])),
+        *portal.put(("package", theirs["package"]), pinned=True),
+        *portal.put(("user", theirs["user"])),
+        *portal.put(None),
     ]
-    data = {"owner_type": "package", "owner_id": new_dataset(author)["id"], "force": force}
+    data = {"owner_type": "package", "owner_id": portal.new_dataset(author)["id"], "force": force}
     assert len({refusal(action, author, id=file, **data) for file in files}) == 1
     answers = [api.post(action, author, id=file, **data) for file in files]
     assert {status for status, _ in answers} == {403}
@@ -82,16 +74,16 @@ def test_file_that_is_not_theirs(
 def test_owner_that_is_not_theirs(
     action: str, owner_type: str, author: str, theirs: dict[str, str], file: str
 ) -> None:
-    before = owner(file)
+    before = portal.owner(file)
     ids = [theirs[owner_type], str(uuid.uuid4())]
     data = {"id": file, "owner_type": owner_type}
     assert len({refusal(action, author, **data, owner_id=id_) for id_ in ids}) == 1
-    assert owner(file) == before
+    assert portal.owner(file) == before
 
 
 @pytest.mark.parametrize("owner_type", TYPES)
 def test_files_of_an_owner_that_is_not_theirs(
-    owner_type: str, author: str, theirs: dict[str, str], api: Api
+    owner_type: str, author: str, theirs: dict[str, str], api: portal.Api
 ) -> None:
     for who in (author, None):
         answers = [
@@ -104,7 +96,7 @@ def test_files_of_an_owner_that_is_not_theirs(
 
 def test_who_may_edit_the_file_learns_that_it_is_pinned(author: str, file: str) -> None:
     call("file_pin", author, id=file)
-    data = {"id": file, "owner_type": "package", "owner_id": new_dataset(author)["id"]}
+    data = {"id": file, "owner_type": "package", "owner_id": portal.new_dataset(author)["id"]}
     assert "pinned" in refusal("file_ownership_transfer", author, **data)
     assert call("file_ownership_transfer", author, **data, force=True)["id"] == file
 
@@ -114,8 +106,8 @@ def test_file_of_what_is_gone(action: str, author: str, theirs: dict[str, str]) 
     """It is refused as a file that does not exist."""
     files = [
         str(uuid.uuid4()),
-        *put(("package", theirs["package"])),
-        *(file for owner_type in TYPES for file in put((owner_type, str(uuid.uuid4())))),
+        *portal.put(("package", theirs["package"])),
+        *(file for owner_type in TYPES for file in portal.put((owner_type, str(uuid.uuid4())))),
     ]
     data = {"name": "b.txt"} if action == "rename" else {}
     assert len({refusal(f"file_{action}", author, id=file, **data) for file in files}) == 1
@@ -125,10 +117,10 @@ def test_file_of_what_is_gone(action: str, author: str, theirs: dict[str, str]) 
 def test_name_that_is_the_id_of_what_is_gone(owner_type: str, author: str, sysadmin: str) -> None:
     """CKAN finds things by their names as well, and any user may give a resource any name."""
     gone = str(uuid.uuid4())
-    (file,) = put((owner_type, gone))
+    (file,) = portal.put((owner_type, gone))
     who = something_called(gone, owner_type, author)
     scan = {"owner_type": owner_type, "owner_id": gone}
-    transfer = {"owner_type": "package", "owner_id": new_dataset(who)["id"], "force": True}
+    transfer = {"owner_type": "package", "owner_id": portal.new_dataset(who)["id"], "force": True}
     refusal("file_owner_scan", who, **scan)
     for reader in (who, ""):
         refusal("file_show", reader, id=file)
@@ -140,7 +132,7 @@ def test_name_that_is_the_id_of_what_is_gone(owner_type: str, author: str, sysad
     for action in ("file_ownership_transfer", "files_transfer_ownership"):
         refusal(action, who, id=file, **transfer)
     with pytest.raises(ValidationError):
-        new_dataset(who, attachment=file)
+        portal.new_dataset(who, attachment=file)
     assert call("file_owner_scan", sysadmin, **scan)["count"] == 1
     assert call("file_ownership_transfer", sysadmin, id=file, **transfer)["id"] == file
     assert call("file_show", who, id=file)["id"] == file
@@ -149,9 +141,9 @@ def test_name_that_is_the_id_of_what_is_gone(owner_type: str, author: str, sysad
 def something_called(name: str, owner_type: str, user: str) -> str:
     """Make something with a name; return who may do everything with it."""
     if owner_type == "package":
-        new_dataset(user, name=name)
+        portal.new_dataset(user, name=name)
     elif owner_type == "resource":
-        new_dataset(user, resources=[resource(name)])
+        portal.new_dataset(user, resources=[portal.resource(name)])
     elif owner_type == "user":
         return factories.User(name=name)["name"]
     else:

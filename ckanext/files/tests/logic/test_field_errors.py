@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from typing import Any
+from unittest.mock import Mock
 
 import ckan.plugins.toolkit as tk
 import pytest
@@ -11,19 +12,9 @@ from ckan.logic import NotAuthorized, ValidationError
 from ckan.logic import schema as core_schema
 
 from ckanext.files.shared import OutOfQueueError, add_task, with_task_queue
-from ckanext.files.tests.support.portal import (
-    PINNED,
-    UNKNOWN,
-    Api,
-    call,
-    error_at,
-    exists,
-    new_dataset,
-    owner,
-    refused,
-    resource,
-    shown,
-)
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.effects import count_commits
+from ckanext.files.tests.support.users import call, shown
 
 NO_QUEUE = "with_task_queue"
 
@@ -51,23 +42,25 @@ def create(user: str, file: str, **options: Any) -> Any:
 
 @pytest.mark.parametrize("options", [{}, {"return_id_only": True}])
 def test_file_that_does_not_go(options: Any, author: str, file: str) -> None:
-    new_dataset(author, attachment=file)
-    for id_, sentence in ((file, PINNED), (str(uuid.uuid4()), UNKNOWN)):
-        before = owner(id_)
-        with refused(sentence, "url"):
+    portal.new_dataset(author, attachment=file)
+    for id_, sentence in ((file, portal.PINNED), (str(uuid.uuid4()), portal.UNKNOWN)):
+        before = portal.owner(id_)
+        with portal.refused(sentence, "url"):
             create(author, id_, **options)
-        assert not exists("package", f"d-{id_}")
-        assert owner(id_) == before
+        assert not portal.exists("package", f"d-{id_}")
+        assert portal.owner(id_) == before
 
 
 def test_file_that_goes(author: str, file: str) -> None:
-    dataset = create(author, file)
-    assert owner(file) == ("package", dataset["id"], True)
+    with count_commits() as commits:
+        dataset = create(author, file)
+    assert len(commits) == 1
+    assert portal.owner(file) == ("package", dataset["id"], True)
 
 
 def test_fields_of_resources_and_other_errors(author: str) -> None:
     """Where no field names the file, the error is what it was."""
-    file, owner_id = str(uuid.uuid4()), new_dataset(author)["id"]
+    file, owner_id = str(uuid.uuid4()), portal.new_dataset(author)["id"]
 
     def task(result: Any, idx: int, prev: Any) -> Any:
         data = {"id": file, "owner_type": "package", "owner_id": owner_id}
@@ -78,12 +71,12 @@ def test_fields_of_resources_and_other_errors(author: str) -> None:
         add_task(task)
         return data_dict
 
-    with refused(UNKNOWN, "resources", 1, "parts", 0, "docs"):
+    with portal.refused(portal.UNKNOWN, "resources", 1, "parts", 0, "docs"):
         action({}, {"resources": [{"doc": ""}, {"parts": [{"docs": [file]}]}]})
     with pytest.raises(NotAuthorized):
         action({}, {"doc": "another"})
     owner_id = str(uuid.uuid4())
-    with refused("not allowed to give files", "doc"):
+    with portal.refused("not allowed to give files", "doc"):
         action({}, {"doc": file})
 
 
@@ -93,7 +86,7 @@ def test_validators_without_a_queue() -> None:
     for validator in (valid_attachment, factory("package")):
         schema: Any = {"attachment_id": [validator]}
         _, errors = tk.navl_validate({"attachment_id": "x"}, schema)
-        assert NO_QUEUE in error_at(errors, ["attachment_id"])
+        assert NO_QUEUE in portal.error_at(errors, ["attachment_id"])
     with pytest.raises(OutOfQueueError, match=NO_QUEUE):
         valid_attachment("x")
 
@@ -103,17 +96,10 @@ def test_validators_without_a_queue() -> None:
 
 @pytest.fixture
 def dataset(author: str) -> dict[str, Any]:
-    return new_dataset(author, resources=[resource("a"), resource("b")])
+    return portal.new_dataset(author, resources=[portal.resource("a"), portal.resource("b")])
 
 
-def fail_with(error: Exception) -> Any:
-    def fail(*_: Any) -> None:
-        raise error
-
-    return fail
-
-
-def test_resource_delete(author: str, dataset: dict[str, Any], hooks: Any, api: Api) -> None:
+def test_resource_delete(author: str, dataset: dict[str, Any], hooks: Any, api: portal.Api) -> None:
     id_ = dataset["resources"][0]["id"]
     places: list[dict[str, Any]] = [
         {"attachment": ["no"]},
@@ -122,18 +108,18 @@ def test_resource_delete(author: str, dataset: dict[str, Any], hooks: Any, api: 
         {"resources": [{"doc": ["no"]}, {}]},
     ]
     for errors in places:
-        hooks["before:package_update"] = fail_with(ValidationError(errors))
+        hooks["before:package_update"] = Mock(side_effect=ValidationError(errors))
         with pytest.raises(ValidationError) as caught:
             call("resource_delete", author, id=id_)
         assert caught.value.error_dict == errors
         assert len(shown(dataset["id"])["resources"]) == 2
-    hooks["before:package_update"] = fail_with(ValidationError(places[0]))
+    hooks["before:package_update"] = Mock(side_effect=ValidationError(places[0]))
     status, answer = api.post("resource_delete", author, id=id_)
-    assert (status, error_at(answer["error"], ["attachment"])) == (409, "no")
+    assert (status, portal.error_at(answer["error"], ["attachment"])) == (409, "no")
 
 
 def test_other_errors_of_resource_delete(author: str, dataset: dict[str, Any], hooks: Any) -> None:
-    hooks["before:package_update"] = fail_with(KeyError("mine"))
+    hooks["before:package_update"] = Mock(side_effect=KeyError("mine"))
     with pytest.raises(KeyError, match="mine"):
         call("resource_delete", author, id=dataset["resources"][0]["id"])
     hooks.clear()
