@@ -67,7 +67,7 @@ def test_every_block_has_a_test() -> None:
         "docs/operating/workers.rst": {"ini": 3, "text": 1},
         # maintenance/test_schedule.py
         "docs/operating/maintenance.rst": {"ini": 1, "python": 2},
-        # pages/test_snippets.py
+        # pages/test_pages.py
         "docs/recipes/templates.rst": {"html\\+jinja": 2},
     }
 
@@ -219,15 +219,10 @@ def test_field_in_python(load: Any) -> None:
     assert "attachment" in raised.value.error_dict
 
 
-@pytest.fixture
-def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install the plugin of the page, as an extension does."""
+def test_field_of_a_group_in_python(tmp_path: Path, monkeypatch: Any, load: Any) -> None:
+    """Groups show the field, as a field, and keep their other extras when they are saved again."""
     documented.install(tmp_path, "team = ckanext.files.tests.support.documented:TeamPlugin")
     monkeypatch.syspath_prepend(tmp_path)
-
-
-def test_field_of_a_group_in_python(team: None, load: Any) -> None:
-    """Groups show the field, as a field, and keep their other extras when they are saved again."""
     load("files", "team")
     user, name = new_user(), f"g-{uuid.uuid4()}"
     (charter,) = portal.upload(user)

@@ -1,0 +1,292 @@
+"""The files that pages show and forms offer, to visitors who may see them."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import ckan.plugins as p
+import ckan.plugins.toolkit as tk
+import pytest
+import sqlalchemy as sa
+from ckan import model
+from flask import render_template_string
+
+from ckanext.files import capabilities
+from ckanext.files.pages.helpers import PageFile
+from ckanext.files.store.models import file_table
+from ckanext.files.tests.support import documented, portal
+from ckanext.files.tests.support.effects import engine, statements
+from ckanext.files.tests.support.hidden_file_plugin import HiddenFilePlugin, RefusedFilePlugin
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.users import call, new_user, organization_of
+
+Visit = Callable[[str | None], None]
+FIELD = {"name": "attachment", "label": "Attachment", "errors": None}
+TEMPLATES = "docs/recipes/templates.rst"
+
+loaded = load_plugins("files", "files_test_forms")
+
+
+@pytest.fixture
+def visit(test_request_context: Any) -> Iterator[Visit]:
+    """Begin a request of a user, or of a visitor who is not logged in."""
+    with ExitStack() as requests:
+
+        def visit(name: str | None) -> None:
+            requests.enter_context(test_request_context())
+            tk.g.user = name or ""
+            if name:
+                tk.login_user(model.User.get(name))
+
+        yield visit
+
+
+@pytest.fixture
+def dataset(author: str) -> dict[str, Any]:
+    """A private dataset with three files."""
+    fields = {"owner_org": organization_of(author), "several": portal.upload(author, 3)}
+    return portal.new_dataset(author, private=True, **fields)
+
+
+def ids(files: list[PageFile]) -> list[str]:
+    return [file.id for file in files]
+
+
+def update(file_id: str, **values: Any) -> None:
+    with engine().begin() as connection:
+        connection.execute(sa.update(file_table).where(file_table.c.id == file_id).values(**values))
+
+
+def make_each_older(files: list[str]) -> None:
+    for days, file in enumerate(files):
+        update(file, created=sa.func.now() - sa.text(f"interval '{days} days'"))
+
+
+def test_attached(author: str, dataset: dict[str, Any], visit: Visit) -> None:
+    visit(author)
+    several = json.loads(dataset["several"])
+    files = tk.h.files_attached(dataset["several"])
+    assert ids(files) == several
+    (file,) = tk.h.files_attached(several[0])
+    assert file == files[0]
+    assert (file.name, file.size, file.format) == ("a.txt", 1, "TXT")
+    assert file.url == f"/file/download/{file.id}"
+    assert not file.is_own
+    assert not file.is_chosen
+    assert tk.h.files_attached(several[::-1]) == files[::-1]
+
+
+@pytest.mark.parametrize("who", [None, "another"])
+def test_a_file_that_the_visitor_may_not_see_is_an_id_only(
+    who: str | None, author: str, dataset: dict[str, Any], visit: Visit
+) -> None:
+    first, *_ = several = json.loads(dataset["several"])
+    of_a_purged_dataset = portal.put(("package", str(uuid.uuid4())))
+    hidden = [*several, *portal.upload(author), *of_a_purged_dataset, str(uuid.uuid4())]
+    visit(who and new_user())
+    assert tk.h.files_attached(hidden) == [PageFile(id_) for id_ in hidden]
+    offered = tk.h.files_offered(first, ["package"], dataset["id"])
+    assert offered == [PageFile(first, is_chosen=True)]
+    call("package_patch", None, id=dataset["id"], private=False)
+    assert [file.name for file in tk.h.files_attached(hidden)] == ["a.txt"] * 3 + [None] * 3
+
+
+def test_values_that_name_no_file(visit: Visit) -> None:
+    visit(None)
+    for value in (None, "", [], "[]", 7, {}, {"id": "x"}, [["x"]], "a\0b", "x" * 100_000, "[1]"):
+        assert tk.h.files_attached(value) == []
+        assert tk.h.files_offered(value) == []
+    for owner in (None, "", "a\0b", "nobody", 5):
+        assert tk.h.files_offered("", ["package", "group", "organization"], owner) == []
+
+
+def test_own_files(author: str, visit: Visit) -> None:
+    """Neither the attached ones, nor those that the profile keeps, and none without a user."""
+    files = portal.upload(author, 3)
+    make_each_older(files)
+    dataset = portal.new_dataset(author, attachment=files.pop())
+    portal.put(("user", call("user_show", author, id=author)["id"]), pinned=True)
+    assert tk.h.files_own_files() == []  # outside of a request
+    visit(author)
+    own = tk.h.files_own_files()
+    assert ids(own) == files
+    assert all(file.is_own and file.url for file in own)
+    visit(None)
+    assert tk.h.files_attached(dataset["attachment"])
+    assert tk.h.files_own_files() == []
+
+
+def test_offered(author: str, visit: Visit) -> None:
+    chosen, kept, *own = portal.upload(author, 4)
+    dataset = portal.new_dataset(author, several=[chosen, kept])
+    make_each_older(own)
+    visit(author)
+    # the form comes back with a choice that has not been saved
+    offered = tk.h.files_offered(["", own[1], chosen], ["package", "resource"], dataset["id"])
+    assert ids(offered) == [own[1], chosen, kept, own[0]]
+    assert [file.is_chosen for file in offered] == [True, True, False, False]
+    assert [file.is_own for file in offered] == [True, False, False, True]
+    # to an owner by its name
+    for owner_types, files in (
+        (["package"], [chosen, kept, *own]),
+        (["resource", "package"], [chosen, kept, *own]),
+        (["group"], own),
+    ):
+        assert sorted(ids(tk.h.files_offered("", owner_types, dataset["name"]))) == sorted(files)
+
+
+def test_format(author: str, visit: Visit) -> None:
+    (file,) = portal.upload(author)
+    visit(author)
+    for name, content_type, expected in (
+        ("levels.csv", "text/plain", "CSV"),
+        ("LEVELS.CSV", "text/plain", "CSV"),
+        ("levels", "text/csv", "CSV"),
+        ("levels.unheard-of", "application/unheard-of", None),
+    ):
+        update(file, name=name, content_type=content_type)
+        assert tk.h.files_attached(file)[0].format == expected
+
+
+def test_a_hundred_files_cost_as_much_as_one(author: str, visit: Visit) -> None:
+    """CKAN is asked no more often than its answers can differ."""
+    files = portal.upload(author, 100)
+    portal.new_dataset(author, several=files)
+    visit(author)
+    tk.h.files_attached(files)
+    numbers = []
+    for shown in (files, files[:1]):
+        with statements() as seen:
+            assert all(file.url for file in tk.h.files_attached(shown))
+        numbers.append(len(seen))
+    assert numbers[0] == numbers[1]
+
+
+PLUGINS: dict[str, Any] = {"files_test_hidden_file": HiddenFilePlugin}
+if capabilities.IFiles:
+    PLUGINS["files_test_refused_file"] = RefusedFilePlugin
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_plugin_that_decides_by_file(name: str, author: str, visit: Visit) -> None:
+    """With an auth function, or with the interface of CKAN 2.12."""
+    files = portal.upload(author, 3)
+    portal.new_dataset(author, several=files)
+    PLUGINS[name].hidden = files[1]
+    p.load(name)
+    visit(None)
+    try:
+        assert [bool(file.name) for file in tk.h.files_attached(files)] == [True, False, True]
+    finally:
+        p.unload(name)
+
+
+# what the snippets write
+
+
+def links(value: Any) -> str:
+    return str(tk.render_snippet("files/snippets/attachment.html", {"value": value}))
+
+
+def field(**parameters: Any) -> str:
+    return str(tk.render_snippet("files/snippets/attachment_field.html", {**FIELD, **parameters}))
+
+
+def test_links(author: str, visit: Visit) -> None:
+    files = portal.upload(author, 2)
+    visit(author)
+    page = links(files[0])
+    assert f'href="/file/download/{files[0]}"' in page
+    assert "a.txt" in page
+    assert "(TXT, 1 bytes)" in page
+    assert "<ul" not in page
+    assert re.findall(r"/file/download/([\w-]+)", links(files)) == files
+    for value in (None, "", [], "[]"):
+        assert links(value).strip() == ""
+
+
+def test_hidden_files(author: str, visit: Visit) -> None:
+    files = portal.upload(author, 2)
+    visit(None)
+    page = links(files)
+    assert page.count("Not available") == 2
+    assert "a.txt" not in page
+    assert not any(file in page for file in files)
+
+
+def test_names_and_ids_are_escaped(author: str, visit: Visit) -> None:
+    (file,) = portal.upload(author)
+    # CKAN would have cleaned such a name
+    update(file, name="<script>alert(1)</script>\"'")
+    visit(author)
+    for page in (links(file), field(value=file), field(value=file, multiple=True)):
+        assert "&lt;script&gt;alert(1)" in page
+        assert "<script" not in page
+    for page in (field(value="\"><b>'"), field(value=["\"><b>'"], multiple=True)):
+        assert "<b>" not in page
+        assert "&gt;&lt;b&gt;" in page
+
+
+def test_field(author: str, visit: Visit) -> None:
+    chosen, other = portal.upload(author, 2)
+    visit(author)
+    page = field(value=chosen, is_required=True)
+    assert '<label class="form-label" for="field-attachment">' in page
+    assert '<select id="field-attachment" name="attachment"' in page
+    assert re.search(rf'value="{chosen}" selected', page)
+    assert re.search(rf'value="{other}">', page)
+    assert '<option value="">' in page
+    assert "control-required" in page
+    assert "error" not in page
+    assert "aria-" not in page
+
+
+def test_field_for_several(author: str, visit: Visit) -> None:
+    chosen, other = portal.upload(author, 2)
+    visit(author)
+    page = field(value=[chosen], multiple=True)
+    assert '<input type="hidden" name="attachment" value="">' in page
+    assert re.findall(r'type="checkbox".*?value="([\w-]+)"( checked)?', page) == [
+        (chosen, " checked"),
+        (other, ""),
+    ]
+    assert 'role="group"' in page
+
+
+def test_field_with_an_error(author: str, visit: Visit) -> None:
+    portal.upload(author)
+    visit(author)
+    page = field(value="unknown", errors=["One <problem>", "another"], help_text="Some help")
+    assert '<span class="error-block" id="field-attachment-error">' in page
+    assert "One &lt;problem&gt;, another" in page
+    assert 'aria-describedby="field-attachment-error field-attachment-hint"' in page
+    assert 'aria-invalid="true"' in page
+    assert "Some help" in page
+    assert "Not available: unknown" in page
+
+
+def test_hint_for_those_who_have_no_file(author: str, visit: Visit) -> None:
+    visit(author)
+    assert "file_create" in field(value="")
+    assert "There are no files to choose from" in field(value="", multiple=True)
+    portal.upload(author)
+    assert "file_create" not in field(value="")
+
+
+def test_documented_snippets(author: str, visit: Visit) -> None:
+    show, edit = documented.blocks(TEMPLATES, "html\\+jinja")
+    attached, own = portal.upload(author, 2)
+    dataset = portal.new_dataset(author, attachment=attached, name=f"d-{uuid.uuid4()}")
+    visit(author)
+    assert f"/file/download/{attached}" in render_template_string(show, pkg=dataset)
+    page = render_template_string(edit, data=dataset, errors={})
+    assert re.findall(r'<option value="([\w-]+)"( selected)?', page) == [
+        (attached, " selected"),
+        (own, ""),
+    ]
+    assert "Report as PDF" in page
