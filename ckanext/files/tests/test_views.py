@@ -77,14 +77,12 @@ def _address(file: dict[str, Any]) -> str:
 
 
 def _trusted(file: dict[str, Any]) -> str:
-    return (
-        f"/file/trusted-download/{api_token.encode({'sub': file['id'], 'aud': 'trusted_download'})}"
-    )
+    token = api_token.encode({"sub": file["id"], "aud": "trusted_download"})
+    return f"/file/trusted-download/{token}"
 
 
 def _get(app: Any, address: str, headers: dict[str, str], method: str = "GET") -> Any:
-    client = app.test_client()
-    page = client.open(address, method=method, headers=headers, follow_redirects=False)
+    page = app.test_client().open(address, method=method, headers=headers, follow_redirects=False)
     model.Session.remove()
     return page
 

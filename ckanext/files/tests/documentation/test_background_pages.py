@@ -46,12 +46,7 @@ PAGES = ("README.rst", DOCS, RETRIES, SCHEDULES, LONG_WORK, JOBS, TEST)
 WORKERS = "docs/operating/workers.rst"
 
 MODULES = {
-    "tasks": [
-        (DOCS, 0),
-        (RETRIES, 0),
-        (SCHEDULES, 0),
-        *((LONG_WORK, number) for number in range(3)),
-    ],
+    "tasks": [(DOCS, 0), (RETRIES, 0), (SCHEDULES, 0), *((LONG_WORK, n) for n in range(3))],
     "plugin": [(DOCS, 1), (JOBS, 0)],
     "names": [(DOCS, 2)],
     "script": [(DOCS, 3)],
@@ -75,11 +70,9 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     parser = configparser.RawConfigParser()
     parser.read_string(entry_point)
     [(group, points)] = parser["options.entry_points"].items()
-    plugins = (
-        "example = ckanext.example.plugin:ExamplePlugin\n"
-        "example_praise = ckanext.example.plugin:PraisePlugin"
-    )
-    documented.install(folder, plugins, f"[{group}]{points}\n")
+    plugins = {"example": "ExamplePlugin", "example_praise": "PraisePlugin"}
+    lines = [f"{name} = ckanext.example.plugin:{class_}" for name, class_ in plugins.items()]
+    documented.install(folder, "\n".join(lines), f"[{group}]{points}\n")
     # or its tasks would be forgotten with the example's
     import_module("ckanext.files.maintenance.tasks")
     schedules = procrastinate.periodic_registry
@@ -194,16 +187,9 @@ def test_options(module: Any, monkeypatch: Any) -> None:
 def test_entry_point(module: Any) -> None:
     [point] = [each for each in entry_points(group=discovery.GROUPS[0]) if each.name == "tasks"]
     assert point.load()() == ["ckanext.example.tasks"]
-    assert [origin for origin, name in discovery._named() if name == "ckanext.example.tasks"] == [
-        "plugin example"
-    ]
+    origins = [origin for origin, name in discovery._named() if name == "ckanext.example.tasks"]
+    assert origins == ["plugin example"]
     assert discovery.not_loaded == []
-
-
-def _background_commands() -> dict[str, Any]:
-    [files] = get_commands()
-    groups: dict[str, Any] = vars(files)["commands"]
-    return groups["background"].commands
 
 
 def test_commands() -> None:
@@ -211,7 +197,8 @@ def test_commands() -> None:
     texts = [(documented.ROOT / path).read_text() for path in (*PAGES, WORKERS)]
     found = re.findall(r"ckan(?: -c \S+)? files background ([^`\n]+)", "\n".join(texts))
     given = [shlex.split(command.replace("ID", "1")) for command in sorted(set(found))]
-    commands = _background_commands()
+    [files] = get_commands()
+    commands = vars(files)["commands"]["background"].commands
     for name, *arguments in given:
         commands[name].make_context(name, arguments)
     assert {name for name, *_ in given} == set(commands)
@@ -254,17 +241,10 @@ def test_ways_to_ask(tasks: Any) -> None:
     assert asyncio.run(asking.ask_from_async_code()) in tasks.jobs
 
 
-class _Unavailable(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_error(503)
-
-    do_POST = do_GET  # noqa: N815 - the name is the library's
-
-
 @pytest.fixture
 def address() -> Iterator[str]:
-    """Of a server that answers with an error."""
-    with HTTPServer(("127.0.0.1", 0), _Unavailable) as server:
+    """Of a server that answers each request with an error."""
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -284,7 +264,7 @@ def test_retries(module: Any, tasks: Any, address: str, monkeypatch: Any) -> Non
         assert seconds - 3 < wait <= seconds
     found = record.find(refused.id)
     assert found
-    assert "503" in str(found.error)
+    assert "501" in str(found.error)
     assert "raise_for_status" in str(found.traceback)
 
 
