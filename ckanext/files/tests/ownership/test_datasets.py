@@ -244,7 +244,7 @@ def test_failing_update_leaves_the_file(author: str, file: str) -> None:
     dataset, former = portal.new_dataset(author), portal.owner(file)
     before = shown(dataset["id"])
     with pytest.raises(ValidationError) as caught:
-        portal.update(author, dataset, attachment=file, private="maybe", owner_org="nobody")
+        portal.update(author, dataset, attachment=file, private="maybe", owner_org="nowhere")
     assert "owner_org" in caught.value.error_dict
     assert (shown(dataset["id"]), portal.owner(file)) == (before, former)
     portal.assert_owned(portal.update(author, dataset, attachment=file))

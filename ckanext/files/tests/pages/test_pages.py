@@ -101,7 +101,7 @@ def test_values_that_name_no_file(visit: Visit) -> None:
     for value in (None, "", [], "[]", 7, {}, {"id": "x"}, [["x"]], "a\0b", "x" * 100_000, "[1]"):
         assert tk.h.files_attached(value) == []
         assert tk.h.files_offered(value) == []
-    for owner in (None, "", "a\0b", "nobody", 5):
+    for owner in (None, "", "a\0b", "nowhere", 5):
         assert tk.h.files_offered("", ["package", "group", "organization"], owner) == []
 
 
@@ -270,7 +270,7 @@ def test_field_with_an_error(author: str, visit: Visit) -> None:
     assert "Not available: unknown" in page
 
 
-def test_hint_for_those_who_have_no_file(author: str, visit: Visit) -> None:
+def test_hint_for_a_user_without_files(author: str, visit: Visit) -> None:
     visit(author)
     assert "file_create" in field(value="")
     assert "There are no files to choose from" in field(value="", multiple=True)
