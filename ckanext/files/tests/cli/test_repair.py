@@ -7,24 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ckan.plugins.toolkit as tk
 import pytest
-import sqlalchemy as sa
-from ckan import model
 from ckan.lib.search import SearchIndexError
 from ckan.tests import factories
 
 from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.cli import repair
 from ckanext.files.store.storages import storages
+from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.console import run
 from ckanext.files.tests.support.crash import die_between_solr_and_commit as die
-from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.effects import change
 from ckanext.files.tests.support.intents import intents
 from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
-from ckanext.files.tests.support.maintained_site import change
-from ckanext.files.tests.support.solr import document, solr_away, title_in_solr
+from ckanext.files.tests.support.solr import document, retitle, solr_away, title_in_solr
 from ckanext.files.tests.support.users import call, new_user
 from ckanext.files.transaction import index_repair
 
@@ -63,7 +60,7 @@ def test_check(folder: Path) -> None:
     assert "checked\tleft" in run("check")[1]
     assert "checked\tleft" not in run("check", "default")[1]
     [unknown] = portal.put(None)
-    change(unknown, storage="gone")
+    site.change(unknown, storage="gone")
     assert "gone: 1 files cannot be looked for" in run("check")[1]
     portal.delete_file(unknown)
     left.unlink()
@@ -103,32 +100,30 @@ def test_file_whose_name_begins_with_a_dot(folder: Path) -> None:
 
 
 @pytest.fixture
-def dataset(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A dataset of which Solr has a change that was not committed."""
+def dataset(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(repair, "_PAUSE", 0.01)
     monkeypatch.setattr(index_repair, "_PAUSES", (0.02, 0.05))
-    made = factories.Dataset(title="before")
-    _lose_a_change_of(made)
-    return made
+    return _lose_a_change()
 
 
-def _lose_a_change_of(dataset: dict[str, Any]) -> None:
-    model.Session.remove()
-    patch = {"id": dataset["id"], "title": "never"}
-    die(lambda: tk.get_action("package_patch")({"ignore_auth": True}, patch))
-    assert title_in_solr(dataset["id"]) == "never"
+def _lose_a_change() -> str:
+    """Make a dataset of which Solr has a change that was not committed; return its id."""
+    id_ = factories.Dataset(title="before")["id"]
+    die(lambda: retitle(id_, "never"))
+    assert title_in_solr(id_) == "never"
+    return id_
 
 
 def _repaired(*ids: str) -> list[str]:
     return [f"{id_}: Solr has what the database has" for id_ in sorted(ids)]
 
 
-def test_repair_index(dataset: dict[str, Any], unique: Any, hooks: Any) -> None:
-    name, user = unique("never"), factories.Sysadmin()["name"]
-    die(lambda: tk.get_action("package_create")({"user": user}, {"name": name}))
+def test_repair_index(dataset: str, unique: Any, hooks: Any) -> None:
+    name = unique("never")
+    die(lambda: call("package_create", None, name=name))
     lost = intents()
     [(first, _), (second, _)] = lost
-    assert first == dataset["id"]
+    assert first == dataset
     with solr_away():
         code, said = run("repair-index")
     assert code == 1
@@ -139,9 +134,7 @@ def test_repair_index(dataset: dict[str, Any], unique: Any, hooks: Any) -> None:
         raise SearchIndexError
 
     hooks["before_dataset_index"] = fail
-    with engine().begin() as connection:
-        later = "UPDATE files_index_intent SET due = due + interval '60 s'"
-        connection.execute(sa.text(later))
+    change("UPDATE files_index_intent SET due = due + interval '60 s'")
     start = time.monotonic()
     code, said = run("repair-index")
     assert time.monotonic() - start < 30, "not only when that would be due"
@@ -156,34 +149,28 @@ def test_repair_index(dataset: dict[str, Any], unique: Any, hooks: Any) -> None:
     assert run("repair-index") == (0, "There is nothing to repair.\n")
 
 
-def test_solr_is_back_meanwhile(
-    dataset: dict[str, Any], hooks: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_solr_is_back_meanwhile(dataset: str, hooks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another dataset keeps the command busy; what failed at first is tried again."""
     monkeypatch.setattr(index_repair, "_PAUSES", (1, 3))
-    other = factories.Dataset(title="before")
-    _lose_a_change_of(other)
+    other, failed = _lose_a_change(), []
 
     def fail_once(document: dict[str, Any]) -> None:
-        if document["id"] == dataset["id"] and not failed:
+        if document["id"] == dataset and not failed:
             failed.append(document["id"])
             raise SearchIndexError("away")
 
-    failed: list[str] = []
     hooks["before_dataset_index"] = fail_once
     code, said = run("repair-index")
-    assert (code, failed) == (0, [dataset["id"]])
-    assert said.splitlines() == _repaired(dataset["id"], other["id"])
-    assert title_in_solr(dataset["id"]) == "before"
+    assert (code, failed) == (0, [dataset])
+    assert said.splitlines() == _repaired(dataset, other)
+    assert title_in_solr(dataset) == "before"
     assert intents() == []
 
 
 def test_without_the_table() -> None:
-    with engine().begin() as connection:
-        connection.execute(sa.text("ALTER TABLE files_index_intent RENAME TO away"))
+    change("ALTER TABLE files_index_intent RENAME TO away")
     code, said = run("repair-index")
-    with engine().begin() as connection:
-        connection.execute(sa.text("ALTER TABLE away RENAME TO files_index_intent"))
+    change("ALTER TABLE away RENAME TO files_index_intent")
     assert code == 1
     assert "Run: ckan db upgrade -p files" in said
 

@@ -27,7 +27,7 @@ def test_moved(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     for id_, name in ids.items():
         site.change(id_, name=name)
     before = {id_: site.row(id_) for id_ in ids}
-    owners = {id_: site.owner_of(id_) for id_ in ids}
+    owners = portal.owners(*ids)
     job = move_storage.delay("here", "there", dry_run=False, batch=2)
     tasks.run_pending_jobs()
     assert site.outcome(job.id)[:2] == ("succeeded", "5 moved")
@@ -37,7 +37,7 @@ def test_moved(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
         assert path.read_bytes() == name.encode()
         assert path.suffix == suffixes[name]
         assert site.row(id_) == {**before[id_], "storage": "there", "location": path.name}
-    assert {id_: site.owner_of(id_) for id_ in ids} == owners
+    assert portal.owners(*ids) == owners
     assert len(site.stored("there")) == 5
 
 

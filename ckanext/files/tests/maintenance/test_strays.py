@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from ckan import model
 from ckan.common import config
 
@@ -22,7 +21,7 @@ from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import get_storage, make_upload, storages
 from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support import portal
-from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.effects import change, engine
 from ckanext.files.tests.support.load_plugins import storage_options
 
 
@@ -121,25 +120,15 @@ def test_copies_of_a_move_that_is_under_way(tasks: TasksManager) -> None:
     site.run(tasks, remove_strays, ["here"], dry_run=False)
     job = move_storage.delay("there", "here")
     model.Session.commit()
-    _let_run(job.id, "todo", "doing")
+    become = f"UPDATE {SCHEMA}.procrastinate_jobs SET status = '{{}}' WHERE id = {job.id}"
+    change(become.format("doing"))
     site.run_put_off_jobs(tasks)
     assert set(site.stored("here")) == {"copy"}
     assert len(tasks.pending_jobs) == 1
-    _let_run(job.id, "doing", "cancelled")
+    change(become.format("cancelled"))
     site.run_put_off_jobs(tasks)
     assert site.stored("here") == {}
     assert not tasks.pending_jobs
-
-
-def _let_run(job_id: int, before: str, after: str) -> None:
-    """Let a job be in another state, as a worker does."""
-    with engine().begin() as connection:
-        query = sa.text(
-            f"UPDATE {SCHEMA}.procrastinate_jobs SET status = :after"
-            " WHERE id = :id AND status = :before"
-        )
-        values = {"id": job_id, "before": before, "after": after}
-        assert connection.execute(query, values).rowcount == 1
 
 
 def test_name_that_is_no_text(caplog: pytest.LogCaptureFixture) -> None:

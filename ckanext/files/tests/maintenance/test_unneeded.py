@@ -18,17 +18,12 @@ from ckanext.files.maintenance import batches
 from ckanext.files.maintenance.mentions import find_mentioned
 from ckanext.files.maintenance.tasks import delete_unattached, settle_abandoned, verify_upload
 from ckanext.files.maintenance.unneeded import delete, unattached
-from ckanext.files.store.models import file_table, history_table, owner_table
+from ckanext.files.store.models import file_table, owner_table
 from ckanext.files.store.storages import Capability, get_storage
 from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import change, engine
 from ckanext.files.tests.support.users import call, new_user
-
-
-def _remove_owner(file_id: str) -> None:
-    with engine().begin() as connection:
-        connection.execute(owner_table.delete().where(owner_table.c.file_id == file_id))
 
 
 def _pinned() -> str:
@@ -44,7 +39,7 @@ def test_deleted_with_bytes_and_owner(tasks: TasksManager) -> None:
     tasks.run_pending_jobs()
     assert site.steps_of(job.id) == 3
     assert not any(map(site.row, ids))
-    assert not any(map(site.owner_of, ids))
+    assert not any(portal.owners(*ids))
     assert site.stored("there") == {}
     assert site.row(here)
     assert len(site.stored("here")) == 1
@@ -56,12 +51,12 @@ def test_files_that_are_wanted(tasks: TasksManager) -> None:
     kept, pinned = site.upload(days=29), _pinned()
     of_dataset, without_owner, given_back = site.uploads(3)
     site.attach(of_dataset, "package", factories.Dataset()["id"], pin=False)
-    _remove_owner(without_owner)
-    with engine().begin() as connection:
-        line = {"id": given_back, "file_id": given_back, "owner_type": "package", "owner_id": "x"}
-        connection.execute(
-            history_table.insert().values(**line, at=sa.func.now(), actor="a", action="transfer")
-        )
+    change(f"DELETE FROM {portal.OWNERS} WHERE file_id = :id", id=without_owner)
+    change(
+        f"INSERT INTO {portal.HISTORY} (id, file_id, owner_type, owner_id, at, actor, action)"
+        " VALUES (:id, :id, 'package', 'x', now(), 'a', 'transfer')",
+        id=given_back,
+    )
     assert site.run(tasks, delete_unattached, dry_run=False) == "nothing to do"
     assert all(map(site.row, (kept, pinned, of_dataset, without_owner, given_back)))
 
@@ -72,11 +67,12 @@ def test_files_that_cannot_be_deleted(tasks: TasksManager, monkeypatch: pytest.M
     site.change(there, storage="there")
     storage = get_storage("there")
     monkeypatch.setattr(storage, "capabilities", storage.capabilities.exclude(Capability.REMOVE))
-    _remove_owner(renamed)
+    change(f"DELETE FROM {portal.OWNERS} WHERE file_id = :id", id=renamed)
     site.change(renamed, id="my-file")
-    with engine().begin() as connection:
-        owner = {"file_id": "my-file", "owner_type": "user", "owner_id": "x", "pinned": False}
-        connection.execute(owner_table.insert().values(**owner))
+    change(
+        f"INSERT INTO {portal.OWNERS} (file_id, owner_type, owner_id, pinned)"
+        " VALUES ('my-file', 'user', 'x', false)"
+    )
     site.change(public, storage="default")
     # the addresses of its files contain no ids
     monkeypatch.setattr(get_storage("default").settings, "public", True)
@@ -298,22 +294,15 @@ def test_given_away(tasks: TasksManager) -> None:
     files = site.uploads(3)
     for file in files:
         site.attach(file, "package", "purged")
-    to: Any = {"give_to": recipient["name"], "batch": 2}
-    assert site.run(tasks, settle_abandoned, **to) == "3 would be given away"
-    assert site.owner_of(files[0]) == ("package", "purged", True)
-    assert site.run(tasks, settle_abandoned, **to, dry_run=False) == "3 given away"
-    assert {site.owner_of(file) for file in files} == {("user", recipient["id"], False)}
-    with engine().connect() as connection:
-        columns = history_table.c
-        left = sa.select(columns.owner_id, columns.actor).where(columns.file_id == files[0])
-        assert connection.execute(left).all() == [("purged", "test")]
-    assert site.run(tasks, settle_abandoned, **to, dry_run=False) == "nothing to do"
-
-
-def test_recipient_who_does_not_exist(tasks: TasksManager) -> None:
     deleted = new_user()
     call("user_delete", None, id=deleted)
-    site.attach(site.upload(), "package", "purged")
     for give_to in ("unknown", deleted):
         error = site.error_of(tasks, settle_abandoned, give_to=give_to, dry_run=False)
         assert f"There is no active user {give_to}" in error
+    to: Any = {"give_to": recipient["name"], "batch": 2}
+    assert site.run(tasks, settle_abandoned, **to) == "3 would be given away"
+    assert portal.owners(*files) == [("package", "purged", True)] * 3
+    assert site.run(tasks, settle_abandoned, **to, dry_run=False) == "3 given away"
+    assert portal.owners(*files) == [("user", recipient["id"], False)] * 3
+    assert portal.history(files[0]) == [("package", "purged", "test")]
+    assert site.run(tasks, settle_abandoned, **to, dry_run=False) == "nothing to do"

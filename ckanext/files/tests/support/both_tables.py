@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.backport.tables import metadata
-from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.effects import change, engine, look
 from ckanext.files.upgrade.core_move import moved_table
 
 CORE = ("file", "file_owner", "file_owner_transfer_history")
@@ -46,7 +46,7 @@ def filled(count: int) -> Iterator[None]:
     """Make the old tables and fill them; CKAN's are empty."""
     drop()
     metadata.create_all(engine())
-    run(_FILL.format(count=count))
+    change(_FILL.format(count=count))
     yield
     drop()
 
@@ -54,14 +54,8 @@ def filled(count: int) -> Iterator[None]:
 def drop() -> None:
     """Remove the old tables and empty CKAN's."""
     model.Session.remove()  # what it has read would be locked
-    run("TRUNCATE file, file_owner, file_owner_transfer_history")
-    run(f"DROP TABLE IF EXISTS {', '.join(OLD)}, {moved_table} CASCADE")
-
-
-def run(statements: str) -> None:
-    """Run statements and commit."""
-    with engine().begin() as connection:
-        connection.execute(sa.text(statements))
+    change("TRUNCATE file, file_owner, file_owner_transfer_history")
+    change(f"DROP TABLE IF EXISTS {', '.join(OLD)}, {moved_table} CASCADE")
 
 
 def in_core(id_: str, storage: str, location: str) -> str:

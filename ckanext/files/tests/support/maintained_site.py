@@ -98,14 +98,6 @@ def row(file_id: str) -> Any:
         return dict(first) if first else None
 
 
-def owner_of(file_id: str) -> tuple[str, str, bool] | None:
-    with engine().connect() as connection:
-        columns = owner_table.c
-        found = sa.select(columns.owner_type, columns.owner_id, columns.pinned)
-        first = connection.execute(found.where(columns.file_id == file_id)).first()
-        return (first[0], first[1], first[2]) if first else None
-
-
 def stored(storage: str) -> dict[str, bytes]:
     """Return the contents of all files in the folder of a storage, by locations."""
     return {path.name: path.read_bytes() for path in folder_of(storage).iterdir()}

@@ -49,24 +49,17 @@ def test_defaults() -> None:
 
 
 def test_general_options() -> None:
-    report = translate(
-        default_storage="mine",
-        inline_content_types="text/plain",
-        authenticated_uploads__storages="a b",
-        owner__cascade_access="package",
-        owner__transfer_as_update="false",
-        owner__scan_as_update="false",
-    )
-    lines = [
-        "ckan.files.default_storages.default = mine",
-        "ckan.files.inline_content_types = text/plain",
-        "ckan.files.authenticated_uploads.allow = false",
-        "ckan.files.authenticated_uploads.storages = a b",
-        "ckan.files.owner.cascade_access = package",
-        "ckan.files.owner.transfer_as_update = false",
-        "ckan.files.owner.scan_as_update = false",
-    ]
-    assert report == (lines, [])
+    same = {
+        "inline_content_types": "text/plain",
+        "authenticated_uploads.allow": "false",
+        "authenticated_uploads.storages": "a b",
+        "owner.cascade_access": "package",
+        "owner.transfer_as_update": "false",
+        "owner.scan_as_update": "false",
+    }
+    lines = [f"ckan.files.{name} = {value}" for name, value in same.items()]
+    lines = ["ckan.files.default_storages.default = mine", *lines]
+    assert translate(default_storage="mine", **same) == (lines, [])
 
 
 def test_several_lines() -> None:

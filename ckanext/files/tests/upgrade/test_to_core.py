@@ -18,9 +18,9 @@ from sqlalchemy.exc import IntegrityError
 
 from ckanext.files.cli import get_commands
 from ckanext.files.tests.support import both_tables, console
-from ckanext.files.tests.support.both_tables import CORE, OLD, checksums, files, in_core, run
+from ckanext.files.tests.support.both_tables import CORE, OLD, checksums, files, in_core
 from ckanext.files.tests.support.crash import fork, kill_at_each
-from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.effects import change, engine, look
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.users import call
 from ckanext.files.tests.support.waiting import wait_for_a_lock
@@ -118,27 +118,27 @@ def test_move_again() -> None:
     assert checksums((*OLD, *CORE, "files_moved_to_core")) == before
     assert again.storages == [("default", 0, 16, 0), ("resources", 0, 7, 0)]
     assert (again.owners, again.transfers) == (0, 0)
-    run("UPDATE file SET name = 'new.txt'; UPDATE file_owner SET owner_id = 'other', pinned = true")
+    change("UPDATE file SET name = 'new.txt'; UPDATE file_owner SET owner_id = 'x', pinned = true")
     before = checksums()
     assert not move().warnings
     assert checksums() == before
-    run("DELETE FROM file WHERE id = 'f2'")
+    change("DELETE FROM file WHERE id = 'f2'")
     looked = look_at_core_move(engine())
     assert looked == move()
     assert looked.storages[0] == ("default", 0, 15, 1)
     assert not look("SELECT EXISTS (SELECT FROM file WHERE id = 'f2')")
-    run("INSERT INTO files_file (id, name, storage, location) VALUES ('new', 'n', 'default', 'n')")
+    change("INSERT INTO files_file (id, name, storage, location) VALUES ('g', 'n', 'default', 'n')")
     assert move().waiting == 1
     assert look("SELECT count(*) FROM file") == COUNT
-    run("UPDATE files_file SET storage = 'elsewhere'")
+    change("UPDATE files_file SET storage = 'elsewhere'")
     assert not move().obstacles, "nothing of that storage waits"
-    run("DELETE FROM files_file")
+    change("DELETE FROM files_file")
     assert (move().waiting, move().storages) == (0, [])
 
 
 def test_what_ckan_has_already_stays() -> None:
-    run(in_core("f1", "default", "l1"))
-    run(in_core("other", "default", "somewhere"))
+    change(in_core("f1", "default", "l1"))
+    change(in_core("other", "default", "somewhere"))
     done = move()
     assert done.storages[0] == ("default", 15, 1, 0)
     assert done.warnings == [
@@ -150,19 +150,19 @@ def test_what_ckan_has_already_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "place", "advice"),
-    [(change, *found) for change, found in OBSTACLES.items()],
+    ("damage", "place", "advice"),
+    [(damage, *found) for damage, found in OBSTACLES.items()],
     ids=[place for place, _ in OBSTACLES.values()],
 )
-def test_what_stands_in_the_way(change: str, place: str, advice: str) -> None:
-    run(change)
+def test_what_stands_in_the_way(damage: str, place: str, advice: str) -> None:
+    change(damage)
     text = obstacles()
     assert places(text) == [place]
     assert advice in text
 
 
 def test_place_twice_in_the_old_tables() -> None:
-    run(SAME_PLACE)
+    change(SAME_PLACE)
     text = obstacles()
     assert places(text)[-1] == "default: l1 has the ids f1, f2"
     assert "ckan files takeover" in text
@@ -178,7 +178,7 @@ def test_place_twice_in_the_old_tables() -> None:
 
 
 def test_long_lists_are_cut() -> None:
-    run(
+    change(
         "INSERT INTO file (id, name, storage, location, content_type, size, hash, algorithm,"
         " created, storage_data, plugin_data) SELECT 'x' || id, name, storage, location, 't', 1,"
         " '', '', now(), '{}', '{}' FROM files_file"
@@ -190,7 +190,7 @@ def test_long_lists_are_cut() -> None:
 
 def test_upload_waits_and_is_kept() -> None:
     numbers: list[int] = []
-    upload = threading.Thread(target=run, args=[in_core("new", "default", "new")])
+    upload = threading.Thread(target=change, args=[in_core("new", "default", "new")])
 
     def begin(number: int) -> None:
         numbers.append(number)
@@ -245,8 +245,8 @@ def test_many(full_size: bool, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_command() -> None:
-    run("UPDATE files_owner SET owner_type = 'showcase' WHERE file_id = 'f1'")
-    run("UPDATE files_owner SET owner_type = 'user' WHERE file_id = 'f2'")
+    change("UPDATE files_owner SET owner_type = 'showcase' WHERE file_id = 'f1'")
+    change("UPDATE files_owner SET owner_type = 'user' WHERE file_id = 'f2'")
     before = checksums()
     code, looked = console.run("to-core", "--dry-run")
     assert (code, checksums()) == (0, before)
@@ -264,12 +264,12 @@ def test_command() -> None:
         "  DROP TABLE files_transfer_history, files_owner, files_file, files_moved_to_core;\n",
     )
     assert files(CORE) == files(OLD)
-    run("DELETE FROM file WHERE id = 'f2'")
+    change("DELETE FROM file WHERE id = 'f2'")
     code, text = console.run("to-core")
     assert code == 0
     first, *_, drop = text.splitlines()
     assert first == "default: 0 moved, 15 already there, 1 deleted since an earlier move"
-    run(drop)
+    change(drop)
     before = checksums(CORE)
     for options in ([], ["--dry-run"]):
         code, text = console.run("to-core", *options)
