@@ -158,6 +158,8 @@ class Savepoints:
             assert level.foreign
             self._roll_back(level.foreign)
         else:
+            if level.saved:  # SQLAlchemy 1.4 warns when one below it is rolled back first
+                self._roll_back(level.saved)
             self._failure = error
 
     def reopen(self, foreign: SessionTransaction | None = None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,19 +15,11 @@ from sqlalchemy.exc import ResourceClosedError
 
 from ckanext.files.capabilities import CORE_FILES, commit_reaches_root
 from ckanext.files.shared import add_task, on_commit
-from ckanext.files.tests.support.core_actions import prepare
-from ckanext.files.tests.support.effects import Rows, count_commits, engine, look
+from ckanext.files.tests.support.effects import Rows, count_commits, look
 from ckanext.files.tests.support.load_plugins import load_plugins
-from ckanext.files.tests.support.probe_plugin import (
-    ProbeError,
-    fail,
-    in_action,
-    in_hold,
-    nothing,
-)
+from ckanext.files.tests.support.probe_plugin import ProbeError, fail, in_action, in_hold, nothing
 from ckanext.files.tests.support.solr import document, retitle, titles
 from ckanext.files.tests.support.users import call
-from ckanext.files.transaction import Block
 
 loaded = load_plugins("files", "files_test_probe")
 
@@ -36,10 +28,10 @@ def dataset_exists(name: str) -> bool:
     return look("SELECT EXISTS (SELECT FROM package WHERE name = :name)", name=name)
 
 
-def roll_back_savepoint(other: str) -> None:
+def end_savepoint(end: str) -> None:
     savepoint = model.Session.begin_nested()
     model.Session.execute(sa.text("SELECT 1"))
-    savepoint.rollback()
+    getattr(savepoint, end)()
 
 
 def in_savepoint(deed: Callable[[str], Any]) -> Callable[[str], None]:
@@ -55,17 +47,14 @@ AFTER = "after:package_create"
 # what a plugin's hook may do in the middle of an action, given another dataset
 DEEDS: dict[str, Callable[[str], Any]] = {
     "commit": lambda other: model.Session.commit(),
-    "repo_commit": lambda other: model.repo.commit(),
     "commit_and_remove": lambda other: model.repo.commit_and_remove(),
     "flush": lambda other: model.Session.flush(),
-    "release_savepoint": in_savepoint(lambda other: model.Session.execute(sa.text("SELECT 1"))),
-    "roll_back_savepoint": roll_back_savepoint,
+    "release_savepoint": lambda other: end_savepoint("commit"),
+    "roll_back_savepoint": lambda other: end_savepoint("rollback"),
     "another_action": lambda other: retitle(other, "another"),
     "another_action_in_savepoint": in_savepoint(lambda other: retitle(other, "another")),
     "commit_in_savepoint": in_savepoint(lambda other: model.Session.commit()),
-    "repo_commit_in_savepoint": in_savepoint(lambda other: model.repo.commit()),
 }
-
 
 # ... and what it may do only after the action's own commit
 LATE_DEEDS: dict[str, Callable[[str], Any]] = {
@@ -113,40 +102,6 @@ def test_plugin_uses_the_session(
     assert titles(created["id"]) == ("new", "new")
     expected = "another" if deed.startswith("another_action") else "before"
     assert titles(other) == (expected, expected)
-
-
-@pytest.mark.parametrize("action", ["resource_create", "resource_update"])
-def test_hook_of_a_resource_changes_the_dataset_again(
-    action: str, hooks: Any, rows: Rows, unique: Any
-) -> None:
-    """As extensions do that look into an uploaded file."""
-    call = prepare(action, unique)
-    package_id = str(call.package_id)
-    before = titles(package_id)
-
-    def run(inner_task: Callable[..., Any]) -> None:
-        def act(*_: Any) -> None:
-            hooks.clear()
-            retitle(package_id, call.mark)
-            model.Session.commit()
-
-        hooks[f"before:{action}"] = lambda *_: add_task(lambda *_: rows.write("task"))
-        hooks["before:package_update"] = lambda *_: add_task(inner_task)
-        hooks[f"after_{action}"] = act
-        call()
-
-    with count_commits() as commits, pytest.raises(ProbeError):
-        run(fail)
-    assert not commits
-    assert not rows.committed
-    assert not call.is_committed
-    assert titles(package_id) == before
-    with count_commits() as commits:
-        run(nothing)
-    assert len(commits) == 1
-    assert rows.committed == {"task"}
-    assert call.is_committed
-    assert titles(package_id) == (call.mark, call.mark)
 
 
 @pytest.mark.parametrize("commits", [True, False])
@@ -254,41 +209,6 @@ def test_inner_failure_that_is_swallowed_undoes_only_itself(
     assert [name for name in names if document(name)] == good
 
 
-def test_swallowed_failure_of_the_block_that_began_the_hold(
-    hooks: Any, rows: Rows, unique: Any
-) -> None:
-    """The outer block goes on, without what the inner one did."""
-    name = unique("dataset")
-    hooks["before:package_create"] = lambda *_: add_task(fail)
-
-    def do() -> None:
-        rows.write("before")
-        with pytest.raises(ProbeError):
-            call("package_create", None, name=name)
-        rows.write("after")
-        model.Session.commit()
-
-    in_action(do)
-    assert rows.committed == {"before", "after"}
-    assert not dataset_exists(name)
-
-
-def test_caller_keeps_the_commit_of_an_action_that_commits_all_the_same(rows: Rows) -> None:
-    """As CKAN does when the datasets of a group change."""
-
-    def do() -> None:
-        add_task(nothing)
-        rows.write("row")
-        model.Session.commit()
-
-    with count_commits() as commits:
-        in_action(do, defer_commit=True)
-    assert not commits
-    assert not rows.committed
-    model.Session.commit()
-    assert rows.committed == {"row"}
-
-
 cannot_show = pytest.mark.skipif(
     not CORE_FILES,
     reason="CKAN 2.11 cannot create a dataset within a savepoint that is a context manager: it"
@@ -320,51 +240,19 @@ def test_failing_task_within_a_savepoint_of_the_caller(hooks: Any, unique: Any) 
 
 @pytest.mark.parametrize("run", [in_hold, lambda do: do()], ids=["held_too", "alone"])
 def test_threads_do_not_share_a_hold(run: Any, rows: Rows) -> None:
-    """Another thread commits by itself while this one holds."""
-
     def write_and_commit() -> None:
         rows.write("thread")
         model.Session.commit()
 
-    def in_thread() -> None:
-        run(write_and_commit)
-        model.Session.remove()
-
     def do() -> None:
         rows.write("row")
         model.Session.commit()
-        thread = threading.Thread(target=in_thread)
-        thread.start()
-        thread.join()
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(lambda: (run(write_and_commit), model.Session.remove())).result()
         assert rows.committed == {"thread"}
 
     in_hold(do)
     assert rows.committed == {"thread", "row"}
-
-
-@pytest.mark.parametrize("eager", [True, False])
-def test_block_without_hold_is_stock(eager: bool, rows: Rows) -> None:
-    def write_commit_and_fail() -> None:
-        with Block(eager=eager):
-            rows.write("row")
-            model.Session.commit()
-            fail()
-
-    with pytest.raises(ProbeError):
-        write_commit_and_fail()
-    assert rows.committed == (set() if eager else {"row"})
-
-
-def test_no_connection_stays_checked_out(hooks: Any, dataset: dict[str, Any]) -> None:
-    pool: Any = engine().pool
-    before = pool.checkedout()
-    hooks["before:package_update"] = lambda *_: add_task(nothing)
-    retitle(dataset["id"], "after")
-    hooks["before:package_update"] = lambda *_: add_task(fail)
-    with pytest.raises(ProbeError):
-        retitle(dataset["id"], "later")
-    model.Session.remove()
-    assert pool.checkedout() == before
 
 
 def test_after_a_commit_that_a_listener_refused(rows: Rows) -> None:

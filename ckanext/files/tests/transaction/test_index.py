@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
-import ckan.plugins.toolkit as tk
 import pytest
 from ckan import model
 from ckan.lib import search
 from ckan.tests import factories
-from sqlalchemy.exc import IntegrityError
 
 from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.shared import add_task, on_commit
 from ckanext.files.tests.support.core_actions import prepare
 from ckanext.files.tests.support.effects import Rows, look
+from ckanext.files.tests.support.intents import announced, intents
 from ckanext.files.tests.support.load_plugins import load_plugins
-from ckanext.files.tests.support.probe_plugin import ProbeError, fail, in_action, in_hold
+from ckanext.files.tests.support.probe_plugin import ProbeError, fail, in_action, in_hold, nothing
 from ckanext.files.tests.support.solr import document, retitle, title_in_solr, titles
 from ckanext.files.tests.support.users import call, shown, site_user
 
@@ -48,7 +48,7 @@ def test_index_is_written_once_and_with_the_commit(hooks: Any, dataset: dict[str
 
 @in_core_2_12
 @pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.parametrize("deed", ["commit", "rollback"])
+@pytest.mark.parametrize("deed", ["commit", "rollback", "remove"])
 def test_plugin_uses_the_session_while_the_document_is_made(
     deed: str, fails: bool, hooks: Any, rows: Rows, dataset: dict[str, Any]
 ) -> None:
@@ -58,6 +58,7 @@ def test_plugin_uses_the_session_while_the_document_is_made(
         hooks.clear()
         rows.write("index")
         getattr(model.Session, deed)()
+        assert (announced(), intents()) == ([dataset["id"]], [])  # the intent stays locked
         if fails:
             fail()
 
@@ -105,6 +106,28 @@ def test_plugins_are_notified_of_changes_with_the_commit_only(
     assert not run(fail)
 
 
+def test_plugins_are_notified_of_changes_before_and_after_an_inner_action(hooks: Any) -> None:
+    """The savepoint of that one sets the earlier changes aside, and no savepoint the later ones."""
+    first, second = (factories.Dataset()["id"] for _ in range(2))
+    seen: set[str] = set()
+
+    def change(package_id: str) -> None:
+        package = model.Package.get(package_id)
+        assert package
+        package.title = "after"
+        model.Session.flush()
+
+    def do() -> None:
+        on_commit(nothing)
+        change(first)
+        in_action(nothing)
+        change(second)
+
+    hooks["notify"] = lambda entity, _: seen.add(entity.id)
+    in_hold(do)
+    assert seen == {first, second}
+
+
 @in_core_2_12
 def test_task_that_changes_the_result_does_not_change_the_document(
     hooks: Any, dataset: dict[str, Any]
@@ -142,20 +165,6 @@ def test_solr_refuses_the_document(hooks: Any, rows: Rows, dataset: dict[str, An
     assert titles(second) == ("later", "later")
 
 
-def test_failing_commit_repairs_the_index(rows: Rows, unique: Any, dataset: dict[str, Any]) -> None:
-    name = unique("new")
-
-    def do() -> None:
-        add_task(lambda *_: rows.write("twice", "twice"))
-        retitle(dataset["id"], "after")
-        call("package_create", None, name=name)
-
-    with pytest.raises(IntegrityError):
-        in_action(do)
-    assert titles(dataset["id"]) == ("before", "before")
-    assert document(name) is None
-
-
 def _save(dataset_id: str, **changes: Any) -> None:
     """Save what was shown, with its ``metadata_modified``, which CKAN 2.12 keeps for a sysadmin."""
     now = call("package_show", site_user(), id=dataset_id)
@@ -167,122 +176,63 @@ def _patch(dataset_id: str) -> None:
     call("package_patch", site_user(), id=dataset_id, notes="patched")
 
 
-def _groups(dataset_id: str) -> list[str]:
-    return [group["name"] for group in shown(dataset_id)["groups"]]
-
-
-def _title(dataset_id: str, _group: str) -> None:
-    _save(dataset_id, title="after")
-    assert call("package_show", site_user(), id=dataset_id)["title"] == "after"
-    _patch(dataset_id)
-
-
-def _there_and_back(dataset_id: str, _group: str) -> None:
-    before = call("package_show", site_user(), id=dataset_id)
-    call("package_update", site_user(), **{**before, "title": "after"})
-    call("package_update", site_user(), **before)
-
-
-def _private(dataset_id: str, _group: str) -> None:
-    _save(dataset_id, private=True)
-    _patch(dataset_id)
-
-
-def _member(action: str, dataset_id: str, group: str, **data: Any) -> None:
-    call(action, site_user(), id=group, object=dataset_id, object_type="package", **data)
-    _patch(dataset_id)
-
-
-def _into_a_group(dataset_id: str, group: str) -> None:
-    _member("member_create", dataset_id, group, capacity="public")
-
-
-def _out_of_a_group(dataset_id: str, _group: str) -> None:
-    _member("member_delete", dataset_id, _groups(dataset_id)[0])
+def _into_the_group(dataset_id: str, group: str) -> None:
+    member = {"object": dataset_id, "object_type": "package", "capacity": "public"}
+    call("member_create", site_user(), id=group, **member)
 
 
 def _by_the_group(dataset_id: str, group: str) -> None:
-    name = shown(dataset_id)["name"]
-    call("group_update", site_user(), id=group, name=group, packages=[{"id": name}])
-    _patch(dataset_id)
+    packages = [{"id": shown(dataset_id)["name"]}]
+    call("group_update", site_user(), id=group, name=group, packages=packages)
 
 
-def _other_organization(dataset_id: str, _group: str) -> None:
-    other = factories.Organization()["id"]
-    call("package_owner_org_update", site_user(), id=dataset_id, organization_id=other)
-    _patch(dataset_id)
+CHANGES: dict[str, Callable[[str, str], Any]] = {
+    "title": lambda dataset, _: _save(dataset, title="after"),
+    "private": lambda dataset, _: _save(dataset, private=True),
+    "into a group": _into_the_group,
+    "by the group": _by_the_group,
+}
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        _title,
-        _there_and_back,
-        _private,
-        _into_a_group,
-        _out_of_a_group,
-        _by_the_group,
-        pytest.param(
-            _other_organization,
-            marks=pytest.mark.skipif(CORE_FILES, reason="CKAN 2.12 itself loses that change"),
-        ),
-    ],
-)
-def test_changes_are_built_upon(change: Any) -> None:
+@pytest.mark.parametrize("change", CHANGES)
+def test_changes_are_built_upon(change: str) -> None:
     """What a hold makes of several actions is what stock CKAN makes of them."""
     organization = factories.Organization()["id"]
     group, new = factories.Group(), factories.Group()
+    data = {"title": "before", "owner_org": organization, "groups": [{"id": group["id"]}]}
 
     def outcome(run: Callable[[Callable[[], Any]], Any]) -> list[Any]:
-        made = factories.Dataset(
-            title="before", notes="n", owner_org=organization, groups=[{"id": group["id"]}]
-        )
+        made = factories.Dataset(**data)
         model.Session.remove()
-        run(lambda: change(made["id"], new["name"]))
+        run(lambda: (CHANGES[change](made["id"], new["name"]), _patch(made["id"])))
         model.Session.remove()
         now = shown(made["id"])
         assert title_in_solr(made["id"]) == now["title"]
-        groups = [one["name"] in _groups(made["id"]) for one in (group, new)]
-        is_own = now["owner_org"] == organization
-        return [now["title"], now["notes"], now["private"], is_own, groups]
+        groups = {group["name"] for group in now["groups"]}
+        return [now["title"], now["notes"], now["private"], groups]
 
     assert outcome(in_hold) == outcome(lambda do: do())
 
 
-def test_task_builds_upon_its_action(hooks: Any) -> None:
-    """A dataset that was made private stays private."""
-    made = factories.Dataset(owner_org=factories.Organization()["id"], private=False)
-    model.Session.remove()
-
+@pytest.mark.parametrize("by", ["task", "hook"])
+def test_task_or_hook_builds_upon_its_action(by: str, hooks: Any, dataset: dict[str, Any]) -> None:
     def patch(*_: Any) -> None:
-        hooks.clear()
-        _patch(made["id"])
-
-    hooks["before:package_update"] = lambda *_: add_task(patch)
-    _save(made["id"], private=True)
-    model.Session.remove()
-    now = shown(made["id"])
-    assert (now["private"], now["notes"]) == (True, "patched")
-
-
-def test_hook_builds_upon_its_action(hooks: Any, dataset: dict[str, Any]) -> None:
-    """Also where there is no task, and only something to do after the commit."""
-
-    def after(*_: Any) -> None:
         hooks.clear()
         _patch(dataset["id"])
 
-    hooks["before:package_update"] = lambda *_: on_commit(lambda: None)
-    hooks["after:package_update"] = after
+    if by == "task":
+        hooks["before:package_update"] = lambda *_: add_task(patch)
+    else:
+        hooks["before:package_update"] = lambda *_: on_commit(nothing)
+        hooks["after:package_update"] = patch
     _save(dataset["id"], title="after")
     model.Session.remove()
     now = shown(dataset["id"])
     assert (now["title"], now["notes"]) == ("after", "patched")
 
 
-def _found_by_visitors(dataset_id: str) -> int:
-    context: Any = {"user": ""}
-    return tk.get_action("package_search")(context, {"fq": f"id:{dataset_id}"})["count"]
+def _found_by_a_visitor(dataset_id: str) -> int:
+    return call("package_search", "", fq=f"id:{dataset_id}")["count"]
 
 
 @pytest.mark.skipif(CORE_FILES, reason="CKAN 2.12 patches each of the datasets instead")
@@ -295,41 +245,31 @@ def test_bulk_update(fails: bool) -> None:
 
     def publish() -> None:
         call("bulk_update_public", None, datasets=[made["id"]], org_id=organization)
-        assert _found_by_visitors(made["id"]) == 0
+        assert _found_by_a_visitor(made["id"]) == 0
         if fails:
             add_task(fail)
 
     with pytest.raises(ProbeError) if fails else nullcontext():
         in_hold(publish)
     assert shown(made["id"])["private"] is fails
-    assert _found_by_visitors(made["id"]) == int(not fails)
+    assert _found_by_a_visitor(made["id"]) == int(not fails)
 
 
 @pytest.mark.parametrize("deferred", [False, True])
 def test_index_by_its_name(deferred: bool, dataset: dict[str, Any]) -> None:
     """As the datastore of CKAN 2.11 and other extensions ask for it."""
 
-    def rewrite_and_fail() -> None:
+    def rewrite() -> None:
         index = search.PackageSearchIndex()
         index.index_package({**shown(dataset["id"]), "title": "after"}, deferred)
         index.commit()
         assert title_in_solr(dataset["id"]) == "before"
-        add_task(fail)
 
     with pytest.raises(ProbeError):
-        in_hold(rewrite_and_fail)
+        in_hold(lambda: (rewrite(), add_task(fail)))
     assert title_in_solr(dataset["id"]) == "before"
-    retitle(dataset["id"], "after")
-    assert title_in_solr(dataset["id"]) == "after"
-
-
-def test_deferred_rebuild(dataset: dict[str, Any]) -> None:
-    def rebuild() -> None:
-        retitle(dataset["id"], "after")
-        search.rebuild(dataset["id"], defer_commit=True)
-        search.commit()
-
-    in_hold(rebuild)
+    rebuild = partial(search.rebuild, dataset["id"], defer_commit=deferred)
+    in_hold(lambda: (retitle(dataset["id"], "after"), rebuild()))
     assert title_in_solr(dataset["id"]) == "after"
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,15 +16,14 @@ from ckan.tests import factories
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.shared import add_task
+from ckanext.files.tests.support import effects
 from ckanext.files.tests.support.crash import fork
 from ckanext.files.tests.support.effects import at_each_commit, engine, look
 from ckanext.files.tests.support.intents import announced, intents
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.probe_plugin import ProbeError, fail, in_hold
 from ckanext.files.tests.support.solr import retitle, title_in_solr
-from ckanext.files.tests.support.users import call
 from ckanext.files.transaction import index_intents
 
 loaded = load_plugins("files", "files_test_probe")
@@ -61,60 +61,18 @@ def test_intent_is_there_before_solr_is_asked(dataset: dict[str, Any], hooks: An
     assert title_in_solr(dataset["id"]) == "after"
 
 
-def test_action_without_a_task_writes_none(dataset: dict[str, Any], hooks: Any, line: Any) -> None:
+def test_nothing_to_announce(dataset: dict[str, Any], hooks: Any, line: Any) -> None:
+    """An action without a task, a task without datasets, a failure before Solr is asked."""
     seen: list[Any] = []
     hooks["before_dataset_index"] = lambda _: seen.append(announced())
     with at_each_commit(lambda: seen.append(announced())):
         retitle(dataset["id"], "after")
     assert seen == [[], []]
-    assert line._connection is None
-
-
-def test_task_without_datasets_writes_none(line: Any) -> None:
     in_hold(factories.User)
-    assert line._connection is None
-
-
-def test_failure_before_solr_is_asked_leaves_nothing(dataset: dict[str, Any]) -> None:
     with pytest.raises(ProbeError):
-        in_hold(lambda: (retitle(dataset["id"], "after"), fail()))
+        in_hold(lambda: (retitle(dataset["id"], "later"), fail()))
     assert announced() == []
-
-
-def test_several_datasets(hooks: Any) -> None:
-    made = sorted(factories.Dataset()["id"] for _ in range(3))
-    seen: list[Any] = []
-
-    def do() -> None:
-        for one in made:
-            retitle(one, "after")
-            call("package_patch", None, id=one, notes="once more")
-        hooks["before_dataset_index"] = lambda _: seen.append(sorted(announced()))
-
-    in_hold(do)
-    assert made in seen
-    assert all(set(some) <= set(made) and len(some) <= 3 for some in seen)
-    assert announced() == []
-
-
-@pytest.mark.skipif(not CORE_FILES, reason="CKAN 2.11 indexes within the commit")
-@pytest.mark.parametrize("deed", ["rollback", "commit", "remove"])
-def test_plugin_that_ends_a_transaction_while_it_indexes(
-    deed: str, dataset: dict[str, Any], hooks: Any
-) -> None:
-    """The intent stays locked."""
-    seen: list[Any] = []
-
-    def disturb(_: Any) -> None:
-        getattr(model.Session, deed)()
-        seen.append((announced(), intents()))
-
-    hooks["before:package_update"] = lambda *_: add_task(
-        lambda *_: hooks.update(before_dataset_index=disturb)
-    )
-    retitle(dataset["id"], "after")
-    assert seen[-1] == ([dataset["id"]], [])
-    assert announced() == []
+    assert line._connection is None
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback"])
@@ -136,28 +94,22 @@ def test_pool_is_not_needed() -> None:
     made = [factories.Dataset()["id"] for _ in range(3)]
     model.Session.remove()
     small = sa.create_engine(engine().url, pool_size=3, max_overflow=0, pool_timeout=10)
-    barrier, errors = threading.Barrier(3), []
+    barrier = threading.Barrier(3)
 
     def change(one: str) -> None:
         try:
             in_hold(lambda: (retitle(one, "after"), barrier.wait(30)))
-        except BaseException as error:
-            errors.append(error)
         finally:
             model.Session.remove()
 
     model.Session.configure(bind=small)
     try:
-        threads = [threading.Thread(target=change, args=[one]) for one in made]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(3) as threads:
+            list(threads.map(change, made))  # raises what one of them has raised
     finally:
         model.Session.remove()
         model.Session.configure(bind=engine())
         small.dispose()
-    assert not errors
     assert [title_in_solr(one) for one in made] == ["after"] * 3
 
 
@@ -206,52 +158,42 @@ def test_connection_that_cannot_be_had(
     assert title_in_solr(dataset["id"]) == "after"
 
 
-class TestWithoutTheTable:
-    """The table of intents was not made yet."""
+@pytest.fixture
+def no_table(dataset: dict[str, Any]) -> Iterator[None]:
+    effects.change("ALTER TABLE files_index_intent RENAME TO files_index_intent_away")
+    yield
+    model.Session.remove()
+    effects.change("DROP TABLE IF EXISTS files_index_intent")
+    effects.change("ALTER TABLE files_index_intent_away RENAME TO files_index_intent")
 
-    @pytest.fixture(autouse=True)
-    def no_table(self, dataset: dict[str, Any]) -> Iterator[None]:
-        self._run("ALTER TABLE files_index_intent RENAME TO files_index_intent_away")
-        yield
-        model.Session.remove()
-        self._run("ALTER TABLE files_index_intent_away RENAME TO files_index_intent")
 
-    @staticmethod
-    def _run(statement: str) -> None:
-        with engine().begin() as connection:
-            connection.execute(sa.text(statement))
+@pytest.mark.usefixtures("no_table")
+def test_without_the_table(
+    dataset: dict[str, Any], change: Any, hooks: Any, line: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Actions work, one line of the log says what to run, and the table is found once it is there.
 
-    def test_actions_work(
-        self, dataset: dict[str, Any], change: Any, caplog: pytest.LogCaptureFixture, line: Any
-    ) -> None:
-        """One line says what to run."""
-        with caplog.at_level(logging.WARNING):
-            change("first")
-            line._missing_until = 0.0
-            change("second")
-        assert title_in_solr(dataset["id"]) == "second"
-        assert [r.getMessage() for r in caplog.records if "intent" in r.getMessage()] == [
-            "The table files_index_intent is missing. Until it is there, a process that is killed "
-            "while it commits may leave Solr with a change that was not committed. "
-            "Run: ckan db upgrade -p files"
-        ]
-
-    def test_it_is_found_when_it_was_made(
-        self, dataset: dict[str, Any], change: Any, hooks: Any, line: Any
-    ) -> None:
+    It may vanish again.
+    """
+    seen: list[Any] = []
+    with caplog.at_level(logging.WARNING):
         change("first")
-        self._run("CREATE TABLE files_index_intent (LIKE files_index_intent_away INCLUDING ALL)")
         line._missing_until = 0.0  # a minute later
-        seen: list[Any] = []
-        hooks["before_dataset_index"] = lambda _: seen.append(announced())
-        change("second")
-        self._run("DROP TABLE files_index_intent")
-        assert seen[-1] == [dataset["id"]]
-
-    def test_it_vanishes(self, dataset: dict[str, Any], change: Any, line: Any) -> None:
-        """After it was there: as when it was never there."""
-        change("first")
-        line._missing_until = 0.0
-        line._look_for_table = lambda: None
         change("second")
         assert title_in_solr(dataset["id"]) == "second"
+        effects.change(
+            "CREATE TABLE files_index_intent (LIKE files_index_intent_away INCLUDING ALL)"
+        )
+        line._missing_until = 0.0
+        hooks["before_dataset_index"] = lambda _: seen.append(announced())
+        change("third")
+        assert seen[-1] == [dataset["id"]]
+        hooks.clear()
+        effects.change("DROP TABLE files_index_intent")
+        change("fourth")
+        assert title_in_solr(dataset["id"]) == "fourth"
+    assert [r.getMessage() for r in caplog.records if "intent" in r.getMessage()] == [
+        "The table files_index_intent is missing. Until it is there, a process that is killed "
+        "while it commits may leave Solr with a change that was not committed. "
+        "Run: ckan db upgrade -p files"
+    ]

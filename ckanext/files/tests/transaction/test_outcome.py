@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from ckan import model
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from ckanext.files.shared import CommitUnknownError, add_task, on_commit
-from ckanext.files.tests.support.effects import Rows, engine, look
+from ckanext.files.tests.support.effects import Rows, engine
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.proxy import Proxy, session_through_proxy
 from ckanext.files.tests.support.solr import retitle, titles
@@ -26,10 +25,6 @@ def proxy() -> Iterator[Proxy]:
         yield proxy
 
 
-def queue_at_update(hooks: Any, *tasks: Callable[[], Any]) -> None:
-    hooks["before:package_update"] = lambda *_: [add_task(lambda *_, t=t: t()) for t in tasks]
-
-
 @pytest.mark.parametrize("cut", ["before", "hang"])
 def test_commit_did_not_happen(
     cut: Any, dataset: dict[str, Any], proxy: Proxy, hooks: Any, rows: Rows, called: list[Any]
@@ -40,13 +35,13 @@ def test_commit_did_not_happen(
         rows.lock()  # it is certain by now that the row will not come
         called.append("rolled back")
 
-    def task() -> None:
+    def task(*_: Any) -> None:
         rows.write("row")
         on_commit(lambda: called.append("committed"))
         on_rollback(undo)
         proxy.cut = cut
 
-    queue_at_update(hooks, task)
+    hooks["before:package_update"] = lambda *_: add_task(task)
     with pytest.raises(OperationalError):
         retitle(dataset["id"], "after")
     assert titles(dataset["id"]) == ("before", "before")
@@ -60,15 +55,13 @@ def test_commit_did_not_happen(
 def test_commit_did_happen(
     dataset: dict[str, Any], proxy: Proxy, hooks: Any, rows: Rows, called: list[Any]
 ) -> None:
-    """The caller never notices."""
-
-    def task() -> None:
+    def task(*_: Any) -> None:
         rows.write("row")
         on_commit(lambda: called.append(rows.committed))
         on_rollback(lambda: called.append("rolled back"))
         proxy.cut = "after"
 
-    queue_at_update(hooks, task)
+    hooks["before:package_update"] = lambda *_: add_task(task)
     assert retitle(dataset["id"], "after")["title"] == "after"
     assert proxy.cut is None
     assert titles(dataset["id"]) == ("after", "after")
@@ -78,18 +71,17 @@ def test_commit_did_happen(
     assert titles(dataset["id"]) == ("later", "later")
 
 
-def test_outcome_that_stays_unknown(
+def test_database_does_not_come_back(
     dataset: dict[str, Any], proxy: Proxy, hooks: Any, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database does not come back: the error says that the outcome is unknown."""
     monkeypatch.setattr(outcome, "PATIENCE", 0.3)
 
-    def task() -> None:
+    def task(*_: Any) -> None:
         rows.write("row")
         proxy.cut = "after"
         proxy.refuse = True
 
-    queue_at_update(hooks, task)
+    hooks["before:package_update"] = lambda *_: add_task(task)
     with pytest.raises(CommitUnknownError, match="COMMIT of transaction"):
         retitle(dataset["id"], "after")
     proxy.refuse = False
@@ -109,18 +101,3 @@ def test_outside_of_an_action(proxy: Proxy, rows: Rows, called: list[Any]) -> No
 
 def test_transaction_that_wrote_nothing() -> None:
     assert not outcome.has_committed(engine(), None)
-
-
-def test_connection_is_lost_in_a_task(dataset: dict[str, Any], hooks: Any) -> None:
-    def lose_connection() -> None:
-        pid = model.Session.execute(sa.text("SELECT pg_backend_pid()")).scalar()
-        look("SELECT pg_terminate_backend(:pid)", pid=pid)
-        model.Session.execute(sa.text("SELECT 1"))
-
-    queue_at_update(hooks, lose_connection)
-    with pytest.raises(OperationalError):
-        retitle(dataset["id"], "after")
-    assert titles(dataset["id"]) == ("before", "before")
-    hooks.clear()
-    retitle(dataset["id"], "later")
-    assert titles(dataset["id"]) == ("later", "later")

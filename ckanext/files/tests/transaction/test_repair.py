@@ -9,7 +9,6 @@ from typing import Any
 
 import ckan.plugins.toolkit as tk
 import pytest
-import sqlalchemy as sa
 from ckan import model
 from ckan.common import config
 from ckan.lib import search
@@ -19,7 +18,7 @@ from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.shared import add_task, on_commit
 from ckanext.files.tests.support.crash import die_between_solr_and_commit as die
 from ckanext.files.tests.support.crash import fork, kill_at_the_commit, was_killed
-from ckanext.files.tests.support.effects import at_each_commit, engine, look
+from ckanext.files.tests.support.effects import at_each_commit, change, look
 from ckanext.files.tests.support.intents import intents, look_now
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.probe_plugin import ProbeError, fail, in_hold, nothing
@@ -49,11 +48,6 @@ def index(pkg_dict: dict[str, Any], **changes: Any) -> None:
     search.index_for("package").update_dict(both)
 
 
-def change_intents(assignment: str, **values: Any) -> None:
-    with engine().begin() as connection:
-        connection.execute(sa.text(f"UPDATE files_index_intent SET {assignment}"), values)
-
-
 def test_created(unique: Any) -> None:
     """No document stays of a dataset that never was, of which CKAN's own command knows nothing."""
     name = unique("never")
@@ -68,14 +62,6 @@ def test_created(unique: Any) -> None:
     assert document(name)
     look_now()
     assert document(name) is None
-
-
-@pytest.mark.parametrize("action", ["package_delete", "dataset_purge"])
-def test_removed(action: str, dataset: dict[str, Any]) -> None:
-    die(lambda: call(action, None, id=dataset["id"]))
-    assert document(dataset["id"]) is None
-    look_now()
-    assert title_in_solr(dataset["id"]) == "before"
 
 
 @pytest.mark.skipif(not CORE_FILES, reason="CKAN 2.11 calls the hook within its own commit")
@@ -96,17 +82,20 @@ def test_hold_that_begins_while_solr_is_asked(dataset: dict[str, Any], hooks: An
 
 
 def test_several(dataset: dict[str, Any], unique: Any) -> None:
-    name, other = unique("never"), factories.Dataset(title="other")["id"]
+    name, removed = unique("never"), [factories.Dataset(title="old")["id"] for _ in range(2)]
 
-    def change() -> None:
+    def change_all() -> None:
         create(name)
         retitle(dataset["id"], "never")
-        call("package_delete", None, id=other)
+        call("package_patch", None, id=dataset["id"], notes="one intent for both changes")
+        call("package_delete", None, id=removed[0])
+        call("dataset_purge", None, id=removed[1])
 
-    die(change)
-    look_now()
-    found = [title_in_solr(dataset["id"]), title_in_solr(other), document(name)]
-    assert found == ["before", "other", None]
+    die(change_all)
+    assert [title_in_solr(one) for one in removed] == [None, None]
+    assert len(look_now()) == 4
+    assert [title_in_solr(one) for one in (dataset["id"], *removed)] == ["before", "old", "old"]
+    assert document(name) is None
 
 
 def test_looks(dead: str) -> None:
@@ -125,21 +114,6 @@ def test_looks(dead: str) -> None:
     look_now()
     assert title_in_solr(dead) == "before"
     assert intents() == []
-
-
-@pytest.mark.parametrize("run", [lambda do: do(), in_hold], ids=["stock", "hold"])
-def test_newer_change(run: Any, dead: str) -> None:
-    run(lambda: retitle(dead, "newer"))
-    assert len(intents()) == 1
-    look_now()
-    assert title_in_solr(dead) == "newer"
-
-
-def test_two_dead_ones(dead: str) -> None:
-    die(lambda: retitle(dead, "ever"))
-    assert len(intents()) == 2
-    assert len(look_now()) == 2
-    assert title_in_solr(dead) == "before"
 
 
 @pytest.mark.parametrize("run", [lambda do: do(), in_hold], ids=["stock", "hold"])
@@ -184,7 +158,8 @@ def test_change_under_way_that_locks_no_row(dead: str) -> None:
 def test_solr_is_away(dead: str, caplog: pytest.LogCaptureFixture) -> None:
     """The intent stays, and waits longer and longer."""
     for age, pause in ((0, 1), (60, 30), (100_000, 3600)):
-        change_intents("created = clock_timestamp() - make_interval(secs => :age)", age=age)
+        created = "clock_timestamp() - make_interval(secs => :age)"
+        change(f"UPDATE files_index_intent SET created = {created}", age=age)
         with solr_away(), caplog.at_level(logging.WARNING):
             [failed] = look_now()
         assert failed.package_id == dead
@@ -202,7 +177,7 @@ def test_next_action_repairs(dead: str, hooks: Any) -> None:
     """No worker runs: after the commit of the next action with a task."""
     other = factories.Dataset()["id"]
     # one that a worker would have looked at
-    change_intents("due = clock_timestamp() - interval '4 seconds'")
+    change("UPDATE files_index_intent SET due = clock_timestamp() - interval '4 seconds'")
     retitle(other, "without a task")
     assert title_in_solr(dead) == "never"
     hooks["before:package_update"] = lambda *_: add_task(nothing)
