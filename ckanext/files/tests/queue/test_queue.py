@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
-import threading
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -15,27 +14,29 @@ from ckan import model
 from ckan.tests import factories
 from sqlalchemy.exc import DBAPIError
 
-from ckanext.files.queue import current_queue
-from ckanext.files.shared import OutOfQueueError, TaskQueue, add_task, with_task_queue
-from ckanext.files.tests.support.effects import Rows, count_commits
+from ckanext.files.shared import OutOfQueueError, add_task, with_task_queue
+from ckanext.files.tests.support.client import Client
+from ckanext.files.tests.support.effects import Rows, count_commits, look
 from ckanext.files.tests.support.load_plugins import load_plugins
-from ckanext.files.tests.support.probe_plugin import (
-    ProbeError,
-    fail,
-    in_action,
-    in_hold,
-    nothing,
-)
-from ckanext.files.tests.support.solr import retitle, titles
-from ckanext.files.tests.support.users import call
+from ckanext.files.tests.support.probe_plugin import ProbeError, fail, in_action, in_hold, nothing
+from ckanext.files.tests.support.solr import titles
+from ckanext.files.tests.support.users import call, site_user
 from ckanext.files.transaction.session import HeldSession
 
-loaded = load_plugins("files", "files_test_probe")
+loaded = load_plugins("files", "activity", "files_test_probe")
+
+ACTIVITIES = "SELECT count(*) FROM activity WHERE object_id = :id"
 
 
-def in_action_apart(do: Callable[[], Any], **context: Any) -> Any:
-    """Do something within an action that commits before its tasks run."""
-    return in_action(do, "probe_apart", **context)
+@pytest.fixture(scope="module", autouse=True)
+def client(loaded: Any, migrate_db_for: Any) -> Client:
+    """Asks over HTTP, as a sysadmin."""
+    migrate_db_for("activity")
+    app = loaded()
+    # the test application would let exceptions through to the test
+    app.flask_app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.flask_app.testing = False
+    return Client(app, sysadmin=True)
 
 
 def test_order_and_arguments() -> None:
@@ -75,7 +76,7 @@ def test_order_and_arguments() -> None:
 def test_result_is_exactly_what_the_action_returned(only_id: bool, hooks: Any, unique: Any) -> None:
     seen = []
     hooks["before:package_create"] = lambda *_: add_task(lambda result, *_: seen.append(result))
-    context: Any = {"ignore_auth": True, "return_id_only": only_id}
+    context: Any = {"user": site_user(), "return_id_only": only_id}
     created = tk.get_action("package_create")(context, {"name": unique("dataset")})
     assert seen[0] is created
     assert isinstance(created, str if only_id else dict)
@@ -91,18 +92,6 @@ def test_tasks_do_not_run_when_the_action_fails(rows: Rows) -> None:
     with pytest.raises(tk.ObjectNotFound, match="gone"):
         in_action(do)
     assert not rows.committed
-
-
-def test_exception_of_a_task_is_not_changed() -> None:
-    error = tk.NotAuthorized("you may not")
-
-    def refuse(*_: Any) -> None:
-        raise error
-
-    with pytest.raises(tk.NotAuthorized) as raised:
-        in_action(lambda: add_task(refuse))
-    assert raised.value is error
-    assert raised.value.__cause__ is None
 
 
 def test_task_may_roll_back_itself_but_not_the_action(rows: Rows) -> None:
@@ -133,7 +122,7 @@ def test_task_uses_savepoints_and_actions(rows: Rows) -> None:
             write_and_divide_by_zero()
         with model.Session.begin_nested():
             rows.write("kept")
-        retitle(dataset["id"], "after")
+        call("package_patch", site_user(), id=dataset["id"], title="after")
 
     with count_commits() as commits:
         in_action(lambda: add_task(task))
@@ -165,30 +154,17 @@ def test_atomic_false_commits_before_the_tasks(rows: Rows) -> None:
         model.Session.commit()
 
     with pytest.raises(ProbeError):
-        in_action_apart(do)
+        in_action(do, "probe_apart")
     model.Session.commit()
     assert rows.committed == {"action"}
 
 
 def test_atomic_false_commits_what_the_tasks_did(rows: Rows) -> None:
     """Unless its caller commits."""
-    in_action_apart(lambda: add_task(lambda *_: rows.write("row")))
-    assert rows.committed == {"row"}
-    model.Session.remove()
-    in_action_apart(lambda: add_task(lambda *_: rows.write("deferred")), defer_commit=True)
-    assert rows.committed == {"row"}
-    model.Session.rollback()
-
-
-def test_eager_undoes_what_was_committed_before_the_first_task(rows: Rows) -> None:
-    def do() -> None:
-        rows.write("row")
-        model.Session.commit()
-        fail()
-
-    with pytest.raises(ProbeError):
-        in_hold(do)
-    assert not rows.committed
+    for context, committed in ({"defer_commit": True}, set()), ({}, {"row"}):
+        in_action(lambda: add_task(lambda *_: rows.write("row")), "probe_apart", **context)
+        assert rows.committed == committed
+        model.Session.rollback()
 
 
 def test_what_is_refused() -> None:
@@ -202,22 +178,13 @@ def test_what_is_refused() -> None:
 
 def test_queue_does_not_go_into_other_threads() -> None:
     """Not even with a copied context: that thread has a session of its own."""
-    raised = []
 
     def do() -> None:
         context = contextvars.copy_context()
-
-        def in_thread() -> None:
-            with pytest.raises(OutOfQueueError) as error:
-                context.run(add_task, nothing)
-            raised.append(error.value)
-
-        thread = threading.Thread(target=in_thread)
-        thread.start()
-        thread.join()
+        with ThreadPoolExecutor(1) as thread, pytest.raises(OutOfQueueError):
+            thread.submit(context.run, add_task, nothing).result()
 
     in_action(do)
-    assert len(raised) == 1
 
 
 def test_decorated_action_stays_recognizable() -> None:
@@ -234,36 +201,72 @@ def test_decorated_action_stays_recognizable() -> None:
     assert inspect.signature(decorated) == inspect.signature(plain)
 
 
-@pytest.mark.parametrize(
-    "decorate",
-    [
-        lambda f: tk.chained_action(with_task_queue(f)),
-        lambda f: with_task_queue(tk.chained_action(f)),
-    ],
-    ids=["queue_inside", "queue_outside"],
-)
-def test_chained_action(decorate: Any, rows: Rows) -> None:
-    @decorate
+@pytest.mark.parametrize("queue_inside", [True, False])
+def test_chained_action(queue_inside: bool, rows: Rows) -> None:
+    first, then = tk.chained_action, with_task_queue
+
+    @(first if queue_inside else then)
+    @(then if queue_inside else first)
     def chained(next_action: Any, context: Any, data_dict: Any) -> str:
         add_task(lambda *_: rows.write("task"))
         return next_action(context, data_dict)
 
     assert chained.chained_action
-    result = chained(lambda context, data_dict: "next", {"defer_commit": True}, {})
-    assert result == "next"
+    assert chained(lambda context, data_dict: "next", {"defer_commit": True}, {}) == "next"
     assert not rows.committed
     model.Session.rollback()
     assert chained(lambda context, data_dict: "next", {}, {}) == "next"
     assert rows.committed == {"task"}
 
 
-def test_memo_is_of_one_call_only() -> None:
-    def do() -> TaskQueue:
-        queue = current_queue()
-        assert not queue.memo
-        queue.memo["key"] = 1
-        return queue
+def lose_connection(*_: Any) -> None:
+    pid = model.Session.execute(sa.text("SELECT pg_backend_pid()")).scalar()
+    look("SELECT pg_terminate_backend(:pid)", pid=pid)
+    model.Session.execute(sa.text("SELECT 1"))
 
-    first = in_action(do)
-    assert first is not in_action(do)
-    assert first.action == "_probe"
+
+def refuse(*_: Any) -> None:
+    raise tk.ValidationError({"notes": ["the task does not like it"]})
+
+
+@pytest.mark.parametrize(("task", "status"), [(refuse, 409), (fail, 500), (lose_connection, 500)])
+def test_failing_task_and_the_next_request(
+    task: Any, status: int, client: Client, hooks: Any, rows: Rows
+) -> None:
+    dataset = factories.Dataset(title="before")["id"]
+    activities = look(ACTIVITIES, id=dataset)
+
+    def patch(*tasks: Any) -> Any:
+        hooks["before:package_update"] = lambda *_: [add_task(one) for one in tasks]
+        return client.ask("package_patch", id=dataset, title="after")
+
+    response = patch(lambda *_: rows.write("never"), task)
+    assert response.status_code == status
+    if status == 409:
+        assert response.json["error"]["notes"] == ["the task does not like it"]
+    assert not rows.committed
+    assert titles(dataset) == ("before", "before")
+    assert look(ACTIVITIES, id=dataset) == activities
+
+    response = patch(lambda *_: rows.write("row"))
+    assert response.status_code == 200
+    assert response.json["result"]["title"] == "after"
+    assert rows.committed == {"row"}
+    assert titles(dataset) == ("after", "after")
+    assert look(ACTIVITIES, id=dataset) == activities + 1
+
+
+def test_activities_of_inner_actions_are_part_of_the_commit(client: Client) -> None:
+    dataset = factories.Dataset(title="before")["id"]
+    activities = look(ACTIVITIES, id=dataset)
+
+    def do() -> None:
+        call("package_patch", client.name, id=dataset, title="after")
+        inside = model.Session.execute(sa.text(ACTIVITIES), {"id": dataset}).scalar()
+        assert inside == activities + 1
+        assert look(ACTIVITIES, id=dataset) == activities
+        fail()
+
+    with pytest.raises(ProbeError):
+        in_hold(do)
+    assert look(ACTIVITIES, id=dataset) == activities
