@@ -10,7 +10,7 @@ from typing import Any
 
 import file_keeper as fk
 import pytest
-from file_keeper import Capability, FileData, Location, Upload, exc, make_upload
+from file_keeper import FileData, Location, Upload, exc, make_upload
 
 from ckanext.files.filekeeper.adapters import adapters
 from ckanext.files.tests.filekeeper.conftest import BASES, OURS, Make
@@ -71,16 +71,6 @@ def test_uploads_that_are_refused(make: Make, kind: str) -> None:
     assert (data.size, storage.content(data)) == (2, b"xy")
 
 
-@pytest.mark.parametrize("kind", ["fs", "memory"])
-def test_size_of_a_pipe_is_unknown_before_its_end(make: Make, kind: str) -> None:
-    read, write = os.pipe()
-    os.write(write, b"hello")
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        data = make(kind).upload(Location("a"), Upload(pipe, "a", 5, "text/plain"))
-    assert data.size == 5
-
-
 def test_limits_of_size_and_type(make: Make) -> None:
     make("memory", max_size=-1).validate_size(2**60)
     with pytest.raises(exc.LargeUploadError):
@@ -90,15 +80,6 @@ def test_limits_of_size_and_type(make: Make) -> None:
     for content_type in "text/html", "text/csv; charset=utf-8", "text", "":
         with pytest.raises(exc.WrongUploadTypeError):
             storage.upload(Location("b"), Upload(io.BytesIO(b""), "b", 0, content_type))
-
-
-def test_capabilities_can_be_disabled(make: Make) -> None:
-    storage = make("memory", disabled_capabilities=["REMOVE"])
-    data = storage.upload(Location("a"), make_upload(b"x"))
-    assert storage.supports(Capability.STREAM)
-    assert not storage.supports(Capability.REMOVE)
-    with pytest.raises(exc.UnsupportedOperationError):
-        storage.remove(data)
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha256"])
@@ -125,74 +106,73 @@ def test_nothing_is_outside(storage: Any, tmp_path: Path) -> None:
         assert storage.as_response(FileData(place)).status_code == 404
 
 
-class TestLocal:
-    """Files on local disk."""
-
-    def test_symbolic_links_are_not_followed(self, make: Make, tmp_path: Path) -> None:
-        storage = make("fs")
-        secret = tmp_path / "secret"
-        secret.write_text("secret")
-        (tmp_path / "files" / "link").symlink_to(secret)
-        (tmp_path / "files" / "folder").symlink_to(tmp_path)
-        for place in Location("link"), Location("folder/secret"):
-            with pytest.raises(exc.LocationError):
-                storage.content(FileData(place))
-            with pytest.raises(exc.LocationError):
-                storage.upload(place, make_upload(b"x"))
-            assert storage.as_response(FileData(place)).status_code == 404
-        assert secret.read_text() == "secret"
-
-    def test_folder_may_be_a_link_itself(self, make: Make, tmp_path: Path) -> None:
-        (tmp_path / "real").mkdir()
-        (tmp_path / "link").symlink_to(tmp_path / "real")
-        storage = make("fs", path=f"{tmp_path}/link/")
-        data = storage.upload(Location("a"), make_upload(b"x"))
-        assert (tmp_path / "real" / "a").read_text() == "x"
-        assert storage.content(data) == b"x"
-
-    def test_folder_is_no_file(self, make: Make) -> None:
-        storage = make("fs")
-        storage.upload(Location("folder/a"), make_upload(b"x"))
-        for place in Location(""), Location("."), Location("folder"):
-            with pytest.raises(exc.LocationError):
-                storage.upload(place, make_upload(b"x"))
-            assert storage.as_response(FileData(place)).status_code == 404
-
-    @pytest.mark.parametrize("before", [b"old", None])
-    @pytest.mark.parametrize("failure", [OSError("disk is full"), KeyboardInterrupt()])
-    def test_failed_upload(
-        self, make: Make, tmp_path: Path, failure: BaseException, before: bytes | None
-    ) -> None:
-        storage, files = make("fs"), {} if before is None else {"a": before}
-        for location, content in files.items():
-            storage.upload(Location(location), make_upload(content))
-        with pytest.raises(type(failure)):
-            storage.upload(Location("a"), Upload(_Breaking(failure), "a", 3, "text/plain"))
-        assert {file.name: file.read_bytes() for file in (tmp_path / "files").iterdir()} == files
-
-    def test_missing_folder(self, make: Make, tmp_path: Path) -> None:
-        with pytest.raises(exc.InvalidStorageConfigurationError, match="does not exist"):
-            make("fs", path=str(tmp_path / "missing"), initialize=False)
-        assert not (tmp_path / "missing").exists()
+def test_symbolic_links_on_local_disk_are_not_followed(make: Make, tmp_path: Path) -> None:
+    storage = make("fs")
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    (tmp_path / "files" / "link").symlink_to(secret)
+    (tmp_path / "files" / "folder").symlink_to(tmp_path)
+    for place in Location("link"), Location("folder/secret"):
+        with pytest.raises(exc.LocationError):
+            storage.content(FileData(place))
+        with pytest.raises(exc.LocationError):
+            storage.upload(place, make_upload(b"x"))
+        assert storage.as_response(FileData(place)).status_code == 404
+    assert secret.read_text() == "secret"
 
 
-class TestS3:
-    """A bucket of objects."""
+def test_local_folder_may_be_a_link_itself(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    storage = make("fs", path=f"{tmp_path}/link/")
+    data = storage.upload(Location("a"), make_upload(b"x"))
+    assert (tmp_path / "real" / "a").read_text() == "x"
+    assert storage.content(data) == b"x"
 
-    def test_path_precedes_the_objects(self, make: Make) -> None:
-        storage = make("s3", path="one/two")
-        data = storage.upload(Location("a"), make_upload(b"x"))
-        client, bucket = storage.settings.client, storage.settings.bucket
-        keys = [item["Key"] for item in client.list_objects(Bucket=bucket)["Contents"]]
-        assert keys == ["one/two/a"]
-        storage.settings.path = "one/three"
-        assert not storage.exists(data)
 
-    def test_bucket_that_cannot_be_used(self, make: Make) -> None:
-        with pytest.raises(exc.InvalidStorageConfigurationError, match="does not exist"):
-            make("s3", initialize=False)
-        with pytest.raises(exc.InvalidStorageConfigurationError, match="endpoint URL"):
-            make("s3", endpoint="http://127.0.0.1:9", config={"retries": {"max_attempts": 0}})
+def test_local_folder_is_no_file(make: Make) -> None:
+    storage = make("fs")
+    storage.upload(Location("folder/a"), make_upload(b"x"))
+    for place in Location(""), Location("."), Location("folder"):
+        with pytest.raises(exc.LocationError):
+            storage.upload(place, make_upload(b"x"))
+        assert storage.as_response(FileData(place)).status_code == 404
+
+
+@pytest.mark.parametrize("before", [b"old", None])
+@pytest.mark.parametrize("failure", [OSError("disk is full"), KeyboardInterrupt()])
+def test_failed_upload_to_local_disk(
+    make: Make, tmp_path: Path, failure: BaseException, before: bytes | None
+) -> None:
+    storage, files = make("fs"), {} if before is None else {"a": before}
+    for location, content in files.items():
+        storage.upload(Location(location), make_upload(content))
+    with pytest.raises(type(failure)):
+        storage.upload(Location("a"), Upload(_Breaking(failure), "a", 3, "text/plain"))
+    assert {file.name: file.read_bytes() for file in (tmp_path / "files").iterdir()} == files
+
+
+def test_missing_local_folder(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(exc.InvalidStorageConfigurationError, match="does not exist"):
+        make("fs", path=str(tmp_path / "missing"), initialize=False)
+    assert not (tmp_path / "missing").exists()
+
+
+def test_path_in_a_bucket_precedes_the_objects(make: Make) -> None:
+    storage = make("s3", path="one/two")
+    data = storage.upload(Location("a"), make_upload(b"x"))
+    client, bucket = storage.settings.client, storage.settings.bucket
+    keys = [item["Key"] for item in client.list_objects(Bucket=bucket)["Contents"]]
+    assert keys == ["one/two/a"]
+    storage.settings.path = "one/three"
+    assert not storage.exists(data)
+
+
+def test_bucket_that_cannot_be_used(make: Make) -> None:
+    with pytest.raises(exc.InvalidStorageConfigurationError, match="does not exist"):
+        make("s3", initialize=False)
+    with pytest.raises(exc.InvalidStorageConfigurationError, match="endpoint URL"):
+        make("s3", endpoint="http://127.0.0.1:9", config={"retries": {"max_attempts": 0}})
 
 
 class _Breaking(io.RawIOBase):

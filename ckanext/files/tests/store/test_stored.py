@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from ckan.common import config
 from sqlalchemy.engine import Connection
 
@@ -17,7 +16,7 @@ from ckanext.files.store.overlapping_storages import OverlappingStorages, Storag
 from ckanext.files.store.storages import get_storage, make_upload, storages
 from ckanext.files.store.stored import Stored, find_missing, find_strays, list_storages, unnamed
 from ckanext.files.tests.support import portal
-from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.effects import change, engine
 from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
 from ckanext.files.tests.support.old_tables import old_tables, run
 
@@ -82,15 +81,13 @@ def bytes_everywhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(place)
     yield
-    with engine().begin() as connection:
-        connection.execute(sa.text(f"DELETE FROM {portal.FILES} WHERE location IN ('a', 'sub/b')"))
+    change(f"DELETE FROM {portal.FILES} WHERE location IN ('a', 'sub/b')")
 
 
 def _name(storage: str, location: str) -> None:
     [id_] = portal.put(None)
-    with engine().begin() as connection:
-        change = file_table.update().where(file_table.c.id == id_)
-        connection.execute(change.values(storage=storage, location=location))
+    update = f"UPDATE {portal.FILES} SET storage = :storage, location = :location WHERE id = :id"
+    change(update, storage=storage, location=location, id=id_)
 
 
 def _strays(storage: str) -> list[str]:
