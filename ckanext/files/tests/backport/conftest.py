@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files import capabilities
 from ckanext.files.backport.storage import storages
-from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.effects import change
 from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
 from ckanext.files.tests.support.plain_storage import folder
 
@@ -47,7 +46,6 @@ def empty_storage() -> Iterator[None]:
 
 
 def _clear() -> None:
-    with engine().begin() as connection:
-        connection.execute(sa.text("DELETE FROM files_file WHERE storage = 'plain'"))
+    change("DELETE FROM files_file WHERE storage = 'plain'")
     shutil.rmtree(folder())
     folder().mkdir()

@@ -1,9 +1,17 @@
-"""No row without bytes, and no bytes without a row, whatever fails between the two."""
+"""No row without bytes, and no bytes without a row, whatever fails between the two.
+
+A kill at any time may leave bytes without a row, but never a row without its bytes.
+"""
 
 from __future__ import annotations
 
 import io
 import logging
+import os
+import random
+import signal
+import time
+import uuid
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -15,7 +23,9 @@ from sqlalchemy.exc import DBAPIError
 from ckanext.files.backport.storage import get_storage
 from ckanext.files.filekeeper import removal
 from ckanext.files.shared import on_commit
-from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.console import run
+from ckanext.files.tests.support.crash import fork, kill_at_the_commit, kill_now, was_killed
+from ckanext.files.tests.support.effects import change, look
 from ckanext.files.tests.support.plain_storage import (
     call,
     create,
@@ -27,16 +37,8 @@ from ckanext.files.tests.support.plain_storage import (
 )
 from ckanext.files.tests.support.probe_plugin import in_hold
 from ckanext.files.tests.support.proxy import session_through_proxy
-from ckanext.files.tests.support.users import call as call_as
-from ckanext.files.tests.support.users import new_user
+from ckanext.files.tests.support.waiting import wait_for_the_dead
 from ckanext.files.transaction import Block, on_rollback
-
-
-def test_commit() -> None:
-    id_ = create("a.txt")
-    assert kept() == {"a.txt": b"old"}
-    delete(id_)
-    assert kept() == {}
 
 
 @pytest.mark.parametrize("undo", ["rollback", "close", "remove"])
@@ -47,29 +49,6 @@ def test_rollback(undo: str) -> None:
     assert set(stored()) == {"a.txt", "b.txt"}
     getattr(model.Session, undo)()
     assert kept() == {"a.txt": b"old"}
-
-
-def test_savepoint() -> None:
-    create("kept.txt", defer_commit=True)
-    savepoint = model.Session.begin_nested()
-    create("undone.txt", defer_commit=True)
-    savepoint.rollback()
-    assert set(stored()) == {"kept.txt"}
-    model.Session.commit()
-    assert set(kept()) == {"kept.txt"}
-
-
-def test_action_that_fails() -> None:
-    """The commit of ``file_create`` was only one of the action's."""
-    user = new_user()
-
-    def fail() -> None:
-        create("a.txt", user=user)
-        call_as("package_create", user, name="Not A Name")
-
-    with pytest.raises(tk.ValidationError):
-        in_hold(fail)
-    assert kept() == {}
 
 
 def test_inner_action_that_fails() -> None:
@@ -115,28 +94,17 @@ def test_interrupted_upload(error: BaseException) -> None:
     assert set(kept()) == {"b.txt"}
 
 
-def test_taken_location() -> None:
-    """The second upload gets an error, and the bytes of the first stay."""
-    create("a.txt")
-    with pytest.raises(tk.ValidationError, match="already exists"):
-        create("a.txt", b"new")
-    model.Session.rollback()
-    assert kept() == {"a.txt": b"old"}
-
-
 def test_bytes_that_another_row_names_stay() -> None:
     """Another transaction reserved the location between the rollback and the removal."""
     create("a.txt", defer_commit=True)
     rows_at_rollback: list[list[str]] = []
+    insert = (
+        "INSERT INTO files_file (id, name, storage, location, hash, algorithm)"
+        " VALUES ('other', 'a.txt', 'plain', 'a.txt', '', '')"
+    )
 
     def insert_other_row(*_: Any) -> None:
-        with engine().begin() as connection:
-            connection.execute(
-                sa.text(
-                    "INSERT INTO files_file (id, name, storage, location, hash, algorithm)"
-                    " VALUES ('other', 'a.txt', 'plain', 'a.txt', '', '')"
-                )
-            )
+        change(insert)
         rows_at_rollback.append(rows())
 
     on_rollback(insert_other_row)
@@ -242,25 +210,110 @@ def test_storage_that_fails_to_remove(
 
 
 def test_register() -> None:
+    """Under another name a second row would share the bytes, and its deletion would remove them."""
     (folder() / "sub").mkdir()
     (folder() / "sub" / "a.txt").write_bytes(b"old")
     data = {"location": "sub/a.txt", "storage": "plain"}
     file = call("file_register", data)
     assert (file["location"], file["name"], file["size"]) == ("sub/a.txt", "a.txt", 3)
-    assert rows() == ["sub/a.txt"]
     with pytest.raises(tk.ValidationError, match="already registered"):
         call("file_register", data)
+    other_names = ("./sub/a.txt", "sub//a.txt", "sub/../sub/a.txt", f"{folder()}/sub/a.txt")
+    for location in (*other_names, "sub/a.txt/", "sub", ".", ""):
+        with pytest.raises(tk.ValidationError) as raised:
+            call("file_register", {**data, "location": location})
+        assert set(raised.value.error_dict) == {"location"}
+        assert rows() == ["sub/a.txt"]
     delete(file["id"])
     assert (rows(), list((folder() / "sub").iterdir())) == ([], [])
 
 
-def test_register_what_is_no_name_of_a_file() -> None:
-    """Under another name a second row would share the bytes, and its deletion would remove them."""
-    create("a.txt")
-    (folder() / "sub").mkdir()
-    other_names = ("./a.txt", ".//a.txt", "sub/../a.txt", "a.txt/", f"{folder()}/a.txt")
-    for location in (*other_names, "sub", ".", ""):
-        with pytest.raises(tk.ValidationError) as raised:
-            call("file_register", {"location": location, "storage": "plain"})
-        assert set(raised.value.error_dict) == {"location"}
-        assert rows() == ["a.txt"]
+@pytest.mark.crash
+def test_upload_is_killed_before_the_commit() -> None:
+    assert was_killed(fork(lambda: (kill_at_the_commit(), create("a.txt"))))
+    assert not rows()
+    assert len(stored()) == 1
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("held", [True, False])
+def test_delete_is_killed_before_the_commit(held: bool) -> None:
+    id_ = create("a.txt")
+
+    def delete_file() -> None:
+        kill_at_the_commit()
+        in_hold(lambda: delete(id_)) if held else delete(id_)
+
+    assert was_killed(fork(delete_file))
+    assert kept() == {"a.txt": b"old"}
+
+
+@pytest.mark.crash
+def test_delete_is_killed_after_the_commit() -> None:
+    id_ = create("a.txt")
+    assert was_killed(fork(lambda: (on_commit(kill_now), delete(id_))))
+    assert not rows()
+    assert len(stored()) == 1
+
+
+@pytest.mark.crash
+def test_killed_at_any_time(full_size: bool, record_property: Any) -> None:
+    kills = 100 if full_size else 10
+    reader, done = os.pipe()
+    for number in range(kills):
+        pid = fork(lambda number=number: _work(random.Random(number), done))
+        for _ in range(random.randint(5, 15)):
+            os.read(reader, 1)
+        time.sleep(random.uniform(0, 0.02))
+        os.kill(pid, signal.SIGKILL)
+        assert was_killed(pid)
+        wait_for_the_dead()
+        assert not _named() - _stored()
+    left = _stored() - _named()
+    assert len(left) <= kills
+    code, said = run("check", "plain")
+    assert code == bool(left)
+    assert {line for line in said.splitlines() if "\t" in line} == {f"plain\t{f}" for f, _ in left}
+    assert len(_named()) >= kills
+    record_property("bytes_without_a_row", len(left))
+
+
+def _named() -> set[tuple[str, int]]:
+    """Return location and size of each committed row."""
+    query = "SELECT json_object_agg(location, size) FROM files_file WHERE storage = 'plain'"
+    return set((look(query) or {}).items())
+
+
+def _stored() -> set[tuple[str, int]]:
+    return {(name, len(content)) for name, content in stored().items()}
+
+
+def _upload(chance: random.Random) -> str:
+    return create(f"{uuid.uuid4()}.txt", b"x" * chance.randint(1, 1000))
+
+
+def _work(chance: random.Random, done: int) -> None:
+    _upload(chance)  # this one stays
+    mine: list[str] = []
+
+    def keep() -> None:
+        mine.append(_upload(chance))
+
+    def remove() -> None:
+        if mine:
+            delete(mine.pop())
+
+    def fail() -> None:
+        _upload(chance)
+        if mine:
+            delete(mine[-1])
+        raise ZeroDivisionError
+
+    def roll_back() -> None:
+        with pytest.raises(ZeroDivisionError):
+            in_hold(fail)
+        model.Session.remove()
+
+    while True:
+        chance.choice([keep, lambda: in_hold(keep), roll_back, remove])()
+        os.write(done, b".")
