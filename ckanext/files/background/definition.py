@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,6 +54,11 @@ def check_options(path: str, retry: Any, percent: Any, timeout: Any) -> None:
     if not (isinstance(retry, BaseRetryStrategy) or (isinstance(retry, int) and retry >= 0)):
         raise TaskDefinitionError(
             f"The retry of {path} is a bool, a number or a RetryStrategy, not {retry!r}"
+        )
+    exceptions = getattr(retry, "retry_exceptions", None)
+    if exceptions is not None and not isinstance(exceptions, Iterable):
+        raise TaskDefinitionError(
+            f"The retry_exceptions of {path} are a set of classes, not {exceptions!r}"
         )
     if percent is not None and not callable(percent):
         raise TaskDefinitionError(f"The percent of {path} is a function, not {percent!r}")

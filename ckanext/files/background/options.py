@@ -7,6 +7,7 @@ too, but a statement that it refuses ends the caller's transaction.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 from typing_extensions import Unpack
@@ -49,6 +50,18 @@ class ScheduleOptions(JobOptions, total=False):
     task_kwargs: dict[str, Any]
 
 
+def refuse_unknown(names: Iterable[str], known: Any) -> None:
+    """Refuse an option that does not exist.
+
+    :param known: the ``TypedDict`` of the options.
+    :raises TypeError: there is no option of one of these names.
+    """
+    options = sorted(known.__optional_keys__)
+    for name in names:
+        if name not in options:
+            raise TypeError(f"There is no option {name!r}: the options are {', '.join(options)}")
+
+
 def job_options(
     queue: str | None = None,
     lock: str | None = None,
@@ -81,6 +94,7 @@ def defer_options(
 
     :raises BackgroundError: an option is invalid.
     """
+    refuse_unknown(options, DeferOptions)
     chosen = job_options(**options)
     at = start_time(eta, countdown)
     return {**chosen, "schedule_at": at} if at else chosen

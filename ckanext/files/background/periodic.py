@@ -13,7 +13,7 @@ from .app import app
 from .call import Call
 from .cron import UTC, Cron
 from .errors import BackgroundError, TaskDefinitionError
-from .options import ScheduleOptions, checked_name, job_options
+from .options import ScheduleOptions, checked_name, job_options, refuse_unknown
 from .task import Task
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -104,6 +104,7 @@ def _checked_options(
         )
     try:
         checked_name(periodic_id, "periodic_id")
+        refuse_unknown(chosen, ScheduleOptions)
         packed = task.pack((), {**chosen.pop("task_kwargs", {}), "timestamp": 0})
         return {**job_options(**chosen), "task_kwargs": packed}
     except (BackgroundError, TypeError) as error:

@@ -26,7 +26,7 @@ from .definition import (
 )
 from .errors import BackgroundError
 from .job import Job
-from .options import DeferOptions, JobOptions, defer_options
+from .options import DeferOptions, JobOptions, defer_options, refuse_unknown
 from .retry import retry_step
 
 log = logging.getLogger(__name__)
@@ -249,6 +249,7 @@ def task(function: Any = None, /, **options: Any) -> Any:
     :param timeout: seconds that a step may take.
     :raises TaskDefinitionError: a worker could not find or run it.
     """
+    refuse_unknown(options, TaskOptions)
     if function is not None:
         return Task(function)
     return lambda function: Task(function, **options)

@@ -11,7 +11,21 @@ from .upgrade import takeover, to_core
 __all__ = ["get_commands"]
 
 
-@click.group()
+class FilesGroup(click.Group):
+    """The group, which names the plugin of the commands that are not loaded."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[:1] == ["background"] and "background" not in self.commands:
+            ctx.fail(
+                "The plugin files_background has these commands:"
+                " write ckan.plugins = files files_background"
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=FilesGroup)
 def files() -> None:
     """Check files, take them over from elsewhere, and move them to CKAN's own tables."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from ckan.types import FlattenKey
@@ -11,6 +12,7 @@ from ckanext.files.errors import FilesError
 from ckanext.files.store import Owner
 
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
+_TYPES = ("package", "resource", "group", "organization", "user")
 _KEYWORD = re.compile(r"(owner_type|id_field|pin)=(.*)")
 
 
@@ -47,7 +49,7 @@ class FieldArguments(NamedTuple):
                 "files_transfer_ownership: CKAN calls a dataset 'package' here."
             )
         return cls(
-            _read_name("owner_type", words["owner_type"]),
+            _read_owner_type(words["owner_type"]),
             _read_name("id_field", words["id_field"]),
             _read_boolean("pin", words["pin"]),
         )
@@ -75,6 +77,16 @@ def _read_name(argument: str, word: Any) -> str:
     if not isinstance(word, str) or not _NAME.fullmatch(word):
         raise _error(argument, word)
     return word
+
+
+def _read_owner_type(word: Any) -> str:
+    """Read a type, which may be one of a plugin, but is no misspelt one of CKAN."""
+    name = _read_name("owner_type", word)
+    if name not in _TYPES and (similar := get_close_matches(name.lower(), _TYPES, 1, 0.85)):
+        raise FieldArgumentError(
+            f"files_transfer_ownership: {name!r} is no owner_type. Did you mean {similar[0]!r}?"
+        )
+    return name
 
 
 def _read_boolean(argument: str, word: Any) -> bool:

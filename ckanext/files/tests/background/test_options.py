@@ -112,7 +112,7 @@ def test_options_that_are_wrong(options: Any, reason: str, tasks: TasksManager) 
 
 def test_options_that_there_are_not() -> None:
     for ask in (sample.noop.configure, lambda **options: send_task(sample.noop.name, **options)):
-        with pytest.raises(TypeError, match="schedule_in"):
+        with pytest.raises(TypeError, match="'schedule_in': the options are countdown, eta"):
             ask(schedule_in={"seconds": 1})  # pyright: ignore[reportCallIssue]
 
 

@@ -14,6 +14,7 @@ from ckanext.files.background import (
     BackgroundError,
     Call,
     JobContext,
+    RetryStrategy,
     Task,
     TaskDefinitionError,
     current_job,
@@ -98,6 +99,7 @@ def test_not_a_top_level_function(function: Any, culprit: str) -> None:
         ({"percent": 50}, "percent"),
         ({"retry": "often"}, "retry"),
         ({"retry": -1}, "retry"),
+        ({"retry": RetryStrategy(retry_exceptions=OSError)}, "set of classes"),  # pyright: ignore
         ({"pass_context": True}, "context"),
     ],
 )
@@ -113,7 +115,7 @@ def test_options_that_are_wrong(options: Any, culprit: str) -> None:
 def test_options_by_name_only() -> None:
     with pytest.raises(TaskDefinitionError, match=r"test_task\.keyword has pass_context"):
         task(pass_context=True)(keyword)
-    with pytest.raises(TypeError, match="retries"):
+    with pytest.raises(TypeError, match=r"'retries': the options are .*retry, timeout"):
         task(retries=3)(no_parameter)  # pyright: ignore[reportCallIssue]
     with pytest.raises(TypeError, match="positional"):
         task(no_parameter, "NAME.echofunction")  # pyright: ignore[reportCallIssue]

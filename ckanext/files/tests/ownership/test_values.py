@@ -67,6 +67,18 @@ def test_dataset_is_called_package(word: str) -> None:
         FieldArguments.parse(word)
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("organisation", "organization"),
+        *[("Package", "package"), ("packages", "package"), ("'resources'", "resource")],
+    ],
+)
+def test_a_misspelt_type_is_refused(word: str, meant: str) -> None:
+    with pytest.raises(FieldArgumentError, match=f"Did you mean '{meant}'"):
+        FieldArguments.parse(word)
+
+
 @pytest.mark.parametrize("entity", [None, [], "x", {}, {"id": None}, {"id": ""}, {"id": 7}])
 def test_entity_without_an_id(entity: Any) -> None:
     assert FieldArguments.parse("package").owner(entity) is None
