@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import io
 import json
 import re
@@ -63,7 +64,7 @@ def test_every_block_has_a_test() -> None:
         "docs/recipes/schedules.rst": {"python": 1},
         "docs/recipes/long-work.rst": {"python": 3},
         "docs/recipes/jobs.rst": {"python": 1},
-        "docs/testing/your-extension.rst": {"python": 1},
+        "docs/testing/your-extension.rst": {"ini": 1, "python": 2},
         "docs/operating/workers.rst": {"ini": 3, "text": 1},
         # maintenance/test_schedule.py
         "docs/operating/maintenance.rst": {"ini": 1, "python": 2},
@@ -96,6 +97,23 @@ def test_options_are_those_of_ckan(load: Any) -> None:
     settings = {name for name in names if name.startswith("ckan.files.storage.")}
     assert len(settings) == 5
     assert names - settings <= {str(key) for key in config_declaration.iter_options()}
+
+
+def test_upload_in_a_test(load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no other options of files than those of the page."""
+    page = "docs/testing/your-extension.rst"
+    for name in [name for name in config if name.startswith("ckan.files.")]:
+        monkeypatch.delitem(config, name)
+    parser = configparser.RawConfigParser()
+    parser.read_string(documented.blocks(page, "ini")[0])
+    items = parser["app:main"].items()
+    options = {name: value for name, value in items if name.startswith("ckan.files.")}
+    load("files", **{**options, "ckan.files.storage.attachments.path": str(tmp_path)})
+    storages.reset()
+    storages.collect()
+    file = documented.run(page, 1)["upload"](new_user())
+    assert file["storage"] == "attachments"
+    assert any(tmp_path.iterdir())
 
 
 @pytest.fixture
