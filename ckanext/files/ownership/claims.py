@@ -27,19 +27,6 @@ from .values import NoFileIdsError, file_ids
 _KEY = "ckanext.files.claims"
 
 
-class _Validation:
-    """One validation of a request.
-
-    It lives as long as the context that CKAN makes for the validators of one call of
-    ``validate``: an action keeps thousands of flattened keys no longer than CKAN does.
-    """
-
-    def __init__(self, data: FlattenDataDict, stored: StoredFields) -> None:
-        self.data = data
-        self.stored = stored
-        self.mentions = Mentions()
-
-
 class Claims:
     """The claims of one call of an action."""
 
@@ -50,6 +37,7 @@ class Claims:
         self._files: dict[str, FileRecord | None] = {}
         self._scopes: dict[str | None, DatasetScope] = {}
         self._stored: dict[tuple[str, str | None], StoredFields] = {}
+        self._mentions: dict[int, tuple[object, Mentions]] = {}
         self._moving: dict[str, Claim] = {}
         self._queued = False
 
@@ -73,8 +61,7 @@ class Claims:
             whose owner does not have the file, which may be one that was checked before.
         :raises NoFileIdsError: the value names no files, and is new.
         """
-        validation = self._validation(data, context)
-        field = self._field(arguments, key, validation, context)
+        field = self._field(arguments, key, data, context)
         try:
             ids = file_ids(data.get(key))
         except NoFileIdsError:
@@ -82,9 +69,10 @@ class Claims:
                 return {}
             raise
         self._load(ids, key, data)
+        mentions = self._mentions_of(data, context)
         errors: FlattenErrorDict = {}
         for id_ in ids:
-            for wrong, refusal in self._claim(field, id_, validation.mentions):
+            for wrong, refusal in self._claim(field, id_, mentions):
                 errors.setdefault(wrong, []).append(refusal.message(id_))
         return errors
 
@@ -106,17 +94,22 @@ class Claims:
         elif file:
             self._record(file, field)
 
-    def _validation(self, data: FlattenDataDict, context: Any) -> _Validation:
-        validation = context.get(_KEY)
-        if validation is None or validation.data is not data:
-            validation = _Validation(data, self._stored_fields(data, context))
-            context[_KEY] = validation
-        return validation
+    def _mentions_of(self, data: FlattenDataDict, context: Context) -> Mentions:
+        """Return the mentions of one validation.
+
+        CKAN makes a list of the schema's keys for each call of ``validate``. Unlike the context
+        a validator finds the same one in each copy, and unlike the flattened data it is small:
+        the claims keep it as long as the action runs. An action that calls a validator by
+        itself has no such list.
+        """
+        validation: object = context.get("schema_keys", data)
+        if id(validation) not in self._mentions:
+            self._mentions[id(validation)] = validation, Mentions()
+        return self._mentions[id(validation)][1]
 
     def _field(
-        self, arguments: FieldArguments, key: FlattenKey, validation: _Validation, context: Context
+        self, arguments: FieldArguments, key: FlattenKey, data: FlattenDataDict, context: Context
     ) -> RequestField:
-        data = validation.data
         resource_id: Any = data.get((*key[:2], "id")) if key[0] == "resources" else None
         return RequestField(
             arguments,
@@ -124,7 +117,7 @@ class Claims:
             new_owner(arguments, key, data, context),
             resource_id if isinstance(resource_id, str) else None,
             self._scope(arguments, data, context),
-            validation.stored,
+            self._stored_fields(data, context),
         )
 
     def _is_there(self, field: RequestField, file: FileRecord | None) -> bool:
