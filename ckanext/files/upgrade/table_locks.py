@@ -30,6 +30,8 @@ def lock_tables(connection: Connection, locks: Iterable[str], advice: str) -> No
         for lock in locks:
             connection.execute(sa.text(f"LOCK TABLE {lock}"))
     except OperationalError as error:
+        if error.connection_invalidated:
+            raise  # the database has ended the session, and nobody else used the tables
         raise TablesInUseError(
             f"The tables of files were in use for {LOCK_SECONDS} seconds. Nothing has been "
             f"changed: {advice}."

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from ckan.model import meta
 from ckan.tests.helpers import changed_config
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
 
 from ckanext.files.tests.support import console
 from ckanext.files.tests.support.crash import kill_at_each
@@ -155,6 +156,12 @@ def test_what_is_not_ours_stays(engine: Engine) -> None:
     check = adapt_tables(engine)
     assert check.remarks == ["column files_file.note is not one of ours and stays as it is"]
     assert ("files_file", "note", "text", "YES", None) in shape(engine)
+
+
+def test_lost_database_is_not_tables_in_use(engine: Engine) -> None:
+    lock = "files_file IN SHARE MODE; SELECT pg_terminate_backend(pg_backend_pid())"
+    with engine.connect() as connection, pytest.raises(OperationalError):
+        table_locks.lock_tables(connection, [lock], "stop CKAN")
 
 
 def test_two_at_once(engine: Engine) -> None:
