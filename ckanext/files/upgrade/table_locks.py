@@ -31,7 +31,7 @@ def lock_tables(connection: Connection, locks: Iterable[str], advice: str) -> No
             connection.execute(sa.text(f"LOCK TABLE {lock}"))
     except OperationalError as error:
         if error.connection_invalidated:
-            raise  # the database has ended the session, and nobody else used the tables
+            raise  # the session has ended: the tables may be free
         raise TablesInUseError(
             f"The tables of files were in use for {LOCK_SECONDS} seconds. Nothing has been "
             f"changed: {advice}."
