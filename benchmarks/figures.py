@@ -1,53 +1,34 @@
-"""Figures with the interval in which the true one lies, and what they say of a goal."""
+"""Rounds, their figures with the interval in which the true one lies, and tables of these."""
 
 from __future__ import annotations
 
-import dataclasses
-import enum
+import itertools
 import math
 import random
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 CONFIDENCE = 0.95
 """Of the intervals: in so many of a hundred benchmarks they contain the truth."""
 
-FEWEST_ROUNDS = 6
-"""Rounds from which there is an interval."""
-
-_SAMPLES = 2000
-
 
 class Figure(NamedTuple):
-    """A median or a quantile of ``n`` values, with its interval."""
+    """A median or a quantile, with its interval."""
 
-    n: int
     value: float
-    low: float
-    high: float
+    low: float = 0.0
+    high: float = math.inf
 
 
 def median(values: Sequence[float]) -> Figure:
     """Return the median; its interval is from the sign test, which assumes no distribution."""
     ordered, n = sorted(values), len(values)
-    outside = _ranks_outside(n)
-    low, high = (ordered[outside - 1], ordered[n - outside]) if outside else (0.0, math.inf)
-    return Figure(n, statistics.median(ordered), low, high)
-
-
-def _ranks_outside(n: int) -> int:
-    """Return the rank, from either end, at which the interval begins; 0 if it cannot.
-
-    Each value is above the true median or below, as a coin falls.
-    """
-    probability, rank = 0.5**n, 0
-    below = probability
-    while below <= (1 - CONFIDENCE) / 2:
-        rank += 1
-        probability *= (n - rank + 1) / rank
-        below += probability
-    return rank
+    figure = Figure(statistics.median(ordered))
+    tails = itertools.accumulate(math.comb(n, below) / 2**n for below in range(n))
+    # each value is above the true median or below, as a coin falls
+    outside = sum(tail <= (1 - CONFIDENCE) / 2 for tail in tails)
+    return figure._replace(low=ordered[outside - 1], high=ordered[-outside]) if outside else figure
 
 
 def quantile(rounds: Sequence[Sequence[float]], share: float) -> Figure:
@@ -56,53 +37,73 @@ def quantile(rounds: Sequence[Sequence[float]], share: float) -> Figure:
     Rounds are drawn, not values: the values of one round share their processes, and what else the
     machine did meanwhile.
     """
-    n, value = sum(map(len, rounds)), _quantile(rounds, share)
-    if len(rounds) < FEWEST_ROUNDS:
-        return Figure(n, value, 0.0, math.inf)
-    drawn = sorted(_quantile(random.choices(rounds, k=len(rounds)), share) for _ in range(_SAMPLES))
-    outside = round(_SAMPLES * (1 - CONFIDENCE) / 2)
-    return Figure(n, value, drawn[outside], drawn[-outside - 1])
+
+    def value(drawn: Sequence[Sequence[float]]) -> float:
+        ordered = sorted(itertools.chain.from_iterable(drawn))
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+    figure = Figure(value(rounds))
+    if math.isinf(median(range(len(rounds))).high):
+        return figure
+    samples = sorted(value(random.choices(rounds, k=len(rounds))) for _ in range(2000))
+    outside = round(len(samples) * (1 - CONFIDENCE) / 2)
+    return figure._replace(low=samples[outside], high=samples[-outside - 1])
 
 
-def _quantile(rounds: Sequence[Sequence[float]], share: float) -> float:
-    ordered = sorted(value for values in rounds for value in values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+Turn = Callable[..., Mapping[str, Any]]
+"""What a contestant does in a round; it returns what was measured."""
 
 
-@dataclasses.dataclass
-class Scores:
-    """What was measured in each round, by the names of the contenders and of the values."""
+class Rounds:
+    """What was measured in each round, by the names of the contestants and of the values."""
 
-    rounds: list[Mapping[str, Mapping[str, Any]]] = dataclasses.field(default_factory=list)
+    def __init__(self) -> None:
+        self._measured: list[Mapping[str, Mapping[str, Any]]] = []
+
+    def run(self, count: int, turns: Mapping[str, Turn]) -> None:
+        """Let each contestant have a turn in each round, in random order."""
+        for _ in range(count):
+            order = random.sample(list(turns), len(turns))
+            self._measured.append({name: turns[name]() for name in order})
 
     def all(self, name: str, value: str) -> list[Any]:
-        """Return a value of a contender in the rounds in which it was measured."""
-        return [measured[name][value] for measured in self.rounds if name in measured]
+        """Return a value of a contestant in all rounds."""
+        return [measured[name][value] for measured in self._measured]
 
     def ratio(self, name: str, base: str, value: str) -> Figure:
-        """Return how many times as much as another one a contender has, round by round."""
-        rounds = [measured for measured in self.rounds if name in measured]
-        return median([measured[name][value] / measured[base][value] for measured in rounds])
+        """Return how many times as much as another one a contestant has, round by round."""
+        pairs = zip(self.all(name, value), self.all(base, value), strict=True)
+        return median([own / other for own, other in pairs])
 
 
-class Verdict(enum.Enum):
-    """What is said of a goal, as far as the interval tells."""
-
-    NONE = ""
-    MET = "met"
-    OPEN = "open"
-    """The interval reaches across the goal: more rounds would tell."""
-
-    MISSED = "missed"
-
-
-def judge(figure: Figure, limit: float, *, at_least: bool = False) -> Verdict:
-    """Return whether the whole interval is within a limit.
+def judge(figure: Figure, sign: str, limit: float) -> str:
+    """Return whether the whole interval is ``≤`` or ``≥`` a limit; ``open`` if not sure.
 
     An upper limit of 1 means no difference: it is met unless the whole interval is above it.
     """
-    low, high = (-figure.high, -figure.low) if at_least else (figure.low, figure.high)
-    bound = -limit if at_least else limit
-    if low > bound:
-        return Verdict.MISSED
-    return Verdict.MET if high <= bound or bound == 1 else Verdict.OPEN
+    turn = -1 if sign == "≥" else 1
+    low, high = sorted((turn * figure.low, turn * figure.high))
+    if low > turn * limit:
+        return "missed"
+    return "met" if high <= turn * limit or turn * limit == 1 else "open"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in reStructuredText; the first column holds words, the others figures."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    rule = ["=" * width for width in widths]
+    lines = [
+        [line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]
+        for line in (rule, head, rule, *rows, rule)
+    ]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def number(value: float) -> str:
+    """Return three digits, or all of them before the decimal point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def interval(figure: Figure, show: Callable[[float], str] = number) -> str:
+    """Return the interval, if there is one."""
+    return "" if math.isinf(figure.high) else f"{show(figure.low)} to {show(figure.high)}"

@@ -1,31 +1,30 @@
-"""Whose workers are measured, and how they are started."""
+"""Whose workers are measured, and how they are started, see ``contenders.yaml``; the tables."""
 
 from __future__ import annotations
 
-import dataclasses
+import os
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
 
-_QUEUES = "benchmarks.background.queues"
-_HISTORY = 10_000
-"""An empty table is what no site has for long, and PostgreSQL plans as if it remained empty."""
+import yaml
+
+from ..figures import Figure, Rounds, interval, judge, median, number, quantile, table
+
+WORKS = ("nothing", "write")  # the functions of `jobs` that are the tasks of every queue
 
 
-@dataclasses.dataclass(frozen=True)
-class Contender:
+class Contender(NamedTuple):
     """One queue with its workers.
 
-    :param title: may name ``history``.
-    :param queue: the module of ``queues``.
-    :param command: what starts the workers.
+    :param queue: its name in this package.
     :param does: what it does for a job, for the reader who compares.
     :param processes: how many of them do jobs.
     :param jobs: how many are done for one rate.
     :param requests: how many jobs find an idle worker.
-    :param options: more of CKAN's configuration.
     :param history: how many finished jobs the queue holds, of those that keep them.
-    :param database: the copy of CKAN's database.
     """
 
-    name: str
     title: str
     queue: str
     command: str
@@ -33,102 +32,71 @@ class Contender:
     processes: int = 1
     jobs: int = 2000
     requests: int = 100
-    options: tuple[tuple[str, str], ...] = (("ckan.plugins", ""),)
     history: int = 0
-    database: str = "plain"
-
-    def __str__(self) -> str:
-        return self.title.format(history=self.history)
-
-    def quick(self) -> Contender:
-        """Return the same for a first look."""
-        return dataclasses.replace(
-            self,
-            jobs=max(5, self.jobs // 2),
-            requests=max(5, self.requests // 4),
-            history=min(self.history, 100_000),
-        )
+    plugins: str = ""
 
 
-CKAN = Contender(
-    "ckan",
-    "CKAN's jobs worker",
-    queue="ckan_jobs",
-    command="ckan jobs worker benchmark",
-    does="Forks a process for each job and loads CKAN's environment in it.",
-    jobs=15,
-    requests=10,
-)
-OTHERS = (
-    Contender(
-        "procrastinate",
-        "Procrastinate",
-        queue="bare_procrastinate",
-        command=f"procrastinate -a {_QUEUES}.bare_procrastinate.app --log-level warning"
-        " worker -c 4",
-        history=_HISTORY,
-        does="One process with four threads. A job is three transactions: fetch, its own, finish.",
-    ),
-    Contender(
-        "celery",
-        "Celery",
-        queue="celery_tasks",
-        command=f"celery -A {_QUEUES}.celery_tasks worker --pool prefork -c 2",
-        does="A job is taken from the queue before it is done, and lost with its process.",
-        processes=2,
-    ),
-    Contender(
-        "dramatiq",
-        "dramatiq",
-        queue="dramatiq_actors",
-        command=f"dramatiq {_QUEUES}.dramatiq_actors -p 2 -t 4",
-        does="A job whose process has died is done again.",
-        processes=2,
-    ),
-    Contender(
-        "huey",
-        "huey",
-        queue="huey_tasks",
-        command=f"huey_consumer {_QUEUES}.huey_tasks.huey -k process -w 2 --quiet",
-        does="A job is taken from the queue before it is done, and lost with its process.",
-        processes=2,
-    ),
-)
-OWN = Contender(
-    "own",
-    "ckanext-files",
-    queue="own_tasks",
-    command="ckan files background worker -c 4 --processes 2",
-    does="What a job writes and that it is done are one commit, also of a job that does nothing;"
-    " each has a request context and is a row of the history.",
-    processes=2,
-    history=_HISTORY,
-    options=(
-        ("ckan.plugins", "files files_background"),
-        ("ckanext.files.background.task_modules", f"{_QUEUES}.own_tasks"),
-    ),
-)
+_FILE = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
+_GROUPS = {name: [Contender(**each) for each in group] for name, group in _FILE.items()}
+[CKAN], OTHERS, [OWN], VARIANTS = (_GROUPS[n] for n in ("ckan", "others", "own", "variants"))
+CONTENDERS = [CKAN, *OTHERS, OWN, *VARIANTS]
 
 
-VARIANTS = (
-    *(
-        dataclasses.replace(
-            OWN,
-            name=f"own-{count}",
-            title=f"{OWN.title}, {count} process{'es' if count > 1 else ''}",
-            command=f"ckan files background worker -c 4 --processes {count}",
-            processes=count,
-        )
-        for count in (1, 4)
-    ),
-    dataclasses.replace(
-        OWN,
-        name="own-history",
-        title=f"{OWN.title}, after {{history:,}} jobs",
-        history=1_000_000,
-        database="history",
-    ),
-)
-"""What differs from ours in one thing."""
+def make_tables(rounds: Rounds, count: int) -> dict[str, str]:
+    """Return all of them, by the names that ``report.rst`` has for them."""
 
-CONTENDERS = (CKAN, *OTHERS, OWN, *VARIANTS)
+    def rate(name: str, work: str) -> tuple[str, str, str]:
+        times = rounds.ratio(name, CKAN.title, work).value
+        return *_cells(median(rounds.all(name, work))), number(times)
+
+    def to_own(name: str, work: str) -> tuple[str, str]:
+        ratio = rounds.ratio(name, OWN.title, work)
+        return f"{ratio.value:.2f}", interval(ratio)
+
+    names = [contender.title for contender in CONTENDERS]
+    rates = [(name, *rate(name, "nothing"), *rate(name, "write")) for name in names]
+    waits = [(n, *_cells(_wait(rounds, n, 0.5)), *_cells(_wait(rounds, n, 0.99))) for n in names]
+    variants = [(v.title, *to_own(v.title, "nothing"), *to_own(v.title, "write")) for v in VARIANTS]
+    head = ("", "no-op", "interval", "to CKAN", "one row", "interval", "to CKAN")
+    return {
+        "goals": table(("", "goal", "measured", "interval", "goal is"), _goals(rounds)),
+        "rates": table(head, rates),
+        "waits": table(("", "p50", "interval", "p99", "interval"), waits),
+        "variants": table(("", "no-op", "interval", "one row", "interval"), variants),
+        "commands": "\n\n".join(map(_command, CONTENDERS)),
+        "own": f"{OWN.title} with {OWN.processes} processes, after {OWN.history:,} jobs",
+        "rounds": str(count),
+        "cpus": str(os.cpu_count()),
+    }
+
+
+def _cells(figure: Figure) -> tuple[str, str]:
+    return number(figure.value), interval(figure)
+
+
+def _goals(rounds: Rounds) -> list[tuple[str, ...]]:
+    """Return title, limit, figure, interval and verdict of each."""
+    own, names = OWN.title, [other.title for other in OTHERS]
+    fastest = max(names, key=lambda name: median(rounds.all(name, "write")).value)
+    no_op, one_row = rounds.ratio(own, CKAN.title, "nothing"), rounds.ratio(own, fastest, "write")
+    idle = "idle: ms from the commit to the start"
+    goals = [
+        (f"no-op: times the rate of {CKAN.title}", "≥", 300, no_op),
+        (f"one row: times the rate of the fastest other ({fastest})", "≥", 1, one_row),
+        (f"{idle}, p50", "≤", 5, _wait(rounds, own, 0.5)),
+        (f"{idle}, p99", "≤", 9, _wait(rounds, own, 0.99)),
+    ]
+    return [
+        (title, f"{sign} {limit}", *_cells(figure), judge(figure, sign, limit))
+        for title, sign, limit, figure in goals
+    ]
+
+
+def _wait(rounds: Rounds, name: str, share: float) -> Figure:
+    """Return the milliseconds within which that share of jobs has started."""
+    return quantile([[1000 * s for s in waits] for waits in rounds.all(name, "waits")], share)
+
+
+def _command(contender: Contender) -> str:
+    words = f"``{contender.command}``\n\n{textwrap.fill(contender.does, 95)}"
+    return f"{contender.title}\n{textwrap.indent(words, '    ')}"

@@ -1,110 +1,132 @@
-"""What is measured: pieces of work, the variants that do them, and their goals."""
+"""What is measured, see ``contests.yaml``: pieces of work, their variants, and the tables."""
 
 from __future__ import annotations
 
-import dataclasses
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from ckan import model
+import yaml
+
+from ..figures import Figure, Rounds, interval, judge, quantile, table
+
+STOCK = "stock"
 
 
-@dataclasses.dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """What a process has loaded, and how it does its work.
 
     :param plugin: whether the plugin ``files`` is enabled.
-    :param validator: see ``BenchmarkPlugin.validator``.
+    :param validator: what the fields of files do, see ``work``.
     :param intents: whether other processes can see what is about to be written into Solr.
     :param calls_transfer: it calls ``file_ownership_transfer`` for each file after the update.
     """
 
-    name: str
     plugin: bool = True
     validator: str = "nothing"
     intents: bool = True
     calls_transfer: bool = False
 
 
-STOCK = Variant("stock", plugin=False)
-_STOCK_AGAIN = Variant("stock again", plugin=False)
-_NO_TASK = Variant("no task")
-EMPTY_TASK = Variant("empty task", validator="task")
-_NO_INTENT = Variant("empty task without intents", validator="task", intents=False)
-_TRANSFER = Variant("transfer", validator="transfer")
-# on CKAN 2.11 the action comes with the plugin
-_TWO_CALLS = Variant("two calls", plugin=not hasattr(model, "File"), calls_transfer=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """A variant that is compared with stock CKAN, or with another one.
+class Entry(NamedTuple):
+    """A variant that is compared with another one.
 
     :param goal: the highest ratio that is good enough; 1.0 means no difference.
-    :param every: it runs in every so many rounds only, because it takes very long.
     """
 
-    variant: Variant
     title: str
+    variant: str
     goal: float | None = None
-    base: Variant = STOCK
-    every: int = 1
+    base: str = STOCK
 
 
-@dataclasses.dataclass(frozen=True)
-class Contest:
+class Contest(NamedTuple):
     """One piece of work, done by several variants in every round.
 
-    :param field: where the files are named: ``attachment``, ``attachments`` or ``resources``.
     :param size: number of files.
+    :param in_resources: a resource names each, instead of one field of the dataset.
     """
 
-    field: str
-    size: int
     title: str
+    size: int
     rounds: int
     entries: tuple[Entry, ...]
+    in_resources: bool = False
 
     @property
-    def variants(self) -> list[Variant]:
-        compared = (v for entry in self.entries for v in (entry.base, entry.variant))
+    def variants(self) -> list[str]:
+        compared = (name for entry in self.entries for name in (entry.base, entry.variant))
         return list(dict.fromkeys([STOCK, *compared]))
 
-    def line_up(self, number: int | None = None) -> list[Variant]:
-        """Return the variants that run in a round; without a number, those that run in all."""
-        resting = {
-            entry.variant
-            for entry in self.entries
-            if entry.every > 1 and (number is None or number % entry.every)
-        }
-        return [variant for variant in self.variants if variant not in resting]
 
-    def quick(self) -> Contest:
-        """Return the same for a first look, without what takes long."""
-        entries = tuple(entry for entry in self.entries if entry.every == 1)
-        return dataclasses.replace(self, rounds=max(2, self.rounds // 20), entries=entries)
-
-
-def _many(field: str, size: int, title: str, goal: float, rounds: int, every: int) -> Contest:
-    files = f"{title} with a file each" if field == "resources" else title
-    entries = (
-        Entry(_TRANSFER, f"{files}: transfer", goal=goal),
-        Entry(_TWO_CALLS, f"{files}: {size + 1:,} calls", every=every),
-    )
-    return Contest(field, size, title, rounds, entries)
-
-
-_ONE_FILE = (
-    Entry(_STOCK_AGAIN, "one file: stock CKAN, against itself"),
-    Entry(_NO_TASK, "one file: no task", goal=1.0),
-    Entry(EMPTY_TASK, "one file: a task that does nothing"),
-    Entry(EMPTY_TASK, "one file: intents, against the same task without them", 1.01, _NO_INTENT),
-    Entry(_TRANSFER, "one file: transfer", goal=1.02),
-    Entry(_TWO_CALLS, "one file: 2 calls"),
-)
+_FILE: Any = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
+VARIANTS = {name: Variant(**options) for name, options in _FILE["variants"].items()}
 CONTESTS = [
-    Contest("attachment", 1, "one file", 500, _ONE_FILE),
-    _many("resources", 10, "10 resources", 1.05, rounds=200, every=1),
-    _many("resources", 100, "100 resources", 1.05, rounds=100, every=10),
-    _many("resources", 1000, "1,000 resources", 1.05, rounds=30, every=10),
-    _many("attachments", 700, "a list of 700 files", 1.5, rounds=150, every=50),
+    Contest(**{**contest, "entries": tuple(Entry(**entry) for entry in contest["entries"])})
+    for contest in _FILE["contests"]
 ]
-VARIANTS = {v.name: v for contest in CONTESTS for v in contest.variants}
+Results = Mapping[Contest, Rounds]
+_TIMES = ("", "p50", "p99", "n")
+
+
+def make_tables(results: Results, parts: Sequence[Mapping[str, float]]) -> dict[str, str]:
+    """Return all of them, by the names that ``report.rst`` has for them."""
+    costs = [(p, f"{1e6 * statistics.median(each[p] for each in parts):,.1f}") for p in parts[0]]
+    head = ("", "goal", "ratio", "interval", "n", "COMMITs", "goal is", "CPU")
+    windows = [
+        _times(entry.title, rounds.all(entry.variant, "between"))
+        for entry, rounds in _entries(results)
+        if VARIANTS[entry.variant].calls_transfer
+    ]
+    return {
+        "ratios": table(head, [_ratio(entry, rounds) for entry, rounds in _entries(results)]),
+        "ahead": table(_TIMES, [row for each in results.items() for row in _ahead(*each)]),
+        "windows": table(_TIMES, windows),
+        "parts": table(("", "µs"), costs),
+    }
+
+
+def _judge(entry: Entry, rounds: Rounds) -> str:
+    """Return what the rounds say; COMMITs too many miss any goal."""
+    name = entry.variant
+    if not VARIANTS[entry.variant].calls_transfer and set(rounds.all(name, "commits")) != {1}:
+        return "missed"
+    return "" if entry.goal is None else judge(_compare(entry, rounds, "seconds"), "≤", entry.goal)
+
+
+def _compare(entry: Entry, rounds: Rounds, value: str) -> Figure:
+    return rounds.ratio(entry.variant, entry.base, value)
+
+
+def _entries(results: Results) -> list[tuple[Entry, Rounds]]:
+    return [(entry, rounds) for contest, rounds in results.items() for entry in contest.entries]
+
+
+def _ratio(entry: Entry, rounds: Rounds) -> tuple[str, ...]:
+    ratio, commits = _compare(entry, rounds, "seconds"), rounds.all(entry.variant, "commits")
+    return (
+        entry.title,
+        {None: "", 1.0: "1.00"}.get(entry.goal, f"≤ {entry.goal or 0:.2f}"),
+        f"{ratio.value:.3f}",
+        interval(ratio, "{:.3f}".format),
+        str(len(commits)),
+        f"{min(commits)} to {max(commits)}",
+        _judge(entry, rounds),
+        f"{_compare(entry, rounds, 'cpu').value:.3f}",
+    )
+
+
+def _ahead(contest: Contest, rounds: Rounds) -> list[tuple[str, ...]]:
+    compared = [
+        (entry.title, entry.variant)
+        for entry in contest.entries
+        if VARIANTS[entry.variant].plugin and entry.base == STOCK
+    ]
+    names = [(f"stock CKAN, {contest.title}", STOCK), *compared]
+    return [_times(title, rounds.all(name, "ahead")) for title, name in names]
+
+
+def _times(title: str, seconds: Sequence[float]) -> tuple[str, ...]:
+    p50, p99 = 1000 * statistics.median(seconds), 1000 * quantile([seconds], 0.99).value
+    return title, f"{p50:,.2f}", f"{p99:,.2f}", str(len(seconds))
