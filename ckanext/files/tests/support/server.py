@@ -16,7 +16,7 @@ import requests
 from ckan.common import config
 from werkzeug.serving import make_server
 
-from ckanext.files.tests.support.forked import Fork
+from ckanext.files.tests.support.crash import Fork
 from dev.process import HOST, free_port
 from dev.process import CkanServer as Ckan
 

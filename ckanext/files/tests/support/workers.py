@@ -1,10 +1,7 @@
-"""Real workers, in processes of their own.
+"""Real workers: processes of ``ckan files background worker``, or forks of the tests.
 
-They use the database, Solr and Redis of the test, and can be killed, frozen
-and woken. They end with the tests, even if those are killed.
-
-One is made by ``ckan files background worker``, or by a fork of the tests: that
-spares the seconds in which CKAN starts.
+Forks spare the seconds in which CKAN starts. All use the database, Solr and Redis of the test,
+can be killed, frozen and woken, and end with the tests.
 """
 
 from __future__ import annotations
@@ -22,18 +19,16 @@ import click
 from ckan.common import config
 
 from ckanext.files.background_plugin.cli import get_commands
-from ckanext.files.tests.support.forked import Fork
+from ckanext.files.tests.support.crash import Fork
 from ckanext.files.tests.support.server import write_ini
 from ckanext.files.tests.support.waiting import wait_for
 
-PLUGINS = "files files_background"
-TASKS = {
+_PLUGINS = {
+    "ckan.plugins": "files files_background",
     "ckanext.files.background.task_modules": "ckanext.files.tests.support.sample"
-    " ckanext.files.tests.support.worker_tasks"
+    " ckanext.files.tests.support.worker_tasks ckanext.files.tests.support.witness",
 }
-
 _READY = re.compile(r"Worker (\d+) knows: ")
-
 
 Start = Callable[[BinaryIO], "Fork | subprocess.Popen[bytes]"]
 """Starts a process that prints into a file."""
@@ -93,6 +88,12 @@ class Worker:
     def said(self) -> str:
         """What it has printed since it was started last."""
         return self.log.read_bytes()[self._began :].decode()
+
+    @property
+    def logged(self) -> list[str]:
+        """The lines after those of its start."""
+        _, _, later = self.said.partition(" knows: ")
+        return later.splitlines()[1:]
 
     @property
     def ids(self) -> list[int]:
@@ -194,8 +195,8 @@ class Workers:
             start = forked(self._app, self._base_ini, options, *arguments)
         else:
             ini = self._folder / f"worker-{number}.ini"
-            texts = {name: str(value) for name, value in {**TASKS, **options}.items()}
-            write_ini(ini, self._base_ini, {"ckan.plugins": PLUGINS, **texts})
+            texts = {name: str(value) for name, value in options.items()}
+            write_ini(ini, self._base_ini, {**_PLUGINS, **texts})
             start = command(ini, *arguments)
         worker = Worker(self._folder / f"worker-{number}.log", start)
         self._workers.append(worker)

@@ -1,9 +1,11 @@
-"""Steps that end otherwise than they should, and what is seen of a step while it runs."""
+"""Steps that end otherwise than they should, and jobs that are cancelled."""
 
 from __future__ import annotations
 
 import os
+import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,23 +13,10 @@ from typing import Any
 import pytest
 from ckan import model
 
-from ckanext.files.background import Task, send_task
-from ckanext.files.background.task import Deferrer
-from ckanext.files.tests.support import sample
+from ckanext.files.background import Job, control, send_task
+from ckanext.files.tests.support import jobs, sample
 from ckanext.files.tests.support import worker_tasks as tasks
-from ckanext.files.tests.support.jobs import (
-    begun,
-    cancel,
-    defer,
-    effects_of,
-    events_of,
-    let_go,
-    locked_by_us,
-    state,
-    wait_for_effect,
-    wait_for_heartbeats,
-    wait_for_job,
-)
+from ckanext.files.tests.support.effects import change, rows
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.tests.support.workers import Worker, Workers
@@ -39,75 +28,55 @@ loaded = load_plugins("files", "files_background")
 
 @pytest.fixture(scope="module")
 def worker(lasting_workers: Workers) -> Worker:
-    return lasting_workers.start("-c", "4", "-q", "default")
+    # it must not take workers for frozen that have no heartbeat
+    return lasting_workers.start("-c", "4", "-q", "default", frozen_after=3600)
 
 
-def failed(task: Task[Any] | Deferrer, *arguments: Any) -> str:
-    """Run a job that must fail by its timeout of half a second; return the error that was kept."""
+# timeouts
+
+
+@pytest.fixture(scope="module")
+def impatient(lasting_workers: Workers) -> None:
+    lasting_workers.start("-q", "impatient", timeout=0.5, frozen_after=3600)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("where", ["Python", "SQL", "sleep", "caught"])
+def test_timeout(where: str, name: str) -> None:
+    """In any code, also if that catches the interrupt; a wait elsewhere ends first."""
     start = time.monotonic()
-    job = defer(task, *arguments)
-    wait_for_job(job, status="failed")
+    job = jobs.begun(tasks.endless.configure(queue="impatient"), name, where)
+    jobs.wait_for_job(job, status="failed")
     assert time.monotonic() - start >= 0.5
-    assert state(job, "traceback")
-    return state(job, "error")
-
-
-@pytest.mark.parametrize(
-    "task",
-    [
-        tasks.busy,
-        tasks.asleep_in_sql,
-        # Python code that waits elsewhere is interrupted when it is back
-        tasks.asleep,
-        # nothing of the step stays, whatever its task makes of the interrupt
-        tasks.catch_all,
-    ],
-)
-def test_timeout(task: Task[Any] | Deferrer, name: str) -> None:
-    assert "StepTimeout: The step took longer than 0.5 seconds" in failed(task, name)
-    assert effects_of(name) == effects_of(f"{name}-begun")
-
-
-@pytest.fixture
-def pipe(tmp_path: Path) -> Path:
-    os.mkfifo(tmp_path / "pipe")
-    return tmp_path / "pipe"
+    assert "StepTimeout: The step took longer than 0.5 seconds" in jobs.state(job, "error")
+    assert jobs.state(job, "traceback")
+    assert jobs.effects_of(name) == jobs.effects_of(f"{name}-begun")
 
 
 @pytest.mark.usefixtures("short_grace")
-@pytest.mark.parametrize("task", [tasks.out_of_reach, tasks.stubborn])
+@pytest.mark.parametrize(("catches", "cancels"), [(False, False), (True, False), (False, True)])
 def test_step_that_cannot_be_interrupted(
-    task: Task[Any], name: str, workers: Workers, pipe: Path
+    catches: bool, cancels: bool, name: str, workers: Workers, tmp_path: Path
 ) -> None:
     """It is given up, and commits nothing; the worker has its slot back."""
-    worker = workers.start("-q", "alone")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    worker = workers.start("-q", "alone", timeout=0 if cancels else 0.5)
     used, start = worker.cpu_seconds, time.monotonic()
-    error = failed(task.configure(queue="alone"), name, str(pipe))
-    assert "could not be interrupted" in error
+    job = jobs.begun(tasks.stuck.configure(queue="alone"), name, str(pipe), catches)
+    if cancels:
+        jobs.cancel(job, now=True)
+    jobs.wait_for_job(job, status="aborted" if cancels else "failed")
+    assert "could not be interrupted" in jobs.state(job, "error")
+    assert ("was cancelled while the step ran" in jobs.state(job, "error")) == cancels
     # it has waited, not spun
     assert worker.cpu_seconds - used < (time.monotonic() - start) / 2
-    wait_for_job(defer(sample.write.configure(queue="alone"), f"{name}-again"))
-    assert effects_of(name) == [f"{name}-again"]
-    if task is tasks.stubborn:
-        pipe.with_suffix(".end").touch()
-    else:
-        pipe.write_text("")
-    wait_for_effect(f"{name}-back")
+    jobs.wait_for_job(jobs.defer(sample.write.configure(queue="alone"), f"{name}-again"))
+    assert jobs.effects_of(name) == [f"{name}-again", f"{name}-begun"]
+    pipe.unlink() if catches else pipe.write_text("")
+    jobs.wait_for_effect(f"{name}-back")
     assert worker.stop() == 0  # it waits for no thread that it has given up
-    assert effects_of(name) == [f"{name}-again", f"{name}-back"]
-
-
-@pytest.mark.usefixtures("short_grace")
-def test_cancelled_step_that_cannot_be_interrupted(name: str, workers: Workers, pipe: Path) -> None:
-    worker = workers.start("-q", "alone")
-    job = begun(tasks.out_of_reach_for_ever.configure(queue="alone"), name, str(pipe))
-    cancel(job, now=True)
-    wait_for_job(job, status="aborted")
-    assert "while the step ran and could not be interrupted" in state(job, "error")
-    pipe.write_text("")
-    wait_for_effect(f"{name}-back")
-    assert worker.stop() == 0
-    assert effects_of(name) == [f"{name}-back", f"{name}-begun"]
+    assert jobs.effects_of(name) == [f"{name}-again", f"{name}-back", f"{name}-begun"]
 
 
 def test_timeouts_hit_no_other_job(name: str, full_size: bool) -> None:
@@ -118,96 +87,198 @@ def test_timeouts_hit_no_other_job(name: str, full_size: bool) -> None:
         each = ({"name": f"{name}-{number}-{n}", "left": 2} for n in range(10))
         others += tasks.in_sql_all_the_time.batch_defer(*each)
     model.Session.commit()
-    wait_for_job(*late, status="failed")
+    jobs.wait_for_job(*late, status="failed")
     for job in late:
-        assert "The step took longer than 0.02 seconds" in state(job, "error")
-    wait_for_job(*others)
-    assert len(effects_of(name)) == 3 * len(others)
+        assert "The step took longer than 0.02 seconds" in jobs.state(job, "error")
+    jobs.wait_for_job(*others)
+    assert len(jobs.effects_of(name)) == 3 * len(others)
 
 
 @pytest.mark.usefixtures("short_grace")
 def test_callbacks_are_no_part_of_the_step(name: str, workers: Workers) -> None:
     """They may take longer than it; other jobs run meanwhile."""
-    worker = workers.start("-q", "alone")
-    job = defer(tasks.hold_in_a_callback.configure(queue="alone"), name)
-    waiting = defer(sample.write.configure(queue="alone"), f"{name}-next")
-    wait_for_job(job, waiting)
-    assert events_of(waiting) == ["deferred", "started", "succeeded"]
+    worker = workers.start("-q", "alone", timeout=0.1)
+    job = jobs.defer(tasks.hold_in_a_callback.configure(queue="alone"), name)
+    waiting = jobs.defer(sample.write.configure(queue="alone"), f"{name}-next")
+    jobs.wait_for_job(job, waiting)
+    assert jobs.events_of(waiting) == ["deferred", "started", "succeeded"]
     wait_for(lambda: "its callbacks of on_commit take long" in worker.said)
-    let_go(name)
-    wait_for_effect(f"{name}-ended")
+    jobs.let_go(name)
+    jobs.wait_for_effect(f"{name}-ended")
     assert "ERROR" not in worker.said
     assert "got lost" not in worker.said
 
 
-def test_timeout_of_all_tasks(workers: Workers, name: str) -> None:
-    workers.start("-q", "impatient", timeout=1)
-    slow = defer(tasks.until_aborted.configure(queue="impatient"), f"{name}-slow")
-    quick = defer(sample.write.configure(queue="impatient"), f"{name}-quick")
-    wait_for_job(slow, status="failed")
-    wait_for_job(quick)
-    assert state(slow, "error").endswith("The step took longer than 1 seconds")
-    assert effects_of(f"{name}-slow-never") == []
+# cancelled jobs
+
+
+@pytest.mark.usefixtures("only_notified")
+def test_aborted_by_itself(name: str, workers: Workers) -> None:
+    """A task that asks hears of it within its step, which is undone: one line of the log."""
+    worker = workers.start("-q", "aborted")
+    job = jobs.begun(tasks.until_aborted.configure(queue="aborted"), name)
+    control.cancel(job.id)
+    assert jobs.state(job) == "doing"  # for all but this transaction
+    model.Session.commit()
+    jobs.wait_for_job(job, status="aborted")
+    assert jobs.effects_of(name) == [f"{name}-begun-0"]
+    assert worker.running
+    [line] = worker.logged
+    assert f"Job {job.id}: {tasks.until_aborted.name}(name='{name}') is aborted, after " in line
+
+
+def test_aborted_after_its_step(worker: Worker, name: str) -> None:
+    """A task that does not ask goes on until its step ends."""
+    job = jobs.defer(tasks.steps, name, 1, 100, 0.2)
+    jobs.wait_for_effect(f"{name}-0002")
+    jobs.cancel(job)
+    jobs.wait_for_job(job, status="aborted")
+    done = jobs.effects_of(name)
+    assert 2 <= len(done) < 100
+    assert jobs.state(job, "step") == len(done)
+    jobs.wait_for_heartbeats(worker.id, 3)
+    assert jobs.effects_of(name) == done
+
+
+@pytest.mark.usefixtures("only_notified")
+@pytest.mark.parametrize("where", ["Python", "SQL", "caught"])
+def test_interrupted(name: str, workers: Workers, where: str) -> None:
+    """A task that never asks is ended in its step, which is undone; the worker goes on."""
+    worker = workers.start("-q", "interrupted")
+    job = jobs.begun(tasks.endless.configure(queue="interrupted"), name, where)
+    assert jobs.cancel(job, now=True) == "doing"
+    jobs.wait_for_job(job, status="aborted")
+    assert "JobAborted: The job was cancelled while the step ran" in jobs.state(job, "error")
+    assert where == "caught" or "endless" in jobs.state(job, "traceback")
+    assert jobs.effects_of(name) == jobs.effects_of(f"{name}-begun")
+    jobs.wait_for_job(jobs.defer(sample.write.configure(queue="interrupted"), f"{name}-again"))
+    assert worker.stop() == 0
+
+
+def test_interrupted_later_and_again(worker: Worker, name: str) -> None:
+    """First it was only asked to end. Steps that are done stay, and a retry begins after them."""
+    job = jobs.defer(tasks.endless, name, "Python", 1)
+    for times in (1, 2):
+        wait_for(lambda times=times: len(jobs.effects_of(f"{name}-begun")) == times)
+        jobs.cancel(job)
+        # also the second time: the interrupt of the first one is forgotten
+        jobs.wait_for_heartbeats(worker.id, 3)
+        assert jobs.state(job) == "doing"
+        jobs.cancel(job, now=True)
+        jobs.wait_for_job(job, status="aborted")
+        assert (jobs.state(job, "step"), jobs.effects_of(f"{name}-1")) == (1, [f"{name}-1"])
+        if times == 1:
+            assert jobs.retry(job)
+
+
+def test_abort_while_the_worker_does_not_listen(workers: Workers, name: str) -> None:
+    worker = workers.start("-q", "alone")
+    job = jobs.begun(tasks.until_aborted.configure(queue="alone"), name)
+    listener = wait_for(lambda: jobs.listener_of(worker.id))
+    control.cancel(job.id)
+    jobs.cut([listener])
+    model.Session.commit()
+    jobs.wait_for_job(job, status="aborted")
+
+
+def test_notifications_of_others(workers: Workers, name: str) -> None:
+    """Every session may notify, such as another Procrastinate in the same database."""
+    worker = workers.start("-c", "2", "-q", "alone")
+    job = jobs.begun(tasks.until_aborted.configure(queue="alone"), name)
+    for payload in ("hello", "[]", "{}", f'{{"type": "abort_job_requested", "job_id": {job.id}}}'):
+        for channel in ("procrastinate_any_queue_v1", "procrastinate_queue_v1#alone"):
+            change("SELECT pg_notify(:channel, :payload)", channel=channel, payload=payload)
+    jobs.wait_for_job(jobs.defer(sample.write.configure(queue="alone"), name))
+    assert worker.running
+    assert jobs.state(job) == "doing"
+    jobs.cancel(job)
+    jobs.wait_for_job(job, status="aborted")
+
+
+def test_cancelled_and_tried_again_at_random(name: str) -> None:
+    """Whatever the workers do at that moment: each step of each job is done once."""
+    names: list[str] = []
+    became: Counter[Any] = Counter()
+
+    def unfinished() -> list[Job]:
+        query = f"SELECT id FROM {jobs.S}.procrastinate_jobs WHERE status <> 'succeeded'"
+        return [Job(id_) for (id_,) in rows(query)]
+
+    def disturb() -> bool:
+        """Cancel a job, and try one again; return whether that met each state often enough."""
+        while len(found := unfinished()) < 10:
+            names.append(f"{name}-{len(names)}")
+            jobs.defer(tasks.steps, names[-1], 1, 10, 0.05)
+        became[jobs.cancel(random.choice(found))] += 1
+        became["retried"] += jobs.retry(random.choice(found))
+        return all(became[each] >= 3 for each in ("cancelled", "aborted", "doing", "retried"))
+
+    wait_for(disturb)
+    wait_for(lambda: not [jobs.retry(job) for job in unfinished()])
+    done = [f"{each}-{step:04}" for each in names for step in range(1, 11)]
+    assert sorted(jobs.effects_of(name)) == sorted(done)
+
+
+# tasks of all sorts
 
 
 def test_unknown_task(name: str, worker: Worker) -> None:
     job = send_task("ckanext.gone.tasks.tidy", [1])
     misspelt = send_task(sample.write.name + "_", [name])
     misfit = send_task("sample.write.of.old", [name])
-    after = defer(sample.write, name)
-    wait_for_job(job, misspelt, misfit, status="failed")
-    assert "UnknownTaskError: There is no task ckanext.gone.tasks.tidy" in state(job, "error")
-    assert f"Did you mean {sample.write.name}?" in state(misspelt, "error")
-    wait_for_job(after)
+    after = jobs.defer(sample.write, name)
+    jobs.wait_for_job(job, misspelt, misfit, status="failed")
+    assert "UnknownTaskError: There is no task ckanext.gone.tasks.tidy" in jobs.state(job, "error")
+    assert f"Did you mean {sample.write.name}?" in jobs.state(misspelt, "error")
+    jobs.wait_for_job(after)
     assert worker.running
 
 
-@pytest.mark.parametrize("task", [tasks.fail_oddly, tasks.fail_with_a_tiny_progress])
-def test_errors_that_cannot_be_printed(task: Task[Any], worker: Worker, name: str) -> None:
+def test_error_that_cannot_be_kept(worker: Worker, name: str) -> None:
     """The job fails, and not one worker after the other."""
-    wait_for_job(defer(task, name), status="failed")
+    jobs.wait_for_job(jobs.defer(tasks.fail_oddly, name), status="failed")
     assert worker.running
 
 
 def test_async_tasks(name: str) -> None:
     """At the same time, each with a session of its own."""
-    jobs = [defer(tasks.meet_async, name, number, 4, number == 2) for number in range(4)]
-    for number, job in enumerate(jobs):
-        wait_for_job(job, status="failed" if number == 2 else "succeeded")
-    connections = {effect.split("-")[-1] for effect in effects_of(f"{name}-begun-")}
+    met = [jobs.defer(tasks.meet_async, name, number, 4, number == 2) for number in range(4)]
+    for number, job in enumerate(met):
+        jobs.wait_for_job(job, status="failed" if number == 2 else "succeeded")
+    connections = {effect.split("-")[-1] for effect in jobs.effects_of(f"{name}-begun-")}
     assert len(connections) == 4
-    assert effects_of(f"{name}-wrote-") == [f"{name}-wrote-{number}" for number in (0, 1, 3)]
+    assert jobs.effects_of(f"{name}-wrote-") == [f"{name}-wrote-{number}" for number in (0, 1, 3)]
 
 
 def test_progress_is_seen_while_the_step_runs(worker: Worker, name: str) -> None:
     """Once the row is free: a transaction that holds it for long keeps no worker from its beats."""
-    job = defer(tasks.progress_by_and_by, name)
+    job = jobs.defer(tasks.progress_by_and_by, name)
 
     def is_seen(percent: int) -> None:
-        wait_for(lambda: state(job, "percent") == percent)
-        assert state(job, "text") == f"{name}: {percent} of 100"
-        assert state(job) == "doing"
+        wait_for(lambda: jobs.state(job, "percent") == percent)
+        assert jobs.state(job, "text") == f"{name}: {percent} of 100"
+        assert jobs.state(job) == "doing"
 
     is_seen(25)
-    with locked_by_us(job):
-        let_go(f"{name}-25")
-        wait_for_heartbeats(worker.id, 3)
+    with jobs.locked_by_us(job):
+        jobs.let_go(f"{name}-25")
+        jobs.wait_for_heartbeats(worker.id, 3)
         is_seen(25)
     for percent in (50, 75):
         is_seen(percent)
-        let_go(f"{name}-{percent}")
-    wait_for_job(job)
-    assert state(job, "percent") == 100
+        jobs.let_go(f"{name}-{percent}")
+    jobs.wait_for_job(job)
+    assert jobs.state(job, "percent") == 100
 
 
 def test_tasks_are_listed_at_start(worker: Worker) -> None:
     listed = worker.said.split("Tasks loaded:\n")[1].splitlines()
     names = [line.strip() for line in listed if line.startswith("  ")]
-    assert {sample.write.name, tasks.work.name, "ckanext.files.chain"} <= set(names)
+    assert {sample.write.name, tasks.hold.name, "ckanext.files.chain"} <= set(names)
 
 
 def test_print(worker: Worker, unique: Callable[[str], str]) -> None:
     """It can be read while the worker goes on, not only when it ends."""
     text = f"hello {unique('world')}!"
-    wait_for_job(defer(tasks.say, text))
+    jobs.wait_for_job(jobs.defer(tasks.say, text))
     wait_for(lambda: f"{text}\n" in worker.said)

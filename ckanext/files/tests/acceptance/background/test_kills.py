@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,39 +14,29 @@ from ckan import model
 from ckan.tests import factories
 
 from ckanext.files.background import Task
-from ckanext.files.tests.support import witness
-from ckanext.files.tests.support import worker_tasks as tasks
-from ckanext.files.tests.support.asking_server import ask_at_each_update
+from ckanext.files.shared import add_task, on_commit
+from ckanext.files.tests.support import sample, witness
+from ckanext.files.tests.support.crash import kill_now
 from ckanext.files.tests.support.effects import look, rows
 from ckanext.files.tests.support.jobs import S, effects_of
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.probe_plugin import ProbePlugin
 from ckanext.files.tests.support.server import CkanServer, CkanServers
-from ckanext.files.tests.support.storm import Storm
 from ckanext.files.tests.support.waiting import wait_for, wait_for_the_dead
-from ckanext.files.tests.support.witness import Findings
+from ckanext.files.tests.support.witness import Findings, Storm
 from ckanext.files.tests.support.workers import Worker, Workers
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("effects")]
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 
-DATASETS = 6
-
-
-@pytest.fixture(scope="module")
-def tables(loaded: None) -> None:
-    witness.create_tables()
-
 
 def prepare(task: Task[Any], run: str, jobs: int, steps: int) -> list[str]:
     """Defer jobs; return the datasets that they change."""
-    datasets = [str(factories.Dataset(title="0")["id"]) for _ in range(DATASETS)]
-    task.batch_defer(
-        *(
-            {"run": run, "number": n, "step": 1, "steps": steps, "datasets": datasets}
-            for n in range(jobs)
-        )
-    )
+    witness.create_tables()
+    datasets = [str(factories.Dataset(title="0")["id"]) for _ in range(6)]
+    common = {"run": run, "step": 1, "steps": steps, "datasets": datasets}
+    task.batch_defer(*({"number": number, **common} for number in range(jobs)))
     model.Session.commit()
     return datasets
 
@@ -55,24 +46,17 @@ def waiting() -> int:
 
 
 def owned_by(worker: Worker) -> int:
-    query = (
-        f"SELECT count(*) FROM {S}.procrastinate_jobs WHERE status = 'doing' AND worker_id = :id"
-    )
-    return look(query, id=worker.id)
+    jobs = f"SELECT count(*) FROM {S}.procrastinate_jobs"
+    return look(f"{jobs} WHERE status = 'doing' AND worker_id = :id", id=worker.id)
 
 
-def taken_over() -> int:
-    return look(f"SELECT count(*) FROM {S}.procrastinate_events WHERE type = 'deferred_for_retry'")
-
-
-@pytest.mark.usefixtures("tables")
 def test_exactly_once(
     request: pytest.FixtureRequest, name: str, full_size: bool, record_property: Any
 ) -> None:
     """CKAN's command at full size; otherwise forks, which are there again at once."""
     workers = request.getfixturevalue("commands" if full_size else "workers")
     jobs, steps = 2000 if full_size else 30, 5
-    datasets = prepare(tasks.work, name, jobs, steps)
+    datasets = prepare(witness.work, name, jobs, steps)
     storm = Storm(
         list(workers.start_two("-c", "4", frozen_after=2 if full_size else 1)),
         kills=120 if full_size else 4,
@@ -83,18 +67,18 @@ def test_exactly_once(
     start = time.monotonic()
     storm.rage(lambda: jobs * steps if not waiting() else witness.done(name), jobs * steps)
     record_property("seconds", time.monotonic() - start)
-    record_property("taken_over", taken_over())
+    taken = f"SELECT count(*) FROM {S}.procrastinate_events WHERE type = 'deferred_for_retry'"
+    record_property("taken_over", look(taken))
     for each in ("kills", "freezes", "cuts", "ended"):
         record_property(each, getattr(storm, each))
     time.sleep(2 if full_size else 0.5)  # for workers that were woken last
     assert witness.examine(name, jobs, steps, datasets, patched=True) == Findings()
 
 
-@pytest.mark.usefixtures("tables")
 def test_the_naive_order_of_commits(workers: Workers, name: str, record_property: Any) -> None:
     """The negative control: the same examination finds what a worker can do wrong."""
     jobs, steps = 24, 3
-    datasets = prepare(tasks.work_naively, name, jobs, steps)
+    datasets = prepare(witness.work_naively, name, jobs, steps)
     both = workers.start_two("-c", "4", frozen_after=1)
     wait_for(lambda: witness.done(name))
     for worker in both:
@@ -110,6 +94,23 @@ def test_the_naive_order_of_commits(workers: Workers, name: str, record_property
     assert findings.doubled > 0
     assert findings.foul > 0
     assert findings.wrong_counters
+
+
+DEATHS: dict[str, Callable[[], Any]] = {
+    "in the action": kill_now,
+    "in a queued task": lambda: add_task(kill_now),
+    "after the commit": lambda: on_commit(kill_now),
+}
+
+
+def ask_at_each_update() -> None:
+    """Have the plugin ``files_test_probe`` of this process ask for jobs named after the changes."""
+
+    def ask(context: Any, data_dict: dict[str, Any]) -> None:
+        sample.write.delay(f"{data_dict['id']}-{data_dict['title']}")
+        DEATHS.get(data_dict["notes"], bool)()
+
+    ProbePlugin.hooks["before:package_update"] = ask
 
 
 @pytest.fixture(scope="module")
@@ -136,25 +137,16 @@ def title(dataset: str) -> int:
     return int(look("SELECT title FROM package WHERE id = :id", id=dataset))
 
 
-@pytest.mark.parametrize(
-    ("death", "numbers"),
-    [
-        ("killed in the action", []),
-        ("killed in a queued task", []),
-        ("killed after the commit", [1]),
-    ],
-)
-def test_server_is_killed_at_a_certain_point(
-    death: str, numbers: list[int], server: CkanServer, token: str
-) -> None:
+@pytest.mark.parametrize("death", DEATHS)
+def test_server_is_killed_at_a_certain_point(death: str, server: CkanServer, token: str) -> None:
     dataset = factories.Dataset(title="0")["id"]
     with pytest.raises(requests.ConnectionError):
         server.action("package_patch", token, id=dataset, title="1", notes=death)
     server.wait()
     wait_for_the_dead()
     server.start()
-    assert jobs_of(dataset) == numbers
-    assert title(dataset) == len(numbers)
+    committed = death == "after the commit"
+    assert (title(dataset), jobs_of(dataset)) == ((1, [1]) if committed else (0, []))
 
 
 def change_until_the_end(server: CkanServer, token: str, dataset: str) -> None:

@@ -9,22 +9,12 @@ from itertools import pairwise
 import pytest
 from ckan import model
 
-from ckanext.files.background import AlreadyEnqueuedError, periodic, task
 from ckanext.files.background import call as registry
+from ckanext.files.background import periodic, task
 from ckanext.files.background.app import app as procrastinate
-from ckanext.files.tests.support import sample
+from ckanext.files.tests.support import jobs, sample
 from ckanext.files.tests.support import worker_tasks as tasks
 from ckanext.files.tests.support.effects import change, rows
-from ckanext.files.tests.support.jobs import (
-    S,
-    begun,
-    defer,
-    effects_of,
-    let_go,
-    state,
-    wait_for_effect,
-    wait_for_job,
-)
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.tests.support.workers import Workers
@@ -47,46 +37,43 @@ def two_workers(lasting_workers: Workers) -> None:
         worker.wait_until_ready()
 
 
-def written_at(name: str) -> float:
-    """Return when a job of ``write_time`` has run, in seconds."""
-    [effect] = effects_of(name)
-    return int(effect.rpartition("-")[2]) / 1e9
+def times_of(name: str) -> list[tuple[float, str, str]]:
+    """Return when the steps of ``time_steps`` began and ended, and their labels."""
+    found = [effect.rsplit("-", 3)[1:] for effect in jobs.effects_of(name)]
+    return [(int(ns) / 1e9, what, label) for ns, what, label in found]
 
 
 def test_deadlock(name: str) -> None:
     """PostgreSQL ends one of two steps that wait for each other; it runs again."""
     key = time.time_ns() % 2**31
-    jobs = [
+    both = [
         tasks.lock_both.delay(f"{name}-1", key, key + 1),
         tasks.lock_both.delay(f"{name}-2", key + 1, key),
     ]
     model.Session.commit()
-    wait_for_job(*jobs)
-    assert effects_of(name) == [f"{name}-1", f"{name}-2"]
-    assert sorted(state(job, "rescues") or 0 for job in jobs) == [0, 1]
+    jobs.wait_for_job(*both)
+    assert jobs.effects_of(name) == [f"{name}-1", f"{name}-2"]
+    assert sorted(jobs.state(job, "rescues") or 0 for job in both) == [0, 1]
 
 
 def test_deadlock_in_a_savepoint(name: str) -> None:
-    wait_for_job(defer(tasks.deadlock_in_a_savepoint, name, False))
-    assert effects_of(name) == [f"{name}-1"]
-
-
-def test_deadlock_that_the_task_catches(name: str) -> None:
-    """What fails after that is the task's own, and its error is kept."""
-    job = defer(tasks.deadlock_in_a_savepoint, name, True)
-    wait_for_job(job, status="failed")
-    assert state(job, "error") == "ValueError: something else is wrong"
-    assert state(job, "attempts") == 1
+    """If the task catches it, what fails after that is its own, and its error is kept."""
+    jobs.wait_for_job(jobs.defer(tasks.deadlock_in_a_savepoint, name, False))
+    assert jobs.effects_of(name) == [f"{name}-1"]
+    caught = jobs.defer(tasks.deadlock_in_a_savepoint, f"{name}-caught", True)
+    jobs.wait_for_job(caught, status="failed")
+    assert jobs.state(caught, "error") == "ValueError: something else is wrong"
+    assert jobs.state(caught, "attempts") == 1
 
 
 @pytest.mark.parametrize("arguments", [("-q", "a", "b"), ("-q", "a", "-q", "b"), ("a", "b")])
 def test_queues(arguments: tuple[str, ...], workers: Workers, name: str) -> None:
-    jobs = [sample.write.configure(queue=q).delay(f"{name}-{q}") for q in ("a", "b", "c")]
+    asked = [sample.write.configure(queue=q).delay(f"{name}-{q}") for q in ("a", "b", "c")]
     model.Session.commit()
     worker = workers.prepare(*arguments, "--no-wait")
     worker.launch()
     assert worker.wait() == 0
-    assert [state(job) for job in jobs] == ["succeeded", "succeeded", "todo"]
+    assert [jobs.state(job) for job in asked] == ["succeeded", "succeeded", "todo"]
 
 
 @pytest.mark.usefixtures("only_notified")
@@ -95,29 +82,19 @@ def test_a_job_wakes_a_worker(concurrency: str, workers: Workers, name: str) -> 
     """It need not look for jobs."""
     workers.start("-q", "told", "-c", concurrency)
     for number in range(5):
-        wait_for_job(defer(sample.write.configure(queue="told"), f"{name}-{number}"))
+        jobs.wait_for_job(jobs.defer(sample.write.configure(queue="told"), f"{name}-{number}"))
 
 
 @pytest.mark.usefixtures("only_notified")
 def test_eta(workers: Workers, name: str) -> None:
-    """A worker gets up for a job whose time has come, and not before."""
+    """A worker gets up for a job whose time has come, not before, and for no later one."""
     workers.start("-q", "told")
+    jobs.defer(sample.write.configure(countdown=3600, queue="told"), f"{name}-later")
     for seconds in (0.2, 0.7):
         eta = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=seconds)
-        task = tasks.write_time.configure(eta=eta, queue="told")
-        wait_for_job(defer(task, f"{name}-{seconds}"))
-        assert written_at(f"{name}-{seconds}") >= eta.timestamp()
-
-
-@pytest.mark.usefixtures("only_notified")
-def test_countdown_does_not_wait_for_a_later_one(workers: Workers, name: str) -> None:
-    workers.start("-q", "told")
-    defer(sample.write.configure(countdown=3600, queue="told"), f"{name}-later")
-    time.sleep(0.5)  # the worker waits for that time by now
-    start = time.time()
-    task = tasks.write_time.configure(countdown=0.5, queue="told")
-    wait_for_job(defer(task, f"{name}-sooner"))
-    assert written_at(f"{name}-sooner") >= start + 0.5
+        task = tasks.time_steps.configure(eta=eta, queue="told")
+        jobs.wait_for_job(jobs.defer(task, f"{name}-{seconds}", "x"))
+        assert times_of(f"{name}-{seconds}")[0][0] >= eta.timestamp()
 
 
 def tick(timestamp: int) -> None:
@@ -137,11 +114,11 @@ def test_periodic(workers: Workers) -> None:
     """Two workers, each time once."""
     change("DELETE FROM files_test_effect WHERE name LIKE 'tick-%'")
     workers.start_two("-q", "ticks")
-    wait_for(lambda: len(effects_of("tick-")) >= 4)
-    found = [effect.split("-")[1:] for effect in effects_of("tick-")]
+    wait_for(lambda: len(jobs.effects_of("tick-")) >= 4)
+    found = [effect.split("-")[1:] for effect in jobs.effects_of("tick-")]
     times = [int(timestamp) for timestamp, _ in found]
-    query = f"SELECT args->>'timestamp' FROM {S}.procrastinate_jobs WHERE task_name LIKE '%tick'"
-    deferred = [int(timestamp) for (timestamp,) in rows(query)]
+    ticks = f"FROM {jobs.S}.procrastinate_jobs WHERE task_name LIKE '%tick'"
+    deferred = [int(timestamp) for (timestamp,) in rows(f"SELECT args->>'timestamp' {ticks}")]
     assert len(set(deferred)) == len(deferred) >= 4
     assert {later - earlier for earlier, later in pairwise(times)} == {1}
     late = [float(ran) - int(meant) for meant, ran in found]
@@ -150,65 +127,43 @@ def test_periodic(workers: Workers) -> None:
 
 def test_lock(name: str) -> None:
     """Of the jobs with one lock one runs at a time, in the order asked for; others run beside."""
-    free = [begun(tasks.hold, f"free-{name}-{number}") for number in range(2)]
-    locked = tasks.interval.configure(lock=name, queue="locked")
-    jobs = [locked.delay(name, number, 3, 0.02) for number in range(8)]
+    free = [jobs.begun(tasks.hold, f"free-{name}-{number}") for number in range(2)]
+    locked = tasks.time_steps.configure(lock=name, queue="locked")
+    asked = [locked.delay(name, str(number), 3, 0.02) for number in range(8)]
     model.Session.commit()
-    wait_for_job(*jobs)
-    told = [tuple(effect[len(name) + 1 :].split("-")[1:]) for effect in effects_of(name)]
-    assert told == [
-        (what, str(n)) for n in range(8) for _ in range(3) for what in ("begun", "ended")
-    ]
+    jobs.wait_for_job(*asked)
+    expected = [(what, str(n)) for n in range(8) for _ in range(3) for what in ("began", "ended")]
+    assert [(what, label) for _, what, label in times_of(name)] == expected
     for number, job in enumerate(free):
-        assert state(job) == "doing"
-        let_go(f"free-{name}-{number}")
-
-
-def test_queueing_lock(name: str) -> None:
-    """Of the jobs with one queueing lock one waits at a time."""
-    holding = tasks.hold.configure(queueing_lock=name, queue=ONE)
-    waiting = sample.write.configure(queueing_lock=name, queue=ONE)
-    first = begun(holding, f"{name}-1")
-    second = waiting.delay(f"{name}-2")  # the first one does not wait any more
-    with pytest.raises(AlreadyEnqueuedError):
-        waiting.delay(f"{name}-3")
-    model.Session.commit()
-    let_go(f"{name}-1")
-    wait_for_job(first, second)
-    wait_for_job(defer(waiting, f"{name}-3"))
+        assert jobs.state(job) == "doing"
+        jobs.let_go(f"free-{name}-{number}")
 
 
 def test_priority(name: str) -> None:
-    busy = begun(tasks.hold.configure(queue=ONE), f"busy-{name}")
-    jobs = [
-        tasks.take_turns.configure(queue=ONE, priority=priority).delay(name, str(priority), 1, 1)
-        for priority in (0, 5, -5, 10, 5, 0)
+    """Among jobs of one priority the long ones alternate."""
+    busy = jobs.begun(tasks.hold.configure(queue=ONE), f"busy-{name}")
+    asked = [
+        tasks.time_steps.configure(queue=ONE, priority=priority).delay(name, label, of)
+        for label, priority, of in (("c", 0, 1), ("a", 5, 30), ("d", -5, 1), ("b", 5, 30))
     ]
     model.Session.commit()
-    let_go(f"busy-{name}")
-    wait_for_job(busy, *jobs)
-    told = [int(effect[len(name) + 1 :].split("-", 1)[1]) for effect in effects_of(name)]
-    assert told == [10, 5, 5, 0, 0, -5]
+    jobs.let_go(f"busy-{name}")
+    jobs.wait_for_job(busy, *asked)
+    told = "".join(label for _, what, label in times_of(name) if what == "began")
+    assert told == "ab" * 30 + "cd"
 
 
 def test_long_job_lets_a_short_one_through(name: str) -> None:
     """One step at a time: at the long job's next turn."""
-    holds = [20, 150, 299]
-    task = tasks.steps_with_a_hold.configure(queue=ONE)
-    long = defer(task, f"long-{name}", 1, 300, holds)
-    for step in holds:
-        wait_for_effect(f"long-{name}-{step:04}")
-        short = defer(tasks.write_steps_of.configure(queue=ONE), f"{name}-{step}", long.id)
-        let_go(f"long-{name}-{step:04}")
-        wait_for_job(short)
-        assert effects_of(f"{name}-{step}-") == [f"{name}-{step}-{step}"]
-    wait_for_job(long)
-    assert state(long, "step") == 300
-    assert len(effects_of(f"long-{name}")) == 300
-
-
-def test_long_jobs_alternate(name: str) -> None:
-    jobs = [tasks.take_turns.configure(queue=ONE).delay(name, each, 1, 30) for each in "ab"]
-    model.Session.commit()
-    wait_for_job(*jobs)
-    assert "".join(effect[-1] for effect in effects_of(name)) == "ab" * 30
+    task, after = tasks.steps.configure(queue=ONE), [20, 150]
+    holds = [step for each in after for step in (each, each + 1)]
+    long = jobs.defer(task, f"long-{name}", 1, 160, 0, holds)
+    for step in after:
+        jobs.wait_for_effect(f"long-{name}-{step:04}-holds")
+        short = jobs.defer(sample.write.configure(queue=ONE), f"{name}-{step}")
+        jobs.let_go(f"long-{name}-{step:04}")
+        jobs.wait_for_job(short)  # otherwise the long one holds at its next step
+        jobs.let_go(f"long-{name}-{step + 1:04}")
+    jobs.wait_for_job(long)
+    assert jobs.state(long, "step") == 160
+    assert len(jobs.effects_of(f"long-{name}")) == 160 + len(holds)
