@@ -27,7 +27,7 @@ from ckanext.files.tests.support.rendering import links, problems
 
 loaded = load_plugins("files", "files_background")
 
-# run by the other Python: prints what it has found
+# run by the other Python: writes what it has found
 LOOK = """
 import json, sys
 from importlib.metadata import distribution
@@ -39,25 +39,19 @@ from ckan.plugins import plugin_loaded, toolkit as tk
 app = make_app(load_config(sys.argv[1]))
 flask_app = getattr(app, "_wsgi_app", app)
 root = Path(next(iter(ckanext.files.__path__)))
+ours = distribution("ckanext-files")
 with flask_app.test_request_context():
+    template = flask_app.jinja_env.get_template("scheming/form_snippets/files_attachment.html")
     found = {
-        "place": str(root),
-        "requires": distribution("ckanext-files").requires,
-        "description": distribution("ckanext-files").metadata.get_payload(),
-        "loaded": plugin_loaded("files"),
+        "places": [str(root), template.filename],
+        "requires": ours.requires,
+        "description": ours.metadata.get_payload(),
+        "loaded": [plugin_loaded("files"), plugin_loaded("files_background")],
         "preset": tk.h.scheming_get_preset("files_attachment")["validators"],
-        "template": flask_app.jinja_env.get_template(
-            "scheming/form_snippets/files_attachment.html"
-        ).filename,
-        "background": plugin_loaded("files_background"),
-        "sql": (root / "background/sql/tables.sql").exists(),
         "migrations": len(list(root.glob("migration/files/versions/*.py"))),
-        "typed": (root / "py.typed").exists(),
-        "tests": (root / "tests").exists(),
+        "there": [(root / n).exists() for n in ("background/sql/tables.sql", "py.typed", "tests")],
         # each can be loaded
-        "entry_points": [
-            point.name for point in distribution("ckanext-files").entry_points if point.load()
-        ],
+        "entry_points": [point.name for point in ours.entry_points if point.load()],
         "help": tk.get_action("help_show")({}, {"name": "package_update"})[:16],
     }
 Path(sys.argv[2]).write_text(json.dumps(found))
@@ -110,15 +104,12 @@ def installed(request: pytest.FixtureRequest, environment: Path, tmp_path: Path)
 
 def test_installed_wheel_works(installed: Path, tmp_path: Path) -> None:
     found = _look(installed, tmp_path)
-    assert Path(found["place"]).is_relative_to(installed)
-    assert Path(found["template"]).is_relative_to(installed)
-    assert found["loaded"]
-    assert found["typed"]
-    assert not found["tests"]
+    for place in found["places"]:
+        assert Path(place).is_relative_to(installed)
+    assert found["loaded"] == [True, True]
+    assert found["there"] == [True, True, False]
     assert {"files", "files_background"} < set(found["entry_points"])
     assert found["migrations"] == 2
-    assert found["background"]
-    assert found["sql"]
     assert "files_attachment" in found["preset"]
     assert found["help"].startswith("Update a dataset")
     extra = [name for name in found["requires"] if "extra" in name]
@@ -133,22 +124,14 @@ def test_installed_wheel_works(installed: Path, tmp_path: Path) -> None:
 
 def _look(installed: Path, tmp_path: Path) -> dict[str, Any]:
     ini, script, answer = tmp_path / "ckan.ini", tmp_path / "look.py", tmp_path / "answer.json"
-    ini.write_text(
-        (ROOT / "test.ini")
-        .read_text()
-        .replace(
-            "ckan.plugins = files",
-            "ckan.plugins = files files_background scheming_datasets\n"
-            "scheming.presets = ckanext.scheming:presets.json ckanext.files:presets.yaml",
-        )
+    plugins = (
+        "ckan.plugins = files files_background scheming_datasets\n"
+        "scheming.presets = ckanext.scheming:presets.json ckanext.files:presets.yaml"
     )
+    ini.write_text((ROOT / "test.ini").read_text().replace("ckan.plugins = files", plugins))
     script.write_text(LOOK)
-    subprocess.run(
-        [installed / "bin/python", script, ini, answer],
-        check=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": ""},
-    )
+    look = [installed / "bin/python", script, ini, answer]
+    subprocess.run(look, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""})
     return json.loads(answer.read_text())
 
 

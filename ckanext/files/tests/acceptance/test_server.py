@@ -15,7 +15,7 @@ from ckan.common import config
 from ckan.tests import factories
 
 from ckanext.files.store.models import file_table
-from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.effects import engine, look
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 from ckanext.files.tests.support.users import new_user
@@ -48,26 +48,6 @@ def token(loaded: None) -> str:
     return factories.APIToken(user=new_user(sysadmin=True))["token"]
 
 
-def test_real_server(servers: CkanServers) -> None:
-    """By CKAN's command: it serves the database of the test, and starts again after a kill."""
-    dataset = factories.Dataset(title="Seen from both sides")
-    server = servers.start({"ckan.site_title": "100 % of it"}, {"CKAN_SITE_ID": "elsewhere"})
-    assert server.action("package_show", id=dataset["id"]).json()["result"] == dataset
-    assert "100 % of it" in requests.get(server.url, timeout=60).text
-    assert requests.get(server.url + "/user/login", timeout=60).ok
-    environment = Path(f"/proc/{server.pid}/environ").read_text()
-    assert "CKAN_SITE_ID=elsewhere" in environment.split("\0")
-
-    server.kill()
-    assert server.wait() == -9
-    with pytest.raises(requests.ConnectionError):
-        server.action("status_show")
-    server.start()
-    assert server.action("status_show").ok
-    server.stop()
-    assert not Path(f"/proc/{server.pid}").exists()
-
-
 def test_large_file(server: CkanServer, token: str, full_size: bool) -> None:
     size = 1024 if full_size else 128
     server.upload(token, "small.bin", b"small")
@@ -87,11 +67,11 @@ def test_large_file(server: CkanServer, token: str, full_size: bool) -> None:
 @pytest.mark.parametrize("killed", [False, True], ids=["client goes away", "server is killed"])
 def test_upload_breaks_off(server: CkanServer, token: str, killed: bool) -> None:
     """Nothing stays of it."""
-    before, threads = (_rows(), set(_folder().iterdir())), _threads(server)
+    before, threads = (_rows(), set(_folder().iterdir())), _status(server, "Threads")
     connection = _begin_upload(server, token, 8)
     for _ in range(4):
         connection.send(bytes(MIB))
-    wait_for(lambda: _threads(server) > threads)  # one reads it
+    wait_for(lambda: _status(server, "Threads") > threads)  # one reads it
     if killed:
         server.kill()
     connection.close()
@@ -99,7 +79,7 @@ def test_upload_breaks_off(server: CkanServer, token: str, killed: bool) -> None
         wait_for_the_dead()
         server.start()
     else:
-        wait_for(lambda: _threads(server) == threads)
+        wait_for(lambda: _status(server, "Threads") == threads)
     assert (_rows(), set(_folder().iterdir())) == before
 
 
@@ -121,10 +101,6 @@ def _peak_memory(server: CkanServer, *, reset: bool = False) -> int:
     return _status(server, "VmHWM") * 1024
 
 
-def _threads(server: CkanServer) -> int:
-    return _status(server, "Threads")
-
-
 def _status(server: CkanServer, name: str) -> int:
     """Return a number that Linux knows of the server's process."""
     lines = Path(f"/proc/{server.pid}/status").read_text().splitlines()
@@ -137,15 +113,7 @@ def _folder() -> Path:
 
 
 def _rows() -> int:
-    with engine().connect() as connection:
-        count = sa.select(sa.func.count()).select_from(file_table)
-        return connection.execute(count).scalar() or 0
-
-
-_TERMINATE = sa.text(
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
+    return look(f"SELECT count(*) FROM {file_table}")
 
 
 @pytest.mark.parametrize("what", ["page", "action"])
@@ -159,6 +127,9 @@ def test_requests_after_a_cut_connection(
     dataset = factories.Dataset(title="before")
     server = servers.fork(app, threaded=False)
     statuses: list[int] = []
+    waiting = (
+        "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
 
     def show() -> int:
         address = f"{server.url}/dataset/{dataset['name']}"
@@ -174,7 +145,7 @@ def test_requests_after_a_cut_connection(
         thread = threading.Thread(target=lambda: statuses.append(do()))
         thread.start()
         wait_for_a_lock()
-        connection.execute(_TERMINATE)
+        connection.execute(sa.text(f"SELECT pg_terminate_backend(pid) {waiting}"))
     thread.join(60)
     assert statuses == [500]
     assert [show(), show(), show(), patch()] == [200] * 4

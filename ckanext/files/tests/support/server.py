@@ -108,13 +108,9 @@ class CkanServers:
         self._base_ini = base_ini
         self._servers: list[CkanServer] = []
 
-    def start(
-        self,
-        options: Mapping[str, str] | None = None,
-        environment: Mapping[str, str] | None = None,
-    ) -> CkanServer:
+    def start(self, options: Mapping[str, str]) -> CkanServer:
         """Start one more by CKAN's command; see :class:`CkanServer`."""
-        return self._start(CkanServer(self._new_folder(), self._base_ini, options, environment))
+        return self._start(CkanServer(self._new_folder(), self._base_ini, options))
 
     def fork(
         self, app: Any, before: Callable[[], Any] = bool, *, threaded: bool = True

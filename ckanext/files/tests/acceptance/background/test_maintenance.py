@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -11,12 +10,12 @@ from typing import Any
 import pytest
 from ckan.tests.helpers import _get_test_app
 
-from ckanext.files.maintenance.tasks import move_storage, verify_upload
+from ckanext.files.maintenance.tasks import move_storage
 from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support.jobs import defer, state, wait_for_job
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.tests.support.waiting import wait_for
-from ckanext.files.tests.support.workers import Worker, Workers
+from ckanext.files.tests.support.workers import Workers
 
 pytestmark = pytest.mark.crash
 
@@ -24,23 +23,13 @@ pytestmark = pytest.mark.crash
 @pytest.fixture(scope="module", autouse=True)
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with site.loaded_with(tmp_path_factory.mktemp("maintenance")):
+        site.forget_files()
         yield _get_test_app
+        site.forget_files()
 
 
-@pytest.fixture(autouse=True)
-def no_files(loaded: Any) -> Iterator[None]:
-    site.forget_files()
-    yield
-    site.forget_files()
-
-
-@pytest.fixture
-def worker(workers: Workers) -> Worker:
-    return workers.start("-c", "2")
-
-
-def test_move(worker: Worker, full_size: bool, record_property: Any) -> None:
-    kills = 20 if full_size else 3
+def test_move(workers: Workers, full_size: bool, record_property: Any) -> None:
+    kills, worker = 20 if full_size else 3, workers.start("-c", "2")
     user = new_user(sysadmin=True)
     contents = {site.upload(user, c): c for c in (random.randbytes(200_000) for _ in range(30))}
     job = defer(move_storage, "here", "there", dry_run=False, keep_seconds=2, batch=1)
@@ -62,21 +51,3 @@ def test_move(worker: Worker, full_size: bool, record_property: Any) -> None:
     assert {id_: site.path_of(id_).read_bytes() for id_ in contents} == contents
     record_property("copies_left", len(site.stored("there")) - 30)
     assert len(site.stored("there")) - 30 <= kills
-
-
-@pytest.mark.usefixtures("worker")
-def test_progress_of_a_large_file() -> None:
-    """Others see it while the file is read."""
-    id_, size = site.upload(name="large.bin"), 64 * 2**20
-    path = site.path_of(id_)
-    path.unlink()
-    os.mkfifo(path)  # the worker reads no faster than the test writes
-    site.change(id_, size=size, hash="0" * 32)
-    job = defer(verify_upload, id_)
-    with path.open("wb") as file:
-        file.write(bytes(size // 2))
-        file.flush()
-        wait_for(lambda: 0 < (state(job, "percent") or 0) < 100)
-        file.write(bytes(size // 2))
-    wait_for_job(job, status="failed")
-    assert "large.bin is damaged: its md5 is" in state(job, "error")

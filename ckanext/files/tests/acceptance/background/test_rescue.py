@@ -116,9 +116,7 @@ def test_worker_that_cannot_work(workers: Workers, name: str) -> None:
         job = jobs.defer(sample.write, name)
         assert worker.wait() == 1
     finally:
-        change(
-            f"ALTER {claim.replace('files_claim', 'files_test_claim')} RENAME TO files_claim"
-        )
+        change(f"ALTER {claim.replace('files_claim', 'files_test_claim')} RENAME TO files_claim")
     assert "A thread of the worker has failed" in worker.said
     assert "files_claim(" in worker.said
     assert jobs.state(job) == "todo"
