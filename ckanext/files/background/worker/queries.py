@@ -32,6 +32,7 @@ class OwnedJob(NamedTuple):
 
     id: int
     attempts: int
+    step: int
     abort_requested: bool
     interrupt: bool
     """Whether the request is to interrupt the running step."""

@@ -13,6 +13,7 @@ from psycopg2.errors import LockNotAvailable
 
 from ..retry import classify_failure
 from .execution import Execution
+from .queries import OwnedJob
 from .slot import Slot
 from .supply import JobSupply
 
@@ -32,7 +33,7 @@ class SlotPool:
         self._queries = supply.queries
         self._request_context = request_context
         self._slots: list[Slot] = []
-        self._unknown_jobs: set[tuple[int, int]] = set()
+        self._unknown_jobs: set[tuple[int, int, int]] = set()
 
     def start(self) -> None:
         """Start as many slots as the worker's concurrency."""
@@ -67,27 +68,29 @@ class SlotPool:
         have come while the worker was not connected to hear of it.
         """
         held = {(execution.job.id, execution.job.attempts) for execution in self.executions()}
-        unknown = self.request_aborts() - held
-        # a job that is unknown only once may be one that a slot is about to run
-        for job_id, attempts in unknown & self._unknown_jobs:
+        unknown = {
+            (job.id, job.attempts, job.step)
+            for job in self.request_aborts()
+            if (job.id, job.attempts) not in held
+        }
+        # a job that is unknown only once at a step may be one that a slot is about to run
+        for job_id, attempts, _ in unknown & self._unknown_jobs:
             log.warning("Job %s was claimed by a commit that got lost", job_id)
             self._queries.release(job_id, attempts, None)
         self._unknown_jobs = unknown
         self.check_deadlines()
 
-    def request_aborts(self) -> set[tuple[int, int]]:
-        """Request the steps of cancelled jobs to end.
-
-        :returns: id and attempts of all jobs that belong to the worker.
-        """
-        found = {(job.id, job.attempts): job for job in self._queries.owned()}
+    def request_aborts(self) -> list[OwnedJob]:
+        """Request the steps of cancelled jobs to end; return all jobs that belong to the worker."""
+        owned = self._queries.owned()
+        found = {(job.id, job.attempts): job for job in owned}
         for execution in self.executions():
             job = found.get((execution.job.id, execution.job.attempts))
             if job and job.abort_requested:
                 execution.abort_requested = True
             if job and job.interrupt:
                 execution.cancel()
-        return set(found)
+        return owned
 
     def check_deadlines(self) -> None:
         """Interrupt steps whose deadline has passed, and give up threads that are stuck."""

@@ -22,7 +22,8 @@ ON CONFLICT (job_id) DO UPDATE
 SET percent = excluded.percent, text = coalesce(excluded.text, f.text)
 
 -- name: claimed_jobs
-SELECT id, attempts, abort_requested, abort_requested AND coalesce(interrupt, false)
+SELECT id, attempts, coalesce(step, 0), abort_requested,
+    abort_requested AND coalesce(interrupt, false)
 FROM procrastinate_jobs LEFT JOIN files_job ON job_id = id
 WHERE status = 'doing' AND worker_id = :worker
 

@@ -17,9 +17,9 @@ from ckanext.files.tests.support import worker_tasks as tasks
 from ckanext.files.tests.support.effects import change, rows
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.waiting import wait_for
-from ckanext.files.tests.support.workers import Workers
+from ckanext.files.tests.support.workers import Worker, Workers
 
-pytestmark = pytest.mark.usefixtures("effects", "two_workers")
+pytestmark = pytest.mark.usefixtures("effects", "single")
 
 loaded = load_plugins("files", "files_background")
 
@@ -28,13 +28,10 @@ ONE = "one"
 
 
 @pytest.fixture(scope="module")
-def two_workers(lasting_workers: Workers) -> None:
-    single = lasting_workers.prepare("-q", ONE)
-    other = lasting_workers.prepare("-c", "4", "-q", "default", "locked")
-    for worker in (single, other):
-        worker.launch()
-    for worker in (single, other):
-        worker.wait_until_ready()
+def single(lasting_workers: Workers) -> Worker:
+    """The worker of that queue; there is another one."""
+    lasting_workers.start("-c", "4", "-q", "default", "locked")
+    return lasting_workers.start("-q", ONE)
 
 
 def times_of(name: str) -> list[tuple[float, str, str]]:
@@ -139,18 +136,20 @@ def test_lock(name: str) -> None:
         jobs.let_go(f"free-{name}-{number}")
 
 
-def test_priority(name: str) -> None:
-    """Among jobs of one priority the long ones alternate."""
+def test_priority(single: Worker, name: str) -> None:
+    """Among jobs of one priority the long ones alternate, and each step runs once."""
     busy = jobs.begun(tasks.hold.configure(queue=ONE), f"busy-{name}")
     asked = [
         tasks.time_steps.configure(queue=ONE, priority=priority).delay(name, label, of)
-        for label, priority, of in (("c", 0, 1), ("a", 5, 30), ("d", -5, 1), ("b", 5, 30))
+        for label, priority, of in (("c", 0, 1), ("a", 5, 150), ("d", -5, 1), ("b", 5, 150))
     ]
     model.Session.commit()
     jobs.let_go(f"busy-{name}")
     jobs.wait_for_job(busy, *asked)
     told = "".join(label for _, what, label in times_of(name) if what == "began")
-    assert told == "ab" * 30 + "cd"
+    assert told == "ab" * 150 + "cd"
+    # heartbeats saw one of them between two steps again and again
+    assert "got lost" not in single.said
 
 
 def test_long_job_lets_a_short_one_through(name: str) -> None:
