@@ -18,10 +18,10 @@ from ckan.tests import factories, helpers
 from ckanext.files.errors import OutOfQueueError
 from ckanext.files.queue import current_queue
 from ckanext.files.tests.support.effects import Effects, Rows
-from ckanext.files.tests.support.intents import forget_intents
 from ckanext.files.tests.support.probe_plugin import ProbePlugin
 from ckanext.files.tests.support.quick import Quick
 from ckanext.files.tests.support.s3 import s3_server
+from ckanext.files.tests.support.solr import forget_intents
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.transaction import commit_requests, current_block, search_index
 from ckanext.files.transaction.session import HeldSession

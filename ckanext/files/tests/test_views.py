@@ -15,9 +15,8 @@ from ckan.lib import api_token
 from ckan.tests.helpers import _get_test_app
 
 from ckanext.files.store.storages import get_storage
-from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
+from ckanext.files.tests.support.load_plugins import plugins_loaded, s3_options, storage_options
 from ckanext.files.tests.support.portal import Api, call
-from ckanext.files.tests.support.s3 import s3_options
 from ckanext.files.tests.support.users import new_user
 
 HTML = b"<html><script>alert(1)</script></html>"

@@ -24,9 +24,8 @@ from ckanext.files.tests.support.crash import (
     was_killed,
 )
 from ckanext.files.tests.support.effects import Effects, look
-from ckanext.files.tests.support.intents import look_now
 from ckanext.files.tests.support.load_plugins import load_plugins
-from ckanext.files.tests.support.solr import document, title_in_solr
+from ckanext.files.tests.support.solr import document, look_now, title_in_solr
 from ckanext.files.tests.support.waiting import wait_for_the_dead
 
 pytestmark = pytest.mark.crash

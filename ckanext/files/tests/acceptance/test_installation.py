@@ -20,10 +20,9 @@ from ckanext.files import capabilities
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.tests.support.crash import Fork
 from ckanext.files.tests.support.database import Database
-from ckanext.files.tests.support.documented import ROOT, blocks
+from ckanext.files.tests.support.documented import ROOT, blocks, links, problems
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.old_tables import TABLES
-from ckanext.files.tests.support.rendering import links, problems
 
 loaded = load_plugins("files", "files_background")
 

@@ -25,10 +25,9 @@ from ckanext.files.tests.support import crash, sample
 from ckanext.files.tests.support.core_actions import TEN, Call, each_action, prepare
 from ckanext.files.tests.support.effects import Effects, count_commits, look, watch
 from ckanext.files.tests.support.hook_plugins import Listener
-from ckanext.files.tests.support.intents import look_now
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.probe_plugin import in_action
-from ckanext.files.tests.support.solr import title_in_solr
+from ckanext.files.tests.support.solr import look_now, title_in_solr
 from ckanext.files.transaction import is_commit_requested
 from ckanext.files.transaction.journal import is_committing
 

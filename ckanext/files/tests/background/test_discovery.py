@@ -20,7 +20,7 @@ from ckanext.files.background import TaskDefinitionError, call, discovery, send_
 from ckanext.files.background.call import all_tasks, find_task, is_known
 from ckanext.files.background.discovery import OPTION, load_tasks
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.support.background_command import run
+from ckanext.files.tests.support.console import run_background as run
 from ckanext.files.tests.support.load_plugins import load_plugins, plugins_loaded
 
 loaded = load_plugins("files", "files_background")

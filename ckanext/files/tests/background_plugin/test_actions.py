@@ -15,10 +15,10 @@ from ckanext.files.background import Job
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.client import Client
 from ckanext.files.tests.support.effects import count_commits
 from ckanext.files.tests.support.jobs import UNKNOWN, cancel, defer, state
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import Client
 from ckanext.files.tests.support.step_owner import StepOwner
 from ckanext.files.tests.support.users import call
 

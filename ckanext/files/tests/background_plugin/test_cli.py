@@ -22,7 +22,8 @@ from ckanext.files.background.errors import NotInstalledError
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.tests.background_plugin.conftest import LiveWorker
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.background_command import output, run
+from ckanext.files.tests.support.console import output
+from ckanext.files.tests.support.console import run_background as run
 from ckanext.files.tests.support.effects import change, engine, look
 from ckanext.files.tests.support.jobs import cancel, defer, effects_of, state
 from ckanext.files.tests.support.load_plugins import load_plugins

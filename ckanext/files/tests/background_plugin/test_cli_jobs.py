@@ -15,7 +15,8 @@ from ckanext.files.background.testing import TasksManager
 from ckanext.files.background_plugin.cli import show_jobs
 from ckanext.files.tests.background_plugin.conftest import LiveWorker
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.background_command import output, run
+from ckanext.files.tests.support.console import output
+from ckanext.files.tests.support.console import run_background as run
 from ckanext.files.tests.support.effects import change, look
 from ckanext.files.tests.support.jobs import UNKNOWN, cancel, defer, locked_by_us, shown, state
 from ckanext.files.tests.support.load_plugins import load_plugins

@@ -14,9 +14,9 @@ from ckanext.files.background_plugin import set_task_location
 from ckanext.files.background_plugin.location import HEADER
 from ckanext.files.shared import add_task
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.client import Client
 from ckanext.files.tests.support.jobs import defer as defer_job
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import Client
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 

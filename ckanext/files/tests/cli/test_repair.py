@@ -19,9 +19,8 @@ from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.console import run
 from ckanext.files.tests.support.crash import die_between_solr_and_commit as die
 from ckanext.files.tests.support.effects import change
-from ckanext.files.tests.support.intents import intents
 from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
-from ckanext.files.tests.support.solr import document, retitle, solr_away, title_in_solr
+from ckanext.files.tests.support.solr import document, intents, retitle, solr_away, title_in_solr
 from ckanext.files.tests.support.users import call, new_user
 from ckanext.files.transaction import index_repair
 

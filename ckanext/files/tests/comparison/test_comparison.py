@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from ckanext.files.capabilities import CORE_FILES
-from ckanext.files.tests.support.compared_actions import calls
-from ckanext.files.tests.support.compared_downloads import downloads
-from ckanext.files.tests.support.compared_files import Sample
+from ckanext.files.tests.support.compared import Sample, calls, downloads
 from ckanext.files.tests.support.load_plugins import load_plugins
 
 FOLDER = Path(__file__).parent / "core"

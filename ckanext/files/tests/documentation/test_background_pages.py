@@ -31,9 +31,9 @@ from ckanext.files.background import discovery, record
 from ckanext.files.background.app import app as procrastinate
 from ckanext.files.background_plugin.cli import get_commands
 from ckanext.files.tests.support import documented
-from ckanext.files.tests.support.client import Client
 from ckanext.files.tests.support.effects import count_commits, look
 from ckanext.files.tests.support.load_plugins import plugins_loaded
+from ckanext.files.tests.support.portal import Client
 from ckanext.files.tests.support.users import call, new_user, shown
 
 DOCS = "docs/learning/background-tasks.rst"

@@ -17,8 +17,7 @@ from babel.messages.pofile import read_po
 from ckan.plugins import get_plugin
 
 from ckanext.files.capabilities import CORE_FILES
-from ckanext.files.tests.support.documented import ROOT
-from ckanext.files.tests.support.rendering import links, problems
+from ckanext.files.tests.support.documented import ROOT, links, problems
 
 PACKAGE = ROOT / "ckanext/files"
 TESTS = PACKAGE / "tests"

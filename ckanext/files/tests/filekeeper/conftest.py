@@ -14,7 +14,7 @@ import pytest
 
 from ckanext.files import capabilities
 from ckanext.files.filekeeper.adapters import all_adapters
-from ckanext.files.tests.support.s3 import s3_options
+from ckanext.files.tests.support.load_plugins import s3_options
 
 BASES = import_module(
     "ckan.lib.files" if capabilities.CORE_FILES else "ckanext.files.backport.storage"

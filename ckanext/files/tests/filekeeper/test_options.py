@@ -15,8 +15,7 @@ from file_keeper import exc
 
 from ckanext.files import capabilities
 from ckanext.files.store.storages import get_storage, storages
-from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
-from ckanext.files.tests.support.s3 import s3_options
+from ckanext.files.tests.support.load_plugins import plugins_loaded, s3_options, storage_options
 
 STORAGE = "ckan.files.storage."
 

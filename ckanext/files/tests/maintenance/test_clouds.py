@@ -17,8 +17,7 @@ from ckanext.files.maintenance.tasks import (
 )
 from ckanext.files.store.storages import FileData, get_storage, make_upload
 from ckanext.files.tests.support import maintained_site as site
-from ckanext.files.tests.support.load_plugins import storage_options
-from ckanext.files.tests.support.s3 import s3_options
+from ckanext.files.tests.support.load_plugins import s3_options, storage_options
 from ckanext.files.tests.support.users import call, new_user
 
 

@@ -24,7 +24,7 @@ from ckanext.files.maintenance import tasks as all_tasks
 from ckanext.files.maintenance.schedule import Schedule, scheduled, schedules
 from ckanext.files.tests.support import documented
 from ckanext.files.tests.support import maintained_site as site
-from ckanext.files.tests.support.background_command import output
+from ckanext.files.tests.support.console import output
 from ckanext.files.tests.support.effects import count_commits
 from ckanext.files.tests.support.load_plugins import storage_options
 from ckanext.files.tests.support.users import call, new_user

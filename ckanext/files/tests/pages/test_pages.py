@@ -21,7 +21,7 @@ from ckanext.files.pages.helpers import PageFile
 from ckanext.files.store.models import file_table
 from ckanext.files.tests.support import documented, portal
 from ckanext.files.tests.support.effects import engine, statements
-from ckanext.files.tests.support.hidden_file_plugin import HiddenFilePlugin, RefusedFilePlugin
+from ckanext.files.tests.support.hook_plugins import HiddenFilePlugin, RefusedFilePlugin
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.users import call, new_user, organization_of
 

@@ -1,4 +1,4 @@
-"""The commands, as in a shell."""
+"""The commands, as in a shell, in the process of the tests."""
 
 from __future__ import annotations
 
@@ -7,19 +7,36 @@ from typing import Any
 
 import click
 from ckan import model
+from ckan.tests.helpers import _get_test_app
 from click.testing import CliRunner
 
-from ckanext.files.cli import get_commands
+from ckanext.files import cli
+from ckanext.files.background_plugin import cli as background_cli
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    """Run ``ckan files ...`` in this process; return the exit code and what was printed."""
-    [files] = get_commands()
-    return invoke(files, arguments)
+    """Run ``ckan files ...``; return the exit code and what was printed."""
+    [files] = cli.get_commands()
+    return _invoke(files, arguments)
 
 
-def invoke(group: click.Command, arguments: Sequence[str], **options: Any) -> tuple[int, str]:
-    """Run a command in this process; return the exit code and what was printed."""
+def run_background(*arguments: str, typed: str | None = None) -> tuple[int, str]:
+    """Run ``ckan files background ...``; return the exit code and what was printed."""
+    [files] = background_cli.get_commands()
+    ckan = click.Context(click.Group("ckan"))
+    if "worker" in arguments:
+        ckan.meta["flask_app"] = _get_test_app().flask_app
+    return _invoke(files, ["background", *arguments], input=typed, parent=ckan)
+
+
+def output(*arguments: str, typed: str | None = None) -> str:
+    """Run ``ckan files background ...``, which must succeed; return what was printed."""
+    code, text = run_background(*arguments, typed=typed)
+    assert code == 0, text
+    return text
+
+
+def _invoke(group: click.Command, arguments: Sequence[str], **options: Any) -> tuple[int, str]:
     model.Session.remove()
     result = CliRunner().invoke(group, arguments, **options)
     model.Session.remove()

@@ -41,13 +41,11 @@ class Database:
         self._administer(f"DROP DATABASE {self.name}")
 
     def rows(self, query: str) -> list[Any]:
-        """Return what a query finds."""
         with self.transaction() as cursor:
             cursor.execute(query)
             return cursor.fetchall()
 
     def change(self, statements: str) -> None:
-        """Run statements and commit."""
         with self.transaction() as cursor:
             cursor.execute(statements)
             cursor.connection.commit()

@@ -8,6 +8,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from docutils.core import publish_doctree
+
 ROOT = Path(__file__).parents[4]
 
 PAGES = ("README.rst", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*/*.rst")))
@@ -57,6 +60,30 @@ def install(folder: Path, plugins: str, groups: str = "") -> None:
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: example\nVersion: 1\n")
     (information / "entry_points.txt").write_text(f"[ckan.plugins]\n{plugins}\n{groups}")
+
+
+# Docutils is installed with Sphinx, and Sphinx with ckan[dev]
+_STRICT = {
+    "file_insertion_enabled": False,
+    "raw_enabled": False,
+    "report_level": 2,
+    "warning_stream": False,
+}
+"""A package index includes no files and no HTML, and refuses what docutils warns of."""
+
+
+def problems(text: str) -> list[str]:
+    """Return the warnings and errors."""
+    tree = publish_doctree(text, settings_overrides=_STRICT)
+    messages = tree.findall(nodes.system_message)
+    return [message.astext() for message in messages if message["level"] >= _STRICT["report_level"]]
+
+
+def links(text: str) -> list[str]:
+    """Return the targets of all links out of the document."""
+    tree = publish_doctree(text, settings_overrides=_STRICT)
+    found = [node.get("refuri") for node in tree.findall(nodes.reference)]
+    return [target for target in found if target]
 
 
 def __getattr__(name: str) -> Any:

@@ -28,19 +28,13 @@ class Effects:
     """
 
     def create_table(self) -> None:
-        with engine().begin() as connection:
-            connection.execute(
-                sa.text(
-                    "CREATE TABLE IF NOT EXISTS files_test_effect"
-                    " (name text UNIQUE DEFERRABLE INITIALLY DEFERRED)"
-                )
-            )
+        columns = "(name text UNIQUE DEFERRABLE INITIALLY DEFERRED)"
+        change(f"CREATE TABLE IF NOT EXISTS files_test_effect {columns}")
 
     def write(self, name: str) -> None:
         """Write a row through CKAN's session, without a commit."""
-        model.Session.execute(
-            sa.text("INSERT INTO files_test_effect VALUES (:name)"), {"name": name}
-        )
+        insert = sa.text("INSERT INTO files_test_effect VALUES (:name)")
+        model.Session.execute(insert, {"name": name})
 
     def exists(self, name: str) -> bool:
         """Look for a committed row, over another connection."""
@@ -61,10 +55,9 @@ class Rows:
     @property
     def committed(self) -> set[str]:
         """The names of the committed rows, read over another connection."""
-        query = sa.text("SELECT name FROM files_test_effect WHERE name LIKE :pattern")
-        with engine().connect() as connection:
-            names = connection.execute(query, {"pattern": f"{self._prefix}-%"}).scalars()
-            return {name.removeprefix(f"{self._prefix}-") for name in names}
+        query = "SELECT name FROM files_test_effect WHERE starts_with(name, :prefix)"
+        found = rows(query, prefix=f"{self._prefix}-")
+        return {name.removeprefix(f"{self._prefix}-") for (name,) in found}
 
     @staticmethod
     def lock() -> None:
@@ -121,18 +114,20 @@ def watch(query: str, **parameters: Any) -> Iterator[set[tuple[Any, ...]]]:
 
 
 @contextmanager
+def _listening(name: str, do: Callable[..., Any]) -> Iterator[None]:
+    event.listen(engine(), name, do)
+    try:
+        yield
+    finally:
+        event.remove(engine(), name, do)
+
+
+@contextmanager
 def count_commits() -> Iterator[list[str]]:
     """Collect one entry for each real COMMIT of this process."""
     commits: list[str] = []
-
-    def committed(connection: Any) -> None:
-        commits.append("COMMIT")
-
-    event.listen(engine(), "commit", committed)
-    try:
+    with _listening("commit", lambda _: commits.append("COMMIT")):
         yield commits
-    finally:
-        event.remove(engine(), "commit", committed)
 
 
 @contextmanager
@@ -149,11 +144,8 @@ def at_each_commit(do: Callable[[], Any]) -> Iterator[None]:
             finally:
                 busy = False
 
-    event.listen(engine(), "commit", committing)
-    try:
+    with _listening("commit", committing):
         yield
-    finally:
-        event.remove(engine(), "commit", committing)
 
 
 @contextmanager
@@ -164,8 +156,5 @@ def statements() -> Iterator[list[str]]:
     def sending(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
         seen.append(statement)
 
-    event.listen(engine(), "before_cursor_execute", sending)
-    try:
+    with _listening("before_cursor_execute", sending):
         yield seen
-    finally:
-        event.remove(engine(), "before_cursor_execute", sending)

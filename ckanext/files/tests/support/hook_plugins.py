@@ -1,4 +1,4 @@
-"""Plugins that sit in each hook of CKAN's controllers."""
+"""Plugins in each hook of CKAN's controllers, and plugins that refuse one file of a dataset."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import ckan.plugins as p
+import ckan.plugins.toolkit as tk
+
+from ckanext.files import capabilities
 
 
 class Listener:
@@ -35,27 +38,48 @@ def _in_each_hook(interface: Any) -> Callable[[type], type]:
 
 @_in_each_hook(p.IPackageController)
 class PackageHooksPlugin(p.SingletonPlugin):
-    """The hooks of datasets."""
-
     p.implements(p.IPackageController, inherit=True)
 
 
 @_in_each_hook(p.IResourceController)
 class ResourceHooksPlugin(p.SingletonPlugin):
-    """The hooks of resources."""
-
     p.implements(p.IResourceController, inherit=True)
 
 
 @_in_each_hook(p.IGroupController)
 class GroupHooksPlugin(p.SingletonPlugin):
-    """The hooks of groups."""
-
     p.implements(p.IGroupController, inherit=True)
 
 
 @_in_each_hook(p.IOrganizationController)
 class OrganizationHooksPlugin(p.SingletonPlugin):
-    """The hooks of organizations."""
-
     p.implements(p.IOrganizationController, inherit=True)
+
+
+class HiddenFilePlugin(p.SingletonPlugin):
+    """Refuses it with an auth function."""
+
+    p.implements(p.IAuthFunctions)
+    hidden = ""
+
+    def get_auth_functions(self) -> dict[str, Any]:
+        return {"permission_read_file": self._permission_read_file}
+
+    @staticmethod
+    @tk.chained_auth_function
+    @tk.auth_allow_anonymous_access
+    def _permission_read_file(next_auth: Any, context: Any, data_dict: Any) -> Any:
+        if data_dict["id"] == HiddenFilePlugin.hidden:
+            return {"success": False}
+        return next_auth(context, data_dict)
+
+
+class RefusedFilePlugin(p.SingletonPlugin):
+    """Refuses it with the interface of CKAN 2.12."""
+
+    if capabilities.IFiles:
+        p.implements(capabilities.IFiles, inherit=True)
+    hidden = ""
+
+    def files_file_allows(self, context: Any, file: Any, operation: Any) -> bool | None:
+        return False if file.id == self.hidden else None

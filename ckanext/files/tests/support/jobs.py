@@ -10,15 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from ckan import model
 
-from ckanext.files.background import (
-    Job,
-    JobContext,
-    Task,
-    control,
-    current_job,
-    record,
-    schema,
-)
+from ckanext.files.background import Job, JobContext, Task, control, current_job, record, schema
 from ckanext.files.background.task import Deferrer
 from ckanext.files.tests.support.effects import change, engine, look, rows
 from ckanext.files.tests.support.waiting import wait_for
@@ -54,9 +46,8 @@ def let_time_pass() -> None:
     """Make all jobs due that were put off, and commit what the session has changed."""
     put_off = "status = 'todo' AND scheduled_at IS NOT NULL"
     past = "now() - interval '1 second'"
-    model.Session.execute(
-        sa.text(f"UPDATE {S}.procrastinate_jobs SET scheduled_at = {past} WHERE {put_off}")
-    )
+    query = f"UPDATE {S}.procrastinate_jobs SET scheduled_at = {past} WHERE {put_off}"
+    model.Session.execute(sa.text(query))
     model.Session.commit()
 
 
@@ -113,7 +104,6 @@ def locked_by_us(job: Job) -> Iterator[None]:
 
 
 def effects_of(prefix: str) -> list[str]:
-    """Return the effects whose names begin so."""
     query = "SELECT name FROM files_test_effect WHERE starts_with(name, :prefix) ORDER BY name"
     return [name for (name,) in rows(query, prefix=prefix)]
 
@@ -126,19 +116,16 @@ def wait_for_job(*jobs: Job, status: str = "succeeded") -> None:
 
 
 def last_heartbeat(worker: int) -> Any:
-    """Return when a worker has given a sign of life."""
     return look(f"SELECT last_heartbeat FROM {S}.procrastinate_workers WHERE id = :id", id=worker)
 
 
 def wait_for_heartbeats(worker: int, times: int = 1) -> None:
-    """Wait until a worker has given signs of life."""
     for _ in range(times):
         before = last_heartbeat(worker)
         wait_for(lambda before=before: last_heartbeat(worker) > before)
 
 
 def wait_for_effect(name: str) -> None:
-    """Wait until there are effects whose names begin so."""
     wait_for(lambda: effects_of(name))
 
 

@@ -14,13 +14,12 @@ import sqlalchemy as sa
 from ckan import model
 from sqlalchemy.engine import Engine
 
-from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.effects import engine
 
 Cut = Literal["before", "after", "hang"]
 
 # of PostgreSQL's protocol: a simple query, and the answer to it
 _COMMIT = b"COMMIT\x00"
-_COMMITTED = b"COMMIT\x00"
 
 _CLOSE_AT_ONCE = struct.pack("ii", 1, 0)
 
@@ -36,7 +35,7 @@ class Proxy:
     def __init__(self, host: str, port: int) -> None:
         self._server = (host, port)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._pairs: dict[int, tuple[socket.socket, socket.socket]] = {}
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._lost: list[socket.socket] = []
         self.port: int = self._listener.getsockname()[1]
         self.cut: Cut | None = None
@@ -45,24 +44,22 @@ class Proxy:
         self.refused = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def lose(self, pid: int | None = None) -> None:
-        """Close the clients' connections, or the one that a process of PostgreSQL serves.
+    def lose(self) -> None:
+        """Close the clients' connections.
 
         The server knows nothing of it, as when a cable is pulled for a while.
         """
-        query = "SELECT client_port FROM pg_stat_activity WHERE pid = :pid"
-        port = look(query, pid=pid) if pid else None
-        for own_port in [port] if port else [*self._pairs]:
-            client, server = self._pairs.pop(own_port)
+        pairs, self._pairs = self._pairs, []
+        for client, server in pairs:
             self._lost.append(server)
             with contextlib.suppress(OSError):
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _CLOSE_AT_ONCE)
                 client.shutdown(socket.SHUT_RDWR)
 
     def stop(self) -> None:
-        pairs = self._pairs.values()
-        for connection in (self._listener, *self._lost, *(each for pair in pairs for each in pair)):
-            _close(connection)
+        for connections in ([self._listener], self._lost, *self._pairs):
+            for connection in connections:
+                _close(connection)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -73,7 +70,8 @@ class Proxy:
                     client.close()
                     continue
                 server = socket.create_connection(self._server)
-                pair = self._pairs[server.getsockname()[1]] = (client, server)
+                pair = (client, server)
+                self._pairs.append(pair)
                 for pass_on in (self._upstream, self._downstream):
                     threading.Thread(target=pass_on, args=pair, daemon=True).start()
 
@@ -93,7 +91,7 @@ class Proxy:
     def _downstream(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := server.recv(65536):
-                if self.cut == "after" and _COMMITTED in data:
+                if self.cut == "after" and _COMMIT in data:
                     self.cut = None
                     break
                 client.sendall(data)

@@ -1,4 +1,4 @@
-"""What Solr has of datasets, asked over HTTP, and whether PostgreSQL has the same."""
+"""What Solr has of datasets, whether PostgreSQL has the same, and intents about the index."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import sqlalchemy as sa
 from ckan.common import config
 from ckan.lib import search
 
-from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.effects import change, look, rows
 from ckanext.files.tests.support.proxy import Proxy
 from ckanext.files.tests.support.users import call
+from ckanext.files.transaction import index_repair
 
 _COLUMNS = ("id", "name", "title", "notes", "private", "state", "owner_org", "metadata_modified")
 
@@ -77,25 +77,25 @@ def _solr_at(url: str) -> Iterator[None]:
 
 def splits() -> list[str]:
     """Return where the two differ, a line for each dataset of this site."""
-    rows, documents = _rows(), _documents()
+    datasets, documents = _datasets(), _documents()
     return [
-        f"{package_id}: {rows.get(package_id)} in PostgreSQL, {documents.get(package_id)} in Solr"
-        for package_id in sorted(rows.keys() | documents.keys())
-        if rows.get(package_id) != documents.get(package_id)
+        f"{id_}: {datasets.get(id_)} in PostgreSQL, {documents.get(id_)} in Solr"
+        for id_ in sorted(datasets.keys() | documents.keys())
+        if datasets.get(id_) != documents.get(id_)
     ]
 
 
-def _rows() -> dict[str, dict[str, Any]]:
+def _datasets() -> dict[str, dict[str, Any]]:
     """Return each dataset that should be in Solr, as PostgreSQL has it."""
-    with engine().connect() as connection:
-        found = connection.execute(sa.text(f"SELECT {', '.join(_COLUMNS)} FROM package")).mappings()
-        rows = {row["id"]: dict(row) for row in found}
+    found = {
+        row.id: dict(row._mapping) for row in rows(f"SELECT {', '.join(_COLUMNS)} FROM package")
+    }
     if config["ckan.search.remove_deleted_packages"]:
-        rows = {key: row for key, row in rows.items() if row["state"] != "deleted"}
-    for row in rows.values():
+        found = {key: row for key, row in found.items() if row["state"] != "deleted"}
+    for row in found.values():
         row["metadata_modified"] = row["metadata_modified"].isoformat()
         row["capacity"] = "private" if row["private"] else "public"
-    return rows
+    return found
 
 
 def _documents() -> dict[str, dict[str, Any]]:
@@ -111,3 +111,26 @@ def _read(document: dict[str, Any]) -> dict[str, Any]:
     # what is searched for is a field of its own
     own = {key: document.get(key) for key in ("name", "title", "notes", "state")}
     return {**read, **own, "capacity": document["capacity"]}
+
+
+def forget_intents() -> None:
+    """Leave no intents to the tests that follow."""
+    free = "SELECT id FROM files_index_intent FOR UPDATE SKIP LOCKED"
+    change(f"DELETE FROM files_index_intent WHERE id IN ({free})")
+
+
+def intents() -> list[tuple[str, int]]:
+    """Return dataset and number of looks of each intent that is left and not locked."""
+    query = "SELECT package_id, looks FROM files_index_intent ORDER BY id FOR UPDATE SKIP LOCKED"
+    return [(package_id, looks) for package_id, looks in rows(query)]
+
+
+def announced() -> list[str]:
+    """Return the datasets of all intents, also those of transactions that go on."""
+    return [id_ for (id_,) in rows("SELECT package_id FROM files_index_intent ORDER BY id")]
+
+
+def look_now() -> list[index_repair.Repair]:
+    """Have the next look at all intents now."""
+    index_repair.make_all_due()
+    return list(index_repair.repair_due())

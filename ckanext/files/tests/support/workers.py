@@ -114,7 +114,6 @@ class Worker:
 
     @property
     def cpu_seconds(self) -> float:
-        """How long it has used a processor."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -130,7 +129,6 @@ class Worker:
         self.wait_until_ready(workers)
 
     def wait_until_ready(self, workers: int = 1) -> None:
-        """Wait until so many workers look for jobs."""
         wait_for(lambda: len(self.ids) >= workers or not self.running)
         assert len(self.ids) >= workers, "the worker has ended at its start"
 
@@ -150,7 +148,6 @@ class Worker:
         self.frozen = False
 
     def terminate(self) -> None:
-        """Tell it to stop, and do not wait for that."""
         os.kill(self.pid, signal.SIGTERM)
 
     def stop(self) -> int:
@@ -209,7 +206,6 @@ class Workers:
         return worker
 
     def start_two(self, *arguments: str, **options: Any) -> tuple[Worker, Worker]:
-        """Start two at once."""
         both = self.prepare(*arguments, **options), self.prepare(*arguments, **options)
         for worker in both:
             worker.launch()

@@ -17,10 +17,9 @@ from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.shared import add_task, on_commit
 from ckanext.files.tests.support.core_actions import prepare
 from ckanext.files.tests.support.effects import Rows, look
-from ckanext.files.tests.support.intents import announced, intents
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.probe_plugin import ProbeError, fail, in_action, in_hold, nothing
-from ckanext.files.tests.support.solr import document, retitle, title_in_solr, titles
+from ckanext.files.tests.support.solr import announced, document, intents, retitle, title_in_solr, titles
 from ckanext.files.tests.support.users import call, shown, site_user
 
 loaded = load_plugins("files", "files_test_probe")

@@ -20,10 +20,9 @@ from ckanext.files.shared import add_task
 from ckanext.files.tests.support import effects
 from ckanext.files.tests.support.crash import fork
 from ckanext.files.tests.support.effects import at_each_commit, engine, look
-from ckanext.files.tests.support.intents import announced, intents
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.probe_plugin import ProbeError, fail, in_hold
-from ckanext.files.tests.support.solr import retitle, title_in_solr
+from ckanext.files.tests.support.solr import announced, intents, retitle, title_in_solr
 from ckanext.files.transaction import index_intents
 
 loaded = load_plugins("files", "files_test_probe")

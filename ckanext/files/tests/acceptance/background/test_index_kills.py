@@ -19,10 +19,9 @@ from ckan.tests import factories, helpers
 from ckanext.files.shared import add_task
 from ckanext.files.tests.support.crash import die_between_solr_and_commit, fork, was_killed
 from ckanext.files.tests.support.effects import Effects
-from ckanext.files.tests.support.intents import announced
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.probe_plugin import ProbePlugin, in_action
-from ckanext.files.tests.support.solr import document, splits, title_in_solr
+from ckanext.files.tests.support.solr import announced, document, splits, title_in_solr
 from ckanext.files.tests.support.waiting import wait_for, wait_for_the_dead
 from ckanext.files.tests.support.workers import Workers
 

@@ -32,7 +32,10 @@ def held(name: str) -> Job:
 
 
 def test_killed(workers: Workers, name: str) -> None:
-    """PostgreSQL tells the others at once: they do not wait until it counts as frozen."""
+    """PostgreSQL tells the others at once: they do not wait until it counts as frozen.
+
+    When all are killed, the next one that starts rescues what they have left.
+    """
     one, other = workers.start_two("-c", "2", frozen_after=3600)
     for each in (f"{name}-1", f"{name}-2"):
         job = held(each)
@@ -43,15 +46,11 @@ def test_killed(workers: Workers, name: str) -> None:
         assert jobs.state(job, "rescues") == 1
         assert RESCUED in rescuer.said
         killed.start()
-
-
-def test_all_workers_are_killed(workers: Workers, name: str) -> None:
-    """A worker that starts rescues what those before it have left."""
-    worker = workers.start("-c", "2", frozen_after=3600)
-    job = held(name)
-    worker.kill()
+    job = held(f"{name}-3")
+    for worker in (one, other):
+        worker.kill()
     assert jobs.state(job) == "doing"
-    worker.start()
+    one.start()
     jobs.wait_for_job(job)
 
 
@@ -193,17 +192,6 @@ def test_network_fails_and_postgresql_does_not_notice(
         wait_for(lambda before=before: jobs.listener_of(worker.id) not in (None, *before))
     assert worker.running
     assert len(worker.ids) == 1
-
-
-def test_network_fails_in_a_step(workers: Workers, network: Proxy, name: str) -> None:
-    """The step runs again, and does not wait for the locks that it had before."""
-    worker = workers.start("-c", "1")
-    job = held(name)
-    network.lose(int(jobs.effects_of(f"{name}-begun-")[0].rpartition("-")[2]))
-    jobs.let_go(name)
-    jobs.wait_for_job(job)
-    assert AGAIN in worker.said
-    assert len(jobs.effects_of(f"{name}-begun-")) == 2
 
 
 def test_job_that_is_locked(workers: Workers, name: str) -> None:

@@ -256,7 +256,8 @@ def test_a_planned_retry_is_one_line(workers: Workers, name: str) -> None:
 def test_a_lost_database_is_two_lines(workers: Workers, network: Proxy, name: str) -> None:
     """One when it is lost and one when it is back, however many threads want something of it.
 
-    Beside these there is a line for a step that has to run again, and one for its transaction.
+    Beside these there is a line for a step that has to run again, and one for its transaction. The
+    step does not wait for the lock of its old session, of whose end PostgreSQL knows nothing.
     """
     worker = workers.start("-c", "3")
     job = jobs.begun(tasks.hold_at_first, name)
