@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,11 +21,11 @@ from ckanext.files.queue import current_queue
 from ckanext.files.tests.support.effects import Effects, Rows
 from ckanext.files.tests.support.probe_plugin import ProbePlugin
 from ckanext.files.tests.support.quick import Quick
-from ckanext.files.tests.support.s3 import s3_server
 from ckanext.files.tests.support.solr import forget_intents
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.transaction import commit_requests, current_block, search_index
 from ckanext.files.transaction.session import HeldSession
+from dev.process import HOST, Process, answers, free_port
 
 # CKAN's factories know what names of users their own process has drawn, and none of another process
 _USER: Any = factories.User._meta.base_declarations
@@ -84,8 +85,15 @@ def solr_shows_what_it_has_committed() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of an S3 server."""
-    with s3_server(tmp_path_factory.mktemp("s3") / "log") as url:
+    port = str(free_port())
+    command = [sys.executable, "-m", "moto.server", "--host", HOST, "--port", port]
+    process, url = Process(command, tmp_path_factory.mktemp("s3") / "log"), f"http://{HOST}:{port}"
+    process.start()
+    try:
+        process.wait_until(lambda: answers(f"{url}/moto-api/"))
         yield url
+    finally:
+        process.stop()
 
 
 @pytest.fixture

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import random
-import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
-import ckan.plugins.toolkit as tk
 import pytest
-from ckan.tests import factories
 
 from ckanext.files.shared import add_task, on_commit
 from ckanext.files.tests.support.core_actions import TEN, Call, prepare
@@ -23,10 +16,9 @@ from ckanext.files.tests.support.crash import (
     kill_now,
     was_killed,
 )
-from ckanext.files.tests.support.effects import Effects, look
+from ckanext.files.tests.support.effects import Effects
 from ckanext.files.tests.support.load_plugins import load_plugins
-from ckanext.files.tests.support.solr import document, look_now, title_in_solr
-from ckanext.files.tests.support.waiting import wait_for_the_dead
+from ckanext.files.tests.support.solr import document, look_now
 
 pytestmark = pytest.mark.crash
 
@@ -78,46 +70,3 @@ def test_at_each_point(action: str, hooks: Any, effects: Effects, unique: Any) -
     assert effects.exists(call.mark)
     if action.startswith(("package", "resource")):
         assert call.mark in str(document(reference))
-
-
-def test_at_any_time(
-    hooks: Any, effects: Effects, unique: Any, full_size: bool, record_property: Any
-) -> None:
-    """A process that updates a dataset again and again is killed at random."""
-    dataset = factories.Dataset(title="0")
-    token, rounds, ahead, title = unique("round"), 400 if full_size else 8, 0, 0
-
-    def retitle(*_: Any) -> None:
-        hooks["before:package_update"] = lambda context, data_dict: add_task(
-            lambda *_: effects.write(f"{token}-{data_dict['title']}")
-        )
-        start = int(tk.get_action("package_show")({}, {"id": dataset["id"]})["title"])
-        for number in itertools.count(start + 1):
-            patch = {"id": dataset["id"], "title": str(number)}
-            tk.get_action("package_patch")({"ignore_auth": True}, patch)
-            os.write(done, b".")
-
-    reader, done = os.pipe()
-    for _ in range(rounds):
-        pid = fork(retitle)
-        for _ in range(random.randint(1, 3)):
-            os.read(reader, 1)
-        time.sleep(random.uniform(0, 0.15))
-        os.kill(pid, signal.SIGKILL)
-        assert was_killed(pid)
-        title = look("SELECT title::int FROM package WHERE id = :id", id=dataset["id"])
-        effects_made = look(
-            "SELECT count(*) FROM files_test_effect WHERE name LIKE :names", names=f"{token}-%"
-        )
-        assert title == effects_made
-        in_solr = int(title_in_solr(dataset["id"]) or -1)
-        assert in_solr in (title, title + 1)
-        ahead += in_solr != title
-        if in_solr != title:
-            wait_for_the_dead()
-            look_now()
-            assert title_in_solr(dataset["id"]) == str(title)
-    assert title >= rounds
-    record_property("kills", rounds)
-    record_property("updates", title)
-    record_property("solr_ahead", ahead)

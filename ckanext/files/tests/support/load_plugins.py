@@ -77,3 +77,15 @@ def _once_for_the_same_options(make_app: Callable[[Any], Any]) -> Callable[[Any]
 def storage_options(name: str, **options: Any) -> dict[str, str]:
     """Return CKAN's options of a storage, by their full names."""
     return {f"ckan.files.storage.{name}.{option}": str(value) for option, value in options.items()}
+
+
+def s3_options(endpoint: str, bucket: str) -> dict[str, str | bool]:
+    """Return the options of a storage there."""
+    return {
+        "endpoint": endpoint,
+        "bucket": bucket,
+        "key": "key-of-the-tests",
+        "secret": "secret-of-the-tests",
+        "region": "us-east-1",
+        "initialize": True,
+    }

@@ -18,7 +18,7 @@ from ckan.tests import factories, helpers
 
 from ckanext.files.shared import add_task
 from ckanext.files.tests.support.crash import die_between_solr_and_commit, fork, was_killed
-from ckanext.files.tests.support.effects import Effects
+from ckanext.files.tests.support.effects import Effects, change, rows
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.probe_plugin import ProbePlugin, in_action
 from ckanext.files.tests.support.solr import announced, document, splits, title_in_solr
@@ -65,24 +65,25 @@ class Deeds:
     def act(self, action: str, **data: Any) -> Any:
         return tk.get_action(action)({"user": self.user}, data)
 
-    def _with_task(self, action: str, **data: Any) -> None:
+    def _with_task(self, mark: str, action: str, **data: Any) -> None:
         def queue(*_: Any) -> None:
             ProbePlugin.hooks.clear()
-            add_task(lambda *_: self.effects.write(_new_name()))
+            add_task(lambda *_: self.effects.write(mark))
 
         ProbePlugin.hooks[f"before:{action}"] = queue
         self.act(action.replace("update", "patch"), **data)
 
     def _create(self, _: None) -> None:
-        self._with_task("package_create", name=_new_name(), title="new")
+        name = uuid.uuid4().hex  # forks of a process count from the same number
+        self._with_task(name, "package_create", name=name, title="new")
 
     def _update(self, dataset: dict[str, Any]) -> None:
-        private = not dataset["private"]
-        self._with_task("package_update", id=dataset["id"], title="after", private=private)
+        id_, private = dataset["id"], not dataset["private"]
+        self._with_task(id_, "package_update", id=id_, title="after", private=private)
 
     def _delete(self, dataset: dict[str, Any]) -> None:
         def delete() -> None:
-            add_task(lambda *_: self.effects.write(_new_name()))
+            add_task(lambda *_: self.effects.write(dataset["id"]))
             self.act("package_delete", id=dataset["id"])
 
         in_action(delete)
@@ -96,10 +97,6 @@ class Deeds:
             self.act("package_patch", id=dataset["id"], notes="changed twice")
 
         in_action(change)
-
-
-def _new_name() -> str:
-    return uuid.uuid4().hex  # forks of a process count from the same number
 
 
 KINDS = ("create", "update", "update", "delete", "several")
@@ -162,8 +159,16 @@ def test_worker_repairs(deeds: Deeds, workers: Workers, unique: Any) -> None:
     assert title_in_solr(changed["id"]) == "before"
 
 
+def assert_tasks_and_changes_are_committed_together() -> None:
+    """Each deed that is done has the effect of its task, and no other deed has one."""
+    done = "SELECT CASE title WHEN 'new' THEN name ELSE id END FROM package WHERE title <> 'before'"
+    removed = "SELECT id FROM package WHERE state = 'deleted'"
+    assert rows(f"{done} UNION {removed} ORDER BY 1") == rows("TABLE files_test_effect ORDER BY 1")
+
+
 def test_kills(deeds: Deeds, workers: Workers, full_size: bool, record_property: Any) -> None:
     """Half of the kills before a worker is there, half while one runs."""
+    change("DELETE FROM files_test_effect")
     kills, usual = 250 if full_size else 8, usual_seconds(deeds)
     assert splits() == []
     kill_many(deeds, usual, kills)
@@ -178,6 +183,7 @@ def test_kills(deeds: Deeds, workers: Workers, full_size: bool, record_property:
     wait_for(lambda: not splits(), SECONDS_TO_AGREE)
     wait_for(lambda: not announced())
     assert splits() == []
+    assert_tasks_and_changes_are_committed_together()
     record_property("kills", 2 * kills)
     record_property("intents_of_half", interrupted)
     record_property("splits_of_half_before_repair", len(unrepaired))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,9 +13,7 @@ from ckan import model
 from ckan.tests import factories
 
 from ckanext.files.background import Task
-from ckanext.files.shared import add_task, on_commit
 from ckanext.files.tests.support import sample, witness
-from ckanext.files.tests.support.crash import kill_now
 from ckanext.files.tests.support.effects import look, rows
 from ckanext.files.tests.support.jobs import S, effects_of
 from ckanext.files.tests.support.load_plugins import load_plugins
@@ -96,21 +93,11 @@ def test_the_naive_order_of_commits(workers: Workers, name: str, record_property
     assert findings.wrong_counters
 
 
-DEATHS: dict[str, Callable[[], Any]] = {
-    "in the action": kill_now,
-    "in a queued task": lambda: add_task(kill_now),
-    "after the commit": lambda: on_commit(kill_now),
-}
-
-
 def ask_at_each_update() -> None:
     """Have the plugin ``files_test_probe`` of this process ask for jobs named after the changes."""
-
-    def ask(context: Any, data_dict: dict[str, Any]) -> None:
-        sample.write.delay(f"{data_dict['id']}-{data_dict['title']}")
-        DEATHS.get(data_dict["notes"], bool)()
-
-    ProbePlugin.hooks["before:package_update"] = ask
+    ProbePlugin.hooks["before:package_update"] = lambda context, data_dict: sample.write.delay(
+        f"{data_dict['id']}-{data_dict['title']}"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -137,25 +124,13 @@ def title(dataset: str) -> int:
     return int(look("SELECT title FROM package WHERE id = :id", id=dataset))
 
 
-@pytest.mark.parametrize("death", DEATHS)
-def test_server_is_killed_at_a_certain_point(death: str, server: CkanServer, token: str) -> None:
-    dataset = factories.Dataset(title="0")["id"]
-    with pytest.raises(requests.ConnectionError):
-        server.action("package_patch", token, id=dataset, title="1", notes=death)
-    server.wait()
-    wait_for_the_dead()
-    server.start()
-    committed = death == "after the commit"
-    assert (title(dataset), jobs_of(dataset)) == ((1, [1]) if committed else (0, []))
-
-
 def change_until_the_end(server: CkanServer, token: str, dataset: str) -> None:
     """Change a dataset again and again, as long as the server answers."""
     number = title(dataset)
     while True:
         number += 1
         try:
-            answer = server.action("package_patch", token, id=dataset, title=str(number), notes="")
+            answer = server.action("package_patch", token, id=dataset, title=str(number))
         except requests.RequestException:
             return
         assert answer.status_code == 200, answer.text
