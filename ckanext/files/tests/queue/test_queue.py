@@ -15,9 +15,9 @@ from ckan.tests import factories
 from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.shared import OutOfQueueError, add_task, with_task_queue
-from ckanext.files.tests.support.portal import Client
 from ckanext.files.tests.support.effects import Rows, count_commits, look
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import Client
 from ckanext.files.tests.support.probe_plugin import ProbeError, fail, in_action, in_hold, nothing
 from ckanext.files.tests.support.solr import titles
 from ckanext.files.tests.support.users import call, site_user

@@ -19,7 +19,14 @@ from ckanext.files.tests.support.core_actions import prepare
 from ckanext.files.tests.support.effects import Rows, look
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.probe_plugin import ProbeError, fail, in_action, in_hold, nothing
-from ckanext.files.tests.support.solr import announced, document, intents, retitle, title_in_solr, titles
+from ckanext.files.tests.support.solr import (
+    announced,
+    document,
+    intents,
+    retitle,
+    title_in_solr,
+    titles,
+)
 from ckanext.files.tests.support.users import call, shown, site_user
 
 loaded = load_plugins("files", "files_test_probe")

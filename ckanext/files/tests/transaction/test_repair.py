@@ -21,7 +21,14 @@ from ckanext.files.tests.support.crash import fork, kill_at_the_commit, was_kill
 from ckanext.files.tests.support.effects import at_each_commit, change, look
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.probe_plugin import ProbeError, fail, in_hold, nothing
-from ckanext.files.tests.support.solr import document, intents, look_now, retitle, solr_away, title_in_solr
+from ckanext.files.tests.support.solr import (
+    document,
+    intents,
+    look_now,
+    retitle,
+    solr_away,
+    title_in_solr,
+)
 from ckanext.files.tests.support.users import call, shown
 from ckanext.files.tests.support.waiting import wait_for_the_dead
 from ckanext.files.transaction import index_repair
