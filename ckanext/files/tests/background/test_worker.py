@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,11 @@ from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker import WorkerOptions, processes
 from ckanext.files.background.worker.queries import WorkerQueries
+from ckanext.files.background.worker.slot_pool import SlotPool
+from ckanext.files.background.worker.supply import JobSupply
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.crash import fork
-from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.effects import change, engine, look
 from ckanext.files.tests.support.jobs import defer, state
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.waiting import wait_for
@@ -96,6 +98,20 @@ def test_jobs_that_have_lost_their_workers_run_apart(queries: WorkerQueries) -> 
             assert list(claim_all(queries)) == [jobs[2]]
         assert claim_all(queries) == {}
         assert list(claim_all(other)) == [jobs[1]]
+
+
+def test_job_that_no_slot_runs(queries: WorkerQueries) -> None:
+    """It is released at the second look, unless it was at another step at the first one."""
+    job = ask(sample.count_down, "x", 1, 1)
+    claim = claim_all(queries)[job.id]
+    pool = SlotPool(JobSupply(queries, WorkerOptions(), on_stop=lambda: None), nullcontext)
+    pool.check_jobs()
+    change(f"INSERT INTO {SCHEMA}.files_job (job_id, step) VALUES (:id, 1)", id=job.id)
+    pool.check_jobs()
+    assert state(job, "worker_id") == queries.worker_id
+    pool.check_jobs()
+    assert state(job, "worker_id") is None
+    assert list(claim_all(queries)) == [claim.id]
 
 
 def test_job_that_was_to_end_does_not_begin_again(queries: WorkerQueries) -> None:
