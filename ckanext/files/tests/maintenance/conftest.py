@@ -18,7 +18,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_files(loaded: None) -> Iterator[None]:
-    """No files of these storages before and after a test."""
+    """No files before and after a test."""
     site.forget_files()
     yield
     site.forget_files()
