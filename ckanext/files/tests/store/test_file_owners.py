@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +16,7 @@ from ckanext.files.store.models import array_literal
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import engine, statements
 from ckanext.files.tests.support.portal import FILES, HISTORY, OWNERS, history, owner, put
-from ckanext.files.tests.support.waiting import wait_for_a_lock
+from ckanext.files.tests.support.races import waiting
 
 A, B = Owner("package", "a"), Owner("resource", "b")
 
@@ -173,27 +171,6 @@ def test_pending_changes_of_mapped_objects_are_kept(session: Any) -> None:
     assert owner(file) == (*A, True)
 
 
-@contextmanager
-def waiting(call: Callable[[], Any]) -> Iterator[Future[Any]]:
-    """Call something in another session, which waits for a lock until the block ends."""
-
-    def run() -> Any:
-        try:
-            result = call()
-            model.Session.commit()
-            return result
-        finally:
-            model.Session.remove()
-
-    with ThreadPoolExecutor(1) as thread:
-        waits = thread.submit(run)
-        try:
-            wait_for_a_lock()
-            yield waits
-        finally:
-            model.Session.rollback()  # if the block has failed, it has left the lock
-
-
 @pytest.mark.parametrize("owner_", [B, None])
 @pytest.mark.parametrize("first_gives_up", [False, True])
 def test_one_of_two_wins(owner_: Owner | None, first_gives_up: bool, session: Any) -> None:
@@ -233,7 +210,7 @@ def test_a_lost_file_is_locked(session: Any) -> None:
 def test_no_circle_with_a_transaction_that_deletes(
     owner_: Owner | None, deletes: list[str], session: Any
 ) -> None:
-    """CKAN deletes the row of the owner first, then that of the file."""
+    """CKAN deletes the row of the owner first, then the row of the file."""
     (file,) = put(owner_)
     execute(session, deletes[0], id=file)
     with waiting(lambda: move([file], A)) as waits:

@@ -1,12 +1,16 @@
-"""Let several threads do things at once, each with a session of its own."""
+"""Let threads do things at once, each with a session of its own."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from ckan import model
+
+from ckanext.files.tests.support.waiting import wait_for_a_lock
 
 
 def race(app: Any, calls: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -35,3 +39,24 @@ def race(app: Any, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         thread.join(120)
         assert not thread.is_alive(), "a thread waits for ever"
     return outcomes
+
+
+@contextmanager
+def waiting(call: Callable[[], Any]) -> Iterator[Future[Any]]:
+    """Call something in another session, which waits for a lock until the block ends."""
+
+    def run() -> Any:
+        try:
+            result = call()
+            model.Session.commit()
+            return result
+        finally:
+            model.Session.remove()
+
+    with ThreadPoolExecutor(1) as thread:
+        waits = thread.submit(run)
+        try:
+            wait_for_a_lock()
+            yield waits
+        finally:
+            model.Session.rollback()  # if the block has failed, it has left the lock

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-from ckan import model
 
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.tests.support.effects import engine
-from ckanext.files.tests.support.waiting import wait_for_a_lock
+from ckanext.files.tests.support.races import waiting
 
 
 class StepOwner:
@@ -69,17 +66,6 @@ class StepOwner:
 
 def let_wait(call: Callable[[], Any], meanwhile: Callable[[], Any]) -> Any:
     """Return the result of a call that waits for a lock until ``meanwhile`` has released it."""
-
-    def run() -> Any:
-        try:
-            result = call()
-            model.Session.commit()
-            return result
-        finally:
-            model.Session.remove()
-
-    with ThreadPoolExecutor(1) as thread:
-        result = thread.submit(run)
-        wait_for_a_lock()
+    with waiting(call) as waits:
         meanwhile()
-        return result.result(60)
+    return waits.result()
