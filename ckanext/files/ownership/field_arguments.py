@@ -11,8 +11,9 @@ from ckan.types import FlattenKey
 from ckanext.files.errors import FilesError
 from ckanext.files.store import Owner
 
+from .owners import MODELS
+
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
-_TYPES = ("package", "resource", "group", "organization", "user")
 _KEYWORD = re.compile(r"(owner_type|id_field|pin)=(.*)")
 
 
@@ -82,7 +83,7 @@ def _read_name(argument: str, word: Any) -> str:
 def _read_owner_type(word: Any) -> str:
     """Read a type, which may be one of a plugin, but is no misspelt one of CKAN."""
     name = _read_name("owner_type", word)
-    if name not in _TYPES and (similar := get_close_matches(name.lower(), _TYPES, 1, 0.85)):
+    if name not in MODELS and (similar := get_close_matches(name.lower(), MODELS, 1, 0.85)):
         raise FieldArgumentError(
             f"files_transfer_ownership: {name!r} is no owner_type. Did you mean {similar[0]!r}?"
         )

@@ -19,13 +19,14 @@ from .values import is_uuid
 IN_DATASET = ("package", "resource")
 """Types of owners that are part of a dataset."""
 
-_MODELS: dict[str, Any] = {
+MODELS: dict[str, Any] = {
     "package": model.Package,
     "resource": model.Resource,
     "group": model.Group,
     "organization": model.Group,
     "user": model.User,
 }
+"""The models of CKAN's own types of owners; plugins may have others."""
 
 _UPDATE = {
     "package": ("package_update", "id"),
@@ -68,7 +69,7 @@ def lock_owner(session: Session, owner: Owner) -> bool:
     Owners are locked before files, as in the actions that save them. It is the lock of a
     foreign key: other transactions may still change the owner.
     """
-    if owner.type not in _MODELS:
+    if owner.type not in MODELS:
         return True  # a type of a plugin
     lock = sa.text(f"SELECT id FROM {_table(owner.type)} WHERE id = :id FOR KEY SHARE")
     return session.execute(lock, {"id": owner.id}).first() is not None
@@ -76,7 +77,7 @@ def lock_owner(session: Session, owner: Owner) -> bool:
 
 def missing(session: Session, owners: Iterable[Owner]) -> set[Owner]:
     """Return the owners of CKAN's own types that do not exist."""
-    wanted = {owner for owner in owners if owner.type in _MODELS}
+    wanted = {owner for owner in owners if owner.type in MODELS}
     for type_ in {owner.type for owner in wanted}:
         ids = array_literal(owner.id for owner in wanted if owner.type == type_)
         query = sa.text(f"SELECT id FROM {_table(type_)} WHERE id = ANY(CAST(:ids AS text[]))")
@@ -86,7 +87,7 @@ def missing(session: Session, owners: Iterable[Owner]) -> set[Owner]:
 
 def _table(owner_type: str) -> str:
     """Return the table of an owner for SQL text, which takes SQLAlchemy less time to execute."""
-    return f'"{sa.inspect(_MODELS[owner_type]).local_table.name}"'
+    return f'"{sa.inspect(MODELS[owner_type]).local_table.name}"'
 
 
 def is_name_only(session: Session, owner: Owner) -> bool:
@@ -96,7 +97,7 @@ def is_name_only(session: Session, owner: Owner) -> bool:
     its title: something else that is named like the id of a purged owner would get its rights.
     An id that is no UUID may be a name on purpose, from a field that does not go by ``id``.
     """
-    model_ = _MODELS.get(owner.type)
+    model_ = MODELS.get(owner.type)
     if model_ is None or not (owner.type == "resource" or is_uuid(owner.id)):
         return False
     return session.get(model_, owner.id) is None
