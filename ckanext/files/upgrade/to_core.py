@@ -102,7 +102,7 @@ def _lock(connection: Connection) -> None:
         )
         if tables.has_table(table.name)
     ]
-    lock_tables(connection, locks, "an upload or another move was busy with them, try again")
+    lock_tables(connection, locks, "wait for uploads and other moves to end, and try again")
 
 
 def _look(connection: Connection) -> CoreMove:
