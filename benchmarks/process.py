@@ -73,7 +73,7 @@ def _begin(variables: Mapping[str, str]) -> None:
     # standard output is for the results
     os.dup2(2, 1)
     os.environ.update(variables)
-    # CKAN finds plugins by entry points, and that of the benchmarks is not installed
+    # CKAN finds plugins by entry points, and the benchmarks' plugin is not installed
     sys.path.append(str(ROOT / "benchmarks/entry_points"))
     load()
 

@@ -64,7 +64,7 @@ def _watch(cast: Cast, job: int) -> None:
     check("its progress was seen, and never went back", percents == sorted(percents), percents)
     steps = {shown["step"] for shown in seen}
     check(f"it took {last['step']} steps, each a commit", len(steps) > 2, steps)
-    check("the checksum is that of the upload", "as it was stored" in last["text"], last)
+    check("it is the checksum of the upload", "as it was stored" in last["text"], last)
 
 
 def _poll(cast: Cast, job: int) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ def demo_site(ctx: click.Context, tokens: Path, host: str, port: str) -> None:
 
     One process for both, because each start of CKAN takes seconds.
     """
-    # the tables of the plugins: those of CKAN are there
+    # the tables of the plugins: CKAN's are there
     ctx.invoke(upgrade, skip_core=True)
     ctx.invoke(init)
     _configure_logging()

@@ -1,4 +1,4 @@
-"""``make bench-background``: how fast jobs are done, ours and those of other queues.
+"""``make bench-background``: how fast jobs are done, by our queue and by other queues.
 
 In its turn, a contender's workers are started, warmed up, measured and stopped, so that no others
 compete for the machine. The process that enqueues has CKAN loaded, and so do all workers. A turn in

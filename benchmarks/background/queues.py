@@ -98,7 +98,7 @@ class TableQueue(Queue):
 
 
 class OwnQueue(TableQueue):
-    """Ours: the commit that asks for a job writes it, and that of the work also ends it."""
+    """Ours: the commit that asks for a job writes it, and the commit of the work also ends it."""
 
     def commit_and_ask(self, number: int) -> None:
         self.nothing.delay(number)

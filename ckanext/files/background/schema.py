@@ -73,7 +73,7 @@ def check(connection: Any) -> None:
         raise NotInstalledError(_MISSING)
     if not _is_current(connection):
         raise NotInstalledError(
-            "The tables of background tasks are those of another version. "
+            "The tables of background tasks belong to another version. "
             "Stop the workers and run: ckan files background init"
         )
 

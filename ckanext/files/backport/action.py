@@ -59,7 +59,7 @@ def file_create(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     By default only sysadmins may upload. ``ckan.files.authenticated_uploads.allow``
     lets all users do so, into ``ckan.files.authenticated_uploads.storages``.
 
-    :param name: name that people see; by default that of the uploaded file
+    :param name: name that people see; by default the name of the uploaded file
     :type name: str, optional
     :param storage: storage that keeps the file, by default
         ``ckan.files.default_storages.default``

@@ -78,7 +78,7 @@ def circle(graph: Mapping[str, set[str]]) -> list[str]:
 
 
 def product() -> list[Path]:
-    """Return the modules without those of the tests."""
+    """Return the modules of the product, without the tests."""
     return [path for path in ROOT.rglob("*.py") if "tests" not in path.relative_to(ROOT).parts]
 
 

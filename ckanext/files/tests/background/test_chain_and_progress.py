@@ -315,7 +315,7 @@ def test_progress_of_a_chain(make_task: Any, run: Any) -> None:
 
 
 def test_in_a_chain(make_task: Any, run: Any) -> None:
-    """The progress is that of the part; outside of a chain it is that of the job."""
+    """The part has the progress; outside of a chain the job has it."""
     seen: list[float | None] = []
 
     @make_task(pass_context=True)

@@ -205,7 +205,7 @@ def test_arguments(how: Any, second: Any, retrying: Any, ran: list[Any], run: An
 
 
 def test_arguments_that_the_step_has_changed(make_task: Any, ran: list[Any], run: Any) -> None:
-    """They differ then, though they are the same list; those of a part of a chain cannot be."""
+    """They differ then, though they are the same list; a part of a chain refuses that."""
 
     @make_task
     def work(names: list[str]) -> None:

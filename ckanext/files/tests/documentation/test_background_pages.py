@@ -171,7 +171,7 @@ def test_tasks_where_each_change_needs_a_user(module: Any, tasks: Any, migrate_d
 
 
 def test_options(module: Any, monkeypatch: Any) -> None:
-    """Those of the examples, and those that the texts name."""
+    """The options of the examples, and options that the texts name."""
     names = {str(key) for key in config_declaration.iter_options()}
     options = documented.options(DOCS)
     assert set(options) <= names

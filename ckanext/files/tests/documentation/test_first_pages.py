@@ -93,14 +93,14 @@ def test_commands_that_the_pages_name() -> None:
 def test_options_are_those_of_ckan(load: Any) -> None:
     load("files")
     names = {name for name in OPTIONS if name.startswith("ckan.")}
-    # the settings of a storage are those of its type; the upload below needs them
+    # a storage has the settings of its type; the upload below needs them
     settings = {name for name in names if name.startswith("ckan.files.storage.")}
     assert len(settings) == 5
     assert names - settings <= {str(key) for key in config_declaration.iter_options()}
 
 
 def test_upload_in_a_test(load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With no other options of files than those of the page."""
+    """With no other options of files than the page has."""
     page = "docs/testing/your-extension.rst"
     for name in [name for name in config if name.startswith("ckan.files.")]:
         monkeypatch.delitem(config, name)
@@ -154,8 +154,8 @@ def test_upload_works_with_these_options(storage: str) -> None:
 def test_downloads_with_these_options(storage: str) -> None:
     """A token gives access to a file of a user, which other visitors do not get.
 
-    An image needs the name of the storage: CKAN 2.12 would derive that of images from one with the
-    name ``default``, and find none.
+    An image needs the name of the storage: CKAN 2.12 would derive the storage of images from one
+    with the name ``default``, and find none.
     """
     image = FileStorage(io.BytesIO(PNG), "a.png", content_type="image/png")
     admin, name = new_user(sysadmin=True), f"g-{uuid.uuid4()}"

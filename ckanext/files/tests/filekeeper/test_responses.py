@@ -40,7 +40,7 @@ def test_files_are_attachments(make: Make, kind: str) -> None:
 def test_types_that_are_shown_inline(
     make: Make, kind: str, ckan_config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of the option, or the one that the caller asks for."""
+    """The types of the option, or the one that the caller asks for."""
     storage = make(kind)
     assert _disposition(_response(storage, "text/html", send_inline=True)) == "inline"
     monkeypatch.setitem(ckan_config, INLINE, ["image/png", "text/plain"])

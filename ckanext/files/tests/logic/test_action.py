@@ -24,7 +24,7 @@ def transfer(user: str | None, file: Any, owner_type: Any, owner_id: Any, **more
 
 
 def test_answer_and_history(author: str) -> None:
-    """Both are those of CKAN's own action."""
+    """CKAN's own action has both."""
     file, cores = portal.upload(author, 2)
     former, dataset = portal.owner(file), portal.new_dataset(author)
     data = {"owner_type": "package", "owner_id": dataset["id"], "pin": True}

@@ -91,7 +91,7 @@ def test_validators_without_a_queue() -> None:
         valid_attachment("x")
 
 
-# CKAN looks for errors of resource_delete among those of the resource only
+# CKAN looks for errors of resource_delete among the errors of the resource only
 
 
 @pytest.fixture

@@ -239,7 +239,7 @@ def test_log(
 
 
 def test_purged_owners(tasks: TasksManager) -> None:
-    """A deleted owner keeps its files; the task deletes those of a purged one, pinned or not."""
+    """A deleted owner keeps its files; the task deletes a purged owner's files, pinned or not."""
     dataset = factories.Dataset()
     owners = {
         "package": factories.Dataset()["id"],

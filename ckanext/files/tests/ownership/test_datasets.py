@@ -203,7 +203,7 @@ def test_resources_without_ids(author: str) -> None:
     resources = [portal.resource("x", doc=doc) for doc in docs[:0:-1]]
     updated = portal.update(author, updated, attachment=docs[0], resources=resources)
     portal.assert_owned(updated)
-    # that of a removed resource
+    # the file of a removed resource
     fields = {"attachment": docs[2], "resources": updated["resources"][1:]}
     portal.assert_owned(portal.update(author, updated, **fields))
 

@@ -144,7 +144,7 @@ class Calls(RuleBasedStateMachine):
         return owner_id in (person.id, person.dataset) and (force or not pinned)
 
     def wrong_files(self, person: Person, before: Any, anew: Any, kept: Any) -> set[str]:
-        """Return the files that the request must not name: those of others, and those named twice.
+        """Return the files that the request must not name: files of others, and files named twice.
 
         A place that names a file without owning it asks for nothing while it is unchanged.
         """

@@ -1,4 +1,4 @@
-"""The calls and downloads that are compared with those of CKAN's core, their users and files."""
+"""The calls and downloads that are compared with CKAN's core, their users and files."""
 
 from __future__ import annotations
 

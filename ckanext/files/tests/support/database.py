@@ -1,4 +1,4 @@
-"""A database of its own, for what cannot be done to that of the tests."""
+"""A database of its own, for what cannot be done to the database of the tests."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class CkanServer(Ckan):
     :param folder: for its configuration and its log.
     :param base_ini: the configuration of the test, which it builds on.
     :param options: configuration options that differ from that.
-    :param environment: variables in addition to those of the test.
+    :param environment: variables in addition to the test's.
     """
 
     def __init__(

@@ -126,7 +126,7 @@ def intents() -> list[tuple[str, int]]:
 
 
 def announced() -> list[str]:
-    """Return the datasets of all intents, also those of transactions that go on."""
+    """Return the datasets of all intents, also of transactions that go on."""
     return [id_ for (id_,) in rows("SELECT package_id FROM files_index_intent ORDER BY id")]
 
 

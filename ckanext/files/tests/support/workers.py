@@ -91,7 +91,7 @@ class Worker:
 
     @property
     def logged(self) -> list[str]:
-        """The lines after those of its start."""
+        """The lines after its start."""
         _, _, later = self.said.partition(" knows: ")
         return later.splitlines()[1:]
 
@@ -184,7 +184,7 @@ class Workers:
         """Return one more, not started.
 
         :param arguments: of the command.
-        :param options: those of ``ckanext.files.background``.
+        :param options: options of ``ckanext.files.background``.
         """
         number = len(self._workers)
         options = {f"ckanext.files.background.{name}": each for name, each in options.items()}

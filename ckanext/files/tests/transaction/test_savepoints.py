@@ -159,7 +159,7 @@ def test_inner_action_that_cannot_be_undone_alone(depth: int, story: Story) -> N
 
 
 def test_task_of_an_action_that_cannot_be_undone_alone(story: Story) -> None:
-    """It leaves no savepoint open above that of its caller: SQLAlchemy 1.4 would warn of that."""
+    """It leaves no savepoint open above its caller's: SQLAlchemy 1.4 would warn of one."""
 
     def outer() -> None:
         with pytest.raises(ProbeError):

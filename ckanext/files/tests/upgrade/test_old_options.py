@@ -115,7 +115,7 @@ def test_types_are_written_out() -> None:
     assert "application/pdf" in line
 
 
-# the options of a storage, those of ours without their prefix, and parts of the remarks
+# the options of a storage, ours without their prefix, and parts of the remarks
 STORAGES: dict[str, tuple[dict[str, str], list[str], list[str]]] = {
     "on local disk": (
         {
