@@ -6,7 +6,8 @@ import itertools
 import logging
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pysolr
@@ -21,8 +22,10 @@ from ckanext.files.queue import current_queue
 from ckanext.files.tests.support.effects import Effects, Rows
 from ckanext.files.tests.support.probe_plugin import ProbePlugin
 from ckanext.files.tests.support.quick import Quick
+from ckanext.files.tests.support.server import CkanServers
 from ckanext.files.tests.support.solr import forget_intents
 from ckanext.files.tests.support.users import new_user
+from ckanext.files.tests.support.workers import Workers
 from ckanext.files.transaction import commit_requests, current_block, search_index
 from ckanext.files.transaction.session import HeldSession
 from dev.process import HOST, Process, answers, free_port
@@ -43,6 +46,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--record-answers",
         action="store_true",
         help="write the answers of CKAN 2.12's core, which tests/comparison compares",
+    )
+    parser.addoption(
+        "--record-pictures",
+        action="store_true",
+        help="write the pictures in the documentation, which the tests in a browser take",
     )
     parser.addoption(
         "--quick",
@@ -80,6 +88,28 @@ def solr_shows_what_it_has_committed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pysolr.Solr, "commit", lambda self, waitSearcher=None: commit(self))  # noqa: N803
         yield
+
+
+@pytest.fixture(scope="session")
+def ini(pytestconfig: pytest.Config) -> Path:
+    """The configuration file of the tests."""
+    return Path(str(pytestconfig.getoption("--ckan-ini"))).resolve()
+
+
+@pytest.fixture
+def servers(ini: Path, tmp_path: Path) -> Iterator[CkanServers]:
+    """CKAN servers that end with the test."""
+    servers = CkanServers(tmp_path, ini)
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture(scope="module")
+def lasting_servers(ini: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CkanServers]:
+    """CKAN servers that serve all tests of a module."""
+    servers = CkanServers(tmp_path_factory.mktemp("servers"), ini)
+    yield servers
+    servers.stop()
 
 
 @pytest.fixture(scope="session")
@@ -160,3 +190,17 @@ def leaves_nothing() -> Iterator[None]:
     assert not model.Session().get_nested_transaction()
     model.Session.remove()
     forget_intents()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the logs of servers and workers with a test that fails."""
+    report = yield
+    values: dict[str, Any] = getattr(item, "funcargs", {})
+    if report.failed:
+        for processes in values.values():
+            if isinstance(processes, (CkanServers, Workers)):
+                report.sections += processes.logs().items()
+    return report

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-SLOW = {"acceptance", "comparison", "core_tests", "documentation", "pages"}
+SLOW = {"acceptance", "browser", "comparison", "core_tests", "documentation", "pages"}
 """Folders."""
 
 PROCESSES = {"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system", "pty.spawn"}

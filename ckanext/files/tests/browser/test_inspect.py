@@ -1,0 +1,36 @@
+"""The inspection of pages finds what it looks for."""
+
+from __future__ import annotations
+
+import pytest
+
+from ckanext.files.tests.support.browser import Browser, with_javascript
+from ckanext.files.tests.support.server import CkanServer, CkanServers
+
+FAULTS = {
+    "accessibility violations": "part.innerHTML = '<input type=text>'",
+    "wider than the space": "part.innerHTML = '<p style=\"width: 50em\">text</p>'",
+    "of 360 pixels": "part.style.width = '50em'",
+    "it fails": "console.error('it fails')",
+}
+
+
+@pytest.fixture(scope="module")
+def site(lasting_servers: CkanServers) -> CkanServer:
+    return lasting_servers.start({})
+
+
+@with_javascript
+@pytest.mark.parametrize("message", FAULTS)
+def test_a_fault_is_found(message: str, browser: Browser) -> None:
+    browser.go("/about")
+    browser.driver.execute_script("""
+        const part = document.createElement('div')
+        part.id = 'part'
+        part.textContent = 'text'
+        document.querySelector('main, [role=main], .main').append(part)
+    """)
+    browser.inspect("#part")
+    browser.driver.execute_script(f"const part = document.getElementById('part'); {FAULTS[message]}")
+    with pytest.raises(AssertionError, match=message):
+        browser.inspect("#part")
