@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "capabilities": set(),
     "parameters": set(),
     "chained": set(),
+    "csrf": set(),
     "transaction": {"advisory_locks", "errors", "capabilities"},
     "queue": {"transaction", "chained", "errors", "capabilities"},
     "filekeeper": {"transaction"},

@@ -31,6 +31,7 @@ def test_a_fault_is_found(message: str, browser: Browser) -> None:
         document.querySelector('main, [role=main], .main').append(part)
     """)
     browser.inspect("#part")
-    browser.driver.execute_script(f"const part = document.getElementById('part'); {FAULTS[message]}")
+    part = "const part = document.getElementById('part')"
+    browser.driver.execute_script(f"{part}; {FAULTS[message]}")
     with pytest.raises(AssertionError, match=message):
         browser.inspect("#part")
