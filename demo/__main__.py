@@ -18,7 +18,7 @@ from . import background_story, files_story, queue_story
 from .cast import Cast
 from .narrator import BrokenError, chapter, expect, fail, step
 from .people import ORGANIZATION, PASSWORD
-from .server import Site, running, worker
+from .server import Site, command_line, running, worker
 from .visitor import RefusedError
 
 HERE = Path(__file__).resolve().parent
@@ -53,7 +53,8 @@ def main() -> int:
                 _play(cast)
                 print(f"\nAll of it holds ({time.monotonic() - began:.0f} s).", flush=True)
                 if os.environ.get("SERVE") != "0":
-                    _leave_open(site, cast)
+                    folder = LOGS.parent / f"demo-{SERIES}"
+                    _leave_open(site, cast, command_line(folder, INI, environment))
     except (BrokenError, RefusedError, ProcessError, RequestException) as error:
         fail(error)
         print(f"  The logs of web server and worker: {LOG} {WORKER_LOG}")
@@ -77,9 +78,14 @@ def _play(cast: Cast) -> None:
     background_story.play(cast)
 
 
-def _leave_open(site: Site, cast: Cast) -> None:
+def _leave_open(site: Site, cast: Cast, ckan: Path) -> None:
     print(f"\n  {cast.url}/dataset/{cast.dataset}")
     print(f"  Log in as alice, bob or admin, with the password {PASSWORD}")
+    print("\n  The command line of this site, in another terminal:")
+    print(f"  {os.path.relpath(ckan)} files background status")
+    print(
+        f"  The logs of web server and worker: {os.path.relpath(LOG)} {os.path.relpath(WORKER_LOG)}"
+    )
     print("  Ctrl-C stops the site.", flush=True)
     try:
         site.wait(None)

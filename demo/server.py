@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,3 +43,14 @@ def worker(ini: Path, log: Path, environment: Mapping[str, str]) -> Process:
     """Return a worker of background jobs, not started."""
     arguments = ["files", "background", "worker", "--concurrency", "2"]
     return Process(["ckan", "-c", str(ini), *arguments], log, environment)
+
+
+def command_line(folder: Path, ini: Path, environment: Mapping[str, str]) -> Path:
+    """Write a script that is the command ``ckan`` of the running site, and return its path."""
+    names = ["PATH", "PYTHONPATH", *sorted(name for name in environment if name.startswith("CKAN"))]
+    exports = [f"export {name}={shlex.quote(environment[name])}" for name in names]
+    script = folder / "ckan"
+    folder.mkdir(exist_ok=True)
+    script.write_text("\n".join(["#!/bin/sh", *exports, f'exec ckan -c {ini} "$@"', ""]))
+    script.chmod(0o700)  # it has the password of the database
+    return script
