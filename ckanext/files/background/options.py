@@ -74,7 +74,7 @@ def job_options(
     """
     options: dict[str, Any] = {}
     if queue is not None:
-        options["queue"] = checked_key(queue, "queue", _MAX_QUEUE_BYTES)
+        options["queue"] = checked_queue(queue)
     if lock is not None:
         options["lock"] = checked_key(lock, "lock")
     if queueing_lock is not None:
@@ -145,6 +145,14 @@ def checked_name(name: Any, what: str) -> str:
     if len(text) > MAX_NAME_LENGTH:
         raise BackgroundError(f"The {what} {name} is longer than {MAX_NAME_LENGTH} characters")
     return text
+
+
+def checked_queue(name: Any) -> str:
+    """Return the name of a queue.
+
+    :raises BackgroundError: it is no text, or too long.
+    """
+    return checked_key(name, "queue", _MAX_QUEUE_BYTES)
 
 
 def checked_key(value: Any, what: str, max_bytes: int = _MAX_KEY_BYTES) -> str:

@@ -46,7 +46,7 @@ class WorkerState:
 
 @dataclasses.dataclass(frozen=True)
 class QueueState:
-    """A queue that has jobs."""
+    """A queue that has jobs, or is paused."""
 
     queue: str
     jobs: dict[str, int]
@@ -58,10 +58,13 @@ class QueueState:
     served: bool
     """Whether a worker that is alive runs its jobs."""
 
+    paused: dt.datetime | None
+    """Since when it is paused; None if it is not."""
+
     @property
     def is_stuck(self) -> bool:
-        """Whether jobs wait, and no worker runs them."""
-        return bool(self.due) and not self.served
+        """Whether jobs wait, no worker runs them, and this is not because the queue is paused."""
+        return bool(self.due) and not self.served and not self.paused
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,13 +94,16 @@ def workers(connection: Any, frozen_after: float) -> list[WorkerState]:
 
 
 def queues(connection: Any, known: Sequence[WorkerState]) -> list[QueueState]:
-    """Return the queues that have jobs.
+    """Return the queues that have jobs, and those that are paused.
 
     :param known: all workers.
     """
     jobs: dict[str, dict[str, int]] = {}
     for queue, state, count in connection.execute(query("jobs_by_queue")):
         jobs.setdefault(queue, {})[state] = count
+    paused = {row.queue: row.since for row in connection.execute(query("paused_queues"))}
+    for queue in paused:
+        jobs.setdefault(queue, {})
     working = [worker.id for worker in known if worker.state == "alive"]
     due = dict(connection.execute(query("due_jobs_by_queue"), {"working": working}).all())
     return [
@@ -106,6 +112,7 @@ def queues(connection: Any, known: Sequence[WorkerState]) -> list[QueueState]:
             counts,
             due=due.get(queue, 0),
             served=any(worker.serves(queue) for worker in known),
+            paused=paused.get(queue),
         )
         for queue, counts in jobs.items()
     ]

@@ -46,6 +46,9 @@ class JobRecord(JobFields):
     locked: bool
     """Whether it waits for another job with the same lock."""
 
+    paused: bool
+    """Whether it waits, and its queue is paused."""
+
     percent: float | None
     text: str | None
     error: str | None

@@ -11,10 +11,10 @@
 --
 -- What changes the state: functions are in functions/, queries in queries/.
 --
---   waiting, between steps      -> claimed        files_claim
+--   waiting, between steps      -> claimed        files_claim: not of a queue that is paused
 --   claimed                     -> succeeded      files_end_step: the last step has ended
 --   claimed                     -> claimed        files_end_step: the same worker runs the next step ('stays')
---   claimed                     -> between steps  files_end_step: other jobs run first ('yielded')
+--   claimed                     -> between steps  files_end_step: other jobs run first, or its queue is paused ('yielded')
 --   claimed                     -> aborted        files_end_step: a user has cancelled the job
 --   claimed                     -> waiting        files_fail: the step is tried again later
 --   claimed                     -> failed         files_fail: the step is not tried again
@@ -87,6 +87,22 @@ CREATE INDEX IF NOT EXISTS files_jobs_worker_idx ON procrastinate_jobs (worker_i
     WHERE worker_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS files_jobs_unowned_idx ON procrastinate_jobs (id)
     WHERE status = 'doing' AND worker_id IS NULL;
+
+-- Likewise of one queue: of the queues of a worker that has its own, or of those that are not paused.
+CREATE INDEX IF NOT EXISTS files_jobs_waiting_queue_idx ON procrastinate_jobs (queue_name, priority DESC, id)
+    WHERE status = 'todo' AND scheduled_at IS NULL;
+CREATE INDEX IF NOT EXISTS files_jobs_due_queue_idx ON procrastinate_jobs (queue_name, scheduled_at)
+    WHERE status = 'todo' AND scheduled_at IS NOT NULL;
+
+-- Queues whose jobs no worker begins, and of whose jobs none takes another step.
+--
+-- Each claim reads this table, and so holds a lock on it until its transaction ends: see open_claims.
+CREATE TABLE IF NOT EXISTS files_paused_queue (
+    queue text PRIMARY KEY,
+    since timestamptz NOT NULL DEFAULT now(),
+    -- the user who has paused it; NULL for a command
+    user_id text
+);
 
 -- What Procrastinate's table does not keep of a worker, for operators.
 CREATE TABLE IF NOT EXISTS files_worker (

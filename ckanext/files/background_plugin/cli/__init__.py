@@ -12,6 +12,7 @@ from ckanext.files.background.app import run_shell
 from ckanext.files.cli import files
 
 from .change_jobs import cancel, purge, retry, send
+from .queues import pause, resume
 from .show_jobs import list_jobs, show
 from .workers import status, worker
 
@@ -51,7 +52,7 @@ def shell() -> None:
     run_shell()
 
 
-for command in (cancel, list_jobs, purge, retry, send, show, status, worker):
+for command in (cancel, list_jobs, pause, purge, resume, retry, send, show, status, worker):
     background.add_command(command)
 
 

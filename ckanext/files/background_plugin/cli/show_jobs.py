@@ -151,6 +151,8 @@ def remark(job: record.JobRecord) -> str:
 
 
 def _waits_for(job: record.JobRecord) -> str:
+    if job.paused:
+        return f"waits: the queue {job.queue} is paused"
     if job.status == "doing":
         return "waits for a worker to go on"
     if job.scheduled_at and job.scheduled_at > dt.datetime.now(dt.timezone.utc):

@@ -91,11 +91,11 @@ def worker(
         click.echo("Tasks left out:")
     for reason in not_loaded:
         click.echo(f"  {reason}")
-    _warn_of_unused(chosen)
+    warn_of_unused(chosen)
     run_processes(context.meta["flask_app"], options, processes)
 
 
-def _warn_of_unused(queues: Sequence[str]) -> None:
+def warn_of_unused(queues: Sequence[str]) -> None:
     """Warn of queues whose names may be misspelt."""
     if not queues:
         return
@@ -149,8 +149,7 @@ def _print(workers: Sequence[WorkerState], queues: Sequence[QueueState]) -> None
         _print_worker(worker)
     click.echo("\nJobs")
     for queue in queues:
-        for state, count in queue.jobs.items():
-            click.echo(f"  {queue.queue}  {state}: {count}")
+        _print_queue(queue)
     if not_loaded:
         click.echo("\nTasks left out")
     for reason in not_loaded:
@@ -162,6 +161,13 @@ def _print(workers: Sequence[WorkerState], queues: Sequence[QueueState]) -> None
             "No worker works for it.",
             fg="red",
         )
+
+
+def _print_queue(queue: QueueState) -> None:
+    for state, count in queue.jobs.items():
+        click.echo(f"  {queue.queue}  {state}: {count}")
+    if queue.paused:
+        click.secho(f"  {queue.queue}  is paused since {in_utc(queue.paused)}", fg="yellow")
 
 
 def _print_worker(worker: WorkerState) -> None:

@@ -70,7 +70,7 @@ def test_without_tables(nothing_there: None, only_for_a_worker: None) -> None:
     for command in (
         *("status", "shell", "worker --no-wait", "worker --processes 2"),
         *("send ckanext.files.maintenance.report_missing", "list", "show 1"),
-        *("retry 1", "cancel 1", "purge --older-than 1"),
+        *("retry 1", "cancel 1", "purge --older-than 1", "pause mails", "resume mails"),
     ):
         code, said = run(*command.split())
         assert code == 1, command
@@ -84,7 +84,7 @@ def test_help() -> None:
     assert list(commands) == sorted(commands)
     assert {
         *("init", "shell", "status", "worker"),
-        *("send", "list", "show", "retry", "cancel", "purge"),
+        *("send", "list", "show", "retry", "cancel", "purge", "pause", "resume"),
     } == set(commands)
     for command in commands:
         output(command, "--help")
@@ -180,7 +180,43 @@ def test_status_with_nothing_to_do() -> None:
     ask(queue="mails", countdown=3600)
     assert "  mails  todo: 1\n" in output("status")
     [queue] = json.loads(output("status", "--json"))["queues"]
-    assert queue == {"queue": "mails", "jobs": {"todo": 1}, "due": 0, "served": False}
+    assert queue == {
+        "queue": "mails",
+        "jobs": {"todo": 1},
+        "due": 0,
+        "served": False,
+        "paused": None,
+    }
+
+
+# pause and resume
+
+
+def test_pause_and_resume() -> None:
+    """A queue that waits because it is paused raises no alarm, and is shown."""
+    job = ask(queue="mails")
+    assert run("status")[0] == 1
+    assert output("pause", "mails", "letters").splitlines() == [
+        "Nothing was ever sent to the queue letters, and no task or schedule names it.",
+        "The queue mails is paused",
+        "The queue letters is paused",
+    ]
+    code, said = run("pause", "mails")
+    assert (code, said) == (1, "The queue mails is paused already\n")
+    assert re.search(
+        r"mails  todo: 1\n  mails  is paused since 20[-\d]+ [:\d]+\n", output("status")
+    )
+    queues = {each["queue"]: each for each in json.loads(output("status", "--json"))["queues"]}
+    assert (queues["letters"]["jobs"], bool(queues["letters"]["paused"])) == ({}, True)
+    assert "waits: the queue mails is paused" in output("list")
+    assert "waits: the queue mails is paused" in output("show", str(job.id))
+    assert output("resume", "mails") == "The queue mails is resumed\n"
+    assert run("resume", "letters", "mails") == (
+        1,
+        "The queue letters is resumed\nThe queue mails is not paused\n",
+    )
+    assert "waits for a worker" in output("list")
+    assert run("pause", "x" * 50)[0] == 1
 
 
 def test_status_of_workers(worker: LiveWorker, name: str) -> None:
@@ -210,8 +246,14 @@ def test_status_of_workers(worker: LiveWorker, name: str) -> None:
         "running": [{"id": runs.id, "task": sample.write.name}],
     }
     assert shown["queues"] == [
-        {"queue": "default", "jobs": {"todo": 1}, "due": 1, "served": False},
-        {"queue": "mails", "jobs": {"doing": 1, "todo": 1}, "due": 1, "served": True},
+        {"queue": "default", "jobs": {"todo": 1}, "due": 1, "served": False, "paused": None},
+        {
+            "queue": "mails",
+            "jobs": {"doing": 1, "todo": 1},
+            "due": 1,
+            "served": True,
+            "paused": None,
+        },
     ]
     cancel(elsewhere)
     assert run("status")[0] == 0

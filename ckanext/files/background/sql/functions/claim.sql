@@ -50,7 +50,9 @@ $$;
 -- undo the caller's transaction.
 --
 -- PostgreSQL plans the queries once, for any number of jobs: the settings make it read each candidate in the
--- order of its index.
+-- order of its index. Of certain queues it reads the candidate of each: a million jobs in other queues, paused
+-- ones for example, cost nothing. (After queue = ... it could read another index, with all queues; the range of
+-- one name and its order leave no choice.)
 CREATE OR REPLACE FUNCTION files_claim(_queues varchar[], _worker bigint, _with_lock boolean)
     RETURNS text LANGUAGE plpgsql
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
@@ -66,16 +68,30 @@ DECLARE
     _without_suspects boolean := false;
     _id bigint;
 BEGIN
-    SELECT j.id AS rank, j.priority INTO waiting FROM procrastinate_jobs j
-        WHERE j.status = 'todo' AND j.scheduled_at IS NULL
-          AND (_queues IS NULL OR j.queue_name = ANY (_queues))
-          AND (j.lock IS NULL OR _with_lock AND NOT files_is_locked(j.id, j.lock, j.priority))
-        ORDER BY j.priority DESC, j.id LIMIT 1 FOR UPDATE SKIP LOCKED;
-    SELECT j.id AS rank, j.priority INTO due FROM procrastinate_jobs j
-        WHERE j.status = 'todo' AND j.scheduled_at <= _now
-          AND (_queues IS NULL OR j.queue_name = ANY (_queues))
-          AND (j.lock IS NULL OR _with_lock AND NOT files_is_locked(j.id, j.lock, j.priority))
-        ORDER BY j.scheduled_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+    _queues := files_open_queues(_queues);
+    IF _queues IS NULL THEN
+        SELECT j.id AS rank, j.priority INTO waiting FROM procrastinate_jobs j
+            WHERE j.status = 'todo' AND j.scheduled_at IS NULL
+              AND (j.lock IS NULL OR _with_lock AND NOT files_is_locked(j.id, j.lock, j.priority))
+            ORDER BY j.priority DESC, j.id LIMIT 1 FOR UPDATE SKIP LOCKED;
+        SELECT j.id AS rank, j.priority INTO due FROM procrastinate_jobs j
+            WHERE j.status = 'todo' AND j.scheduled_at <= _now
+              AND (j.lock IS NULL OR _with_lock AND NOT files_is_locked(j.id, j.lock, j.priority))
+            ORDER BY j.scheduled_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+    ELSE
+        SELECT first.rank, first.priority INTO waiting FROM unnest(_queues) AS queue CROSS JOIN LATERAL (
+            SELECT j.id AS rank, j.priority FROM procrastinate_jobs j
+            WHERE j.status = 'todo' AND j.scheduled_at IS NULL AND j.queue_name BETWEEN queue AND queue
+              AND (j.lock IS NULL OR _with_lock AND NOT files_is_locked(j.id, j.lock, j.priority))
+            ORDER BY j.queue_name, j.priority DESC, j.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS first
+            ORDER BY first.priority DESC, first.rank LIMIT 1;
+        SELECT first.rank, first.priority INTO due FROM unnest(_queues) AS queue CROSS JOIN LATERAL (
+            SELECT j.id AS rank, j.priority, j.scheduled_at FROM procrastinate_jobs j
+            WHERE j.status = 'todo' AND j.scheduled_at <= _now AND j.queue_name BETWEEN queue AND queue
+              AND (j.lock IS NULL OR _with_lock AND NOT files_is_locked(j.id, j.lock, j.priority))
+            ORDER BY j.queue_name, j.scheduled_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS first
+            ORDER BY first.scheduled_at LIMIT 1;
+    END IF;
     LOOP
         SELECT j.id, f.resume_order AS rank, j.priority, f.rescues INTO begun
             FROM files_job f JOIN procrastinate_jobs j ON j.id = f.job_id
@@ -117,13 +133,14 @@ CREATE OR REPLACE FUNCTION files_locked_job_waits(_queues varchar[]) RETURNS boo
 DECLARE
     _now CONSTANT timestamptz := clock_timestamp();
 BEGIN
+    _queues := files_open_queues(_queues);
     RETURN EXISTS (
         SELECT FROM procrastinate_jobs WHERE status = 'todo' AND scheduled_at IS NULL
-        AND lock IS NOT NULL AND NOT files_is_locked(id, lock, priority)
-        AND (_queues IS NULL OR queue_name = ANY (_queues)))
+        AND lock IS NOT NULL AND (_queues IS NULL OR queue_name = ANY (_queues))
+        AND NOT files_is_locked(id, lock, priority))
     OR EXISTS (
         SELECT FROM procrastinate_jobs WHERE status = 'todo' AND scheduled_at <= _now
-        AND lock IS NOT NULL AND NOT files_is_locked(id, lock, priority)
-        AND (_queues IS NULL OR queue_name = ANY (_queues)));
+        AND lock IS NOT NULL AND (_queues IS NULL OR queue_name = ANY (_queues))
+        AND NOT files_is_locked(id, lock, priority));
 END;
 $$;

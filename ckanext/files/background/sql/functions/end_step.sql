@@ -8,7 +8,7 @@
 --
 --   finished   the job has succeeded
 --   stays      the worker runs the next step of the same job
---   yielded    the job waits for any worker to run its next step
+--   yielded    the job waits for any worker to run its next step, as it does when its queue is paused
 --   aborted    a user has cancelled the job
 --   lost       the job does not belong to the worker any more: the caller must roll back
 --
@@ -48,7 +48,9 @@ BEGIN
     IF _claim THEN
         _next := files_claim(_queues, _worker, false);
     END IF;
-    IF _outcome = 'stays' AND (NOT _claim OR _next IS NOT NULL OR files_locked_job_waits(_queues)) THEN
+    IF _outcome = 'stays' AND (
+        NOT _claim OR _next IS NOT NULL OR files_locked_job_waits(_queues) OR files_is_paused(_job)
+    ) THEN
         _outcome := 'yielded';
         UPDATE procrastinate_jobs SET worker_id = NULL WHERE id = _job;
         UPDATE files_job SET resume_order = nextval('procrastinate_jobs_id_seq') WHERE job_id = _job;

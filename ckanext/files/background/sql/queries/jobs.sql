@@ -15,6 +15,8 @@ SELECT j.id, f.task_id, f.user_id, j.task_name AS task,
     j.attempts, j.abort_requested, j.worker_id IS NOT NULL AS running,
     j.status = 'todo' AND j.lock IS NOT NULL
         AND files_is_locked(j.id, j.lock, j.priority) AS locked,
+    j.status IN ('todo', 'doing') AND j.worker_id IS NULL AND EXISTS (
+        SELECT FROM files_paused_queue WHERE queue = j.queue_name) AS paused,
     coalesce(f.step, (j.status = 'succeeded')::integer) AS step, f.percent, f.text,
     f.error, f.traceback, history.*
 FROM page JOIN procrastinate_jobs j ON j.id = page.id
