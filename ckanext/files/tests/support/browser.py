@@ -225,5 +225,7 @@ def new_person(site: CkanServer, **fields: Any) -> Person:
     """Return a new user of a site, who can log in with :data:`PASSWORD`."""
     name = f"p-{uuid.uuid4()}"
     email = f"{name}@example.com"
-    user = factories.UserWithToken(name=name, email=email, password=PASSWORD, **fields)
+    # by default the factory gives a user a picture of another site
+    fields = {"name": name, "email": email, "password": PASSWORD, "image_url": "", **fields}
+    user = factories.UserWithToken(**fields)
     return Person(site, name, user["token"])
