@@ -19,10 +19,10 @@ class CoreFilesPlugin(p.SingletonPlugin):
     """Files, with their storages, options and pages."""
 
     p.implements(p.IBlueprint)
+    p.implements(p.IConfigDeclaration)
     if capabilities.CORE_FILES:
         p.implements(capabilities.IFiles, inherit=True)
     else:
-        p.implements(p.IConfigDeclaration)
         p.implements(p.IConfigurable)
 
     def get_blueprint(self) -> list[Any]:
@@ -33,7 +33,8 @@ class CoreFilesPlugin(p.SingletonPlugin):
         return adapters()
 
     def declare_config_options(self, declaration: Declaration, key: Key) -> None:
-        _backport("config").declare(declaration, key)
+        if not capabilities.CORE_FILES:
+            _backport("config").declare(declaration, key)
 
     def configure(self, config: CKANConfig) -> None:
         storages = _backport("storage").storages

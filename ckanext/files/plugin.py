@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from typing import Any
 
 import ckan.plugins as p
 import ckan.plugins.toolkit as tk
+import yaml
 from ckan.common import CKANConfig
+from ckan.config.declaration import Declaration, Key
 from ckan.lib.plugins import DefaultTranslation
 
+from . import uploads
 from .cli import get_commands
 from .core_files import CoreFilesPlugin, public, validators_of_options, with_backport
 from .logic import action, auth, scheming, validators
@@ -17,6 +21,14 @@ from .logic.search_document import without_long_lists
 from .ownership import refuse_used_ids
 from .pages import helpers
 from .queue.core import chained_core_actions
+from .uploads import views as upload_views
+
+
+def declare(declaration: Declaration, _key: Key) -> None:
+    """Declare the options that both versions of CKAN have from this plugin."""
+    for package in (uploads.__name__,):
+        text = resources.files(package).joinpath("config_declaration.yaml").read_text()
+        declaration.load_dict(yaml.safe_load(text))
 
 
 @tk.blanket.helpers(helpers)
@@ -31,6 +43,10 @@ class FilesPlugin(CoreFilesPlugin, DefaultTranslation):
     p.implements(p.ITranslation)
     p.implements(p.IValidators)
 
+    def declare_config_options(self, declaration: Declaration, key: Key) -> None:
+        super().declare_config_options(declaration, key)
+        declare(declaration, key)
+
     def get_actions(self) -> dict[str, Any]:
         return {
             **chained_core_actions(refuse_used_ids),
@@ -39,6 +55,9 @@ class FilesPlugin(CoreFilesPlugin, DefaultTranslation):
 
     def get_auth_functions(self) -> dict[str, Any]:
         return with_backport("auth", auth)
+
+    def get_blueprint(self) -> list[Any]:
+        return [*super().get_blueprint(), upload_views.blueprint]
 
     def get_commands(self) -> list[Any]:
         return get_commands()

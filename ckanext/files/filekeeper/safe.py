@@ -9,6 +9,9 @@ Beyond what the storages of CKAN 2.12.0 do:
 - A download of a location outside of the storage answers 404 instead of 500, and
   storages without a path refuse such a location, too.
 - The size of an upload is the size of its stream, not the size that the client states.
+
+An upload that was received in parts (:class:`.PreparedUpload`) keeps the location that was chosen
+for it, and is not copied where the storage can take over its bytes.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ import file_keeper as fk
 import flask
 from ckan.common import config
 from werkzeug.wsgi import ClosingIterator, FileWrapper
+
+from .prepared import PreparedUpload
 
 _CHUNK_SIZE = 64 * 1024
 
@@ -66,11 +71,22 @@ class SafeStorage:
         base: Any = super()
         return base.full_path(location, **kwargs)
 
+    def prepare_location(
+        self, location: str, sample: fk.Upload | None = None, /, **kwargs: Any
+    ) -> fk.Location:
+        """Return the location of a new file, which an upload may have already."""
+        if isinstance(sample, PreparedUpload) and sample.location:
+            return sample.location
+        base: Any = super()
+        return base.prepare_location(location, sample, **kwargs)
+
     def upload(self, location: fk.Location, upload: fk.Upload, /, **kwargs: Any) -> fk.FileData:
         """Store an upload if the storage accepts its size and its type."""
         upload = _measure(upload)
         self.validate_size(upload.size)
         self.validate_content_type(upload.content_type)
+        if isinstance(upload, PreparedUpload) and (data := upload.place(self, location)):
+            return data
         base: Any = super()
         return base.upload(location, upload, **kwargs)
 
@@ -105,6 +121,8 @@ class SafeStorage:
 def _measure(upload: fk.Upload) -> fk.Upload:
     """Return the upload with its true size, where the stream is seekable."""
     stream = upload.seekable_stream
+    if isinstance(upload, PreparedUpload):
+        return upload
     # a pipe has the method seek, too
     if stream is None or not getattr(stream, "seekable", lambda: True)():
         return upload

@@ -22,8 +22,9 @@ from ckanext.files.ownership import (
 from ckanext.files.store import Owner, OwnerChange, actions, file_dict, is_configured
 
 from . import schema
+from .uploads import files_upload_list
 
-__all__ = ["file_create", "files_transfer_ownership", "resource_delete"]
+__all__ = ["file_create", "files_transfer_ownership", "files_upload_list", "resource_delete"]
 
 
 def _file_create(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:

@@ -17,6 +17,7 @@ __all__ = [
     "file_owner_scan",
     "file_ownership_transfer",
     "files_transfer_ownership",
+    "files_upload_list",
     "permission_delete_file",
     "permission_edit_file",
     "permission_read_file",
@@ -62,6 +63,11 @@ def _may_give_to(owner: Owner, actor: Actor) -> bool:
     as_update = tk.config["ckan.files.owner.transfer_as_update"]
     permission = f"{owner.type}_{'update' if as_update else 'file_transfer'}"
     return permission in authz.auth_functions_list() and actor.may(permission, {"id": owner.id})
+
+
+def files_upload_list(context: Context, data_dict: DataDict | None) -> AuthResult:
+    """A user who is logged in may list the user's own uploads."""
+    return {"success": bool(context.get("user")), "msg": tk._("Log in to see your uploads")}
 
 
 @tk.chained_auth_function

@@ -41,7 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "core_files": {"backport", "store", "views", "capabilities"},
     "ownership": {"queue", "store", "errors"},
     "shared": {"transaction", "queue", "ownership", "errors"},
-    "logic": {"ownership", "chained", "store", "parameters", "errors", "capabilities"},
+    "uploads": {"transaction", "store", "filekeeper", "csrf", "parameters", "errors"},
+    "logic": {"uploads", "ownership", "chained", "store", "parameters", "errors", "capabilities"},
     "pages": {"ownership", "store", "errors", "capabilities"},
     "views": {"parameters"},
     "upgrade": {"backport", "ownership", "store", "errors", "capabilities"},
@@ -58,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "capabilities",
     },
     "background_plugin": {"background", "maintenance", "transaction", "errors", "cli"},
-    "plugin": {"cli", "core_files", "pages", "logic", "ownership", "queue"},
+    "plugin": {"cli", "core_files", "pages", "logic", "uploads", "ownership", "queue"},
 }
 
 

@@ -108,7 +108,7 @@ def test_installed_wheel_works(installed: Path, tmp_path: Path) -> None:
     assert found["loaded"] == [True, True]
     assert found["there"] == [True, True, False]
     assert {"files", "files_background"} < set(found["entry_points"])
-    assert found["migrations"] == 2
+    assert found["migrations"] == 3
     assert "files_attachment" in found["preset"]
     assert found["help"].startswith("Update a dataset")
     extra = [name for name in found["requires"] if "extra" in name]
@@ -163,9 +163,9 @@ def ckan(database: Database, loaded: Any, tmp_path: Path) -> Callable[..., str]:
 
 FILES = [] if capabilities.CORE_FILES else ["files_file"]
 REST = [] if capabilities.CORE_FILES else ["files_owner", "files_transfer_history"]
-OURS = [*FILES, "files_index_intent", *REST]
+OURS = sorted([*FILES, "files_index_intent", "files_upload", *REST])
 THEIRS = ["files_alembic_version", "files_file", "files_owner", "files_transfer_history"]
-HEAD = "c4a9e07d2f35 (head)"
+HEAD = "5d21e8b64f03 (head)"
 
 
 def tables(database: Database, schema: str = "public", like: str = "%") -> list[str]:
@@ -183,7 +183,7 @@ def test_tables_of_files(database: Database, ckan: Callable[..., str]) -> None:
         return tables(database, like=r"files\_%")
 
     # CKAN names the migrations that it is about to apply, and has none left after that
-    assert "2 unapplied migrations for files" in ckan("db init")
+    assert "3 unapplied migrations for files" in ckan("db init")
     assert ours() == OURS
     assert "unapplied" not in ckan("db init")
     assert "unapplied" not in ckan("db pending-migrations")
@@ -191,16 +191,16 @@ def test_tables_of_files(database: Database, ckan: Callable[..., str]) -> None:
     ckan("db upgrade -p files")
     assert ours() == OURS
 
-    # a portal has files, and no intents
+    # a portal has files, but neither intents nor uploads
     ckan("db downgrade -p files -v b7d1c5f0a901")
     assert ours() == [*FILES, *REST]
-    assert "1 unapplied" in ckan("db upgrade")
+    assert "2 unapplied" in ckan("db upgrade")
     assert ours() == OURS
 
     # nothing is there
     ckan("db downgrade -p files")
     assert ours() == []
-    assert "2 unapplied" in ckan("db pending-migrations")
+    assert "3 unapplied" in ckan("db pending-migrations")
 
     # ckanext-files 1.x was there, with revisions that are not among ours
     database.change(

@@ -1,0 +1,37 @@
+"""The action about uploads that are not complete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+from ckan import model
+from ckan.types import Context
+
+from ckanext.files.uploads import unfinished_uploads
+
+_SHOWN = ("id", "name", "size", "offset", "storage")
+
+
+@tk.side_effect_free
+def files_upload_list(context: Context, data_dict: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the user's own uploads that are not complete, the newest first.
+
+    Each of them can be continued at ``/file/upload/ID``, by the protocol tus,
+    until it expires. See :doc:`/recipes/uploads`.
+
+    :returns: dictionaries with ``id``, ``name``, ``size``, ``offset`` (the number of bytes that
+        have arrived), ``storage``, ``created`` and ``expires``
+    :rtype: list of dicts
+    """
+    tk.check_access("files_upload_list", context, data_dict)
+    session: Any = context.get("session") or model.Session
+    user: Any = context.get("auth_user_obj") or model.User.get(context.get("user"))
+    return [
+        {
+            **{name: getattr(upload, name) for name in _SHOWN},
+            "created": upload.created.isoformat(),
+            "expires": upload.expires.isoformat(),
+        }
+        for upload in (unfinished_uploads(session, user.id) if user else [])
+    ]

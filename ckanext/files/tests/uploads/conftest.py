@@ -1,0 +1,80 @@
+"""A portal that takes uploads, and clients that speak tus with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ckan.common import config
+from ckan.tests import factories
+from ckan.tests.helpers import _get_test_app
+
+from ckanext.files.tests.support.load_plugins import plugins_loaded, s3_options, storage_options
+from ckanext.files.tests.support.server import CkanServer, CkanServers
+from ckanext.files.tests.support.tus import Tus
+from ckanext.files.tests.support.users import new_user
+
+STORAGES = ("default", "folder", "cloud", "named", "pictures", "small")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """``default`` is of CKAN's own type, ``folder`` of ours, ``cloud`` a bucket.
+
+    ``named`` keeps the names of files; ``pictures`` and ``small`` have limits.
+    """
+    bucket = {"type": "files:s3", **s3_options(s3, "uploads"), "path": "below"}
+    unique = {"location_transformers": "uuid4"}
+    options = storage_options("cloud", **bucket, **unique)
+    limits: dict[str, dict[str, Any]] = {
+        "folder": unique,
+        "named": {"overwrite_existing": False},
+        "pictures": {"supported_types": "image/png text/plain", **unique},
+        "small": {"max_size": "1kB", **unique},
+    }
+    root = tmp_path_factory.mktemp("storages")
+    for name, settings in limits.items():
+        place = {"type": "files:fs", "path": root / name, "initialize": True}
+        options |= storage_options(name, **place, **settings)
+    options["ckan.files.authenticated_uploads.storages"] = " ".join(STORAGES)
+    options["ckanext.files.uploads.path"] = str(root / "spool")
+    with plugins_loaded("files", "files_test_probe", **options):
+        yield
+
+
+@pytest.fixture(scope="module")
+def app(loaded: None) -> Any:
+    return _get_test_app()
+
+
+@pytest.fixture(scope="module")
+def server(app: Any, lasting_servers: CkanServers) -> CkanServer:
+    return lasting_servers.fork(app)
+
+
+@pytest.fixture
+def tus(server: CkanServer) -> Tus:
+    """A client of a new user, with an API token."""
+    return new_client(server)
+
+
+@pytest.fixture
+def clients(server: CkanServer) -> Callable[[], Tus]:
+    """Make clients, each of a user of its own."""
+    return lambda: new_client(server)
+
+
+def new_client(server: CkanServer) -> Tus:
+    user = new_user()
+    return Tus(server.url, user, factories.APIToken(user=user)["token"])
+
+
+def spooled(url: str) -> Path:
+    """Return where the bytes of an upload are that is not complete."""
+    return Path(config["ckanext.files.uploads.path"]) / url.rpartition("/")[2]
+
+
+def folder_of(storage: str) -> Path:
+    return Path(config[f"ckan.files.storage.{storage}.path"])

@@ -1,0 +1,16 @@
+"""Resumable uploads: the tus protocol 1.0, for browsers and scripts.
+
+Purpose: a file of any size arrives in parts, over connections that break, and becomes a file as the
+action ``file_create`` makes one.
+Guarantee: the offset of an upload counts only bytes that are stored, and reaches the size of the
+file only in the commit that makes the file. Each byte that is stored before belongs to a row of the
+table ``files_upload``, which expires. No lock is held while bytes arrive: a client that has lost
+its connection goes on at once, while the request of the old connection may still wait for bytes.
+
+Refused: deciding who may upload what. That is asked of ``file_create`` and of the storage.
+"""
+
+from .expiry import RemovedUpload, remove_expired
+from .listing import unfinished_uploads
+
+__all__ = ["RemovedUpload", "remove_expired", "unfinished_uploads"]

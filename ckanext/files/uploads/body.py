@@ -1,0 +1,52 @@
+"""The body of a request, as it arrives."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+_READ = 64 * 1024
+
+
+class Body:
+    """Bytes that a client sends: never all of them in memory.
+
+    :param stream: of the request. Nothing else has read from it: CKAN and Flask-WTF look for forms,
+        and a body of another type is none.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.error: Exception | None = None
+        """Why the body has ended before its end; what has arrived until then is good."""
+
+    def read(self, size: int, seconds: float) -> bytearray:
+        """Return so many bytes; fewer at the end, or when some seconds have passed."""
+        found = bytearray()
+        end = time.monotonic() + seconds
+        while len(found) < size and time.monotonic() < end:
+            part = self._read(min(_READ, size - len(found)))
+            if not part:
+                break
+            found += part
+        return found
+
+    def discard(self, seconds: float) -> None:
+        """Read what comes within some seconds, so that the client can read the answer.
+
+        A server that closes a connection with bytes in it may cut its own answer off.
+        """
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self._read(_READ):
+            pass
+
+    def _read(self, size: int) -> bytes:
+        if self.error is not None:
+            return b""
+        try:
+            return self._stream.read(size)
+        except (ClientDisconnected, RequestEntityTooLarge, OSError) as error:
+            self.error = error
+            return b""

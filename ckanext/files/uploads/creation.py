@@ -1,0 +1,51 @@
+"""Begin an upload."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+
+from ckanext.files.store import storages
+
+from . import checks, protocol
+from .errors import UploadRefusedError
+from .multipart import takes_parts
+from .sinks import find_storage
+from .table import Upload, create_upload
+
+
+def begin_upload(headers: Any) -> Upload:
+    """Make an upload of what the headers of a request announce.
+
+    :raises UploadRefusedError: the user may not upload it, or the storage would not take it.
+    """
+    size, header = protocol.read_length(headers), headers.get("Upload-Metadata", "")
+    metadata = protocol.read_metadata(header)
+    name = metadata.get("filename") or metadata.get("name") or ""
+    if not name.strip():
+        sentence = tk._("The name of the file is missing: send {key} in the header {header}")
+        raise UploadRefusedError(sentence.format(key="filename", header="Upload-Metadata"))
+    storage = metadata.get("storage") or tk.config["ckan.files.default_storages.default"]
+    checks.check_rights(storage, name)
+    target = find_storage(storage)
+    checks.check_new(target, name, size)
+    values: dict[str, Any] = {"storage": storage, "name": name, "metadata": header, "size": size}
+    values["location"] = _choose_location(target, values)
+    if not size:
+        values["content_type"] = checks.find_type(b"")
+        checks.check_type(target, values["content_type"])
+    return create_upload({"user_id": tk.current_user.id, "is_stored": not size, **values})
+
+
+def _choose_location(storage: Any, values: dict[str, Any]) -> str:
+    """Return where the parts of a file go; empty if the location is chosen when it is complete.
+
+    A location that depends on the content of the file, or on time, is looked for at the end,
+    where ``file_create`` looks for it.
+    """
+    empty = storages.Upload(io.BytesIO(), values["name"], values["size"], "")
+    location = str(checks.choose_location(storage, empty, values["name"]))
+    checks.check_location(values["storage"], location)
+    return location if takes_parts(storage) else ""

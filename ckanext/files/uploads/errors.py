@@ -1,0 +1,111 @@
+"""What the endpoint of uploads refuses, with the status of its answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+
+from ckanext.files.errors import FilesError
+
+
+class UploadRefusedError(FilesError):
+    """A request for an upload is refused; the text is for users."""
+
+    status = 400
+    kind = "Validation Error"
+
+    @property
+    def errors(self) -> dict[str, Any]:
+        """The errors by their fields, as an action has them."""
+        return {"upload": [str(self)]}
+
+
+class UploadNotFoundError(UploadRefusedError):
+    """There is no such upload, or it is another user's: the answer is the same."""
+
+    status = 404
+    kind = "Not Found Error"
+
+    def __init__(self) -> None:
+        super().__init__(tk._("There is no such upload"))
+
+
+class UploadGoneError(UploadRefusedError):
+    """The upload has expired, or its bytes are lost: the client has to begin again."""
+
+    status = 410
+    kind = "Not Found Error"
+
+
+class UploadForbiddenError(UploadRefusedError):
+    """The user may not upload this file."""
+
+    status = 403
+    kind = "Authorization Error"
+
+
+class WrongOffsetError(UploadRefusedError):
+    """The client would continue at another byte than the server: it has to ask for the offset."""
+
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__(tk._("The upload continues at another position, ask for it again"))
+
+
+class UploadBusyError(UploadRefusedError):
+    """Another request has the upload at this moment: the client may try again."""
+
+    status = 423
+
+    def __init__(self) -> None:
+        super().__init__(tk._("Another request continues this upload, try again"))
+
+
+class LargeFileError(UploadRefusedError):
+    """The file, or the body of the request, is larger than it may be."""
+
+    status = 413
+
+
+class WrongTypeError(UploadRefusedError):
+    """The storage does not accept the type of the file, or the request has a wrong type."""
+
+    status = 415
+
+
+class OtherVersionError(UploadRefusedError):
+    """The client speaks another version of the protocol."""
+
+    status = 412
+
+
+class ChecksumMismatchError(UploadRefusedError):
+    """The bytes of a request are not those that the client has sent: none of them counts."""
+
+    status = 460
+
+    def __init__(self) -> None:
+        super().__init__(tk._("The checksum does not match, send this part again"))
+
+
+class UploadsNotReadyError(UploadRefusedError):
+    """The portal is not set up for uploads."""
+
+    status = 503
+
+
+class FileRefusedError(UploadRefusedError):
+    """The action ``file_create`` has refused the file.
+
+    :param errors: its errors by their fields.
+    """
+
+    def __init__(self, errors: dict[str, Any]) -> None:
+        super().__init__(str(errors))
+        self._errors = errors
+
+    @property
+    def errors(self) -> dict[str, Any]:
+        return self._errors

@@ -1,0 +1,31 @@
+"""The options of uploads."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import ckan.plugins.toolkit as tk
+
+from .errors import UploadsNotReadyError
+
+_PREFIX = "ckanext.files.uploads"
+_FOLDER = "files_uploads"
+
+
+def lifetime() -> timedelta:
+    """Return how long an upload waits for its next bytes."""
+    return timedelta(days=tk.config[f"{_PREFIX}.expire_after"])
+
+
+def spool_folder() -> Path:
+    """Return the folder of bytes that have arrived, until they are complete.
+
+    :raises UploadsNotReadyError: no option names a folder.
+    """
+    if path := tk.config[f"{_PREFIX}.path"]:
+        return Path(path)
+    if path := tk.config.get("ckan.storage_path"):
+        return Path(path) / _FOLDER
+    sentence = tk._("Uploads need one of the options {options}")
+    raise UploadsNotReadyError(sentence.format(options=f"{_PREFIX}.path, ckan.storage_path"))

@@ -1,0 +1,86 @@
+"""Receive the bytes of a request, and count what is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+
+from . import checks
+from .body import Body
+from .errors import LargeFileError, UploadRefusedError
+from .protocol import Checksum
+from .sinks import Sink, find_storage, sink_for
+from .table import Upload, Writer, update_upload
+
+
+class Receiver:
+    """Takes the bytes of one request into an upload.
+
+    Bytes are stored first and counted after that. Those with a checksum are counted all at once,
+    when the checksum is right. The last bytes of a file are not counted here: they count when the
+    file is made.
+
+    :param checksum: of the request.
+    :raises UploadBusyError: the upload has changed.
+    """
+
+    def __init__(self, upload: Upload, checksum: Checksum | None) -> None:
+        self._upload, self._checksum = upload, checksum
+        self._writer = Writer(upload)
+        self._sink: Sink = sink_for(upload, self._writer.tail)
+        self._content_type = upload.content_type
+        self.offset = upload.offset
+        """The position after the last byte that is stored."""
+
+        self.expires = self._writer.expires
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all bytes are stored, so that the file can be made."""
+        return self.offset == self._upload.size
+
+    def receive(self, body: Body) -> None:
+        """Store the bytes of a body.
+
+        When the body ends too early, what has come until then counts, unless it had a checksum.
+
+        :raises UploadRefusedError: the body is too long, another request has taken over, or the
+            type of the file is wrong.
+        """
+        while data := body.read(self._sink.room, self._sink.chunk_seconds):
+            self._take(data)
+        if self._checksum is not None and body.error is None:
+            self._checksum.verify()
+            with self._writer.lock() as connection:
+                self._count(connection)
+        if body.error is not None:
+            raise UploadRefusedError(tk._("The request has ended before its end")) from body.error
+
+    def _take(self, data: bytearray) -> None:
+        if self.offset + len(data) > self._upload.size:
+            raise too_long()
+        is_last = self.offset + len(data) == self._upload.size
+        if not self._content_type:
+            self._look_at_type(self._sink.head(data, checks.SAMPLE_SIZE), is_last)
+        with self._writer.lock() as connection:
+            self._sink.store(data, self._content_type)
+            self.offset += len(data)
+            if self._checksum is None:
+                self._count(connection)
+        if self._checksum is not None:
+            self._checksum.digest.update(data)
+
+    def _look_at_type(self, head: bytes, is_last: bool) -> None:
+        if len(head) == checks.SAMPLE_SIZE or is_last:
+            self._content_type = checks.find_type(head)
+            checks.check_type(find_storage(self._upload.storage), self._content_type)
+
+    def _count(self, connection: Any) -> None:
+        changes: dict[str, Any] = {"content_type": self._content_type, **self._sink.changes()}
+        changes.update({"is_stored": True} if self.is_complete else {"offset": self.offset})
+        update_upload(connection, self._upload.id, **changes)
+
+
+def too_long() -> LargeFileError:
+    return LargeFileError(tk._("The request has more bytes than the file"))

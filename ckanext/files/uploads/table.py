@@ -1,0 +1,213 @@
+"""The table of uploads, and the short transactions that change it.
+
+No transaction stays open while bytes arrive. A request that receives bytes is the *writer* of its
+upload: it has put its own mark into the row, and locks the row only to store a few MiB that have
+arrived and to count them. A newer request puts its mark in the place of the old one. The old
+request finds that out before it stores more, and stops. So two requests never write at once,
+although none of them waits for the other one's client.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import ckan.plugins.toolkit as tk
+import sqlalchemy as sa
+from ckan.model import meta
+from psycopg2.errors import LockNotAvailable, UndefinedTable
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from ckanext.files.parameters import is_storable
+
+from .errors import UploadBusyError, UploadNotFoundError, UploadsNotReadyError
+from .options import lifetime
+
+LOCK_TIMEOUT = "10s"
+"""How long a request waits for another one that stores a few MiB of the same upload."""
+
+upload_table = sa.Table(
+    "files_upload",
+    sa.MetaData(),
+    sa.Column("id", sa.TEXT, primary_key=True),
+    sa.Column("user_id", sa.TEXT),
+    sa.Column("storage", sa.TEXT),
+    sa.Column("name", sa.TEXT),
+    sa.Column("metadata", sa.TEXT),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("offset", sa.BigInteger),
+    sa.Column("is_stored", sa.Boolean),
+    sa.Column("content_type", sa.TEXT),
+    sa.Column("location", sa.TEXT),
+    sa.Column("parts", JSONB),
+    sa.Column("tail", sa.LargeBinary),
+    sa.Column("writer", sa.TEXT),
+    sa.Column("file_id", sa.TEXT),
+    sa.Column("created", sa.DateTime(timezone=True)),
+    sa.Column("expires", sa.DateTime(timezone=True)),
+)
+"""Made by a migration. Its rows refer to users and files that may be gone."""
+
+
+class Upload(NamedTuple):
+    """An upload as its row was at one moment."""
+
+    id: str
+    """Random: who knows it, and is its user, may continue the upload."""
+
+    user_id: str
+    storage: str
+
+    name: str
+    """As the client has it: not yet what CKAN makes of the name of a file."""
+
+    metadata: str
+    """The header ``Upload-Metadata``, which the client may ask for."""
+
+    size: int
+    """Of the whole file."""
+
+    offset: int
+    """How many bytes count. Less than the size until there is a file."""
+
+    is_stored: bool
+    """All bytes are stored, and the file can be made. From then on no byte changes."""
+
+    content_type: str
+    """As found in the first bytes; empty until there are enough of them."""
+
+    location: str
+    """Where in the storage the file goes; empty until it is known."""
+
+    parts: dict[str, Any]
+    """What the storage needs to know of the parts that it has."""
+
+    file_id: str | None
+    """Of the file that the upload has become."""
+
+    created: datetime
+    expires: datetime
+
+    @property
+    def has_expired(self) -> bool:
+        return self.expires <= datetime.now(self.expires.tzinfo)
+
+
+_COLUMNS = [upload_table.c[name] for name in Upload._fields]
+
+
+def create_upload(values: dict[str, Any]) -> Upload:
+    """Make the row of a new upload."""
+    row = {"id": secrets.token_urlsafe(24), **values, "expires": _new_expiry()}
+    insert = sa.insert(upload_table).values(row).returning(*_COLUMNS)
+    with transaction() as connection:
+        return Upload(*connection.execute(insert).one())
+
+
+def find_upload(id_: str) -> Upload:
+    """Return an upload.
+
+    :raises UploadNotFoundError: there is none.
+    """
+    if not is_storable(id_):
+        raise UploadNotFoundError
+    with transaction() as connection:
+        row = connection.execute(sa.select(*_COLUMNS).where(upload_table.c.id == id_)).first()
+    if row is None:
+        raise UploadNotFoundError
+    return Upload(*row)
+
+
+class Writer:
+    """The request that receives bytes of an upload, until another one takes over."""
+
+    def __init__(self, upload: Upload) -> None:
+        """Take over from any other request.
+
+        :raises UploadBusyError: the upload has changed, or another request stores bytes.
+        """
+        self._id, self._mark = upload.id, uuid.uuid4().hex
+        columns = upload_table.c
+        take_over = (
+            sa.update(upload_table)
+            .where(
+                columns.id == upload.id,
+                columns.offset == upload.offset,
+                columns.is_stored.is_(False),
+            )
+            .values(writer=self._mark, expires=_new_expiry())
+            .returning(columns.tail, columns.expires)
+        )
+        with transaction() as connection:
+            row = connection.execute(take_over).first()
+        if row is None:
+            raise UploadBusyError
+        self.tail, self.expires = bytes(row.tail), row.expires
+
+    @contextmanager
+    def lock(self) -> Iterator[Connection]:
+        """Lock the upload while a few MiB are stored, and what the block changes is committed.
+
+        :raises UploadBusyError: another request has taken over, or the upload was removed.
+        """
+        columns = upload_table.c
+        mine = sa.select(columns.id).where(columns.id == self._id, columns.writer == self._mark)
+        with transaction() as connection:
+            if connection.execute(mine.with_for_update()).first() is None:
+                raise UploadBusyError
+            yield connection
+
+
+def update_upload(connection: Any, id_: str, **values: Any) -> None:
+    """Change an upload whose row is locked."""
+    connection.execute(sa.update(upload_table).where(upload_table.c.id == id_).values(**values))
+
+
+def lock_upload(connection: Any, id_: str) -> Upload:
+    """Lock an upload until the transaction ends; do not wait.
+
+    :raises UploadBusyError: another transaction has it.
+    :raises UploadNotFoundError: it is gone.
+    """
+    statement = sa.select(*_COLUMNS).where(upload_table.c.id == id_)
+    with _errors_as_ours():
+        row = connection.execute(statement.with_for_update(nowait=True)).first()
+    if row is None:
+        raise UploadNotFoundError
+    return Upload(*row)
+
+
+@contextmanager
+def transaction() -> Iterator[Connection]:
+    """Begin a transaction of its own, beside the session of CKAN."""
+    assert meta.engine, "CKAN is not set up"
+    with _errors_as_ours(), meta.engine.begin() as connection:
+        connection.execute(
+            sa.text("SELECT set_config('lock_timeout', :timeout, true)"), {"timeout": LOCK_TIMEOUT}
+        )
+        yield connection
+
+
+def _new_expiry() -> Any:
+    return sa.func.now() + sa.literal(lifetime(), sa.Interval)
+
+
+@contextmanager
+def _errors_as_ours() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if isinstance(error.orig, LockNotAvailable):
+            raise UploadBusyError from error
+        if isinstance(error.orig, UndefinedTable):
+            sentence = tk._("The table {table} is missing. Run: {command}")
+            command = "ckan db upgrade -p files"
+            message = sentence.format(table=upload_table.name, command=command)
+            raise UploadsNotReadyError(message) from error
+        raise

@@ -1,0 +1,229 @@
+"""The endpoint of uploads: ``/file/upload`` and ``/file/upload/ID``.
+
+Each answer has the headers of the protocol. An error has a JSON body as CKAN's API has it, with
+words for users.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+from ckan import model
+from flask import Blueprint, Response
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, default_exceptions
+from werkzeug.http import http_date
+
+from ckanext.files.csrf import protect
+from ckanext.files.store import is_configured
+
+from . import checks, protocol
+from .body import Body
+from .creation import begin_upload
+from .errors import (
+    ChecksumMismatchError,
+    LargeFileError,
+    UploadGoneError,
+    UploadNotFoundError,
+    UploadRefusedError,
+    WrongOffsetError,
+    WrongTypeError,
+)
+from .expiry import remove_expired, remove_upload
+from .finishing import make_file
+from .receiving import Receiver, too_long
+from .sinks import find_storage
+from .table import Upload, find_upload
+
+blueprint = protect(Blueprint("files_upload", __name__))
+
+_EXPIRED_AT_ONCE = 3
+"""How many expired uploads one new upload removes."""
+
+_SECONDS_TO_DISCARD = 2.0
+
+
+@blueprint.route("/file/upload", methods=["OPTIONS"], provide_automatic_options=False)
+@blueprint.route("/file/upload/<id>", methods=["OPTIONS"], provide_automatic_options=False)
+def describe(id: str = "") -> Response:  # noqa: A002 - the same name as in CKAN's routes
+    """Describe what the endpoint can do."""
+    headers = {
+        "Tus-Version": protocol.VERSION,
+        "Tus-Extension": protocol.EXTENSIONS,
+        "Tus-Checksum-Algorithm": ",".join(protocol.ALGORITHMS),
+    }
+    limit = _largest_limit()
+    if limit is not None:
+        headers["Tus-Max-Size"] = str(limit)
+    return Response(status=204, headers=headers)
+
+
+def _largest_limit() -> int | None:
+    """Return the size of the largest file that a user may upload, if each storage has a limit."""
+    names = {
+        tk.config["ckan.files.default_storages.default"],
+        *tk.config["ckan.files.authenticated_uploads.storages"],
+    }
+    limits = [checks.size_limit(find_storage(name)) for name in names if is_configured(name)]
+    known = [limit for limit in limits if limit is not None]
+    return max(known) if known and len(known) == len(limits) else None
+
+
+@blueprint.route("/file/upload", methods=["POST"])
+def create() -> Response:
+    """Begin an upload; bytes of the file may come with the same request."""
+    protocol.check_version(tk.request.headers)
+    upload = begin_upload(tk.request.headers)
+    remove_expired(_EXPIRED_AT_ONCE)
+    has_body = bool(tk.request.headers.get("Content-Type"))
+    try:
+        answer = _receive(upload) if has_body or not upload.size else _progress(upload)
+    except (ChecksumMismatchError, WrongTypeError, LargeFileError):
+        # the client does not know the upload yet, so nothing of it counts
+        _remove_quietly(upload)
+        raise
+    answer.status_code = 201
+    answer.headers["Location"] = tk.url_for("files_upload.change", id=upload.id)
+    return answer
+
+
+@blueprint.route("/file/upload/<id>", methods=["HEAD", "PATCH", "DELETE", "POST"])
+def change(id: str) -> Response:  # noqa: A002 - the same name as in CKAN's routes
+    """Continue an upload, end it, or look how far it is."""
+    protocol.check_version(tk.request.headers)
+    method = tk.request.method
+    if method == "POST":  # from clients that can send no others
+        method = tk.request.headers.get("X-HTTP-Method-Override", "")
+    handle: Callable[[str], Response] | None = _METHODS.get(method)
+    if handle is None:
+        tk.abort(405)
+    return handle(id)
+
+
+def _show(id_: str) -> Response:
+    upload = _find(id_)
+    answer = _progress(upload)
+    answer.status_code = 200
+    answer.headers["Upload-Length"] = str(upload.size)
+    answer.headers["Upload-Metadata"] = upload.metadata
+    return answer
+
+
+def _continue(id_: str) -> Response:
+    upload = _find(id_)
+    protocol.check_body_type(tk.request.headers)
+    if protocol.read_offset(tk.request.headers) != upload.offset:
+        raise WrongOffsetError
+    return _receive(upload)
+
+
+def _end(id_: str) -> Response:
+    upload = _find(id_)
+    _end_transaction()
+    remove_upload(upload.id)
+    return Response(status=204)
+
+
+_METHODS = {"HEAD": _show, "PATCH": _continue, "DELETE": _end}
+
+
+def _find(id_: str) -> Upload:
+    """Return an upload of the user, who may still upload the file.
+
+    :raises UploadNotFoundError: there is none, or it is another user's.
+    """
+    upload = find_upload(id_)
+    if not tk.current_user.is_authenticated or upload.user_id != tk.current_user.id:
+        raise UploadNotFoundError
+    if upload.has_expired:
+        raise UploadGoneError(tk._("The upload has expired, begin it again"))
+    if upload.file_id is None:
+        checks.check_rights(upload.storage, upload.name)
+        checks.check_size(find_storage(upload.storage), upload.size)
+    return upload
+
+
+def _receive(upload: Upload) -> Response:
+    """Take the body of the request into an upload, and make the file when that was the last."""
+    if (tk.request.content_length or 0) > upload.size - upload.offset:
+        raise too_long()
+    checksum, stream = protocol.read_checksum(tk.request.headers), tk.request.stream
+    _end_transaction()
+    body = Body(stream)
+    if upload.file_id is not None:
+        return _progress(upload)
+    if upload.is_stored:
+        body.discard(_SECONDS_TO_DISCARD)
+    else:
+        receiver = Receiver(upload, checksum)
+        try:
+            receiver.receive(body)
+        except UploadRefusedError as error:
+            body.discard(_SECONDS_TO_DISCARD)
+            if isinstance(error, WrongTypeError):
+                remove_upload(upload.id)
+            raise
+        upload = upload._replace(expires=receiver.expires, offset=receiver.offset)
+        if not receiver.is_complete:
+            return _progress(upload)
+        upload = find_upload(upload.id)
+    file_id = make_file(upload)
+    return _progress(upload._replace(offset=upload.size, file_id=file_id))
+
+
+def _progress(upload: Upload) -> Response:
+    headers = {"Upload-Offset": str(upload.offset)}
+    if upload.file_id is None:
+        headers["Upload-Expires"] = http_date(upload.expires)
+    else:
+        headers["File-Id"] = upload.file_id
+    return Response(status=204, headers=headers)
+
+
+def _end_transaction() -> None:
+    """Give the connection back that CKAN has used to look at the user and the rights."""
+    model.Session.remove()
+
+
+def _remove_quietly(upload: Upload) -> None:
+    with suppress(UploadRefusedError):  # it is gone already, or expires
+        remove_upload(upload.id)
+
+
+@blueprint.errorhandler(UploadRefusedError)
+def _refuse(error: UploadRefusedError) -> Response:
+    return _error(error.status, error.kind, error.errors)
+
+
+def _refuse_in_json(error: HTTPException) -> Response:
+    """Answer errors of Flask and its extensions, such as a missing token of the session."""
+    if isinstance(error, RequestEntityTooLarge):
+        sentence = tk._("This portal takes {limit} at most in one request: send smaller parts")
+        limit = tk.h.localised_filesize(tk.request.max_content_length or 0)
+        return _error(413, LargeFileError.kind, {"upload": [sentence.format(limit=limit)]})
+    words = {"upload": [error.description or error.name]}
+    return _error(error.code or 500, UploadRefusedError.kind, words)
+
+
+# for each one: CKAN has a handler for each status, which comes before one for all of them
+for status in default_exceptions:
+    blueprint.register_error_handler(status, _refuse_in_json)
+
+
+def _error(status: int, kind: str, errors: dict[str, Any]) -> Response:
+    body = {"success": False, "error": {"__type": kind, **errors}}
+    return Response(json.dumps(body), status, mimetype="application/json")
+
+
+@blueprint.after_request
+def _add_protocol(response: Response) -> Response:
+    response.headers["Tus-Resumable"] = protocol.VERSION
+    if response.status_code == 412:
+        response.headers["Tus-Version"] = protocol.VERSION
+    response.headers["Cache-Control"] = "no-store"
+    # CKAN adds to this header what the page's kind allows, and allows least for this kind
+    tk.request.environ["__no_cache__"] = True
+    return response
