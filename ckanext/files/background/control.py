@@ -33,13 +33,20 @@ def cancel(job_id: int, now: bool = False) -> str | None:
 
     :param now: interrupt and undo the present step, as a timeout does.
     """
-    connection = _connection()
-    status = connection.execute(query("cancel_job"), {"id": job_id}).scalar()
-    if status == "aborted":
-        connection.execute(query("leave_resume_order"), {"id": job_id})
-    if status == "doing" and now:
-        connection.execute(query("interrupt_job"), {"id": job_id})
-    return status
+    return cancel_many([job_id], now).get(job_id)
+
+
+def cancel_many(job_ids: Sequence[int], now: bool = False) -> dict[int, str]:
+    """End jobs as :func:`cancel` does; return the states of those that had not ended."""
+    connection = _locking(job_ids)
+    states = dict(connection.execute(query("cancel_jobs"), {"ids": list(job_ids)}).all())
+    aborted = [job_id for job_id, state in states.items() if state == "aborted"]
+    if aborted:
+        connection.execute(query("leave_resume_order"), {"ids": aborted})
+    doing = [job_id for job_id, state in states.items() if state == "doing"]
+    if doing and now:
+        connection.execute(query("interrupt_jobs"), {"ids": doing})
+    return states
 
 
 def retry(job_id: int) -> bool:
@@ -50,7 +57,13 @@ def retry(job_id: int) -> bool:
 
     :returns: False if the job is in none of these states.
     """
-    return _connection().execute(query("retry_job"), {"id": job_id}).first() is not None
+    return bool(retry_many([job_id]))
+
+
+def retry_many(job_ids: Sequence[int]) -> int:
+    """Run jobs again as :func:`retry` does; return how many."""
+    connection = _locking(job_ids)
+    return len(connection.execute(query("retry_jobs"), {"ids": list(job_ids)}).all())
 
 
 def delete(job_ids: list[int]) -> int:
@@ -82,6 +95,13 @@ def purge(
             delete(ids)
         model.Session.commit()
         yield Counter(found or ())
+
+
+def _locking(job_ids: Sequence[int]) -> Any:
+    connection = _connection()
+    if len(job_ids) > 1:
+        connection.execute(query("lock_jobs"), {"ids": list(job_ids)})
+    return connection
 
 
 def _connection() -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 from ckanext.files import advisory_locks
 
 from .call import all_tasks
+from .cron import Cron
 from .periodic import scheduled
 from .sql import query
 
@@ -78,6 +79,12 @@ class ScheduleState:
     next: dt.datetime
     """Its next time, in that time zone."""
 
+    last: dt.datetime | None = None
+    """The last time for which a job was asked, in that time zone; None if there was none."""
+
+    job: int | None = None
+    """That job, unless it is deleted."""
+
 
 def workers(connection: Any, frozen_after: float) -> list[WorkerState]:
     """Return all workers that have a row, also dead ones.
@@ -118,14 +125,24 @@ def queues(connection: Any, known: Sequence[WorkerState]) -> list[QueueState]:
     ]
 
 
-def schedules() -> list[ScheduleState]:
+def schedules(connection: Any) -> list[ScheduleState]:
     """Return all schedules, the next one first."""
-    now = time.time()
-    found = [
-        ScheduleState(*key, each.cron, each.times.timezone, each.times.local(each.times.next(now)))
-        for key, each in scheduled().items()
-    ]
+    found = [_schedule(connection, *key, each.times) for key, each in scheduled().items()]
     return sorted(found, key=lambda each: each.next)
+
+
+def _schedule(connection: Any, task: str, periodic_id: str, times: Cron) -> ScheduleState:
+    key = {"task": task, "id": periodic_id}
+    last = connection.execute(query("last_of_schedule"), key).first()
+    return ScheduleState(
+        task,
+        periodic_id,
+        times.expression,
+        times.timezone,
+        next=times.local(times.next(time.time())),
+        last=times.local(last.defer_timestamp) if last else None,
+        job=last.job_id if last else None,
+    )
 
 
 def is_used(connection: Any, queue: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ckan import model
@@ -15,20 +15,11 @@ from ckan import model
 from . import schema
 from .control import ENDED
 from .job import JobFields
+from .search import Search
 from .sql import query
 
 STATES = ("todo", "doing", *ENDED)
 """All states of a job."""
-
-_CONDITIONS = {
-    "id": "j.id = :id",
-    "task_id": "f.task_id = :task_id",
-    "user_id": "f.user_id = :user_id",
-    "status": "j.status = ANY(CAST(:status AS procrastinate_job_status[]))",
-    "task": "j.task_name = :task",
-    "queue": "j.queue_name = :queue",
-}
-"""The condition of each filter, in the queries ``list_jobs`` and ``count_jobs``."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,25 +67,31 @@ def find(job_id: int) -> JobRecord | None:
 
     :raises NotInstalledError: the tables are missing.
     """
-    return next(iter(page({"id": job_id}, limit=1)), None)
+    return next(iter(read([job_id])), None)
 
 
-def page(filters: dict[str, Any], limit: int, offset: int = 0) -> Sequence[JobRecord]:
-    """Return jobs, the newest first.
+def page(
+    filters: Mapping[str, Any], limit: int, offset: int = 0, before: int | None = None
+) -> tuple[Sequence[JobRecord], int | None]:
+    """Return jobs, the newest first, and the id before which older ones may be found.
 
-    :param filters: any of ``id``, ``task_id``, ``user_id``, ``status`` (a list of
-        states), ``task`` and ``queue``; all must match.
+    :param filters: see :class:`~ckanext.files.background.search.Search`.
+    :param before: only older jobs than the one with this id.
     :raises NotInstalledError: the tables are missing.
     """
-    list_jobs = query("list_jobs", where=_where(filters))
-    rows = _connection().execute(list_jobs, {**filters, "limit": limit, "offset": offset})
+    found = Search(filters).find(limit, offset, before)
+    return read(found.ids), found.next
+
+
+def read(job_ids: Sequence[int]) -> Sequence[JobRecord]:
+    """Return jobs by their ids, the newest first; those that exist."""
+    rows = _connection().execute(query("jobs_by_ids"), {"ids": list(job_ids)})
     return [_record(dict(row)) for row in rows.mappings()]
 
 
-def count(filters: dict[str, Any]) -> int:
-    """Return the number of jobs that all filters match, see :func:`page`."""
-    count_jobs = query("count_jobs", where=_where(filters))
-    return _connection().execute(count_jobs, filters).scalar()
+def runs(task: str) -> bool:
+    """Return whether a job of a task has begun and not ended."""
+    return _connection().execute(query("task_runs"), {"task": task}).scalar()
 
 
 def arguments(job_id: int) -> dict[str, Any]:
@@ -117,11 +114,6 @@ def _record(row: dict[str, Any]) -> JobRecord:
     if row["status"] in ("todo", "doing"):
         row["finished"] = None  # the time of an earlier end
     return JobRecord(**row)
-
-
-def _where(filters: dict[str, Any]) -> str:
-    conditions = " AND ".join(_CONDITIONS[name] for name in filters)
-    return f"WHERE {conditions}" if conditions else ""
 
 
 def _connection() -> Any:

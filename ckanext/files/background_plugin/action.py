@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from ckan import authz, model
 from ckan.plugins import toolkit as tk
-from ckan.types import Context, Schema
+from ckan.types import Context
 
-from ckanext.files.background import NotInstalledError, control, record
+from ckanext.files.background import control, record
+from ckanext.files.background.search import Search
 
 from . import schema
+from .results import commit, dictized, explained, filters_of, validated, whole
 
 __all__ = ["files_job_cancel", "files_job_list", "files_job_retry", "files_job_show"]
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn the error of missing tables, which names the command to run, into a validation error."""
-    try:
-        yield
-    except NotInstalledError as error:
-        raise tk.ValidationError({"message": [str(error)]}) from error
-
-
 @tk.side_effect_free
-@_explained()
+@explained()
 def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """List background jobs, the newest first.
 
@@ -49,35 +37,45 @@ def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     :type task_id: string, optional
     :param user_id: the user who asked for the job; id or name
     :type user_id: string, optional
+    :param text: a part of the name of the task, of the arguments (unless they are large), of the
+        text of the progress, or of the first line of the error
+    :type text: string, optional
     :param limit: the number of jobs on the page, 20 by default and 1000 at most
     :type limit: int, optional
+    :param before: only jobs that are older than the one with this id
+    :type before: int, optional
     :param offset: the number of jobs before the page
     :type offset: int, optional
+
+    Give the ``next`` of one page as the ``before`` of the following one: the last page of a million
+    jobs comes as fast as the first. For filters that no index answers, such as ``text``, the action
+    looks at 5000 jobs at a time. So a page may be short, or empty, and still have a ``next``.
 
     Arguments may be large: a list has only the text ``args_summary``, the beginning of each of the
     first ten. ``files_job_show`` has the whole arguments, as ``args``.
 
-    :returns: ``count``, the number of all jobs that were found, and ``results``, the page: jobs as
-        ``files_job_show`` returns them, without ``args`` and ``events``
+    :returns: ``count``, the number of jobs that were found, which is counted up to 1000;
+        ``count_is_exact``, false if there are or may be more; ``results``, the page: jobs as
+        ``files_job_show`` returns them, without ``args`` and ``events``; and ``next``, None on the
+        last page
     :rtype: dictionary
     """
     tk.check_access("files_job_list", context, data_dict)
-    # CKAN's own key, for values that a schema does not know
-    given = {name: value for name, value in data_dict.items() if name != "__junk"}
-    filters, errors = tk.navl_validate(given, schema.job_list(), context)
-    if errors:
-        raise tk.ValidationError(errors)
-    limit, offset = filters.pop("limit"), filters.pop("offset")
-    filters = {name: filters[name] for name in schema.job_list() if name in filters}
-    user_id = _whose(context, filters.pop("user_id", None))
-    if user_id is not None:
-        filters["user_id"] = user_id
-    found = record.page(filters, limit, offset)
-    return {"count": record.count(filters), "results": [_dictized(context, job) for job in found]}
+    data = validated(context, data_dict, schema.job_list())
+    limit, offset, before = data.pop("limit"), data.pop("offset"), data.pop("before", None)
+    filters = filters_of(context, data)
+    found, following = record.page(filters, limit, offset, before)
+    count = Search(filters).count()
+    return {
+        "count": count.number,
+        "count_is_exact": count.is_exact,
+        "results": [dictized(context, job) for job in found],
+        "next": following,
+    }
 
 
 @tk.side_effect_free
-@_explained()
+@explained()
 def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """Show a background job.
 
@@ -86,7 +84,8 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     ``error`` and ``traceback`` are of the last failure, until a step succeeds; only sysadmins get
     the traceback, and more than the first line of the error. The time of the event ``scheduled``
     is the time at which the job becomes due. ``running`` is true while a worker has the job,
-    ``locked`` while the job waits for another one with the same lock.
+    ``locked`` while the job waits for another one with the same lock, ``paused`` while it waits
+    because its queue is paused.
 
     Users may see the jobs that they asked for. For example, how far one is, from its address in
     the header ``Taskqueue-Location``::
@@ -100,16 +99,16 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
 
     :returns: ``id``, ``task_id``, ``user_id``, ``task``, ``args``, ``args_summary``, ``queue``,
         ``status``, ``priority``, ``lock``, ``queueing_lock``, ``scheduled_at``, ``attempts``,
-        ``abort_requested``, ``running``, ``locked``, ``step``, ``percent``, ``text``, ``error``,
-        ``traceback``, ``created``, ``started``, ``finished``, and ``events``, a list of
+        ``abort_requested``, ``running``, ``locked``, ``paused``, ``step``, ``percent``, ``text``,
+        ``error``, ``traceback``, ``created``, ``started``, ``finished``, and ``events``, a list of
         dictionaries with ``type`` and ``at``
     :rtype: dictionary
     """
     tk.check_access("files_job_show", context, data_dict)
-    return _whole(context, _find(context, data_dict))
+    return whole(context, _find(context, data_dict))
 
 
-@_explained()
+@explained()
 def files_job_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """End a background job.
 
@@ -137,14 +136,14 @@ def files_job_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, A
     :rtype: dictionary
     """
     tk.check_access("files_job_cancel", context, data_dict)
-    data = _validated(context, data_dict, schema.job_cancel())
+    data = validated(context, data_dict, schema.job_cancel())
     job = _find(context, data_dict)
     if control.cancel(job.id, data["now"]) is None:
         raise _refused(job.id, tk._("The job has ended already: it is {status}"))
     return _changed(context, job.id)
 
 
-@_explained()
+@explained()
 def files_job_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """Have a background job run again that failed, was cancelled or aborted.
 
@@ -176,15 +175,8 @@ def files_job_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, An
     return _changed(context, job.id)
 
 
-def _validated(context: Context, data_dict: dict[str, Any], wanted: Schema) -> dict[str, Any]:
-    data, errors = tk.navl_validate(data_dict, wanted, context)
-    if errors:
-        raise tk.ValidationError(errors)
-    return data
-
-
 def _find(context: Context, data_dict: dict[str, Any]) -> record.JobRecord:
-    data = _validated(context, data_dict, schema.job())
+    data = validated(context, data_dict, schema.job())
     job = record.find(data["id"])
     if job is None:
         raise tk.ObjectNotFound(tk._("There is no job {job}").format(job=data["id"]))
@@ -199,47 +191,6 @@ def _refused(job_id: int, sentence: str) -> tk.ValidationError:
 def _changed(context: Context, job_id: int) -> dict[str, Any]:
     job = record.find(job_id)
     assert job
-    result = _whole(context, job)
-    if not context.get("defer_commit"):
-        model.Session.commit()
+    result = whole(context, job)
+    commit(context)
     return result
-
-
-def _whose(context: Context, user: str | None) -> str | None:
-    """Return the id of the user whose jobs are listed; None for all jobs.
-
-    :param user: the id or name that the caller has given.
-    """
-    if not user:
-        if _sees_all(context):
-            return None
-        user = context.get("user", "")
-    found = model.User.get(user)
-    # an unknown user has no jobs
-    return found.id if found else user
-
-
-def _sees_all(context: Context) -> bool:
-    return bool(context.get("ignore_auth")) or authz.is_sysadmin(context.get("user"))
-
-
-def _whole(context: Context, job: record.JobRecord) -> dict[str, Any]:
-    events = [{"type": event.type, "at": _time(event.at)} for event in record.history(job.id)]
-    args = record.arguments(job.id)
-    return {**_dictized(context, job), "args": args, "events": events}
-
-
-def _dictized(context: Context, job: record.JobRecord) -> dict[str, Any]:
-    shown = {
-        name: _time(value) if isinstance(value, dt.datetime) else value
-        for name, value in dataclasses.asdict(job).items()
-    }
-    if not _sees_all(context):
-        # they contain paths of the server, and SQL statements with their values
-        shown["traceback"] = None
-        shown["error"] = next(iter((job.error or "").splitlines()), None)
-    return shown
-
-
-def _time(value: dt.datetime) -> str:
-    return value.astimezone(dt.timezone.utc).isoformat()

@@ -16,7 +16,20 @@ from ckanext.files.background import NotInstalledError, record
 
 from . import schema
 
-__all__ = ["files_job_cancel", "files_job_list", "files_job_retry", "files_job_show"]
+__all__ = [
+    "files_job_cancel",
+    "files_job_list",
+    "files_job_rate",
+    "files_job_retry",
+    "files_job_show",
+    "files_jobs_cancel",
+    "files_jobs_retry",
+    "files_queue_list",
+    "files_queue_pause",
+    "files_queue_resume",
+    "files_schedule_list",
+    "files_worker_list",
+]
 
 
 def files_job_list(context: Context, data_dict: DataDict) -> AuthResult:
@@ -48,6 +61,46 @@ def files_job_cancel(context: Context, data_dict: DataDict) -> AuthResult:
 def files_job_retry(context: Context, data_dict: DataDict) -> AuthResult:
     """Check if the user asked for the job."""
     return files_job_show(context, data_dict)
+
+
+def files_jobs_cancel(context: Context, data_dict: DataDict) -> AuthResult:
+    """Check if the user may end these jobs: own jobs only."""
+    return files_job_list(context, data_dict)
+
+
+def files_jobs_retry(context: Context, data_dict: DataDict) -> AuthResult:
+    """Check if the user may have these jobs run again: own jobs only."""
+    return files_job_list(context, data_dict)
+
+
+def files_job_rate(context: Context, data_dict: DataDict) -> AuthResult:
+    """Check if the user may count these jobs: own jobs only."""
+    return files_job_list(context, data_dict)
+
+
+def files_queue_list(context: Context, data_dict: DataDict) -> AuthResult:
+    """Check if the user may count these jobs: own jobs only."""
+    return files_job_list(context, data_dict)
+
+
+def files_queue_pause(context: Context, data_dict: DataDict) -> AuthResult:
+    """Refuse all but sysadmins, whom CKAN does not ask about."""
+    return {"success": False, "msg": tk._("Only sysadmins look after queues and workers")}
+
+
+def files_queue_resume(context: Context, data_dict: DataDict) -> AuthResult:
+    """Refuse all but sysadmins."""
+    return files_queue_pause(context, data_dict)
+
+
+def files_schedule_list(context: Context, data_dict: DataDict) -> AuthResult:
+    """Refuse all but sysadmins."""
+    return files_queue_pause(context, data_dict)
+
+
+def files_worker_list(context: Context, data_dict: DataDict) -> AuthResult:
+    """Refuse all but sysadmins."""
+    return files_queue_pause(context, data_dict)
 
 
 def _user(context: Context) -> model.User | None:

@@ -17,7 +17,7 @@ from ckanext.files.background.discovery import load_tasks
 from ckanext.files.maintenance.errors import ScheduleError
 from ckanext.files.maintenance.schedule import register_schedules
 
-from . import action, auth, location
+from . import action, action_on_found, action_on_queues, auth, location
 from .cli import get_commands
 
 
@@ -28,12 +28,12 @@ def declare(declaration: Declaration, _key: Key) -> None:
         declaration.load_dict(yaml.safe_load(text))
 
 
-@tk.blanket.actions(action)
 @tk.blanket.auth_functions(auth)
 @tk.blanket.blueprints([location.blueprint])
 class FilesBackgroundPlugin(p.SingletonPlugin):
     """Background tasks, written by the commit that asks for them."""
 
+    p.implements(p.IActions)
     p.implements(p.IClick)
     p.implements(p.IConfigDeclaration)
     p.implements(p.IConfigurable)
@@ -57,6 +57,10 @@ class FilesBackgroundPlugin(p.SingletonPlugin):
 
     def declare_config_options(self, declaration: Declaration, key: Key) -> None:
         declare(declaration, key)
+
+    def get_actions(self) -> dict[str, Any]:
+        modules: Any = (action, action_on_found, action_on_queues)
+        return {name: getattr(each, name) for each in modules for name in each.__all__}
 
     def get_commands(self) -> list[Any]:
         return get_commands()

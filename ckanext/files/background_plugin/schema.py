@@ -21,6 +21,9 @@ from ckanext.files.background.record import STATES
 MAX_LIMIT = 1000
 """Jobs on a page."""
 
+MOST_CHANGES = 10_000
+"""Jobs that one call of an action changes, unless its caller wants another number."""
+
 _MAX_ID = 2**63 - 1
 _MAX_NAME = 200
 
@@ -55,6 +58,11 @@ def offset(value: Any) -> int:
     return _integer(value, 0, _MAX_ID, tk._("The number of jobs to skip is 0 or more"))
 
 
+def most(value: Any) -> int:
+    """Validate the number of jobs that an action changes."""
+    return _integer(value, 1, _MAX_ID, tk._("The number of jobs is 1 or more"))
+
+
 def flag(value: Any) -> bool:
     """Validate a boolean. CKAN's validator takes each unknown value for false."""
     try:
@@ -85,19 +93,51 @@ def ignore_blank(
         raise tk.StopOnError
 
 
-@validator_args
-def job_list(default: ValidatorFactory) -> Schema:
-    """Return the schema of ``files_job_list``."""
+def filters() -> Schema:
+    """Return the schema of a search for jobs."""
     return {
         "status": [ignore_blank, states],
         "task": [ignore_blank, name],
         "queue": [ignore_blank, name],
         "task_id": [ignore_blank, name],
         "user_id": [ignore_blank, name],
-        "limit": [default(20), limit],
-        "offset": [default(0), offset],
+        "text": [ignore_blank, name],
         "__junk": [_not_nested],
     }
+
+
+@validator_args
+def job_list(default: ValidatorFactory) -> Schema:
+    """Return the schema of ``files_job_list``."""
+    return {
+        **filters(),
+        "limit": [default(20), limit],
+        "offset": [default(0), offset],
+        "before": [ignore_blank, job_id],
+    }
+
+
+@validator_args
+def jobs_retry(default: ValidatorFactory) -> Schema:
+    """Return the schema of ``files_jobs_retry``."""
+    return {**filters(), "most": [default(MOST_CHANGES), most]}
+
+
+@validator_args
+def jobs_cancel(default: ValidatorFactory) -> Schema:
+    """Return the schema of ``files_jobs_cancel``."""
+    return {**jobs_retry(), "now": [default(False), flag]}
+
+
+def of_user() -> Schema:
+    """Return the schema of actions that count jobs."""
+    return {"user_id": [ignore_blank, name]}
+
+
+@validator_args
+def queue(not_empty: Validator) -> Schema:
+    """Return the schema of actions on one queue."""
+    return {"queue": [not_empty, name]}
 
 
 def _not_nested(

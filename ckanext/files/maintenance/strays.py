@@ -96,7 +96,7 @@ def remove_seen_strays(storage: str, strays: Sequence[Sequence[str]]) -> str:
 
     :param strays: location and sight of each.
     """
-    if record.count({"task": MOVE_STORAGE, "status": ["doing"]}):
+    if record.runs(MOVE_STORAGE):
         remove_seen_strays.configure(countdown=_WAIT_FOR_MOVE).delay(storage, strays)
         return "put off, as files are moved"
     here = BatchProgress()

@@ -2,7 +2,7 @@
 
 ``tables.sql`` and the files in ``functions`` are scripts that
 :mod:`ckanext.files.background.schema` installs. The files in ``queries`` have named
-queries: each begins with a line such as ``-- name: cancel_job``.
+queries: each begins with a line such as ``-- name: cancel_jobs``.
 
 Queries name tables and functions without their schema; the loader adds it. A
 parameter is ``:name``, and ``{name}`` stands for a part that Python composes.
@@ -36,6 +36,11 @@ def query(name: str, **parts: str) -> TextClause:
     :param parts: SQL for each part that the query has in braces.
     """
     return sa.text(qualified(_queries()[name].format(**parts)))
+
+
+def part(name: str) -> str:
+    """Return a named query as a part of another one."""
+    return _queries()[name]
 
 
 @cache

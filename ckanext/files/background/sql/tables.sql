@@ -26,10 +26,10 @@
 --   claimed                     -> between steps  files_unclaim_jobs: the worker stops, at a later step
 --   claimed                     -> orphaned       the foreign key of worker_id
 --   orphaned                    -> between steps  files_requeue_orphans
---   waiting                     -> cancelled      cancel_job
---   between steps, orphaned     -> aborted        cancel_job
---   claimed                     -> claimed        cancel_job: it sets abort_requested
---   failed, cancelled, aborted  -> waiting        retry_job
+--   waiting                     -> cancelled      cancel_jobs
+--   between steps, orphaned     -> aborted        cancel_jobs
+--   claimed                     -> claimed        cancel_jobs: it sets abort_requested
+--   failed, cancelled, aborted  -> waiting        retry_jobs
 --   ended                       -> (deleted)      delete_jobs
 
 -- What Procrastinate's tables do not keep of a job. A job without these data has no row.
@@ -79,9 +79,15 @@ CREATE INDEX IF NOT EXISTS files_jobs_due_idx ON procrastinate_jobs (scheduled_a
 DROP INDEX IF EXISTS files_jobs_lock_idx;
 CREATE INDEX IF NOT EXISTS files_jobs_waiting_lock_idx ON procrastinate_jobs (lock, scheduled_at)
     WHERE lock IS NOT NULL AND status = 'todo';
--- Operators look for these few jobs, among many that have succeeded.
-CREATE INDEX IF NOT EXISTS files_jobs_ended_badly_idx ON procrastinate_jobs (id)
-    WHERE status IN ('failed', 'cancelled', 'aborted');
+DROP INDEX IF EXISTS files_jobs_ended_badly_idx;
+-- The pages of jobs: by queue and state, and by task, the newest first.
+CREATE INDEX IF NOT EXISTS files_jobs_state_idx ON procrastinate_jobs (queue_name, status, id);
+CREATE INDEX IF NOT EXISTS files_jobs_task_idx ON procrastinate_jobs (task_name, id);
+-- How many jobs have ended lately.
+CREATE INDEX IF NOT EXISTS files_events_ended_idx ON procrastinate_events (at, type)
+    WHERE type IN ('succeeded', 'failed');
+-- The time of an event, not of the beginning of its transaction: a step would end when it begins.
+ALTER TABLE procrastinate_events ALTER COLUMN at SET DEFAULT clock_timestamp();
 -- For the foreign key: without the index, the deletion of a worker reads all jobs.
 CREATE INDEX IF NOT EXISTS files_jobs_worker_idx ON procrastinate_jobs (worker_id)
     WHERE worker_id IS NOT NULL;

@@ -21,7 +21,7 @@ def pause(names: Sequence[str]) -> None:
     """Let the jobs of queues wait, until you resume the queues.
 
     Steps that run end, and no other one begins, in any worker, also after it was
-    started again. New jobs wait, also those of schedules.
+    started again. New jobs wait, also jobs of schedules.
 
     The exit code is 1 if a queue is paused already.
     """

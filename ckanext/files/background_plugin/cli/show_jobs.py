@@ -12,6 +12,7 @@ import click
 from ckan import model
 
 from ckanext.files.background import record
+from ckanext.files.background.search import Search
 from ckanext.files.cli.output import in_utc, print_table
 
 JOB_ID = click.IntRange(1, 2**63 - 1)
@@ -19,6 +20,7 @@ JOB_ID = click.IntRange(1, 2**63 - 1)
 
 _HEAD = ("id", "status", "created", "queue", "task", "steps", "progress", "remark", "arguments")
 _MAX_WIDTH = 80
+_MORE = "And many older: see --limit"
 
 
 @click.command("list")
@@ -47,15 +49,25 @@ def list_jobs(states: Sequence[str], queue: str | None, task: str | None, limit:
     """
     chosen = {"status": list(states), "queue": queue, "task": task}
     filters: dict[str, Any] = {name: value for name, value in chosen.items() if value}
-    jobs = record.page(filters, limit)
+    jobs = _newest(filters, limit)
     if jobs:
         print_table([_HEAD, *map(_row, jobs)])
-    hidden = record.count(filters) - len(jobs)
-    if hidden:
-        click.echo(f"And {hidden} older: see --limit")
+    count = Search(filters).count()
+    if len(jobs) == limit and not (count.is_exact and count.number == limit):
+        click.echo(f"And {count.number - limit} older: see --limit" if count.is_exact else _MORE)
     elif not jobs:
         click.echo("There are no such jobs.")
     model.Session.rollback()
+
+
+def _newest(filters: dict[str, Any], limit: int) -> list[record.JobRecord]:
+    """Return the newest jobs, from however many pages."""
+    jobs, before = record.page(filters, limit)
+    found = list(jobs)
+    while before is not None and len(found) < limit:
+        jobs, before = record.page(filters, limit - len(found), before=before)
+        found += jobs
+    return found
 
 
 def _row(job: record.JobRecord) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from ckan.common import config
 from ckanext.files.background import overview, schema
 from ckanext.files.background.call import all_tasks
 from ckanext.files.background.discovery import not_loaded
-from ckanext.files.background.overview import QueueState, WorkerState
+from ckanext.files.background.overview import QueueState, ScheduleState, WorkerState
 from ckanext.files.background.worker import WorkerOptions, run_processes
 from ckanext.files.cli.output import in_utc
 
@@ -126,23 +126,32 @@ def status(as_json: bool) -> None:
         schema.check(connection)
         workers = overview.workers(connection, config[f"{_PREFIX}.frozen_after"])
         queues = overview.queues(connection, workers)
-    (_print_json if as_json else _print)(workers, queues)
+        schedules = overview.schedules(connection)
+    (_print_json if as_json else _print)(workers, queues, schedules)
     if any(queue.is_stuck for queue in queues):
         sys.exit(1)
 
 
-def _print_json(workers: Sequence[WorkerState], queues: Sequence[QueueState]) -> None:
+def _print_json(
+    workers: Sequence[WorkerState],
+    queues: Sequence[QueueState],
+    schedules: Sequence[ScheduleState],
+) -> None:
     shown = {
         "schema": schema.SCHEMA,
         "workers": [dataclasses.asdict(worker) for worker in workers],
         "queues": [dataclasses.asdict(queue) for queue in queues],
         "not_loaded": not_loaded,
-        "schedules": [dataclasses.asdict(each) for each in overview.schedules()],
+        "schedules": [dataclasses.asdict(each) for each in schedules],
     }
     click.echo(json.dumps(shown, indent=2, default=lambda at: at.isoformat()))
 
 
-def _print(workers: Sequence[WorkerState], queues: Sequence[QueueState]) -> None:
+def _print(
+    workers: Sequence[WorkerState],
+    queues: Sequence[QueueState],
+    schedules: Sequence[ScheduleState],
+) -> None:
     click.echo(f"The tables in schema {schema.SCHEMA} are up to date")
     click.echo(f"\nWorkers: {sum(worker.state == 'alive' for worker in workers)}")
     for worker in workers:
@@ -154,7 +163,7 @@ def _print(workers: Sequence[WorkerState], queues: Sequence[QueueState]) -> None
         click.echo("\nTasks left out")
     for reason in not_loaded:
         click.secho(f"  {reason}", fg="yellow")
-    _print_schedules()
+    _print_schedules(schedules)
     for queue in filter(lambda queue: queue.is_stuck, queues):
         click.secho(
             f"\nJobs of the queue {queue.queue} that could run now: {queue.due}. "
@@ -185,8 +194,7 @@ def _print_worker(worker: WorkerState) -> None:
         click.echo(f"      runs job {job['id']}: {job['task']}")
 
 
-def _print_schedules() -> None:
-    schedules = overview.schedules()
+def _print_schedules(schedules: Sequence[ScheduleState]) -> None:
     if schedules:
         click.echo("\nSchedules")
     for each in schedules:

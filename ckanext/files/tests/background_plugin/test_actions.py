@@ -26,6 +26,7 @@ loaded = load_plugins("files", "files_background", "files_test_probe")
 
 ACTIONS = ["files_job_show", "files_job_cancel", "files_job_retry"]
 SECRET = "a secret argument"
+NOTHING = {"count": 0, "count_is_exact": True, "results": [], "next": None}
 
 
 class Cast:
@@ -128,7 +129,7 @@ def test_jobs_of_others(action: str, cast: Cast, job: Job) -> None:
 def test_list_shows_nothing_of_others(cast: Cast, job: Job) -> None:
     script = defer(sample.write, SECRET)
     for filters in ({}, {"user_id": ""}, {"user_id": None}, {"status": "todo", "limit": 1000}):
-        assert cast.other.result("files_job_list", **filters) == {"count": 0, "results": []}
+        assert cast.other.result("files_job_list", **filters) == NOTHING
     refused = {
         cast.other.ask("files_job_list", user_id=user).body
         for user in (cast.owner.id, cast.owner.name, "no such user", "\0", [1], {"a": 1})
@@ -322,6 +323,8 @@ BAD_FILTERS: dict[str, list[Any]] = {
     "queue": ["\ud800"],
     "task_id": ["x" * 201],
     "user_id": ["\0", [{"a": 1}], [], {}, False],
+    "text": ["\0", ["a"], "x" * 201],
+    "before": [0, "x", 2**63],
 }
 
 

@@ -301,6 +301,8 @@ def test_status_of_schedules(no_schedules: None, make_task: Any) -> None:
         "periodic_id": "",
         "cron": "0 12 1 1 *",
         "timezone": "Asia/Kolkata",
+        "last": None,
+        "job": None,
     }
 
 

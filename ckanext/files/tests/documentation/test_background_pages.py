@@ -34,7 +34,7 @@ from ckanext.files.tests.support import documented
 from ckanext.files.tests.support.effects import count_commits, look
 from ckanext.files.tests.support.load_plugins import plugins_loaded
 from ckanext.files.tests.support.portal import Client
-from ckanext.files.tests.support.users import call, new_user, shown
+from ckanext.files.tests.support.users import call, new_user, shown, site_user
 
 DOCS = "docs/learning/background-tasks.rst"
 RETRIES = "docs/recipes/retries.rst"
@@ -47,7 +47,8 @@ WORKERS = "docs/operating/workers.rst"
 
 MODULES = {
     "tasks": [(DOCS, 0), (RETRIES, 0), (SCHEDULES, 0), *((LONG_WORK, n) for n in range(3))],
-    "plugin": [(DOCS, 1), (JOBS, 0)],
+    "plugin": [(DOCS, 1), (JOBS, 1)],
+    "listing": [(JOBS, 0)],
     "names": [(DOCS, 2)],
     "script": [(DOCS, 3)],
     "asking": [(DOCS, 4)],
@@ -335,3 +336,10 @@ def test_example_of_a_test(tasks: Any) -> None:
     }
     assert config["ckan.plugins"] == ["files", "files_background", "example"]
     test(tasks)
+
+
+def test_list_of_all_jobs(module: Any, tasks: Any) -> None:
+    for _ in range(25):
+        module.praise.delay("x")
+    found = import_module("ckanext.example.listing").all_jobs(site_user(), task=module.praise.name)
+    assert len(list(found)) == 25

@@ -147,7 +147,8 @@ def test_each_task_with_its_options(
 
 def test_time_zone() -> None:
     with configured({**EACH_MINUTE, "timezone": "Europe/Berlin"}):
-        [mine] = [each for each in overview.schedules() if each.periodic_id == "unattached"]
+        schedules = overview.schedules(model.Session.connection())
+        [mine] = [each for each in schedules if each.periodic_id == "unattached"]
         assert (mine.timezone, mine.next.tzname() in ("CET", "CEST")) == ("Europe/Berlin", True)
 
 

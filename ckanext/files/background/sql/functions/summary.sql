@@ -1,4 +1,4 @@
--- How lists show the arguments of a job.
+-- How lists show the arguments of a job, and what a search looks at.
 
 -- Return a text, or the beginning of a long one.
 CREATE OR REPLACE FUNCTION files_abbreviated(_text text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
@@ -11,4 +11,12 @@ CREATE OR REPLACE FUNCTION files_summary(_args jsonb) RETURNS text LANGUAGE sql 
         CASE WHEN number > 10 THEN '...' ELSE files_abbreviated(key) || '=' || files_abbreviated(value::text) END,
         ', ' ORDER BY number)
     FROM jsonb_each(_args) WITH ORDINALITY AS argument (key, value, number) WHERE number <= 11
+$$;
+
+-- Return what a search for a text looks at: what lists show of a job. It reads no large arguments, and of an error
+-- the first line only, as its owner does.
+CREATE OR REPLACE FUNCTION files_searched(_task text, _args jsonb, _text text, _error text)
+    RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT concat_ws(' ', _task, CASE WHEN pg_column_size(_args) <= 2000 THEN _args::text END, _text,
+        substring(_error FROM '^[^\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]*'))
 $$;

@@ -4,11 +4,7 @@
 INSERT INTO files_job (job_id, task_id, user_id)
 SELECT id, :task_id, :user_id FROM unnest(CAST(:ids AS bigint[])) AS id
 
--- name: list_jobs
--- First only the ids, then all fields of one page: so the last of many pages is as fast as the first.
-WITH page AS MATERIALIZED (
-    SELECT j.id FROM procrastinate_jobs j LEFT JOIN files_job f ON f.job_id = j.id
-    {where} ORDER BY j.id DESC LIMIT :limit OFFSET :offset)
+-- name: jobs_by_ids
 SELECT j.id, f.task_id, f.user_id, j.task_name AS task,
     coalesce(files_summary(j.args), '') AS args_summary, j.queue_name AS queue,
     j.status::text AS status, j.priority, j.lock, j.queueing_lock, j.scheduled_at,
@@ -19,7 +15,7 @@ SELECT j.id, f.task_id, f.user_id, j.task_name AS task,
         SELECT FROM files_paused_queue WHERE queue = j.queue_name) AS paused,
     coalesce(f.step, (j.status = 'succeeded')::integer) AS step, f.percent, f.text,
     f.error, f.traceback, history.*
-FROM page JOIN procrastinate_jobs j ON j.id = page.id
+FROM unnest(CAST(:ids AS bigint[])) AS page (id) JOIN procrastinate_jobs j ON j.id = page.id
 LEFT JOIN files_job f ON f.job_id = page.id
 CROSS JOIN LATERAL (
     SELECT min(at) FILTER (WHERE type = 'deferred') AS created,
@@ -29,11 +25,11 @@ CROSS JOIN LATERAL (
     FROM procrastinate_events WHERE job_id = page.id) history
 ORDER BY page.id DESC
 
--- name: count_jobs
-SELECT count(*) FROM procrastinate_jobs j LEFT JOIN files_job f ON f.job_id = j.id {where}
-
 -- name: job_arguments
 SELECT args FROM procrastinate_jobs WHERE id = :id
+
+-- name: task_runs
+SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'doing' AND task_name = :task)
 
 -- name: job_with_lock
 -- A job between two steps has its lock, too.
@@ -55,7 +51,11 @@ GROUP BY 1
 -- name: queue_has_jobs
 SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queue_name = :queue)
 
--- name: cancel_job
+-- name: lock_jobs
+-- In the order of their ids, so that two requests that change many jobs wait for each other once.
+SELECT id FROM procrastinate_jobs WHERE id = ANY (:ids) ORDER BY id FOR NO KEY UPDATE
+
+-- name: cancel_jobs
 UPDATE procrastinate_jobs SET
     status = CASE
         WHEN status = 'todo' THEN 'cancelled'
@@ -63,22 +63,22 @@ UPDATE procrastinate_jobs SET
         ELSE status END::procrastinate_job_status,
     attempts = attempts + CASE WHEN status = 'doing' AND worker_id IS NULL THEN 1 ELSE 0 END,
     abort_requested = status = 'doing' AND worker_id IS NOT NULL
-WHERE id = :id AND status IN ('todo', 'doing') RETURNING status::text
+WHERE id = ANY (:ids) AND status IN ('todo', 'doing') RETURNING id, status::text
 
 -- name: leave_resume_order
--- A statement of its own: it sees what a worker has committed while cancel_job waited for its lock.
-UPDATE files_job SET resume_order = NULL WHERE job_id = :id
+-- A statement of its own: it sees what a worker has committed while cancel_jobs waited for its lock.
+UPDATE files_job SET resume_order = NULL WHERE job_id = ANY (:ids)
 
--- name: interrupt_job
-INSERT INTO files_job (job_id, interrupt) VALUES (:id, true)
+-- name: interrupt_jobs
+INSERT INTO files_job (job_id, interrupt) SELECT id, true FROM unnest(CAST(:ids AS bigint[])) AS id
 ON CONFLICT (job_id) DO UPDATE SET interrupt = true
 
--- name: retry_job
+-- name: retry_jobs
 -- Procrastinate's trigger for events only knows the retry of a failed job, and its trigger for
 -- notifications no retry at all.
 WITH ended AS (
     SELECT id, queue_name, status FROM procrastinate_jobs
-    WHERE id = :id AND status IN ('failed', 'cancelled', 'aborted') FOR NO KEY UPDATE
+    WHERE id = ANY (:ids) AND status IN ('failed', 'cancelled', 'aborted') FOR NO KEY UPDATE
 ), reset AS (
     UPDATE files_job
     SET retries = 0, outages = 0, rescues = 0, resume_order = NULL, interrupt = false

@@ -21,3 +21,7 @@ SELECT greatest(since, (
     SELECT max(defer_timestamp) FROM procrastinate_periodic_defers
     WHERE task_name = :task AND periodic_id = :id))
 FROM files_schedule WHERE task_name = :task AND periodic_id = :id
+
+-- name: last_of_schedule
+SELECT defer_timestamp, job_id FROM procrastinate_periodic_defers
+WHERE task_name = :task AND periodic_id = :id ORDER BY defer_timestamp DESC LIMIT 1

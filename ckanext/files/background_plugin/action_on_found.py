@@ -1,0 +1,81 @@
+"""Actions on all jobs that a search finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ckan.plugins import toolkit as tk
+from ckan.types import Context
+
+from ckanext.files.background import bulk
+
+from . import schema
+from .results import commit, explained, filters_of, validated
+
+__all__ = ["files_jobs_cancel", "files_jobs_retry"]
+
+
+@explained()
+def files_jobs_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """End all background jobs that match filters, as ``files_job_cancel`` ends one.
+
+    A user ends own jobs, a sysadmin the jobs of all users. Without a filter these are all jobs that
+    wait or run. For example, all jobs of a task that wait::
+
+        tk.get_action("files_jobs_cancel")(
+            {"user": "admin"}, {"task": "ckanext.example.tasks.praise", "status": "todo"}
+        )
+
+    The filters are as in ``files_job_list``: ``status``, ``task``, ``queue``, ``task_id``,
+    ``user_id`` and ``text``.
+
+    The action changes a few hundred jobs at a time and commits after each time, unless the context
+    has ``defer_commit``. An error leaves what was changed before.
+
+    :param now: interrupt the steps that run, false by default
+    :type now: bool, optional
+    :param most: stop after about so many jobs, 10000 by default
+    :type most: int, optional
+
+    :returns: ``changed``, the number of jobs that were changed, and ``more``, true if the action
+        has stopped before it has seen all jobs: call it again
+    :rtype: dictionary
+    """
+    tk.check_access("files_jobs_cancel", context, data_dict)
+    data = validated(context, data_dict, schema.jobs_cancel())
+    most, now = data.pop("most"), data.pop("now")
+    return _change(context, bulk.cancel_found(filters_of(context, data), now), most)
+
+
+@explained()
+def files_jobs_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Have all background jobs run again that match filters and failed, were cancelled or aborted.
+
+    As ``files_job_retry`` does with one. For example, all jobs that failed while a server was
+    down::
+
+        tk.get_action("files_jobs_retry")({"user": "admin"}, {"status": "failed"})
+
+    Filters, commits and result are as in ``files_jobs_cancel``.
+
+    :param most: stop after about so many jobs, 10000 by default
+    :type most: int, optional
+
+    :returns: ``changed`` and ``more``
+    :rtype: dictionary
+    """
+    tk.check_access("files_jobs_retry", context, data_dict)
+    data = validated(context, data_dict, schema.jobs_retry())
+    most = data.pop("most")
+    return _change(context, bulk.retry_found(filters_of(context, data)), most)
+
+
+def _change(context: Context, batches: Iterator[int], most: int) -> dict[str, Any]:
+    changed = 0
+    for number in batches:
+        commit(context)
+        changed += number
+        if changed >= most:
+            return {"changed": changed, "more": True}
+    return {"changed": changed, "more": False}
