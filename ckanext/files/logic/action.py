@@ -22,9 +22,18 @@ from ckanext.files.ownership import (
 from ckanext.files.store import Owner, OwnerChange, actions, file_dict, is_configured
 
 from . import schema
+from .files_search import files_search
+from .titles import files_title_update
 from .uploads import files_upload_list
 
-__all__ = ["file_create", "files_transfer_ownership", "files_upload_list", "resource_delete"]
+__all__ = [
+    "file_create",
+    "files_search",
+    "files_title_update",
+    "files_transfer_ownership",
+    "files_upload_list",
+    "resource_delete",
+]
 
 
 def _file_create(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:

@@ -16,6 +16,8 @@ __all__ = [
     "file_create",
     "file_owner_scan",
     "file_ownership_transfer",
+    "files_search",
+    "files_title_update",
     "files_transfer_ownership",
     "files_upload_list",
     "permission_delete_file",
@@ -68,6 +70,31 @@ def _may_give_to(owner: Owner, actor: Actor) -> bool:
 def files_upload_list(context: Context, data_dict: DataDict | None) -> AuthResult:
     """A user who is logged in may list the user's own uploads."""
     return {"success": bool(context.get("user")), "msg": tk._("Log in to see your uploads")}
+
+
+def files_search(context: Context, data_dict: dict[str, Any]) -> AuthResult:
+    """Check if the user may search the files of an owner; without one all users may.
+
+    The answer for an owner that does not exist is the one for any other owner.
+    """
+    refused: AuthResult = {"success": False, "msg": tk._("Not allowed to list these files")}
+    type_, id_ = data_dict.get("owner_type"), data_dict.get("owner_id")
+    if not (type_ or id_):
+        return {"success": True}
+    session: Any = context.get("session") or model.Session
+    owner = find_owner(session, type_, id_) if is_id(type_) and is_id(id_) else None
+    if owner is None:
+        return refused
+    try:
+        data = {"owner_type": owner.type, "owner_id": owner.id}
+        return {**refused, **authz.is_authorized("file_owner_scan", context, data)}
+    except ValueError:  # no auth function knows this type
+        return refused
+
+
+def files_title_update(context: Context, data_dict: dict[str, Any]) -> AuthResult:
+    """Check if the user may change the title of a file, as for its name."""
+    return authz.is_authorized("file_rename", context, data_dict)
 
 
 @tk.chained_auth_function

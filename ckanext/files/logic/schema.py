@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 from ckan.logic.schema import validator_args
@@ -9,7 +10,18 @@ from ckan.plugins import toolkit as tk
 from ckan.types import Schema, Validator, ValidatorFactory
 
 from ckanext.files.ownership import is_id
-from ckanext.files.parameters import as_bool
+from ckanext.files.parameters import as_bool, is_storable
+from ckanext.files.search import LONGEST_SEARCH, Sort, parse_sort
+
+MOST_ROWS = 1000
+"""That one search returns."""
+
+LONGEST_TITLE = 500
+"""In characters."""
+
+_LARGEST = 2**31
+_NO_TEXT = frozenset({"Cc", "Zl", "Zp"})
+"""Categories of Unicode: control characters, and the ends of lines and paragraphs."""
 
 
 @validator_args
@@ -28,3 +40,64 @@ def _id(value: Any) -> Any:
     if not is_id(value):
         raise tk.Invalid(tk._("Must be a short text without control characters"))
     return value
+
+
+@validator_args
+def search(default: ValidatorFactory, int_validator: Validator) -> Schema:
+    """Return the schema of ``files_search``."""
+    return {
+        "q": [default(""), _searched],
+        "owner_type": [default(""), _id_or_nothing],
+        "owner_id": [default(""), _id_or_nothing],
+        "storage": [default(""), _id_or_nothing],
+        "format": [default(""), _id_or_nothing],
+        "sort": [default("created desc"), _sort],
+        "start": [default(0), int_validator, _up_to(_LARGEST)],
+        "rows": [default(20), int_validator, _up_to(MOST_ROWS)],
+    }
+
+
+@validator_args
+def title_update(not_empty: Validator, default: ValidatorFactory) -> Schema:
+    """Return the schema of ``files_title_update``."""
+    return {"id": [not_empty, _id], "title": [default(""), _title]}
+
+
+def _id_or_nothing(value: Any) -> Any:
+    return value and _id(value)
+
+
+def _searched(value: Any) -> str:
+    if not isinstance(value, str) or not is_storable(value):
+        raise tk.Invalid(tk._("Must be text without NUL and without half a surrogate pair"))
+    return value[:LONGEST_SEARCH]
+
+
+def _sort(value: Any) -> Sort:
+    sort = parse_sort(value) if isinstance(value, str) else None
+    if sort is None:
+        raise tk.Invalid(tk._("Must be name, created, size or owner, with asc or desc"))
+    return sort
+
+
+def _up_to(largest: int) -> Any:
+    def validator(value: int) -> int:
+        if not 0 <= value <= largest:
+            message = tk._("Must be a number from 0 to {largest}")
+            raise tk.Invalid(message.format(largest=largest))
+        return value
+
+    return validator
+
+
+def _title(value: Any) -> str:
+    """Refuse what a page cannot show on one line."""
+    if not isinstance(value, str) or not is_storable(value):
+        raise tk.Invalid(tk._("Must be text without NUL and without half a surrogate pair"))
+    title = value.strip()
+    if len(title) > LONGEST_TITLE:
+        message = tk._("Must have at most {number} characters")
+        raise tk.Invalid(message.format(number=LONGEST_TITLE))
+    if any(unicodedata.category(character) in _NO_TEXT for character in title):
+        raise tk.Invalid(tk._("Must not contain line breaks or other control characters"))
+    return title

@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
-from pathlib import PurePath
 from typing import Any
 
 import ckan.plugins.toolkit as tk
 from ckan import model
 
 from ckanext.files.ownership import NoFileIdsError, file_ids, find_owner, is_id
+from ckanext.files.search import Viewer, format_of
 from ckanext.files.store import FileDescription, Owner, describe_files, describe_files_of
-
-from .viewer import Viewer
 
 __all__ = ["files_attached", "files_offered", "files_own_files"]
 
@@ -27,6 +25,9 @@ class PageFile:
 
     name: str | None = None
     """None: the file does not exist, or the visitor may not see it."""
+
+    title: str | None = None
+    """What people see instead of the name, if the file has one."""
 
     url: str | None = None
     """The address of the download."""
@@ -44,6 +45,11 @@ class PageFile:
 
     is_chosen: bool = False
     """The field that is being edited names the file."""
+
+    @property
+    def display_name(self) -> str | None:
+        """What people see: the title, else the name."""
+        return self.title or self.name
 
 
 def files_attached(value: Any) -> list[PageFile]:
@@ -108,17 +114,9 @@ def _page_file(file: FileDescription) -> PageFile:
     return PageFile(
         id=file.id,
         name=file.name,
+        title=file.title,
         url=tk.url_for("file.download", id=file.id),
         size=file.size,
-        format=_format(file),
+        format=format_of(file.name, file.content_type),
         created=file.created,
     )
-
-
-def _format(file: FileDescription) -> str | None:
-    known = tk.h.resource_formats()
-    # the name first: a storage takes most tables for plain text
-    for hint in (PurePath(file.name).suffix[1:], file.content_type):
-        if found := known.get(hint.lower()):
-            return found[1]
-    return None

@@ -11,9 +11,11 @@ from .descriptions import FileDescription, describe_files, describe_files_of, fi
 from .file_owners import OwnerChange, change_owners, owners_with_files, read_files
 from .models import TABLES, File, FileRecord, Owner
 from .storages import is_configured
+from .titles import TITLE, set_title
 
 __all__ = [
     "TABLES",
+    "TITLE",
     "File",
     "FileDescription",
     "FileRecord",
@@ -26,4 +28,5 @@ __all__ = [
     "is_configured",
     "owners_with_files",
     "read_files",
+    "set_title",
 ]

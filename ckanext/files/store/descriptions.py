@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from .models import File, Owner, file_table, flush_files, owner_table
+from .titles import TITLE
 
 
 class FileDescription(NamedTuple):
@@ -25,11 +26,17 @@ class FileDescription(NamedTuple):
 
     created: datetime
     storage: str
+
+    title: str | None
+    """What people see instead of the name; see :mod:`.titles`."""
+
     owner: Owner | None
 
 
+_COLUMNS = ("id", "name", "content_type", "size", "created", "storage")
 _DESCRIPTIONS = sa.select(
-    *(file_table.c[name] for name in FileDescription._fields if name != "owner"),
+    *(file_table.c[name] for name in _COLUMNS),
+    sa.literal_column(TITLE),
     owner_table.c.owner_type,
     owner_table.c.owner_id,
 ).select_from(file_table.outerjoin(owner_table, owner_table.c.file_id == file_table.c.id))

@@ -1,0 +1,126 @@
+"""The action that searches files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ckan import model
+from ckan.plugins import toolkit as tk
+from ckan.types import Context
+
+from ckanext.files.ownership import find_owner
+from ckanext.files.search import (
+    ALL,
+    Query,
+    Scope,
+    Viewer,
+    file_dicts,
+    files_of,
+    files_of_type,
+    search,
+)
+from ckanext.files.store import Owner
+
+from . import schema
+
+
+@tk.side_effect_free
+@tk.validate_action_data(schema.search)
+def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Search files.
+
+    The files of an owner are for users who may list them with
+    ``file_owner_scan``: those who may update the owner, unless the portal has
+    other rules. Without an owner, the action searches the caller's own files,
+    and for a sysadmin all files of the portal.
+
+    The files of a dataset include those of its resources, also of resources
+    that were removed, and the files of an organization include those of its
+    datasets. The files of a group do not: the datasets of a group may belong
+    to others.
+
+    For example, the largest PDFs of an organization first::
+
+        tk.get_action("files_search")(
+            {"user": "editor"},
+            {
+                "owner_type": "organization",
+                "owner_id": "weather-service",
+                "format": "PDF",
+                "sort": "size desc",
+            },
+        )
+
+    :param q: words that the name or the title of a file has. The last one may
+        be incomplete. Case and punctuation do not count
+    :type q: str, optional
+    :param owner_type: type of the owner: ``package``, ``resource``, ``group``,
+        ``organization``, ``user`` or a type of a plugin's own. Without
+        ``owner_id``, for sysadmins only: all owners of this type
+    :type owner_type: str, optional
+    :param owner_id: id or name of the owner
+    :type owner_id: str, optional
+    :param storage: name of the storage
+    :type storage: str, optional
+    :param format: name of the format, such as ``CSV``, or a content type
+    :type format: str, optional
+    :param sort: ``name`` (of title, if there is one), ``created``, ``size`` or
+        ``owner``, with ``asc`` or ``desc``. Default: ``created desc``
+    :type sort: str, optional
+    :param start: how many files to leave out. Default: ``0``
+    :type start: int, optional
+    :param rows: how many files to return, at most 1000. Default: ``20``
+    :type rows: int, optional
+
+    :returns: ``results``; ``count``, the number of all files, and
+        ``count_is_exact``, which is false if there are more: files are counted
+        up to 10,000. Each file is a dictionary as ``file_show`` returns it,
+        with ``title``, ``display_name`` (the title, else the name),
+        ``format``, ``url`` of the download, and ``owner``: its ``type``,
+        ``id``, ``name``, ``title``, ``url`` and ``is_deleted``, or None
+    :rtype: dict
+    """
+    tk.check_access("files_search", context, data_dict)
+    session: Any = context.get("session") or model.Session
+    viewer = Viewer(context)
+    found = search(
+        session,
+        _scope(context, data_dict),
+        Query(data_dict["q"], data_dict["storage"], data_dict["format"], data_dict["sort"]),
+        data_dict["start"],
+        data_dict["rows"],
+        viewer.may_download if viewer.decides_by_file else None,
+    )
+    with_plugin_data = bool(context.get("include_plugin_data"))
+    return {
+        "count": found.count,
+        "count_is_exact": found.is_exact,
+        "results": file_dicts(session, found.ids, include_plugin_data=with_plugin_data),
+    }
+
+
+def _scope(context: Context, data_dict: dict[str, Any]) -> Scope:
+    """Return where to search; the auth function has allowed it."""
+    session: Any = context.get("session") or model.Session
+    type_, id_ = data_dict["owner_type"], data_dict["owner_id"]
+    if id_:
+        # the files of an owner that was purged are for sysadmins
+        return files_of(find_owner(session, type_, id_) or Owner(type_, id_))
+    if type_:
+        return files_of_type(type_)
+    if is_allowed("permission_manage_files", context):
+        return ALL
+    return files_of(Owner("user", user_id(context)))
+
+
+def is_allowed(auth_function: str, context: Context) -> bool:
+    try:
+        tk.check_access(auth_function, tk.fresh_context(context), {})
+    except tk.NotAuthorized:
+        return False
+    return True
+
+
+def user_id(context: Context) -> str:
+    user: Any = context.get("auth_user_obj") or model.User.get(context.get("user"))
+    return getattr(user, "id", None) or ""

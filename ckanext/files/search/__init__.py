@@ -1,0 +1,43 @@
+"""Finding files by words, owner, storage and format, fast also among a hundred thousand.
+
+Purpose: what :func:`files_search` and the pages of files need: the SQL and its indexes, the files
+of an owner, the names of owners and formats, and which files a visitor may see.
+
+Guarantee: no search reads more than :data:`MOST_COUNTED` files to show a page of the first ones.
+
+Refused: deciding whose files a user may list. The auth function of the action does.
+"""
+
+from .dictionaries import file_dicts, title_of
+from .formats import format_of, known_formats
+from .found import MOST_COUNTED, Found, Query, search
+from .indexes import create_indexes, drop_indexes
+from .owners import OwnerDescription, describe_owners
+from .scope import ALL, Scope, files_of, files_of_type
+from .sorting import SORTS, Sort, parse_sort
+from .viewer import Viewer
+from .words import LONGEST_SEARCH
+
+__all__ = [
+    "ALL",
+    "LONGEST_SEARCH",
+    "MOST_COUNTED",
+    "SORTS",
+    "Found",
+    "OwnerDescription",
+    "Query",
+    "Scope",
+    "Sort",
+    "Viewer",
+    "create_indexes",
+    "describe_owners",
+    "drop_indexes",
+    "file_dicts",
+    "files_of",
+    "files_of_type",
+    "format_of",
+    "known_formats",
+    "parse_sort",
+    "search",
+    "title_of",
+]

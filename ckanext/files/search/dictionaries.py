@@ -1,0 +1,56 @@
+"""The dictionaries of files that a search returns: CKAN's own, with what people see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ckanext.files.store import File, Owner
+
+from .formats import format_of
+from .owners import describe_owners
+
+
+def file_dicts(
+    session: Session, ids: Sequence[str], *, include_plugin_data: bool = False
+) -> list[dict[str, Any]]:
+    """Return the dictionaries of the files that exist, in the order of their ids.
+
+    A few statements for any number of files.
+    """
+    statement = sa.select(File).where(File.id.in_(ids))
+    files = {file.id: file for file in session.execute(statement).scalars()} if ids else {}
+    found = [files[id_] for id_ in ids if id_ in files]
+    owners = describe_owners(session, filter(None, map(_owner, found)))
+    result: list[dict[str, Any]] = []
+    for file in found:
+        owner = _owner(file)
+        shown = file.dictize(include_plugin_data)
+        result.append({**shown, **_seen(file), "owner": owners[owner]._asdict() if owner else None})
+    return result
+
+
+def _owner(file: Any) -> Owner | None:
+    return Owner(file.owner.owner_type, file.owner.owner_id) if file.owner else None
+
+
+def _seen(file: Any) -> dict[str, Any]:
+    """Return what people see of a file."""
+    title = title_of(file.plugin_data)
+    return {
+        "title": title,
+        "display_name": title or file.name,
+        "format": format_of(file.name, file.content_type),
+        "url": tk.url_for("file.download", id=file.id, _external=True),
+    }
+
+
+def title_of(plugin_data: Any) -> str | None:
+    """Return the title in the data of plugins."""
+    ours = plugin_data.get("files") if isinstance(plugin_data, dict) else None
+    title = ours.get("title") if isinstance(ours, dict) else None
+    return title if isinstance(title, str) else None

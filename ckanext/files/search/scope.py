@@ -1,0 +1,133 @@
+"""The files among which a search looks: all, those of an owner, or of a type of owner."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
+
+from ckanext.files.store import Owner
+from ckanext.files.store.models import array_literal, owner_table
+
+_MANY = 1000
+"""The most owners whose ids go into the statement, so that PostgreSQL knows how often they occur."""
+
+_PARTS = {
+    # also resources that were removed: their files stay with them
+    "package": "SELECT 'resource' AS type, id FROM resource WHERE package_id = :id",
+    "organization": """
+        SELECT 'package' AS type, id FROM package WHERE owner_org = :id
+        UNION ALL
+        SELECT 'resource', resource.id
+        FROM package JOIN resource ON resource.package_id = package.id
+        WHERE owner_org = :id
+    """,
+}
+"""The owners that are part of an owner, as SQL. The datasets of a group are not: a user who may
+update the group need not be allowed to see them."""
+
+_WHOLE = {
+    "package": """
+        CASE owner_type
+            WHEN 'package' THEN owner_id
+            WHEN 'resource' THEN (SELECT package_id FROM resource WHERE id = owner_id)
+        END = :id
+    """,
+    "organization": """
+        CASE owner_type
+            WHEN 'organization' THEN owner_id
+            WHEN 'package' THEN (SELECT owner_org FROM package WHERE id = owner_id)
+            WHEN 'resource' THEN (
+                SELECT owner_org FROM resource JOIN package ON package.id = package_id
+                WHERE resource.id = owner_id
+            )
+        END = :id
+    """,
+}
+"""The condition that the owner in a row is an owner, or part of it. PostgreSQL evaluates it row by
+row: fast where most of the rows fulfil it."""
+
+_TYPES = {"package": ("package", "resource")}
+
+
+class Scope(NamedTuple):
+    """Some of the files, by their owners."""
+
+    owner: Owner | None = None
+    """With what is part of it; None for any owner, and for none."""
+
+    types: tuple[str, ...] = ()
+    """The types of owners; any if empty."""
+
+    def conditions(self, session: Session) -> ScopeConditions:
+        """Return the conditions on the owner of a file."""
+        if self.owner is None:
+            is_any = owner_table.c.owner_type.in_(self.types) if self.types else sa.true()
+            return ScopeConditions(is_any, is_any)
+        if self.owner.type not in _PARTS:
+            is_one = _is_one_of([self.owner])
+            return ScopeConditions(is_one, is_one)
+        parts = self._parts(session)
+        if len(parts) <= _MANY:
+            is_one = _is_one_of([self.owner, *parts])
+            return ScopeConditions(is_one, is_one)
+        is_whole = sa.text(_WHOLE[self.owner.type]).bindparams(id=self.owner.id)
+        return ScopeConditions(self._is_listed(), is_whole)
+
+    def _parts(self, session: Session) -> list[Owner]:
+        assert self.owner
+        query = sa.text(f"{_PARTS[self.owner.type]} LIMIT {_MANY + 1}")
+        return [Owner(*row) for row in session.execute(query, {"id": self.owner.id})]
+
+    def _is_listed(self) -> Any:
+        assert self.owner
+        owners = sa.text(
+            "SELECT CAST(:type AS text) AS type, CAST(:id AS text) AS id"
+            f" UNION ALL {_PARTS[self.owner.type]}"
+        ).bindparams(**self.owner._asdict())
+        columns = owners.columns(sa.column("type", sa.TEXT), sa.column("id", sa.TEXT))
+        wanted = columns.subquery("wanted")
+        return sa.and_(
+            owner_table.c.owner_type == wanted.c.type, owner_table.c.owner_id == wanted.c.id
+        )
+
+
+class ScopeConditions(NamedTuple):
+    """The same condition on a file's owner, in two forms."""
+
+    to_collect: Any
+    """For a statement that reads all files of the scope."""
+
+    to_filter: Any
+    """For one that reads files in some order until it has enough."""
+
+
+def _is_one_of(owners: list[Owner]) -> Any:
+    by_type = groupby(sorted(owners), key=lambda owner: owner.type)
+    return sa.or_(*(_is_of(type_, [owner.id for owner in some]) for type_, some in by_type))
+
+
+def _is_of(owner_type: str, ids: list[str]) -> Any:
+    array: Any = sa.cast(array_literal(ids), ARRAY(sa.TEXT))
+    return sa.and_(owner_table.c.owner_type == owner_type, owner_table.c.owner_id == sa.any_(array))
+
+
+ALL = Scope()
+"""All files, also those without an owner."""
+
+
+def files_of(owner: Owner) -> Scope:
+    """Return the files of an owner, and of what is part of it.
+
+    Part of a dataset are its resources, and part of an organization are its datasets and their
+    resources.
+    """
+    return Scope(owner)
+
+
+def files_of_type(owner_type: str) -> Scope:
+    """Return the files of all owners of a type; resources count as datasets."""
+    return Scope(types=_TYPES.get(owner_type, (owner_type,)))
