@@ -87,9 +87,10 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> AuthResult:
         return refused
     try:
         data = {"owner_type": owner.type, "owner_id": owner.id}
-        return {**refused, **authz.is_authorized("file_owner_scan", context, data)}
+        answer = authz.is_authorized("file_owner_scan", context, data)
     except ValueError:  # no auth function knows this type
         return refused
+    return answer if answer.get("success") else refused
 
 
 def files_title_update(context: Context, data_dict: dict[str, Any]) -> AuthResult:

@@ -16,12 +16,12 @@ from .sorting import NAME_KEY
 from .words import WORDS
 
 _INDEXES = {
-    "idx_files_search_words": f"USING gin ({WORDS})",
-    "idx_files_search_name": f"({NAME_KEY}, id)",
-    "idx_files_search_created": "(created, id)",
-    "idx_files_search_size": "(size, id)",
-    "idx_files_search_suffix": f"(({SUFFIX}))",
-    "idx_files_search_content_type": f"(({CONTENT_TYPE}))",
+    f"idx_{file_table}_search_words": f"USING gin ({WORDS})",
+    f"idx_{file_table}_search_name": f"({NAME_KEY}, id)",
+    f"idx_{file_table}_search_created": "(created, id)",
+    f"idx_{file_table}_search_size": "(size, id)",
+    f"idx_{file_table}_search_suffix": f"(({SUFFIX}))",
+    f"idx_{file_table}_search_content_type": f"(({CONTENT_TYPE}))",
 }
 
 

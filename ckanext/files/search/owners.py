@@ -36,7 +36,8 @@ class OwnerDescription(NamedTuple):
     id: str
 
     name: str | None = None
-    """Of a resource the id: its name is in the title. None if CKAN does not know the owner, such as one that was purged."""
+    """Of a resource the id: its name is in the title. None if CKAN does not know the owner, such
+    as one that was purged."""
 
     title: str | None = None
     url: str | None = None

@@ -13,7 +13,7 @@ from ckanext.files.store import Owner
 from ckanext.files.store.models import array_literal, owner_table
 
 _MANY = 1000
-"""The most owners whose ids go into the statement, so that PostgreSQL knows how often they occur."""
+"""The most owners whose ids go into a statement: then PostgreSQL knows how often they occur."""
 
 _PARTS = {
     # also resources that were removed: their files stay with them
@@ -111,7 +111,7 @@ def _is_one_of(owners: list[Owner]) -> Any:
 
 
 def _is_of(owner_type: str, ids: list[str]) -> Any:
-    array: Any = sa.cast(array_literal(ids), ARRAY(sa.TEXT))
+    array: Any = sa.cast(sa.literal(array_literal(ids), sa.TEXT), ARRAY(sa.TEXT))
     return sa.and_(owner_table.c.owner_type == owner_type, owner_table.c.owner_id == sa.any_(array))
 
 

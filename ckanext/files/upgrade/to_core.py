@@ -18,6 +18,7 @@ from ckanext.files.backport.tables import file_table as old_file
 from ckanext.files.backport.tables import history_table as old_history
 from ckanext.files.backport.tables import owner_table as old_owner
 from ckanext.files.errors import FilesError
+from ckanext.files.search import create_indexes
 from ckanext.files.store.models import file_table as core_file
 from ckanext.files.store.models import history_table as core_history
 from ckanext.files.store.models import owner_table as core_owner
@@ -67,6 +68,8 @@ def move_to_core(
         if move.obstacles:
             return move
         moved_table.create(connection, checkfirst=True)
+        # the migration has made those of our table only
+        create_indexes(connection)
         if begin:
             begin(move.waiting)
         done = _move(connection, progress or (lambda _: None))

@@ -11,7 +11,7 @@ from alembic import op
 from ckanext.files.search.indexes import create_indexes, drop_indexes
 
 revision = "e1d83b62c794"
-down_revision = "c4a9e07d2f35"
+down_revision = "5d21e8b64f03"
 branch_labels = None
 depends_on = None
 
