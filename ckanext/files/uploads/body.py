@@ -7,7 +7,8 @@ from typing import Any
 
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-_READ = 64 * 1024
+_READ = 16 * 1024
+"""Bytes that are read at once. Servers wait until so many have arrived."""
 
 
 class Body:

@@ -87,20 +87,21 @@ class _BytesElsewhere(io.RawIOBase):
         raise io.UnsupportedOperation("The bytes of this upload are in its storage already")
 
 
-def make_file(upload: Upload) -> str:
+def make_file(upload: Upload, user: Any) -> str:
     """Make the file of an upload; return its id, also if another request has made it before.
 
+    :param user: of the upload, in the session of the thread.
     :raises UploadRefusedError: the file is refused, the bytes are lost, or another request makes
         the file at this moment.
     """
     sink = sink_for(upload)
     if upload.size == 0:
-        file_id = _create(upload, _empty(upload))
+        file_id = _create(upload, _empty(upload), user)
     elif isinstance(sink, Multipart):
-        file_id = _create(upload, _stored(upload, sink))
+        file_id = _create(upload, _stored(upload, sink), user)
     else:
         assert isinstance(sink, Spool)
-        file_id = _create_from_spool(upload, sink)
+        file_id = _create_from_spool(upload, sink, user)
     return file_id
 
 
@@ -115,7 +116,7 @@ def _stored(upload: Upload, parts: Multipart) -> fk.Upload:
     return StoredUpload(stream, *details, location=location, parts=parts)
 
 
-def _create_from_spool(upload: Upload, spool: Spool) -> str:
+def _create_from_spool(upload: Upload, spool: Spool, user: Any) -> str:
     with spool.open() as file:
         if file.seek(0, io.SEEK_END) != upload.size:
             raise UploadGoneError(tk._("The first part of the file is lost, upload it again"))
@@ -126,7 +127,7 @@ def _create_from_spool(upload: Upload, spool: Spool) -> str:
             content.location = _location_of(upload, storage, content)
             if isinstance(storage, FsStorage):
                 content.spool, content.hash = spool, _hash(file, storage)
-        file_id = _create(upload, content)
+        file_id = _create(upload, content, user)
     spool.remove()
     return file_id
 
@@ -153,10 +154,7 @@ def _hash(file: Any, storage: Any) -> str:
     return reader.get_hash()
 
 
-def _create(upload: Upload, content: fk.Upload) -> str:
-    user: Any = model.User.get(upload.user_id)
-    if user is None:
-        raise UploadForbiddenError(tk._("Your account does not exist any more"))
+def _create(upload: Upload, content: fk.Upload, user: Any) -> str:
     context: Any = {"user": user.name, "auth_user_obj": user, "defer_commit": True}
     data = {"name": upload.name, "storage": upload.storage, "upload": content}
     try:

@@ -82,7 +82,11 @@ class Multipart:
         is_last = self._stored + len(self._tail) == self._size
         if self._tail and (is_last or not self.room):
             with _errors_as_ours():
-                self._store_part(content_type)
+                try:
+                    self._store_part(content_type)
+                except Exception as error:
+                    # other servers than Amazon's report that as an error of their own
+                    raise (_gone() if self._are_parts_lost() else error) from error
             self._tail = bytearray()
 
     def _store_part(self, content_type: str) -> None:
@@ -94,6 +98,14 @@ class Multipart:
         part = Upload(io.BytesIO(self._tail), "", size, content_type)
         stored = self._storage.multipart_update(self.data(), part, number)
         self._etags[number] = stored.storage_data["parts"][number]
+
+    def _are_parts_lost(self) -> bool:
+        try:
+            return bool(self._upload_id) and not self._storage.multipart_refresh(self.data())
+        except exc.MissingFileError:
+            return True
+        except Exception:  # the bucket cannot be asked
+            return False
 
     def data(self) -> Any:
         """Return the object as file-keeper knows it until it is complete."""

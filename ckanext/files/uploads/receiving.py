@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ckan.plugins.toolkit as tk
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from . import checks
 from .body import Body
@@ -47,6 +48,7 @@ class Receiver:
 
         :raises UploadRefusedError: the body is too long, another request has taken over, or the
             type of the file is wrong.
+        :raises RequestEntityTooLarge: the portal has a limit for bodies.
         """
         while data := body.read(self._sink.room, self._sink.chunk_seconds):
             self._take(data)
@@ -54,6 +56,8 @@ class Receiver:
             self._checksum.verify()
             with self._writer.lock() as connection:
                 self._count(connection)
+        if isinstance(body.error, RequestEntityTooLarge):
+            raise body.error
         if body.error is not None:
             raise UploadRefusedError(tk._("The request has ended before its end")) from body.error
 

@@ -14,6 +14,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from ckan import model
 from flask import Blueprint, Response
+from sqlalchemy.exc import InvalidRequestError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, default_exceptions
 from werkzeug.http import http_date
 
@@ -26,6 +27,7 @@ from .creation import begin_upload
 from .errors import (
     ChecksumMismatchError,
     LargeFileError,
+    UploadForbiddenError,
     UploadGoneError,
     UploadNotFoundError,
     UploadRefusedError,
@@ -81,7 +83,7 @@ def create() -> Response:
     has_body = bool(tk.request.headers.get("Content-Type"))
     try:
         answer = _receive(upload) if has_body or not upload.size else _progress(upload)
-    except (ChecksumMismatchError, WrongTypeError, LargeFileError):
+    except (ChecksumMismatchError, LargeFileError):
         # the client does not know the upload yet, so nothing of it counts
         _remove_quietly(upload)
         raise
@@ -150,28 +152,34 @@ def _receive(upload: Upload) -> Response:
     """Take the body of the request into an upload, and make the file when that was the last."""
     if (tk.request.content_length or 0) > upload.size - upload.offset:
         raise too_long()
-    checksum, stream = protocol.read_checksum(tk.request.headers), tk.request.stream
+    checksum, body = protocol.read_checksum(tk.request.headers), Body(tk.request.stream)
     _end_transaction()
-    body = Body(stream)
     if upload.file_id is not None:
         return _progress(upload)
-    if upload.is_stored:
-        body.discard(_SECONDS_TO_DISCARD)
-    else:
-        receiver = Receiver(upload, checksum)
-        try:
-            receiver.receive(body)
-        except UploadRefusedError as error:
-            body.discard(_SECONDS_TO_DISCARD)
-            if isinstance(error, WrongTypeError):
-                remove_upload(upload.id)
-            raise
-        upload = upload._replace(expires=receiver.expires, offset=receiver.offset)
-        if not receiver.is_complete:
+    try:
+        if not upload.is_stored:
+            upload = _store(upload, body, checksum)
+        if not upload.is_stored:
             return _progress(upload)
-        upload = find_upload(upload.id)
-    file_id = make_file(upload)
+        body.discard(_SECONDS_TO_DISCARD)
+        file_id = make_file(upload, _user_again())
+    except (UploadGoneError, WrongTypeError):
+        _remove_quietly(upload)  # it can never be a file
+        raise
     return _progress(upload._replace(offset=upload.size, file_id=file_id))
+
+
+def _store(upload: Upload, body: Body, checksum: protocol.Checksum | None) -> Upload:
+    """Store a body; return the upload as it is after that."""
+    receiver = Receiver(upload, checksum)
+    try:
+        receiver.receive(body)
+    except UploadRefusedError:
+        body.discard(_SECONDS_TO_DISCARD)
+        raise
+    if receiver.is_complete:
+        return find_upload(upload.id)
+    return upload._replace(expires=receiver.expires, offset=receiver.offset)
 
 
 def _progress(upload: Upload) -> Response:
@@ -186,6 +194,22 @@ def _progress(upload: Upload) -> Response:
 def _end_transaction() -> None:
     """Give the connection back that CKAN has used to look at the user and the rights."""
     model.Session.remove()
+
+
+def _user_again() -> Any:
+    """Return the user as the database has it now: the bytes may have taken hours.
+
+    It is the object that CKAN asks whether the user is a sysadmin.
+
+    :raises UploadForbiddenError: the user has been deleted meanwhile.
+    """
+    user = tk.current_user._get_current_object()  # noqa: SLF001 - so is the method of a proxy named
+    with suppress(InvalidRequestError):  # purged
+        model.Session.add(user)
+        model.Session.refresh(user)
+        if user.is_active:
+            return user
+    raise UploadForbiddenError(tk._("Your account is not active any more"))
 
 
 def _remove_quietly(upload: Upload) -> None:

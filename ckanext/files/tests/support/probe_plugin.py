@@ -16,7 +16,7 @@ class ProbePlugin(p.SingletonPlugin):
     """Calls the hooks that a test has set, by the name of the place.
 
     ``before:ACTION`` and ``after:ACTION`` run inside of the ten core actions'
-    frames, ``after_dataset_create`` and the like are CKAN's own hooks.
+    frames and around ``file_create``, ``after_dataset_create`` and the like are CKAN's own hooks.
     """
 
     p.implements(p.IActions)
@@ -33,7 +33,7 @@ class ProbePlugin(p.SingletonPlugin):
 
     def get_actions(self) -> dict[str, Any]:
         chained = [f"{entity}_{verb}" for entity in ENTITIES for verb in ("create", "update")]
-        return {name: _probed(name) for name in chained} | {
+        return {name: _probed(name) for name in [*chained, "file_create"]} | {
             "probe": with_task_queue(_probe),
             "probe_eager": with_task_queue(eager=True)(_probe),
             "probe_apart": with_task_queue(atomic=False)(_probe),

@@ -16,11 +16,14 @@ class Tus:
     """The requests of one user.
 
     :param token: API token; none for an anonymous client.
+    :param http: with the cookies of a session.
     """
 
-    def __init__(self, site: str, user: str = "", token: str = "") -> None:
+    def __init__(
+        self, site: str, user: str = "", token: str = "", http: requests.Session | None = None
+    ) -> None:
         self.site, self.user = site, user
-        self.token = token
+        self.token, self._http = token, http or requests.Session()
         self.endpoint = f"{site}/file/upload"
 
     def send(
@@ -35,7 +38,7 @@ class Tus:
             given["Content-Type"] = BODY
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {name: str(value) for name, value in given.items() if value is not None}
-        return requests.request(
+        return self._http.request(
             method,
             urljoin(self.endpoint, url) if url else self.endpoint,
             data=body,

@@ -11,10 +11,12 @@ from ckan.common import config
 from ckan.tests import factories
 from ckan.tests.helpers import _get_test_app
 
+from ckanext.files.tests.support.effects import look
 from ckanext.files.tests.support.load_plugins import plugins_loaded, s3_options, storage_options
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 from ckanext.files.tests.support.tus import Tus
 from ckanext.files.tests.support.users import new_user
+from ckanext.files.tests.support.waiting import wait_for
 
 STORAGES = ("default", "folder", "cloud", "named", "pictures", "small")
 
@@ -23,13 +25,15 @@ STORAGES = ("default", "folder", "cloud", "named", "pictures", "small")
 def loaded(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """``default`` is of CKAN's own type, ``folder`` of ours, ``cloud`` a bucket.
 
-    ``named`` keeps the names of files; ``pictures`` and ``small`` have limits.
+    ``named`` keeps the names of files, ``pictures`` and ``small`` have limits, and ``hidden`` is
+    for sysadmins.
     """
     bucket = {"type": "files:s3", **s3_options(s3, "uploads"), "path": "below"}
     unique = {"location_transformers": "uuid4"}
     options = storage_options("cloud", **bucket, **unique)
     limits: dict[str, dict[str, Any]] = {
         "folder": unique,
+        "hidden": unique,
         "named": {"overwrite_existing": False},
         "pictures": {"supported_types": "image/png text/plain", **unique},
         "small": {"max_size": "1kB", **unique},
@@ -66,8 +70,8 @@ def clients(server: CkanServer) -> Callable[[], Tus]:
     return lambda: new_client(server)
 
 
-def new_client(server: CkanServer) -> Tus:
-    user = new_user()
+def new_client(server: CkanServer, *, sysadmin: bool = False) -> Tus:
+    user = new_user(sysadmin=sysadmin)
     return Tus(server.url, user, factories.APIToken(user=user)["token"])
 
 
@@ -78,3 +82,9 @@ def spooled(url: str) -> Path:
 
 def folder_of(storage: str) -> Path:
     return Path(config[f"ckan.files.storage.{storage}.path"])
+
+
+def wait_for_writer(url: str) -> None:
+    """Wait until a request receives bytes of an upload."""
+    query = "SELECT writer FROM files_upload WHERE id = :id"
+    wait_for(lambda: look(query, id=url.rpartition("/")[2]))

@@ -1,0 +1,235 @@
+"""The last bytes of an upload make the file, or nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import pytest
+import sqlalchemy as sa
+from ckan import model
+
+from ckanext.files import capabilities
+from ckanext.files.store.models import file_table
+from ckanext.files.store.storages import FileData, Location, get_storage
+from ckanext.files.tests.support.effects import Effects, change, look, rows
+from ckanext.files.tests.support.probe_plugin import ProbePlugin
+from ckanext.files.tests.support.server import CkanServer, CkanServers
+from ckanext.files.tests.support.tus import Tus
+from ckanext.files.tests.support.users import call
+from ckanext.files.tests.support.waiting import wait_for
+from ckanext.files.tests.uploads.conftest import folder_of, new_client, spooled
+
+STORAGES = pytest.mark.parametrize("storage", ["default", "folder", "cloud"])
+OURS = pytest.mark.parametrize("storage", ["folder", "cloud"])
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """While this file exists, no file of the name ``slow`` is made."""
+    return tmp_path_factory.mktemp("gate") / "closed"
+
+
+@pytest.fixture(scope="module")
+def server(app: Any, gate: Path, lasting_servers: CkanServers) -> CkanServer:
+    """A portal with a plugin that looks at each file."""
+
+    def look_before(_: Any, data_dict: dict[str, Any]) -> None:
+        wait_for(lambda: data_dict["name"] != "slow" or not gate.exists())
+
+    def look_after(_: Any, data_dict: dict[str, Any]) -> None:
+        if data_dict["name"].startswith("virus"):
+            raise tk.ValidationError({"upload": ["It is infected"]})
+        if data_dict["name"].startswith("trap"):
+            model.Session.commit()  # in the middle, as some plugins do
+            raise RuntimeError("the plugin fails")
+        if data_dict["name"].startswith("unlucky"):
+            # a constraint that PostgreSQL checks at the COMMIT
+            model.Session.execute(sa.text("INSERT INTO files_test_effect VALUES ('taken')"))
+
+    def before() -> None:
+        ProbePlugin.hooks["before:file_create"] = look_before
+        ProbePlugin.hooks["after:file_create"] = look_after
+
+    return lasting_servers.fork(app, before)
+
+
+@pytest.fixture
+def taken(effects: Effects) -> Iterator[None]:
+    """What the plugin writes for an unlucky file is there already."""
+    change("INSERT INTO files_test_effect VALUES ('taken')")
+    yield
+    change("DELETE FROM files_test_effect WHERE name = 'taken'")
+
+
+@pytest.fixture
+def tus(server: CkanServer) -> Tus:
+    return new_client(server)
+
+
+def stored(storage: str) -> set[str]:
+    return set(get_storage(storage).scan())
+
+
+def row_of(url: str) -> Any:
+    query = 'SELECT ROW(file_id, is_stored, "offset")::text FROM files_upload WHERE id = :id'
+    return look(query, id=url.rpartition("/")[2])
+
+
+@OURS
+def test_two_finish_at_once(server: CkanServer, gate: Path, tus: Tus, storage: str) -> None:
+    """While one makes the file, another one is asked to come again."""
+    url = tus.begin(3, "slow", storage=storage)
+    gate.touch()
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(tus.patch, url, 0, b"123")
+        wait_for(lambda: row_of(url) == "(,t,0)")
+        try:
+            assert tus.patch(url, 0, b"123").status_code == 423
+            assert tus.send("DELETE", url).status_code == 423
+            assert tus.offset(url) == 0
+        finally:
+            gate.unlink()
+    assert first.result().status_code == 204
+    assert tus.head(url).headers["File-Id"] == first.result().headers["File-Id"]
+    assert call("file_owner_scan", tus.user)["count"] == 1
+
+
+@STORAGES
+@pytest.mark.parametrize("name", ["virus", "trap", "unlucky"])
+def test_refused_at_the_end(taken: None, tus: Tus, name: str, storage: str) -> None:
+    """A plugin refuses the file, or the commit fails: no file, and no bytes once it is removed."""
+    before = stored(storage)
+    url = tus.begin(6, name, storage=storage)
+    assert tus.patch(url, 0, b"123").status_code == 204
+    answer = tus.patch(url, 3, b"456")
+    if name == "virus":
+        assert (answer.status_code, answer.json()["error"]["upload"]) == (400, ["It is infected"])
+    else:
+        assert answer.status_code == 500
+    assert row_of(url) == "(,t,3)"
+    assert tus.offset(url) == 3
+    assert call("file_owner_scan", tus.user)["count"] == 0
+    assert tus.send("DELETE", url).status_code == 204
+    assert not spooled(url).exists()
+    if storage != "default" or not capabilities.CORE_FILES:
+        assert stored(storage) == before
+
+
+@OURS
+def test_finished_later(taken: None, tus: Tus, storage: str) -> None:
+    """When the commit has failed, the same bytes become the file, where they still exist."""
+    before, content = stored(storage), os.urandom(9_000_000)
+    url = tus.begin(len(content), "unlucky", storage=storage)
+    assert tus.patch(url, 0, content).status_code == 500
+    change("DELETE FROM files_test_effect WHERE name = 'taken'")
+    offset = tus.offset(url)
+    assert offset < len(content)
+    done = tus.patch(url, offset, content[offset:])
+    if storage == "cloud" and not capabilities.CORE_FILES:
+        # the backport has removed the object with the row
+        assert done.status_code == 410
+        assert tus.head(url).status_code == 404
+        assert stored(storage) == before
+        return
+    assert tus.download(done.headers["File-Id"]) == content
+    location = look(f"SELECT location FROM {file_table} WHERE id = :id", id=done.headers["File-Id"])
+    assert stored(storage) == before | {location}
+
+
+@OURS
+def test_one_commit(tus: Tus, storage: str) -> None:
+    """Row, owner and upload have one transaction."""
+    url = tus.begin(3, storage=storage)
+    file_id = tus.patch(url, 0, b"123").headers["File-Id"]
+    id_ = url.rpartition("/")[2]
+    file = look(f"SELECT xmin::text FROM {file_table} WHERE id = :id", id=file_id)
+    assert file == look("SELECT xmin::text FROM files_upload WHERE id = :id", id=id_)
+
+
+def test_no_copy_on_the_same_file_system(tus: Tus) -> None:
+    url = tus.begin(6, storage="folder")
+    tus.patch(url, 0, b"123")
+    inode = spooled(url).stat().st_ino
+    file_id = tus.patch(url, 3, b"456").headers["File-Id"]
+    location = look(f"SELECT location FROM {file_table} WHERE id = :id", id=file_id)
+    state = (folder_of("folder") / location).stat()
+    assert (state.st_ino, state.st_nlink) == (inode, 1)
+    assert state.st_mode & 0o777 == 0o666 & ~_umask()
+    assert folder_of_spool(url).stat().st_mode & 0o777 == 0o700
+
+
+def _umask() -> int:
+    os.umask(mask := os.umask(0))
+    return mask
+
+
+def folder_of_spool(url: str) -> Path:
+    return spooled(url).parent
+
+
+def test_bytes_that_are_lost(tus: Tus) -> None:
+    """A folder that not all web servers share: the client has to begin again."""
+    url = tus.begin(6, storage="folder")
+    tus.patch(url, 0, b"123")
+    spooled(url).unlink()
+    answer = tus.patch(url, 3, b"456")
+    assert (answer.status_code, "again" in answer.text) == (410, True)
+    assert tus.head(url).status_code == 404
+
+
+def test_parts_that_are_lost(tus: Tus) -> None:
+    """The bucket removes what is not complete by a rule of its own, for example."""
+    url = tus.begin(9_000_000, storage="cloud")
+    tus.patch(url, 0, bytes(8_500_000))
+    settings = get_storage("cloud").settings
+    for each in uploads_in_bucket():
+        settings.client.abort_multipart_upload(Bucket=settings.bucket, **each)
+    answer = tus.patch(url, 8_500_000, bytes(500_000))
+    assert (answer.status_code, "again" in answer.text) == (410, True)
+    assert tus.head(url).status_code == 404
+
+
+def uploads_in_bucket() -> list[dict[str, str]]:
+    settings = get_storage("cloud").settings
+    found = settings.client.list_multipart_uploads(Bucket=settings.bucket).get("Uploads", [])
+    return [{name: each[name] for name in ("Key", "UploadId")} for each in found]
+
+
+def test_object_in_parts(tus: Tus) -> None:
+    """Parts of 8 MiB, and the rest of them in the row until there is more."""
+    content = os.urandom(20_000_000)
+    url = tus.begin(len(content), "a.bin", storage="cloud")
+    before = uploads_in_bucket()
+    for start in range(0, len(content), 7_000_000):
+        assert tus.patch(url, start, content[start : start + 7_000_000]).status_code == 204
+        if start == 7_000_000:
+            [(parts, tail)] = look_at_parts(url)
+            assert (len(parts["etags"]), tail) == (1, 14_000_000 - 8 * 1024 * 1024)
+            assert len(uploads_in_bucket()) == len(before) + 1
+    file_id = tus.head(url).headers["File-Id"]
+    assert tus.download(file_id) == content
+    assert uploads_in_bucket() == before
+    assert look_at_parts(url) == [({}, 0)]
+    location = look(f"SELECT location FROM {file_table} WHERE id = :id", id=file_id)
+    storage = get_storage("cloud")
+    assert storage.content(FileData(Location(location))) == content
+    assert storage.analyze(Location(location)).content_type == "application/octet-stream"
+
+
+def look_at_parts(url: str) -> list[Any]:
+    query = "SELECT parts, length(tail) FROM files_upload WHERE id = :id"
+    return [tuple(row) for row in rows(query, id=url.rpartition("/")[2])]
+
+
+@OURS
+def test_removed_parts(tus: Tus, storage: str) -> None:
+    before = uploads_in_bucket()
+    url = tus.begin(30_000_000, storage=storage)
+    tus.patch(url, 0, bytes(17_000_000))
+    assert tus.send("DELETE", url).status_code == 204
+    assert uploads_in_bucket() == before
