@@ -20,6 +20,9 @@ DEFERRED_PACKAGE_IS_LOST: bool = CORE_FILES
 """When the context has ``defer_commit``, ``package_update`` rolls its change back, and
 ``package_create`` does not index the dataset (2.12.0)."""
 
+DELETION_IS_HASTY: bool = CORE_FILES
+"""``file_delete`` removes the bytes before the commit, also if the caller commits (2.12.0)."""
+
 IFiles: Any = getattr(p, "IFiles", None)
 """The interface of plugins that decide who may do what with files; None on CKAN 2.11."""
 

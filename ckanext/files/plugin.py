@@ -12,13 +12,13 @@ from ckan.common import CKANConfig
 from ckan.config.declaration import Declaration, Key
 from ckan.lib.plugins import DefaultTranslation
 
-from . import uploads
+from . import ownership, uploads
 from .cli import get_commands
 from .core_files import CoreFilesPlugin, public, validators_of_options, with_backport
 from .logic import action, auth, scheming, validators
 from .logic.guard import guarded
 from .logic.search_document import without_long_lists
-from .ownership import refuse_used_ids
+from .ownership import refuse_used_ids, withdraw_files
 from .pages import helpers
 from .queue.core import chained_core_actions
 from .uploads import views as upload_views
@@ -26,7 +26,7 @@ from .uploads import views as upload_views
 
 def declare(declaration: Declaration, _key: Key) -> None:
     """Declare the options that both versions of CKAN have from this plugin."""
-    for package in (uploads.__name__,):
+    for package in (ownership.__name__, uploads.__name__):
         text = resources.files(package).joinpath("config_declaration.yaml").read_text()
         declaration.load_dict(yaml.safe_load(text))
 
@@ -49,7 +49,7 @@ class FilesPlugin(CoreFilesPlugin, DefaultTranslation):
 
     def get_actions(self) -> dict[str, Any]:
         return {
-            **chained_core_actions(refuse_used_ids),
+            **chained_core_actions(withdraw_files, refuse_used_ids),
             **guarded(with_backport("action", action)),
         }
 

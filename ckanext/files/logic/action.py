@@ -9,6 +9,7 @@ from ckan.logic.action import delete
 from ckan.plugins import toolkit as tk
 from ckan.types import Action, Context
 
+from ckanext.files import capabilities
 from ckanext.files.chained import chain_core_action
 from ckanext.files.ownership import (
     Actor,
@@ -19,7 +20,16 @@ from ckanext.files.ownership import (
     lock_owner,
     transfer,
 )
-from ckanext.files.store import Owner, OwnerChange, actions, file_dict, is_configured
+from ckanext.files.store import (
+    CannotRemoveError,
+    Owner,
+    OwnerChange,
+    actions,
+    delete_file,
+    file_dict,
+    is_configured,
+)
+from ckanext.files.transaction import current_block
 
 from . import schema
 from .files_search import files_search
@@ -28,6 +38,7 @@ from .uploads import files_upload_list
 
 __all__ = [
     "file_create",
+    "file_delete",
     "files_search",
     "files_title_update",
     "files_transfer_ownership",
@@ -54,6 +65,29 @@ def _file_create(next_action: Action, context: Context, data_dict: dict[str, Any
 
 file_create = chain_core_action(actions.file_create, _file_create)
 """CKAN's action, with an error that names the option that is missing."""
+
+
+def _file_delete(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
+    commits_itself = current_block() is None and not context.get("defer_commit")
+    if commits_itself or not capabilities.DELETION_IS_HASTY:
+        return next_action(context, data_dict)
+    tk.check_access("file_delete", context, data_dict)
+    session: Any = context.get("session") or model.Session
+    with_plugin_data = bool(context.get("include_plugin_data"))
+    try:
+        deleted = delete_file(session, data_dict["id"], include_plugin_data=with_plugin_data)
+    except CannotRemoveError as error:
+        raise tk.ValidationError({"storage": [tk._("Operation is not supported")]}) from error
+    if deleted is None:
+        raise tk.ObjectNotFound("file id not found")
+    if not context.get("defer_commit"):
+        session.commit()
+    return deleted
+
+
+file_delete = chain_core_action(actions.file_delete, _file_delete)
+"""CKAN's action. Where another action makes the commit, the bytes are removed after it: that
+action may fail yet."""
 
 
 def _resource_delete(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:

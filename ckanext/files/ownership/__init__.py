@@ -26,6 +26,7 @@ from .values import (
     texts,
     values_at,
 )
+from .withdrawals import withdraw_files
 
 __all__ = [
     "Actor",
@@ -50,4 +51,5 @@ __all__ = [
     "transfer",
     "transfer_together",
     "values_at",
+    "withdraw_files",
 ]

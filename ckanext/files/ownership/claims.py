@@ -52,6 +52,11 @@ class Claims:
             queue.memo[_KEY] = cls(queue, context)
         return queue.memo[_KEY]
 
+    @property
+    def moving_ids(self) -> set[str]:
+        """The ids of the files that have to move."""
+        return set(self._moving)
+
     def claim(
         self, arguments: FieldArguments, key: FlattenKey, data: FlattenDataDict, context: Context
     ) -> FlattenErrorDict:
@@ -169,6 +174,12 @@ class Claims:
         if not self._queued:
             self._queue.add(OwnershipTransferTask(self._queue.action, self._moving, self._actor))
             self._queued = True
+
+
+def claimed_ids(queue: TaskQueue) -> set[str]:
+    """Return the ids of the files that have to move at the end of an action."""
+    claims: Claims | None = queue.memo.get(_KEY)
+    return claims.moving_ids if claims else set()
 
 
 def _ids_in_siblings(key: FlattenKey, data: FlattenDataDict) -> set[str]:

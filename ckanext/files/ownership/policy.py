@@ -98,12 +98,13 @@ class Actor:
         if user is None and self.name:
             user = model.User.get(self.name)
         user_id: str | None = getattr(user, "id", None)
-        self._as_owner = Owner("user", user_id) if user_id else None
+        self.as_owner = Owner("user", user_id) if user_id else None
+        """None for a visitor, and for a script that names no user."""
         self._answers: dict[FileRecord, bool] = {}
 
     def may_edit(self, file: FileRecord) -> bool:
         """Return whether the user may edit a file, as it is in this record."""
-        if file.owner is not None and file.owner == self._as_owner:
+        if file.owner is not None and file.owner == self.as_owner:
             return True
         if file not in self._answers:
             self._answers[file] = self.may("permission_edit_file", {"id": file.id})

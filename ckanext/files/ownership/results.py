@@ -139,12 +139,13 @@ def errors_on_fields(file_id: str, user: str) -> Iterator[None]:
             raise
         errors = FieldErrors()
         for key in _keys_naming(completed(queue.result, queue.action, user), file_id):
-            errors.add(key, _sentence(error))
+            errors.add(key, sentence_of(error))
         errors.check()
         raise
 
 
-def _sentence(error: Exception) -> str:
+def sentence_of(error: Exception) -> str:
+    """Return what an error of an action says, as one sentence for a field."""
     if isinstance(error, tk.ValidationError):
         return "; ".join(error.error_summary.values())
     return str(error)

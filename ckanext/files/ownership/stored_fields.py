@@ -16,13 +16,17 @@ from ckan import model
 from ckan.types import FlattenKey
 from sqlalchemy.orm import Session
 
-from .values import loaded, texts, values_at
+from .values import is_uuid, loaded, texts, values_at
 
 KINDS = ("package", "group", "user")
 """Names of the tables of what may have fields that name files."""
 
 _MODELS: dict[str, Any] = {"package": model.Package, "group": model.Group, "user": model.User}
+_UUID_LENGTH = 36
 _Fields = list[dict[str, Any]]
+
+Place = tuple[str, str | None]
+"""Kind and id of something that has fields."""
 
 # CKAN 2.11 has extras in a table of their own, CKAN 2.12 in a column
 _EXTRAS = """
@@ -50,6 +54,10 @@ class _Texts:
         for text in (text for value in values for text in texts(value)):
             self._by_length.setdefault(len(text), Counter())[text] += 1
 
+    def uuids(self) -> set[str]:
+        """Return the strings that have the form of an id that CKAN has made."""
+        return {text for text in self._by_length.get(_UUID_LENGTH, ()) if is_uuid(text)}
+
     def count(self, part: str) -> int:
         """Return how often the strings contain a part, which is mostly a whole string."""
         found = self._by_length.get(len(part), Counter())[part]
@@ -73,6 +81,23 @@ class StoredFields:
         self._texts: dict[tuple[FlattenKey, str | None], _Texts] = {}
         self.id = id_
         self._sent = sent
+
+    @property
+    def places(self) -> set[Place]:
+        """What has the fields: what the action updates, and its resources."""
+        return set(self._stored)
+
+    def uuids(self) -> dict[str, set[Place]]:
+        """Return all ids in fields, also in lists, each with what has such a field."""
+        found: dict[str, set[Place]] = {}
+        for place, strings in self._texts_of_places.items():
+            for id_ in strings.uuids():
+                found.setdefault(id_, set()).add(place)
+        return found
+
+    def mention(self, file_id: str) -> bool:
+        """Return whether the id of a file is anywhere in the fields, also in a longer text."""
+        return any(texts.count(file_id) for texts in self._texts_of_places.values())
 
     def has_resource(self, id_: Any) -> bool:
         """Return whether the dataset has a live resource with this id."""
@@ -108,7 +133,11 @@ class StoredFields:
                 yield from values_at(fields, names[1:])
 
     @functools.cached_property
-    def _stored(self) -> dict[tuple[str, str | None], _Fields]:
+    def _texts_of_places(self) -> dict[Place, _Texts]:
+        return {place: _Texts(fields) for place, fields in self._stored.items()}
+
+    @functools.cached_property
+    def _stored(self) -> dict[Place, _Fields]:
         if self.id is None:
             return {}
         rows = self._session.execute(_statement(self._kind), {"id": self.id})

@@ -35,6 +35,7 @@ from ckanext.files.errors import FilesError
 from ckanext.files.queue import TaskQueue, current_queue, innermost_queue
 from ckanext.files.store import Owner, owners_with_files
 
+from .request_entities import entities
 from .results import FieldErrors
 
 _KEY = "ckanext.files.request"
@@ -93,13 +94,8 @@ def _check_ids(session: Session, *_: Any) -> None:
 
 def _ids(request: dict[str, Any]) -> Iterator[tuple[FlattenKey, str]]:
     """Yield the ids that a request contains, with the keys of their fields."""
-    places: list[tuple[FlattenKey, Any]] = [((), request)]
-    resources = request.get("resources")
-    if isinstance(resources, list):
-        places += [(("resources", n), resource) for n, resource in enumerate(resources)]
-    for start, entity in places:
-        rest = entity.get("__extras") if isinstance(entity, dict) else None
-        for fields in (entity, rest):
+    for start, entity in entities(request):
+        for fields in (entity, entity.get("__extras")):
             if isinstance(fields, dict) and isinstance(id_ := fields.get("id"), str):
                 yield (*start, "id"), id_
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from ckan.logic.action import create, update
@@ -18,25 +19,29 @@ from .decorator import with_task_queue
 ENTITIES = ("package", "resource", "group", "organization", "user")
 
 
-def chained_core_actions(guard: ChainedAction) -> dict[str, ChainedAction]:
+def chained_core_actions(*guards: ChainedAction) -> dict[str, ChainedAction]:
     """Return the ten actions, chained with a queue around them.
 
-    :param guard: a chained action that runs within the queue and calls the next action.
+    :param guards: chained actions that run within the queue. Each calls the next one, the last
+        one calls the action.
     """
     return {
-        core.__name__: _with_task_queue(core, guard)
+        core.__name__: _with_task_queue(core, guards)
         for entity in ENTITIES
         for core in (getattr(create, f"{entity}_create"), getattr(update, f"{entity}_update"))
     }
 
 
-def _with_task_queue(core: Action, guard: ChainedAction) -> ChainedAction:
+def _with_task_queue(core: Action, guards: tuple[ChainedAction, ...]) -> ChainedAction:
     is_package = core in (create.package_create, update.package_update)
     deferred = _commit_to_hold if is_package and DEFERRED_PACKAGE_IS_LOST else nullcontext
 
     def chained(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
+        action = next_action
+        for guard in reversed(guards):
+            action = partial(guard, action)
         with deferred(context):
-            return guard(next_action, context, data_dict)
+            return action(context, data_dict)
 
     chained.__name__ = core.__name__
     return chain_core_action(core, with_task_queue(chained))

@@ -7,8 +7,15 @@ statements for one file as for a thousand.
 Refused: deciding. Who may move a file is the subject of :mod:`ckanext.files.ownership`.
 """
 
+from .deletion import CannotRemoveError, delete_file
 from .descriptions import FileDescription, describe_files, describe_files_of, file_dict
-from .file_owners import OwnerChange, change_owners, owners_with_files, read_files
+from .file_owners import (
+    OwnerChange,
+    change_owners,
+    lock_owners_of,
+    owners_with_files,
+    read_files,
+)
 from .models import TABLES, File, FileRecord, Owner
 from .storages import is_configured
 from .titles import TITLE, set_title
@@ -16,16 +23,19 @@ from .titles import TITLE, set_title
 __all__ = [
     "TABLES",
     "TITLE",
+    "CannotRemoveError",
     "File",
     "FileDescription",
     "FileRecord",
     "Owner",
     "OwnerChange",
     "change_owners",
+    "delete_file",
     "describe_files",
     "describe_files_of",
     "file_dict",
     "is_configured",
+    "lock_owners_of",
     "owners_with_files",
     "read_files",
     "set_title",

@@ -22,3 +22,4 @@ actions: dict[str, Any] = {
 """By name."""
 
 file_create: Any = actions["file_create"]
+file_delete: Any = actions["file_delete"]

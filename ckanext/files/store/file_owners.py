@@ -72,11 +72,34 @@ _OWNERS = sa.text(f"""
 
 def owners_with_files(session: Session, owners: Collection[Owner]) -> set[Owner]:
     """Return the owners that have files, whether the owners themselves exist or not."""
-    values = {
+    return {Owner(*row) for row in session.execute(_OWNERS, _literals(owners))}
+
+
+def _literals(owners: Collection[Owner]) -> dict[str, str]:
+    return {
         "types": array_literal(owner.type for owner in owners),
         "ids": array_literal(owner.id for owner in owners),
     }
-    return {Owner(*row) for row in session.execute(_OWNERS, values)}
+
+
+_LOCK = sa.text(f"""
+    SELECT file_id
+    FROM
+        unnest(CAST(:ids AS text[])) AS wanted (id)
+        JOIN {owner_table} AS owner ON file_id = wanted.id
+    ORDER BY wanted.id
+    FOR UPDATE OF owner
+""")
+
+
+def lock_owners_of(session: Session, ids: Collection[str]) -> None:
+    """Lock the rows of the owners of files until the transaction ends, in the order of the ids.
+
+    For a transaction that changes files in several steps: they would lock the rows in an order
+    of their own otherwise.
+    """
+    flush_files(session)
+    session.execute(_LOCK, {"ids": array_literal(ids)}).all()
 
 
 # Changes the owners of files that have one, and keeps the old one in the history. Locks all

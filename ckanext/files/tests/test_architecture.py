@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "search",
         "chained",
         "store",
+        "transaction",
         "parameters",
         "errors",
         "capabilities",

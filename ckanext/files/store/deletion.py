@@ -1,0 +1,49 @@
+"""Delete a file in a transaction that other code commits, and its bytes after that commit.
+
+The backport's ``file_delete`` does so always. CKAN 2.12.0 removes the bytes at once: a rollback
+brings back the row, but not the bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ckanext.files.errors import FilesError
+from ckanext.files.filekeeper.removal import remove_when_committed
+
+from .models import File, file_table, owner_table
+from .storages import Capability, FileData, get_storage
+
+
+class CannotRemoveError(FilesError):
+    """The storage has the bytes of the file, and cannot remove them."""
+
+
+def delete_file(session: Session, file_id: str, *, include_plugin_data: bool) -> Any:
+    """Delete a file without a commit.
+
+    :returns: CKAN's dictionary of the file; None if it does not exist.
+    :raises CannotRemoveError: nothing was changed.
+    """
+    session.flush()  # populate_existing below would discard pending changes
+    # the owner first, as in every transaction that changes both
+    for column in (owner_table.c.file_id, file_table.c.id):
+        session.execute(sa.select(column).where(column == file_id).with_for_update())
+    file: Any = session.get(File, file_id, populate_existing=True)
+    if file is None:
+        return None
+    storage, data = get_storage(file.storage), FileData.from_object(file)
+    if not storage.supports(Capability.REMOVE) and _may_exist(storage, data):
+        raise CannotRemoveError
+    result = file.dictize(include_plugin_data)
+    session.delete(file)
+    session.flush()
+    remove_when_committed(session, file_table, file.storage, storage, data)
+    return result
+
+
+def _may_exist(storage: Any, data: Any) -> bool:
+    return not storage.supports(Capability.EXISTS) or storage.exists(data)
