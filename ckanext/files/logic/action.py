@@ -166,13 +166,12 @@ def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> dic
         if owner is None or not lock_owner(session, owner):
             raise tk.ValidationError({"owner_id": [tk._("Does not exist")]})
         _transfer(session, context, data_dict, owner)
+    with_plugin_data = bool(context.get("include_plugin_data"))
+    # before the commit: then another transaction may delete the file
+    result = file_dict(session, data_dict["id"], include_plugin_data=with_plugin_data)
     if not context.get("defer_commit"):
         session.commit()
-    return file_dict(
-        session,
-        data_dict["id"],
-        include_plugin_data=bool(context.get("include_plugin_data")),
-    )
+    return result
 
 
 def _transfer(session: Any, context: Context, data_dict: dict[str, Any], owner: Owner) -> None:

@@ -41,7 +41,8 @@ def files_transfer_ownership(
     that is not an id, a file that does not exist or that the user may not use,
     a file that another owner keeps, and a file that is named twice.
 
-    A file that the field no longer names stays with its owner. A value that the
+    A file that the field no longer names stays with its owner, unless
+    ``files_withdrawn`` of the request says otherwise. A value that the
     request does not change moves nothing.
 
     :param owner_type: type of the new owner, such as ``package`` (also for a

@@ -7,7 +7,8 @@ transfers all of them in the commit of the action.
 Guarantee: of two requests that claim one file only one gets it, and what a request does not
 change moves nothing.
 
-Refused: releasing a file. A file that a field no longer names stays with its owner.
+Refused: releasing a file for which neither the request nor an option asks. A file that a field no
+longer names stays with its owner.
 """
 
 from .claims import Claims

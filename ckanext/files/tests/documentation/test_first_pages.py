@@ -56,6 +56,7 @@ def test_every_block_has_a_test() -> None:
         "docs/recipes/custom-actions.rst": {"python": 1},
         "docs/recipes/on-commit.rst": {"python": 1},
         "docs/recipes/signals.rst": {"python": 1},
+        "docs/recipes/withdrawals.rst": {"python": 1},
         "docs/reference/ckan-2.11.rst": {"python": 1},
         "docs/testing/add-a-test.rst": {"python": 1},
         # test_background_pages.py
@@ -235,6 +236,15 @@ def test_field_in_python(load: Any) -> None:
     with pytest.raises(tk.ValidationError) as raised:
         call("package_update", new_user(sysadmin=True), **{**report, "attachment": "unknown"})
     assert "attachment" in raised.value.error_dict
+
+
+def test_withdrawal(load: Any) -> None:
+    load("files", "files_test_documented_report")
+    user, recipe = new_user(), documented.run("docs/recipes/withdrawals.rst", 0)
+    old, new = portal.upload(user, 2)
+    report = new_report(user, attachment=old)
+    assert recipe["replace_report"](user, report["id"], new)["attachment"] == new
+    assert portal.owners(old, new) == [None, ("package", report["id"], True)]
 
 
 def test_field_of_a_group_in_python(tmp_path: Path, monkeypatch: Any, load: Any) -> None:

@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import ckan.plugins.toolkit as tk
 import pytest
+from ckan import model
 from ckan.logic import NotAuthorized, NotFound, ValidationError
 
+from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.store.storages import get_storage
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.crash import kill_at_each
 from ckanext.files.tests.support.effects import look
-from ckanext.files.tests.support.races import race
+from ckanext.files.tests.support.races import race, waiting
 from ckanext.files.tests.support.users import call, new_user, shown
 
 pytestmark = pytest.mark.crash
@@ -107,6 +110,21 @@ def test_named_by_another_save_at_once(app: Any, rounds: int, users: list[str]) 
         won(race(app, calls), KEY, "attachment", "doc")
         if portal.owner(file) is None:
             assert file not in str(shown(dataset["id"]))
+
+
+def test_named_by_a_save_that_has_not_committed_yet(users: list[str]) -> None:
+    """Also when the withdrawal changes nothing else, and the file has its owner already."""
+    (file,) = portal.upload(users[0])
+    dataset = portal.new_dataset(users[0], second=file)
+    kept = portal.update(users[0], dataset, second="")
+    context: Any = {"user": users[1], "defer_commit": True}
+    tk.get_action("package_update")(context, {**kept, "attachment": file})
+    words = [{"id": file, "then": "delete"}]
+    with waiting(partial(call, "package_update", users[0], **kept, files_withdrawn=words)) as waits:
+        model.Session.commit()
+    # CKAN 2.11 saves all fields of the dataset as they were sent, CKAN 2.12 those that have changed
+    assert ("is still in use here" in str(waits.exception())) == CORE_FILES
+    assert (file in str(shown(dataset["id"]))) == CORE_FILES == bool(portal.owner(file))
 
 
 def test_claims_and_withdrawals_in_a_circle(app: Any, rounds: int, users: list[str]) -> None:

@@ -227,7 +227,7 @@ def test_what_the_user_may_not_do(then: str, author: str, file: str) -> None:
         with portal.refused(NOT_ALLOWED, KEY):
             portal.update(author, dataset, attachment="", **{KEY: words(file, then=then)})
         assert shown(dataset["id"]) == dataset
-        with default(then):  # nobody has asked for it
+        with default(then):  # no request has asked for it
             portal.update(author, dataset, attachment="")
     assert portal.owner(file) == ("package", dataset["id"], True)
     # with the right
