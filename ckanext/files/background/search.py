@@ -66,9 +66,9 @@ class Count:
 class Search:
     """Jobs that match all of some filters.
 
-    :param filters: any of ``id``, ``task_id``, ``user_id``, ``status`` (a list of states),
-        ``task``, ``queue``, and ``text``, a part of the name of the task, of short arguments, of
-        the progress or of the first line of the error.
+    :param filters: any of ``id`` (a list of ids), ``task_id``, ``user_id``, ``status`` (a list of
+        states), ``task``, ``queue``, and ``text``, a part of the name of the task, of short
+        arguments, of the progress or of the first line of the error.
     """
 
     def __init__(self, filters: Mapping[str, Any]) -> None:

@@ -37,6 +37,8 @@ def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     :type task_id: string, optional
     :param user_id: the user who asked for the job; id or name
     :type user_id: string, optional
+    :param id: one id or a list of them
+    :type id: int or list of ints, optional
     :param text: a part of the name of the task, of the arguments (unless they are large), of the
         text of the progress, or of the first line of the error
     :type text: string, optional

@@ -21,10 +21,13 @@ from ckanext.files.transaction import after_commit
 HEADER = "Taskqueue-Location"
 
 _KEY = "ckanext.files.background_plugin"
+_MOST = 5
+"""Jobs of a request that are remembered: it may ask for thousands."""
+
 _ORIGIN = "Access-Control-Allow-Origin"
 _EXPOSED = "Access-Control-Expose-Headers"
 
-blueprint = Blueprint("files_jobs", __name__)
+blueprint = Blueprint("files_task_location", __name__)
 
 
 @dataclasses.dataclass
@@ -32,7 +35,7 @@ class _Jobs:
     """The jobs of a request."""
 
     uncommitted: set[int] = dataclasses.field(default_factory=set)
-    first: Job | None = None
+    committed: list[Job] = dataclasses.field(default_factory=list)
     chosen: Job | None = None
 
     def note(self, job: Job) -> None:
@@ -44,11 +47,12 @@ class _Jobs:
         """Return the job that the response names."""
         if self.chosen and self.chosen.id not in self.uncommitted:
             return self.chosen
-        return self.first
+        return self.committed[0] if self.committed else None
 
     def _committed(self, job: Job) -> None:
         self.uncommitted.discard(job.id)
-        self.first = self.first or job
+        if len(self.committed) < _MOST:
+            self.committed.append(job)
 
 
 def set_task_location(job: Job) -> None:
@@ -60,6 +64,15 @@ def set_task_location(job: Job) -> None:
     """
     if _may_name(job):
         _of_request().chosen = job
+
+
+def jobs_of_request() -> list[Job]:
+    """Return the first few committed jobs that the request has asked for, or the chosen one."""
+    jobs: _Jobs | None = g.get(_KEY)
+    if jobs is None:
+        return []
+    named = jobs.named()
+    return [named] if named and named is jobs.chosen else jobs.committed
 
 
 def listen() -> None:

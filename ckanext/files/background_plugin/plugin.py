@@ -17,7 +17,7 @@ from ckanext.files.background.discovery import load_tasks
 from ckanext.files.maintenance.errors import ScheduleError
 from ckanext.files.maintenance.schedule import register_schedules
 
-from . import action, action_on_found, action_on_queues, auth, location
+from . import action, action_on_found, action_on_queues, auth, location, pages
 from .cli import get_commands
 
 
@@ -29,7 +29,7 @@ def declare(declaration: Declaration, _key: Key) -> None:
 
 
 @tk.blanket.auth_functions(auth)
-@tk.blanket.blueprints([location.blueprint])
+@tk.blanket.blueprints([location.blueprint, pages.blueprint])
 class FilesBackgroundPlugin(p.SingletonPlugin):
     """Background tasks, written by the commit that asks for them."""
 
@@ -37,6 +37,8 @@ class FilesBackgroundPlugin(p.SingletonPlugin):
     p.implements(p.IClick)
     p.implements(p.IConfigDeclaration)
     p.implements(p.IConfigurable)
+    p.implements(p.IConfigurer)
+    p.implements(p.ITemplateHelpers)
 
     def __init__(self, **kwargs: Any) -> None:
         # CKAN makes the plugins in the order of the option ckan.plugins
@@ -61,6 +63,12 @@ class FilesBackgroundPlugin(p.SingletonPlugin):
     def get_actions(self) -> dict[str, Any]:
         modules: Any = (action, action_on_found, action_on_queues)
         return {name: getattr(each, name) for each in modules for name in each.__all__}
+
+    def get_helpers(self) -> dict[str, Any]:
+        return pages.all_helpers()
+
+    def update_config(self, config: CKANConfig) -> None:
+        tk.add_template_directory(config, "templates")
 
     def get_commands(self) -> list[Any]:
         return get_commands()

@@ -33,6 +33,14 @@ def job_id(value: Any) -> int:
     return _integer(value, 1, _MAX_ID, tk._("The id of a job is a number"))
 
 
+def job_ids(value: Any) -> list[int]:
+    """Validate one id of a job, or a list of them."""
+    found = value if isinstance(value, list) else [value]
+    if len(found) > MAX_LIMIT:
+        raise tk.Invalid(tk._("A list has up to {most} ids").format(most=MAX_LIMIT))
+    return [job_id(each) for each in found]
+
+
 def states(value: Any) -> list[str]:
     """Validate one state of jobs, or a list of them."""
     found = [value] if isinstance(value, str) else value
@@ -111,6 +119,7 @@ def job_list(default: ValidatorFactory) -> Schema:
     """Return the schema of ``files_job_list``."""
     return {
         **filters(),
+        "id": [ignore_blank, job_ids],
         "limit": [default(20), limit],
         "offset": [default(0), offset],
         "before": [ignore_blank, job_id],

@@ -69,7 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "capabilities",
     },
-    "background_plugin": {"background", "maintenance", "transaction", "errors", "cli"},
+    "background_plugin": {"background", "maintenance", "transaction", "csrf", "errors", "cli"},
     "plugin": {"cli", "core_files", "pages", "logic", "uploads", "ownership", "queue"},
 }
 

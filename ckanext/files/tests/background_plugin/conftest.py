@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ckan import model
+from werkzeug.test import Client as HttpClient
 
 from ckanext.files import advisory_locks
 from ckanext.files.background import Job, control
@@ -40,6 +41,22 @@ def one_of_each(tasks: TasksManager, effects: Any, name: str) -> dict[str, Job]:
     model.Session.commit()
     assert [state(job) for job in found.values()] == list(found)
     return found
+
+
+@pytest.fixture
+def browser(app: Any, cast: Any) -> Any:
+    """The owner of jobs, logged in with a session, as in a browser."""
+    user = model.User.get(cast.owner.name)
+    assert user
+    user.password = PASSWORD
+    model.Session.commit()
+    client = HttpClient(app.app)
+    answer = client.post("/user/login", data={"login": cast.owner.name, "password": PASSWORD})
+    assert answer.status_code == 302
+    return client
+
+
+PASSWORD = "correct horse battery"
 
 
 class LiveWorker(WorkerQueries):

@@ -19,7 +19,8 @@ SELECT count(*) FROM (
 SELECT count(*) AS size, min(id) AS oldest FROM ({source}) AS source
 
 -- name: jobs_of_id
-SELECT CAST(:id AS bigint) AS id WHERE :id < :before LIMIT :window
+SELECT DISTINCT id FROM unnest(CAST(:id AS bigint[])) AS id
+WHERE id < :before ORDER BY id DESC LIMIT :window
 
 -- name: jobs_of_task_id
 SELECT job_id AS id FROM files_job WHERE task_id = :task_id AND job_id < :before LIMIT :window

@@ -1,0 +1,76 @@
+"""The blueprint of the pages, and what all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+from flask import Blueprint
+
+from ckanext.files.csrf import protect
+
+blueprint = protect(Blueprint("files_jobs", __name__))
+
+View = Callable[..., Any]
+
+
+def for_users(view: View) -> View:
+    """Send a visitor who is not logged in to the login, as CKAN's dashboard does."""
+
+    @wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if tk.current_user.is_anonymous:
+            if tk.request.method != "GET":
+                return tk.abort(403, tk._("Not authorized to see this page"))
+            tk.h.flash_error(tk._("Not authorized to see this page"))
+            return tk.redirect_to("user.login", next=here())
+        return view(*args, **kwargs)
+
+    return checked
+
+
+def for_sysadmins(view: View) -> View:
+    """Refuse all but sysadmins, as CKAN's pages for administrators do."""
+
+    @wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        try:
+            tk.check_access("sysadmin", {"user": tk.current_user.name})
+        except tk.NotAuthorized:
+            return tk.abort(403, tk._("Need to be system administrator to administer"))
+        return view(*args, **kwargs)
+
+    return checked
+
+
+def call(action: str, /, **data: Any) -> Any:
+    """Call an action for the visitor."""
+    return tk.get_action(action)({"user": tk.current_user.name}, data)
+
+
+def message(error: tk.ValidationError) -> str:
+    """Return the errors of an action as one text."""
+    errors: Any = error.error_dict
+    return " ".join(str(text) for texts in errors.values() for text in texts)
+
+
+def here() -> str:
+    """Return the address of the present page, in its language, to which a form leads back."""
+    # without what url_for would take for parameters of its own
+    query = {
+        name: values
+        for name, values in tk.request.args.lists()
+        if name[:1] != "_" and name not in ("locale", "qualified", "ver")
+    }
+    return tk.url_for(tk.request.endpoint, **{**query, **(tk.request.view_args or {})})
+
+
+def back(default: str) -> Any:
+    """Return to the page from which a form was sent.
+
+    :param default: an address, unless the form names a page of this site.
+    """
+    page = tk.request.form.get("next", "")
+    return tk.redirect_to(page if tk.h.url_is_local(page) else default)

@@ -1,0 +1,320 @@
+"""The pages of jobs, over HTTP: who sees what, who may change what, and that texts are texts."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from ckan import model
+
+from ckanext.files.background import Job, queues
+from ckanext.files.background.schema import SCHEMA
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.tests.background_plugin.test_actions import SECRET, Cast, ask_for, cast
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.effects import change, engine
+from ckanext.files.tests.support.jobs import UNKNOWN, state
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.portal import Client
+
+__all__ = ["ask_for", "cast"]
+
+loaded = load_plugins("files", "files_background", "files_test_probe")
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "\"'><img src=x onerror=alert(1)>",
+    "{{ 7 * 7 }}",
+    "\u202eright to left",
+    "\U0001f4a5" * 30,
+    "x" * 300,
+)
+
+
+@pytest.fixture(autouse=True)
+def all_resumed(loaded: Any) -> Iterator[None]:
+    yield
+    model.Session.remove()
+    change(f"DELETE FROM {SCHEMA}.files_paused_queue")
+
+
+@pytest.fixture
+def mine(ask_for: Any) -> Job:
+    """A job of the owner, in a queue of its own."""
+    return ask_for(lambda: sample.write.configure(queue="mine").delay(SECRET))
+
+
+@pytest.fixture
+def theirs(ask_for: Any, cast: Cast) -> Job:
+    """A job of another user."""
+    job = sample.write.configure(queue="theirs")
+    return ask_for(lambda: job.delay("of another user"), cast.other)
+
+
+def get(client: Client, path: str, **more: Any) -> Any:
+    response = client._app.get(path, headers=client.headers, follow_redirects=False, **more)
+    model.Session.remove()
+    return response
+
+
+def post(client: Client, path: str, **data: Any) -> Any:
+    response = client._app.post(path, data=data, headers=client.headers, follow_redirects=False)
+    model.Session.remove()
+    return response
+
+
+# who sees what
+
+
+PAGES: dict[str, tuple[Any, ...]] = {
+    # the statuses for a visitor, another user, the owner and a sysadmin
+    "/ckan-admin/jobs": (403, 403, 403, 200),
+    "/dashboard/jobs": (302, 200, 200, 200),
+    "/files/jobs/rows?id={job}": (302, 200, 200, 200),
+    "/files/job/{job}": (302, 404, 200, 200),
+    "/files/job/{job}/state": (302, 404, 200, 200),
+    "/files/job/{job}/notice": (302, 404, 404, 404),
+}
+
+
+def same(body: str) -> str:
+    """Return a page without what differs from one request to the next."""
+    return re.sub(r'/job/\d+|"[\w-]+\.[\w-]+\.[\w-]+"', "", body)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_who_sees_a_page(path: str, cast: Cast, mine: Job) -> None:
+    """A page that a user may not see, and one of a job that does not exist, are the same."""
+    clients = (cast.anonymous, cast.other, cast.owner, cast.sysadmin)
+    for client, status in zip(clients, PAGES[path], strict=True):
+        response = get(client, path.format(job=mine.id))
+        assert response.status_code == status, client.name
+        sees = status == 200 and client in (cast.owner, cast.sysadmin)
+        sees &= (client, path) != (cast.sysadmin, "/dashboard/jobs")
+        assert (SECRET in response.body) == (sees and not path.endswith("state"))
+        assert ("mine" in response.body) == sees
+        if "{job}" in path:
+            unknown = get(client, path.format(job=UNKNOWN))
+            assert unknown.status_code == (404 if sees and "id=" not in path else status)
+            if not sees and "job/" in path:
+                assert same(response.body) == same(unknown.body)
+    if PAGES[path][0] == 302:
+        assert "/user/login" in get(cast.anonymous, path.format(job=mine.id)).headers["Location"]
+
+
+CHANGES: dict[str, tuple[dict[str, str], tuple[int, ...]]] = {
+    "/files/job/{job}/cancel": ({}, (403, 404, 302, 302)),
+    "/files/job/{job}/cancel?": ({"now": "true"}, (403, 404, 302, 302)),
+    "/files/job/{job}/retry": ({}, (403, 404, 302, 302)),
+    "/files/job/{job}/dismiss": ({}, (403, 302, 302, 302)),
+    "/files/jobs/change": ({"action": "cancel"}, (403, 302, 302, 302)),
+    "/files/jobs/change?": ({"action": "cancel", "scope": "all"}, (403, 302, 302, 302)),
+    "/ckan-admin/jobs/queue": ({"name": "mine", "action": "pause"}, (403, 403, 403, 302)),
+}
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_who_may_change(path: str, cast: Cast, mine: Job) -> None:
+    data, statuses = CHANGES[path]
+    clients = (cast.anonymous, cast.other, cast.owner, cast.sysadmin)
+    for client, status in zip(clients, statuses, strict=True):
+        assert post(client, path.format(job=mine.id), **data).status_code == status
+        if client in (cast.anonymous, cast.other):
+            assert (state(mine), queues.paused()) == ("todo", {})
+        model.Session.remove()
+        assert get(client, path.format(job=mine.id)).status_code in (302, 404, 405)
+    changes = "cancel" in (*data.values(), *path.strip("?").split("/"))
+    assert state(mine) == ("cancelled" if changes else "todo")
+    assert list(queues.paused()) == (["mine"] if "name" in data else [])
+
+
+def test_own_jobs_only(cast: Cast, mine: Job, theirs: Job) -> None:
+    """No filter, and no scope, leads to a job of another user, its queue or its number."""
+    for query in (
+        "",
+        "?user_id=" + cast.other.name,
+        "?queue=theirs",
+        "?text=another",
+        "?scope=all",
+    ):
+        body = get(cast.owner, f"/dashboard/jobs{query}").body
+        assert f"/files/job/{theirs.id}" not in body
+        assert "theirs" not in body.replace("queue=theirs", "").replace('value="theirs"', "")
+    rows = get(cast.owner, f"/files/jobs/rows?id={theirs.id}&id={mine.id}&scope=all").body
+    assert f"/files/job/{mine.id}" in rows
+    assert f"/files/job/{theirs.id}" not in rows
+    post(cast.owner, "/files/jobs/change", action="cancel", scope="all", queue="theirs")
+    post(cast.owner, "/files/jobs/change", action="cancel", user_id=cast.other.name)
+    assert (state(mine), state(theirs)) == ("cancelled", "todo")
+    post(cast.sysadmin, "/files/jobs/change", action="cancel")
+    assert state(theirs) == "todo"  # own jobs
+    post(cast.sysadmin, "/files/jobs/change", action="cancel", scope="all", text="another user")
+    assert state(theirs) == "cancelled"
+
+
+def test_a_sysadmin_sees_users(cast: Cast, mine: Job) -> None:
+    body = get(cast.sysadmin, "/ckan-admin/jobs").body
+    assert f"/user/{cast.owner.name}" in body
+    assert f"/user/{cast.owner.name}" in get(cast.sysadmin, f"/files/job/{mine.id}").body
+    found = get(cast.sysadmin, f"/ckan-admin/jobs?user_id={cast.owner.name}").body
+    assert f"/files/job/{mine.id}" in found
+    found = get(cast.sysadmin, f"/ckan-admin/jobs?user_id={cast.other.name}").body
+    assert f"/files/job/{mine.id}" not in found
+
+
+def test_traceback_for_sysadmins_only(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
+    job = ask_for(lambda: sample.fail_after.delay("this\n[SQL: SELECT secret]"))
+    tasks.run_pending_jobs()
+    own, all_ = (get(each, f"/files/job/{job.id}").body for each in (cast.owner, cast.sysadmin))
+    assert "ValueError: this" in own
+    assert "Traceback" not in own
+    assert own.count("SELECT secret") == 1  # in the arguments, which are the owner's
+    assert "Traceback (most recent call last)" in all_
+
+
+# what a page shows
+
+
+def test_filters_and_pages(cast: Cast, ask_for: Any) -> None:
+    jobs = [ask_for(lambda: sample.noop.delay()) for _ in range(3)]
+    with engine().begin() as connection:
+        connection.execute(
+            sa.text(f"""
+                WITH more AS (
+                    INSERT INTO {SCHEMA}.procrastinate_jobs (task_name, queue_name, status)
+                    SELECT 'more.jobs', 'many', 'failed' FROM generate_series(1, 1100) RETURNING id)
+                INSERT INTO {SCHEMA}.files_job (job_id, user_id, error)
+                SELECT id, :user, 'E: no' FROM more"""),
+            {"user": cast.owner.id},
+        )
+
+    def ids(body: str) -> list[int]:
+        return [int(found) for found in re.findall(r'<tr id="files-job-(\d+)"', body)]
+
+    body = get(cast.owner, "/dashboard/jobs").body
+    assert len(ids(body)) == 20
+    assert "More than 1,000 jobs found" in body
+    older = re.findall(r'rel="next" href="([^"]+)"', body)[0]
+    assert ids(get(cast.owner, html.unescape(older)).body)[0] == ids(body)[-1] - 1
+    body = get(cast.owner, "/dashboard/jobs?status=todo").body
+    assert ids(body) == [job.id for job in reversed(jobs)]
+    assert "3 jobs found" in body
+    assert 'rel="next"' not in body
+    body = get(cast.owner, "/dashboard/jobs?status=failed&text=e:+no&queue=many").body
+    assert len(ids(body)) == 20
+    assert '<option value="failed" selected>' in body
+    assert ids(get(cast.owner, "/dashboard/jobs?task=more").body) == []
+    for bad in ("status=none", "before=x", "text=%00", "queue=" + "x" * 300):
+        response = get(cast.owner, f"/dashboard/jobs?{bad}")
+        assert (response.status_code, ids(response.body)) == (200, [])
+        assert "alert-danger" in response.body
+    assert get(cast.owner, "/files/jobs/rows?id=x").status_code == 400
+
+
+def test_a_page_that_asks_again(cast: Cast, mine: Job, tasks: TasksManager) -> None:
+    """Only while a job of it may change."""
+    for path in ("/dashboard/jobs", f"/files/job/{mine.id}", f"/files/jobs/rows?id={mine.id}"):
+        assert "hx-trigger" in get(cast.owner, path).body
+    tasks.run_pending_jobs()
+    for path in ("/dashboard/jobs", f"/files/job/{mine.id}", f"/files/jobs/rows?id={mine.id}"):
+        assert "hx-trigger" not in get(cast.owner, path).body
+
+
+def test_return_to_the_page(cast: Cast, mine: Job) -> None:
+    """To a page of this site only."""
+    for page, leads in (
+        ("/dashboard/jobs?status=todo", "/dashboard/jobs?status=todo"),
+        ("//evil.example", "/files/job"),
+        ("https://evil.example", "/files/job"),
+    ):
+        cancelled = post(cast.owner, f"/files/job/{mine.id}/cancel", next=page)
+        assert leads in cancelled.headers["Location"]
+        assert "evil" not in cancelled.headers["Location"]
+        post(cast.owner, f"/files/job/{mine.id}/retry")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_texts_are_texts(text: str, cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
+    """In arguments, progress, errors, names of queues and filters."""
+    told = ask_for(lambda: sample.tell.configure(queue=text[:9]).delay(text, 50, text))
+    failed = ask_for(lambda: sample.fail_after.delay(text))
+    tasks.run_pending_jobs()
+    change(
+        f"UPDATE {SCHEMA}.files_job SET percent = 50, text = :text WHERE job_id = :id",
+        text=text,
+        id=told.id,
+    )
+    queues.pause(text[:9])
+    model.Session.commit()
+    for client, path in (
+        (cast.owner, f"/dashboard/jobs?text={text[:20]}"),
+        (cast.owner, f"/files/jobs/rows?id={told.id}&id={failed.id}&next={text[:20]}"),
+        (cast.owner, f"/files/job/{told.id}"),
+        (cast.owner, f"/files/job/{failed.id}"),
+        (cast.sysadmin, "/ckan-admin/jobs"),
+        (cast.sysadmin, f"/files/job/{failed.id}"),
+    ):
+        response = get(client, path)
+        assert response.status_code == 200
+        assert "alert(1)</script>" not in response.body
+        assert "<img src=x" not in response.body
+        assert "49" not in re.sub(r"\d{3,}", "", response.body) or "7 * 7" not in text
+
+
+def test_queues(cast: Cast, mine: Job) -> None:
+    body = get(cast.sysadmin, "/ckan-admin/jobs").body
+    assert 'aria-label="Pause queue mine"' in body
+    sent = post(cast.sysadmin, "/ckan-admin/jobs/queue", name="mine", action="pause", status="todo")
+    assert sent.headers["Location"].endswith("/ckan-admin/jobs?status=todo")
+    assert 'aria-label="Resume queue mine"' in get(cast.sysadmin, "/ckan-admin/jobs").body
+    own = get(cast.owner, "/dashboard/jobs").body
+    assert "Waits: its queue is paused" in own
+    assert "Resume queue" not in own
+    post(cast.sysadmin, "/ckan-admin/jobs/queue", name="mine", action="resume")
+    assert not queues.paused()
+    post(cast.sysadmin, "/ckan-admin/jobs/queue", name="x" * 50, action="pause")
+    assert not queues.paused()
+
+
+@pytest.mark.parametrize("path", ["/ckan-admin/jobs", "/dashboard/jobs", "/files/job/1"])
+def test_without_the_tables(path: str, cast: Cast) -> None:
+    """A sysadmin reads which command to run."""
+    change(f"ALTER SCHEMA {SCHEMA} RENAME TO files_test_away")
+    try:
+        admin, owner = get(cast.sysadmin, path), get(cast.owner, path)
+        about = get(cast.owner, "/about")
+    finally:
+        change(f"ALTER SCHEMA files_test_away RENAME TO {SCHEMA}")
+    if "job/" in path:
+        assert (admin.status_code, owner.status_code) == (404, 404)
+        return
+    assert admin.status_code == 503
+    assert "ckan files background init" in admin.body
+    assert owner.status_code == (403 if "admin" in path else 503)
+    assert "background init" not in owner.body
+    assert about.status_code == 200
+
+
+def test_tabs(cast: Cast) -> None:
+    """In the pages of administrators, and in the dashboard."""
+    assert "/ckan-admin/jobs" in get(cast.sysadmin, "/ckan-admin/").body
+    assert "/dashboard/jobs" in get(cast.owner, "/dashboard/datasets").body
+
+
+def test_forged_forms(browser: Any, mine: Job, app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each form needs the token of the session."""
+    monkeypatch.setitem(app.flask_app.config, "WTF_CSRF_ENABLED", True)
+    for path in CHANGES:
+        answer = browser.post(path.format(job=mine.id), data={"action": "cancel"})
+        assert answer.status_code == 400, path
+    assert state(mine) == "todo"
+    page = browser.get(f"/files/job/{mine.id}").text
+    token = re.findall(r'name="_csrf_token" value="([^"]+)"', page)[0]
+    assert (
+        browser.post(f"/files/job/{mine.id}/cancel", data={"_csrf_token": token}).status_code == 302
+    )
+    assert state(mine) == "cancelled"
