@@ -87,5 +87,5 @@ def _of_rows(jobs: list[dict[str, Any]], given: Any) -> dict[str, Any]:
 def _users(jobs: list[dict[str, Any]]) -> dict[str, str]:
     """Return the names of the users who have asked for jobs, by their ids."""
     ids = {job["user_id"] for job in jobs if job["user_id"]}
-    query = model.Session.query(model.User.id, model.User.name).filter(model.User.id.in_(ids))
-    return {id_: name for id_, name in query.all()} if ids else {}
+    users = model.Session.query(model.User).filter(model.User.id.in_(ids)) if ids else ()
+    return {user.id: user.name for user in users}
