@@ -19,7 +19,7 @@ from .logic import action, auth, scheming, validators
 from .logic.guard import guarded
 from .logic.search_document import without_long_lists
 from .ownership import refuse_used_ids, withdraw_files
-from .pages import helpers
+from .pages import blueprints, helpers
 from .queue.core import chained_core_actions
 from .uploads import views as upload_views
 
@@ -57,7 +57,7 @@ class FilesPlugin(CoreFilesPlugin, DefaultTranslation):
         return with_backport("auth", auth)
 
     def get_blueprint(self) -> list[Any]:
-        return [*super().get_blueprint(), upload_views.blueprint]
+        return [*super().get_blueprint(), upload_views.blueprint, *blueprints]
 
     def get_commands(self) -> list[Any]:
         return get_commands()

@@ -1,5 +1,10 @@
 """The files that a web page shows or offers.
 
-Purpose: the template helpers. Guarantee: they are safe for anonymous visitors and reveal
-nothing about a file that the visitor may not see.
+Purpose: the pages of files, and the template helpers. Guarantee: they are safe for anonymous
+visitors and reveal nothing about a file that the visitor may not see.
 """
+
+from . import file, listing, refused
+
+blueprints = [listing.blueprint, file.blueprint, refused.blueprint]
+"""The pages."""

@@ -12,6 +12,7 @@ from .dictionaries import file_dicts, title_of
 from .formats import format_of, known_formats
 from .found import MOST_COUNTED, Found, Query, search
 from .indexes import create_indexes, drop_indexes
+from .mentions import Mention, fields_of_owners, find_mentions
 from .owners import OwnerDescription, describe_owners
 from .scope import ALL, Scope, files_of, files_of_type
 from .sorting import SORTS, Sort, parse_sort
@@ -24,6 +25,7 @@ __all__ = [
     "MOST_COUNTED",
     "SORTS",
     "Found",
+    "Mention",
     "OwnerDescription",
     "Query",
     "Scope",
@@ -32,9 +34,11 @@ __all__ = [
     "create_indexes",
     "describe_owners",
     "drop_indexes",
+    "fields_of_owners",
     "file_dicts",
     "files_of",
     "files_of_type",
+    "find_mentions",
     "format_of",
     "known_formats",
     "parse_sort",

@@ -44,6 +44,6 @@ NEWEST_FIRST = Sort("created", descending=True)
 
 def parse_sort(text: str) -> Sort | None:
     """Return the order that a text such as ``created desc`` names; None if there is none."""
-    by, *direction = text.lower().split()
+    by, *direction = text.lower().split() or [""]
     known = by in SORTS and direction in ([], ["asc"], ["desc"])
     return Sort(by, direction == ["desc"]) if known else None

@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "capabilities",
     },
-    "pages": {"ownership", "search", "store", "errors", "capabilities"},
+    "pages": {"ownership", "search", "store", "csrf", "errors", "capabilities"},
     "views": {"parameters"},
     "upgrade": {"backport", "ownership", "search", "store", "errors", "capabilities"},
     "cli": {"backport", "upgrade", "store", "transaction", "errors", "capabilities"},

@@ -272,10 +272,10 @@ def test_field_with_an_error(author: str, visit: Visit) -> None:
 
 def test_hint_for_a_user_without_files(author: str, visit: Visit) -> None:
     visit(author)
-    assert "file_create" in field(value="")
+    assert "/dashboard/files" in field(value="")
     assert "There are no files to choose from" in field(value="", multiple=True)
     portal.upload(author)
-    assert "file_create" not in field(value="")
+    assert "/dashboard/files" not in field(value="")
 
 
 def test_documented_snippets(author: str, visit: Visit) -> None:

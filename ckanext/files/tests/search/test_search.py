@@ -18,7 +18,8 @@ from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import engine, statements
 from ckanext.files.tests.support.hook_plugins import HiddenFilePlugin, RefusedFilePlugin
 from ckanext.files.tests.support.load_plugins import load_plugins
-from ckanext.files.tests.support.users import call, new_user, site_user
+from ckanext.files.tests.support.owned_files import Owned
+from ckanext.files.tests.support.users import call, new_user
 
 loaded = load_plugins("files", "files_test_forms")
 
@@ -137,44 +138,6 @@ def test_refused_parameters(data: dict[str, Any], author: str) -> None:
     with pytest.raises(ValidationError) as caught:
         call("files_search", author, **data)
     assert list(caught.value.error_dict) == list(data)
-
-
-class Owned:
-    """Files of all kinds of owners, around one organization."""
-
-    def __init__(self) -> None:
-        self.admin, self.editor, self.member, self.other = (new_user() for _ in range(4))
-        roles = {self.admin: "admin", self.editor: "editor", self.member: "member"}
-        users = [{"name": name, "capacity": role} for name, role in roles.items()]
-        name = f"o-{uuid.uuid4()}"
-        self.organization = call("organization_create", site_user(), name=name, users=users)
-        self.dataset = portal.new_dataset(
-            self.admin,
-            owner_org=self.organization["id"],
-            private=True,
-            resources=[portal.resource("first"), portal.resource("second")],
-        )
-        self.first, self.second = (resource["id"] for resource in self.dataset["resources"])
-        self.group = call("group_create", self.editor, name=f"g-{uuid.uuid4()}")
-        in_group = {"id": self.group["id"], "object_type": "package", "capacity": "public"}
-        call("member_create", site_user(), object=self.dataset["id"], **in_group)
-        self.editor_id = call("user_show", None, id=self.editor)["id"]
-        self.files = {
-            type_: portal.put((type_, id_))[0]
-            for type_, id_ in (
-                ("organization", self.organization["id"]),
-                ("package", self.dataset["id"]),
-                ("resource", self.first),
-                ("group", self.group["id"]),
-                ("user", self.editor_id),
-            )
-        }
-        [self.of_removed] = portal.put(("resource", self.second))
-        call("resource_delete", self.admin, id=self.second)
-        [self.alone] = portal.put(None)
-
-    def of(self, *types: str) -> set[str]:
-        return {self.files[type_] for type_ in types}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,183 @@
+"""The page of one file: what it is, a preview, and what its visitor may do with it.
+
+Each change is a form of its own that leads back to the page, or to the list from which the visitor
+has come. The actions behind the forms decide who may do what; the page shows the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+from ckan import model
+from ckan.types import Response
+from flask import Blueprint
+
+from ckanext.files.csrf import protect
+from ckanext.files.ownership import is_id
+from ckanext.files.search import Mention, describe_owners, file_dicts, find_mentions
+from ckanext.files.store import Owner
+
+from .listing import with_fields
+from .preview import pdf_response, preview_of
+from .refused import refused
+from .uploading import words_of
+
+blueprint = protect(Blueprint("files_page", __name__))
+
+OWNER_TYPES = ("package", "organization", "group", "user")
+"""To what a page gives files, by name. A resource has no name that is its own."""
+
+_READ = ("permission_download_file", "file_show")
+_SHOW = "{type}_show"
+
+
+@blueprint.route("/file/page/<id>")
+def show(id: str) -> Any:  # noqa: A002 - CKAN's name for it
+    """Show a file to a visitor who may download it."""
+    file = _readable(id)
+    if file is None:
+        return refused()
+    return tk.render("files/pages/file.html", _variables(file, preview=preview_of(file)))
+
+
+@blueprint.route("/file/preview/<id>")
+def preview(id: str) -> Any:  # noqa: A002
+    """Send a PDF for the frame on the page of a file."""
+    file = _readable(id)
+    response = pdf_response(file) if file else None
+    if response is None:
+        return refused()
+    # CKAN marks a response that it does not render as public
+    tk.request.environ["__no_cache__"] = True
+    return response
+
+
+@blueprint.route("/file/page/<id>/edit", methods=["POST"])
+def edit(id: str) -> Any:  # noqa: A002
+    """Change the title and the name of a file."""
+    file, form = _readable(id), tk.request.form
+    if file is None:
+        return refused()
+
+    def change() -> None:
+        if form.get("title", "") != (file["title"] or ""):
+            title = {"id": id, "title": form.get("title", "")}
+            tk.get_action("files_title_update")({"defer_commit": True}, title)
+        # commits the title, too
+        tk.get_action("file_rename")({}, {"id": id, "name": form.get("name", "")})
+
+    return _do(id, change, tk._("{file} was changed").format(file=file["display_name"]))
+
+
+@blueprint.route("/file/page/<id>/transfer", methods=["POST"])
+def transfer(id: str) -> Any:  # noqa: A002
+    """Give a file to another owner."""
+    file, form = _readable(id), tk.request.form
+    if file is None:
+        return refused()
+    new = {"owner_type": form.get("owner_type", ""), "owner_id": form.get("owner_id", "").strip()}
+
+    def change() -> None:
+        data = {"id": id, "force": "force" in form, **new}
+        tk.get_action("files_transfer_ownership")({}, data)
+
+    return _do(id, change, tk._("{file} has a new owner").format(file=file["display_name"]))
+
+
+@blueprint.route("/file/page/<id>/delete", methods=["GET", "POST"])
+def delete(id: str) -> Any:  # noqa: A002
+    """Ask whether to delete a file, with what will break; delete it."""
+    file = _readable(id)
+    if file is None or not _may("file_delete", id):
+        return refused()
+    if tk.request.method == "GET":
+        mentions = _visible_mentions(id)
+        return tk.render("files/pages/delete.html", {**_variables(file), "mentions": mentions})
+    try:
+        tk.get_action("file_delete")({}, {"id": id})
+    except (tk.ValidationError, tk.NotAuthorized) as error:
+        return _failed(id, error)
+    except tk.ObjectNotFound:
+        return refused()
+    tk.h.flash_success(tk._("{file} was deleted").format(file=file["display_name"]))
+    return tk.redirect_to(_back() or tk.url_for("files_pages.own"))
+
+
+def _do(id_: str, change: Any, success: str) -> Any:
+    """Change a file, and lead back to its page with a message."""
+    try:
+        change()
+    except (tk.ValidationError, tk.NotAuthorized) as error:
+        return _failed(id_, error)
+    except tk.ObjectNotFound:
+        return refused()
+    tk.h.flash_success(success)
+    if _readable(id_) is None:  # it has gone to an owner whom the visitor may not see
+        return tk.redirect_to(_back() or tk.url_for("files_pages.own"))
+    return _to_page(id_)
+
+
+def _failed(id_: str, error: Any) -> Response:
+    model.Session.rollback()
+    tk.h.flash_error(tk._("Nothing was changed: {reason}").format(reason=words_of(error)))
+    return _to_page(id_)
+
+
+def _to_page(id_: str) -> Response:
+    back = {"back": address} if (address := _back()) else {}
+    return tk.redirect_to("files_page.show", id=id_, **back)
+
+
+def _back() -> str | None:
+    """Return the address of the list from which the visitor has come, if it is one of the site."""
+    back = tk.request.values.get("back", "")
+    # a browser reads "/\\" as "//", and leaves out line breaks
+    is_local = re.match(r"/(?![/\\])", back) and back.isprintable() and tk.h.url_is_local(back)
+    return back if is_local else None
+
+
+def _readable(id_: str) -> dict[str, Any] | None:
+    """Return a file with what a page shows of it; None if the visitor may not download it."""
+    if not is_id(id_) or not all(_may(auth_function, id_) for auth_function in _READ):
+        return None
+    [file] = with_fields(file_dicts(model.Session(), [id_])) or [None]
+    owner = file and file["owner"]
+    if owner and not _may_see(Owner(owner["type"], owner["id"])):
+        file = {**file, "owner": None, "fields": []}
+    return file
+
+
+def _may(auth_function: str, id_: str) -> bool:
+    try:
+        tk.check_access(auth_function, {}, {"id": id_})
+    except (tk.NotAuthorized, tk.ObjectNotFound):
+        return False
+    return True
+
+
+def _may_see(owner: Owner) -> bool:
+    try:
+        return _may(_SHOW.format(type=owner.type), owner.id)
+    except ValueError:  # a type of a plugin, without such an auth function
+        return False
+
+
+def _variables(file: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "file": file,
+        "back": _back(),
+        "may_edit": _may("file_rename", file["id"]),
+        "may_delete": _may("file_delete", file["id"]),
+        "owner_types": OWNER_TYPES,
+        **more,
+    }
+
+
+def _visible_mentions(file_id: str) -> list[dict[str, Any]]:
+    """Return what the visitor may see of what names a file."""
+    session = model.Session()
+    found: list[Mention] = [m for m in find_mentions(session, file_id) if _may_see(m.owner)]
+    owners = describe_owners(session, [mention.owner for mention in found])
+    return [{**owners[m.owner]._asdict(), "fields": m.fields} for m in found]

@@ -1,0 +1,43 @@
+"""The page that a visitor gets instead of a file.
+
+CKAN answers 404 to a visitor who may not have a file, so that no visitor learns which files there
+are. Its page says nothing about logging in. Ours has the same words for a file that is missing and
+for one that the visitor may not see, and leads back there after a login.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+from flask import Blueprint
+
+blueprint = Blueprint("files_refused", __name__)
+
+_DOWNLOAD = "file.download"
+_NOT_FOUND = 404
+
+
+def refused() -> tuple[str, int]:
+    """Return the page and its status."""
+    return _page(), _NOT_FOUND
+
+
+@blueprint.after_app_request
+def explain_refused_download(response: Any) -> Any:
+    """Replace CKAN's page in the response to a browser; other clients get what CKAN sends."""
+    if (
+        tk.request.endpoint == _DOWNLOAD
+        and response.status_code == _NOT_FOUND
+        and "text/html" in tk.request.headers.get("Accept", "")
+    ):
+        response.set_data(_page())
+        response.mimetype = "text/html"
+    return response
+
+
+def _page() -> str:
+    user = tk.current_user
+    is_known = bool(user and user.is_authenticated)
+    login = None if is_known else tk.url_for("user.login", came_from=tk.h.current_url())
+    return tk.render("files/pages/refused.html", {"login_url": login})

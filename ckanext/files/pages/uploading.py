@@ -1,0 +1,62 @@
+"""Uploads by a plain form: a file input and a choice of storages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+
+from ckanext.files.store.overlapping_storages import storages_of_ckan
+from ckanext.files.store.storages import Capability, get_storage, storages
+
+
+def upload_storages() -> list[str]:
+    """Return the storages into which the visitor may upload, the default one first."""
+    default = tk.config["ckan.files.default_storages.default"]
+    of_ckan = storages_of_ckan() - {default}
+    names = [name for name in storages if name not in of_ckan and _may_upload(name)]
+    return sorted(names, key=lambda name: (name != default, name))
+
+
+def _may_upload(storage: str) -> bool:
+    if not get_storage(storage).supports(Capability.CREATE):
+        return False
+    try:
+        tk.check_access("file_create", {}, {"storage": storage})
+    except tk.NotAuthorized:
+        return False
+    return True
+
+
+def upload_all(uploads: Iterable[Any], storage: str) -> list[dict[str, Any]]:
+    """Upload files, each in a commit of its own, and write a message about each."""
+    chosen = [upload for upload in uploads if upload.filename]
+    if not chosen:
+        tk.h.flash_error(tk._("Choose a file first"))
+    made = [_upload(upload, storage) for upload in chosen]
+    return [file for file in made if file]
+
+
+def _upload(upload: Any, storage: str) -> dict[str, Any] | None:
+    data = {"upload": upload, **({"storage": storage} if storage else {})}
+    try:
+        file = tk.get_action("file_create")({}, data)
+    except (tk.ValidationError, tk.NotAuthorized) as error:
+        message = tk._("{name} was not uploaded: {reason}")
+        tk.h.flash_error(message.format(name=upload.filename, reason=words_of(error)))
+        return None
+    tk.h.flash_success(tk._("{name} was uploaded").format(name=file["name"]))
+    return file
+
+
+def words_of(error: Any) -> str:
+    """Return what an error of an action means to a person."""
+    if isinstance(error, tk.ValidationError):
+        messages: Any = [m for key, m in error.error_dict.items() if key != "__type"]
+        return " ".join(str(text) for some in messages for text in _listed(some))
+    return str(getattr(error, "message", None) or error)
+
+
+def _listed(messages: Any) -> list[Any]:
+    return messages if isinstance(messages, list) else [messages]
