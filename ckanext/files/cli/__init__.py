@@ -7,6 +7,7 @@ import click
 from .claim import claim
 from .repair import check, repair_index
 from .upgrade import takeover, to_core
+from .uploads import expire_uploads
 
 __all__ = ["get_commands"]
 
@@ -30,7 +31,7 @@ def files() -> None:
     """Check files, take them over from elsewhere, and move them to CKAN's own tables."""
 
 
-for command in (check, claim, repair_index, takeover, to_core):
+for command in (check, claim, expire_uploads, repair_index, takeover, to_core):
     files.add_command(command)
 
 

@@ -7,7 +7,7 @@ A task goes through files in the order of their ids, a batch for each step. A
 step is one commit and can be repeated, so a job whose worker is killed goes on
 after its last finished step.
 
-A task deletes or moves nothing without ``dry_run=False``. It never deletes a row
+A task deletes or moves no file without ``dry_run=False``. It never deletes a row
 because its bytes are missing. A job deletes the row first; the same commit
 writes another job, which removes the bytes.
 """

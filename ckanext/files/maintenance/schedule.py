@@ -14,6 +14,7 @@ from .errors import ScheduleError
 from .tasks import (
     delete_unattached,
     move_storage,
+    remove_expired_uploads,
     remove_strays,
     report_missing,
     settle_abandoned,
@@ -28,6 +29,7 @@ _TASKS: dict[str, tuple[Task[Any], tuple[str, ...]]] = {
     "missing": (report_missing, ("storages",)),
     "strays": (remove_strays, ("storages", "hours", "dry_run")),
     "checksums": (verify_checksums, ("storages",)),
+    "uploads": (remove_expired_uploads, ()),
     "move": (move_storage, ("source", "target", "dry_run")),
 }
 _REQUIRED = {"move": ("source", "target")}

@@ -5,6 +5,7 @@ a step passes it on to the next one.
 """
 
 from .checksums import verify_checksums, verify_upload
+from .expired_uploads import remove_expired_uploads
 from .missing import report_missing
 from .moving import move_storage
 from .removal import remove_bytes
@@ -15,6 +16,7 @@ __all__ = [
     "delete_unattached",
     "move_storage",
     "remove_bytes",
+    "remove_expired_uploads",
     "remove_seen_strays",
     "remove_strays",
     "report_missing",

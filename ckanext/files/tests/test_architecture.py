@@ -57,10 +57,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pages": {"ownership", "search", "store", "csrf", "errors", "capabilities"},
     "views": {"parameters"},
     "upgrade": {"backport", "ownership", "search", "store", "errors", "capabilities"},
-    "cli": {"backport", "upgrade", "store", "transaction", "errors", "capabilities"},
+    "cli": {"uploads", "backport", "upgrade", "store", "transaction", "errors", "capabilities"},
     "background": {"transaction", "advisory_locks", "errors"},
     "pytest_plugin": {"background"},
     "maintenance": {
+        "uploads",
         "background",
         "store",
         "filekeeper",

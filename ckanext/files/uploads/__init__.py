@@ -10,7 +10,7 @@ its connection goes on at once, while the request of the old connection may stil
 Refused: deciding who may upload what. That is asked of ``file_create`` and of the storage.
 """
 
-from .expiry import RemovedUpload, remove_expired
+from .expiry import RemovedUpload, count_expired, remove_expired
 from .listing import unfinished_uploads
 
-__all__ = ["RemovedUpload", "remove_expired", "unfinished_uploads"]
+__all__ = ["RemovedUpload", "count_expired", "remove_expired", "unfinished_uploads"]

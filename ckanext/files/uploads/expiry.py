@@ -7,7 +7,7 @@ leaves a row, and the next attempt finds it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,19 +39,24 @@ class RemovedUpload(NamedTuple):
     """Why it could not be removed; the next attempt may succeed."""
 
 
-def remove_expired(limit: int | None = None) -> list[RemovedUpload]:
-    """Remove uploads that have expired; return them.
+def remove_expired() -> Iterator[RemovedUpload]:
+    """Remove the uploads that have expired, one after the other."""
+    failed: list[str] = []
+    while id_ := _next_expired(failed):
+        removed = _remove_and_log(id_)
+        if removed and removed.error:
+            failed.append(id_)
+        if removed:
+            yield removed
 
-    :param limit: how many at most; None for all.
-    """
-    done: list[RemovedUpload] = []
-    while limit is None or len(done) < limit:
-        id_ = _next_expired([upload.id for upload in done])
-        if id_ is None:
-            break
-        if removed := _remove_and_log(id_):
-            done.append(removed)
-    return done
+
+def count_expired() -> int:
+    """Return how many uploads have expired."""
+    expired = upload_table.c.expires <= sa.func.now()
+    with transaction() as connection:
+        return connection.execute(
+            sa.select(sa.func.count()).select_from(upload_table).where(expired)
+        ).scalar_one()
 
 
 def _next_expired(others: Collection[str]) -> str | None:

@@ -73,7 +73,7 @@ def test_defaults() -> None:
     """Nothing runs by itself, and nothing is changed, unless it is configured so."""
     names = [str(key) for key in config_declaration.iter_options() if str(key).startswith(PREFIX)]
     off = [name for name in names if name.endswith(".schedule")]
-    assert len(off) == 6
+    assert len(off) == 7
     assert all(config_declaration[name].default == "" for name in off)  # pyright: ignore[reportArgumentType]
     careful = [name for name in names if name.endswith(".dry_run")]
     assert len(careful) == 4

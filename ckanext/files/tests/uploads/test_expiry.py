@@ -1,0 +1,101 @@
+"""Uploads that have expired are removed with their bytes, and nothing else is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ckan.common import config
+
+from ckanext.files.store.storages import get_storage, storages
+from ckanext.files.tests.support.console import run
+from ckanext.files.tests.support.effects import change, look
+from ckanext.files.tests.support.tus import Tus
+from ckanext.files.tests.uploads.conftest import spooled
+from ckanext.files.tests.uploads.test_finishing import uploads_in_bucket
+from ckanext.files.uploads import remove_expired
+
+
+@pytest.fixture(autouse=True)
+def none_has_expired() -> None:
+    change("UPDATE files_upload SET expires = now() + interval '1 day'")
+
+
+def expire(*urls: str) -> None:
+    for url in urls:
+        change("UPDATE files_upload SET expires = now() WHERE id = :id", id=url.rpartition("/")[2])
+
+
+def exists(url: str) -> bool:
+    query = "SELECT EXISTS (SELECT FROM files_upload WHERE id = :id)"
+    return look(query, id=url.rpartition("/")[2])
+
+
+@pytest.fixture
+def urls(tus: Tus) -> dict[str, str]:
+    """Uploads of all kinds."""
+    found = {storage: tus.begin(20_000_000, storage=storage) for storage in ("folder", "cloud")}
+    for url in found.values():
+        assert tus.patch(url, 0, bytes(9_000_000)).status_code == 204
+    finished = tus.create(3, "a.txt", b"123").headers["Location"]
+    return {**found, "finished": finished, "empty": tus.begin(5), "kept": tus.begin(5)}
+
+
+def test_removal(tus: Tus, urls: dict[str, str]) -> None:
+    file_id = tus.head(urls["finished"]).headers["File-Id"]
+    kept, parts = urls.pop("kept"), uploads_in_bucket()
+    tus.patch(kept, 0, b"123")
+    expire(*urls.values())
+    assert {(each.was_finished, each.error) for each in remove_expired()} == {
+        (False, ""),
+        (True, ""),
+    }
+    assert not any(map(exists, urls.values()))
+    assert not spooled(urls["folder"]).exists()
+    assert len(uploads_in_bucket()) == len(parts) - 1
+    assert tus.download(file_id) == b"123"
+    assert tus.offset(kept) == 3
+    assert [tus.head(url).status_code for url in urls.values()] == [404] * 4
+
+
+def test_new_uploads_remove_a_few(tus: Tus) -> None:
+    old = [tus.begin(5) for _ in range(5)]
+    expire(*old)
+    tus.begin(5)
+    assert sum(map(exists, old)) == 2
+    tus.begin(5)
+    assert sum(map(exists, old)) == 0
+
+
+def test_command(tus: Tus, urls: dict[str, str], monkeypatch: Any) -> None:
+    assert run("expire-uploads") == (0, "0 uploads removed, 0 of them unfinished\n")
+    expire(urls["cloud"], urls["finished"], urls["empty"])
+
+    # a bucket that does not answer stops none of the others
+    storage = get_storage("cloud")
+    with monkeypatch.context() as patch:
+        client = storage.settings.client
+        patch.setattr(client, "abort_multipart_upload", _fail)
+        code, said = run("expire-uploads")
+    assert code == 1
+    assert "2 uploads removed, 1 of them unfinished" in said
+    assert f"{urls['cloud'].rpartition('/')[2]}: The storage fails" in said
+    assert exists(urls["cloud"])
+    assert run("expire-uploads") == (0, "1 uploads removed, 1 of them unfinished\n")
+    assert not exists(urls["cloud"])
+
+
+def _fail(**_: Any) -> None:
+    raise OSError("no route to host")
+
+
+def test_storage_that_is_gone(tus: Tus, urls: dict[str, str], monkeypatch: Any) -> None:
+    """The upload stays, with a warning, until the storage is configured again."""
+    expire(urls["folder"])
+    with monkeypatch.context() as patch:
+        patch.delitem(config, "ckan.files.storage.folder.type")
+        patch.setattr(storages, "get", lambda name: None)
+        [left] = remove_expired()
+    assert "folder" in left.error
+    assert exists(urls["folder"])
+    assert [each.error for each in remove_expired()] == [""]
