@@ -76,11 +76,28 @@ class Multipart:
         """Return the first bytes of the file, with those that are about to be stored."""
         return bytes((self._tail + more[:size])[:size])
 
+    def must_begin(self, more: int) -> bool:
+        """Return whether the first part is to be stored, so that :meth:`begin` has to be called."""
+        return not self._upload_id and self._is_part(more)
+
+    def begin(self, content_type: str) -> None:
+        """Announce the parts to the bucket.
+
+        It has bytes only after the commit that keeps the id, without which they could not be found.
+        """
+        with _errors_as_ours():
+            place = Location(self._location)
+            started = self._storage.multipart_start(place, self._size, content_type=content_type)
+            self._upload_id = started.storage_data["upload_id"]
+
+    def _is_part(self, more: int) -> bool:
+        return more == self.room or self._stored + len(self._tail) + more == self._size
+
     def store(self, data: bytes | bytearray, content_type: str) -> None:
         """Store bytes: in the bucket if they are enough for a part, in :meth:`changes` if not."""
+        is_part = self._is_part(len(data))
         self._tail += data
-        is_last = self._stored + len(self._tail) == self._size
-        if self._tail and (is_last or not self.room):
+        if is_part:
             with _errors_as_ours():
                 try:
                     self._store_part(content_type)
@@ -90,10 +107,6 @@ class Multipart:
             self._tail = bytearray()
 
     def _store_part(self, content_type: str) -> None:
-        if not self._upload_id:
-            place = Location(self._location)
-            started = self._storage.multipart_start(place, self._size, content_type=content_type)
-            self._upload_id = started.storage_data["upload_id"]
         number, size = len(self._etags), len(self._tail)
         part = Upload(io.BytesIO(self._tail), "", size, content_type)
         stored = self._storage.multipart_update(self.data(), part, number)
@@ -101,7 +114,7 @@ class Multipart:
 
     def _are_parts_lost(self) -> bool:
         try:
-            return bool(self._upload_id) and not self._storage.multipart_refresh(self.data())
+            return not self._storage.multipart_refresh(self.data())
         except exc.MissingFileError:
             return True
         except Exception:  # the bucket cannot be asked

@@ -67,6 +67,10 @@ class Receiver:
         is_last = self.offset + len(data) == self._upload.size
         if not self._content_type:
             self._look_at_type(self._sink.head(data, checks.SAMPLE_SIZE), is_last)
+        if self._sink.must_begin(len(data)):
+            with self._writer.lock() as connection:
+                self._sink.begin(self._content_type)
+                update_upload(connection, self._upload.id, **self._sink.changes())
         with self._writer.lock() as connection:
             self._sink.store(data, self._content_type)
             self.offset += len(data)

@@ -29,6 +29,14 @@ class Sink(Protocol):
         """Return the first bytes of the file, with those that are about to be stored."""
         ...
 
+    def must_begin(self, more: int) -> bool:
+        """Return whether :meth:`begin` has to be called before so many bytes are stored."""
+        ...
+
+    def begin(self, content_type: str) -> None:
+        """Get ready for the first bytes; :meth:`changes` are committed before these come."""
+        ...
+
     def store(self, data: bytes | bytearray, content_type: str) -> None:
         """Store bytes, so that no crash loses them once :meth:`changes` is committed."""
         ...

@@ -54,6 +54,12 @@ class Spool:
                 start = file.read(self._position)
         return start + bytes(more[: size - len(start)])
 
+    def must_begin(self, more: int) -> bool:
+        return False
+
+    def begin(self, content_type: str) -> None:
+        """Nothing to do: the name of the file is the id of the upload."""
+
     def store(self, data: bytes | bytearray, content_type: str) -> None:
         """Write bytes to the disk; when this returns, also a power failure does not lose them."""
         flags = os.O_WRONLY if self._position else os.O_WRONLY | os.O_CREAT
