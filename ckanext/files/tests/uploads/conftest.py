@@ -21,12 +21,12 @@ from ckanext.files.tests.support.waiting import wait_for
 STORAGES = ("default", "folder", "cloud", "named", "pictures", "small")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def loaded(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """``default`` is of CKAN's own type, ``folder`` of ours, ``cloud`` a bucket.
+@pytest.fixture(scope="module")
+def options(s3: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The storages of these tests.
 
-    ``named`` keeps the names of files, ``pictures`` and ``small`` have limits, and ``hidden`` is
-    for sysadmins.
+    ``default`` is of CKAN's own type, ``folder`` of ours, and ``cloud`` a bucket. ``named``
+    keeps the names of files, ``pictures`` and ``small`` have limits, ``hidden`` is for sysadmins.
     """
     bucket = {"type": "files:s3", **s3_options(s3, "uploads"), "path": "below"}
     unique = {"location_transformers": "uuid4"}
@@ -44,6 +44,12 @@ def loaded(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         options |= storage_options(name, **place, **settings)
     options["ckan.files.authenticated_uploads.storages"] = " ".join(STORAGES)
     options["ckanext.files.uploads.path"] = str(root / "spool")
+    return options
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded(options: dict[str, Any]) -> Iterator[None]:
+    """A portal with these storages."""
     with plugins_loaded("files", "files_test_probe", **options):
         yield
 
