@@ -6,8 +6,9 @@ process is killed, the client asks again and the same bytes become the file. Wha
 then of a file that is not committed is at the location that the row of the upload names, and is
 taken for the next attempt or removed with the upload.
 
-Storages of CKAN 2.12's own (``ckan:fs``) know no such location, and copy the bytes. A kill in that
-time leaves a stray there, as the kill of any upload does.
+Storages of CKAN 2.12's own (``ckan:fs``) know no such location, and copy the bytes; so do storages
+on another file system than the spool. A kill in that time leaves a stray, as the kill of any upload
+does.
 """
 
 from __future__ import annotations

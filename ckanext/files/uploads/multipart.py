@@ -24,6 +24,7 @@ from ckanext.files.filekeeper.safe import SafeStorage
 from ckanext.files.store.storages import Capability, FileData, Location, Upload, exc
 
 from .errors import UploadGoneError, UploadsNotReadyError
+from .table import known_parts
 
 _MIB = 1024 * 1024
 _SMALLEST = 8 * _MIB
@@ -86,6 +87,7 @@ class Multipart:
         It has bytes only after the commit that keeps the id, without which they could not be found.
         """
         with _errors_as_ours():
+            self._abort_unknown()
             place = Location(self._location)
             started = self._storage.multipart_start(place, self._size, content_type=content_type)
             self._upload_id = started.storage_data["upload_id"]
@@ -158,14 +160,31 @@ class Multipart:
 
     def remove(self) -> None:
         """Remove the parts, if they are no object yet."""
-        if self._upload_id:
-            settings = self._storage.settings
-            key = self._storage.full_path(Location(self._location))
-            # not by file-keeper, which asks first for the uploads of all names that begin so
-            with suppress(UploadGoneError), _errors_as_ours():
-                settings.client.abort_multipart_upload(
-                    Bucket=settings.bucket, Key=key, UploadId=self._upload_id
-                )
+        if self._location:
+            with _errors_as_ours():
+                self._abort_unknown()
+                if self._upload_id:
+                    self._abort(self._upload_id)
+
+    def _abort_unknown(self) -> None:
+        """Remove what a killed request has announced at this location, whose id no row has."""
+        settings = self._storage.settings
+        found = settings.client.list_multipart_uploads(Bucket=settings.bucket, Prefix=self._key)
+        ids = {each["UploadId"] for each in found.get("Uploads", []) if each["Key"] == self._key}
+        for id_ in ids - known_parts(self._storage.settings.name, self._location):
+            self._abort(id_)
+
+    def _abort(self, id_: str) -> None:
+        # not by file-keeper, which aborts nothing unless it finds another one first
+        settings = self._storage.settings
+        with suppress(UploadGoneError), _errors_as_ours():
+            settings.client.abort_multipart_upload(
+                Bucket=settings.bucket, Key=self._key, UploadId=id_
+            )
+
+    @property
+    def _key(self) -> str:
+        return self._storage.full_path(Location(self._location))
 
 
 @contextmanager

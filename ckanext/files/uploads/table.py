@@ -124,6 +124,16 @@ def find_upload(id_: str) -> Upload:
     return Upload(*row)
 
 
+def known_parts(storage: str, location: str) -> set[str]:
+    """Return the ids that a bucket has given to the uploads for a location."""
+    columns = upload_table.c
+    ids = sa.select(columns.parts["upload_id"].astext).where(
+        columns.storage == storage, columns.location == location
+    )
+    with transaction() as connection:
+        return set(filter(None, connection.execute(ids).scalars()))
+
+
 class Writer:
     """The request that receives bytes of an upload, until another one takes over."""
 
