@@ -14,7 +14,7 @@ from requests import RequestException
 
 from dev.process import HOST, ProcessError, free_port
 
-from . import background_story, files_story, queue_story
+from . import background_story, files_story, queue_story, tour
 from .cast import Cast
 from .narrator import BrokenError, chapter, expect, fail, step
 from .people import ORGANIZATION, PASSWORD
@@ -76,11 +76,13 @@ def _play(cast: Cast) -> None:
     files_story.play(cast)
     queue_story.play(cast)
     background_story.play(cast)
+    tour.play(cast)
 
 
 def _leave_open(site: Site, cast: Cast, ckan: Path) -> None:
-    print(f"\n  {cast.url}/dataset/{cast.dataset}")
-    print(f"  Log in as alice, bob or admin, with the password {PASSWORD}")
+    print(f"\n  {cast.url}/user/login")
+    print(f"  Log in as alice, bob or admin, with the password {PASSWORD}, and look around.")
+    tour.show(cast)
     print("\n  The command line of this site, in another terminal:")
     print(f"  {os.path.relpath(ckan)} files background status")
     print(

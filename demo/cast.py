@@ -22,6 +22,8 @@ class Cast:
     """Editor of the organization."""
     bob: Visitor
     """Member of the organization: sees its private datasets."""
+    admin: Visitor
+    """Sysadmin."""
     public: Visitor
     """Anybody without a login."""
     dataset: str = field(default_factory=_new_name)
@@ -30,5 +32,5 @@ class Cast:
     @classmethod
     def gather(cls, url: str, tokens: Mapping[str, str]) -> Cast:
         """Give each of them their token."""
-        alice, bob = (Visitor(name, url, tokens[name]) for name in ("alice", "bob"))
-        return cls(url, alice, bob, Visitor("the public", url))
+        people = (Visitor(name, url, tokens[name]) for name in ("alice", "bob", "admin"))
+        return cls(url, *people, Visitor("the public", url))
