@@ -20,6 +20,7 @@ import pytest
 import requests
 from ckan.tests import factories
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -106,7 +107,9 @@ class Browser:
 
     def wait(self, condition: Callable[[webdriver.Chrome], object]) -> None:
         """Wait until something is so on the page, in terms of Selenium."""
-        WebDriverWait(self.driver, _SECONDS).until(condition)
+        # a script, or the next page, may take an element away while it is looked at
+        gone = [StaleElementReferenceException]
+        WebDriverWait(self.driver, _SECONDS, ignored_exceptions=gone).until(condition)
 
     def wait_for_text(self, selector: str, text: str) -> None:
         """Wait until an element has a text."""

@@ -1,0 +1,262 @@
+"""The pages of jobs in a real Chromium, with a real worker."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ckan import model
+from selenium.webdriver.common.keys import Keys
+
+from ckanext.files.background import schema
+from ckanext.files.tests.support import jobs, sample
+from ckanext.files.tests.support import worker_tasks as tasks
+from ckanext.files.tests.support.browser import (
+    Browser,
+    Person,
+    new_person,
+    with_javascript,
+)
+from ckanext.files.tests.support.effects import change, engine, look
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.probe_plugin import ProbePlugin
+from ckanext.files.tests.support.server import CkanServer, CkanServers
+from ckanext.files.tests.support.waiting import wait_for
+from ckanext.files.tests.support.workers import Workers
+
+pytestmark = pytest.mark.usefixtures("effects", "worker")
+
+loaded = load_plugins("files", "files_background", "files_test_probe")
+
+HOSTILE = "<img src=x onerror=document.title='hacked'> \u202e\U0001f4a5 \"'"
+
+LAST = f"SELECT status FROM {jobs.S}.procrastinate_jobs ORDER BY id DESC LIMIT 1"
+"""The state of the job that was asked for last."""
+
+
+@pytest.fixture(scope="module")
+def app(loaded: Any) -> Any:
+    schema.ensure(engine())
+    change(f"DELETE FROM {jobs.S}.procrastinate_jobs")
+    app = loaded()
+    app.flask_app.config["WTF_CSRF_ENABLED"] = True
+    return app
+
+
+def ask(_: Any, dataset: dict[str, Any]) -> None:
+    """A dataset asks for a job of the kind that its notes name."""
+    named = dataset.get("notes") or ""
+    if named == "progress":
+        tasks.progress_by_and_by.delay(dataset["title"])
+    elif named == "fail":
+        sample.fail_after.delay(dataset["title"])
+
+
+@pytest.fixture(scope="module")
+def site(lasting_servers: CkanServers, app: Any) -> CkanServer:
+    """Serves an extension that asks for a job when a dataset is changed."""
+    return lasting_servers.fork(app, lambda: ProbePlugin.hooks.update(after_dataset_update=ask))
+
+
+@pytest.fixture(scope="module")
+def worker(ini: Path, tmp_path_factory: pytest.TempPathFactory, app: Any) -> Iterator[Workers]:
+    workers = Workers(tmp_path_factory.mktemp("workers"), ini, app)
+    workers.start("-c", "4")
+    yield workers
+    workers.stop()
+    change(f"DELETE FROM {jobs.S}.procrastinate_jobs")
+
+
+@pytest.fixture
+def scripts(request: pytest.FixtureRequest) -> bool:
+    """Whether the browser runs JavaScript."""
+    return request.node.callspec.params["browser"] == "javascript"
+
+
+@pytest.fixture
+def ann(site: CkanServer) -> Person:
+    return new_person(site)
+
+
+@pytest.fixture
+def admin(site: CkanServer) -> Person:
+    return new_person(site, sysadmin=True)
+
+
+@pytest.fixture
+def save(browser: Browser, ann: Person) -> Callable[..., str]:
+    """Save a dataset in CKAN's form; return its title."""
+
+    def save(kind: str, title: str = "") -> str:
+        title = title or f"t{uuid.uuid4().hex[:8]}"
+        name = f"d-{uuid.uuid4()}"
+        ann.call("package_create", name=name, title=title)
+        browser.log_in(ann.name)
+        browser.go(f"/dataset/edit/{name}")
+        browser.fill("#field-notes", kind)
+        browser.submit("[name=save]")
+        return title
+
+    return save
+
+
+def wait_for_progress(text: str) -> None:
+    """Wait until the tables have a progress: a page without scripts does not ask again."""
+    wait_for(
+        lambda: look(f"SELECT EXISTS (SELECT FROM {jobs.S}.files_job WHERE text = :t)", t=text)
+    )
+
+
+def test_notice(browser: Browser, scripts: bool, save: Any) -> None:
+    """Of the job that a change has asked for, with its progress, until it is dismissed."""
+    title = save("progress")
+    for percent in (25, 50, 75):
+        wait_for_progress(f"{title}: {percent} of 100")
+        if not scripts:
+            browser.driver.refresh()
+        browser.wait_for_text(".files-job-notice", f"{title}: {percent} of 100")
+        bar = browser.find(".files-job-notice [role=progressbar]")
+        assert bar.get_attribute("aria-valuenow") == str(percent)
+        assert "goes on in the background" in browser.find(".files-job-notice").text
+        if percent == 50 and scripts:
+            browser.inspect(".files-job-notices", "job-notice")
+        jobs.let_go(f"{title}-{percent}")
+    if not scripts:
+        wait_for(lambda: look(LAST) == "succeeded")
+        browser.driver.refresh()
+    browser.wait_for_text(".files-job-notice", "is done")
+    assert not browser.find_all(".files-job-notice[hx-get]")
+    browser.find(".files-job-notice form button").send_keys(Keys.ENTER)
+    browser.wait(lambda _: not browser.find_all(".files-job-notice"))
+    browser.wait_for_text("h1", title)
+
+
+def test_a_job_that_failed(browser: Browser, scripts: bool, save: Any, admin: Person) -> None:
+    """From the notice to its page, and again."""
+    save("fail", HOSTILE)
+    if scripts:
+        browser.wait_for_text(".files-job-notice", "has failed")
+    browser.find(".files-job-notice a").click()
+    address = browser.driver.current_url
+    wait_for(lambda: look(LAST) == "failed")
+    browser.driver.refresh()
+    browser.wait_for_text(".files-job pre", f"ValueError: {HOSTILE} is wrong")
+    assert "Traceback" not in browser.find(".files-job").text
+    assert browser.driver.title != "hacked"
+    browser.log_in(admin.name)
+    browser.driver.get(address)
+    browser.find(".files-job summary").send_keys(Keys.ENTER)
+    browser.wait_for_text(".files-job details pre", "Traceback (most recent call last)")
+    if scripts:
+        browser.inspect(".files-job", "job-failed")
+    browser.find(".files-job form button").send_keys(Keys.ENTER)
+    browser.wait_for_text(".flash-messages", "runs again")
+    assert browser.driver.current_url == address
+
+
+def ask_all(person: Person, name: str) -> dict[str, int]:
+    """Ask for jobs on behalf of a person; return their ids."""
+    queues = {"holds": "default", "waits": f"q-{name}", "other": f"q-{name}"}
+    found = {}
+    for label, queue in queues.items():
+        task = tasks.hold if label == "holds" else sample.write
+        found[label] = jobs.defer(task.configure(queue=queue), f"{name}-{label}").id
+    user = model.User.get(person.name)
+    assert user
+    for id_ in found.values():
+        change(
+            f"INSERT INTO {jobs.S}.files_job (job_id, user_id) VALUES (:id, :user)"
+            " ON CONFLICT (job_id) DO UPDATE SET user_id = excluded.user_id",
+            id=id_,
+            user=user.id,
+        )
+    return found
+
+
+def row(job: int) -> str:
+    return f"#files-job-{job}"
+
+
+def test_overview(browser: Browser, scripts: bool, ann: Person, admin: Person) -> None:
+    """A sysadmin pauses a queue, finds jobs, ends them and has them run again."""
+    name = f"n{uuid.uuid4().hex[:8]}"
+    queue = f"q-{name}"
+    browser.log_in(admin.name)
+    jobs.wait_for_job(jobs.defer(sample.write.configure(queue=queue), f"{name}-first"))
+    browser.go("/ckan-admin/")
+    browser.find(".page-header a[href$='/ckan-admin/jobs']").click()
+    browser.find(f"[aria-label='Pause queue {queue}']").send_keys(Keys.ENTER)
+    browser.wait_for_text(".flash-messages", f"Queue {queue} is paused")
+    found = ask_all(ann, name)
+    jobs.wait_for_effect(f"{name}-holds-begun")
+    browser.go("/ckan-admin/jobs")
+    if scripts:
+        browser.inspect(".files-jobs", "jobs-overview")
+    browser.select("#files-jobs-queue").select_by_visible_text(queue)
+    browser.submit(".files-jobs-filters button")
+    assert "3 jobs found" in browser.find(".files-jobs").text
+    assert "Waits: its queue is paused" in browser.find(row(found["waits"])).text
+    assert ann.name in browser.find(row(found["waits"])).text
+
+    browser.find(f"#files-job-{found['waits']}-cancel").send_keys(Keys.ENTER)
+    browser.wait_for_text(".flash-messages", f"Job {found['waits']} ends")
+    assert f"queue={queue}" in browser.driver.current_url
+    assert "cancelled" in browser.find(row(found["waits"])).text
+    browser.find(".files-jobs details summary").send_keys(Keys.ENTER)
+    browser.submit(".files-jobs details [value=cancel]")
+    browser.wait_for_text(".flash-messages", "1 job ends")
+    browser.find(".files-jobs details summary").click()
+    browser.submit(".files-jobs details [value=retry]")
+    browser.wait_for_text(".flash-messages", "2 jobs run again")
+
+    browser.find(f"[aria-label='Resume queue {queue}']").click()
+    browser.wait_for_text(".flash-messages", f"Queue {queue} is resumed")
+    if not scripts:
+        wait_for(lambda: jobs.effects_of(f"{name}-other"))
+        browser.find(".files-jobs a[href='']").click()
+    browser.wait_for_text(row(found["other"]), "succeeded")
+    jobs.let_go(f"{name}-holds")
+
+
+@with_javascript
+def test_live_rows(browser: Browser, ann: Person) -> None:
+    """One request for all rows, as long as one of them may change and the page is visible."""
+    name = f"n{uuid.uuid4().hex[:8]}"
+    found = ask_all(ann, name)
+    jobs.wait_for_effect(f"{name}-holds-begun")
+    browser.log_in(ann.name)
+    browser.go("/dashboard/jobs")
+    browser.wait_for_text(row(found["waits"]), "succeeded")
+    browser.inspect(".files-jobs", "jobs-own")
+    asked = (
+        "return performance.getEntriesByType('resource')"
+        ".filter(entry => entry.name.includes('/rows')).length"
+    )
+
+    def requests() -> int:
+        return browser.driver.execute_script(asked)
+
+    button = f"files-job-{found['holds']}-cancel"
+    browser.find(f"#{button}").send_keys("")
+    browser.driver.execute_script(f"document.getElementById('{button}').focus()")
+    before = requests()
+    browser.wait(lambda _: requests() >= before + 2)
+    # a reader with a keyboard stays where they are
+    assert browser.driver.switch_to.active_element.get_attribute("id") == button
+    hide = (
+        "Object.defineProperty(document, 'visibilityState',"
+        " {value: arguments[0], configurable: true})"
+    )
+    browser.driver.execute_script(hide, "hidden")
+    before = requests()
+    jobs.let_go(f"{name}-holds")
+    jobs.wait_for_effect(f"{name}-holds-ended")
+    wait_for(lambda: look("SELECT true FROM pg_sleep(4)"))
+    assert requests() <= before + 1
+    assert "running" in browser.find(row(found["holds"])).text
+    browser.driver.execute_script(hide, "visible")
+    browser.wait_for_text(row(found["holds"]), "succeeded")
+    assert not browser.find_all("#files-jobs-rows[hx-get]")
