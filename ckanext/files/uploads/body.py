@@ -35,9 +35,9 @@ class Body:
         return found
 
     def discard(self, seconds: float) -> None:
-        """Read what comes within some seconds, so that the client can read the answer.
+        """Read what comes within some seconds, so that the client gets the answer.
 
-        A server that closes a connection with bytes in it may cut its own answer off.
+        A server or proxy that closes a connection with bytes in it may cut the answer off.
         """
         end = time.monotonic() + seconds
         while time.monotonic() < end and self._read(_READ):

@@ -53,7 +53,8 @@ class Sink(Protocol):
 def sink_for(upload: Upload, tail: bytes = b"") -> Sink:
     """Return the place of the bytes of an upload."""
     storage = find_storage(upload.storage)
-    if takes_parts(storage):
+    # the storage may have had another type when the upload began
+    if takes_parts(storage) and upload.location:
         return Multipart(storage, upload.location, upload.size, upload.parts, tail)
     return Spool(upload.id, upload.offset)
 

@@ -173,11 +173,7 @@ def _receive(upload: Upload) -> Response:
 def _store(upload: Upload, body: Body, checksum: protocol.Checksum | None) -> Upload:
     """Store a body; return the upload as it is after that."""
     receiver = Receiver(upload, checksum)
-    try:
-        receiver.receive(body)
-    except UploadRefusedError:
-        body.discard(_SECONDS_TO_DISCARD)
-        raise
+    receiver.receive(body)
     if receiver.is_complete:
         return find_upload(upload.id)
     return upload._replace(expires=receiver.expires, offset=receiver.offset)
@@ -246,6 +242,8 @@ for status in default_exceptions:
 
 
 def _error(status: int, kind: str, errors: dict[str, Any]) -> Response:
+    with suppress(RequestEntityTooLarge):
+        Body(tk.request.stream).discard(_SECONDS_TO_DISCARD)
     body = {"success": False, "error": {"__type": kind, **errors}}
     return Response(json.dumps(body), status, mimetype="application/json")
 
