@@ -93,7 +93,7 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     )
     with_plugin_data = bool(context.get("include_plugin_data"))
     return {
-        "count": found.count,
+        "count": found.number,
         "count_is_exact": found.is_exact,
         "results": file_dicts(session, found.ids, include_plugin_data=with_plugin_data),
     }

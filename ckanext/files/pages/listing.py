@@ -18,7 +18,7 @@ from ckan.types import Response
 from flask import Blueprint
 
 from ckanext.files.csrf import protect
-from ckanext.files.search import fields_of_owners, known_formats, parse_sort
+from ckanext.files.search import NEWEST_FIRST, fields_of_owners, known_formats, parse_sort
 from ckanext.files.store import Owner
 from ckanext.files.store.storages import storages
 
@@ -122,7 +122,7 @@ def all_files() -> Any:
 
 def _show(listing: Listing) -> Any:
     args = {name: tk.request.args.get(name, "") for name in _PARAMETERS}
-    args["sort"] = args["sort"] if parse_sort(args["sort"]) else "created desc"
+    args["sort"] = str(parse_sort(args["sort"]) or NEWEST_FIRST)
     page = tk.h.get_page_number(tk.request.args)
     asked = {name: args[name] for name in ("q", "format", "storage", "sort")}
     data = {**listing.owner, **asked, "start": (page - 1) * ROWS, "rows": ROWS}
@@ -160,7 +160,7 @@ def _turned(by: str, sort: str) -> str:
     """Return the order for a click on the head of a column: upwards first, except for times."""
     first = "desc" if by in ("created", "size") else "asc"
     other = {"desc": "asc", "asc": "desc"}[first]
-    return f"{by} {other if sort.split() == [by, first] else first}"
+    return f"{by} {other if sort == f'{by} {first}' else first}"
 
 
 def _pager(found: Mapping[str, Any], page: int, url: Callable[[int], str]) -> Any:

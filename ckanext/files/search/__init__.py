@@ -15,7 +15,7 @@ from .indexes import create_indexes, drop_indexes
 from .mentions import Mention, fields_of_owners, find_mentions
 from .owners import OwnerDescription, describe_owners
 from .scope import ALL, Scope, files_of, files_of_type
-from .sorting import SORTS, Sort, parse_sort
+from .sorting import NEWEST_FIRST, SORTS, Sort, parse_sort
 from .viewer import Viewer
 from .words import LONGEST_SEARCH
 
@@ -23,6 +23,7 @@ __all__ = [
     "ALL",
     "LONGEST_SEARCH",
     "MOST_COUNTED",
+    "NEWEST_FIRST",
     "SORTS",
     "Found",
     "Mention",

@@ -59,11 +59,11 @@ class Found(NamedTuple):
 
     ids: list[str]
 
-    count: int
+    number: int
     """The number of files on all pages."""
 
     is_exact: bool
-    """There are no more than ``count`` files."""
+    """There are no more than ``number`` files."""
 
 
 def search(
@@ -85,7 +85,7 @@ def search(
     found = _search(session, scope, query, 0, _MOST_ASKED)
     files = describe_files(session, found.ids)
     seen = [id_ for id_ in found.ids if id_ in files and may_see(files[id_])]
-    return Found(seen[start : start + rows], len(seen), found.count <= _MOST_ASKED)
+    return Found(seen[start : start + rows], len(seen), found.number <= _MOST_ASKED)
 
 
 def _search(session: Session, scope: Scope, query: Query, start: int, rows: int) -> Found:

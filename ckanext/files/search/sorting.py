@@ -33,6 +33,9 @@ class Sort(NamedTuple):
 
     descending: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.by} {'desc' if self.descending else 'asc'}"
+
     @property
     def columns(self) -> list[Any]:
         """What it sorts by. The id at the end gives each file one place on one page."""

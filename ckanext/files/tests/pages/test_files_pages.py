@@ -70,7 +70,7 @@ class Site(Owned):
             "admin": self.admin,
             "sysadmin": self.sysadmin,
         }
-        self.files |= {"removed": self.of_removed, "alone": self.alone}
+        self.files.update(removed=self.of_removed, alone=self.alone)
         for type_, file in self.files.items():
             call("files_title_update", self.sysadmin, id=file, title=f"Secret {type_}")
 

@@ -1,0 +1,234 @@
+"""People look for files, change them and give them away, with a real Chromium and by hand."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from selenium.webdriver.common.keys import Keys
+
+from ckanext.files.tests.support.browser import (
+    PASSWORD,
+    Browser,
+    Person,
+    new_person,
+    with_javascript,
+    without_javascript,
+)
+from ckanext.files.tests.support.server import CkanServer, CkanServers
+
+OPTIONS = {
+    "ckan.plugins": "files scheming_datasets scheming_nerf_index",
+    "scheming.presets": "ckanext.scheming:presets.json ckanext.files:presets.yaml",
+    "scheming.dataset_schemas": "ckanext.files.tests:schemas/preset_dataset.yaml",
+}
+PART = ".files-list"
+PAGE = ".files-page"
+HOSTILE = "📎 Level of <b>\"rivers\"</b> & 'lakes' \u05e2\u05d1\u05e8\u05d9\u05ea " + "long" * 60
+PDF = b"""%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]>>endobj
+trailer<</Root 1 0 R>>
+%%EOF
+"""
+
+
+@pytest.fixture(scope="module")
+def site(lasting_servers: CkanServers) -> CkanServer:
+    return lasting_servers.start(OPTIONS)
+
+
+@pytest.fixture
+def ann(site: CkanServer) -> Person:
+    return new_person(site)
+
+
+ben = ann
+
+
+def new_dataset(person: Person, **fields: Any) -> str:
+    name = f"d-{uuid.uuid4()}"
+    person.call("package_create", type="files-preset", title="River levels", name=name, **fields)
+    return name
+
+
+def listed(browser: Browser) -> list[str]:
+    """Return the names in the first column."""
+    return browser.texts(".files-table tbody tr > td:first-child > a")
+
+
+def test_own_files(browser: Browser, ann: Person, tmp_path: Path) -> None:
+    """Upload, search, order, a title, and back to the list as it was."""
+    for name in ("levels.csv", "report.pdf"):
+        (tmp_path / name).write_bytes(b"a,b\n1,2\n")
+    browser.log_in(ann.name)
+    browser.go("/dashboard/datasets")
+    browser.find("[href='/dashboard/files']").click()
+    assert browser.texts(".files-empty") == ["There are no files here yet."]
+    browser.inspect(".files-own")
+    paths = "\n".join(str(tmp_path / name) for name in ("levels.csv", "report.pdf"))
+    browser.find("#files-upload").send_keys(paths)
+    browser.submit(".files-upload button")
+    assert browser.texts(".files-count") == ["2 files"]
+
+    browser.find("thead a").click()
+    assert listed(browser) == ["levels.csv", "report.pdf"]
+    assert browser.find("th[aria-sort]").get_attribute("aria-sort") == "ascending"
+    browser.find("thead a").click()
+    assert listed(browser) == ["report.pdf", "levels.csv"]
+    browser.find("#files-q").send_keys("lev", Keys.ENTER)
+    browser.wait(lambda _: listed(browser) == ["levels.csv"])
+
+    browser.find(".files-table tbody td a").click()
+    browser.fill("#files-title", HOSTILE)
+    browser.submit(".files-edit button")
+    assert browser.find("h1").text == HOSTILE
+    assert "was changed" in browser.find(".alert-success").text
+    browser.inspect(PAGE, "file-page")
+    browser.find(".breadcrumb [href*='q=lev']").click()
+    assert listed(browser) == [HOSTILE]
+    assert browser.find("#files-q").get_attribute("value") == "lev"
+    browser.go("/dashboard/files")
+    browser.inspect(".files-own", "own-files")
+
+
+def test_give_and_delete(browser: Browser, ann: Person) -> None:
+    """A file goes to a dataset, with its name typed; deleting it shows what breaks."""
+    file, dataset = (
+        ann.upload("levels.csv", b"river;level\nRhein;3,4\nElbe;1,2\n"),
+        new_dataset(ann),
+    )
+    browser.log_in(ann.name)
+    browser.go(f"/file/page/{file}?back=/dashboard/files")
+    browser.find("#files-owner-id").send_keys("no-such-dataset", Keys.ENTER)
+    browser.wait(lambda _: browser.find_all(".alert-danger, .alert-error"))
+    assert "Nothing was changed" in browser.find(".flash-messages").text
+    browser.find("#files-owner-id").send_keys(dataset, Keys.ENTER)
+    browser.wait(lambda _: browser.find_all(".alert-success"))
+    assert browser.find("dl [href*='/files-preset/']").text == "River levels"
+    ann.call("package_patch", id=dataset, attachment=file)
+
+    browser.go(f"/files-preset/edit/{dataset}")
+    browser.find("[href^='/dataset/files/']").click()
+    assert listed(browser) == ["levels.csv"]
+    assert "Field: attachment" in browser.find(".files-table").text
+    browser.inspect(PART, "dataset-files")
+    browser.find(".files-table tbody td a").click()
+    assert browser.texts(".files-preview td")[:4] == ["river", "level", "Rhein", "3,4"]
+    browser.inspect(PAGE, "file-with-table")
+    browser.find(".files-delete").click()
+    assert "River levels" in browser.find(".files-mentions").text
+    browser.inspect(PAGE, "file-delete")
+    browser.submit(".btn-danger")
+    assert browser.driver.current_url.split("?")[0].endswith(f"/dataset/files/{dataset}")
+    assert browser.texts(".files-empty") == ["There are no files here yet."]
+
+
+def test_all_files(browser: Browser, site: CkanServer, ann: Person) -> None:
+    root = new_person(site, sysadmin=True)
+    word = f"w{uuid.uuid4().hex[:8]}"
+    dataset = new_dataset(ann, attachment=ann.upload(f"{word}.csv"))
+    ann.upload(f"{word}.pdf", PDF)
+    browser.log_in(root.name)
+    browser.go("/ckan-admin/")
+    browser.find("[href='/ckan-admin/files']").click()
+    browser.find("#files-q").send_keys(word, Keys.ENTER)
+    browser.wait(lambda _: set(listed(browser)) == {f"{word}.csv", f"{word}.pdf"})
+    browser.select("#files-type").select_by_value("package")
+    browser.submit(".files-search button")
+    assert listed(browser) == [f"{word}.csv"]
+    assert browser.texts(".files-table td:last-child bdi") == ["River levels"]
+    browser.select("#files-type").select_by_value("")
+    browser.select("#files-format").select_by_value("PDF")
+    browser.submit(".files-search button")
+    assert listed(browser) == [f"{word}.pdf"]
+    browser.go(f"/ckan-admin/files?q={word}")
+    browser.inspect(PART, "all-files")
+    assert dataset
+
+
+@with_javascript
+def test_pdf(browser: Browser, ann: Person) -> None:
+    """Chromium shows it in the frame, in spite of the policy that comes with it."""
+    browser.log_in(ann.name)
+    browser.go(f"/file/page/{ann.upload('report.pdf', PDF)}")
+    browser.wait(lambda _: shows_pdf(browser))
+    # why the policy has no sandbox
+    in_sandbox = (
+        "const frame = document.querySelector('iframe'); frame.sandbox = ''; frame.src += '?'"
+    )
+    browser.driver.execute_script(in_sandbox)
+    browser.wait(lambda _: not shows_pdf(browser))
+
+
+def shows_pdf(browser: Browser) -> bool:
+    """Return whether Chromium's viewer, an extension of its own, is in a frame."""
+    targets = browser.driver.execute_cdp_cmd("Target.getTargets", {})["targetInfos"]
+    return any(target["url"].startswith("chrome-extension://") for target in targets)
+
+
+def test_refused(browser: Browser, ann: Person, ben: Person) -> None:
+    """A visitor logs in and comes back; a user without the right reads why not."""
+    file = ann.upload("levels.csv")
+    browser.log_out()
+    browser.go(f"/file/page/{file}")
+    assert "or you have to log in to see it" in browser.find(".files-refused").text
+    refused_log(browser)
+    browser.inspect(".files-refused", "file-refused")
+    browser.find(".files-refused .btn").click()
+    browser.fill("#field-login", ann.name)
+    browser.find("#field-password").send_keys(PASSWORD, Keys.ENTER)
+    browser.wait(lambda _: browser.find_all(PAGE))
+    assert browser.find("h1").text == "levels.csv"
+
+    browser.log_in(ben.name)
+    for address in (f"/file/page/{file}", f"/file/download/{file}", f"/file/page/{uuid.uuid4()}"):
+        browser.go(address)
+        assert "or you are not allowed to see it" in browser.find(".files-refused").text
+        assert not browser.find_all(".files-refused .btn")
+    refused_log(browser)
+
+
+def refused_log(browser: Browser) -> None:
+    """Forget that Chromium writes each 404 into the console; nothing else may be there."""
+    messages = browser.driver.get_log("browser")
+    severe = [entry["message"] for entry in messages if entry["level"] == "SEVERE"]
+    assert all("404" in message for message in severe), severe
+
+
+@without_javascript
+def test_forms_need_their_token(browser: Browser, site: CkanServer, ann: Person) -> None:
+    file = ann.upload("levels.csv")
+    with requests.Session() as http:
+        page = http.get(f"{site.url}/user/login", timeout=60).text
+        http.post(
+            f"{site.url}/user/login", {**token(page), "login": ann.name, "password": PASSWORD}
+        )
+        page = http.get(f"{site.url}/file/page/{file}", timeout=60).text
+        assert "files-edit" in page
+        forms: dict[str, dict[str, str]] = {
+            f"/file/page/{file}/edit": {"title": "New", "name": "new.csv"},
+            f"/file/page/{file}/transfer": {"owner_type": "user", "owner_id": ann.name},
+            f"/file/page/{file}/delete": {},
+            "/dashboard/files": {},
+        }
+        for path, form in forms.items():
+            answer = http.post(site.url + path, form, timeout=60, allow_redirects=False)
+            assert answer.status_code == 400, path
+        assert "levels.csv" in http.get(f"{site.url}/file/page/{file}", timeout=60).text
+        for path, form in forms.items():
+            data = {**token(page), **form}
+            answer = http.post(site.url + path, data, timeout=60, allow_redirects=False)
+            assert answer.status_code == 302, path
+    assert browser
+
+
+def token(page: str) -> dict[str, str]:
+    found = re.search(r'name="_csrf_token"\s+content="([^"]+)"', page)
+    assert found
+    return {"_csrf_token": found[1]}
