@@ -142,10 +142,13 @@ def _readable(id_: str) -> dict[str, Any] | None:
     """Return a file with what a page shows of it; None if the visitor may not download it."""
     if not is_id(id_) or not all(_may(auth_function, id_) for auth_function in _READ):
         return None
-    [file] = with_fields(file_dicts(model.Session(), [id_])) or [None]
-    owner = file and file["owner"]
+    files = with_fields(file_dicts(model.Session(), [id_]))
+    if not files:
+        return None
+    [file] = files
+    owner = file["owner"]
     if owner and not _may_see(Owner(owner["type"], owner["id"])):
-        file = {**file, "owner": None, "fields": []}
+        return {**file, "owner": None, "fields": []}
     return file
 
 

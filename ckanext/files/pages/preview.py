@@ -12,8 +12,7 @@ import codecs
 import csv
 import io
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -122,7 +121,7 @@ def head_of(file: dict[str, Any], size: int = HEAD) -> bytes:
     """Return the first bytes of a file; none if its storage cannot read them, for any reason."""
     try:
         storage = get_storage(file["storage"])
-        return b"".join(islice_bytes(_read(storage, FileData.from_dict(file), size), size))
+        return _first(_read(storage, FileData.from_dict(file), size), size)
     except Exception:  # each adapter has exceptions of its own
         log.warning("No preview of file %s in %s", file["id"], file["storage"], exc_info=True)
         return b""
@@ -134,14 +133,18 @@ def _read(storage: Any, data: Any, size: int) -> Iterable[bytes]:
     return storage.stream(data) if storage.supports(Capability.STREAM) else ()
 
 
-def islice_bytes(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Yield the first bytes, and close what they come from."""
-    with closing(chunks) if hasattr(chunks, "close") else closing(io.BytesIO()):
+def _first(chunks: Iterable[bytes], size: int) -> bytes:
+    """Return the first bytes, and close what they come from."""
+    found = bytearray()
+    try:
         for chunk in chunks:
-            yield chunk[:size]
-            size -= len(chunk)
-            if size <= 0:
-                return
+            found += chunk
+            if len(found) >= size:
+                break
+    finally:
+        if close := getattr(chunks, "close", None):
+            close()
+    return bytes(found[:size])
 
 
 def pdf_response(file: dict[str, Any]) -> flask.Response | None:

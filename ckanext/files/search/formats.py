@@ -31,7 +31,7 @@ def known_formats() -> list[str]:
     return sorted({found[1] for found in known.values() if "/" in (found[0] or "")}, key=str.lower)
 
 
-def has_format(name: str) -> sa.ColumnElement[bool]:
+def has_format(name: str) -> Any:
     """Return the condition that a file has a format, by any of CKAN's names for it."""
     known: dict[str, Any] = tk.h.resource_formats()
     wanted = known.get(name.lower())

@@ -1,4 +1,4 @@
-"""The files among which a search looks: all, those of an owner, or of a type of owner."""
+"""The files among which a search looks: all, the files of an owner, or of a type of owner."""
 
 from __future__ import annotations
 

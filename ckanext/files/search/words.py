@@ -8,6 +8,7 @@ punctuation becomes spaces, in what is indexed and in what is searched. The conf
 from __future__ import annotations
 
 import string
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -30,7 +31,7 @@ LONGEST_SEARCH = 500
 """Of a search, in characters: PostgreSQL refuses a word of more than 2 KiB."""
 
 
-def contains_words(text: str) -> sa.ColumnElement[bool] | None:
+def contains_words(text: str) -> Any | None:
     """Return the condition that a file has all words of a text, the last one maybe incomplete.
 
     :returns: None if the text has no words, such as ``*:*``.
