@@ -6,7 +6,8 @@ import click
 
 from .claim import claim
 from .repair import check, repair_index
-from .upgrade import takeover, to_core
+from .takeover import takeover
+from .to_core import to_core
 from .uploads import expire_uploads
 
 __all__ = ["get_commands"]
@@ -18,7 +19,8 @@ class FilesGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[:1] == ["background"] and "background" not in self.commands:
+        is_absent = args[:1] == ["background"] and "background" not in self.commands
+        if is_absent and not ctx.resilient_parsing:  # which completion in a shell needs
             ctx.fail(
                 "The plugin files_background has these commands:"
                 " write ckan.plugins = files files_background"
@@ -28,7 +30,12 @@ class FilesGroup(click.Group):
 
 @click.group(cls=FilesGroup)
 def files() -> None:
-    """Check files, take them over from elsewhere, and move them to CKAN's own tables."""
+    """Check files, take them over from elsewhere, and move them to CKAN's own tables.
+
+    The exit code of each command is 0 when all is done and nothing is wrong, 1 when
+    the command has found or could not do something, which it prints, and 2 when
+    the command line is wrong.
+    """
 
 
 for command in (check, claim, expire_uploads, repair_index, takeover, to_core):

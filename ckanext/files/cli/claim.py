@@ -10,13 +10,14 @@ from ckan import model
 from ckanext.files.upgrade.claim import Claiming, ClaimReport
 from ckanext.files.upgrade.stored_field import OWNER_TYPES, StoredField
 
-from .output import ProgressBar, print_table
+from .options import DRY_RUN, JSON
+from .output import ProgressBar, print_json, print_table
 
 
 @click.command()
 @click.argument("owner_type", type=click.Choice(OWNER_TYPES))
 @click.argument("field")
-@click.option("--dry-run", is_flag=True, help="Only report what the command would do.")
+@DRY_RUN
 @click.option(
     "--type", "of_type", metavar="DATASET_TYPE", help="Only datasets (or groups) of this type."
 )
@@ -26,6 +27,7 @@ from .output import ProgressBar, print_table
     is_flag=True,
     help="Also give files of sysadmins to what they neither made nor edit.",
 )
+@JSON
 def claim(
     owner_type: str,
     field: str,
@@ -33,6 +35,7 @@ def claim(
     of_type: str | None,
     no_pin: bool,
     trust_sysadmins: bool,
+    as_json: bool,
 ) -> None:
     """Give files to the datasets, resources and so on that name them already.
 
@@ -64,9 +67,19 @@ def claim(
     with ProgressBar("Looking and giving") as bar:
         bar.begin(run.count())
         report = run.run(bar.add)
-    _print(report, field, dry_run=dry_run)
+    if as_json:
+        _print_json(report, dry_run=dry_run)
+    else:
+        _print(report, field, dry_run=dry_run)
     if report.refused:
         sys.exit(1)
+
+
+def _print_json(report: ClaimReport, *, dry_run: bool) -> None:
+    refused = [refused._asdict() for refused in report.refused]
+    print_json(
+        {"dry_run": dry_run, "given": report.given, "theirs": report.theirs, "refused": refused}
+    )
 
 
 def _print(report: ClaimReport, field: str, *, dry_run: bool) -> None:

@@ -1,18 +1,28 @@
-"""Progress bars, tables and lists, as all commands print them."""
+"""Progress, tables, lists and JSON, as all commands print them.
+
+What a command reports goes to stdout, progress and warnings go to stderr: stdout can be read by a
+program, above all with ``--json``.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import json
 import sys
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
 import click
 
+SECONDS_BETWEEN_LINES = 10
+"""How often progress is a line of a log, where stderr is no terminal."""
+
 
 class ProgressBar:
-    """A progress bar on stderr, if stderr is a terminal.
+    """A progress bar on stderr if stderr is a terminal, and a plain line now and then if not.
 
     A context manager: the bar is complete when the block ends.
     """
@@ -20,17 +30,28 @@ class ProgressBar:
     def __init__(self, label: str) -> None:
         self._label = label
         self._bar: Any = None
+        self._done, self._length = 0, ""
+        self._last_line = time.monotonic()
 
-    def begin(self, length: int) -> None:
-        """Draw the bar, when the command knows how much there is to do."""
-        if sys.stderr.isatty():
-            bar = click.progressbar(length=length, label=self._label, file=sys.stderr)
-            self._bar = bar.__enter__()
+    def begin(self, length: int | None = None) -> None:
+        """Draw the bar.
+
+        :param length: how much there is to do; None if the command does not know.
+        """
+        if length is not None:
+            self._length = f" of {length}"
+        if length != 0 and sys.stderr.isatty():
+            self._bar = _bar(self._label, length)
+            self._bar.__enter__()
 
     def add(self, number: int) -> None:
         """Move the bar forward."""
+        self._done += number
         if self._bar:
             self._bar.update(number)
+        elif time.monotonic() >= self._last_line + SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            click.echo(f"{self._label}: {self._done}{self._length}", err=True)
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -43,6 +64,22 @@ class ProgressBar:
     ) -> None:
         if self._bar:
             self._bar.__exit__(type_, error, traceback)
+
+
+def _bar(label: str, length: int | None) -> Any:
+    if length is not None:
+        return click.progressbar(length=length, label=label, file=sys.stderr)
+    endless = itertools.count()
+    return click.progressbar(endless, label=label, show_eta=False, show_pos=True, file=sys.stderr)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print the one JSON document of a command; times are in ISO 8601."""
+    click.echo(json.dumps(document, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, dt.datetime) else sorted(value)
 
 
 def print_heading(text: str) -> None:
@@ -71,3 +108,11 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
 def in_utc(at: dt.datetime | None) -> str:
     """Return a time in UTC, to the second; an empty text for None."""
     return f"{at.astimezone(dt.timezone.utc):%Y-%m-%d %H:%M:%S}" if at else ""
+
+
+def print_nothing(sentence: str, *, as_json: bool) -> None:
+    """Print that there are no tables to work with."""
+    if as_json:
+        print_json({"tables_exist": False})
+    else:
+        click.echo(sentence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from ckan import model
@@ -13,7 +13,7 @@ from ckan import model
 from ckanext.files.store.models import file_table
 from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage, is_configured, storages
-from ckanext.files.store.stored import find_missing, find_strays, list_storages
+from ckanext.files.store.stored import Stored, find_missing, find_strays, list_storages
 from ckanext.files.transaction.index_repair import (
     datasets_to_repair,
     make_all_due,
@@ -21,14 +21,31 @@ from ckanext.files.transaction.index_repair import (
     table_exists,
 )
 
-from .output import ProgressBar, print_heading
+from .options import JSON, StorageName
+from .output import ProgressBar, print_heading, print_json
 
 _PAUSE = 0.5
 
 
+class _Checked(NamedTuple):
+    """A storage after the check."""
+
+    storage: str
+
+    files: int
+    """Number of its rows."""
+
+    missing: list[str] | None
+    """Ids of files without bytes; None if the storage cannot be asked."""
+
+    strays: list[str] | None
+    """Locations without a row; None if the storage was not scanned."""
+
+
 @click.command()
-@click.argument("storage", nargs=-1)
-def check(storage: Sequence[str]) -> None:
+@click.argument("storage", nargs=-1, type=StorageName())
+@JSON
+def check(storage: Sequence[str], as_json: bool) -> None:
     """Find rows without bytes, and bytes without a row, in all storages or the given ones.
 
     Lists the ids of files whose bytes are missing, and the locations of bytes that
@@ -42,47 +59,64 @@ def check(storage: Sequence[str]) -> None:
             raise click.ClickException(f"There is no option ckan.files.storage.{name}.type")
     engine: Any = model.Session.get_bind()
     with engine.connect() as connection:
-        missing = _missing(connection, storage)
-        strays = _strays(connection, storage)
-    _print_found("Rows without bytes", missing)
-    _print_found("Bytes without a row", strays)
-    if any(missing.values()) or any(strays.values()):
+        found = _check(connection, storage)
+    if as_json:
+        print_json({"storages": [checked._asdict() for checked in found]})
+    else:
+        _print(found)
+    if any(checked.missing or checked.strays for checked in found):
         sys.exit(1)
 
 
-def _missing(connection: Any, chosen: Sequence[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for stored in list_storages(connection, file_table):
-        if chosen and stored.storage not in chosen:
-            continue
-        if not stored.can_be_asked:
-            click.secho(f"{stored.storage}: {stored.files} files cannot be looked for", fg="yellow")
-            continue
-        with ProgressBar(stored.storage) as bar:
-            bar.begin(stored.files)
-            found[stored.storage] = find_missing(connection, file_table, stored, bar.add)
+def _check(connection: Any, chosen: Sequence[str]) -> list[_Checked]:
+    rows = {stored.storage: stored for stored in list_storages(connection, file_table)}
+    of_ckan = storages_of_ckan()
+    ours = [name for name in storages if name not in of_ckan]
+    found: list[_Checked] = []
+    for name in chosen or dict.fromkeys([*rows, *ours]):
+        stored = rows.get(name)
+        missing = _missing(connection, stored) if stored else []
+        strays = _strays(connection, name) if name in (chosen or ours) else None
+        found.append(_Checked(name, stored.files if stored else 0, missing, strays))
     return found
 
 
-def _strays(connection: Any, chosen: Sequence[str]) -> dict[str, list[str]]:
-    of_ckan = storages_of_ckan()
-    names = chosen or [name for name in storages if name not in of_ckan]
-    return {
-        name: find_strays(connection, file_table, name)
-        for name in names
-        if get_storage(name).supports(Capability.SCAN)
-    }
+def _missing(connection: Any, stored: Stored) -> list[str] | None:
+    if not stored.can_be_asked:
+        return None
+    with ProgressBar(f"Looking for files of {stored.storage}") as bar:
+        bar.begin(stored.files)
+        return find_missing(connection, file_table, stored, bar.add)
 
 
-def _print_found(title: str, found: dict[str, list[str]]) -> None:
-    print_heading(f"{title}: {sum(map(len, found.values()))}")
-    for storage, items in found.items():
+def _strays(connection: Any, name: str) -> list[str] | None:
+    if not get_storage(name).supports(Capability.SCAN):
+        return None
+    with ProgressBar(f"Scanning {name}") as bar:
+        bar.begin()
+        return find_strays(connection, file_table, name, bar.add)
+
+
+def _print(found: Sequence[_Checked]) -> None:
+    for checked in found:
+        if checked.files and checked.missing is None:
+            click.secho(
+                f"{checked.storage}: {checked.files} files cannot be looked for", fg="yellow"
+            )
+    _print_found("Rows without bytes", [(one.storage, one.missing or []) for one in found])
+    _print_found("Bytes without a row", [(one.storage, one.strays or []) for one in found])
+
+
+def _print_found(title: str, found: Sequence[tuple[str, list[str]]]) -> None:
+    print_heading(f"{title}: {sum(len(items) for _, items in found)}")
+    for storage, items in found:
         for item in items:
             click.echo(f"{storage}\t{item}")
 
 
 @click.command("repair-index")
-def repair_index() -> None:
+@JSON
+def repair_index(as_json: bool) -> None:
     """Make Solr agree with the database after processes were killed.
 
     A process that is killed during a commit may leave Solr with a change of a
@@ -103,20 +137,33 @@ def repair_index() -> None:
             "The table files_index_intent is missing. Run: ckan db upgrade -p files"
         )
     make_all_due()
+    with ProgressBar("Repairing datasets") as bar:
+        repaired, failed = _repair(bar)
+    if as_json:
+        print_json({"repaired": repaired, "failed": failed})
+    else:
+        _print_repaired(repaired, failed)
+    if failed:
+        sys.exit(1)
+
+
+def _repair(bar: ProgressBar) -> tuple[set[str], dict[str, str]]:
+    """Return the ids of the datasets that were repaired, and the errors about others."""
     repaired: set[str] = set()
     failed: dict[str, str] = {}
+    left = len(datasets_to_repair())
+    bar.begin(left)
     while True:
         for repair in repair_due():
             repaired.add(repair.package_id)
             failed.pop(repair.package_id, None)
             if repair.error:
                 failed[repair.package_id] = repair.error
-        if not datasets_to_repair() - failed.keys():
-            break
+        before, left = left, len(datasets_to_repair() - failed.keys())
+        bar.add(max(before - left, 0))
+        if not left:
+            return repaired - failed.keys(), failed
         time.sleep(_PAUSE)
-    _print_repaired(repaired - failed.keys(), failed)
-    if failed:
-        sys.exit(1)
 
 
 def _print_repaired(repaired: set[str], failed: dict[str, str]) -> None:

@@ -79,7 +79,12 @@ def exists(storage: Any, data: Any) -> bool:
         return False  # the storage cannot have this location
 
 
-def find_strays(connection: Connection, table: sa.Table, storage: str) -> list[str]:
+def find_strays(
+    connection: Connection,
+    table: sa.Table,
+    storage: str,
+    progress: Callable[[int], Any] = lambda _: None,
+) -> list[str]:
     """Return the locations in a storage that no row names.
 
     An upload that is under way is a stray until its transaction commits. A location in a
@@ -87,6 +92,7 @@ def find_strays(connection: Connection, table: sa.Table, storage: str) -> list[s
     out, with a warning in the log.
 
     :param storage: name of a storage that can be scanned.
+    :param progress: called with the number of locations that were looked up.
     """
     strays: list[str] = []
     overlapping = OverlappingStorages(storage)
@@ -94,6 +100,7 @@ def find_strays(connection: Connection, table: sa.Table, storage: str) -> list[s
     locations = (location for location in found if _is_text(storage, location))
     while some := list(islice(locations, _ROWS_AT_ONCE)):
         strays += unnamed(connection, table, storage, some, overlapping)
+        progress(len(some))
     return strays
 
 

@@ -10,6 +10,8 @@ from ckan import model
 from ckanext.files.background import BackgroundError, schema
 from ckanext.files.background.app import run_shell
 from ckanext.files.cli import files
+from ckanext.files.cli.options import JSON
+from ckanext.files.cli.output import print_json
 
 from .change_jobs import cancel, purge, retry, send
 from .queues import pause, resume
@@ -35,15 +37,19 @@ def background() -> None:
 
 
 @background.command()
-def init() -> None:
+@JSON
+def init(as_json: bool) -> None:
     """Make the tables of background tasks, or bring them up to date.
 
     They are in their own schema, beside CKAN's tables. Stop the workers before an
     update. You can run it again at any time.
     """
     made = schema.install(model.Session.get_bind())
-    done = "made" if made else "up to date"
-    click.secho(f"The tables in schema {schema.SCHEMA} are {done}", fg="green")
+    if as_json:
+        print_json({"schema": schema.SCHEMA, "made": made})
+    else:
+        done = "made" if made else "up to date"
+        click.secho(f"The tables in schema {schema.SCHEMA} are {done}", fg="green")
 
 
 @background.command()

@@ -8,7 +8,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,10 @@ from ckan import model
 
 from ckanext.files.background import control, record
 from ckanext.files.background.call import find_task
+from ckanext.files.cli.options import DRY_RUN, JSON
+from ckanext.files.cli.output import ProgressBar, print_json
 
+from .completion import TaskName
 from .show_jobs import JOB_ID
 
 _ARGUMENT = re.compile(r"(?P<name>\w+)(?P<kind>[=:])(?P<value>.*)", re.DOTALL)
@@ -25,9 +28,10 @@ _JOB_IDS = click.argument("job_ids", metavar="ID...", nargs=-1, required=True, t
 
 
 @click.command()
-@click.argument("task")
+@JSON
+@click.argument("task", type=TaskName())
 @click.argument("arguments", metavar="[NAME=TEXT | NAME:JSON]...", nargs=-1)
-def send(task: str, arguments: Sequence[str]) -> None:
+def send(task: str, arguments: Sequence[str], as_json: bool) -> None:
     """Defer a job of a task.
 
     Write arguments as for ckanapi: text after "=", anything else as JSON after
@@ -43,7 +47,10 @@ def send(task: str, arguments: Sequence[str]) -> None:
         values[name] = value
     job = find_task(task).delay(**values)
     model.Session.commit()
-    click.echo(f"Job {job.id} waits for a worker")
+    if as_json:
+        print_json({"id": job.id, "task": task, "args": values})
+    else:
+        click.echo(f"Job {job.id} waits for a worker")
 
 
 def _read_argument(argument: str) -> tuple[str, Any]:
@@ -61,8 +68,9 @@ def _read_argument(argument: str) -> tuple[str, Any]:
 
 @click.command()
 @click.option("--now", is_flag=True, help="Interrupt the steps that run, and undo them.")
+@JSON
 @_JOB_IDS
-def cancel(job_ids: Sequence[int], now: bool) -> None:
+def cancel(job_ids: Sequence[int], now: bool, as_json: bool) -> None:
     """End jobs that wait or run.
 
     A job that runs ends with its present step, unless that is its last one; a
@@ -71,7 +79,7 @@ def cancel(job_ids: Sequence[int], now: bool) -> None:
 
     The exit code is 1 if a job has ended already, or does not exist.
     """
-    _change_each(job_ids, partial(_cancel, now=now))
+    _change_each(job_ids, partial(_cancel, now=now), as_json=as_json)
 
 
 def _cancel(job_id: int, now: bool) -> tuple[bool, str]:
@@ -85,15 +93,16 @@ def _cancel(job_id: int, now: bool) -> tuple[bool, str]:
 
 
 @click.command()
+@JSON
 @_JOB_IDS
-def retry(job_ids: Sequence[int]) -> None:
+def retry(job_ids: Sequence[int], as_json: bool) -> None:
     """Have jobs run again that failed, were cancelled or aborted.
 
     They go on after their last finished steps.
 
     The exit code is 1 if a job is in another state, or does not exist.
     """
-    _change_each(job_ids, _retry)
+    _change_each(job_ids, _retry, as_json=as_json)
 
 
 def _retry(job_id: int) -> tuple[bool, str]:
@@ -104,23 +113,23 @@ def _retry(job_id: int) -> tuple[bool, str]:
     return False, f"cannot run again: it is {_state(job_id)}"
 
 
-def _change_each(job_ids: Sequence[int], change: Callable[[int], tuple[bool, str]]) -> None:
+def _change_each(
+    job_ids: Sequence[int], change: Callable[[int], tuple[bool, str]], *, as_json: bool
+) -> None:
     """Change jobs, and print what has become of each; exit with 1 if a job was not changed.
 
     :param change: returns whether it has changed a job, and what to print.
     """
-    done = [_change(job_id, change) for job_id in job_ids]
-    if not all(done):
+    jobs: list[dict[str, Any]] = []
+    for job_id in job_ids:
+        done, text = change(job_id) if record.find(job_id) else (False, "does not exist")
+        jobs.append({"id": job_id, "changed": done, "text": text})
+        if not as_json:
+            click.secho(f"Job {job_id} {text}", fg=None if done else "red")
+    if as_json:
+        print_json({"jobs": jobs})
+    if not all(job["changed"] for job in jobs):
         sys.exit(1)
-
-
-def _change(job_id: int, change: Callable[[int], tuple[bool, str]]) -> bool:
-    if record.find(job_id) is None:
-        done, text = False, "does not exist"
-    else:
-        done, text = change(job_id)
-    click.secho(f"Job {job_id} {text}", fg=None if done else "red")
-    return done
 
 
 def _state(job_id: int) -> str:
@@ -144,8 +153,9 @@ def _state(job_id: int) -> str:
     type=click.Choice(control.ENDED),
     help="Only jobs in this state; may be given several times.",
 )
-@click.option("--dry-run", is_flag=True, help="Only count the jobs.")
-def purge(days: float, states: Sequence[str], dry_run: bool) -> None:
+@DRY_RUN
+@JSON
+def purge(days: float, states: Sequence[str], dry_run: bool, as_json: bool) -> None:
     """Delete jobs that have ended, with their progress and events.
 
     Jobs that wait or run stay. The command commits after each batch: you can
@@ -154,10 +164,18 @@ def purge(days: float, states: Sequence[str], dry_run: bool) -> None:
     if math.isnan(days):
         raise click.BadParameter("DAYS is no number")
     before = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=days)
-    counts: Counter[str] = Counter()
-    for batch in control.purge(before, states or control.ENDED, dry_run):
-        counts += batch
-    done = "to be deleted" if dry_run else "deleted"
-    for state in states or control.ENDED:
-        click.echo(f"{state:<15}{counts[state]:>10}")
-    click.echo(f"{done:<15}{sum(counts.values()):>10}")
+    counts = Counter(dict.fromkeys(states or control.ENDED, 0))
+    with ProgressBar("Counting jobs" if dry_run else "Deleting jobs") as bar:
+        bar.begin()
+        for batch in control.purge(before, list(counts), dry_run):
+            counts.update(batch)
+            bar.add(sum(batch.values()))
+    if as_json:
+        print_json({"dry_run": dry_run, "deleted": sum(counts.values()), "jobs": counts})
+    else:
+        _print_purged(counts, "to be deleted" if dry_run else "deleted")
+
+
+def _print_purged(counts: Mapping[str, int], done: str) -> None:
+    for label, number in {**counts, done: sum(counts.values())}.items():
+        click.echo(f"{label:<15}{number:>10}")

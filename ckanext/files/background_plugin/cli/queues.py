@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 from ckan import model
 
 from ckanext.files.background import queues
+from ckanext.files.cli.options import JSON
+from ckanext.files.cli.output import print_json
 
+from .completion import QueueName
 from .workers import warn_of_unused
 
-_QUEUES = click.argument("names", metavar="QUEUE...", nargs=-1, required=True)
+_QUEUES = click.argument("names", metavar="QUEUE...", nargs=-1, required=True, type=QueueName())
 
 
 @click.command()
+@JSON
 @_QUEUES
-def pause(names: Sequence[str]) -> None:
+def pause(names: Sequence[str], as_json: bool) -> None:
     """Let the jobs of queues wait, until you resume the queues.
 
     Steps that run end, and no other one begins, in any worker, also after it was
@@ -26,27 +30,39 @@ def pause(names: Sequence[str]) -> None:
     The exit code is 1 if a queue is paused already.
     """
     warn_of_unused(names)
-    changed = _change(names, queues.pause, "is paused", "is paused already")
+    changed = _change(names, queues.pause)
     if not queues.wait_for_claims():
-        click.secho("A worker may still begin a step that it has just claimed", fg="yellow")
-    sys.exit(0 if changed else 1)
+        sentence = "A worker may still begin a step that it has just claimed"
+        click.secho(sentence, fg="yellow", err=True)
+    _print(changed, "is paused", "is paused already", as_json=as_json)
 
 
 @click.command()
+@JSON
 @_QUEUES
-def resume(names: Sequence[str]) -> None:
+def resume(names: Sequence[str], as_json: bool) -> None:
     """Have workers run the jobs of paused queues again.
 
     The exit code is 1 if a queue is not paused.
     """
-    sys.exit(0 if _change(names, queues.resume, "is resumed", "is not paused") else 1)
+    _print(_change(names, queues.resume), "is resumed", "is not paused", as_json=as_json)
 
 
-def _change(names: Sequence[str], change: Callable[[str], bool], done: str, not_done: str) -> bool:
-    """Change queues, and print what has become of each; return whether all were changed."""
+def _change(names: Sequence[str], change: Callable[[str], bool]) -> dict[str, bool]:
+    """Change queues; return whether each was changed."""
     changed = {name: change(name) for name in names}
     model.Session.commit()
-    for name, was_changed in changed.items():
-        told = done if was_changed else not_done
-        click.secho(f"The queue {name} {told}", fg=None if was_changed else "red")
-    return all(changed.values())
+    return changed
+
+
+def _print(changed: Mapping[str, bool], done: str, not_done: str, *, as_json: bool) -> None:
+    """Print what has become of queues; exit with 1 if one was not changed."""
+    if as_json:
+        queues_ = [{"queue": name, "changed": is_done} for name, is_done in changed.items()]
+        print_json({"queues": queues_})
+    else:
+        for name, is_done in changed.items():
+            text, color = (done, None) if is_done else (not_done, "red")
+            click.secho(f"The queue {name} {text}", fg=color)
+    if not all(changed.values()):
+        sys.exit(1)

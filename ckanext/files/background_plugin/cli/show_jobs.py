@@ -12,8 +12,12 @@ import click
 from ckan import model
 
 from ckanext.files.background import record
-from ckanext.files.background.search import Search
-from ckanext.files.cli.output import in_utc, print_table
+from ckanext.files.background.search import Count, Search
+from ckanext.files.background_plugin.results import as_json as as_dict
+from ckanext.files.cli.options import JSON
+from ckanext.files.cli.output import in_utc, print_json, print_table
+
+from .completion import QueueName, TaskName
 
 JOB_ID = click.IntRange(1, 2**63 - 1)
 """The type of an argument of a command."""
@@ -31,8 +35,8 @@ _MORE = "And many older: see --limit"
     type=click.Choice(record.STATES),
     help="Only jobs in this state; may be given several times.",
 )
-@click.option("--queue", help="Only jobs of this queue.")
-@click.option("--task", help="Only jobs of the task of this name.")
+@click.option("-q", "--queue", type=QueueName(), help="Only jobs of this queue.")
+@click.option("--task", type=TaskName(), help="Only jobs of the task of this name.")
 @click.option(
     "--limit",
     type=click.IntRange(1, 2**31 - 1),
@@ -40,7 +44,10 @@ _MORE = "And many older: see --limit"
     show_default=True,
     help="The most jobs to list.",
 )
-def list_jobs(states: Sequence[str], queue: str | None, task: str | None, limit: int) -> None:
+@JSON
+def list_jobs(
+    states: Sequence[str], queue: str | None, task: str | None, limit: int, as_json: bool
+) -> None:
     """List jobs, the newest first.
 
     The remark is what a job waits for, how often it was tried, and the text of its
@@ -50,14 +57,22 @@ def list_jobs(states: Sequence[str], queue: str | None, task: str | None, limit:
     chosen = {"status": list(states), "queue": queue, "task": task}
     filters: dict[str, Any] = {name: value for name, value in chosen.items() if value}
     jobs = _newest(filters, limit)
+    count = Search(filters).count()
+    if as_json:
+        counts = {"count": count.number, "count_is_exact": count.is_exact}
+        print_json({**counts, "jobs": list(map(as_dict, jobs))})
+    else:
+        _print_list(jobs, count, limit)
+    model.Session.rollback()
+
+
+def _print_list(jobs: Sequence[record.JobRecord], count: Count, limit: int) -> None:
     if jobs:
         print_table([_HEAD, *map(_row, jobs)])
-    count = Search(filters).count()
     if len(jobs) == limit and not (count.is_exact and count.number == limit):
         click.echo(f"And {count.number - limit} older: see --limit" if count.is_exact else _MORE)
     elif not jobs:
         click.echo("There are no such jobs.")
-    model.Session.rollback()
 
 
 def _newest(filters: dict[str, Any], limit: int) -> list[record.JobRecord]:
@@ -94,8 +109,9 @@ def _percent(job: record.JobRecord) -> str | None:
 
 
 @click.command()
+@JSON
 @click.argument("job_id", metavar="ID", type=JOB_ID)
-def show(job_id: int) -> None:
+def show(job_id: int, as_json: bool) -> None:
     """Show a job with its arguments, its events, and the traceback of its last failure.
 
     Times are in UTC.
@@ -103,6 +119,15 @@ def show(job_id: int) -> None:
     job = record.find(job_id)
     if job is None:
         raise click.ClickException(f"Job {job_id} does not exist")
+    if as_json:
+        events = list(map(as_dict, record.history(job.id)))
+        print_json({**as_dict(job), "args": record.arguments(job.id), "events": events})
+    else:
+        _print_job(job)
+    model.Session.rollback()
+
+
+def _print_job(job: record.JobRecord) -> None:
     click.echo(f"Job {job.id}: {job.task}\n")
     for name, value in _facts(job):
         if value not in (None, ""):
@@ -112,7 +137,6 @@ def show(job_id: int) -> None:
     _print_block("Events", "\n".join(events))
     _print_block("Error", job.error)
     _print_block("Traceback", job.traceback)
-    model.Session.rollback()
 
 
 def _facts(job: record.JobRecord) -> Iterable[tuple[str, Any]]:

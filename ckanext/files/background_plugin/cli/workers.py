@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import io
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -20,7 +19,10 @@ from ckanext.files.background.call import all_tasks
 from ckanext.files.background.discovery import not_loaded
 from ckanext.files.background.overview import QueueState, ScheduleState, WorkerState
 from ckanext.files.background.worker import WorkerOptions, run_processes
-from ckanext.files.cli.output import in_utc
+from ckanext.files.cli.options import JSON
+from ckanext.files.cli.output import in_utc, print_json
+
+from .completion import QueueName
 
 _PREFIX = "ckanext.files.background"
 
@@ -39,6 +41,7 @@ _PREFIX = "ckanext.files.background"
     "--queue",
     "queues",
     multiple=True,
+    type=QueueName(),
     metavar="QUEUE...",
     help="Run only jobs of these queues; of all without it.",
 )
@@ -51,7 +54,7 @@ _PREFIX = "ckanext.files.background"
 )
 @click.option("--wait/--no-wait", default=True, help="Go on, or end when no job waits any more.")
 @click.option("-v", "--verbose", is_flag=True, help="Log each step.")
-@click.argument("more_queues", nargs=-1, metavar="")
+@click.argument("more_queues", nargs=-1, metavar="", type=QueueName())
 @click.pass_context
 def worker(
     context: click.Context,
@@ -114,7 +117,7 @@ def warn_of_unused(queues: Sequence[str]) -> None:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@JSON
 def status(as_json: bool) -> None:
     """Show the workers, and the numbers of jobs.
 
@@ -144,7 +147,7 @@ def _print_json(
         "not_loaded": not_loaded,
         "schedules": [dataclasses.asdict(each) for each in schedules],
     }
-    click.echo(json.dumps(shown, indent=2, default=lambda at: at.isoformat()))
+    print_json(shown)
 
 
 def _print(

@@ -58,6 +58,8 @@ def test_every_block_has_a_test() -> None:
         "docs/recipes/signals.rst": {"python": 1},
         "docs/recipes/withdrawals.rst": {"python": 1},
         "docs/reference/ckan-2.11.rst": {"python": 1},
+        # cli/test_progress.py
+        "docs/operating/command-line.rst": {"bash": 1},
         "docs/testing/add-a-test.rst": {"python": 1},
         # test_background_pages.py
         "docs/learning/background-tasks.rst": {"ini": 2, "python": 5, "cfg": 1},

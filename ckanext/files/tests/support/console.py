@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import click
@@ -34,6 +36,18 @@ def output(*arguments: str, typed: str | None = None) -> str:
     code, text = run_background(*arguments, typed=typed)
     assert code == 0, text
     return text
+
+
+def document(*arguments: str) -> tuple[int, Any]:
+    """Run ``ckan files ... --json``; return the exit code and the document on stdout."""
+    [files] = background_cli.get_commands()
+    model.Session.remove()
+    # click 8.2 and later always keep stdout and stderr apart
+    apart = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+    result = CliRunner(**apart).invoke(files, [*arguments, "--json"])
+    model.Session.remove()
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, json.loads(result.stdout)
 
 
 def _invoke(group: click.Command, arguments: Sequence[str], **options: Any) -> tuple[int, str]:
