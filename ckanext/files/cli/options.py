@@ -1,9 +1,10 @@
-"""Options and types of arguments that several commands have."""
+"""Options that several commands have, and names that a shell completes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
-from click.shell_completion import CompletionItem
 
 from ckanext.files.store.storages import storages
 
@@ -14,17 +15,13 @@ JSON = click.option(
 )
 
 
-class StorageName(click.ParamType):
-    """The name of a storage. A shell completes those that are configured."""
-
-    name = "storage"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        return complete(list(storages), incomplete)
+def complete_storages(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Return the names of storages with which a shell may go on."""
+    return words_with(incomplete, storages)
 
 
-def complete(words: list[str], incomplete: str) -> list[CompletionItem]:
-    """Return the words with which a shell may go on."""
-    return [CompletionItem(word) for word in sorted(words) if word.startswith(incomplete)]
+def words_with(start: str, words: Iterable[str]) -> list[str]:
+    """Return the words that have this start."""
+    return sorted(word for word in words if word.startswith(start))

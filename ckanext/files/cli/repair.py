@@ -21,7 +21,7 @@ from ckanext.files.transaction.index_repair import (
     table_exists,
 )
 
-from .options import JSON, StorageName
+from .options import JSON, complete_storages
 from .output import ProgressBar, print_heading, print_json
 
 _PAUSE = 0.5
@@ -43,7 +43,7 @@ class _Checked(NamedTuple):
 
 
 @click.command()
-@click.argument("storage", nargs=-1, type=StorageName())
+@click.argument("storage", nargs=-1, shell_complete=complete_storages)
 @JSON
 def check(storage: Sequence[str], as_json: bool) -> None:
     """Find rows without bytes, and bytes without a row, in all storages or the given ones.

@@ -20,7 +20,7 @@ from ckanext.files.background.call import find_task
 from ckanext.files.cli.options import DRY_RUN, JSON
 from ckanext.files.cli.output import ProgressBar, print_json
 
-from .completion import TaskName
+from .completion import complete_tasks
 from .show_jobs import JOB_ID
 
 _ARGUMENT = re.compile(r"(?P<name>\w+)(?P<kind>[=:])(?P<value>.*)", re.DOTALL)
@@ -29,7 +29,7 @@ _JOB_IDS = click.argument("job_ids", metavar="ID...", nargs=-1, required=True, t
 
 @click.command()
 @JSON
-@click.argument("task", type=TaskName())
+@click.argument("task", shell_complete=complete_tasks)
 @click.argument("arguments", metavar="[NAME=TEXT | NAME:JSON]...", nargs=-1)
 def send(task: str, arguments: Sequence[str], as_json: bool) -> None:
     """Defer a job of a task.

@@ -6,22 +6,17 @@ from typing import Any
 
 import click
 from ckan import model
-from click.shell_completion import CompletionItem
 
 from ckanext.files.background import BackgroundError, overview, schema
 from ckanext.files.background.call import all_tasks
-from ckanext.files.cli.options import complete
+from ckanext.files.cli.options import words_with
 
 
-class QueueName(click.ParamType):
-    """The name of a queue: one that has jobs or is paused, or that a task or schedule names."""
-
-    name = "queue"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        return complete([*overview.named_queues() | _queues_in_use()], incomplete)
+def complete_queues(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Return names of queues: with jobs, paused ones, and those that a task or schedule names."""
+    return words_with(incomplete, overview.named_queues() | _queues_in_use())
 
 
 def _queues_in_use() -> set[str]:
@@ -34,12 +29,8 @@ def _queues_in_use() -> set[str]:
         return set()  # without tables no queue is in use
 
 
-class TaskName(click.ParamType):
-    """The name of a task."""
-
-    name = "task"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        return complete([task.name for task in all_tasks()], incomplete)
+def complete_tasks(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Return names of tasks."""
+    return words_with(incomplete, [task.name for task in all_tasks()])

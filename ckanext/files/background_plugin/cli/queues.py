@@ -12,10 +12,12 @@ from ckanext.files.background import queues
 from ckanext.files.cli.options import JSON
 from ckanext.files.cli.output import print_json
 
-from .completion import QueueName
+from .completion import complete_queues
 from .workers import warn_of_unused
 
-_QUEUES = click.argument("names", metavar="QUEUE...", nargs=-1, required=True, type=QueueName())
+_QUEUES = click.argument(
+    "names", metavar="QUEUE...", nargs=-1, required=True, shell_complete=complete_queues
+)
 
 
 @click.command()

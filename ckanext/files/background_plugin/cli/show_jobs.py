@@ -17,7 +17,7 @@ from ckanext.files.background_plugin.results import as_json as as_dict
 from ckanext.files.cli.options import JSON
 from ckanext.files.cli.output import in_utc, print_json, print_table
 
-from .completion import QueueName, TaskName
+from .completion import complete_queues, complete_tasks
 
 JOB_ID = click.IntRange(1, 2**63 - 1)
 """The type of an argument of a command."""
@@ -35,8 +35,8 @@ _MORE = "And many older: see --limit"
     type=click.Choice(record.STATES),
     help="Only jobs in this state; may be given several times.",
 )
-@click.option("-q", "--queue", type=QueueName(), help="Only jobs of this queue.")
-@click.option("--task", type=TaskName(), help="Only jobs of the task of this name.")
+@click.option("-q", "--queue", shell_complete=complete_queues, help="Only jobs of this queue.")
+@click.option("--task", shell_complete=complete_tasks, help="Only jobs of the task of this name.")
 @click.option(
     "--limit",
     type=click.IntRange(1, 2**31 - 1),

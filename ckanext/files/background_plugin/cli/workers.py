@@ -22,7 +22,7 @@ from ckanext.files.background.worker import WorkerOptions, run_processes
 from ckanext.files.cli.options import JSON
 from ckanext.files.cli.output import in_utc, print_json
 
-from .completion import QueueName
+from .completion import complete_queues
 
 _PREFIX = "ckanext.files.background"
 
@@ -41,7 +41,7 @@ _PREFIX = "ckanext.files.background"
     "--queue",
     "queues",
     multiple=True,
-    type=QueueName(),
+    shell_complete=complete_queues,
     metavar="QUEUE...",
     help="Run only jobs of these queues; of all without it.",
 )
@@ -54,7 +54,7 @@ _PREFIX = "ckanext.files.background"
 )
 @click.option("--wait/--no-wait", default=True, help="Go on, or end when no job waits any more.")
 @click.option("-v", "--verbose", is_flag=True, help="Log each step.")
-@click.argument("more_queues", nargs=-1, metavar="", type=QueueName())
+@click.argument("more_queues", nargs=-1, metavar="", shell_complete=complete_queues)
 @click.pass_context
 def worker(
     context: click.Context,

@@ -86,7 +86,9 @@ def test_bar_on_a_terminal(
     assert "\r" in said
 
 
-def test_lines_elsewhere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_lines_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A short command prints none."""
     work(20)
     assert tuple(capsys.readouterr()) == ("", "")

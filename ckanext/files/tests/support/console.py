@@ -43,7 +43,7 @@ def document(*arguments: str) -> tuple[int, Any]:
     [files] = background_cli.get_commands()
     model.Session.remove()
     # click 8.2 and later always keep stdout and stderr apart
-    apart = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+    apart: Any = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
     result = CliRunner(**apart).invoke(files, [*arguments, "--json"])
     model.Session.remove()
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception

@@ -206,6 +206,12 @@ def test_command(of_session: Engine) -> None:
     assert "This is to be done:" in text
     assert "default: 3 files, of which the bytes of 3 are missing\n  - f1\n  - f2\n  - f3" in text
     assert "The configuration has all that it needs." in text
+    code, document = console.document("takeover", "--dry-run")
+    assert (code, document["dry_run"]) == (0, True)
+    assert document["tables"] == {"steps": STEPS_FROM_1_3_4, "obstacles": [], "remarks": []}
+    assert document["options"] == {"lines": [], "remarks": []}
+    files = {"storage": "default", "files": 3, "is_configured": True}
+    assert document["storages"] == [{**files, "missing": ["f1", "f2", "f3"]}]
     assert shape(of_session) == before
     with changed_config("ckanext.files.storage.elsewhere.type", "files:fs"):
         code, text = take_over()
@@ -222,10 +228,13 @@ def test_command(of_session: Engine) -> None:
     code, text = take_over()
     assert code == 1
     assert "elsewhere: 3 files in a storage that is not configured" in text
+    code, document = console.document("takeover")
+    assert (code, document["storages"][0]["missing"]) == (1, None)
     run(of_session, "DROP TABLE files_file, files_owner, files_transfer_history")
     code, text = take_over()
     assert code == 0
     assert "There is nothing to take over" in text
+    assert console.document("takeover") == (0, {"tables_exist": False})
 
 
 def test_command_that_cannot_go_on(of_session: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

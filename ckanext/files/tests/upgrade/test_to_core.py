@@ -86,6 +86,9 @@ def obstacles() -> str:
     assert looked == (code, text)
     assert code == 1
     assert "Nothing has been changed" in text
+    code, document = console.document("to-core")
+    assert code == 1
+    assert document["obstacles"][0]["text"] in text
     return text
 
 
@@ -257,6 +260,17 @@ def test_command() -> None:
         "23 files to be moved, with 19 owners and 18 lines of history",
     ]
     assert "1 files in the storage default belong to owners of the type showcase" in warning
+    code, document = console.document("to-core", "--dry-run")
+    assert (code, document.pop("warnings")) == (0, [warning])
+    assert [storage["waiting"] for storage in document.pop("storages")] == [16, 7]
+    assert document == {
+        "tables_exist": True,
+        "dry_run": True,
+        "files": 23,
+        "owners": 19,
+        "transfers": 18,
+        "obstacles": [],
+    }
     assert console.run("to-core") == (
         0,
         looked.replace("to be moved", "moved")
