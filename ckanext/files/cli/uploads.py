@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 import click
 
 from ckanext.files.uploads import RemovedUpload, count_expired, remove_expired
 from ckanext.files.uploads.errors import UploadRefusedError
 
-from .output import ProgressBar, print_heading, print_list
+from .options import JSON
+from .output import ProgressBar, print_heading, print_json, print_list
 
 
 @click.command("expire-uploads")
-def expire_uploads() -> None:
+@JSON
+def expire_uploads(as_json: bool) -> None:
     """Remove resumable uploads that have expired, with their bytes.
 
     An upload expires when no bytes have come for the number of days in the option
@@ -28,13 +31,22 @@ def expire_uploads() -> None:
         removed = _remove()
     except UploadRefusedError as error:
         raise click.ClickException(str(error)) from error
-    failed = [upload for upload in removed if upload.error]
+    failed = {upload.id: upload.error for upload in removed if upload.error}
     unfinished = sum(not (upload.error or upload.was_finished) for upload in removed)
-    click.echo(f"{len(removed) - len(failed)} uploads removed, {unfinished} of them unfinished")
+    done = len(removed) - len(failed)
+    if as_json:
+        print_json({"removed": done, "unfinished": unfinished, "failed": failed})
+    else:
+        _print(f"{done} uploads removed, {unfinished} of them unfinished", failed)
+    if failed:
+        sys.exit(1)
+
+
+def _print(sentence: str, failed: Mapping[str, str]) -> None:
+    click.echo(sentence)
     if failed:
         print_heading("Not removed:")
-        print_list([f"{upload.id}: {upload.error}" for upload in failed])
-        sys.exit(1)
+        print_list([f"{id_}: {error}" for id_, error in failed.items()])
 
 
 def _remove() -> list[RemovedUpload]:

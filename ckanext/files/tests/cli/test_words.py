@@ -90,6 +90,7 @@ def test_json_of_files() -> None:
     (folder / "left").unlink()
     assert (code, found) == (1, {"storages": [{**checked, "strays": ["left"]}]})
     assert document("repair-index") == (0, {"repaired": [], "failed": {}})
+    assert document("expire-uploads") == (0, {"removed": 0, "unfinished": 0, "failed": {}})
     author = new_user()
     file, foreign = portal.upload(author)[0], portal.upload(new_user())[0]
     dataset = portal.new_dataset(author, type="dataset", extras=[{"key": "doc", "value": file}])
