@@ -18,11 +18,12 @@ def protect(blueprint: Blueprint) -> Blueprint:
     A request with a valid API token needs no other one: no page of another site knows it. Any other
     content of that header does not count: browsers add a password that a proxy has asked for.
     """
-    blueprint.before_request(_check)
+    blueprint.before_request(check)
     return blueprint
 
 
-def _check() -> None:
+def check() -> None:
+    """Refuse the current request if it needs the token and does not have it."""
     from ckan.config.middleware.flask_app import csrf  # imports all of CKAN's pages
 
     if (

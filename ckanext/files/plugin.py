@@ -19,7 +19,7 @@ from .logic import action, auth, scheming, validators
 from .logic.guard import guarded
 from .logic.search_document import without_long_lists
 from .ownership import refuse_used_ids, withdraw_files
-from .pages import blueprints, helpers
+from .pages import blueprints, field, helpers
 from .queue.core import chained_core_actions
 from .uploads import views as upload_views
 
@@ -31,7 +31,6 @@ def declare(declaration: Declaration, _key: Key) -> None:
         declaration.load_dict(yaml.safe_load(text))
 
 
-@tk.blanket.helpers(helpers)
 class FilesPlugin(CoreFilesPlugin, DefaultTranslation):
     """Task queues for CKAN's actions, and files that belong to datasets."""
 
@@ -40,6 +39,7 @@ class FilesPlugin(CoreFilesPlugin, DefaultTranslation):
     p.implements(p.IClick)
     p.implements(p.IConfigurer)
     p.implements(p.IPackageController, inherit=True)
+    p.implements(p.ITemplateHelpers)
     p.implements(p.ITranslation)
     p.implements(p.IValidators)
 
@@ -62,11 +62,15 @@ class FilesPlugin(CoreFilesPlugin, DefaultTranslation):
     def get_commands(self) -> list[Any]:
         return get_commands()
 
+    def get_helpers(self) -> dict[str, Any]:
+        return {**public(helpers), **public(field)}
+
     def get_validators(self) -> dict[str, Any]:
         return {**validators_of_options(), **public(validators), **public(scheming)}
 
     def update_config(self, config: CKANConfig) -> None:
         tk.add_template_directory(config, "templates")
+        tk.add_resource("assets", "files")
 
     def before_dataset_index(self, pkg_dict: dict[str, Any]) -> dict[str, Any]:
         return without_long_lists(pkg_dict)

@@ -8,10 +8,12 @@ from ckan.lib.navl import validators as navl
 from ckan.plugins import toolkit as tk
 from ckan.types import Context, FlattenDataDict, FlattenErrorDict, FlattenKey, Validator
 
+from ckanext.files import form_request
 from ckanext.files.ownership import (
     Claims,
     FieldArguments,
     NoFileIdsError,
+    file_ids,
     is_list_of_nothing,
     is_uuid,
     texts,
@@ -109,6 +111,8 @@ def _check(
             raise NoFileIdsError
         if data.get(key) in (None, "", [], tk.missing):
             return {}
+        if refused := form_request.refusals(file_ids(data.get(key))):
+            return {key: list(refused.values())}
         return Claims.of_action(context).claim(arguments, key, data, context)
     except NoFileIdsError:
         return {key: [tk._("Must be the id of a file, or a list of such ids")]}

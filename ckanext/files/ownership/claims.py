@@ -78,7 +78,7 @@ class Claims:
         errors: FlattenErrorDict = {}
         for id_ in ids:
             for wrong, refusal in self._claim(field, id_, mentions):
-                errors.setdefault(wrong, []).append(refusal.message(id_))
+                errors.setdefault(wrong, []).append(refusal.message(self._actor.name_of(id_)))
         return errors
 
     def _claim(

@@ -14,7 +14,8 @@ from ckan import model
 from ckan.plugins import toolkit as tk
 from ckan.types import Context
 
-from ckanext.files.store import FileRecord, Owner
+from ckanext.files import form_request
+from ckanext.files.store import FileRecord, Owner, describe_files
 
 
 class Refusal(enum.Enum):
@@ -35,21 +36,24 @@ class Refusal(enum.Enum):
     NO_OWNER = enum.auto()
     """The result of the action does not show which owner the file gets."""
 
-    def message(self, file_id: str) -> str:
-        """Return the sentence for a user."""
+    def message(self, file: str) -> str:
+        """Return the sentence for a user.
+
+        :param file: what the user calls the file: see :meth:`Actor.name_of`.
+        """
         if self is Refusal.PINNED:
-            sentence = tk._("File {id} belongs to something else, which keeps it")
+            sentence = tk._("File {file} belongs to something else, which keeps it")
         elif self is Refusal.TWICE:
-            sentence = tk._("File {id} is named in two places, and can belong to one only")
+            sentence = tk._("File {file} is named in two places, and can belong to one only")
         elif self is Refusal.TAKEN:
-            sentence = tk._("File {id} has just been given to something else")
+            sentence = tk._("File {file} has just been given to something else")
         elif self is Refusal.NO_OWNER:
             sentence = tk._(
-                "File {id} cannot be saved here: it cannot be told what it would belong to"
+                "File {file} cannot be saved here: it cannot be told what it would belong to"
             )
         else:
-            sentence = tk._("File {id} does not exist, or you are not allowed to use it")
-        return sentence.format(id=file_id)
+            sentence = tk._("File {file} does not exist, or you are not allowed to use it")
+        return sentence.format(file=file)
 
 
 def refusal_for(
@@ -109,6 +113,17 @@ class Actor:
         if file not in self._answers:
             self._answers[file] = self.may("permission_edit_file", {"id": file.id})
         return self._answers[file]
+
+    def name_of(self, file_id: str) -> str:
+        """Return what the user calls a file.
+
+        People who fill in a form know a file by its name, programs by its id. The id is also the
+        answer for a file that the user may not see.
+        """
+        if form_request.is_form() and self.may("file_show", {"id": file_id}):
+            found = describe_files(model.Session(), [file_id]).get(file_id)
+            return (found.title or found.name) if found else file_id
+        return file_id
 
     def may(self, auth_function: str, data_dict: dict[str, Any]) -> bool:
         """Return the answer of one of CKAN's auth functions."""

@@ -34,7 +34,7 @@ class ResolvedOwners:
 
     def refuse(self, file_id: str, refusal: Refusal) -> None:
         """Add an error to the field that names a file."""
-        self.errors.add(self._keys[file_id], refusal.message(file_id))
+        self.errors.add(self._keys[file_id], refusal.message(self._actor.name_of(file_id)))
 
     def is_left_behind(self, file: FileRecord) -> bool:
         """Return whether a file leaves a resource that goes on naming it.

@@ -4,7 +4,10 @@ Purpose: the pages of files, and the template helpers. Guarantee: they are safe 
 visitors and reveal nothing about a file that the visitor may not see.
 """
 
-from . import file, listing, refused
+from . import chooser, file, form_uploads, listing, refused
 
-blueprints = [listing.blueprint, file.blueprint, refused.blueprint]
+blueprints = [
+    *(listing.blueprint, file.blueprint, refused.blueprint),
+    *(chooser.blueprint, form_uploads.blueprint),
+]
 """The pages."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import ckan.plugins.toolkit as tk
 from ckan import model
 
-from ckanext.files.ownership import NoFileIdsError, file_ids, find_owner, is_id
+from ckanext.files.ownership import NoFileIdsError, file_ids
 from ckanext.files.search import Viewer, format_of
-from ckanext.files.store import FileDescription, Owner, describe_files, describe_files_of
+from ckanext.files.store import FileDescription, describe_files
 
-__all__ = ["files_attached", "files_offered", "files_own_files"]
+__all__ = ["files_attached"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +40,6 @@ class PageFile:
 
     created: datetime | None = None
 
-    is_own: bool = False
-    """The visitor has uploaded the file, and it is not attached to anything yet."""
-
-    is_chosen: bool = False
-    """The field that is being edited names the file."""
-
     @property
     def display_name(self) -> str | None:
         """What people see: the title, else the name."""
@@ -61,51 +55,13 @@ def files_attached(value: Any) -> list[PageFile]:
         ids = list(dict.fromkeys(file_ids(value)))
     except NoFileIdsError:
         return []
-    visible = _visible(describe_files(model.Session(), ids).values() if ids else [])
+    visible = visible_files(describe_files(model.Session(), ids).values() if ids else [])
     files = {file.id: file for file in visible}
     return [files.get(id_, PageFile(id_)) for id_ in ids]
 
 
-def files_own_files() -> list[PageFile]:
-    """Return the visitor's files that are not attached to anything yet, newest first."""
-    user = tk.current_user
-    if not user or not user.is_authenticated:
-        return []
-    own = describe_files_of(model.Session(), Owner("user", user.id), without_pinned=True)
-    return [dataclasses.replace(file, is_own=True) for file in _visible(own)]
-
-
-def files_offered(
-    value: Any, owner_types: Collection[str] = (), owner: str | None = None
-) -> list[PageFile]:
-    """Return the files that a form offers for a field.
-
-    First the files that the field names, in their order, then other files of what is being
-    edited, such as those that the field named before, then the files of the visitor.
-
-    :param value: the current value of the field, also when the form comes back with an error.
-    :param owner_types: what the form edits: ``package``, ``resource``, ``group`` or
-        ``organization``; several where the form does not know.
-    :param owner: its id or name; empty when it does not exist yet.
-    """
-    own = {file.id: file for file in files_own_files()}
-    chosen = [own.get(file.id, file) for file in files_attached(value)]
-    files = {file.id: dataclasses.replace(file, is_chosen=True) for file in chosen}
-    for file in [*_visible(_files_of(owner_types, owner)), *own.values()]:
-        files.setdefault(file.id, file)
-    return list(files.values())
-
-
-def _files_of(owner_types: Collection[str], owner: str | None) -> Iterator[FileDescription]:
-    if not is_id(owner):
-        return
-    session = model.Session()
-    for owner_type in owner_types:
-        if found := find_owner(session, owner_type, owner):
-            yield from describe_files_of(session, found)
-
-
-def _visible(files: Iterable[FileDescription]) -> list[PageFile]:
+def visible_files(files: Iterable[FileDescription]) -> list[PageFile]:
+    """Return the files that the visitor may see, in their order."""
     viewer = Viewer()
     return [_page_file(file) for file in files if viewer.may_download(file)]
 

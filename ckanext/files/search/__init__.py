@@ -8,6 +8,7 @@ Guarantee: no search reads more than :data:`MOST_COUNTED` files to show a page o
 Refused: deciding whose files a user may list. The auth function of the action does.
 """
 
+from .choices import find_choices
 from .dictionaries import file_dicts, title_of
 from .formats import format_of, known_formats
 from .found import MOST_COUNTED, Found, Query, search
@@ -39,6 +40,7 @@ __all__ = [
     "file_dicts",
     "files_of",
     "files_of_type",
+    "find_choices",
     "find_mentions",
     "format_of",
     "known_formats",

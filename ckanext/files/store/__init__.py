@@ -8,7 +8,7 @@ Refused: deciding. Who may move a file is the subject of :mod:`ckanext.files.own
 """
 
 from .deletion import CannotRemoveError, delete_file
-from .descriptions import FileDescription, describe_files, describe_files_of, file_dict
+from .descriptions import FileDescription, describe_files, file_dict
 from .file_owners import (
     OwnerChange,
     change_owners,
@@ -32,7 +32,6 @@ __all__ = [
     "change_owners",
     "delete_file",
     "describe_files",
-    "describe_files_of",
     "file_dict",
     "is_configured",
     "lock_owners_of",

@@ -49,18 +49,6 @@ def describe_files(session: Session, ids: Collection[str]) -> dict[str, FileDesc
     return {file.id: file for file in found}
 
 
-def describe_files_of(
-    session: Session, owner: Owner, *, without_pinned: bool = False
-) -> list[FileDescription]:
-    """Return the descriptions of an owner's files, newest first."""
-    found = _DESCRIPTIONS.where(
-        owner_table.c.owner_type == owner.type, owner_table.c.owner_id == owner.id
-    )
-    if without_pinned:
-        found = found.where(owner_table.c.pinned.is_(False))
-    return _read(session, found.order_by(file_table.c.created.desc(), file_table.c.id))
-
-
 def _read(session: Session, statement: Any) -> list[FileDescription]:
     flush_files(session)
     return [

@@ -26,7 +26,6 @@ from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.users import call, new_user, organization_of
 
 Visit = Callable[[str | None], None]
-FIELD = {"name": "attachment", "label": "Attachment", "errors": None}
 TEMPLATES = "docs/recipes/templates.rst"
 
 loaded = load_plugins("files", "files_test_forms")
@@ -62,11 +61,6 @@ def update(file_id: str, **values: Any) -> None:
         connection.execute(sa.update(file_table).where(file_table.c.id == file_id).values(**values))
 
 
-def make_each_older(files: list[str]) -> None:
-    for days, file in enumerate(files):
-        update(file, created=sa.func.now() - sa.text(f"interval '{days} days'"))
-
-
 def test_attached(author: str, dataset: dict[str, Any], visit: Visit) -> None:
     visit(author)
     several = json.loads(dataset["several"])
@@ -76,8 +70,6 @@ def test_attached(author: str, dataset: dict[str, Any], visit: Visit) -> None:
     assert file == files[0]
     assert (file.name, file.size, file.format) == ("a.txt", 1, "TXT")
     assert file.url == f"/file/download/{file.id}"
-    assert not file.is_own
-    assert not file.is_chosen
     assert tk.h.files_attached(several[::-1]) == files[::-1]
 
 
@@ -85,13 +77,11 @@ def test_attached(author: str, dataset: dict[str, Any], visit: Visit) -> None:
 def test_a_file_that_the_visitor_may_not_see_is_an_id_only(
     who: str | None, author: str, dataset: dict[str, Any], visit: Visit
 ) -> None:
-    first, *_ = several = json.loads(dataset["several"])
+    several = json.loads(dataset["several"])
     of_a_purged_dataset = portal.put(("package", str(uuid.uuid4())))
     hidden = [*several, *portal.upload(author), *of_a_purged_dataset, str(uuid.uuid4())]
     visit(who and new_user())
     assert tk.h.files_attached(hidden) == [PageFile(id_) for id_ in hidden]
-    offered = tk.h.files_offered(first, ["package"], dataset["id"])
-    assert offered == [PageFile(first, is_chosen=True)]
     call("package_patch", None, id=dataset["id"], private=False)
     assert [file.name for file in tk.h.files_attached(hidden)] == ["a.txt"] * 3 + [None] * 3
 
@@ -100,44 +90,6 @@ def test_values_that_name_no_file(visit: Visit) -> None:
     visit(None)
     for value in (None, "", [], "[]", 7, {}, {"id": "x"}, [["x"]], "a\0b", "x" * 100_000, "[1]"):
         assert tk.h.files_attached(value) == []
-        assert tk.h.files_offered(value) == []
-    for owner in (None, "", "a\0b", "nowhere", 5):
-        assert tk.h.files_offered("", ["package", "group", "organization"], owner) == []
-
-
-def test_own_files(author: str, visit: Visit) -> None:
-    """Neither the attached ones, nor those that the profile keeps, and none without a user."""
-    files = portal.upload(author, 3)
-    make_each_older(files)
-    dataset = portal.new_dataset(author, attachment=files.pop())
-    portal.put(("user", call("user_show", author, id=author)["id"]), pinned=True)
-    assert tk.h.files_own_files() == []  # outside of a request
-    visit(author)
-    own = tk.h.files_own_files()
-    assert ids(own) == files
-    assert all(file.is_own and file.url for file in own)
-    visit(None)
-    assert tk.h.files_attached(dataset["attachment"])
-    assert tk.h.files_own_files() == []
-
-
-def test_offered(author: str, visit: Visit) -> None:
-    chosen, kept, *own = portal.upload(author, 4)
-    dataset = portal.new_dataset(author, several=[chosen, kept])
-    make_each_older(own)
-    visit(author)
-    # the form comes back with a choice that has not been saved
-    offered = tk.h.files_offered(["", own[1], chosen], ["package", "resource"], dataset["id"])
-    assert ids(offered) == [own[1], chosen, kept, own[0]]
-    assert [file.is_chosen for file in offered] == [True, True, False, False]
-    assert [file.is_own for file in offered] == [True, False, False, True]
-    # to an owner by its name
-    for owner_types, files in (
-        (["package"], [chosen, kept, *own]),
-        (["resource", "package"], [chosen, kept, *own]),
-        (["group"], own),
-    ):
-        assert sorted(ids(tk.h.files_offered("", owner_types, dataset["name"]))) == sorted(files)
 
 
 def test_format(author: str, visit: Visit) -> None:
@@ -193,10 +145,6 @@ def links(value: Any) -> str:
     return str(tk.render_snippet("files/snippets/attachment.html", {"value": value}))
 
 
-def field(**parameters: Any) -> str:
-    return str(tk.render_snippet("files/snippets/attachment_field.html", {**FIELD, **parameters}))
-
-
 def test_links(author: str, visit: Visit) -> None:
     files = portal.upload(author, 2)
     visit(author)
@@ -219,63 +167,14 @@ def test_hidden_files(author: str, visit: Visit) -> None:
     assert not any(file in page for file in files)
 
 
-def test_names_and_ids_are_escaped(author: str, visit: Visit) -> None:
+def test_names_are_escaped(author: str, visit: Visit) -> None:
     (file,) = portal.upload(author)
     # CKAN would have cleaned such a name
     update(file, name="<script>alert(1)</script>\"'")
     visit(author)
-    for page in (links(file), field(value=file), field(value=file, multiple=True)):
-        assert "&lt;script&gt;alert(1)" in page
-        assert "<script" not in page
-    for page in (field(value="\"><b>'"), field(value=["\"><b>'"], multiple=True)):
-        assert "<b>" not in page
-        assert "&gt;&lt;b&gt;" in page
-
-
-def test_field(author: str, visit: Visit) -> None:
-    chosen, other = portal.upload(author, 2)
-    visit(author)
-    page = field(value=chosen, is_required=True)
-    assert '<label class="form-label" for="field-attachment">' in page
-    assert '<select id="field-attachment" name="attachment"' in page
-    assert re.search(rf'value="{chosen}" selected', page)
-    assert re.search(rf'value="{other}">', page)
-    assert '<option value="">' in page
-    assert "control-required" in page
-    assert "error" not in page
-    assert "aria-" not in page
-
-
-def test_field_for_several(author: str, visit: Visit) -> None:
-    chosen, other = portal.upload(author, 2)
-    visit(author)
-    page = field(value=[chosen], multiple=True)
-    assert '<input type="hidden" name="attachment" value="">' in page
-    assert re.findall(r'type="checkbox".*?value="([\w-]+)"( checked)?', page) == [
-        (chosen, " checked"),
-        (other, ""),
-    ]
-    assert 'role="group"' in page
-
-
-def test_field_with_an_error(author: str, visit: Visit) -> None:
-    portal.upload(author)
-    visit(author)
-    page = field(value="unknown", errors=["One <problem>", "another"], help_text="Some help")
-    assert '<span class="error-block" id="field-attachment-error">' in page
-    assert "One &lt;problem&gt;, another" in page
-    assert 'aria-describedby="field-attachment-error field-attachment-hint"' in page
-    assert 'aria-invalid="true"' in page
-    assert "Some help" in page
-    assert "Not available: unknown" in page
-
-
-def test_hint_for_a_user_without_files(author: str, visit: Visit) -> None:
-    visit(author)
-    assert "/dashboard/files" in field(value="")
-    assert "There are no files to choose from" in field(value="", multiple=True)
-    portal.upload(author)
-    assert "/dashboard/files" not in field(value="")
+    page = links(file)
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script" not in page
 
 
 def test_documented_snippets(author: str, visit: Visit) -> None:
@@ -285,8 +184,6 @@ def test_documented_snippets(author: str, visit: Visit) -> None:
     visit(author)
     assert f"/file/download/{attached}" in render_template_string(show, pkg=dataset)
     page = render_template_string(edit, data=dataset, errors={})
-    assert re.findall(r'<option value="([\w-]+)"( selected)?', page) == [
-        (attached, " selected"),
-        (own, ""),
-    ]
+    assert f'name="attachment" value="{attached}"' in page
+    assert f'<option value="{own}">' in page
     assert "Report as PDF" in page

@@ -6,6 +6,7 @@ from typing import Any
 
 import ckan.plugins as p
 import ckan.plugins.toolkit as tk
+from ckan.common import CKANConfig
 from ckan.logic import schema as core_schema
 from ckan.types import Schema
 
@@ -70,6 +71,15 @@ class FormsPlugin(p.SingletonPlugin, tk.DefaultDatasetForm):
 
     def get_actions(self) -> dict[str, Any]:
         return {"user_create": _user_create, "user_update": _user_update}
+
+
+class UserFormPlugin(p.SingletonPlugin):
+    """The form of a user with the field ``avatar``, by the macro."""
+
+    p.implements(p.IConfigurer)
+
+    def update_config(self, config: CKANConfig) -> None:
+        tk.add_template_directory(config, "user_form_templates")
 
 
 class PlainFieldPlugin(p.SingletonPlugin, tk.DefaultDatasetForm):

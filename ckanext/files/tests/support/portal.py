@@ -95,6 +95,20 @@ def owner(file_id: str) -> Any:
     return owners(file_id)[0]
 
 
+def files_of(owner_type: str, owner_id: str) -> list[str]:
+    """Return the ids of an owner's files in the database."""
+    columns = owner_table.c
+    owned = sa.and_(columns.owner_type == owner_type, columns.owner_id == owner_id)
+    with engine().connect() as connection:
+        return list(connection.execute(sa.select(columns.file_id).where(owned)).scalars())
+
+
+def count_files() -> int:
+    with engine().connect() as connection:
+        found = connection.execute(sa.select(sa.func.count()).select_from(file_table))
+        return int(found.scalar() or 0)
+
+
 def history(file_id: str) -> list[tuple[Any, ...]]:
     """Return the former owners of a file with the actor: (type, id, actor)."""
     columns = history_table.c

@@ -1,0 +1,131 @@
+/* The files in an attachment field: chosen ones, whose ids are sent with the form, and those that
+   are taken out, with what is to happen to them. */
+(() => {
+  'use strict'
+
+  window.ckanFiles = window.ckanFiles || {}
+
+  window.ckanFiles.Rows = class {
+    constructor(field, words, announce) {
+      this.field = field
+      this.words = words
+      this.announce = announce
+      this.several = Boolean(field.dataset.several)
+      this.chosen = field.querySelector('.files-chosen')
+      this.takenOut = field.querySelector('.files-taken-out')
+      for (const row of [...this.chosen.children, ...this.takenOut.children]) this.enhance(row)
+      this.chosen.addEventListener('click', (event) => this.onClick(event))
+      this.takenOut.addEventListener('click', (event) => this.onClick(event))
+      this.update()
+    }
+
+    has(id) {
+      return [...this.chosen.children].some((row) => row.dataset.id === id)
+    }
+
+    // file: id, label, and the url and details of its link
+    add(file) {
+      if (this.has(file.id)) return this.announce('alreadyChosen', { name: file.label })
+      if (!this.several) [...this.chosen.children].forEach((row) => this.takeOut(row))
+      const earlier = [...this.takenOut.children].find((row) => row.dataset.id === file.id)
+      const row = this.chosenRow(file, earlier !== undefined)
+      earlier?.remove()
+      this.chosen.append(row)
+      this.update()
+      this.announce('chosen', { name: file.label })
+    }
+
+    takeOut(row) {
+      const { id, label } = row.dataset
+      if (row.dataset.stored) this.takenOut.append(this.takenOutRow(row))
+      row.remove()
+      this.update()
+      this.announce('takenOut', { name: label })
+    }
+
+    onClick(event) {
+      const button = event.target.closest('button')
+      const row = button?.closest('li')
+      if (!row) return
+      const { label } = row.dataset
+      if (button.matches('.files-remove')) {
+        const next = row.nextElementSibling || row.previousElementSibling
+        this.takeOut(row)
+        const focused = next?.querySelector('.files-remove') || this.takenOut.querySelector('.files-undo')
+        ;(focused || this.field.querySelector('input[type=file], summary'))?.focus()
+      } else if (button.matches('.files-undo')) {
+        this.add({ id: row.dataset.id, label, ...linkOf(row) })
+        this.chosen.lastElementChild.querySelector('.files-remove').focus()
+        this.announce('putBack', { name: label })
+      } else this.move(row, button)
+    }
+
+    move(row, button) {
+      const other = button.matches('.files-up') ? row.previousElementSibling : row.nextElementSibling
+      if (!other) return
+      if (button.matches('.files-up')) other.before(row)
+      else other.after(row)
+      this.update()
+      button.focus()
+      const number = [...this.chosen.children].indexOf(row) + 1
+      this.announce('moved', { name: row.dataset.label, n: number })
+    }
+
+    chosenRow(file, stored) {
+      const row = this.clone('.files-chosen-template', file)
+      row.querySelector('input').value = file.id
+      const link = row.querySelector('a')
+      link.textContent = file.label
+      if (file.url) link.href = file.url
+      if (file.details) row.querySelector('small').textContent = `(${file.details})`
+      if (stored) row.dataset.stored = 'yes'
+      return row
+    }
+
+    takenOutRow(chosen) {
+      const { id, label } = chosen.dataset
+      const row = this.clone('.files-taken-out-template', { id, label })
+      row.querySelector('.files-name').textContent = label
+      for (const option of row.querySelectorAll('option')) option.value = `${id} ${option.dataset.then}`
+      Object.assign(row.dataset, linkOf(chosen))
+      return row
+    }
+
+    clone(template, { id, label }) {
+      const row = this.field.querySelector(template).content.firstElementChild.cloneNode(true)
+      Object.assign(row.dataset, { id, label })
+      this.enhance(row)
+      return row
+    }
+
+    // buttons without their file's name would all be called alike
+    enhance(row) {
+      const { label } = row.dataset
+      const names = { up: 'up', down: 'down', remove: 'remove', undo: 'undo' }
+      for (const [part, key] of Object.entries(names)) {
+        row.querySelector(`.files-${part}`)?.setAttribute('aria-label', this.words.get(key, { name: label }))
+      }
+      row.querySelector('select')?.setAttribute('aria-label', this.words.get('then', { name: label }))
+      for (const hidden of row.querySelectorAll('[hidden]')) hidden.hidden = false
+    }
+
+    // an empty value is sent where no other is; the first file cannot go up, nor the last one down
+    update() {
+      const rows = [...this.chosen.children]
+      this.field.querySelector('.files-empty').disabled = rows.length > 0 && !this.several
+      rows.forEach((row, i) => {
+        const buttons = [row.querySelector('.files-up'), row.querySelector('.files-down')]
+        buttons.forEach((button) => button?.removeAttribute('aria-disabled'))
+        if (i === 0) buttons[0]?.setAttribute('aria-disabled', 'true')
+        if (i === rows.length - 1) buttons[1]?.setAttribute('aria-disabled', 'true')
+      })
+      this.field.dispatchEvent(new Event('change', { bubbles: true }))
+    }
+  }
+
+  function linkOf(row) {
+    const link = row.querySelector('.files-name a')
+    const details = row.querySelector('.files-name small')?.textContent.replace(/^\(|\)$/g, '')
+    return link ? { url: link.getAttribute('href'), details } : { url: row.dataset.url, details: row.dataset.details }
+  }
+})();

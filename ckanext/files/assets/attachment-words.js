@@ -1,0 +1,43 @@
+/* The words of an attachment field. The page has them: scripts only put names and numbers in. */
+(() => {
+  'use strict'
+
+  window.ckanFiles = window.ckanFiles || {}
+
+  window.ckanFiles.Words = class {
+    constructor(field) {
+      this.words = JSON.parse(field.dataset.words)
+      this.number = numberFormat()
+    }
+
+    // the words of this key, with each {part} in them
+    get(key, parts = {}) {
+      return fill(this.words[key], parts)
+    }
+
+    size(bytes) {
+      const patterns = this.words.sizes
+      const last = patterns.length - 1
+      const power = bytes < 1024 ? 0 : Math.min(Math.floor(Math.log(bytes) / Math.log(1024)), last)
+      return fill(patterns[power], { n: this.number.format(Math.floor((bytes * 10) / 1024 ** power) / 10) })
+    }
+
+    timeLeft(seconds) {
+      const found = this.words.timesLeft.find(([each]) => seconds <= each)
+      return found ? found[1] : this.words.moreThanADay
+    }
+  }
+
+  function fill(pattern, parts) {
+    return pattern.replace(/\{(\w+)\}/g, (brace, name) => (name in parts ? parts[name] : brace))
+  }
+
+  function numberFormat() {
+    const options = { maximumFractionDigits: 1 }
+    try {
+      return new Intl.NumberFormat(document.documentElement.lang.replace('_', '-'), options)
+    } catch {
+      return new Intl.NumberFormat(undefined, options)
+    }
+  }
+})();

@@ -1,0 +1,40 @@
+"""The list from which a person chooses files for a field, loaded by htmx page by page."""
+
+from __future__ import annotations
+
+import ckan.plugins.toolkit as tk
+from flask import Blueprint
+
+from ckanext.files.parameters import all_storable
+
+from .field import CHOICES_AT_ONCE, edited_owners, offered_files
+
+blueprint = Blueprint("files_chooser", __name__)
+
+_LAST_START = 100_000
+
+
+@blueprint.route("/file/choose")
+def choose() -> str:
+    """Show files that the visitor may put into a field.
+
+    The parameters are ``q``, parts of the name; ``start``, the number of files before these; and
+    ``owner_type`` and ``owner`` with what the form edits.
+    """
+    arguments = tk.request.args
+    if not tk.current_user.is_authenticated or not all_storable(arguments.to_dict()):
+        tk.abort(403)
+    start = min(max(arguments.get("start", 0, int), 0), _LAST_START)
+    owners = edited_owners(arguments.getlist("owner_type"), arguments.get("owner"))
+    files = offered_files(owners, arguments.get("q", ""), start, CHOICES_AT_ONCE + 1)
+    following = {**arguments.to_dict(flat=False), "start": start + CHOICES_AT_ONCE}
+    return tk.render(
+        "files/snippets/choices.html",
+        {
+            "files": files[:CHOICES_AT_ONCE],
+            "is_first": start == 0,
+            "next_url": tk.url_for("files_chooser.choose", **following)
+            if len(files) > CHOICES_AT_ONCE
+            else None,
+        },
+    )

@@ -1,0 +1,148 @@
+"""What the attachment field adds to a form, made into what CKAN reads, before CKAN reads it.
+
+A browser sends these inputs beside those of CKAN, each with the name of the field after a colon:
+
+``files-upload:NAME``
+    Files, from a browser without JavaScript. Each is uploaded by ``file_create`` and commits by
+    itself, so that it survives an error of another field. Its id becomes a value of the field.
+``files-add:NAME``
+    Ids of files to put into the field.
+``files-take-out:NAME``
+    The id of a file to take out, and after a space what then happens to it: see ``_THEN``.
+``files-several:NAME``
+    Is there if the field holds several files. Otherwise what is put in replaces what is there.
+``files-storage:NAME``
+    The storage of the uploads, if the field names one.
+
+CKAN finds the values of the field as a script would have sent them, and ``files_withdrawn`` for
+what is taken out. Other views than the forms of CKAN, and those derived from them, are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+from flask import Blueprint, current_app, g, request
+from werkzeug.datastructures import FileStorage, MultiDict
+
+from ckanext.files import csrf, form_request
+
+from .uploading import words_of
+
+blueprint = Blueprint("files_form_uploads", __name__)
+
+_PREFIX = "files-"
+_THEN = ("keep", "give_back", "delete")
+"""What happens to a file that is taken out: the choices of the actions' ``files_withdrawn``."""
+
+_FORMS = {
+    *(("dataset", "CreateView"), ("dataset", "EditView")),
+    *(("resource", "CreateView"), ("resource", "EditView")),
+    *(("group", "CreateGroupView"), ("group", "EditGroupView")),
+    *(("user", "RegisterView"), ("user", "EditView")),
+}
+"""The views of CKAN's forms, each with the last name of its module: CKAN imports some of these
+modules twice, so that there are two classes of one view."""
+
+
+@blueprint.before_app_request
+def read_attachment_fields() -> None:
+    """Upload the files of a form, and make its attachment fields such as CKAN expects."""
+    if request.method != "POST" or not _is_form():
+        return
+    form_request.mark()
+    inputs = [name for some in (request.form, request.files) for name in some]
+    if any(name.startswith(_PREFIX) and ":" in name for name in inputs):
+        csrf.check()
+        _Form(request).replace()
+
+
+def _is_form() -> bool:
+    view = current_app.view_functions.get(request.endpoint or "")
+    classes = getattr(getattr(view, "view_class", None), "__mro__", ())
+    return any((each.__module__.rpartition(".")[2], each.__name__) in _FORMS for each in classes)
+
+
+class _Form:
+    """The inputs of one request."""
+
+    def __init__(self, sent: Any) -> None:
+        self._request = sent
+        self._sent = sent.form
+        self._uploads: MultiDict[str, Any] = MultiDict(sent.files)
+        self._form: MultiDict[str, str] = MultiDict(
+            (name, value) for name, value in sent.form.items(multi=True) if not _is_ours(name)
+        )
+        self._withdrawn = 0
+
+    def replace(self) -> None:
+        """Let CKAN read the values of the fields."""
+        for name in self._fields():
+            self._set_values(name)
+        files = [(key, file) for key, file in self._uploads.items(True) if not _is_ours(key)]
+        self._request.form = self._form
+        self._request.files = MultiDict(files)
+
+    def _fields(self) -> list[str]:
+        inputs = [*self._sent, *self._uploads]
+        return list(dict.fromkeys(name.partition(":")[2] for name in inputs if _is_ours(name)))
+
+    def _set_values(self, name: str) -> None:
+        before = self._form.getlist(name)
+        taken_out = dict(self._taken_out(name))
+        stays = [value for value in before if value and value not in taken_out]
+        new = [id_ for id_ in self._sent.getlist(f"files-add:{name}") if id_]
+        uploaded = list(self._uploaded(name))
+        refused = [id_ for id_ in uploaded if form_request.refusals([id_])]
+        new += [id_ for id_ in uploaded if id_ not in refused]
+        several = f"files-several:{name}" in self._sent
+        values = [*stays, *new] if several else (new or stays)[-1:]
+        self._form.setlist(name, [*([""] if several else []), *values, *refused] or [""])
+        for id_, then in taken_out.items():
+            self._withdraw(id_, then)
+        g.setdefault("files_taken_out", {})[name] = taken_out
+
+    def _taken_out(self, name: str) -> Iterator[tuple[str, str]]:
+        for value in self._sent.getlist(f"files-take-out:{name}"):
+            id_, _, then = value.partition(" ")
+            if id_:
+                yield id_, then
+
+    def _withdraw(self, id_: str, then: str) -> None:
+        if then in _THEN:
+            start = f"files_withdrawn__{self._withdrawn}__"
+            self._form.setlist(f"{start}id", [id_])
+            self._form.setlist(f"{start}then", [then])
+            self._withdrawn += 1
+
+    def _uploaded(self, name: str) -> Iterator[str]:
+        """Yield the id of each file, or what stands for one that was refused."""
+        key = f"files-upload:{name}"
+        storage = self._sent.get(f"files-storage:{name}")
+        for file in self._uploads.getlist(key):
+            if file.filename:
+                yield _upload(file, storage)
+        # a form that is not made for files sends their names only
+        for text in self._sent.getlist(key):
+            if text:
+                yield form_request.refuse(_not_sent(text))
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(_PREFIX) and ":" in name
+
+
+def _upload(file: FileStorage, storage: str | None) -> str:
+    data = {"upload": file, "name": file.filename, **({"storage": storage} if storage else {})}
+    try:
+        return tk.get_action("file_create")({"user": tk.current_user.name}, data)["id"]
+    except (tk.ValidationError, tk.NotAuthorized) as error:
+        sentence = tk._("{name} was not uploaded: {reason}")
+        return form_request.refuse(sentence.format(name=file.filename, reason=words_of(error)))
+
+
+def _not_sent(name: str) -> str:
+    sentence = tk._("{name} was not sent. Choose it again, and press “Upload and save”.")
+    return sentence.format(name=name)

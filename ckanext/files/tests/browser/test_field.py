@@ -1,0 +1,314 @@
+"""People choose among their files in the attachment field, also without JavaScript."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from ckanext.files.tests.support.attachment_form import SMALL, Field, new_dataset, start_portal
+from ckanext.files.tests.support.browser import (
+    Browser,
+    Person,
+    new_person,
+    with_javascript,
+    without_javascript,
+)
+from ckanext.files.tests.support.server import CkanServer, CkanServers
+
+UPLOAD_AND_SAVE = "button[formenctype]"
+
+
+@pytest.fixture(scope="module")
+def site(lasting_servers: CkanServers) -> CkanServer:
+    return start_portal(lasting_servers)
+
+
+@pytest.fixture
+def ann(site: CkanServer) -> Person:
+    return new_person(site)
+
+
+@pytest.fixture
+def edit(browser: Browser, ann: Person) -> Callable[..., None]:
+    """Open the form of a dataset, as Ann."""
+
+    def edit(dataset: str, *, wait: bool = True) -> None:
+        browser.log_in(ann.name)
+        browser.go(f"/files-attachment/edit/{dataset}")
+        if wait:
+            Field(browser, "report").wait_until_ready()
+        browser.driver.get_log("browser")  # of earlier pages
+
+    return edit
+
+
+def table(folder: Path, name: str = "levels.csv", content: bytes = b"a,b\n1,2\n") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def owner_type(ann: Person, file: str) -> str:
+    return ann.call("file_show", id=file)["owner_type"]
+
+
+def exists(person: Person, file: str) -> bool:
+    answer = person.site.action("file_show", person.token, id=file)
+    return bool(answer.json()["success"])
+
+
+@with_javascript
+def test_replace_and_withdraw(browser: Browser, ann: Person, edit: Any) -> None:
+    """What is taken out is kept, given back or deleted, also after an error of another field."""
+    names = ("kept.csv", "given.csv", "deleted.csv", "loose.csv")
+    kept, given, deleted, loose = map(ann.upload, names)
+    dataset, field = new_dataset(ann, annexes=[kept, given, deleted]), Field(browser, "annexes")
+
+    edit(dataset)
+    for _ in range(3):
+        field.press("remove")
+    assert field.status == "deleted.csv is taken out."
+    assert (field.chosen, field.values) == ([], [""])
+    browser.select(f"{field.part} .files-taken-out li:nth-child(2) select").select_by_index(1)
+    browser.select(f"{field.part} .files-taken-out li:nth-child(3) select").select_by_index(2)
+    browser.inspect(field.part, picture="field-taken-out")
+    browser.fill("#field-pages", "many")
+    browser.submit()
+    field.wait_until_ready()
+    selects = [browser.select(f"{field.part} li:nth-child({n}) select") for n in (1, 2, 3)]
+    chosen = [each.first_selected_option.text for each in selects]
+    assert chosen == ["Keep it with the dataset", "Give it back to me", "Delete it"]
+    browser.fill("#field-pages", "2")
+    browser.submit()
+
+    assert ann.call("package_show", id=dataset)["annexes"] == []
+    assert (owner_type(ann, kept), owner_type(ann, given)) == ("package", "user")
+    assert not exists(ann, deleted)
+    assert owner_type(ann, loose) == "user"
+
+
+@with_javascript
+def test_a_new_file_replaces_the_one_of_a_single_field(
+    browser: Browser, ann: Person, edit: Any, tmp_path: Path
+) -> None:
+    old, field = ann.upload("old.csv"), Field(browser, "report")
+    dataset = new_dataset(ann, report=old)
+    edit(dataset)
+    field.choose(table(tmp_path, "new.csv"))
+    field.wait_for("new.csv")
+    assert field.find(".files-taken-out .files-name").text == "old.csv"
+    field.press("undo")
+    assert field.chosen == ["old.csv"]
+    assert field.find_all(".files-taken-out li") == []  # the new one is nothing to withdraw
+    field.choose(table(tmp_path, "newer.csv", b"a,c\n"))
+    field.wait_for("newer.csv")
+    browser.submit()
+    assert browser.texts(".dataset-details .files-attachment") == ["newer.csv"]
+    assert owner_type(ann, old) == "package"
+
+
+@with_javascript
+def test_choose_among_sixty_files(browser: Browser, ann: Person, edit: Any) -> None:
+    for number in range(60):
+        ann.upload(f"levels-{number}.csv")
+    kept = ann.upload("kept.csv")
+    dataset, field = new_dataset(ann, annexes=[kept]), Field(browser, "annexes")
+    ann.call("package_patch", id=dataset, annexes=[])
+
+    edit(dataset)
+    field.find("summary").click()
+    choices = f"{field.part} .files-choices .files-choose"
+    browser.wait(lambda _: len(browser.find_all(choices)) == 20)
+    # the newest first; the file that the dataset has kept is offered, too
+    first = [each.get_attribute("data-label") for each in browser.find_all(choices)]
+    assert first[:2] == ["kept.csv", "levels-59.csv"]
+    browser.inspect(field.part, picture="field-chooser")
+    for number in (40, 60, 61):
+        field.find(".files-more").click()
+        browser.wait(lambda _, number=number: len(browser.find_all(choices)) == number)
+    assert not field.find_all(".files-more")
+
+    field.find("[type=search]").send_keys("levels 7")
+    browser.wait(lambda _: len(browser.find_all(choices)) == 1)
+    field.press("choose")
+    assert field.chosen == ["levels-7.csv"]
+    assert field.find(".files-choose").get_attribute("aria-disabled") == "true"
+    field.press("choose")
+    assert field.chosen == ["levels-7.csv"]
+    assert field.status == "levels-7.csv is chosen already."
+    field.find("[type=search]").clear()
+    field.find("[type=search]").send_keys("kept")
+    browser.wait(lambda _: browser.texts(f"{field.part} .files-choices li span")[0][:4] == "kept")
+    field.press("choose")
+    browser.submit()
+    assert browser.texts(".files-attachments a") == ["levels-7.csv", "kept.csv"]
+    assert owner_type(ann, kept) == "package"
+
+
+@with_javascript
+def test_error_at_the_field(browser: Browser, ann: Person, edit: Any) -> None:
+    """In words, with the file's name; what was chosen is kept."""
+    file, field = ann.upload("wanted.csv"), Field(browser, "report")
+    dataset = new_dataset(ann)
+    edit(dataset)
+    field.find("summary").click()
+    browser.wait(lambda _: field.find_all(".files-choose"))
+    field.press("choose")
+    new_dataset(ann, report=file)
+    browser.submit()
+    (message,) = browser.texts("#field-report-error")
+    assert message == "File wanted.csv belongs to something else, which keeps it"
+    assert message in browser.find(".error-explanation").text
+    assert file not in browser.find(".error-explanation").text
+    assert field.chosen == ["wanted.csv"]
+    browser.inspect(field.part)
+
+
+@with_javascript
+def test_user(browser: Browser, ann: Person, tmp_path: Path) -> None:
+    """A portal without ckanext-scheming uses the macro."""
+    browser.log_in(ann.name)
+    browser.go(f"/user/edit/{ann.name}")
+    field = Field(browser, "avatar")
+    field.wait_until_ready()
+    field.choose(table(tmp_path, "me.csv"))
+    field.wait_for("me.csv")
+    (file,) = field.values
+    browser.submit(".form-actions [name=save]")
+    found = ann.call("file_show", id=file)
+    assert (found["owner_type"], found["pinned"]) == ("user", True)
+
+
+# without JavaScript
+
+
+@without_javascript
+def test_upload_with_the_form(browser: Browser, ann: Person, edit: Any, tmp_path: Path) -> None:
+    """Several files in two fields at once."""
+    dataset, report, annexes = new_dataset(ann), *(Field(browser, n) for n in ("report", "annexes"))
+    edit(dataset, wait=False)
+    report.choose(table(tmp_path, "report.csv"))
+    annexes.choose(table(tmp_path, "a.csv", b"a\n"), table(tmp_path, "b.csv", b"b\n"))
+    browser.fill("#field-pages", "many")
+    browser.submit(f"{report.part} {UPLOAD_AND_SAVE}")
+    # what is uploaded survives the error of another field
+    assert report.chosen == ["report.csv"]
+    assert annexes.chosen == ["a.csv", "b.csv"]
+    browser.fill("#field-pages", "2")
+    browser.submit()
+    assert browser.texts(".dataset-details .files-attachment") == ["report.csv", "a.csv", "b.csv"]
+
+
+@without_javascript
+def test_upload_that_is_refused(browser: Browser, ann: Person, edit: Any, tmp_path: Path) -> None:
+    old = ann.upload("old.csv")
+    dataset, report = new_dataset(ann, report=old), Field(browser, "report")
+    small = Field(browser, "small")
+    edit(dataset, wait=False)
+    small.choose(table(tmp_path, "large.csv", b"a" * (SMALL + 1)))
+    report.choose(table(tmp_path, "new.csv"))
+    browser.submit(f"{small.part} {UPLOAD_AND_SAVE}")
+    (message,) = browser.texts("#field-small-error")
+    assert message.startswith("large.csv was not uploaded:")
+    assert (small.chosen, report.chosen) == ([], ["new.csv"])
+
+    # the button of CKAN's form sends no files
+    report.choose(table(tmp_path, "newer.csv"))
+    browser.submit()
+    (message,) = browser.texts("#field-report-error")
+    assert message.startswith("newer.csv was not sent. Choose it again, and press")
+    assert report.chosen == ["new.csv"]
+    browser.submit()
+    assert browser.texts(".dataset-details .files-attachment") == ["new.csv"]
+
+
+@without_javascript
+def test_choose_and_take_out(browser: Browser, ann: Person, edit: Any) -> None:
+    files = {name: ann.upload(name) for name in ("a.csv", "b.csv", "c.csv", "d.csv")}
+    dataset = new_dataset(ann, annexes=[files["a.csv"], files["b.csv"]], report=files["c.csv"])
+    report, annexes = Field(browser, "report"), Field(browser, "annexes")
+    edit(dataset, wait=False)
+    browser.select(f"{annexes.part} li:nth-child(1) select").select_by_visible_text(
+        "Take out: Give it back to me"
+    )
+    annexes.find(f"[type=checkbox][value='{files['d.csv']}']").click()
+    browser.select(f"{report.part} li select").select_by_visible_text("Take out: Delete it")
+    browser.submit()
+    found = ann.call("package_show", id=dataset)
+    assert (found["annexes"], found["report"]) == ([files["b.csv"], files["d.csv"]], "")
+    assert owner_type(ann, files["a.csv"]) == "user"
+    assert not exists(ann, files["c.csv"])
+
+    edit(dataset, wait=False)
+    browser.select(f"{report.part} [name='files-add:report']").select_by_value(files["a.csv"])
+    browser.submit()
+    assert ann.call("package_show", id=dataset)["report"] == files["a.csv"]
+
+
+@without_javascript
+def test_resource(browser: Browser, ann: Person, edit: Any, tmp_path: Path) -> None:
+    """Its form sends files with each button."""
+    dataset = new_dataset(ann)
+    edit(dataset, wait=False)
+    browser.go(f"/files-attachment/{dataset}/resource/new")
+    assert not browser.find_all(UPLOAD_AND_SAVE)
+    browser.fill("#field-name", "Levels")
+    Field(browser, "codebook").choose(table(tmp_path, "codebook.csv"))
+    browser.submit()
+    (resource,) = ann.call("package_show", id=dataset)["resources"]
+    assert owner_type(ann, resource["codebook"]) == "resource"
+
+
+@without_javascript
+def test_organization(browser: Browser, ann: Person, tmp_path: Path) -> None:
+    organization, logo = f"o-{uuid.uuid4()}", Field(browser, "logo")
+    browser.log_in(ann.name)
+    browser.go("/files-preset-organization/new")
+    browser.fill("#field-name", organization)
+    logo.choose(table(tmp_path, "logo.csv"))
+    browser.submit()
+    assert browser.texts("#field-statutes-error") == ["Missing value"]
+    assert logo.chosen == ["logo.csv"]
+    Field(browser, "statutes").choose(table(tmp_path, "statutes.csv"))
+    browser.submit()
+    shown = ann.call("organization_show", id=organization)
+    assert [owner_type(ann, file) for file in (shown["logo"], *shown["statutes"])] == [
+        "organization",
+        "organization",
+    ]
+
+
+@without_javascript
+def test_repeating_subfields(browser: Browser, ann: Person, edit: Any, tmp_path: Path) -> None:
+    dataset = new_dataset(ann, citations=[{"paper": ann.upload("first.csv")}, {"paper": ""}])
+    edit(dataset, wait=False)
+    second = Field(browser, "citations-1-paper")
+    second.choose(table(tmp_path, "second.csv"))
+    browser.submit(f"{second.part} {UPLOAD_AND_SAVE}")
+    citations = ann.call("package_show", id=dataset)["citations"]
+    names = [ann.call("file_show", id=each["paper"])["name"] for each in citations]
+    assert names == ["first.csv", "second.csv"]
+
+
+@without_javascript
+def test_a_request_of_another_site(browser: Browser, ann: Person, edit: Any) -> None:
+    """Without the token of the session no file is made."""
+    dataset, field = new_dataset(ann), Field(browser, "report")
+    edit(dataset, wait=False)
+    cookies = {each["name"]: each["value"] for each in browser.driver.get_cookies()}
+    before = len(ann.call("files_search")["results"])
+    answer = requests.post(
+        browser.driver.current_url,
+        files={"files-upload:report": ("forged.csv", b"a,b\n")},
+        data={"report": "", "save": ""},
+        cookies=cookies,
+        timeout=60,
+    )
+    assert answer.status_code in (400, 403)
+    assert len(ann.call("files_search")["results"]) == before
+    assert field.chosen == []

@@ -1,0 +1,95 @@
+"""A portal with attachment fields, and a person who fills them in with a browser."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from selenium.webdriver.remote.webelement import WebElement
+
+from ckanext.files.tests.support.browser import Browser, Person
+from ckanext.files.tests.support.server import CkanServer, CkanServers
+
+TYPE = "files-attachment"
+SMALL = 1000
+"""The size of the largest file in the storage of the field ``small``, in bytes."""
+
+
+def start_portal(servers: CkanServers) -> CkanServer:
+    """Start a CKAN whose datasets have the fields of ``schemas/attachment_dataset.yaml``."""
+    folder = os.environ["CKAN_STORAGE_PATH"]
+    return servers.start(
+        {
+            # CKAN 2.11 can index repeating subfields with the last one only
+            "ckan.plugins": "files_test_user_form files files_test_forms"
+            " scheming_datasets scheming_organizations scheming_nerf_index",
+            "scheming.presets": "ckanext.scheming:presets.json ckanext.files:presets.yaml",
+            "scheming.dataset_schemas": "ckanext.files.tests:schemas/attachment_dataset.yaml",
+            "scheming.organization_schemas": "ckanext.files.tests:schemas/preset_organization.yaml",
+            "ckan.files.storage.small.type": "ckan:fs",
+            "ckan.files.storage.small.path": f"{folder}/small",
+            "ckan.files.storage.small.initialize": "true",
+            "ckan.files.storage.small.max_size": str(SMALL),
+            "ckan.files.storage.small.supported_types": "text/csv text/plain",
+            "ckan.files.authenticated_uploads.storages": "default small",
+        }
+    )
+
+
+def new_dataset(person: Person, **fields: Any) -> str:
+    """Return the name of a dataset that a person has made."""
+    name = f"d-{uuid.uuid4()}"
+    person.call("package_create", type=TYPE, title="Levels", name=name, **fields)
+    return name
+
+
+class Field:
+    """One attachment field of the form that is open in a browser."""
+
+    def __init__(self, browser: Browser, name: str) -> None:
+        self.browser = browser
+        self.name = name
+        self.part = f"#field-{name}-field"
+
+    def wait_until_ready(self) -> None:
+        """CKAN's scripts start some time after the page is there."""
+        self.browser.wait(lambda _: self.find_all(".files-chooser:not([hidden])"))
+
+    def find(self, selector: str) -> WebElement:
+        return self.browser.find(f"{self.part} {selector}")
+
+    def find_all(self, selector: str) -> list[WebElement]:
+        return self.browser.find_all(f"{self.part} {selector}")
+
+    def press(self, part: str, number: int = 0) -> None:
+        self.find_all(f".files-{part}")[number].click()
+
+    def choose(self, *files: Path) -> None:
+        """Choose files in the file dialog."""
+        self.find("[type=file]").send_keys("\n".join(map(str, files)))
+
+    @property
+    def chosen(self) -> list[str]:
+        """The files in the list, by name."""
+        return [row.get_dom_attribute("data-label") for row in self.find_all(".files-chosen li")]
+
+    @property
+    def values(self) -> list[str]:
+        """What the form sends for the field."""
+        inputs = self.find_all(f"[type=hidden][name='{self.name}']:not([disabled])")
+        return [each.get_attribute("value") or "" for each in inputs]
+
+    def wait_for(self, *names: str) -> None:
+        """Wait until these files are chosen."""
+        self.browser.wait(lambda _: self.chosen == list(names))
+
+    def wait_for_state(self, text: str) -> None:
+        """Wait until the first upload has a state."""
+        self.browser.wait_for_text(f"{self.part} .files-state", text)
+
+    @property
+    def status(self) -> str:
+        """What a screen reader has read last."""
+        return self.find(".files-status").get_attribute("textContent") or ""
