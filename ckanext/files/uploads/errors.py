@@ -90,8 +90,21 @@ class ChecksumMismatchError(UploadRefusedError):
         super().__init__(tk._("The checksum does not match, send this part again"))
 
 
+class InterruptedUploadError(UploadRefusedError):
+    """The body of a request has ended before its end; what has come counts.
+
+    A client that is still there, such as one whose server does not wait as long as it pauses, has
+    to try again: clients do after this status, and not after 400.
+    """
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(tk._("The request has ended before its end, go on with the upload"))
+
+
 class UploadsNotReadyError(UploadRefusedError):
-    """The portal is not set up for uploads."""
+    """The portal is not set up for uploads, or the storage fails at present."""
 
     status = 503
 

@@ -9,7 +9,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from . import checks
 from .body import Body
-from .errors import LargeFileError, UploadRefusedError
+from .errors import InterruptedUploadError, LargeFileError
 from .protocol import Checksum
 from .sinks import Sink, find_storage, sink_for
 from .table import Upload, Writer, update_upload
@@ -59,7 +59,7 @@ class Receiver:
         if isinstance(body.error, RequestEntityTooLarge):
             raise body.error
         if body.error is not None:
-            raise UploadRefusedError(tk._("The request has ended before its end")) from body.error
+            raise InterruptedUploadError from body.error
 
     def _take(self, data: bytearray) -> None:
         if self.offset + len(data) > self._upload.size:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from ckanext.files.tests.support.effects import engine, rows
+from ckanext.files.tests.support.server import CkanServers
 from ckanext.files.tests.support.tus import Tus
 from ckanext.files.tests.support.users import call
 from ckanext.files.tests.support.waiting import wait_for
@@ -124,6 +126,17 @@ def _finished(tus: Tus, url: str, content: bytes) -> str | None:
         offset = int(answer.headers["Upload-Offset"])
         tus.patch(url, offset, content[offset:])
     return answer.headers.get("File-Id")
+
+
+def test_several_web_servers(app: Any, tus: Tus, lasting_servers: CkanServers) -> None:
+    """One of them begins, another one goes on, the first one has the last bytes."""
+    other = Tus(lasting_servers.fork(app).url, tus.user, tus.token)
+    for storage in ("folder", "cloud"):
+        url = tus.begin(9, storage=storage)
+        assert tus.patch(url, 0, b"123").status_code == 204
+        assert other.patch(url, 3, b"456").status_code == 204
+        done = tus.patch(url, 6, b"789")
+        assert other.download(done.headers["File-Id"]) == b"123456789"
 
 
 def test_lock_of_another_request(tus: Tus) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ from ckanext.files.tests.support.users import call
 from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.tests.uploads.conftest import folder_of, new_client, spooled
 
+log = logging.getLogger(__name__)
+
 STORAGES = pytest.mark.parametrize("storage", ["default", "folder", "cloud"])
 OURS = pytest.mark.parametrize("storage", ["folder", "cloud"])
 
@@ -40,6 +43,9 @@ def server(app: Any, gate: Path, lasting_servers: CkanServers) -> CkanServer:
 
     def look_before(_: Any, data_dict: dict[str, Any]) -> None:
         wait_for(lambda: data_dict["name"] != "slow" or not gate.exists())
+        if data_dict["name"] == "scanned":
+            log.warning("scanned %d bytes", len(data_dict["upload"].stream.read()))
+            data_dict["upload"].stream.seek(0)
 
     def look_after(_: Any, data_dict: dict[str, Any]) -> None:
         if data_dict["name"].startswith("virus"):
@@ -233,3 +239,12 @@ def test_removed_parts(tus: Tus, storage: str) -> None:
     tus.patch(url, 0, bytes(17_000_000))
     assert tus.send("DELETE", url).status_code == 204
     assert uploads_in_bucket() == before
+
+
+@pytest.mark.parametrize("storage", ["folder", "cloud"])
+def test_plugins_that_read_the_content(server: CkanServer, tus: Tus, storage: str) -> None:
+    """They get the bytes, or an error where these are in the bucket: never an empty file."""
+    answer = tus.patch(tus.begin(6, "scanned", storage=storage), 0, b"123456")
+    assert answer.status_code == (204 if storage == "folder" else 500)
+    log = server.log.read_text()
+    assert "scanned 6 bytes" in log if storage == "folder" else "UnsupportedOperation" in log
