@@ -18,7 +18,7 @@ each = @$(MAKE) --no-print-directory --jobs --keep-going $(VERSIONS:%=$(1)-%)
 marked = </dev/null 2>&1 | sed -u 's/^/2.$* | /'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-quick browser test-crash lint types assets bench bench-background services stop clean
+.PHONY: help demo docs test test-quick browser test-crash lint types assets bench bench-background bench-jobs services stop clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ bench: ## measure what the plugin costs, as ratios to stock CKAN
 
 bench-background: ## measure how fast background jobs are done, ours and those of other queues
 	@$(DEV) run "$(or $(CKAN),2.12)" python -m benchmarks background $(ARGS)
+
+bench-jobs: ## measure the pages of jobs among a million jobs, as ratios to a hundred
+	@$(DEV) run "$(or $(CKAN),2.12)" python -m benchmarks jobs $(ARGS)
 
 services: ## start PostgreSQL, Redis and Solr
 	@$(DEV) start

@@ -1,4 +1,4 @@
-"""``python -m benchmarks request|background [--write]``; ``QUICK=1`` is for a first look."""
+"""``python -m benchmarks request|background|jobs [--write]``; ``QUICK=1`` is for a first look."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import sys
 
 from ckan import __version__ as ckan_version
 
-from . import background, request
+from . import background, jobs, request
 from .figures import CONFIDENCE
 from .process import ROOT, end_in_order
 
-_RESULTS = {"request": (request, "ckan"), "background": (background, "background-ckan")}
+_RESULTS = {
+    "request": (request, "ckan"),
+    "background": (background, "background-ckan"),
+    "jobs": (jobs, "jobs-ckan"),
+}
 
 
 def main() -> int:

@@ -92,8 +92,12 @@ def in_request(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
             model.Session.remove()
 
 
-@functools.cache
 def load() -> Any:
     """Return CKAN's Flask application; CKAN wraps it without its contexts."""
-    app: Any = make_app(load_config())
-    return app._wsgi_app  # noqa: SLF001
+    return whole_app()._wsgi_app  # noqa: SLF001
+
+
+@functools.cache
+def whole_app() -> Any:
+    """Return what a server serves."""
+    return make_app(load_config())

@@ -17,7 +17,7 @@ from ckan import model
 from . import schema
 from .sql import part, query
 
-WINDOW = 5000
+WINDOW = 2000
 """Jobs that are looked at for the filters that have no index, as a text has none."""
 
 MOST = 1000
@@ -53,6 +53,9 @@ class Found:
     next: int | None
     """Older jobs may match: they are found before this id. None if there are none."""
 
+    is_short: bool = False
+    """The page is not full, and ends with the jobs that were looked at."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Count:
@@ -87,10 +90,15 @@ class Search:
         ids = list(self._execute("found_jobs", window, **values).scalars())
         if len(ids) > limit:
             return Found(ids[:limit], next=ids[limit - 1] if limit else None)
-        return Found(ids, next=self._end_of_window(before) if self._rest else None)
+        return Found(ids, self._end_of_window(before) if self._rest else None, is_short=True)
 
-    def count(self) -> Count:
-        """Return how many jobs match, counted up to :data:`MOST`."""
+    def count(self, newest: Found | None = None) -> Count:
+        """Return how many jobs match, counted up to :data:`MOST`.
+
+        :param newest: what :meth:`find` has found as the first page, which may be all.
+        """
+        if newest and newest.is_short and len(newest.ids) <= MOST:
+            return Count(len(newest.ids), is_exact=newest.next is None)
         window = WINDOW if self._rest else MOST + 1
         values = {"before": _NEWEST, "limit": MOST + 1}
         number = self._execute("count_found_jobs", window, **values).scalar()

@@ -51,7 +51,7 @@ def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
 
     Give the ``next`` of one page as the ``before`` of the following one: the last page of a million
     jobs comes as fast as the first. For filters that no index answers, such as ``text``, the action
-    looks at 5000 jobs at a time. So a page may be short, or empty, and still have a ``next``.
+    looks at 2000 jobs at a time. So a page may be short, or empty, and still have a ``next``.
 
     Arguments may be large: a list has only the text ``args_summary``, the beginning of each of the
     first ten. ``files_job_show`` has the whole arguments, as ``args``.
@@ -65,14 +65,14 @@ def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     tk.check_access("files_job_list", context, data_dict)
     data = validated(context, data_dict, schema.job_list())
     limit, offset, before = data.pop("limit"), data.pop("offset"), data.pop("before", None)
-    filters = filters_of(context, data)
-    found, following = record.page(filters, limit, offset, before)
-    count = Search(filters).count()
+    search = Search(filters_of(context, data))
+    found = search.find(limit, offset, before)
+    count = search.count(None if offset or before else found)
     return {
         "count": count.number,
         "count_is_exact": count.is_exact,
-        "results": [dictized(context, job) for job in found],
-        "next": following,
+        "results": [dictized(context, job) for job in record.read(found.ids)],
+        "next": found.next,
     }
 
 

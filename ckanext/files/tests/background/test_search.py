@@ -85,8 +85,12 @@ def test_counts(
 ) -> None:
     """Exact, or up to a limit, or of the newest jobs only."""
     number = sum(matches(job, filters) for job in few)
-    assert Search(filters).count() == search.Count(number, is_exact=True)
+    found = Search(filters)
+    assert found.count() == search.Count(number, is_exact=True)
+    for limit in (0, 3, number, FEW):
+        assert found.count(found.find(limit)) == found.count()
     monkeypatch.setattr(search, "MOST", number - 1)
+    assert found.count(found.find(FEW)) == found.count()
     assert Search(filters).count() == search.Count(number - 1, is_exact=False)
     monkeypatch.setattr(search, "MOST", number)
     assert Search(filters).count() == search.Count(number, is_exact=True)
