@@ -7,11 +7,14 @@ from functools import wraps
 from typing import Any
 
 import ckan.plugins.toolkit as tk
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from ckanext.files.csrf import protect
 
 blueprint = protect(Blueprint("files_jobs", __name__))
+
+_STOP_POLLING = 286
+"""The status by which a server has htmx ask no more."""
 
 View = Callable[..., Any]
 
@@ -22,6 +25,8 @@ def for_users(view: View) -> View:
     @wraps(view)
     def checked(*args: Any, **kwargs: Any) -> Any:
         if tk.current_user.is_anonymous:
+            if _asks_again():
+                return _stop_asking()
             if tk.request.method != "GET":
                 return tk.abort(403, tk._("Not authorized to see this page"))
             tk.h.flash_error(tk._("Not authorized to see this page"))
@@ -29,6 +34,22 @@ def for_users(view: View) -> View:
         return view(*args, **kwargs)
 
     return checked
+
+
+def no_job() -> Any:
+    """Answer that there is no job that the visitor may see."""
+    return _stop_asking() if _asks_again() else tk.abort(404, tk._("Job not found"))
+
+
+def _asks_again() -> bool:
+    """Return whether htmx asks for a part of a page that the visitor has open."""
+    return tk.request.method == "GET" and "HX-Request" in tk.request.headers
+
+
+def _stop_asking() -> Response:
+    """Let htmx leave the page as it is: the visitor has logged out, or the job is deleted."""
+    # a login page would come into the middle of the page, and messages would wait for the next one
+    return Response("", _STOP_POLLING, {"HX-Reswap": "none"})
 
 
 def for_sysadmins(view: View) -> View:

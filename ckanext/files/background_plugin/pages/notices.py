@@ -14,7 +14,7 @@ from ckan.common import session
 from flask import Response
 
 from .. import location
-from .blueprint import back, blueprint, call, for_users
+from .blueprint import back, blueprint, call, for_users, no_job
 from .helpers import files_job_is_live
 
 _KEY = "files_jobs_notices"
@@ -52,7 +52,7 @@ def _remember(response: Response) -> Response:
 def notice(job_id: int) -> Any:
     """Show a notice again, without the page around it."""
     if not any(each["id"] == job_id for each in session.get(_KEY, [])):
-        return tk.abort(404, tk._("Job not found"))
+        return no_job()
     shown = _jobs([job_id])
     if not shown:
         return ""  # it is deleted

@@ -7,21 +7,23 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from ckan import model
 
-from .blueprint import back, blueprint, call, for_users, message
+from .blueprint import back, blueprint, call, for_users, message, no_job
 
 
 @blueprint.route("/files/job/<job_id>")
 @for_users
 def read(job_id: str) -> Any:
     """Show a job with its arguments, its events and its error."""
-    return tk.render("files_jobs/one.html", _shown(job_id))
+    shown = _shown(job_id)
+    return tk.render("files_jobs/one.html", shown) if shown else no_job()
 
 
 @blueprint.route("/files/job/<job_id>/state")
 @for_users
 def state(job_id: str) -> Any:
     """Show what changes of a job while it runs, without the page around it."""
-    return tk.render("files_jobs/snippets/state_of_one.html", _shown(job_id))
+    shown = _shown(job_id)
+    return tk.render("files_jobs/snippets/state_of_one.html", shown) if shown else no_job()
 
 
 @blueprint.route("/files/job/<job_id>/cancel", methods=["POST"])
@@ -39,11 +41,12 @@ def retry(job_id: str) -> Any:
     return _change("files_job_retry", job_id, tk._("Job {job} runs again"))
 
 
-def _shown(job_id: str) -> dict[str, Any]:
+def _shown(job_id: str) -> dict[str, Any] | None:
+    """Return what the page of a job needs; None if the visitor may not see the job."""
     try:
         job = call("files_job_show", id=job_id)
     except (tk.ObjectNotFound, tk.NotAuthorized, tk.ValidationError):
-        return tk.abort(404, tk._("Job not found"))
+        return None
     user = model.User.get(job["user_id"]) if job["user_id"] else None
     here = tk.url_for("files_jobs.read", job_id=job["id"])
     return {"job": job, "user": user.name if user else None, "next": here}
@@ -53,7 +56,7 @@ def _change(action: str, job_id: str, done: str, **data: Any) -> Any:
     try:
         job = call(action, id=job_id, **data)
     except (tk.ObjectNotFound, tk.NotAuthorized):
-        return tk.abort(404, tk._("Job not found"))
+        return no_job()
     except tk.ValidationError as error:
         tk.h.flash_error(message(error))
         return back(tk.url_for("files_jobs.own_jobs"))

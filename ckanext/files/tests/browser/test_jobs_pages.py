@@ -36,6 +36,12 @@ HOSTILE = "<img src=x onerror=document.title='hacked'> \u202e\U0001f4a5 \"'"
 LAST = f"SELECT status FROM {jobs.S}.procrastinate_jobs ORDER BY id DESC LIMIT 1"
 """The state of the job that was asked for last."""
 
+REQUESTS = (
+    "return performance.getEntriesByType('resource')"
+    ".filter(entry => entry.name.includes('/rows')).length"
+)
+"""How often a page has asked for its rows again."""
+
 
 @pytest.fixture(scope="module")
 def app(loaded: Any) -> Any:
@@ -231,13 +237,9 @@ def test_live_rows(browser: Browser, ann: Person) -> None:
     browser.go("/dashboard/jobs")
     browser.wait_for_text(row(found["waits"]), "succeeded")
     browser.inspect(".files-jobs", "jobs-own")
-    asked = (
-        "return performance.getEntriesByType('resource')"
-        ".filter(entry => entry.name.includes('/rows')).length"
-    )
 
     def requests() -> int:
-        return browser.driver.execute_script(asked)
+        return browser.driver.execute_script(REQUESTS)
 
     button = f"files-job-{found['holds']}-cancel"
     browser.find(f"#{button}").send_keys("")
@@ -260,3 +262,21 @@ def test_live_rows(browser: Browser, ann: Person) -> None:
     browser.driver.execute_script(hide, "visible")
     browser.wait_for_text(row(found["holds"]), "succeeded")
     assert not browser.find_all("#files-jobs-rows[hx-get]")
+
+
+@with_javascript
+def test_a_page_left_open(browser: Browser, ann: Person) -> None:
+    """After its visitor has logged out elsewhere it stays as it is, and asks no more."""
+    name = f"n{uuid.uuid4().hex[:8]}"
+    found = ask_all(ann, name)
+    jobs.wait_for_effect(f"{name}-holds-begun")
+    browser.log_in(ann.name)
+    browser.go("/dashboard/jobs")
+    browser.log_out()
+    browser.wait(lambda driver: driver.execute_script(REQUESTS) >= 1)
+    jobs.let_go(f"{name}-holds")
+    wait_for(lambda: look("SELECT true FROM pg_sleep(4)"))
+    assert browser.driver.execute_script(REQUESTS) == 1
+    assert "running" in browser.find(row(found["holds"])).text
+    browser.driver.refresh()
+    assert browser.find("#field-password")

@@ -68,7 +68,9 @@ DECLARE
     _without_suspects boolean := false;
     _id bigint;
 BEGIN
-    _queues := files_open_queues(_queues);
+    IF EXISTS (SELECT FROM files_paused_queue) THEN
+        _queues := files_open_queues(_queues);
+    END IF;
     IF _queues IS NULL THEN
         SELECT j.id AS rank, j.priority INTO waiting FROM procrastinate_jobs j
             WHERE j.status = 'todo' AND j.scheduled_at IS NULL
@@ -133,7 +135,9 @@ CREATE OR REPLACE FUNCTION files_locked_job_waits(_queues varchar[]) RETURNS boo
 DECLARE
     _now CONSTANT timestamptz := clock_timestamp();
 BEGIN
-    _queues := files_open_queues(_queues);
+    IF EXISTS (SELECT FROM files_paused_queue) THEN
+        _queues := files_open_queues(_queues);
+    END IF;
     RETURN EXISTS (
         SELECT FROM procrastinate_jobs WHERE status = 'todo' AND scheduled_at IS NULL
         AND lock IS NOT NULL AND (_queues IS NULL OR queue_name = ANY (_queues))

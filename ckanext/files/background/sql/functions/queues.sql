@@ -12,17 +12,12 @@ CREATE OR REPLACE FUNCTION files_queues() RETURNS varchar[] LANGUAGE sql STABLE
     SELECT coalesce(array_agg(name), '{}') FROM queue WHERE name IS NOT NULL
 $$;
 
--- Return the queues whose jobs a worker may claim, of its own ones or of all; NULL if these are all there are.
-CREATE OR REPLACE FUNCTION files_open_queues(_queues varchar[]) RETURNS varchar[] LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    _paused CONSTANT varchar[] := (SELECT array_agg(queue) FROM files_paused_queue);
-BEGIN
-    IF _paused IS NULL THEN
-        RETURN _queues;
-    END IF;
-    RETURN ARRAY(SELECT queue FROM unnest(coalesce(_queues, files_queues())) AS queue
-                 WHERE queue <> ALL (_paused));
-END;
+-- Return the queues whose jobs a worker may claim, of its own ones or of all.
+--
+-- A caller that works for all queues looks first whether one is paused: that takes less time than this call.
+CREATE OR REPLACE FUNCTION files_open_queues(_queues varchar[]) RETURNS varchar[] LANGUAGE sql STABLE AS $$
+    SELECT ARRAY(SELECT queue FROM unnest(coalesce(_queues, files_queues())) AS named (queue)
+                 WHERE queue NOT IN (SELECT p.queue FROM files_paused_queue p))
 $$;
 
 -- Return whether the queue of a job is paused.
