@@ -85,7 +85,7 @@ def files_queue_list(context: Context, data_dict: DataDict) -> AuthResult:
 
 def files_queue_pause(context: Context, data_dict: DataDict) -> AuthResult:
     """Refuse all but sysadmins, whom CKAN does not ask about."""
-    return {"success": False, "msg": tk._("Only sysadmins look after queues and workers")}
+    return {"success": False, "msg": tk._("Only sysadmins may see and change queues and workers")}
 
 
 def files_queue_resume(context: Context, data_dict: DataDict) -> AuthResult:

@@ -68,7 +68,7 @@ def move_to_core(
         if move.obstacles:
             return move
         moved_table.create(connection, checkfirst=True)
-        # the migration has made those of our table only
+        # the migration has made the indexes of our table only
         create_indexes(connection)
         if begin:
             begin(move.waiting)

@@ -21,9 +21,9 @@ def change() -> Any:
         wanted = {**chosen, "user_id": tk.current_user.id}
     try:
         if form.get("action") == "retry":
-            _say_retried(call("files_jobs_retry", **wanted))
+            _flash_retried(call("files_jobs_retry", **wanted))
         else:
-            _say_cancelled(call("files_jobs_cancel", **wanted))
+            _flash_cancelled(call("files_jobs_cancel", **wanted))
     except tk.NotAuthorized:
         return tk.abort(403, tk._("Not authorized to see this page"))
     except tk.ValidationError as error:
@@ -47,19 +47,21 @@ def queue() -> Any:
     return tk.redirect_to(filters.address("files_jobs.all_jobs", filters.given(form)))
 
 
-def _say_cancelled(result: dict[str, Any]) -> None:
+def _flash_cancelled(result: dict[str, Any]) -> None:
     number = result["changed"]
-    done = tk.ungettext("{number} job ends", "{number} jobs end", number)
-    _say(done.format(number=tk.h.localised_number(number)), result["more"])
+    done = tk.ungettext(
+        "{number} job is being cancelled", "{number} jobs are being cancelled", number
+    )
+    _flash(done.format(number=tk.h.localised_number(number)), result["more"])
 
 
-def _say_retried(result: dict[str, Any]) -> None:
+def _flash_retried(result: dict[str, Any]) -> None:
     number = result["changed"]
-    done = tk.ungettext("{number} job runs again", "{number} jobs run again", number)
-    _say(done.format(number=tk.h.localised_number(number)), result["more"])
+    done = tk.ungettext("{number} job will run again", "{number} jobs will run again", number)
+    _flash(done.format(number=tk.h.localised_number(number)), result["more"])
 
 
-def _say(done: str, more: bool) -> None:
+def _flash(done: str, more: bool) -> None:
     tk.h.flash_success(done)
     if more:
-        tk.h.flash_notice(tk._("There are more jobs: do it again"))
+        tk.h.flash_notice(tk._("There are more jobs. Repeat it for the rest."))

@@ -31,14 +31,14 @@ def state(job_id: str) -> Any:
 def cancel(job_id: str) -> Any:
     """End a job."""
     now = bool(tk.request.form.get("now"))
-    return _change("files_job_cancel", job_id, tk._("Job {job} ends"), now=now)
+    return _change("files_job_cancel", job_id, tk._("Job {job} is being cancelled"), now=now)
 
 
 @blueprint.route("/files/job/<job_id>/retry", methods=["POST"])
 @for_users
 def retry(job_id: str) -> Any:
     """Have a job run again."""
-    return _change("files_job_retry", job_id, tk._("Job {job} runs again"))
+    return _change("files_job_retry", job_id, tk._("Job {job} will run again"))
 
 
 def _shown(job_id: str) -> dict[str, Any] | None:

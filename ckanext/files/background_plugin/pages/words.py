@@ -30,12 +30,12 @@ def state_word(status: str) -> StateWord:
 def event_word(type_: str) -> str:
     """Return the words for an event in the history of a job."""
     words = {
-        "deferred": tk._("asked for"),
-        "scheduled": tk._("put off until then"),
-        "started": tk._("begun"),
-        "deferred_for_retry": tk._("to be tried again"),
-        "retried": tk._("to run again"),
-        "abort_requested": tk._("to be ended"),
+        "deferred": tk._("requested"),
+        "scheduled": tk._("scheduled for this time"),
+        "started": tk._("started"),
+        "deferred_for_retry": tk._("to be retried after a failure"),
+        "retried": tk._("retry requested"),
+        "abort_requested": tk._("cancellation requested"),
         "failed": tk._("failed"),
         "succeeded": tk._("succeeded"),
         "cancelled": tk._("cancelled"),
@@ -47,7 +47,7 @@ def event_word(type_: str) -> str:
 def why_waiting(job: dict[str, Any], is_due: bool) -> str:
     """Return what a job waits for; an empty text if it runs or has ended."""
     if job["status"] not in ("todo", "doing") or job["running"]:
-        return tk._("It is to end") if job["abort_requested"] else ""
+        return tk._("Ends after its present step") if job["abort_requested"] else ""
     if job["paused"]:
         return tk._("Waits: its queue is paused")
     if job["status"] == "doing":

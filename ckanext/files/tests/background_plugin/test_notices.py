@@ -67,7 +67,7 @@ def test_notice(browser: Any, save: Any, cast: Cast, tasks: TasksManager) -> Non
     assert notices(browser, page) == [job.id]
     fragment = browser.get(f"/files/job/{job.id}/notice?next={page}").text
     assert "hx-get" in fragment
-    assert "Your change goes on in the background" in fragment
+    assert "The work after your change runs in the background" in fragment
 
     tasks.run_pending_jobs()
     fragment = browser.get(f"/files/job/{job.id}/notice?next={page}").text

@@ -126,7 +126,7 @@ def test_notice(browser: Browser, scripts: bool, save: Any) -> None:
         browser.wait_for_text(".files-job-notice", f"{title}: {percent} of 100")
         bar = browser.find(".files-job-notice [role=progressbar]")
         assert bar.get_attribute("aria-valuenow") == str(percent)
-        assert "goes on in the background" in browser.find(".files-job-notice").text
+        assert "runs in the background" in browser.find(".files-job-notice").text
         if percent == 50 and scripts:
             browser.inspect(".files-job-notices", "job-notice")
         jobs.let_go(f"{title}-{percent}")
@@ -159,7 +159,7 @@ def test_a_job_that_failed(browser: Browser, scripts: bool, save: Any, admin: Pe
     if scripts:
         browser.inspect(".files-job", "job-failed")
     browser.find(".files-job form button").send_keys(Keys.ENTER)
-    browser.wait_for_text(".flash-messages", "runs again")
+    browser.wait_for_text(".flash-messages", "will run again")
     assert browser.driver.current_url == address
 
 
@@ -208,15 +208,15 @@ def test_overview(browser: Browser, scripts: bool, ann: Person, admin: Person) -
     assert ann.name in browser.find(row(found["waits"])).text
 
     browser.find(f"#files-job-{found['waits']}-cancel").send_keys(Keys.ENTER)
-    browser.wait_for_text(".flash-messages", f"Job {found['waits']} ends")
+    browser.wait_for_text(".flash-messages", f"Job {found['waits']} is being cancelled")
     assert f"queue={queue}" in browser.driver.current_url
     assert "cancelled" in browser.find(row(found["waits"])).text
     browser.find(".files-jobs details summary").send_keys(Keys.ENTER)
     browser.submit(".files-jobs details [value=cancel]")
-    browser.wait_for_text(".flash-messages", "1 job ends")
+    browser.wait_for_text(".flash-messages", "1 job is being cancelled")
     browser.find(".files-jobs details summary").click()
     browser.submit(".files-jobs details [value=retry]")
-    browser.wait_for_text(".flash-messages", "2 jobs run again")
+    browser.wait_for_text(".flash-messages", "2 jobs will run again")
 
     browser.find(f"[aria-label='Resume queue {queue}']").click()
     browser.wait_for_text(".flash-messages", f"Queue {queue} is resumed")

@@ -360,7 +360,7 @@ def uploaded(user: str, name: str, content: bytes, content_type: str = "") -> st
 
 PREVIEWS: dict[str, tuple[str, bytes, str, str, str]] = {
     "csv": ("a.csv", b"a;b\n1;<b>2</b>\n", "", "<bdi>&lt;b&gt;2&lt;/b&gt;</bdi>", "<b>2"),
-    "long csv": ("a.csv", b"a,b\n" * 100_000, "text/csv", "has more than this", "\x00"),
+    "long csv": ("a.csv", b"a,b\n" * 100_000, "text/csv", "is the beginning of the file", "\x00"),
     "utf-8": ("a.txt", "Öl\u202e".encode(), "", "Öl", "Ã"),
     "cut utf-8": ("a.txt", ("ö" * HEAD).encode(), "text/plain", "öö", "Ã"),
     "utf-16": ("a.txt", "Öl".encode("utf-16"), "text/plain", "Öl", "þ"),
