@@ -51,6 +51,9 @@ class Listing:
     is_of_all: bool = False
     """The page has the files of all owners."""
 
+    has_parts: bool = False
+    """The page has the files of several owners that belong together: it can be sorted by them."""
+
     storages: tuple[str, ...] = ()
     """The storages into which the visitor may upload here."""
 
@@ -80,7 +83,7 @@ def dataset(id: str) -> Any:  # noqa: A002 - CKAN's name for it
     variables = {"pkg_dict": pkg, "pkg": pkg, "dataset_type": pkg["type"]}
     owner = {"owner_type": "package", "owner_id": pkg["id"]}
     address = _address("files_pages.dataset", id=pkg["name"])
-    return _show(Listing("dataset", address, owner, variables))
+    return _show(Listing("dataset", address, owner, variables, has_parts=True))
 
 
 @blueprint.route("/organization/files/<id>")
@@ -105,7 +108,8 @@ def _of_group(kind: str, id_: str) -> Any:
     variables = {"group_dict": found, "group_type": found["type"]}
     owner = {"owner_type": kind, "owner_id": found["id"]}
     address = _address(f"files_pages.{kind}", id=found["name"])
-    return _show(Listing(kind, address, owner, variables))
+    is_whole = kind == "organization"
+    return _show(Listing(kind, address, owner, variables, has_parts=is_whole))
 
 
 @blueprint.route("/ckan-admin/files")

@@ -90,7 +90,7 @@ def search(
 
 def _search(session: Session, scope: Scope, query: Query, start: int, rows: int) -> Found:
     owned = scope.conditions(session)
-    page = _Page(query, start, rows)
+    page = _Page(query, start, rows, is_of_owners=scope.owner is not None)
     count, ids = session.execute(page.of_few(owned.to_collect)).one()
     if count <= MOST_COUNTED:
         return Found(ids, count, is_exact=True)
@@ -104,18 +104,35 @@ class _Page(NamedTuple):
     query: Query
     start: int
     rows: int
+    is_of_owners: bool
 
     def of_few(self, is_owned: Any) -> Any:
         """Return the statement of the first way: the number of files up to the limit, the page."""
-        columns = self.query.sort.columns
-        labelled = [column.label(f"key{i}") for i, column in enumerate(columns)]
         # PostgreSQL reads no more of it than is needed, but plans it for all: without its own
         # limit it uses the index of the words where it would otherwise look for them row by row
-        matching = self._select(labelled, is_owned).cte("matching").prefix_with("MATERIALIZED")
+        matching = self._matching(is_owned).cte("matching").prefix_with("MATERIALIZED")
         found = sa.select(matching).limit(MOST_COUNTED + 1).cte("found").prefix_with("MATERIALIZED")
         number = sa.select(sa.func.count()).select_from(found).scalar_subquery()
-        page = self._cut(sa.select(list(found.c)[-1]), list(found.c))
-        return sa.select(number, sa.func.array(page.scalar_subquery()))
+        if self._needs_owners_only:
+            page = sa.select(found.c.id).join(_TABLES, file_table.c.id == found.c.id)
+            page = self._cut(page, self.query.sort.columns)
+        else:
+            page = self._cut(sa.select(list(found.c)[-1]), list(found.c))
+        ids = sa.func.array(page.scalar_subquery())
+        # the second way reads the page if there are more
+        return sa.select(number, sa.case((number <= MOST_COUNTED, ids)))
+
+    def _matching(self, is_owned: Any) -> Any:
+        if self._needs_owners_only:
+            return sa.select(owner_table.c.file_id.label("id")).where(is_owned)
+        columns = self.query.sort.columns
+        labelled = [column.label(f"key{i}") for i, column in enumerate(columns)]
+        return self._select(labelled, is_owned)
+
+    @property
+    def _needs_owners_only(self) -> bool:
+        """The owners decide which files there are: to join all files first would take longer."""
+        return self.is_of_owners and not self.query.conditions()
 
     def of_many(self, is_owned: Any) -> Any:
         """Return the statement of the second way: the page only."""

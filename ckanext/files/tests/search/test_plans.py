@@ -1,0 +1,167 @@
+"""What PostgreSQL does for a search among a hundred thousand files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
+
+from ckanext.files.search import (
+    ALL,
+    MOST_COUNTED,
+    Query,
+    Scope,
+    files_of,
+    files_of_type,
+    parse_sort,
+    search,
+)
+from ckanext.files.search.indexes import create_indexes, drop_indexes
+from ckanext.files.store import Owner
+from ckanext.files.store.models import file_table, owner_table
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.load_plugins import load_plugins
+
+loaded = load_plugins("files")
+
+FILES = 100_000
+
+# A tenth of the files belongs to users; the others belong to 5,000 datasets and 50,000 resources.
+# Most of the datasets are in a large organization, ten in a small one.
+FILL = f"""
+    INSERT INTO "group" (id, name, title, type, is_organization, state, approval_status)
+    SELECT 'plan-org-' || g, 'plan-org-' || g, 'O', 'organization', true, 'active', 'approved'
+    FROM generate_series(0, 1) AS g;
+
+    INSERT INTO package (id, name, title, type, state, owner_org, private)
+    SELECT 'plan-pkg-' || g, 'plan-pkg-' || g, 'P', 'dataset', 'active',
+        CASE WHEN g < 10 THEN 'plan-org-1' ELSE 'plan-org-0' END, false
+    FROM generate_series(0, {FILES} / 20) AS g;
+
+    INSERT INTO resource (id, url, name, package_id, state, position)
+    SELECT 'plan-res-' || g, 'u', 'n', 'plan-pkg-' || (g / 10), 'active', 0
+    FROM generate_series(0, {FILES} / 2 - 1) AS g;
+
+    INSERT INTO {file_table} (id, name, storage, location, content_type, size, hash, algorithm,
+        created, storage_data, plugin_data)
+    SELECT 'plan-file-' || g,
+        CASE g % 3
+            WHEN 0 THEN 'annual-report_' || g || '.pdf'
+            WHEN 1 THEN 'levels.' || g || '.csv'
+            ELSE 'data ' || g || '.zip'
+        END,
+        CASE WHEN g % 1000 = 7 THEN 'rare' ELSE 'default' END, 'plan-' || g, 'text/plain',
+        (g * 7919::bigint) % 100000, '', '', now() - g * interval '1 minute', '{{}}',
+        jsonb_build_object('files', jsonb_build_object('title', 'Title of ' || g))
+    FROM generate_series(0, {FILES} - 1) AS g;
+
+    INSERT INTO {owner_table} (file_id, owner_type, owner_id, pinned)
+    SELECT 'plan-file-' || g,
+        CASE WHEN g % 10 = 9 THEN 'user' WHEN g % 2 = 0 THEN 'resource' ELSE 'package' END,
+        CASE
+            WHEN g % 1000 = 9 THEN 'plan-user-1'
+            WHEN g % 10 = 9 THEN 'plan-user-0'
+            WHEN g % 2 = 0 THEN 'plan-res-' || (g / 2)
+            ELSE 'plan-pkg-' || (g / 20)
+        END,
+        true
+    FROM generate_series(0, {FILES} - 1) AS g;
+
+    ANALYZE {file_table}; ANALYZE {owner_table}; ANALYZE package; ANALYZE resource;
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(loaded: Any) -> Iterator[Connection]:
+    """A transaction in which there are many files, and which is rolled back."""
+    with engine().connect() as connection, connection.begin() as transaction:
+        drop_indexes(connection)
+        for statement in FILL.split(";\n"):
+            if statement.strip():
+                connection.exec_driver_sql(statement.replace("%", "%%"))
+        create_indexes(connection)
+        connection.exec_driver_sql(f"ANALYZE {file_table}")  # of the indexes
+        yield connection
+        transaction.rollback()
+
+
+def plans(connection: Connection, scope: Scope, query: Query) -> list[Any]:
+    """Return the plan of each statement of a search, with what it has really read."""
+    seen: list[str] = []
+
+    def sending(_c: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        seen.append(cursor.mogrify(statement, parameters).decode())
+
+    sa.event.listen(connection, "before_cursor_execute", sending)
+    try:
+        search(Session(bind=connection), scope, query, 0, 20)
+    finally:
+        sa.event.remove(connection, "before_cursor_execute", sending)
+    explain = "EXPLAIN (ANALYZE, FORMAT JSON) "
+    found = [connection.exec_driver_sql(explain + sql.replace("%", "%%")).scalar() for sql in seen]
+    return [plan if isinstance(plan, list) else json.loads(str(plan)) for plan in found]
+
+
+def nodes(plan: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(plan, dict):
+        yield plan
+    for part in plan.values() if isinstance(plan, dict) else plan:
+        if isinstance(part, (dict, list)):
+            yield from nodes(part)
+
+
+def files_read(plan: Any) -> int:
+    """Return how many rows of the table of files were read."""
+    return sum(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        for node in nodes(plan)
+        if node.get("Relation Name") == str(file_table)
+    )
+
+
+SCOPES = {
+    "all": ALL,
+    "of users": files_of_type("user"),
+    "of datasets": files_of_type("package"),
+    "a user with many": files_of(Owner("user", "plan-user-0")),
+    "a user with few": files_of(Owner("user", "plan-user-1")),
+    "a dataset": files_of(Owner("package", "plan-pkg-20")),
+    "a small organization": files_of(Owner("organization", "plan-org-1")),
+    "a large organization": files_of(Owner("organization", "plan-org-0")),
+}
+MANY = {"of users", "of datasets", "a user with many", "a large organization"}
+QUERIES = {
+    "no condition": {},
+    "a frequent word": {"words": "report"},
+    "a rare word": {"words": "777"},
+    "two words": {"words": "report 77"},
+    "a frequent format": {"format": "PDF"},
+    "a rare storage": {"storage": "rare"},
+}
+
+
+@pytest.mark.parametrize("order", ["created desc", "name", "size desc"])
+@pytest.mark.parametrize("conditions", QUERIES)
+@pytest.mark.parametrize("name", SCOPES)
+def test_few_files_are_read(name: str, conditions: str, order: str, filled: Connection) -> None:
+    sort = parse_sort(order)
+    assert sort
+    found = plans(filled, SCOPES[name], Query(**QUERIES[conditions], sort=sort))
+    read = sum(map(files_read, found))
+    # of an owner with a tenth of all files, or more, PostgreSQL may read the table once
+    most = FILES if name in MANY else 3.5 * MOST_COUNTED
+    assert read <= most, json.dumps(found[-1], indent=1)
+
+
+def test_a_search_without_the_indexes_reads_all(filled: Connection) -> None:
+    """What the test above would find."""
+    drop_indexes(filled)
+    found = plans(filled, ALL, Query("777"))
+    create_indexes(filled)
+    # PostgreSQL rounds the numbers of parallel processes
+    assert sum(map(files_read, found)) >= 0.99 * FILES
