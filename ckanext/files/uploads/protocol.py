@@ -65,6 +65,8 @@ def _number(headers: Any, name: str) -> int:
 
 def read_metadata(header: str) -> dict[str, str]:
     """Return the keys and values of the header ``Upload-Metadata``."""
+    if not is_storable(header):
+        raise _odd_metadata("")
     found: dict[str, str] = {}
     for pair in filter(None, map(str.strip, header.split(","))):
         key, _, value = pair.partition(" ")

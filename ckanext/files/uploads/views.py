@@ -26,7 +26,6 @@ from . import checks, protocol
 from .body import Body
 from .creation import begin_upload
 from .errors import (
-    ChecksumMismatchError,
     LargeFileError,
     UploadForbiddenError,
     UploadGoneError,
@@ -47,6 +46,7 @@ _EXPIRED_AT_ONCE = 3
 """How many expired uploads one new upload removes."""
 
 _SECONDS_TO_DISCARD = 2.0
+"""How long an answer waits for the rest of a body that is not wanted."""
 
 
 @blueprint.route("/file/upload", methods=["OPTIONS"], provide_automatic_options=False)
@@ -78,15 +78,18 @@ def _largest_limit() -> int | None:
 @blueprint.route("/file/upload", methods=["POST"])
 def create() -> Response:
     """Begin an upload; bytes of the file may come with the same request."""
-    protocol.check_version(tk.request.headers)
-    upload = begin_upload(tk.request.headers)
+    headers = tk.request.headers
+    protocol.check_version(headers)
+    protocol.read_checksum(headers)
+    has_body = bool(tk.request.content_length or "Transfer-Encoding" in headers)
+    if has_body:
+        protocol.check_body_type(headers)
+    upload = begin_upload(headers)
     _remove_some_expired()
-    has_body = bool(tk.request.headers.get("Content-Type"))
     try:
         answer = _receive(upload) if has_body or not upload.size else _progress(upload)
-    except (ChecksumMismatchError, LargeFileError):
-        # the client does not know the upload yet, so nothing of it counts
-        _remove_quietly(upload)
+    except Exception:
+        _remove_quietly(upload)  # the client does not know the upload yet
         raise
     answer.status_code = 201
     answer.headers["Location"] = tk.url_for("files_upload.change", id=upload.id)

@@ -21,7 +21,7 @@ from ckanext.files.tests.support.waiting import wait_for
 STORAGES = ("default", "folder", "cloud", "named", "pictures", "small")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def options(s3: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The storages of these tests.
 
@@ -47,14 +47,14 @@ def options(s3: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
     return options
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def loaded(options: dict[str, Any]) -> Iterator[None]:
     """A portal with these storages."""
     with plugins_loaded("files", "files_test_probe", **options):
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def app(loaded: None) -> Any:
     return _get_test_app()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import random
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from ckanext.files.tests.uploads.conftest import spooled
 
 @pytest.mark.parametrize("storage", ["default", "folder", "cloud"])
 def test_upload_in_parts(tus: Tus, storage: str) -> None:
-    content = os.urandom(300_000)
+    content = random.Random(1).randbytes(300_000)  # the type of other bytes may be any
     url = tus.begin(len(content), "a.bin", storage=storage)
     parts = [content[start : start + 100_000] for start in range(0, len(content), 100_000)]
     answers = [tus.patch(url, tus.offset(url), part) for part in parts]
@@ -109,6 +110,9 @@ def test_checksums(tus: Tus, storage: str) -> None:
         assert answer.status_code == (460 if header == "sha1" else 400), header
     before = look("SELECT count(*) FROM files_upload")
     assert tus.create(3, "a", b"???", Upload_Checksum=checksum(b"end")).status_code == 460
+    assert tus.create(3, "a", b"end", Upload_Checksum="crc32 AAAA").status_code == 400
+    assert tus.create(3, "a", b"{}", Content_Type="application/json").status_code == 415
+    assert tus.create(3, "a", b"1234").status_code == 413
     assert look("SELECT count(*) FROM files_upload") == before
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import requests
 from ckan import model
+from ckan.common import config
 from ckan.lib.munge import munge_filename
 from ckan.tests import factories
 
 from ckanext.files import capabilities
+from ckanext.files.store.storages import get_storage
 from ckanext.files.tests.support.effects import change, look
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 from ckanext.files.tests.support.tus import Tus, metadata
@@ -252,14 +254,18 @@ def test_names_that_are_taken(tus: Tus, clients: Callable[[], Tus]) -> None:
     assert tus.download(tus.head(first).headers["File-Id"]) == b"111"
 
 
-def test_limit_of_one_request(app: Any, servers: CkanServers) -> None:
-    """A portal may limit the bodies of requests; files may be larger."""
+def test_limits_of_the_portal(app: Any, servers: CkanServers) -> None:
+    """All storages of users may have limits, and the bodies of requests; files may be larger."""
 
     def before() -> None:
         app.flask_app.config["MAX_CONTENT_LENGTH"] = 1000
+        config["ckan.files.authenticated_uploads.storages"] = ["small", "default"]
+        for storage, size in (("default", 5000), ("small", 1000)):
+            get_storage(storage).settings.max_size = size
 
     server = servers.fork(app, before)
     tus = Tus(server.url, user := new_user(), factories.APIToken(user=user)["token"])
+    assert tus.send("OPTIONS").headers["Tus-Max-Size"] == "5000"
     url = tus.begin(1500)
     answer = tus.patch(url, 0, bytes(1500))
     assert answer.status_code == 413
