@@ -367,3 +367,28 @@ def test_costs_of_many(then: str, author: str) -> None:
         return len(seen)
 
     assert cost(20) - cost(10) <= 10 * 20
+
+
+def test_form(author: str, api: portal.Api) -> None:
+    """The inputs of CKAN's own forms, also when the form comes back with an error."""
+    file, doc = portal.upload(author, 2)
+    dataset = portal.new_dataset(author, attachment=file, resources=[portal.resource(doc=doc)])
+    resource = dataset["resources"][0]
+
+    def post(path: str, then: str, *, withdrawn: str, **fields: str) -> Any:
+        inputs = {"files_withdrawn__0__id": withdrawn, "files_withdrawn__0__then": then}
+        inputs["_ckan_phase"] = "1"  # as the form of CKAN 2.11: it leaves the resources alone
+        return api.submit(f"/files-python/{path}", author, save="", **fields, **inputs)
+
+    edit, name = f"edit/{dataset['id']}", dataset["name"]
+    status, page = post(edit, "delete", withdrawn=file, name="Not a name", attachment="")
+    assert (status, portal.owner(file)) == (200, ("package", dataset["id"], True))
+    assert "Must be purely lowercase" in page
+    status, page = post(edit, "burn", withdrawn=file, name=name, attachment="")
+    assert (status, "choose one of keep, give_back, delete" in page) == (200, True)
+    status, _ = post(edit, "delete", withdrawn=file, name=name, attachment="")
+    assert (status, portal.owner(file)) == (302, None)
+    path = f"{dataset['id']}/resource/{resource['id']}/edit"
+    status, _ = post(path, "give_back", withdrawn=doc, id=resource["id"], url="x", doc="")
+    assert (status, portal.owner(doc)) == (302, own(author))
+    assert KEY not in str(shown(dataset["id"]))

@@ -186,6 +186,13 @@ class Api:
         data["upload"] = (io.BytesIO(b"hello"), "a.txt")
         return self.send("file_create", user, data=data, content_type="multipart/form-data")
 
+    def submit(self, path: str, user: str, /, **inputs: str) -> tuple[int, str]:
+        """Send a form of CKAN; return the status and the page."""
+        headers = {"Authorization": self.token(user)}
+        answer = self._app.post(path, data=inputs, headers=headers, follow_redirects=False)
+        model.Session.remove()
+        return answer.status_code, answer.body
+
     def send(self, action: str, user: str | None, **request: Any) -> tuple[int, dict[str, Any]]:
         headers = {"Authorization": self.token(user)} if user else {}
         answer = self._app.post(f"/api/action/{action}", headers=headers, **request)
