@@ -77,7 +77,7 @@ def _file_delete(next_action: Action, context: Context, data_dict: dict[str, Any
     try:
         deleted = delete_file(session, data_dict["id"], include_plugin_data=with_plugin_data)
     except CannotRemoveError as error:
-        raise tk.ValidationError({"storage": [tk._("Operation is not supported")]}) from error
+        raise tk.ValidationError({"storage": [str(error)]}) from error
     if deleted is None:
         raise tk.ObjectNotFound("file id not found")
     if not context.get("defer_commit"):

@@ -15,11 +15,11 @@ from ckanext.files.errors import FilesError
 from ckanext.files.filekeeper.removal import remove_when_committed
 
 from .models import File, file_table, owner_table
-from .storages import Capability, FileData, get_storage
+from .storages import Capability, FileData, exc, get_storage
 
 
 class CannotRemoveError(FilesError):
-    """The storage has the bytes of the file, and cannot remove them."""
+    """The storage cannot remove the bytes of the file, or is not configured."""
 
 
 def delete_file(session: Session, file_id: str, *, include_plugin_data: bool) -> Any:
@@ -35,14 +35,21 @@ def delete_file(session: Session, file_id: str, *, include_plugin_data: bool) ->
     file: Any = session.get(File, file_id, populate_existing=True)
     if file is None:
         return None
-    storage, data = get_storage(file.storage), FileData.from_object(file)
+    storage, data = _storage(file.storage), FileData.from_object(file)
     if not storage.supports(Capability.REMOVE) and _may_exist(storage, data):
-        raise CannotRemoveError
+        raise CannotRemoveError("Operation is not supported")
     result = file.dictize(include_plugin_data)
     session.delete(file)
     session.flush()
     remove_when_committed(session, file_table, file.storage, storage, data)
     return result
+
+
+def _storage(name: str) -> Any:
+    try:
+        return get_storage(name)
+    except exc.UnknownStorageError as error:
+        raise CannotRemoveError(str(error)) from error
 
 
 def _may_exist(storage: Any, data: Any) -> bool:

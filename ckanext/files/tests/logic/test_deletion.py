@@ -14,6 +14,7 @@ from ckan.logic import NotAuthorized, NotFound, ValidationError
 from ckanext.files.shared import with_task_queue
 from ckanext.files.store.storages import Capability, get_storage
 from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.effects import change
 from ckanext.files.tests.support.users import call, new_user
 
 
@@ -57,7 +58,14 @@ def test_bytes_are_removed_after_the_commit(delete: Callable[..., Any], sysadmin
         patch.setattr(storage, "capabilities", storage.capabilities.exclude(Capability.REMOVE))
         with pytest.raises(ValidationError) as caught:
             delete(file["id"], sysadmin, fails=False)
-    assert set(caught.value.error_dict) == {"storage"}
+    assert caught.value.error_dict == {"storage": ["Operation is not supported"]}
+    [elsewhere] = portal.put(None)
+    change(f"UPDATE {portal.FILES} SET storage = 'gone' WHERE id = :id", id=elsewhere)
+    with pytest.raises(ValidationError) as caught:
+        delete(elsewhere, sysadmin, fails=False)
+    model.Session.remove()  # the caller's transaction has locked the file
+    portal.delete_file(elsewhere)
+    assert "gone" in caught.value.error_dict["storage"][0]
     assert call("file_show", sysadmin, id=file["id"]) == file
     assert delete(file["id"], sysadmin, fails=False)["id"] == file["id"]
     assert portal.owner(file["id"]) is None
