@@ -6,6 +6,8 @@ search finds the same files, and takes longer.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -25,8 +27,18 @@ _INDEXES = {
 }
 
 
+_COLUMNS = frozenset({"id", "name", "plugin_data", "content_type", "size", "created"})
+
+
 def create_indexes(connection: Connection) -> None:
-    """Create those that are missing. Requests that change files wait meanwhile, for seconds."""
+    """Create those that are missing. Requests that change files wait meanwhile, for seconds.
+
+    Tables of ckanext-files 1.x may lack a column. They get the indexes with it, from
+    ``ckan files takeover``.
+    """
+    inspector: Any = sa.inspect(connection)
+    if not {column["name"] for column in inspector.get_columns(file_table.name)} >= _COLUMNS:
+        return
     for name, index in _INDEXES.items():
         statement = f"CREATE INDEX IF NOT EXISTS {name} ON {file_table} {index}"
         connection.execute(sa.text(statement))

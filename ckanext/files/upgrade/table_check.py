@@ -6,6 +6,7 @@ data is a step; each other difference is an obstacle.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -202,7 +203,7 @@ def _foreign_keys(connection: Connection, inspector: Inspector, table: sa.Table)
 
 def _indexes(connection: Connection, inspector: Inspector, table: sa.Table) -> _Findings:
     unique = [item["column_names"] for item in inspector.get_unique_constraints(table.name)]
-    indexes = inspector.get_indexes(table.name)
+    indexes = _get_indexes(inspector, table)
     found = [
         (item["column_names"], item["unique"])
         for item in indexes
@@ -222,6 +223,13 @@ def _indexes(connection: Connection, inspector: Inspector, table: sa.Table) -> _
         else:
             statement = str(CreateIndex(index).compile(dialect=_DIALECT))
             yield Step(f"index {table} by {_listed(columns)}", statement)
+
+
+def _get_indexes(inspector: Inspector, table: sa.Table) -> list[Any]:
+    with warnings.catch_warnings():
+        # SQLAlchemy 1.4 leaves out the indexes for searches, and warns of each
+        warnings.filterwarnings("ignore", "Skipped unsupported reflection", sa.exc.SAWarning)
+        return inspector.get_indexes(table.name)
 
 
 def _count(connection: Connection, column: Any, condition: str) -> int:

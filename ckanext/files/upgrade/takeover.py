@@ -13,7 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from ckanext.files import capabilities
 from ckanext.files.errors import FilesError
+from ckanext.files.search import create_indexes
 
 from .table_check import TABLES, Step, TableCheck, check_tables
 from .table_locks import lock_tables
@@ -55,6 +57,8 @@ def adapt_tables(engine: Engine) -> TableCheck:
         if not check.obstacles:
             for step in check.steps:
                 _take(connection, step)
+            if not capabilities.CORE_FILES:
+                create_indexes(connection)
     return check
 
 

@@ -165,7 +165,7 @@ FILES = [] if capabilities.CORE_FILES else ["files_file"]
 REST = [] if capabilities.CORE_FILES else ["files_owner", "files_transfer_history"]
 OURS = sorted([*FILES, "files_index_intent", "files_upload", *REST])
 THEIRS = ["files_alembic_version", "files_file", "files_owner", "files_transfer_history"]
-HEAD = "5d21e8b64f03 (head)"
+HEAD = "e1d83b62c794 (head)"
 
 
 def tables(database: Database, schema: str = "public", like: str = "%") -> list[str]:
@@ -176,6 +176,12 @@ def tables(database: Database, schema: str = "public", like: str = "%") -> list[
     return [name for (name,) in database.rows(query)]
 
 
+def indexes(database: Database) -> int:
+    """Return the number of indexes for searches; the table that has them is CKAN's own on 2.12."""
+    query = r"SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'idx\_file%\_search\_%'"
+    return database.rows(query)[0][0]
+
+
 def test_tables_of_files(database: Database, ckan: Callable[..., str]) -> None:
     """``ckan db ...`` copes with every database that it may find."""
 
@@ -183,7 +189,7 @@ def test_tables_of_files(database: Database, ckan: Callable[..., str]) -> None:
         return tables(database, like=r"files\_%")
 
     # CKAN names the migrations that it is about to apply, and has none left after that
-    assert "3 unapplied migrations for files" in ckan("db init")
+    assert "4 unapplied migrations for files" in ckan("db init")
     assert ours() == OURS
     assert "unapplied" not in ckan("db init")
     assert "unapplied" not in ckan("db pending-migrations")
@@ -194,13 +200,15 @@ def test_tables_of_files(database: Database, ckan: Callable[..., str]) -> None:
     # a portal has files, but neither intents nor uploads
     ckan("db downgrade -p files -v b7d1c5f0a901")
     assert ours() == [*FILES, *REST]
-    assert "2 unapplied" in ckan("db upgrade")
+    assert "3 unapplied" in ckan("db upgrade")
     assert ours() == OURS
+    assert indexes(database) == 6
 
     # nothing is there
     ckan("db downgrade -p files")
     assert ours() == []
-    assert "3 unapplied" in ckan("db pending-migrations")
+    assert indexes(database) == 0
+    assert "4 unapplied" in ckan("db pending-migrations")
 
     # ckanext-files 1.x was there, with revisions that are not among ours
     database.change(
@@ -219,6 +227,19 @@ def test_tables_of_files(database: Database, ckan: Callable[..., str]) -> None:
     assert database.rows("SELECT version_num FROM files_alembic_version") == [("b4b6ff46cd13",)]
     ckan("db upgrade -p files")
     assert HEAD in ckan("db version -p files")
+
+
+@pytest.mark.skipif(not capabilities.CORE_FILES, reason="needs CKAN's own table of files")
+def test_core_migrations_with_our_indexes(database: Database, ckan: Callable[..., str]) -> None:
+    ckan("db init")
+    before_files = "f7b64c701a10"
+    ckan(f"db downgrade -v {before_files}")
+    assert "file" not in tables(database)
+    assert indexes(database) == 0
+    ckan("db upgrade")
+    assert "file" in tables(database)
+    # files of CKAN 2.11 move there, and bring the indexes
+    ckan("files to-core")
 
 
 def test_tables_of_the_background(database: Database, ckan: Callable[..., str]) -> None:
@@ -243,12 +264,14 @@ def test_tables_of_the_background(database: Database, ckan: Callable[..., str]) 
     """)
     portal = tables(database)
     assert "package" in portal
+    assert indexes(database) == 6
     ckan("db upgrade")
     ckan("db clean --yes")
     assert "package" not in tables(database)
     assert tables(database, SCHEMA) == made
     ckan("db init")
     assert tables(database) == portal
+    assert indexes(database) == 6
     ckan("files background worker --no-wait")
     status = f"SELECT status FROM {SCHEMA}.procrastinate_jobs"
     assert database.rows(status) == [("succeeded",)]
