@@ -89,6 +89,27 @@ def test_notice_of_a_failure_and_of_several_jobs(browser: Any, save: Any, tasks:
     assert "<img src=x" not in body
 
 
+@pytest.mark.parametrize("kind", ["resource", "organization"])
+def test_pages_of_other_things(
+    kind: str, browser: Any, cast: Cast, hooks: Any, unique: Any, tasks: TasksManager
+) -> None:
+    name = unique("thing")
+    if kind == "organization":
+        call("organization_create", cast.owner.name, name=name)
+        page, form = f"/organization/{name}", f"/organization/edit/{name}"
+    else:
+        made = call("package_create", cast.owner.name, name=name, resources=[{"url": "http://a"}])
+        page = f"/dataset/{name}/resource/{made['resources'][0]['id']}"
+        form = f"{page}/edit"
+    hooks[f"before:{kind}_update"] = lambda *_: sample.noop.delay()
+    sent = browser.post(form, data={"name": name, "save": "", "url": "http://b"})
+    hooks.clear()
+    assert sent.headers["Location"].endswith(page)
+    assert len(notices(browser, page)) == 1
+    tasks.run_pending_jobs()
+    assert "is done" in browser.get(page).text
+
+
 def test_dismiss(browser: Any, save: Any) -> None:
     page = save(sample.noop.delay, sample.noop.delay)
     first, second = notices(browser, page)

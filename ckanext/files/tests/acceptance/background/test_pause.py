@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from ckan import model
 
+from ckanext.files.background import bulk, periodic, queues, task
 from ckanext.files.background import call as registry
-from ckanext.files.background import periodic, queues, task
 from ckanext.files.background.app import app as procrastinate
 from ckanext.files.tests.support import jobs, sample
 from ckanext.files.tests.support import worker_tasks as tasks
 from ckanext.files.tests.support.effects import change, rows
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.races import race
 from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.tests.support.workers import Workers
 
@@ -146,3 +148,39 @@ def test_race_of_pauses_and_claims(workers: Workers, name: str, full_size: bool)
         time.sleep(0.02)
     assert pauses >= 5
     jobs.wait_for_job(*many)
+
+
+@pytest.mark.crash
+def test_race_of_changes_of_many_jobs(
+    app: Any, workers: Workers, name: str, full_size: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests that end all jobs, or have all run again, do not end each other, nor any step."""
+    monkeypatch.setattr(bulk, "_BATCH", 20)
+    workers.start("-c", "3", "-q", "raced")
+    count = 600 if full_size else 150
+    labels = [f"{number:04}" for number in range(count)]
+    for label in labels:
+        tasks.steps.configure(queue="raced", lock=f"{name}-{int(label) % 7}").delay(
+            f"{name}-{label}", 1, 3
+        )
+    model.Session.commit()
+    filters = {"queue": "raced"}
+
+    def change(found: Callable[[dict[str, Any]], Iterator[int]]) -> int:
+        changed, end = 0, time.monotonic() + (20 if full_size else 4)
+        while time.monotonic() < end:
+            for number in found(filters):
+                model.Session.commit()
+                changed += number
+        return changed
+
+    ends = [lambda: change(bulk.cancel_found)] * 2 + [lambda: change(bulk.retry_found)] * 2
+    outcomes = race(app, ends)
+    assert all(isinstance(changed, int) and changed for changed in outcomes), outcomes
+    wait_for(lambda: not rows(f"SELECT FROM {jobs.S}.procrastinate_jobs WHERE status = 'doing'"))
+    for _ in bulk.retry_found(filters):
+        model.Session.commit()
+    states = f"SELECT DISTINCT status::text FROM {jobs.S}.procrastinate_jobs"
+    wait_for(lambda: rows(states) == [("succeeded",)])
+    # each step has committed once, however often its job was ended and begun again
+    assert len(jobs.effects_of(name)) == 3 * count
