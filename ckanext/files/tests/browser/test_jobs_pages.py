@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("effects", "worker")
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 
-HOSTILE = "<img src=x onerror=document.title='hacked'> \u202e\U0001f4a5 \"'"
+HOSTILE = "<img src=x onerror=document.title='hacked'> \u202e\U0001f4a5 \"'" + "W" * 200
 
 LAST = f"SELECT status FROM {jobs.S}.procrastinate_jobs ORDER BY id DESC LIMIT 1"
 """The state of the job that was asked for last."""
@@ -163,6 +163,18 @@ def test_a_job_that_failed(browser: Browser, scripts: bool, save: Any, admin: Pe
     assert browser.driver.current_url == address
 
 
+def give(person: Person, job: int) -> None:
+    """Let it be a job for which a person has asked."""
+    user = model.User.get(person.name)
+    assert user
+    change(
+        f"INSERT INTO {jobs.S}.files_job (job_id, user_id) VALUES (:id, :user)"
+        " ON CONFLICT (job_id) DO UPDATE SET user_id = excluded.user_id",
+        id=job,
+        user=user.id,
+    )
+
+
 def ask_all(person: Person, name: str) -> dict[str, int]:
     """Ask for jobs on behalf of a person; return their ids."""
     queues = {"holds": "default", "waits": f"q-{name}", "other": f"q-{name}"}
@@ -170,15 +182,8 @@ def ask_all(person: Person, name: str) -> dict[str, int]:
     for label, queue in queues.items():
         task = tasks.hold if label == "holds" else sample.write
         found[label] = jobs.defer(task.configure(queue=queue), f"{name}-{label}").id
-    user = model.User.get(person.name)
-    assert user
     for id_ in found.values():
-        change(
-            f"INSERT INTO {jobs.S}.files_job (job_id, user_id) VALUES (:id, :user)"
-            " ON CONFLICT (job_id) DO UPDATE SET user_id = excluded.user_id",
-            id=id_,
-            user=user.id,
-        )
+        give(person, id_)
     return found
 
 
@@ -225,6 +230,21 @@ def test_overview(browser: Browser, scripts: bool, ann: Person, admin: Person) -
         browser.find(".files-jobs a[href='']").click()
     browser.wait_for_text(row(found["other"]), "succeeded")
     jobs.let_go(f"{name}-holds")
+
+
+def test_interrupt_a_step(browser: Browser, scripts: bool, ann: Person) -> None:
+    name = f"n{uuid.uuid4().hex[:8]}"
+    job = jobs.begun(tasks.endless, name, "Python")
+    give(ann, job.id)
+    browser.log_in(ann.name)
+    browser.go(f"/files/job/{job.id}")
+    browser.find(f"#files-job-{job.id}-now").send_keys(Keys.ENTER)
+    browser.wait_for_text(".flash-messages", f"Job {job.id} ends")
+    jobs.wait_for_job(job, status="aborted")
+    if not scripts:
+        browser.driver.refresh()
+    browser.wait_for_text("#files-job-state .badge", "aborted")
+    browser.wait_for_text("#files-job-state", "The job was cancelled while the step ran")
 
 
 @with_javascript
