@@ -82,6 +82,7 @@
       element.querySelector('.progress').setAttribute('aria-label', this.words.get('progress', { name: file.name }))
       this.list.append(element)
       const row = { element, name: file.name, total: file.size, done: 0, samples: [], state: '' }
+      row.moved = performance.now() / 1000
       this.show(row, 'starting')
       return row
     }
@@ -103,6 +104,7 @@
       row.done = bytesUploaded
       row.total = bytesTotal
       const now = performance.now() / 1000
+      row.moved = now
       row.samples = [...row.samples.filter(([time]) => time > now - SPEED_SECONDS), [now, bytesUploaded]]
       this.show(row, 'running')
     }
@@ -123,12 +125,13 @@
       return retries
     }
 
-    // after its last byte the server takes the time that it needs
+    // also a request that is not answered; after its last byte the server takes the time it needs
     restartStalled() {
       const before = performance.now() / 1000 - STALLED_SECONDS
       for (const [id, row] of this.rows) {
-        const [last] = row.samples.at(-1) || []
-        if (row.state !== 'running' || row.done === row.total || last > before) continue
+        const isOver = row.done === row.total || row.state === 'paused' || row.state === 'failed'
+        if (isOver || row.moved > before) continue
+        row.moved = performance.now() / 1000
         row.samples = []
         this.show(row, 'lost')
         this.uppy.pauseResume(id)
@@ -175,6 +178,7 @@
 
     resume(id, row) {
       row.samples = []
+      row.moved = performance.now() / 1000
       this.show(row, 'starting')
       this.uppy.pauseResume(id)
       row.element.querySelector('.files-pause').focus()
@@ -182,6 +186,7 @@
 
     retry(id, row) {
       row.samples = []
+      row.moved = performance.now() / 1000
       this.show(row, 'starting')
       this.uppy.retryUpload(id)
       row.element.querySelector('.files-pause').focus()

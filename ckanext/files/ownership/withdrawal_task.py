@@ -101,12 +101,14 @@ class WithdrawalTask:
         if saved.owns(file_id):
             if not saved.mentions(file_id):
                 return None
-            sentence = tk._("File {id} is still in use here. Take it out of all fields first")
+            sentence = tk._("File {file} is still in use here. Take it out of all fields first")
         elif self._is_back_already(saved, file_id):
             return None
         else:
-            sentence = tk._("File {id} does not belong here. It may have been withdrawn meanwhile")
-        return sentence.format(id=file_id)
+            sentence = tk._(
+                "File {file} does not belong here. It may have been withdrawn meanwhile"
+            )
+        return sentence.format(file=self._actor.name_of(file_id))
 
     def _is_back_already(self, saved: _Saved, file_id: str) -> bool:
         """Return whether the user has the file: a form that is sent twice is no error."""
@@ -123,8 +125,8 @@ class WithdrawalTask:
     def _give_back(self, file_ids: list[str]) -> dict[str, str]:
         user = self._actor.as_owner
         if user is None:
-            sentence = tk._("File {id} can only be given back to a user")
-            return {id_: sentence.format(id=id_) for id_ in file_ids}
+            sentence = tk._("File {file} can only be given back to a user")
+            return {id_: sentence.format(file=self._actor.name_of(id_)) for id_ in file_ids}
         request = {"owner_type": user.type, "owner_id": user.id, "force": True}
         allowed = [
             id_
@@ -133,8 +135,9 @@ class WithdrawalTask:
         ]
         to_user = OwnerChange(user, pinned=False)
         transfer(model.Session(), allowed, to_user, self._actor.name, force=True)
-        sentence = tk._("You are not allowed to take back file {id}")
-        return {id_: sentence.format(id=id_) for id_ in file_ids if id_ not in allowed}
+        sentence = tk._("You are not allowed to take back file {file}")
+        refused = [id_ for id_ in file_ids if id_ not in allowed]
+        return {id_: sentence.format(file=self._actor.name_of(id_)) for id_ in refused}
 
     def _delete(self, file_ids: list[str]) -> dict[str, str]:
         sentences = {id_: self._deletion_error(id_) for id_ in file_ids}
@@ -143,13 +146,14 @@ class WithdrawalTask:
     def _deletion_error(self, file_id: str) -> str | None:
         """Delete a file; return what keeps it."""
         context: Context = {**tk.fresh_context(self._actor.context), "defer_commit": True}
+        name = self._actor.name_of(file_id)
         try:
             tk.get_action("file_delete")(context, {"id": file_id})
         except (tk.NotAuthorized, tk.ObjectNotFound):
-            return tk._("You are not allowed to delete file {id}").format(id=file_id)
+            return tk._("You are not allowed to delete file {file}").format(file=name)
         except tk.ValidationError as error:
-            sentence = tk._("File {id} cannot be deleted: {reason}")
-            return sentence.format(id=file_id, reason=sentence_of(error))
+            sentence = tk._("File {file} cannot be deleted: {reason}")
+            return sentence.format(file=name, reason=sentence_of(error))
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -154,6 +155,26 @@ def test_the_server_is_killed(
     field.wait_for("large.pdf")
     browser.submit()
     assert attached(ann, dataset) == ["large.pdf"]
+
+
+def test_the_server_does_not_answer(
+    browser: Browser, ann: Person, site: CkanServer, open_form: Any, make: Any
+) -> None:
+    """A connection that no byte passes any more is given up, and another one tried."""
+    dataset, field = open_form(), Field(browser, "report")
+    site.signal(signal.SIGSTOP)
+    try:
+        field.choose(make("report.pdf"))
+        field.wait_for_state("Starting")
+        # half a minute later
+        later = "const now = performance.now(); performance.now = () => now + 60000"
+        browser.driver.execute_script(later)
+        field.wait_for_state("The connection is lost.")
+    finally:
+        site.signal(signal.SIGCONT)
+    field.wait_for("report.pdf")
+    browser.submit()
+    assert attached(ann, dataset) == ["report.pdf"]
 
 
 def test_reload_and_resume(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
