@@ -12,11 +12,12 @@ from flask import g
 
 from ckanext.files import form_request
 from ckanext.files.ownership import NoFileIdsError, file_ids, find_owner, is_id
-from ckanext.files.search import find_choices
+from ckanext.files.search import find_choices, format_of
 from ckanext.files.store import Owner, is_configured, read_files
 from ckanext.files.store.storages import get_storage
 
 from .helpers import PageFile, files_attached, visible_files
+from .uploading import may_upload
 
 __all__ = ["files_field", "files_size_patterns", "files_then", "files_times_left"]
 
@@ -54,7 +55,8 @@ class Field:
     owners: list[Owner]
     """What the form edits."""
 
-    may_upload: bool
+    storage: str | None
+    """The storage of the uploads; None if the visitor may upload nothing here."""
 
     max_size: int | None
     """The size of the largest file that the storage accepts, in bytes; None if all sizes are."""
@@ -64,6 +66,11 @@ class Field:
 
     types: list[str]
     """The content types that the storage accepts; empty if all are."""
+
+    @property
+    def type_names(self) -> list[str]:
+        """What people call these types."""
+        return list(dict.fromkeys(format_of("", type_) or type_ for type_ in self.types))
 
     unfinished: list[dict[str, Any]]
     """The visitor's uploads into the storage that can go on."""
@@ -83,27 +90,34 @@ def files_field(
     :param owner_types: what the form edits: ``package``, ``resource``, ``group``,
         ``organization`` or ``user``; several where the form does not know.
     :param owner: its id or name; empty when it does not exist yet.
-    :param storage: of the uploads, by default that of the users.
+    :param storage: of the uploads; by default the first one to which users upload.
     """
     owners = edited_owners(owner_types, owner)
     taken_out: dict[str, str] = g.get("files_taken_out", {}).get(name, {})
     ids = [id_ for id_ in _ids(value) if id_ not in form_request.refusals([id_])]
     chosen = list(_chosen([*ids, *taken_out], taken_out))
     offered = [file for file in offered_files(owners) if file.id not in ids]
-    target: str = storage or tk.config["ckan.files.default_storages.default"]
-    settings: Any = get_storage(target).settings if is_configured(target) else None
-    may_upload = bool(settings) and tk.h.check_access("file_create", {"storage": target})
+    target = _storage_of_uploads(storage)
+    settings: Any = get_storage(target).settings if target else None
     return Field(
         chosen=[file for file in chosen if file.file.id not in taken_out],
         taken_out=[file for file in chosen if file.file.id in taken_out],
         offered=offered,
         owners=owners,
-        may_upload=may_upload,
-        unfinished=_unfinished(target) if may_upload else [],
+        storage=target,
+        unfinished=_unfinished(target) if target else [],
         max_size=settings.max_size if settings and settings.max_size >= 0 else None,
         then=tk.config["ckanext.files.withdrawn"],
         types=_accepted(settings) if settings else [],
     )
+
+
+def _storage_of_uploads(wanted: str | None) -> str | None:
+    """Return the storage that a field names, or else the first one to which users upload."""
+    of_users = tk.config["ckan.files.authenticated_uploads.storages"]
+    default = tk.config["ckan.files.default_storages.default"]
+    names = [wanted] if wanted else [*of_users, default]
+    return next((name for name in names if is_configured(name) and may_upload(name)), None)
 
 
 def edited_owners(owner_types: Iterable[str], owner: Any) -> list[Owner]:

@@ -15,11 +15,12 @@ def upload_storages() -> list[str]:
     """Return the storages into which the visitor may upload, the default one first."""
     default = tk.config["ckan.files.default_storages.default"]
     of_ckan = storages_of_ckan() - {default}
-    names = [name for name in storages if name not in of_ckan and _may_upload(name)]
+    names = [name for name in storages if name not in of_ckan and may_upload(name)]
     return sorted(names, key=lambda name: (name != default, name))
 
 
-def _may_upload(storage: str) -> bool:
+def may_upload(storage: str) -> bool:
+    """Return whether the visitor may upload into a storage that is configured."""
     if not get_storage(storage).supports(Capability.CREATE):
         return False
     try:

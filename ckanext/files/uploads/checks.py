@@ -40,6 +40,8 @@ def check_rights(storage: str, name: str) -> None:
 
     :raises UploadForbiddenError: the user may not.
     """
+    if _user() is None:
+        raise UploadForbiddenError(tk._("You are not logged in. Log in, and try again."))
     context: Any = {"user": tk.current_user.name, "auth_user_obj": _user()}
     try:
         tk.check_access("file_create", context, {"name": name, "storage": storage})

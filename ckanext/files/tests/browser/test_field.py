@@ -76,7 +76,7 @@ def test_replace_and_withdraw(browser: Browser, ann: Person, edit: Any) -> None:
     assert (field.chosen, field.values) == ([], [""])
     browser.select(f"{field.part} .files-taken-out li:nth-child(2) select").select_by_index(1)
     browser.select(f"{field.part} .files-taken-out li:nth-child(3) select").select_by_index(2)
-    browser.inspect(field.part, picture="field-taken-out")
+    browser.inspect(field.block, picture="field-taken-out")
     browser.fill("#field-pages", "many")
     browser.submit()
     field.wait_until_ready()
@@ -127,7 +127,7 @@ def test_choose_among_sixty_files(browser: Browser, ann: Person, edit: Any) -> N
     # the newest first; the file that the dataset has kept is offered, too
     first = [each.get_attribute("data-label") for each in browser.find_all(choices)]
     assert first[:2] == ["kept.csv", "levels-59.csv"]
-    browser.inspect(field.part, picture="field-chooser")
+    browser.inspect(field.block, picture="field-chooser")
     for number in (40, 60, 61):
         field.find(".files-more").click()
         browser.wait(lambda _, number=number: len(browser.find_all(choices)) == number)
@@ -166,7 +166,7 @@ def test_error_at_the_field(browser: Browser, ann: Person, edit: Any) -> None:
     assert message in browser.find(".error-explanation").text
     assert file not in browser.find(".error-explanation").text
     assert field.chosen == ["wanted.csv"]
-    browser.inspect(field.part)
+    browser.inspect(field.part)  # the colours of CKAN's own error have too little contrast
 
 
 @with_javascript

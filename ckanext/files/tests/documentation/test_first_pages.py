@@ -74,7 +74,7 @@ def test_every_block_has_a_test() -> None:
         # uploads/test_page.py
         "docs/recipes/uploads.rst": {"bash": 2, "python": 1},
         # pages/test_pages.py
-        "docs/recipes/templates.rst": {"html\\+jinja": 2},
+        "docs/recipes/templates.rst": {"html\\+jinja": 3},
     }
 
 

@@ -60,7 +60,7 @@ def offered(*owner: str) -> list[str]:
 
 
 def test_offered(author: str, visit: Visit) -> None:
-    """Own files that neither the profile keeps nor something else, and those of what is edited."""
+    """Own files that neither the profile nor anything else keeps, and files of what is edited."""
     attached, *own = portal.upload(author, 4)
     make_each_older(own)
     private = {"owner_org": organization_of(author), "private": True}
@@ -199,6 +199,18 @@ def test_without_the_right_to_upload(author: str, visit: Visit) -> None:
     assert file in page
 
 
+def test_storage_of_uploads(author: str, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one to which users upload; the field may name another one."""
+    option = "ckan.files.authenticated_uploads.storages"
+    visit(author)
+    monkeypatch.setitem(tk.config, option, ["resources", "default"])
+    assert 'data-storage="resources"' in field(value="")
+    assert 'data-storage="default"' in field(value="", storage="default")
+    assert 'type="file"' not in field(value="", storage="nowhere")
+    monkeypatch.setitem(tk.config, option, ["nowhere"])
+    assert 'type="file"' not in field(value="")
+
+
 def test_limits(author: str, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     from ckanext.files.store.storages import get_storage
 
@@ -208,7 +220,7 @@ def test_limits(author: str, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> N
     visit(author)
     page = field(value="")
     assert "A file may have up to 10.0 MiB." in page or "up to 10 MiB." in page
-    assert "application/pdf, text/csv" in page
+    assert "PDF, CSV" in page
     assert 'accept="application/pdf,text/csv"' in page
     assert 'data-max-size="10485760"' in page
 

@@ -178,7 +178,10 @@ def test_names_are_escaped(author: str, visit: Visit) -> None:
 
 
 def test_documented_snippets(author: str, visit: Visit) -> None:
-    show, edit = documented.blocks(TEMPLATES, "html\\+jinja")
+    show, edit, user_form = documented.blocks(TEMPLATES, "html\\+jinja")
+    # tests/browser/test_field.py fills it in
+    template = "ckanext/files/tests/support/user_form_templates/user/edit_user_form.html"
+    assert user_form.strip() == (documented.ROOT / template).read_text().strip()
     attached, own = portal.upload(author, 2)
     dataset = portal.new_dataset(author, attachment=attached, name=f"d-{uuid.uuid4()}")
     visit(author)

@@ -52,6 +52,8 @@ class Field:
         self.browser = browser
         self.name = name
         self.part = f"#field-{name}-field"
+        self.block = f".form-group:has(> .controls > {self.part})"
+        """With label, errors and help text."""
 
     def wait_until_ready(self) -> None:
         """CKAN's scripts start some time after the page is there."""
