@@ -110,7 +110,8 @@ def test_command_on_a_terminal_and_in_a_pipe(portal_ini: Path, terminal: Termina
     assert (shown.returncode, piped.returncode) == (1, 1)
     document = json.loads(shown.stdout)
     assert document == json.loads(piped.stdout)
-    assert file in next(one["missing"] for one in document["storages"] if one["files"])
+    missing = {one["storage"]: one["missing"] for one in document["storages"]}
+    assert file in missing["default"]
     assert re.search(r"Looking for files of default.*100%", terminal.read(), re.S)
     assert "100%" not in piped.stderr
 

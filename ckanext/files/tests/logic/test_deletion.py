@@ -65,7 +65,7 @@ def test_bytes_are_removed_after_the_commit(delete: Callable[..., Any], sysadmin
         delete(elsewhere, sysadmin, fails=False)
     model.Session.remove()  # the caller's transaction has locked the file
     portal.delete_file(elsewhere)
-    assert "gone" in caught.value.error_dict["storage"][0]
+    assert "gone" in portal.error_at(caught.value.error_dict, ["storage"])
     assert call("file_show", sysadmin, id=file["id"]) == file
     assert delete(file["id"], sysadmin, fails=False)["id"] == file["id"]
     assert portal.owner(file["id"]) is None
