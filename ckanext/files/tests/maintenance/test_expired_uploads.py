@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ckan import model
 
 from ckanext.files.background.testing import TasksManager
@@ -14,6 +16,13 @@ from ckanext.files.tests.support.effects import change, look
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.uploads.options import spool_folder
 from ckanext.files.uploads.table import Upload, create_upload
+
+
+@pytest.fixture(autouse=True)
+def no_uploads() -> Iterator[None]:
+    change("DELETE FROM files_upload")
+    yield
+    change("DELETE FROM files_upload")
 
 
 def _upload(storage: str = "here") -> tuple[Upload, Path]:
@@ -27,7 +36,6 @@ def _upload(storage: str = "here") -> tuple[Upload, Path]:
 
 
 def test_task(tasks: TasksManager) -> None:
-    change("DELETE FROM files_upload")
     assert site.run(tasks, remove_expired_uploads) == "nothing to do"
     (old, old_path), (lost, _), (_, new_path) = _upload(), _upload("gone"), _upload()
     for upload in (old, lost):
@@ -35,3 +43,4 @@ def test_task(tasks: TasksManager) -> None:
     assert site.run(tasks, remove_expired_uploads) == "1 removed, 1 left, see the log"
     assert [old_path.exists(), new_path.exists()] == [False, True]
     assert look("SELECT count(*) FROM files_upload") == 2
+    new_path.unlink()
