@@ -108,7 +108,7 @@ def test_installed_wheel_works(installed: Path, tmp_path: Path) -> None:
     assert found["loaded"] == [True, True]
     assert found["there"] == [True, True, False]
     assert {"files", "files_background"} < set(found["entry_points"])
-    assert found["migrations"] == 3
+    assert found["migrations"] == 4
     assert "files_attachment" in found["preset"]
     assert found["help"].startswith("Update a dataset")
     extra = [name for name in found["requires"] if "extra" in name]
