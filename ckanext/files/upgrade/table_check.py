@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import dialect
 from sqlalchemy.engine import Connection, Inspector
+from sqlalchemy.exc import SAWarning
 from sqlalchemy.schema import CreateIndex
 
 from ckanext.files.backport.tables import file_table, history_table, owner_table
@@ -228,7 +229,7 @@ def _indexes(connection: Connection, inspector: Inspector, table: sa.Table) -> _
 def _get_indexes(inspector: Inspector, table: sa.Table) -> list[Any]:
     with warnings.catch_warnings():
         # SQLAlchemy 1.4 leaves out the indexes for searches, and warns of each
-        warnings.filterwarnings("ignore", "Skipped unsupported reflection", sa.exc.SAWarning)
+        warnings.filterwarnings("ignore", "Skipped unsupported reflection", SAWarning)
         return inspector.get_indexes(table.name)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
@@ -97,11 +97,11 @@ def plans(connection: Connection, scope: Scope, query: Query) -> list[Any]:
     def sending(_c: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         seen.append(cursor.mogrify(statement, parameters).decode())
 
-    sa.event.listen(connection, "before_cursor_execute", sending)
+    event.listen(connection, "before_cursor_execute", sending)
     try:
         search(Session(bind=connection), scope, query, 0, 20)
     finally:
-        sa.event.remove(connection, "before_cursor_execute", sending)
+        event.remove(connection, "before_cursor_execute", sending)
     explain = "EXPLAIN (ANALYZE, FORMAT JSON) "
     found = [connection.exec_driver_sql(explain + sql.replace("%", "%%")).scalar() for sql in seen]
     return [plan if isinstance(plan, list) else json.loads(str(plan)) for plan in found]

@@ -14,7 +14,7 @@ from ckan.logic import NotAuthorized, NotFound, ValidationError
 
 from ckanext.files import capabilities
 from ckanext.files.store.models import file_table
-from ckanext.files.tests.support import portal
+from ckanext.files.tests.support import documented, portal
 from ckanext.files.tests.support.effects import engine, statements
 from ckanext.files.tests.support.hook_plugins import HiddenFilePlugin, RefusedFilePlugin
 from ckanext.files.tests.support.load_plugins import load_plugins
@@ -309,3 +309,10 @@ def test_a_title_waits_for_the_commit_of_its_caller(author: str) -> None:
     model.Session.rollback()
     [shown] = call("files_search", author)["results"]
     assert shown["title"] is None
+
+
+def test_documented_example(owned: Owned) -> None:
+    largest_files = documented.run("docs/recipes/search.rst", 0)["largest_files"]
+    assert len(largest_files(owned.admin, owned.organization["name"])) >= 4
+    with pytest.raises(NotAuthorized):
+        largest_files(owned.other, owned.organization["name"])
