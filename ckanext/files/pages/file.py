@@ -20,8 +20,9 @@ from ckanext.files.search import Mention, describe_owners, file_dicts, find_ment
 from ckanext.files.store import Owner
 
 from .listing import with_fields
-from .preview import pdf_response, preview_of
+from .preview import NOTHING, pdf_response, preview_of
 from .refused import refused
+from .suggestions import suggested_owners
 from .uploading import words_of
 
 blueprint = protect(Blueprint("files_page", __name__))
@@ -77,13 +78,38 @@ def transfer(id: str) -> Any:  # noqa: A002
     file, form = _readable(id), tk.request.form
     if file is None:
         return refused()
-    new = {"owner_type": form.get("owner_type", ""), "owner_id": form.get("owner_id", "").strip()}
+    # a suggestion instead of the text
+    name = form.get("choice") or form.get("owner_id", "").strip()
+    data = {"id": id, "owner_type": form.get("owner_type", ""), "owner_id": name}
 
     def change() -> None:
-        data = {"id": id, "force": "force" in form, **new}
-        tk.get_action("files_transfer_ownership")({}, data)
+        action = tk.get_action("files_transfer_ownership")
+        try:
+            action({}, {**data, "force": "force" in form})
+        except tk.NotAuthorized:
+            if not _may("file_rename", id):
+                raise
+            # the same for a name that does not exist and one that is not for the user
+            model.Session.rollback()
+            raise _UnknownOwnerError from None
 
-    return _do(id, change, tk._("{file} has a new owner").format(file=file["display_name"]))
+    try:
+        return _do(id, change, tk._("{file} has a new owner").format(file=file["display_name"]))
+    except _UnknownOwnerError:
+        return _suggest(file, data)
+
+
+class _UnknownOwnerError(Exception):
+    """The text in the form is the name of no owner to which the user may give the file."""
+
+
+def _suggest(file: dict[str, Any], data: dict[str, str]) -> Any:
+    suggestions = suggested_owners(data["owner_type"], data["owner_id"])
+    shown = {"preview": NOTHING, "sent": data, "suggestions": suggestions}
+    if not suggestions:
+        tk.h.flash_error(tk._("Nothing was changed: there is no such owner to give the file to"))
+        return _to_page(file["id"])
+    return tk.render("files/pages/file.html", _variables(file, **shown))
 
 
 @blueprint.route("/file/page/<id>/delete", methods=["GET", "POST"])

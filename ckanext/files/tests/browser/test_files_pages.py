@@ -108,7 +108,10 @@ def test_give_and_delete(browser: Browser, ann: Person) -> None:
     browser.find("#files-owner-id").send_keys("no-such-dataset", Keys.ENTER)
     browser.wait(lambda _: browser.find_all(".alert-danger, .alert-error"))
     assert "Nothing was changed" in browser.find(".flash-messages").text
-    browser.find("#files-owner-id").send_keys(dataset, Keys.ENTER)
+    browser.find("#files-owner-id").send_keys("river", Keys.ENTER)
+    browser.wait(lambda _: browser.find_all(".files-suggestions"))
+    browser.inspect(PAGE, "file-suggestions")
+    browser.find(f".files-suggestions [value='{dataset}']").click()
     browser.wait(lambda _: browser.find_all(".alert-success"))
     assert browser.find("dl [href*='/files-preset/']").text == "River levels"
     ann.call("package_patch", id=dataset, attachment=file)

@@ -242,6 +242,27 @@ def test_what_users_may_do(role: str, site: Site, pages: Pages) -> None:
     assert pages.get(page, user).status_code == 404
 
 
+def test_suggested_owners(site: Site, pages: Pages) -> None:
+    """What the user may see; the answer is the same for a hidden name and one that is missing."""
+    [file] = portal.upload(site.other)
+    word = f"w{uuid.uuid4().hex[:8]}"
+    seen = portal.new_dataset(site.other, name=f"{word}-seen", title="<b>Seen")
+    in_organization = {"owner_org": site.organization["id"], "private": True}
+    hidden = portal.new_dataset(site.admin, name=f"{word}-hidden", **in_organization)
+    for text in (word, f"{word}-", hidden["name"], f"{word}-hiddem"):
+        form = {"owner_type": "package", "owner_id": text}
+        page = pages.post(f"/file/page/{file}/transfer", site.other, **form)
+        after = page if page.status_code == 200 else pages.get(f"/file/page/{file}", site.other)
+        is_found = text in (word, f"{word}-")
+        assert ("&lt;b&gt;Seen" in after.text) == is_found
+        assert ("there is no such owner" in after.text) != is_found
+        assert f'name="choice" value="{hidden["name"]}"' not in after.text
+        assert portal.owner(file)[0] == "user"
+    form = {"owner_type": "package", "owner_id": word, "choice": seen["name"]}
+    assert pages.post(f"/file/page/{file}/transfer", site.other, **form).status_code == 302
+    assert portal.owner(file)[:2] == ("package", seen["id"])
+
+
 def test_back_leads_to_no_other_site(author: str, pages: Pages) -> None:
     [file] = portal.upload(author)
     for back in ("https://example.com/", "//example.com/", "javascript:alert(1)", "/\\example.com"):
