@@ -251,6 +251,20 @@ def test_return_to_the_page(cast: Cast, mine: Job) -> None:
         post(cast.owner, f"/files/job/{mine.id}/retry")
 
 
+@pytest.mark.ckan_config("ckan.locales_offered", "en de")
+@pytest.mark.usefixtures("ckan_config")
+def test_other_languages(cast: Cast, mine: Job) -> None:
+    """Links, forms and what htmx asks for stay in the language of the page."""
+    body = get(cast.owner, "/de/dashboard/jobs?status=todo").body
+    assert f'href="/de/files/job/{mine.id}"' in body
+    assert f'action="/de/files/job/{mine.id}/cancel"' in body
+    assert 'hx-get="/de/files/jobs/rows?' in body
+    page = html.unescape(re.findall(r'name="next" value="([^"]+)"', body)[0])
+    assert page == "/de/dashboard/jobs?status=todo"
+    cancelled = post(cast.owner, f"/de/files/job/{mine.id}/cancel", next=page)
+    assert cancelled.headers["Location"].endswith(page)
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_texts_are_texts(text: str, cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
     """In arguments, progress, errors, names of queues and filters."""
