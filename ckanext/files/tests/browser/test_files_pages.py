@@ -138,7 +138,7 @@ def test_all_files(browser: Browser, site: CkanServer, ann: Person) -> None:
     dataset = new_dataset(ann, attachment=ann.upload(f"{word}.csv"))
     ann.upload(f"{word}.pdf", PDF)
     browser.log_in(root.name)
-    browser.go("/ckan-admin/")
+    browser.go("/ckan-admin/config")
     browser.find("[href='/ckan-admin/files']").click()
     browser.find("#files-q").send_keys(word, Keys.ENTER)
     browser.wait(lambda _: set(listed(browser)) == {f"{word}.csv", f"{word}.pdf"})
