@@ -117,6 +117,8 @@ def _storage_of_uploads(wanted: str | None) -> str | None:
     of_users = tk.config["ckan.files.authenticated_uploads.storages"]
     default = tk.config["ckan.files.default_storages.default"]
     names = [wanted] if wanted else [*of_users, default]
+    if not tk.current_user.is_authenticated:
+        return None  # an upload belongs to a user
     return next((name for name in names if is_configured(name) and may_upload(name)), None)
 
 

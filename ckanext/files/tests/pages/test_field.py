@@ -147,8 +147,10 @@ def test_one_file(author: str, visit: Visit) -> None:
     assert re.search(
         r'<input type="file" id="field-attachment"[^>]* name="files-upload:attachm', page
     )
-    assert f'<input type="hidden" name="attachment" value="{chosen}">' in page
-    assert re.search('class="files-empty" name="attachment" value="" disabled', page)
+    assert f'<input type="hidden" name="attachment" value="{chosen}" autocomplete="off">' in page
+    assert re.search(
+        'class="files-empty" name="attachment" value="" autocomplete="off" disabled', page
+    )
     assert f'<option value="{other}">' in page
     assert "control-required" in page
     assert "files-several" not in page
@@ -159,7 +161,10 @@ def test_several_files(author: str, visit: Visit) -> None:
     chosen, other = portal.upload(author, 2)
     visit(author)
     page = field(value=json.dumps([chosen]), multiple=True)
-    assert '<input type="hidden" class="files-empty" name="attachment" value="">' in page
+    assert (
+        '<input type="hidden" class="files-empty" name="attachment" value="" autocomplete="off">'
+        in page
+    )
     assert 'name="files-several:attachment"' in page
     assert re.search(r'type="file"[^>]* multiple', page)
     assert re.search(rf'type="checkbox"[^>]* name="files-add:attachment" value="{other}"', page)

@@ -169,6 +169,13 @@ def test_error_names_the_file(app: Any, form: Form, author: str, dataset: dict[s
     assert answer["error"]["attachment"][0].startswith(f"File {taken} belongs")
 
 
+def test_error_names_a_file_that_is_taken_out(form: Form, author: str) -> None:
+    (loose,) = portal.upload(author)
+    shown = errors(form.send({"attachment": "", "files-take-out:attachment": f"{loose} delete"}))
+    assert "File a.txt does not belong here" in shown
+    assert loose not in shown
+
+
 def test_other_pages_take_no_files(app: Any, author: str, dataset: dict[str, Any]) -> None:
     for path in (f"/dataset/follow/{dataset['id']}", "/dataset/", "/api/action/status_show", "/x"):
         Form(app, author, path).send({"files-upload:attachment": file(), "attachment": ""})
