@@ -13,7 +13,6 @@ from ckanext.files.ownership import (
     Claims,
     FieldArguments,
     NoFileIdsError,
-    file_ids,
     is_list_of_nothing,
     is_uuid,
     texts,
@@ -111,7 +110,7 @@ def _check(
             raise NoFileIdsError
         if data.get(key) in (None, "", [], tk.missing):
             return {}
-        if refused := form_request.refusals(file_ids(data.get(key))):
+        if refused := form_request.refusals(texts(data.get(key))):
             return {key: list(refused.values())}
         return Claims.of_action(context).claim(arguments, key, data, context)
     except NoFileIdsError:
