@@ -19,7 +19,8 @@ _NOT_FOUND = 404
 
 
 def refused() -> tuple[str, int]:
-    """Return the page and its status."""
+    """Return the page and its status. No cache keeps it: another visitor may get the file."""
+    tk.request.environ["__no_cache__"] = True
     return _page(), _NOT_FOUND
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from ckan import model
+from ckan.common import config
 
 from ckanext.files.pages.preview import HEAD
 from ckanext.files.store.models import file_table
@@ -475,6 +476,19 @@ def test_refused_download(downloads: dict[str, str], pages: Pages) -> None:
         assert plain.status_code == 404
         assert "files-refused" not in plain.text
     assert len({user for user, _ in texts}) == 2
+
+
+def test_no_cache_keeps_a_refusal(
+    downloads: dict[str, str], pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(config, "ckan.cache_enabled", True)
+    assert "public" in pages.get("/about", None).headers["Cache-Control"]
+    for file in downloads.values():
+        for path in (f"/file/page/{file}", f"/file/preview/{file}", f"/file/download/{file}"):
+            page = pages.get(path, None, Accept="text/html")
+            assert page.status_code == 404
+            assert "private" in page.headers["Cache-Control"]
+            assert "public" not in page.headers["Cache-Control"]
 
 
 def test_a_download_keeps_the_name(author: str, pages: Pages) -> None:
