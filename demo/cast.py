@@ -32,5 +32,5 @@ class Cast:
     @classmethod
     def gather(cls, url: str, tokens: Mapping[str, str]) -> Cast:
         """Give each of them their token."""
-        people = (Visitor(name, url, tokens[name]) for name in ("alice", "bob", "admin"))
-        return cls(url, *people, Visitor("the public", url))
+        alice, bob, admin = (Visitor(name, url, tokens[name]) for name in ("alice", "bob", "admin"))
+        return cls(url, alice, bob, admin, Visitor("the public", url))

@@ -12,8 +12,8 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 def protect(blueprint: Blueprint) -> Blueprint:
     """Refuse requests that change something without the token of the user's session.
 
-    CKAN checks the token as well, but not always: once a visitor without a session has called an
-    endpoint, CKAN leaves that endpoint unprotected for all later requests of the process.
+    CKAN checks the token as well, but 2.12 not always: once a visitor without a session has called
+    an endpoint, it leaves that endpoint unprotected for all later requests of the process.
 
     A request with a valid API token needs no other one: no page of another site knows it. Any other
     content of that header does not count: browsers add a password that a proxy has asked for.

@@ -26,7 +26,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import Select, WebDriverWait
-from selenium_axe_python import Axe
+from selenium_axe_python.axe import Axe
 
 from ckanext.files.tests.support.server import CkanServer
 from ckanext.files.tests.support.waiting import wait_for
