@@ -30,12 +30,12 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """Search files.
 
     The files of an owner are for users who may list them with
-    ``file_owner_scan``: those who may update the owner, unless the portal has
+    ``file_owner_scan``: users who may update the owner, unless the portal has
     other rules. Without an owner, the action searches the caller's own files,
     and for a sysadmin all files of the portal.
 
-    The files of a dataset include those of its resources, also of resources
-    that were removed, and the files of an organization include those of its
+    The files of a dataset include the files of its resources, also of resources
+    that were removed, and the files of an organization include the files of its
     datasets. The files of a group do not: the datasets of a group may belong
     to others.
 

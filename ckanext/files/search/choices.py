@@ -39,11 +39,11 @@ def find_choices(
     return [files[id_] for id_ in ids if id_ in files]
 
 
-def _offered(user: Owner, edited: Iterable[Owner]) -> sa.sql.ColumnElement[bool]:
+def _offered(user: Owner, edited: Iterable[Owner]) -> Any:
     columns = owner_table.c
     own = sa.and_(_is(user), columns.pinned.is_(False))
     return sa.or_(own, *(_is(owner) for owner in edited))
 
 
-def _is(owner: Owner) -> sa.sql.ColumnElement[bool]:
+def _is(owner: Owner) -> Any:
     return sa.and_(owner_table.c.owner_type == owner.type, owner_table.c.owner_id == owner.id)
