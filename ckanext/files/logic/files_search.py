@@ -35,7 +35,7 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     and for a sysadmin all files of the portal.
 
     The files of a dataset include the files of its resources, also of resources
-    that were removed, and the files of an organization include the files of its
+    that were removed. The files of an organization include the files of its
     datasets. The files of a group do not: the datasets of a group may belong
     to others.
 

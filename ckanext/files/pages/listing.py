@@ -1,4 +1,4 @@
-"""The pages of files: a user's own, those of a dataset, of an organization or group, and all.
+"""The pages of files: a user's own, the files of a dataset, organization or group, and all.
 
 One view for all of them. A page lists the files that the action ``files_search`` returns, so that
 the action decides who sees what. A visitor who may not see a page gets the same answer for one
