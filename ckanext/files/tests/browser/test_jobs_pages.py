@@ -239,7 +239,7 @@ def test_interrupt_a_step(browser: Browser, scripts: bool, ann: Person) -> None:
     browser.log_in(ann.name)
     browser.go(f"/files/job/{job.id}")
     browser.find(f"#files-job-{job.id}-now").send_keys(Keys.ENTER)
-    browser.wait_for_text(".flash-messages", f"Job {job.id} ends")
+    browser.wait_for_text(".flash-messages", f"Job {job.id} is being cancelled")
     jobs.wait_for_job(job, status="aborted")
     if not scripts:
         browser.driver.refresh()
