@@ -18,7 +18,7 @@ each = @$(MAKE) --no-print-directory --jobs --keep-going $(VERSIONS:%=$(1)-%)
 marked = </dev/null 2>&1 | sed -u 's/^/2.$* | /'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-quick browser test-crash lint types assets bench bench-background bench-jobs services stop clean
+.PHONY: help demo docs messages test test-quick browser test-crash lint types assets bench bench-background bench-jobs services stop clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ browser:
 docs: ## build the documentation as a site in .dev/docs; warnings are errors
 	@$(DEV) venv 2.12
 	.dev/venv-2.12/bin/sphinx-build -q -W --keep-going docs .dev/docs
+
+messages: ## collect the texts that can be translated, and compile the translations
+	@$(DEV) venv 2.12
+	.dev/venv-2.12/bin/python setup.py -q extract_messages
+	.dev/venv-2.12/bin/python setup.py -q update_catalog --no-fuzzy-matching --ignore-obsolete --width 80
+	.dev/venv-2.12/bin/python setup.py -q compile_catalog
 
 lint: ## check rules and format
 	@$(DEV) venv 2.12

@@ -1,6 +1,6 @@
 """What the attachment field adds to a form, made into what CKAN reads, before CKAN reads it.
 
-A browser sends these inputs beside those of CKAN, each with the name of the field after a colon:
+A browser sends these inputs beside CKAN's own, each with the name of the field after a colon:
 
 ``files-upload:NAME``
     Files, from a browser without JavaScript. Each is uploaded by ``file_create`` and commits by

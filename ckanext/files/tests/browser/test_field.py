@@ -72,7 +72,7 @@ def test_replace_and_withdraw(browser: Browser, ann: Person, edit: Any) -> None:
     edit(dataset)
     for _ in range(3):
         field.press("remove")
-    assert field.status == "deleted.csv is taken out."
+    assert field.status == "deleted.csv is removed."
     assert (field.chosen, field.values) == ([], [""])
     browser.select(f"{field.part} .files-taken-out li:nth-child(2) select").select_by_index(1)
     browser.select(f"{field.part} .files-taken-out li:nth-child(3) select").select_by_index(2)
@@ -234,10 +234,10 @@ def test_choose_and_take_out(browser: Browser, ann: Person, edit: Any) -> None:
     report, annexes = Field(browser, "report"), Field(browser, "annexes")
     edit(dataset, wait=False)
     browser.select(f"{annexes.part} li:nth-child(1) select").select_by_visible_text(
-        "Take out: Give it back to me"
+        "Remove: Give it back to me"
     )
     annexes.find(f"[type=checkbox][value='{files['d.csv']}']").click()
-    browser.select(f"{report.part} li select").select_by_visible_text("Take out: Delete it")
+    browser.select(f"{report.part} li select").select_by_visible_text("Remove: Delete it")
     browser.submit()
     found = ann.call("package_show", id=dataset)
     assert (found["annexes"], found["report"]) == ([files["b.csv"], files["d.csv"]], "")

@@ -393,10 +393,10 @@ def test_with_keys_only(browser: Browser, ann: Person, open_form: Any, make: Any
     assert field.chosen == ["second.csv", "first.csv"]
     assert (focused(), field.status) == ("Move first.csv down", "first.csv is number 2 now.")
     press(Keys.TAB)
-    assert focused() == "Take out first.csv"
+    assert focused() == "Remove first.csv"
     press(Keys.SPACE)
     assert field.chosen == ["second.csv"]
-    assert focused() == "Take out second.csv"
+    assert focused() == "Remove second.csv"
     with network(browser, SLOW):
         field.choose(make("large.pdf", LARGE))
         field.wait_for_state("per second")

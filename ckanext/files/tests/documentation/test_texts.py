@@ -10,11 +10,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from babel.messages.pofile import read_po
-from ckan.plugins import get_plugin
 
 from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.tests.support.documented import ROOT, links, problems
@@ -142,25 +139,6 @@ def test_messages_are_in_the_code() -> None:
         parts = [re.escape(part) for part in message.split(GAP)]
         found = re.search(f"[^\n]*{GAP}[^\n]*".join(parts), code)
         assert bool(found) == (message != control), message
-
-
-def _translated(path: Path) -> set[str]:
-    with path.open("rb") as file:
-        return {str(message.id) for message in read_po(file)}
-
-
-@pytest.mark.usefixtures("with_plugins")
-def test_catalogue_of_translations_is_complete(tmp_path: Path) -> None:
-    template, fresh = PACKAGE / "i18n/ckanext-files.pot", tmp_path / "fresh.pot"
-    command = [sys.executable, "setup.py", "-q", "extract_messages", "--output-file", str(fresh)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    found = _translated(fresh)
-    assert found == _translated(template), "run: python setup.py extract_messages"
-    assert "Not available" in found
-    plugin: Any = get_plugin("files")
-    assert Path(plugin.i18n_directory()) == template.parent
-    assert plugin.i18n_domain() == template.stem
-    assert plugin.i18n_locales() == []
 
 
 # Each promise names tests, and each test that it names exists
