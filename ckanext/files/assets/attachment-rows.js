@@ -16,7 +16,7 @@
       for (const row of [...this.chosen.children, ...this.takenOut.children]) this.enhance(row)
       this.chosen.addEventListener('click', (event) => this.onClick(event))
       this.takenOut.addEventListener('click', (event) => this.onClick(event))
-      this.update()
+      this.arrange()
     }
 
     has(id) {
@@ -31,7 +31,7 @@
       const row = this.chosenRow(file, earlier !== undefined)
       earlier?.remove()
       this.chosen.append(row)
-      this.update()
+      this.changed()
       this.announce('chosen', { name: file.label })
     }
 
@@ -39,7 +39,7 @@
       const { id, label } = row.dataset
       if (row.dataset.stored) this.takenOut.append(this.takenOutRow(row))
       row.remove()
-      this.update()
+      this.changed()
       this.announce('takenOut', { name: label })
     }
 
@@ -65,7 +65,7 @@
       if (!other) return
       if (button.matches('.files-up')) other.before(row)
       else other.after(row)
-      this.update()
+      this.changed()
       button.focus()
       const number = [...this.chosen.children].indexOf(row) + 1
       this.announce('moved', { name: row.dataset.label, n: number })
@@ -110,7 +110,7 @@
     }
 
     // an empty value is sent where no other is; the first file cannot go up, nor the last one down
-    update() {
+    arrange() {
       const rows = [...this.chosen.children]
       this.field.querySelector('.files-empty').disabled = rows.length > 0 && !this.several
       rows.forEach((row, i) => {
@@ -119,6 +119,11 @@
         if (i === 0) buttons[0]?.setAttribute('aria-disabled', 'true')
         if (i === rows.length - 1) buttons[1]?.setAttribute('aria-disabled', 'true')
       })
+    }
+
+    // CKAN asks before a form with changes is left, and not before any other
+    changed() {
+      this.arrange()
       this.field.dispatchEvent(new Event('change', { bubbles: true }))
     }
   }

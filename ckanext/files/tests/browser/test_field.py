@@ -63,6 +63,17 @@ def exists(person: Person, file: str) -> bool:
 
 
 @with_javascript
+def test_an_untouched_form_is_left_without_a_question(
+    browser: Browser, ann: Person, edit: Callable[..., None]
+) -> None:
+    asks = "return Boolean((jQuery._data(window, 'events') || {}).beforeunload)"
+    edit(new_dataset(ann, report=ann.upload("levels.csv")))
+    assert not browser.driver.execute_script(asks)
+    Field(browser, "report").press("remove")
+    assert browser.driver.execute_script(asks)
+
+
+@with_javascript
 def test_replace_and_withdraw(browser: Browser, ann: Person, edit: Any) -> None:
     """What is taken out is kept, given back or deleted, also after an error of another field."""
     names = ("kept.csv", "given.csv", "deleted.csv", "loose.csv")
@@ -72,7 +83,7 @@ def test_replace_and_withdraw(browser: Browser, ann: Person, edit: Any) -> None:
     edit(dataset)
     for _ in range(3):
         field.press("remove")
-    assert field.status == "deleted.csv is removed."
+    assert field.status == "deleted.csv is detached."
     assert (field.chosen, field.values) == ([], [""])
     browser.select(f"{field.part} .files-taken-out li:nth-child(2) select").select_by_index(1)
     browser.select(f"{field.part} .files-taken-out li:nth-child(3) select").select_by_index(2)
@@ -234,10 +245,10 @@ def test_choose_and_take_out(browser: Browser, ann: Person, edit: Any) -> None:
     report, annexes = Field(browser, "report"), Field(browser, "annexes")
     edit(dataset, wait=False)
     browser.select(f"{annexes.part} li:nth-child(1) select").select_by_visible_text(
-        "Remove: Give it back to me"
+        "Detach: Give it back to me"
     )
     annexes.find(f"[type=checkbox][value='{files['d.csv']}']").click()
-    browser.select(f"{report.part} li select").select_by_visible_text("Remove: Delete it")
+    browser.select(f"{report.part} li select").select_by_visible_text("Detach: Delete it")
     browser.submit()
     found = ann.call("package_show", id=dataset)
     assert (found["annexes"], found["report"]) == ([files["b.csv"], files["d.csv"]], "")

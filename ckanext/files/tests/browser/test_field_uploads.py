@@ -393,10 +393,10 @@ def test_with_keys_only(browser: Browser, ann: Person, open_form: Any, make: Any
     assert field.chosen == ["second.csv", "first.csv"]
     assert (focused(), field.status) == ("Move first.csv down", "first.csv is number 2 now.")
     press(Keys.TAB)
-    assert focused() == "Remove first.csv"
+    assert focused() == "Detach first.csv"
     press(Keys.SPACE)
     assert field.chosen == ["second.csv"]
-    assert focused() == "Remove second.csv"
+    assert focused() == "Detach second.csv"
     with network(browser, SLOW):
         field.choose(make("large.pdf", LARGE))
         field.wait_for_state("per second")

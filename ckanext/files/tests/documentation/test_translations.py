@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import ckan
 import pytest
 from babel.messages.catalog import Catalog, Message
-from babel.messages.mofile import write_mo
+from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 from ckan.plugins import get_plugin
 
@@ -23,6 +23,7 @@ loaded = load_plugins("files")
 
 FOLDER = Path(next(iter(ckanext.files.__path__))) / "i18n"
 TEMPLATE = FOLDER / "ckanext-files.pot"
+CKAN = Path(ckan.__file__).parent / "i18n"
 LANGUAGES = ("de", "es", "fr", "ja")
 PLACEHOLDER = re.compile(r"\{\w*\}|%\(\w+\)[sd]|%[sd]|<[^>]+>")
 RUN = "run: make messages"
@@ -59,30 +60,52 @@ def test_translation_is_complete(language: str) -> None:
     translation = catalog(folder / "ckanext-files.po", language)
     wanted, found = texts(catalog(TEMPLATE)), texts(translation)
     assert found.keys() == wanted.keys(), RUN
-    faults = {id_: fault for id_, message in found.items() if (fault := fault_of(message))}
-    assert faults == {}
-    compiled = io.BytesIO()
-    write_mo(compiled, translation)
-    assert (folder / "ckanext-files.mo").read_bytes() == compiled.getvalue(), RUN
+    theirs = texts(catalog(CKAN / language / "LC_MESSAGES/ckan.po", language))
+    checked = {id_: fault_of(message, theirs.get(id_)) for id_, message in found.items()}
+    assert {id_: fault for id_, fault in checked.items() if fault} == {}
+    with (folder / "ckanext-files.mo").open("rb") as file:
+        compiled = {first(message): forms(message) for message in read_mo(file) if message.id}
+    ours = {first(message): forms(message) for message in found.values()}
+    assert compiled == {id_: some for id_, some in ours.items() if any(some)}, RUN
 
 
 def test_faults_are_found() -> None:
-    good = Message("{name} is new", "{name} ist neu")
-    assert fault_of(good) == ""
-    assert fault_of(Message("{name} is new", "")) == "not translated"
-    assert fault_of(Message("{name} is new", "Neu")) == "other placeholders"
-    assert fault_of(Message("{name} is new", "{name} ist neu", flags={"fuzzy"})) == "fuzzy"
-    assert fault_of(Message(("{n} file", "{n} files"), ("{n} Datei", ""))) == "not translated"
+    new, files = ("{name} is new", "{name} ist neu"), ("{n} file", "{n} files")
+    assert fault_of(Message(*new), None) == ""
+    assert fault_of(Message(new[0], ""), None) == "not translated"
+    assert fault_of(Message(new[0], ""), Message(*new)) == ""
+    assert fault_of(Message(*new), Message(*new)) == ""
+    assert fault_of(Message(*new), Message(new[0], "Neu: {name}")) == "other than CKAN's"
+    assert fault_of(Message(new[0], "Neu"), None) == "other placeholders"
+    assert fault_of(Message(*new, flags={"fuzzy"}), None) == "fuzzy"
+    assert fault_of(Message(files, ("{n} Datei", "")), None) == "not translated"
 
 
-def fault_of(message: Message) -> str:
-    """Return what is wrong with a translation, if anything."""
+def fault_of(message: Message, ckans: Message | None) -> str:
+    """Return what is wrong with a translation, if anything.
+
+    :param ckans: CKAN's own message of the same text. A translation of ours replaces CKAN's on all
+        pages of the portal.
+    """
     if message.fuzzy:
         return "fuzzy"
-    translated: Any = message.string if message.pluralizable else (message.string,)
-    if not all(translated):
+    ours, theirs = forms(message), forms(ckans) if ckans else [""]
+    if all(theirs) and ours != theirs:
+        return "other than CKAN's" if any(ours) else ""
+    if not all(ours):
         return "not translated"
     # the last one: a singular may have a word for the number
     original = message.id[-1] if isinstance(message.id, tuple) else message.id
     wanted = sorted(PLACEHOLDER.findall(original))
-    return "" if sorted(PLACEHOLDER.findall(translated[-1])) == wanted else "other placeholders"
+    return "" if sorted(PLACEHOLDER.findall(ours[-1])) == wanted else "other placeholders"
+
+
+def first(message: Message) -> str:
+    """Return the text, or its singular."""
+    return message.id if isinstance(message.id, str) else message.id[0]
+
+
+def forms(message: Message) -> list[str]:
+    """Return the translation: one text, or several for a text with plurals."""
+    translated: Any = message.string
+    return list(translated) if message.pluralizable else [translated]
