@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files import advisory_locks, background
-from ckanext.files.background import Job, control, sql
+from ckanext.files.background import Job, control, search, sql
 from ckanext.files.background.job import ClaimedJob
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
@@ -271,8 +271,9 @@ def test_every_query_is_used() -> None:
     """And every query that a module asks for exists."""
     room = Path(next(iter(background.__path__)))
     code = "".join(path.read_text() for path in room.rglob("*.py"))
-    used = set(re.findall(r'(?:query|_value|_executed|_signal)\(\s*"(\w+)"', code))
+    used = set(re.findall(r'(?:query|_value|_execute|_executed|_signal)\(\s*"(\w+)"', code))
     queries = "".join(path.read_text() for path in room.glob("sql/queries/*.sql"))
+    used |= {f"jobs_of_{source}" for source in search._SOURCES}
     assert used == set(re.findall(r"^-- name: (\w+)$", queries, re.MULTILINE))
 
 
