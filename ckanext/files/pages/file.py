@@ -80,36 +80,53 @@ def transfer(id: str) -> Any:  # noqa: A002
         return refused()
     # a suggestion instead of the text
     name = form.get("choice") or form.get("owner_id", "").strip()
-    data = {"id": id, "owner_type": form.get("owner_type", ""), "owner_id": name}
+    owner = {"owner_type": form.get("owner_type", ""), "owner_id": name}
+    data = {"id": id, **owner, "force": "force" in form}
 
     def change() -> None:
-        action = tk.get_action("files_transfer_ownership")
         try:
-            action({}, {**data, "force": "force" in form})
+            tk.get_action("files_transfer_ownership")({}, data)
+        except tk.ValidationError as error:  # for sysadmins, whom no auth function stops
+            if "owner_id" not in error.error_dict:
+                raise
+            raise _NotTransferredError from None
         except tk.NotAuthorized:
             if not _may("file_rename", id):
                 raise
             # the same for a name that does not exist and one that is not for the user
-            model.Session.rollback()
-            raise _UnknownOwnerError from None
+            raise _NotTransferredError(not data["force"] and _may_transfer(data)) from None
 
     try:
         return _do(id, change, tk._("{file} has a new owner").format(file=file["display_name"]))
-    except _UnknownOwnerError:
-        return _suggest(file, data)
+    except _NotTransferredError as error:
+        model.Session.rollback()
+        return _ask_again(file, data, is_kept=error.is_kept)
 
 
-class _UnknownOwnerError(Exception):
-    """The text in the form is the name of no owner to which the user may give the file."""
+class _NotTransferredError(Exception):
+    """The user may edit the file, but it has not gone to the owner whom the form names.
+
+    :param is_kept: it would go there with force.
+    """
+
+    def __init__(self, is_kept: bool = False) -> None:
+        self.is_kept = is_kept
 
 
-def _suggest(file: dict[str, Any], data: dict[str, str]) -> Any:
-    suggestions = suggested_owners(data["owner_type"], data["owner_id"])
-    shown = {"preview": NOTHING, "sent": data, "suggestions": suggestions}
-    if not suggestions:
-        tk.h.flash_error(tk._("Nothing was changed: there is no such owner to give the file to"))
-        return _to_page(file["id"])
+def _ask_again(file: dict[str, Any], data: dict[str, Any], *, is_kept: bool) -> Any:
+    """Show the form as it was sent, with what to do."""
+    shown: dict[str, Any] = {"preview": NOTHING, "sent": data, "is_kept": is_kept}
+    if not is_kept:
+        shown["suggestions"] = suggested_owners(data["owner_type"], data["owner_id"])
     return tk.render("files/pages/file.html", _variables(file, **shown))
+
+
+def _may_transfer(data: dict[str, Any]) -> bool:
+    try:
+        tk.check_access("files_transfer_ownership", {}, {**data, "force": True})
+    except tk.NotAuthorized:
+        return False
+    return True
 
 
 @blueprint.route("/file/page/<id>/delete", methods=["GET", "POST"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import ckan.plugins.toolkit as tk
-from flask import Blueprint
+from flask import Blueprint, g
 
 blueprint = Blueprint("files_refused", __name__)
 
@@ -38,6 +38,8 @@ def explain_refused_download(response: Any) -> Any:
 
 
 def _page() -> str:
+    # CKAN has rendered its own page in this request, and leaves out what that one has loaded
+    g.pop("_webassets", None)
     user = tk.current_user
     is_known = bool(user and user.is_authenticated)
     login = None if is_known else tk.url_for("user.login", came_from=tk.h.current_url())

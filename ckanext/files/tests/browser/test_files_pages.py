@@ -106,9 +106,9 @@ def test_give_and_delete(browser: Browser, ann: Person) -> None:
     browser.log_in(ann.name)
     browser.go(f"/file/page/{file}?back=/dashboard/files")
     browser.find("#files-owner-id").send_keys("no-such-dataset", Keys.ENTER)
-    browser.wait(lambda _: browser.find_all(".alert-danger, .alert-error"))
-    assert "Nothing was changed" in browser.find(".flash-messages").text
-    browser.find("#files-owner-id").send_keys("river", Keys.ENTER)
+    browser.wait_for_text(".files-not-transferred", "Nothing was changed")
+    browser.fill("#files-owner-id", "river")
+    browser.find("#files-owner-id").send_keys(Keys.ENTER)
     browser.wait(lambda _: browser.find_all(".files-suggestions"))
     browser.inspect(PAGE, "file-suggestions")
     browser.find(f".files-suggestions [value='{dataset}']").click()
@@ -194,6 +194,7 @@ def test_refused(browser: Browser, ann: Person, ben: Person) -> None:
         browser.go(address)
         assert "or you are not allowed to see it" in browser.find(".files-refused").text
         assert not browser.find_all(".files-refused .btn")
+        assert browser.find_all("link[rel=stylesheet][href*=main]")
     refused_log(browser)
 
 
