@@ -68,7 +68,7 @@ def retry_many(job_ids: Sequence[int]) -> int:
 
 def delete(job_ids: list[int]) -> int:
     """Delete jobs that have ended; return how many."""
-    return _connection().execute(query("delete_jobs"), {"ids": job_ids}).rowcount
+    return schema.connection().execute(query("delete_jobs"), {"ids": job_ids}).rowcount
 
 
 def purge(
@@ -98,13 +98,7 @@ def purge(
 
 
 def _locking(job_ids: Sequence[int]) -> Any:
-    connection = _connection()
+    connection = schema.connection()
     if len(job_ids) > 1:
         connection.execute(query("lock_jobs"), {"ids": list(job_ids)})
-    return connection
-
-
-def _connection() -> Any:
-    connection: Any = model.Session.connection()
-    schema.check(connection)
     return connection

@@ -46,17 +46,17 @@ def pause(queue: str, user_id: str | None = None) -> bool:
     :raises BackgroundError: no queue can have that name.
     """
     values = {"queue": checked_queue(queue), "user_id": user_id}
-    return _connection().execute(query("pause_queue"), values).first() is not None
+    return schema.connection().execute(query("pause_queue"), values).first() is not None
 
 
 def resume(queue: str) -> bool:
     """Have workers run the jobs of a queue again; return False if it was not paused."""
-    return _connection().execute(query("resume_queue"), {"queue": queue}).first() is not None
+    return schema.connection().execute(query("resume_queue"), {"queue": queue}).first() is not None
 
 
 def paused() -> dict[str, PausedQueue]:
     """Return the queues that are paused, by their names."""
-    rows = _connection().execute(query("paused_queues"))
+    rows = schema.connection().execute(query("paused_queues"))
     return {row.queue: PausedQueue(*row) for row in rows}
 
 
@@ -78,9 +78,3 @@ def _open_claims() -> list[str]:
     engine: Any = model.Session.get_bind()
     with engine.connect() as connection:
         return connection.execute(query("open_claims")).scalar()
-
-
-def _connection() -> Any:
-    connection: Any = model.Session.connection()
-    schema.check(connection)
-    return connection

@@ -10,8 +10,6 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ckan import model
-
 from . import schema
 from .control import ENDED
 from .job import JobFields
@@ -85,28 +83,28 @@ def page(
 
 def read(job_ids: Sequence[int]) -> Sequence[JobRecord]:
     """Return jobs by their ids, the newest first; those that exist."""
-    rows = _connection().execute(query("jobs_by_ids"), {"ids": list(job_ids)})
+    rows = schema.connection().execute(query("jobs_by_ids"), {"ids": list(job_ids)})
     return [_record(dict(row)) for row in rows.mappings()]
 
 
 def runs(task: str) -> bool:
     """Return whether a job of a task has begun and not ended."""
-    return _connection().execute(query("task_runs"), {"task": task}).scalar()
+    return schema.connection().execute(query("task_runs"), {"task": task}).scalar()
 
 
 def arguments(job_id: int) -> dict[str, Any]:
     """Return all arguments of a job by name; none if the job is deleted."""
-    return _connection().execute(query("job_arguments"), {"id": job_id}).scalar() or {}
+    return schema.connection().execute(query("job_arguments"), {"id": job_id}).scalar() or {}
 
 
 def holder(lock: str) -> int | None:
     """Return the id of the job that has a lock, if one has it."""
-    return _connection().execute(query("job_with_lock"), {"lock": lock}).scalar()
+    return schema.connection().execute(query("job_with_lock"), {"lock": lock}).scalar()
 
 
 def history(job_id: int) -> Sequence[Event]:
     """Return the events of a job, the first one first."""
-    rows = _connection().execute(query("job_events"), {"id": job_id})
+    rows = schema.connection().execute(query("job_events"), {"id": job_id})
     return [Event(type_, at) for type_, at in rows]
 
 
@@ -114,9 +112,3 @@ def _record(row: dict[str, Any]) -> JobRecord:
     if row["status"] in ("todo", "doing"):
         row["finished"] = None  # the time of an earlier end
     return JobRecord(**row)
-
-
-def _connection() -> Any:
-    connection: Any = model.Session.connection()
-    schema.check(connection)
-    return connection

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ckan import model
 from procrastinate.schema import SchemaManager
 
 from ckanext.files import advisory_locks
@@ -62,6 +63,16 @@ def ensure(engine: Any) -> None:
         except NotInstalledError:
             pass
     install(engine)
+
+
+def connection() -> Any:
+    """Return the connection of CKAN's session, after a check that the tables are there.
+
+    :raises NotInstalledError: they are missing or out of date.
+    """
+    found: Any = model.Session.connection()
+    check(found)
+    return found
 
 
 def check(connection: Any) -> None:

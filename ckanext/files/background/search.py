@@ -12,8 +12,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ckan import model
-
 from . import schema
 from .sql import part, query
 
@@ -114,7 +112,7 @@ class Search:
     def _execute(self, name: str, window: int, **values: Any) -> Any:
         rest = " AND ".join(_CONDITIONS[each] for each in self._rest) or "true"
         statement = query(name, source=part(f"jobs_of_{self._source}"), rest=rest)
-        return _connection().execute(statement, {**self._values, **values, "window": window})
+        return schema.connection().execute(statement, {**self._values, **values, "window": window})
 
 
 def _source(filters: Mapping[str, Any]) -> str:
@@ -126,9 +124,3 @@ def _source(filters: Mapping[str, Any]) -> str:
     if "task" in filters and "succeeded" in filters.get("status", ["succeeded"]):
         return "task"
     return "states" if filters.keys() & {"queue", "status"} else "all"
-
-
-def _connection() -> Any:
-    connection: Any = model.Session.connection()
-    schema.check(connection)
-    return connection

@@ -51,7 +51,7 @@ def files_queue_list(context: Context, data_dict: dict[str, Any]) -> list[dict[s
     tk.check_access("files_queue_list", context, data_dict)
     data = validated(context, data_dict, schema.of_user())
     user_id = own_id(context, data.get("user_id"))
-    connection = _connection()
+    connection = tables.connection()
     paused = queues.paused()
     found = {each.queue: as_json(each) for each in counts.by_queue(connection, user_id)}
     if user_id is None:
@@ -82,7 +82,7 @@ def files_job_rate(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     """
     tk.check_access("files_job_rate", context, data_dict)
     data = validated(context, data_dict, schema.of_user())
-    rate = counts.rate(_connection(), own_id(context, data.get("user_id")))
+    rate = counts.rate(tables.connection(), own_id(context, data.get("user_id")))
     return {
         "minutes": [as_json(minute) for minute in rate.minutes],
         "since": rate.since and in_utc(rate.since),
@@ -100,7 +100,7 @@ def files_worker_list(context: Context, data_dict: dict[str, Any]) -> list[dict[
     :rtype: list
     """
     tk.check_access("files_worker_list", context, data_dict)
-    return [as_json(worker) for worker in _workers(_connection())]
+    return [as_json(worker) for worker in _workers(tables.connection())]
 
 
 @tk.side_effect_free
@@ -113,7 +113,7 @@ def files_schedule_list(context: Context, data_dict: dict[str, Any]) -> list[dic
     :rtype: list
     """
     tk.check_access("files_schedule_list", context, data_dict)
-    return [as_json(each) for each in overview.schedules(_connection())]
+    return [as_json(each) for each in overview.schedules(tables.connection())]
 
 
 @explained()
@@ -170,9 +170,3 @@ def _add_workers(connection: Any, found: dict[str, dict[str, Any]]) -> None:
 
 def _workers(connection: Any) -> list[overview.WorkerState]:
     return overview.workers(connection, config["ckanext.files.background.frozen_after"])
-
-
-def _connection() -> Any:
-    connection: Any = model.Session.connection()
-    tables.check(connection)
-    return connection
