@@ -6,7 +6,6 @@ has come. The actions behind the forms decide who may do what; the page shows th
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -15,6 +14,7 @@ from ckan.types import Response
 from flask import Blueprint
 
 from ckanext.files.csrf import protect
+from ckanext.files.form_answers import local_page, words_of
 from ckanext.files.ownership import is_id
 from ckanext.files.search import Mention, describe_owners, file_dicts, find_mentions
 from ckanext.files.store import Owner
@@ -23,7 +23,6 @@ from .listing import with_fields
 from .preview import NOTHING, pdf_response, preview_of
 from .refused import refused
 from .suggestions import suggested_owners
-from .uploading import words_of
 
 blueprint = protect(Blueprint("files_page", __name__))
 
@@ -169,16 +168,12 @@ def _failed(id_: str, error: Any) -> Response:
 
 
 def _to_page(id_: str) -> Response:
-    back = {"back": address} if (address := _back()) else {}
-    return tk.redirect_to("files_page.show", id=id_, **back)
+    return tk.redirect_to("files_page.show", id=id_, back=_back())
 
 
 def _back() -> str | None:
     """Return the address of the list from which the visitor has come, if it is one of the site."""
-    back = tk.request.values.get("back", "")
-    # a browser reads "/\\" as "//", and leaves out line breaks
-    is_local = re.match(r"/(?![/\\])", back) and back.isprintable() and tk.h.url_is_local(back)
-    return back if is_local else None
+    return local_page(tk.request.values.get("back", ""))
 
 
 def _readable(id_: str) -> dict[str, Any] | None:

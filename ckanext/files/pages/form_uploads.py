@@ -28,8 +28,7 @@ from flask import Blueprint, current_app, g, request
 from werkzeug.datastructures import FileStorage, MultiDict
 
 from ckanext.files import csrf, form_request
-
-from .uploading import words_of
+from ckanext.files.form_answers import words_of
 
 blueprint = Blueprint("files_form_uploads", __name__)
 

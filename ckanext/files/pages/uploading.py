@@ -7,6 +7,7 @@ from typing import Any
 
 import ckan.plugins.toolkit as tk
 
+from ckanext.files.form_answers import words_of
 from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage, storages
 
@@ -49,15 +50,3 @@ def _upload(upload: Any, storage: str) -> dict[str, Any] | None:
         return None
     tk.h.flash_success(tk._("{name} was uploaded").format(name=file["name"]))
     return file
-
-
-def words_of(error: Any) -> str:
-    """Return what an error of an action means to a person."""
-    if isinstance(error, tk.ValidationError):
-        messages: Any = [m for key, m in error.error_dict.items() if key != "__type"]
-        return " ".join(str(text) for some in messages for text in _listed(some))
-    return str(getattr(error, "message", None) or error)
-
-
-def _listed(messages: Any) -> list[Any]:
-    return messages if isinstance(messages, list) else [messages]

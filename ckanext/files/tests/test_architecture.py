@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "parameters": set(),
     "chained": set(),
     "csrf": set(),
+    "form_answers": set(),
     "form_request": set(),
     "transaction": {"advisory_locks", "errors", "capabilities"},
     "queue": {"transaction", "chained", "errors", "capabilities"},
@@ -61,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "search",
         "store",
         "csrf",
+        "form_answers",
         "form_request",
         "parameters",
         "errors",
@@ -81,7 +83,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "capabilities",
     },
-    "background_plugin": {"background", "maintenance", "transaction", "csrf", "errors", "cli"},
+    "background_plugin": {
+        "background",
+        "maintenance",
+        "transaction",
+        "csrf",
+        "form_answers",
+        "errors",
+        "cli",
+    },
     "plugin": {"cli", "core_files", "pages", "logic", "uploads", "ownership", "queue"},
 }
 

@@ -10,6 +10,7 @@ import ckan.plugins.toolkit as tk
 from flask import Blueprint, Response
 
 from ckanext.files.csrf import protect
+from ckanext.files.form_answers import local_page
 
 blueprint = protect(Blueprint("files_jobs", __name__))
 
@@ -71,12 +72,6 @@ def call(action: str, /, **data: Any) -> Any:
     return tk.get_action(action)({"user": tk.current_user.name}, data)
 
 
-def message(error: tk.ValidationError) -> str:
-    """Return the errors of an action as one text."""
-    errors: Any = error.error_dict
-    return " ".join(str(text) for texts in errors.values() for text in texts)
-
-
 def here() -> str:
     """Return the address of the present page, in its language, to which a form leads back."""
     # without what url_for would take for parameters of its own
@@ -93,5 +88,4 @@ def back(default: str) -> Any:
 
     :param default: an address, unless the form names a page of this site.
     """
-    page = tk.request.form.get("next", "")
-    return tk.redirect_to(page if tk.h.url_is_local(page) else default)
+    return tk.redirect_to(local_page(tk.request.form.get("next", "")) or default)

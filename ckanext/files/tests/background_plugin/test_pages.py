@@ -244,6 +244,8 @@ def test_return_to_the_page(cast: Cast, mine: Job) -> None:
         ("/dashboard/jobs?status=todo", "/dashboard/jobs?status=todo"),
         ("//evil.example", "/files/job"),
         ("https://evil.example", "/files/job"),
+        ("/\\evil.example", "/files/job"),
+        ("no-such-page", "/files/job"),
     ):
         cancelled = post(cast.owner, f"/files/job/{mine.id}/cancel", next=page)
         assert leads in cancelled.headers["Location"]
