@@ -40,6 +40,13 @@ def found(user: str | None, /, **data: Any) -> list[str]:
     return [file["id"] for file in answer["results"]]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_other_files(loaded: None) -> None:
+    """A sysadmin finds the files of all users: those of other modules are more than a page has."""
+    with engine().begin() as connection:
+        connection.execute(sa.text(f"TRUNCATE {file_table} CASCADE"))
+
+
 @pytest.fixture
 def named(author: str) -> dict[str, str]:
     """The ids of files of the author, by name."""
