@@ -101,9 +101,8 @@
     // buttons without their file's name would all be called alike
     enhance(row) {
       const { label } = row.dataset
-      const names = { up: 'up', down: 'down', remove: 'remove', undo: 'undo' }
-      for (const [part, key] of Object.entries(names)) {
-        row.querySelector(`.files-${part}`)?.setAttribute('aria-label', this.words.get(key, { name: label }))
+      for (const part of ['up', 'down', 'remove', 'undo']) {
+        row.querySelector(`.files-${part}`)?.setAttribute('aria-label', this.words.get(part, { name: label }))
       }
       row.querySelector('select')?.setAttribute('aria-label', this.words.get('then', { name: label }))
       for (const hidden of row.querySelectorAll('[hidden]')) hidden.hidden = false

@@ -1,7 +1,8 @@
 /* The uploads that were begun on an earlier page: each goes on when its file is chosen again. */
-window.ckanFiles = window.ckanFiles || {};
 (() => {
   'use strict'
+
+  window.ckanFiles = window.ckanFiles || {}
 
   /* Where the browser remembers which field an upload was begun for. */
   const KEY = 'ckan-files-uploads'

@@ -27,7 +27,7 @@
       this.rows = new Map()
       this.uppy = this.start()
       this.list.addEventListener('click', (event) => this.onClick(event))
-      setInterval(() => this.restartStalled(), 5000)
+      this.timer = setInterval(() => this.restartStalled(), 5000)
     }
 
     start() {
@@ -99,7 +99,7 @@
     onProgress(id, { bytesUploaded, bytesTotal }) {
       const row = this.rows.get(id)
       if (!row || row.state === 'paused') return
-      if (!this.field.isConnected) return this.cancelAll()
+      if (!this.field.isConnected) return this.end()
       this.noticeUrl(id, row)
       row.done = bytesUploaded
       row.total = bytesTotal
@@ -127,6 +127,7 @@
 
     // also a request that is not answered; after its last byte the server takes the time it needs
     restartStalled() {
+      if (!this.field.isConnected) return this.end()
       const before = performance.now() / 1000 - STALLED_SECONDS
       for (const [id, row] of this.rows) {
         const isOver = row.done === row.total || row.state === 'paused' || row.state === 'failed'
@@ -177,18 +178,19 @@
     }
 
     resume(id, row) {
-      row.samples = []
-      row.moved = performance.now() / 1000
-      this.show(row, 'starting')
+      this.startAgain(row)
       this.uppy.pauseResume(id)
-      row.element.querySelector('.files-pause').focus()
     }
 
     retry(id, row) {
+      this.startAgain(row)
+      this.uppy.retryUpload(id)
+    }
+
+    startAgain(row) {
       row.samples = []
       row.moved = performance.now() / 1000
       this.show(row, 'starting')
-      this.uppy.retryUpload(id)
       row.element.querySelector('.files-pause').focus()
     }
 
@@ -200,6 +202,12 @@
 
     cancelAll() {
       for (const id of [...this.rows.keys()]) this.drop(id)
+    }
+
+    // the field was removed, such as that of a repeating subfield
+    end() {
+      clearInterval(this.timer)
+      this.cancelAll()
     }
 
     resumeAll() {

@@ -76,12 +76,12 @@ ckan.module('files-attachment', function () {
     onFinished(file) {
       this.rows.add(file)
       if (this.uploads.unfinished.length) return
-      const { submitter } = this
+      const { submit } = this
       // the question of an unfinished upload has answered itself
       if (this.notice.contains(document.activeElement)) this.input.focus()
       this.notice.replaceChildren()
-      this.submitter = undefined
-      if (submitter) submitter.form.requestSubmit(submitter)
+      this.submit = undefined
+      if (submit) submit()
     }
 
     onClick(event) {
@@ -105,10 +105,12 @@ ckan.module('files-attachment', function () {
       if (!form.contains(this.element) || !this.uploads.unfinished.length) return
       event.preventDefault()
       event.stopImmediatePropagation()
-      this.ask(event.submitter || form.querySelector('[type=submit]'))
+      const submitter = event.submitter || form.querySelector('[type=submit]')
+      // a form may have no button that sends it
+      this.ask(() => form.requestSubmit(submitter))
     }
 
-    ask(submitter) {
+    ask(submit) {
       const template = this.element.querySelector('.files-notice-template')
       const notice = template.content.firstElementChild.cloneNode(true)
       const names = this.uploads.unfinished.map((row) => this.words.get('unfinished', { name: row.name }))
@@ -119,13 +121,13 @@ ckan.module('files-attachment', function () {
           then()
         })
       answer('finish', () => {
-        this.submitter = submitter
+        this.submit = submit
         this.uploads.resumeAll()
         this.input.focus()
       })
       answer('without', () => {
         this.uploads.cancelAll()
-        submitter.form.requestSubmit(submitter)
+        submit()
       })
       answer('stay', () => this.input.focus())
       this.notice.replaceChildren(notice)
