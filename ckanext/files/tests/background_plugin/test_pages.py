@@ -298,6 +298,9 @@ def test_texts_are_texts(text: str, cast: Cast, ask_for: Any, tasks: TasksManage
 def test_queues(cast: Cast, mine: Job) -> None:
     body = get(cast.sysadmin, "/ckan-admin/jobs").body
     assert 'aria-label="Pause queue mine"' in body
+    body = get(cast.sysadmin, "/ckan-admin/jobs?status=todo&status=doing").body
+    form = body[body.index('<input type="hidden" name="name" value="mine">') :]
+    assert re.findall(r'name="status" value="(\w+)"', form)[:2] == ["todo", "doing"]
     sent = post(cast.sysadmin, "/ckan-admin/jobs/queue", name="mine", action="pause", status="todo")
     assert sent.headers["Location"].endswith("/ckan-admin/jobs?status=todo")
     assert 'aria-label="Resume queue mine"' in get(cast.sysadmin, "/ckan-admin/jobs").body
