@@ -7,34 +7,56 @@ field. The validator of the field turns it into an error, and the form does not 
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from flask import g, has_request_context
 
-_REFUSED = "files_refused_uploads"
-_IS_FORM = "files_is_form"
+_KEY = "files_form_request"
+
+
+@dataclasses.dataclass
+class _FormRequest:
+    """What is known of a request; nothing if no person has sent it with a form."""
+
+    is_form: bool = False
+    refused: dict[str, str] = dataclasses.field(default_factory=dict)
+    taken_out: dict[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+
+
+def _current() -> _FormRequest:
+    return g.setdefault(_KEY, _FormRequest()) if has_request_context() else _FormRequest()
 
 
 def mark() -> None:
     """Remember that a person has sent this request with a form."""
-    g.files_is_form = True
+    _current().is_form = True
 
 
 def is_form() -> bool:
     """Return whether a person has sent this request with a form, rather than a program."""
-    return has_request_context() and bool(g.get(_IS_FORM))
+    return _current().is_form
 
 
 def refuse(message: str) -> str:
     """Keep a message about an upload; return what stands for the upload in the field's value."""
     placeholder = f"refused-upload-{uuid.uuid4()}"
-    g.setdefault(_REFUSED, {})[placeholder] = message
+    _current().refused[placeholder] = message
     return placeholder
 
 
 def refusals(ids: Iterable[str]) -> dict[str, str]:
     """Return the messages about refused uploads by what stands for them in the value."""
-    refused: dict[str, Any] = g.get(_REFUSED, {}) if has_request_context() else {}
+    refused = _current().refused
     return {id_: refused[id_] for id_ in ids if id_ in refused}
+
+
+def take_out(field: str, files: Mapping[str, str]) -> None:
+    """Remember the files that the form takes out of a field: by their ids, what then happens."""
+    _current().taken_out[field] = files
+
+
+def taken_out(field: str) -> Mapping[str, str]:
+    """Return the files that the form has taken out of a field, for a form that comes back."""
+    return _current().taken_out.get(field, {})

@@ -8,7 +8,7 @@ from ckan import model
 from ckan.plugins import toolkit as tk
 from ckan.types import Context
 
-from ckanext.files.ownership import find_owner
+from ckanext.files.ownership import Actor, find_owner
 from ckanext.files.search import (
     ALL,
     Query,
@@ -108,19 +108,7 @@ def _scope(context: Context, data_dict: dict[str, Any]) -> Scope:
         return files_of(find_owner(session, type_, id_) or Owner(type_, id_))
     if type_:
         return files_of_type(type_)
-    if is_allowed("permission_manage_files", context):
+    actor = Actor(context)
+    if actor.may("permission_manage_files", {}):
         return ALL
-    return files_of(Owner("user", user_id(context)))
-
-
-def is_allowed(auth_function: str, context: Context) -> bool:
-    try:
-        tk.check_access(auth_function, tk.fresh_context(context), {})
-    except tk.NotAuthorized:
-        return False
-    return True
-
-
-def user_id(context: Context) -> str:
-    user: Any = context.get("auth_user_obj") or model.User.get(context.get("user"))
-    return getattr(user, "id", None) or ""
+    return files_of(actor.as_owner or Owner("user", ""))  # a visitor has no files

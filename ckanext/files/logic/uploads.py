@@ -8,6 +8,7 @@ import ckan.plugins.toolkit as tk
 from ckan import model
 from ckan.types import Context
 
+from ckanext.files.ownership import Actor
 from ckanext.files.uploads import unfinished_uploads
 
 _SHOWN = ("id", "name", "size", "offset", "storage")
@@ -26,7 +27,7 @@ def files_upload_list(context: Context, data_dict: dict[str, Any]) -> list[dict[
     """
     tk.check_access("files_upload_list", context, data_dict)
     session: Any = context.get("session") or model.Session
-    user: Any = context.get("auth_user_obj") or model.User.get(context.get("user"))
+    user = Actor(context).as_owner
     return [
         {
             **{name: getattr(upload, name) for name in _SHOWN},

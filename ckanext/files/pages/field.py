@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import ckan.plugins.toolkit as tk
 from ckan import authz, model
-from flask import g
 
 from ckanext.files import form_request
 from ckanext.files.ownership import NoFileIdsError, file_ids, find_owner, is_id
@@ -93,8 +92,9 @@ def files_field(
     :param storage: of the uploads; by default the first one to which users upload.
     """
     owners = edited_owners(owner_types, owner)
-    taken_out: dict[str, str] = g.get("files_taken_out", {}).get(name, {})
-    ids = [id_ for id_ in _ids(value) if id_ not in form_request.refusals([id_])]
+    taken_out, named = form_request.taken_out(name), _ids(value)
+    refused = form_request.refusals(named)
+    ids = [id_ for id_ in named if id_ not in refused]
     chosen = list(_chosen([*ids, *taken_out], taken_out))
     offered = [file for file in offered_files(owners) if file.id not in ids]
     target = _storage_of_uploads(storage)
@@ -179,7 +179,7 @@ def _ids(value: Any) -> list[str]:
         return []
 
 
-def _chosen(ids: list[str], taken_out: dict[str, str]) -> Iterator[ChosenFile]:
+def _chosen(ids: list[str], taken_out: Mapping[str, str]) -> Iterator[ChosenFile]:
     records = read_files(model.Session(), ids) if ids else {}
     user: Any = tk.current_user
     own = Owner("user", user.id) if user and user.is_authenticated else None

@@ -19,18 +19,14 @@ from ckanext.files.ownership import is_id
 from ckanext.files.search import Mention, describe_owners, file_dicts, find_mentions
 from ckanext.files.store import Owner
 
-from .listing import with_fields
+from .listing import OWNER_TYPES, with_fields
 from .preview import NOTHING, pdf_response, preview_of
 from .refused import refused
 from .suggestions import suggested_owners
 
 blueprint = protect(Blueprint("files_page", __name__))
 
-OWNER_TYPES = ("package", "organization", "group", "user")
-"""To what a page gives files, by name. A resource has no name that is its own."""
-
 _READ = ("permission_download_file", "file_show")
-_SHOW = "{type}_show"
 
 
 @blueprint.route("/file/page/<id>")
@@ -200,7 +196,7 @@ def _may(auth_function: str, id_: str) -> bool:
 
 def _may_see(owner: Owner) -> bool:
     try:
-        return _may(_SHOW.format(type=owner.type), owner.id)
+        return _may(f"{owner.type}_show", owner.id)
     except ValueError:  # a type of a plugin, without such an auth function
         return False
 

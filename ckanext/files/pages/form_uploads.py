@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import ckan.plugins.toolkit as tk
-from flask import Blueprint, current_app, g, request
+from flask import Blueprint, current_app, request
 from werkzeug.datastructures import FileStorage, MultiDict
 
 from ckanext.files import csrf, form_request
@@ -94,14 +94,14 @@ class _Form:
         stays = [value for value in before if value and value not in taken_out]
         new = [id_ for id_ in self._sent.getlist(f"files-add:{name}") if id_]
         uploaded = list(self._uploaded(name))
-        refused = [id_ for id_ in uploaded if form_request.refusals([id_])]
+        refused = form_request.refusals(uploaded)
         new += [id_ for id_ in uploaded if id_ not in refused]
         several = f"files-several:{name}" in self._sent
         values = [*stays, *new] if several else (new or stays)[-1:]
         self._form.setlist(name, [*([""] if several else []), *values, *refused] or [""])
         for id_, then in taken_out.items():
             self._withdraw(id_, then)
-        g.setdefault("files_taken_out", {})[name] = taken_out
+        form_request.take_out(name, taken_out)
 
     def _taken_out(self, name: str) -> Iterator[tuple[str, str]]:
         for value in self._sent.getlist(f"files-take-out:{name}"):

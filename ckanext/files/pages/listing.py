@@ -30,7 +30,10 @@ blueprint = protect(Blueprint("files_pages", __name__))
 ROWS = 20
 """Files on one page."""
 
-_OWNER_TYPES = ("package", "organization", "group", "user")
+OWNER_TYPES = ("package", "organization", "group", "user")
+"""The owners that a page offers: for a filter, where resources count as datasets, and to give a
+file to, by name. A resource has no name that is its own."""
+
 _PARAMETERS = ("q", "format", "storage", "type", "sort")
 
 
@@ -120,7 +123,7 @@ def all_files() -> Any:
     except tk.NotAuthorized:
         return refused()
     type_ = tk.request.args.get("type", "")
-    owner = {"owner_type": type_} if type_ in _OWNER_TYPES else {}
+    owner = {"owner_type": type_} if type_ in OWNER_TYPES else {}
     return _show(Listing("all", _address("files_pages.all_files"), owner, is_of_all=True))
 
 

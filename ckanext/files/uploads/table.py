@@ -23,6 +23,7 @@ from psycopg2.errors import LockNotAvailable, UndefinedTable
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from ckanext.files.parameters import is_storable
 
@@ -122,6 +123,19 @@ def find_upload(id_: str) -> Upload:
     if row is None:
         raise UploadNotFoundError
     return Upload(*row)
+
+
+def unfinished_uploads(session: Session, user_id: str) -> list[Upload]:
+    """Return the uploads that a user may continue, the newest first."""
+    columns = upload_table.c
+    may_continue = (
+        columns.user_id == user_id,
+        columns.file_id.is_(None),
+        columns.expires > sa.func.now(),
+    )
+    newest_first = (columns.created.desc(), columns.id)
+    rows: Any = session.execute(sa.select(*_COLUMNS).where(*may_continue).order_by(*newest_first))
+    return [Upload(*row) for row in rows]
 
 
 def known_parts(storage: str, location: str) -> set[str]:

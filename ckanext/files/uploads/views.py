@@ -80,7 +80,7 @@ def create() -> Response:
     """Begin an upload; bytes of the file may come with the same request."""
     headers = tk.request.headers
     protocol.check_version(headers)
-    protocol.read_checksum(headers)
+    protocol.read_checksum(headers)  # refused before there is an upload, if it is invalid
     has_body = bool(tk.request.content_length or "Transfer-Encoding" in headers)
     if has_body:
         protocol.check_body_type(headers)
