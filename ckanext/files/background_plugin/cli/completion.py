@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 from ckan import model
 
-from ckanext.files.background import BackgroundError, overview, schema
+from ckanext.files.background import BackgroundError, counts, overview, queues, schema
 from ckanext.files.background.call import all_tasks
 from ckanext.files.cli.options import words_with
 
@@ -20,13 +18,14 @@ def complete_queues(
 
 
 def _queues_in_use() -> set[str]:
-    engine: Any = model.Session.get_bind()
     try:
-        with engine.connect() as connection:
-            schema.check(connection)
-            return {queue.queue for queue in overview.queues(connection, [])}
+        # not overview.queues, which counts all jobs: a shell asks at each press of a key
+        with_jobs = counts.by_queue(schema.connection())
+        return {each.queue for each in with_jobs} | set(queues.paused())
     except BackgroundError:
         return set()  # without tables no queue is in use
+    finally:
+        model.Session.rollback()
 
 
 def complete_tasks(

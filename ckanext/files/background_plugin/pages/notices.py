@@ -20,7 +20,7 @@ from .helpers import files_job_is_live
 _KEY = "files_jobs_notices"
 
 _MOST = 5
-"""Jobs that a session remembers: of each user it may be stored in a cookie."""
+"""Jobs that a session remembers. A portal may keep sessions in cookies, which hold 4 KiB."""
 
 
 def files_jobs_notices() -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ def found(user: str | None, /, **data: Any) -> list[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def no_other_files(loaded: None) -> None:
-    """A sysadmin finds the files of all users: those of other modules are more than a page has."""
+    """A sysadmin finds the files of all users, and other modules leave more than a page has."""
     with engine().begin() as connection:
         connection.execute(sa.text(f"TRUNCATE {file_table} CASCADE"))
 
