@@ -23,14 +23,17 @@
       return [...this.chosen.children].some((row) => row.dataset.id === id)
     }
 
-    // file: id, label, and the url and details of its link
+    // file: id, label, the url and details of its link; turn: the number of its upload
     add(file) {
       if (this.has(file.id)) return this.announce('alreadyChosen', { name: file.label })
       if (!this.several) [...this.chosen.children].forEach((row) => this.takeOut(row))
       const earlier = [...this.takenOut.children].find((row) => row.dataset.id === file.id)
       const row = this.chosenRow(file, earlier !== undefined)
       earlier?.remove()
-      this.chosen.append(row)
+      if (file.turn) row.dataset.turn = file.turn
+      // files stay in the order in which they were chosen, whichever upload is finished first
+      const later = [...this.chosen.children].find((each) => each.dataset.turn > Number(file.turn))
+      this.chosen.insertBefore(row, later || null)
       this.changed()
       this.announce('chosen', { name: file.label })
     }

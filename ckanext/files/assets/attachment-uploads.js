@@ -25,6 +25,7 @@
       this.listeners = listeners
       this.list = field.querySelector('.files-uploads')
       this.rows = new Map()
+      this.turns = 0
       this.uppy = this.start()
       this.list.addEventListener('click', (event) => this.onClick(event))
       this.timer = setInterval(() => this.restartStalled(), 5000)
@@ -82,6 +83,7 @@
       element.querySelector('.progress').setAttribute('aria-label', this.words.get('progress', { name: file.name }))
       this.list.append(element)
       const row = { element, name: file.name, total: file.size, done: 0, samples: [], state: '' }
+      row.turn = ++this.turns
       row.moved = performance.now() / 1000
       this.show(row, 'starting')
       return row
@@ -149,7 +151,8 @@
       setTimeout(() => this.uppy.removeFile(file.id))
       this.announce('uploaded', { name: row.name })
       const url = this.field.dataset.download.replace('FILE', id)
-      this.listeners.finished({ id, label: row.name, url, details: this.words.size(row.total) })
+      const details = this.words.size(row.total)
+      this.listeners.finished({ id, label: row.name, url, details, turn: row.turn })
     }
 
     onError(id, response) {

@@ -286,10 +286,11 @@ def test_two_fields_and_an_error_of_another_one(
     dataset = open_form()
     report, annexes = Field(browser, "report"), Field(browser, "annexes")
     report.choose(make("report.pdf"))
-    annexes.choose(make("a.pdf"), make("b.pdf", PDF + b"b"))
+    annexes.choose(make("a.pdf", LARGE), make("b.pdf"))
     report.wait_for("report.pdf")
     browser.wait(lambda _: len(annexes.chosen) == 2)
-    order = annexes.chosen
+    order = ["a.pdf", "b.pdf"]
+    assert annexes.chosen == order, "files are in the order in which they were chosen"
     browser.fill("#field-pages", "many")
     browser.submit()
     assert browser.texts(".error-explanation")
