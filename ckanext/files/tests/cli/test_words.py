@@ -91,18 +91,18 @@ def test_json_of_files() -> None:
     assert (code, found) == (1, {"storages": [{**checked, "strays": ["left"]}]})
     assert document("repair-index") == (0, {"repaired": [], "failed": {}})
     assert document("expire-uploads") == (0, {"removed": 0, "unfinished": 0, "failed": {}})
-    author = new_user()
+    author, field = new_user(), f"doc-{uuid.uuid4()}"
     file, foreign = portal.upload(author)[0], portal.upload(new_user())[0]
-    dataset = portal.new_dataset(author, type="dataset", extras=[{"key": "doc", "value": file}])
-    other = [{"key": "doc", "value": foreign}]
+    dataset = portal.new_dataset(author, type="dataset", extras=[{"key": field, "value": file}])
+    other = [{"key": field, "value": foreign}]
     org = organization_of(author)
     portal.new_dataset(author, type="dataset", extras=other, owner_org=org)
-    code, found = document("claim", "package", "doc", "--dry-run")
+    code, found = document("claim", "package", field, "--dry-run")
     assert code == 1
     [refused] = found.pop("refused")
     assert (refused["file_id"], set(refused)) == (foreign, {"file_id", "where", "reason"})
     assert found == {"dry_run": True, "given": [file], "theirs": []}
-    assert document("claim", "package", "doc")[0] == 1
+    assert document("claim", "package", field)[0] == 1
     assert portal.owner(file) == ("package", dataset["id"], True)
     portal.delete_file(foreign)
 
