@@ -62,7 +62,7 @@ docs: ## build the documentation as a site in .dev/docs; warnings are errors
 messages: ## collect the texts that can be translated, and compile the translations
 	@$(DEV) venv 2.12
 	.dev/venv-2.12/bin/python setup.py -q extract_messages
-	.dev/venv-2.12/bin/python setup.py -q update_catalog --no-fuzzy-matching --ignore-obsolete --width 80
+	.dev/venv-2.12/bin/python setup.py -q update_catalog --no-fuzzy-matching --ignore-obsolete=true --width=80
 	.dev/venv-2.12/bin/python setup.py -q compile_catalog
 
 lint: ## check rules and format
