@@ -15,6 +15,7 @@ from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Capability, exc
 
 from .errors import LargeFileError, UploadForbiddenError, UploadRefusedError, WrongTypeError
+from .multipart import MOST_BYTES, takes_parts
 from .table import transaction
 
 SAMPLE_SIZE = 2048
@@ -76,7 +77,8 @@ def check_size(storage: Any, size: int) -> None:
 def size_limit(storage: Any) -> int | None:
     """Return the size of the largest file that a storage takes, in bytes."""
     limit = getattr(storage.settings, "max_size", -1)
-    return limit if limit >= 0 else None
+    limits = [*([limit] if limit >= 0 else []), *([MOST_BYTES] if takes_parts(storage) else [])]
+    return min(limits, default=None)
 
 
 def check_type(storage: Any, content_type: str) -> None:

@@ -30,6 +30,10 @@ _MIB = 1024 * 1024
 _SMALLEST = 8 * _MIB
 _MOST_PARTS = 10_000
 
+MOST_BYTES = 64 * _MIB * _MOST_PARTS
+"""The size of the largest file. A part comes from the memory of a web server, and until it is
+complete from the row of the upload: parts of any size would let one user fill both."""
+
 log = logging.getLogger(__name__)
 
 
