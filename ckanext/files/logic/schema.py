@@ -7,7 +7,7 @@ from typing import Any
 
 from ckan.logic.schema import validator_args
 from ckan.plugins import toolkit as tk
-from ckan.types import Schema, Validator, ValidatorFactory
+from ckan.types import Context, Schema, Validator, ValidatorFactory
 
 from ckanext.files.ownership import is_id
 from ckanext.files.parameters import as_bool, is_storable
@@ -52,8 +52,8 @@ def search(default: ValidatorFactory, int_validator: Validator) -> Schema:
         "storage": [default(""), _id_or_nothing],
         "format": [default(""), _id_or_nothing],
         "sort": [default("created desc"), _sort],
-        "start": [default(0), int_validator, _up_to(_LARGEST)],
-        "rows": [default(20), int_validator, _up_to(MOST_ROWS)],
+        "start": [default(0), _up_to(_LARGEST, int_validator)],
+        "rows": [default(20), _up_to(MOST_ROWS, int_validator)],
     }
 
 
@@ -80,9 +80,11 @@ def _sort(value: Any) -> Sort:
     return sort
 
 
-def _up_to(largest: int) -> Any:
-    def validator(value: int) -> int:
-        if not 0 <= value <= largest:
+def _up_to(largest: int, int_validator: Any) -> Any:
+    def validator(value: Any, context: Context) -> int:
+        # CKAN calls the next validator of a list in any case
+        value = int_validator(value, context)
+        if value is None or not 0 <= value <= largest:
             message = tk._("Must be a number from 0 to {largest}")
             raise tk.Invalid(message.format(largest=largest))
         return value
