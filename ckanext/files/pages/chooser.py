@@ -11,6 +11,8 @@ from .field import CHOICES_AT_ONCE, edited_owners, offered_files
 
 blueprint = Blueprint("files_chooser", __name__)
 
+_CHOOSE = "files_chooser.choose"
+_PARAMETERS = ("q", "owner_type", "owner")
 _LAST_START = 100_000
 
 
@@ -27,13 +29,13 @@ def choose() -> str:
     start = min(max(arguments.get("start", 0, int), 0), _LAST_START)
     owners = edited_owners(arguments.getlist("owner_type"), arguments.get("owner"))
     files = offered_files(owners, arguments.get("q", ""), start, CHOICES_AT_ONCE + 1)
-    following = {**arguments.to_dict(flat=False), "start": start + CHOICES_AT_ONCE}
+    following = {name: arguments.getlist(name) for name in _PARAMETERS}
     return tk.render(
         "files/snippets/choices.html",
         {
             "files": files[:CHOICES_AT_ONCE],
             "is_first": start == 0,
-            "next_url": tk.url_for("files_chooser.choose", **following)
+            "next_url": tk.url_for(_CHOOSE, **following, start=start + CHOICES_AT_ONCE)
             if len(files) > CHOICES_AT_ONCE
             else None,
         },

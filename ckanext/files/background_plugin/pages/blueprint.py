@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from urllib.parse import urlencode
 
 import ckan.plugins.toolkit as tk
 from flask import Blueprint, Response
@@ -74,13 +75,15 @@ def call(action: str, /, **data: Any) -> Any:
 
 def here() -> str:
     """Return the address of the present page, in its language, to which a form leads back."""
-    # without what url_for would take for parameters of its own
-    query = {
-        name: values
-        for name, values in tk.request.args.lists()
-        if name[:1] != "_" and name not in ("locale", "qualified", "ver")
-    }
-    return tk.url_for(tk.request.endpoint, **{**query, **(tk.request.view_args or {})})
+    page = tk.url_for(tk.request.endpoint, **(tk.request.view_args or {}))
+    # not by url_for, which takes some parameters for its own
+    query = urlencode(list(tk.request.args.items(multi=True)))
+    return f"{page}?{query}" if query else page
+
+
+def page_to_return_to() -> str:
+    """Return the page to which the forms of this one lead back: the one that htmx asks for."""
+    return local_page(tk.request.args.get("next", "")) or here()
 
 
 def back(default: str) -> Any:

@@ -10,7 +10,7 @@ from ckan import model
 from ckanext.files.form_answers import words_of
 
 from . import filters
-from .blueprint import blueprint, call, for_sysadmins, for_users, here
+from .blueprint import blueprint, call, for_sysadmins, for_users, page_to_return_to
 
 _ROWS = 20
 """Jobs on a page."""
@@ -82,8 +82,7 @@ def _of_rows(jobs: list[dict[str, Any]], given: Any) -> dict[str, Any]:
     """Return what the rows of a table need."""
     scope = given.get("scope", "own")
     users = _users(jobs) if scope == "all" else {}
-    page = tk.request.args.get("next") or here()
-    return {"jobs": jobs, "scope": scope, "users": users, "next": page}
+    return {"jobs": jobs, "scope": scope, "users": users, "next": page_to_return_to()}
 
 
 def _users(jobs: list[dict[str, Any]]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from ckan.common import session
 from flask import Response
 
 from .. import location
-from .blueprint import back, blueprint, call, for_users, no_job
+from .blueprint import back, blueprint, call, for_users, no_job, page_to_return_to
 from .helpers import files_job_is_live
 
 _KEY = "files_jobs_notices"
@@ -56,8 +56,8 @@ def notice(job_id: int) -> Any:
     shown = _jobs([job_id])
     if not shown:
         return ""  # it is deleted
-    here = tk.request.args.get("next", "")
-    return tk.render("files_jobs/snippets/notice.html", {"job": shown[0], "next": here})
+    more = {"job": shown[0], "next": page_to_return_to()}
+    return tk.render("files_jobs/snippets/notice.html", more)
 
 
 @blueprint.route("/files/job/<int:job_id>/dismiss", methods=["POST"])

@@ -244,13 +244,32 @@ def test_return_to_the_page(cast: Cast, mine: Job) -> None:
         ("/dashboard/jobs?status=todo", "/dashboard/jobs?status=todo"),
         ("//evil.example", "/files/job"),
         ("https://evil.example", "/files/job"),
+        ("ftp://test.ckan.net/dashboard/jobs", "/files/job"),
         ("/\\evil.example", "/files/job"),
-        ("no-such-page", "/files/job"),
+        ("/\t/evil.example", "/files/job"),
+        ("\t//evil.example", "/files/job"),
+        ("evil.example", "/files/job"),
+        ("user.logout", "/files/job"),
+        ("a\0", "/files/job"),
     ):
         cancelled = post(cast.owner, f"/files/job/{mine.id}/cancel", next=page)
         assert leads in cancelled.headers["Location"]
         assert "evil" not in cancelled.headers["Location"]
         post(cast.owner, f"/files/job/{mine.id}/retry")
+
+
+ODD = "endpoint=x&controller=user&action=logout&_anchor=a&locale=de&q=%C3%A9&q=%26&n=%00"
+
+
+@pytest.mark.parametrize("path", ["/dashboard/jobs", "/files/jobs/rows", "/ckan-admin/jobs"])
+def test_odd_addresses(path: str, cast: Cast, mine: Job) -> None:
+    """Parameters are no arguments of functions that make addresses, and no other address."""
+    body = get(cast.sysadmin, f"{path}?id={mine.id}&{ODD}").body
+    pages = {html.unescape(page) for page in re.findall(r'name="next" value="([^"]*)"', body)}
+    assert pages == ({f"{path}?id={mine.id}&{ODD}"} if f"/{mine.id}/cancel" in body else set())
+    for page in ("javascript:alert(1)", "//evil.example", "/\\evil.example"):
+        body = get(cast.sysadmin, f"{path}?id={mine.id}&next={page}").body
+        assert f'value="{page}"' not in body
 
 
 @pytest.mark.ckan_config("ckan.locales_offered", "en de")

@@ -123,6 +123,9 @@ def test_chooser(app: Any, author: str) -> None:
     (following,) = re.findall(r'hx-get="/file/choose(.*?)"', page)
     assert choose(following) == files[20:40]
     assert choose("?start=40") == files[40:]
+    # parameters that are no arguments of the function that makes addresses
+    page = app.get("/file/choose?endpoint=x&_scheme=ftp&owner=x", headers=headers).body
+    assert re.findall(r'hx-get="(.*?)"', page) == ["/file/choose?owner=x&amp;start=20"]
     assert choose("?start=-5") == choose("?start=x") == files[:20]
     for words in ("50", "done", "DONE.csv+50", "done 5"):
         assert choose(f"?q={words}") == [files[30]]
