@@ -18,6 +18,7 @@ from ckan.types import Response
 from flask import Blueprint
 
 from ckanext.files.csrf import protect
+from ckanext.files.ownership import is_id
 from ckanext.files.search import NEWEST_FIRST, fields_of_owners, known_formats, parse_sort
 from ckanext.files.store import Owner
 from ckanext.files.store.storages import storages
@@ -78,6 +79,8 @@ def own() -> Any:
 @blueprint.route("/dataset/files/<id>")
 def dataset(id: str) -> Any:  # noqa: A002 - CKAN's name for it
     """Show the files of a dataset and its resources, to users who may update it."""
+    if not is_id(id):
+        return refused()
     try:
         tk.check_access("package_update", {}, {"id": id})
         pkg = tk.get_action("package_show")({"for_view": True}, {"id": id})
@@ -102,6 +105,8 @@ def group(id: str) -> Any:  # noqa: A002
 
 
 def _of_group(kind: str, id_: str) -> Any:
+    if not is_id(id_):
+        return refused()
     data = {"id": id_, "include_datasets": False, "include_users": False}
     try:
         tk.check_access(f"{kind}_update", {}, {"id": id_})

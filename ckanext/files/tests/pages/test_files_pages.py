@@ -278,6 +278,15 @@ def test_back_leads_to_no_other_site(author: str, pages: Pages) -> None:
         assert "javascript" not in page.headers["Location"]
 
 
+@pytest.mark.parametrize("kind", ["dataset", "organization", "group"])
+def test_names_that_no_owner_has(kind: str, site: Site, pages: Pages) -> None:
+    """PostgreSQL refuses the first one."""
+    for name in ("a%00b", "%ff", "n" * 3000):
+        assert pages.get(f"/{kind}/files/{name}", site.sysadmin).status_code == 404
+    known = getattr(site, kind)["name"]
+    assert pages.get(f"/{kind}/files/{known}", site.sysadmin).status_code == 200
+
+
 def test_what_will_break(site: Site, pages: Pages) -> None:
     """The fields that name a file, of what the visitor may see."""
     [file] = portal.upload(site.editor)
