@@ -32,7 +32,7 @@ from .errors import FileRefusedError, UploadForbiddenError, UploadGoneError
 from .multipart import Multipart
 from .sinks import find_storage, sink_for
 from .spool import Spool
-from .table import Upload, lock_upload, transaction, update_upload
+from .table import Upload, find_upload, lock_upload, transaction, update_upload
 
 
 @dataclasses.dataclass
@@ -95,6 +95,16 @@ def make_file(upload: Upload, user: Any) -> str:
     :raises UploadRefusedError: the file is refused, the bytes are lost, or another request makes
         the file at this moment.
     """
+    try:
+        return _make(upload, user)
+    except UploadGoneError:
+        # the request that has made the file has removed the spool
+        if file_id := find_upload(upload.id).file_id:
+            return file_id
+        raise
+
+
+def _make(upload: Upload, user: Any) -> str:
     sink = sink_for(upload)
     if upload.size == 0:
         file_id = _create(upload, _empty(upload), user)

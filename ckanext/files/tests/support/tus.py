@@ -102,6 +102,11 @@ class Tus:
         return connection
 
 
+def answer_of(connection: socket.socket) -> int:
+    """Return the status of the answer."""
+    return int(connection.recv(1000).split()[1])
+
+
 def metadata(**values: str) -> str:
     """Return the header with these values; empty ones are left out."""
     pairs = {key: base64.b64encode(text.encode()).decode() for key, text in values.items() if text}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +11,7 @@ import sqlalchemy as sa
 
 from ckanext.files.tests.support.effects import engine, rows
 from ckanext.files.tests.support.server import CkanServers
-from ckanext.files.tests.support.tus import Tus
+from ckanext.files.tests.support.tus import Tus, answer_of
 from ckanext.files.tests.support.users import call
 from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.tests.uploads.conftest import spooled, wait_for_writer
@@ -20,11 +19,6 @@ from ckanext.files.uploads import table
 
 MIB = 1024 * 1024
 STORAGES = pytest.mark.parametrize("storage", ["folder", "cloud"])
-
-
-def answer_of(connection: socket.socket) -> int:
-    """Return the status of the answer."""
-    return int(connection.recv(1000).split()[1])
 
 
 @STORAGES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +22,7 @@ from ckanext.files.store.storages import FileData, Location, get_storage
 from ckanext.files.tests.support.effects import Effects, change, look, rows
 from ckanext.files.tests.support.probe_plugin import ProbePlugin
 from ckanext.files.tests.support.server import CkanServer, CkanServers
-from ckanext.files.tests.support.tus import Tus
+from ckanext.files.tests.support.tus import Tus, answer_of
 from ckanext.files.tests.support.users import call
 from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.tests.uploads.conftest import folder_of, new_client, spooled
@@ -103,6 +104,27 @@ def test_two_finish_at_once(server: CkanServer, gate: Path, tus: Tus, storage: s
             gate.unlink()
     assert first.result().status_code == 204
     assert tus.head(url).headers["File-Id"] == first.result().headers["File-Id"]
+    assert call("file_owner_scan", tus.user)["count"] == 1
+
+
+@STORAGES
+def test_the_last_request_twice(gate: Path, tus: Tus, storage: str) -> None:
+    """One still waits for its own bytes while the other one makes the file of the same bytes."""
+    url = tus.begin(3, "slow", storage=storage)
+    gate.touch()
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(tus.patch, url, 0, b"123")
+        try:
+            wait_for(lambda: row_of(url) == "(,t,0)")
+            second = tus.open(url, 0, 3)
+            second.sendall(b"1")
+            time.sleep(1)  # until it has looked at the upload, which it does not write down
+        finally:
+            gate.unlink()
+    file_id = first.result().headers["File-Id"]
+    second.sendall(b"23")
+    assert answer_of(second) == 204
+    assert tus.head(url).headers["File-Id"] == file_id
     assert call("file_owner_scan", tus.user)["count"] == 1
 
 
