@@ -92,7 +92,8 @@ def files_field(
     :param storage: of the uploads; by default the first one to which users upload.
     """
     owners = edited_owners(owner_types, owner)
-    taken_out, named = form_request.taken_out(name), _ids(value)
+    named, words = _ids(value), form_request.taken_out(name)
+    taken_out = {id_: then for id_, then in words.items() if is_id(id_)}
     refused = form_request.refusals(named)
     ids = [id_ for id_ in named if id_ not in refused]
     chosen = list(_chosen([*ids, *taken_out], taken_out))

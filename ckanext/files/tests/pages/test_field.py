@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from ckan import model
 
+from ckanext.files import form_request
 from ckanext.files.pages.field import CHOICES_AT_ONCE
 from ckanext.files.store.models import file_table
 from ckanext.files.tests.support import portal
@@ -183,6 +184,15 @@ def test_with_an_error(author: str, visit: Visit) -> None:
     assert 'aria-invalid="true"' in page
     assert "Some help" in page
     assert "Not available: unknown" in page
+
+
+def test_what_is_taken_out_and_is_no_id(author: str, visit: Visit) -> None:
+    """PostgreSQL refuses it, and so does the action: the form comes back."""
+    (file,) = portal.upload(author)
+    visit(author)
+    form_request.take_out("attachment", {file: "delete", "a\0b": "delete"})
+    found = tk.h.files_field("attachment", "")
+    assert [each.file.id for each in found.taken_out] == [file]
 
 
 def test_names_and_ids_are_escaped(author: str, visit: Visit) -> None:
