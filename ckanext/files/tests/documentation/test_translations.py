@@ -95,7 +95,7 @@ def fault_of(message: Message, ckans: Message | None) -> str:
     if not all(ours):
         return "not translated"
     # the last one: a singular may have a word for the number
-    original = message.id[-1] if isinstance(message.id, tuple) else message.id
+    original = message.id if isinstance(message.id, str) else message.id[-1]
     wanted = sorted(PLACEHOLDER.findall(original))
     return "" if sorted(PLACEHOLDER.findall(ours[-1])) == wanted else "other placeholders"
 
