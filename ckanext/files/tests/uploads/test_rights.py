@@ -218,7 +218,7 @@ def test_limits_of_storages(tus: Tus, clients: Callable[[], Tus]) -> None:
     assert large.status_code == 413
     assert "1,001 bytes, and the storage takes 1,000 bytes" in large.text
     assert tus.create(1000, storage="small").status_code == 201
-    # a bucket gets a part from memory: those of larger files would be too large for that
+    # a bucket gets a part from memory: parts of larger files would be too large for that
     assert tus.create(625 * 2**30, storage="cloud").status_code == 201
     assert tus.create(625 * 2**30 + 1, storage="cloud").status_code == 413
     by_name = tus.create(100, "a.jpg", storage="pictures")
