@@ -47,13 +47,14 @@ def site(lasting_servers: CkanServers) -> CkanServer:
 
 @pytest.fixture(scope="module")
 def admin(site: CkanServer) -> Person:
-    """A sysadmin with a dataset, a file, and two jobs that have ended."""
+    """A sysadmin with a dataset, pages of files, and two jobs; a worker has died."""
     admin = new_person(site, sysadmin=True)
-    file = admin.upload("levels.csv")
+    file, *_ = [admin.upload("levels.csv") for _ in range(22)]
     name = f"d-{uuid.uuid4()}"
     admin.call("package_create", type="files-preset", title="Levels", name=name, attachment=file)
     user = model.User.get(admin.name)
     assert user
+    change(f"INSERT INTO {S}.procrastinate_workers DEFAULT VALUES")
     change(f"""
         WITH job AS (
             INSERT INTO {S}.procrastinate_jobs (queue_name, task_name, status)

@@ -129,8 +129,8 @@ class Browser:
         :param part: selector of the part of the page that is ours.
         :param picture: name of the pictures in the documentation.
         """
-        messages = self.driver.get_log("browser")
-        assert not [entry for entry in messages if entry["level"] == "SEVERE"], messages
+        errors = list(filter(self._is_error, self.driver.get_log("browser")))
+        assert errors == []
         assert self.find_all(part), f"there is no {part}"
         for width in WIDTHS:
             with self._wide(width):
@@ -140,6 +140,11 @@ class Browser:
                 self._check_accessibility(part)
                 if picture and self._records:
                     self._take(PICTURES / f"{picture}-{width}.png", part)
+
+    def _is_error(self, entry: dict[str, Any]) -> bool:
+        # users of CKAN's factories have pictures of another site, which no test can load
+        is_foreign = entry["source"] == "network" and not entry["message"].startswith(self._site)
+        return entry["level"] == "SEVERE" and not is_foreign
 
     @contextmanager
     def _wide(self, width: int) -> Iterator[None]:
