@@ -130,7 +130,7 @@ class Browser:
         :param picture: name of the pictures in the documentation.
         """
         errors = list(filter(self._is_error, self.driver.get_log("browser")))
-        assert errors == []
+        assert errors == [], errors
         assert self.find_all(part), f"there is no {part}"
         for width in WIDTHS:
             with self._wide(width):
