@@ -207,7 +207,7 @@
       for (const id of [...this.rows.keys()]) this.drop(id)
     }
 
-    // the field was removed, such as that of a repeating subfield
+    // the field was removed, such as one in a repeating subfield
     end() {
       clearInterval(this.timer)
       this.cancelAll()

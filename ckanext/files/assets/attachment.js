@@ -154,7 +154,7 @@ ckan.module('files-attachment', function () {
   return {
     initialize: function () {
       const element = this.el[0]
-      // a field that is added later, such as that of a repeating subfield
+      // a field that is added later, such as one in a repeating subfield
       if (window.htmx) window.htmx.process(element)
       new Field(element)
     },

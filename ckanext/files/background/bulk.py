@@ -14,7 +14,6 @@ from .search import Search
 _BATCH = 500
 """Jobs that one transaction changes."""
 
-_LIVE = ("todo", "doing")
 _BADLY_ENDED = ("failed", "cancelled", "aborted")
 
 
@@ -24,7 +23,7 @@ def cancel_found(filters: Mapping[str, Any], now: bool = False) -> Iterator[int]
     :param filters: see :class:`~ckanext.files.background.search.Search`.
     :param now: see :func:`.control.cancel`.
     """
-    return _in_batches(filters, _LIVE, lambda ids: len(control.cancel_many(ids, now)))
+    return _in_batches(filters, control.LIVE, lambda ids: len(control.cancel_many(ids, now)))
 
 
 def retry_found(filters: Mapping[str, Any]) -> Iterator[int]:

@@ -16,6 +16,9 @@ from ckan import model
 from . import schema
 from .sql import query
 
+LIVE = ("todo", "doing")
+"""States of a job that waits or runs."""
+
 ENDED = ("succeeded", "failed", "cancelled", "aborted")
 """States of a job that no worker changes any more."""
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import schema
-from .control import ENDED
+from .control import ENDED, LIVE
 from .job import JobFields
 from .search import Search
 from .sql import query
 
-STATES = ("todo", "doing", *ENDED)
+STATES = (*LIVE, *ENDED)
 """All states of a job."""
 
 
@@ -109,6 +109,6 @@ def history(job_id: int) -> Sequence[Event]:
 
 
 def _record(row: dict[str, Any]) -> JobRecord:
-    if row["status"] in ("todo", "doing"):
+    if row["status"] in LIVE:
         row["finished"] = None  # the time of an earlier end
     return JobRecord(**row)

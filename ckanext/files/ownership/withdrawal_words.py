@@ -28,7 +28,7 @@ from .values import is_id
 FIELD = "files_withdrawn"
 """The key of the list in a request."""
 
-KEEP, GIVE_BACK, DELETE = THEN = "keep", "give_back", "delete"
+KEEP, GIVE_BACK, DELETE = WITHDRAWAL_CHOICES = "keep", "give_back", "delete"
 """What is done with a file: it stays with its owner; the user who saves gets it; it is deleted."""
 
 
@@ -86,9 +86,9 @@ class WithdrawalWords:
             id_, then = fields.get("id"), fields.get("then")
             if not is_id(id_):
                 self._errors.add(key, tk._("Each item needs the id of a file"))
-            elif then not in THEN:
+            elif then not in WITHDRAWAL_CHOICES:
                 sentence = tk._("{id}: choose one of {words}")
-                self._errors.add(key, sentence.format(id=id_, words=", ".join(THEN)))
+                self._errors.add(key, sentence.format(id=id_, words=", ".join(WITHDRAWAL_CHOICES)))
             else:
                 yield Withdrawal(id_, then, key)
 

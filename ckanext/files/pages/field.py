@@ -10,12 +10,12 @@ import ckan.plugins.toolkit as tk
 from ckan import authz, model
 
 from ckanext.files import form_request
-from ckanext.files.ownership import NoFileIdsError, file_ids, find_owner, is_id
+from ckanext.files.ownership import find_owner, is_id
 from ckanext.files.search import find_choices, format_of
 from ckanext.files.store import Owner, is_configured, read_files
 from ckanext.files.store.storages import get_storage
 
-from .helpers import PageFile, files_attached, visible_files
+from .helpers import PageFile, files_attached, named_ids, visible_files
 from .uploading import may_upload
 
 __all__ = ["files_field", "files_size_patterns", "files_then", "files_times_left"]
@@ -92,7 +92,7 @@ def files_field(
     :param storage: of the uploads; by default the first one to which users upload.
     """
     owners = edited_owners(owner_types, owner)
-    named, words = _ids(value), form_request.taken_out(name)
+    named, words = named_ids(value), form_request.taken_out(name)
     taken_out = {id_: then for id_, then in words.items() if is_id(id_)}
     refused = form_request.refusals(named)
     ids = [id_ for id_ in named if id_ not in refused]
@@ -136,11 +136,16 @@ def offered_files(
     owners: Iterable[Owner], words: str = "", start: int = 0, rows: int = CHOICES_AT_ONCE
 ) -> list[PageFile]:
     """Return files that the visitor may put into a field, newest first."""
-    user = tk.current_user
-    if not user or not user.is_authenticated:
+    visitor = _visitor()
+    if visitor is None:
         return []
-    own = Owner("user", user.id)
-    return visible_files(find_choices(model.Session(), own, owners, words, start, rows))
+    return visible_files(find_choices(model.Session(), visitor, owners, words, start, rows))
+
+
+def _visitor() -> Owner | None:
+    """Return the user of the request as an owner of files."""
+    user: Any = tk.current_user
+    return Owner("user", user.id) if user and user.is_authenticated else None
 
 
 def files_then(owner_types: Collection[str] | None = None) -> list[tuple[str, str]]:
@@ -173,17 +178,9 @@ def _accepted(settings: Any) -> list[str]:
     return [] if "*" in types else list(types)
 
 
-def _ids(value: Any) -> list[str]:
-    try:
-        return list(dict.fromkeys(file_ids(value)))
-    except NoFileIdsError:
-        return []
-
-
 def _chosen(ids: list[str], taken_out: Mapping[str, str]) -> Iterator[ChosenFile]:
     records = read_files(model.Session(), ids) if ids else {}
-    user: Any = tk.current_user
-    own = Owner("user", user.id) if user and user.is_authenticated else None
+    own = _visitor()
     for file in files_attached(ids):
         record = records.get(file.id)
         is_loose = record is not None and record.owner == own and not record.pinned

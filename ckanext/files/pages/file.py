@@ -16,7 +16,13 @@ from flask import Blueprint
 from ckanext.files.csrf import protect
 from ckanext.files.form_answers import local_page, words_of
 from ckanext.files.ownership import is_id
-from ckanext.files.search import Mention, describe_owners, file_dicts, find_mentions
+from ckanext.files.search import (
+    BEFORE_DOWNLOAD,
+    Mention,
+    describe_owners,
+    file_dicts,
+    find_mentions,
+)
 from ckanext.files.store import Owner
 
 from .listing import OWNER_TYPES, with_fields
@@ -25,8 +31,6 @@ from .refused import refused
 from .suggestions import suggested_owners
 
 blueprint = protect(Blueprint("files_page", __name__))
-
-_READ = ("permission_download_file", "file_show")
 
 
 @blueprint.route("/file/page/<id>")
@@ -174,7 +178,7 @@ def _back() -> str | None:
 
 def _readable(id_: str) -> dict[str, Any] | None:
     """Return a file with what a page shows of it; None if the visitor may not download it."""
-    if not is_id(id_) or not all(_may(auth_function, id_) for auth_function in _READ):
+    if not is_id(id_) or not all(_may(auth_function, id_) for auth_function in BEFORE_DOWNLOAD):
         return None
     files = with_fields(file_dicts(model.Session(), [id_]))
     if not files:

@@ -8,7 +8,8 @@ A browser sends these inputs beside CKAN's own, each with the name of the field 
 ``files-add:NAME``
     Ids of files to put into the field.
 ``files-take-out:NAME``
-    The id of a file to take out, and after a space what then happens to it: see ``_THEN``.
+    The id of a file to take out, and after a space what then happens to it: a choice
+    of the actions' ``files_withdrawn``.
 ``files-several:NAME``
     Is there if the field holds several files. Otherwise what is put in replaces what is there.
 ``files-storage:NAME``
@@ -28,13 +29,13 @@ from flask import Blueprint, current_app, request
 from werkzeug.datastructures import FileStorage, MultiDict
 
 from ckanext.files import csrf, form_request
-from ckanext.files.form_answers import words_of
+from ckanext.files.ownership import WITHDRAWAL_CHOICES
+
+from .uploading import NotUploadedError, upload_file
 
 blueprint = Blueprint("files_form_uploads", __name__)
 
 _PREFIX = "files-"
-_THEN = ("keep", "give_back", "delete")
-"""What happens to a file that is taken out: the choices of the actions' ``files_withdrawn``."""
 
 _FORMS = {
     *(("dataset", "CreateView"), ("dataset", "EditView")),
@@ -53,7 +54,7 @@ def read_attachment_fields() -> None:
         return
     form_request.mark()
     inputs = [name for some in (request.form, request.files) for name in some]
-    if any(name.startswith(_PREFIX) and ":" in name for name in inputs):
+    if any(map(_is_ours, inputs)):
         csrf.check()
         _Form(request).replace()
 
@@ -110,7 +111,7 @@ class _Form:
                 yield id_, then
 
     def _withdraw(self, id_: str, then: str) -> None:
-        if then in _THEN:
+        if then in WITHDRAWAL_CHOICES:
             start = f"files_withdrawn__{self._withdrawn}__"
             self._form.setlist(f"{start}id", [id_])
             self._form.setlist(f"{start}then", [then])
@@ -134,12 +135,10 @@ def _is_ours(name: str) -> bool:
 
 
 def _upload(file: FileStorage, storage: str | None) -> str:
-    data = {"upload": file, "name": file.filename, **({"storage": storage} if storage else {})}
     try:
-        return tk.get_action("file_create")({"user": tk.current_user.name}, data)["id"]
-    except (tk.ValidationError, tk.NotAuthorized) as error:
-        sentence = tk._("{name} was not uploaded: {reason}")
-        return form_request.refuse(sentence.format(name=file.filename, reason=words_of(error)))
+        return upload_file(file, storage)["id"]
+    except NotUploadedError as error:
+        return form_request.refuse(str(error))
 
 
 def _not_sent(name: str) -> str:

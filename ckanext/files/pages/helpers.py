@@ -51,13 +51,18 @@ def files_attached(value: Any) -> list[PageFile]:
 
     :param value: an id, a list of ids, or such a list as JSON.
     """
-    try:
-        ids = list(dict.fromkeys(file_ids(value)))
-    except NoFileIdsError:
-        return []
+    ids = named_ids(value)
     visible = visible_files(describe_files(model.Session(), ids).values() if ids else [])
     files = {file.id: file for file in visible}
     return [files.get(id_, PageFile(id_)) for id_ in ids]
+
+
+def named_ids(value: Any) -> list[str]:
+    """Return the ids that the value of a field names, each once; none if it names no files."""
+    try:
+        return list(dict.fromkeys(file_ids(value)))
+    except NoFileIdsError:
+        return []
 
 
 def visible_files(files: Iterable[FileDescription]) -> list[PageFile]:

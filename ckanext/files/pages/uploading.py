@@ -1,4 +1,4 @@
-"""Uploads by a plain form: a file input and a choice of storages."""
+"""Uploads by forms: where the visitor may upload, and what to say of a file that is refused."""
 
 from __future__ import annotations
 
@@ -41,12 +41,29 @@ def upload_all(uploads: Iterable[Any], storage: str) -> list[dict[str, Any]]:
 
 
 def _upload(upload: Any, storage: str) -> dict[str, Any] | None:
-    data = {"upload": upload, **({"storage": storage} if storage else {})}
     try:
-        file = tk.get_action("file_create")({}, data)
-    except (tk.ValidationError, tk.NotAuthorized) as error:
-        message = tk._("{name} was not uploaded: {reason}")
-        tk.h.flash_error(message.format(name=upload.filename, reason=words_of(error)))
+        file = upload_file(upload, storage)
+    except NotUploadedError as error:
+        tk.h.flash_error(str(error))
         return None
     tk.h.flash_success(tk._("{name} was uploaded").format(name=file["name"]))
     return file
+
+
+class NotUploadedError(Exception):
+    """A file was refused; the text names it, for its user."""
+
+
+def upload_file(upload: Any, storage: str | None) -> dict[str, Any]:
+    """Make a file of an upload, in a commit of its own.
+
+    :param storage: None or empty for the default one.
+    :raises NotUploadedError: it was refused.
+    """
+    data = {"upload": upload, **({"storage": storage} if storage else {})}
+    try:
+        return tk.get_action("file_create")({}, data)
+    except (tk.ValidationError, tk.NotAuthorized) as error:
+        sentence = tk._("{name} was not uploaded: {reason}")
+        message = sentence.format(name=upload.filename, reason=words_of(error))
+        raise NotUploadedError(message) from error

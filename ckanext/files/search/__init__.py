@@ -18,11 +18,12 @@ from .mentions import Mention, fields_of_owners, find_mentions
 from .owners import OwnerDescription, describe_owners
 from .scope import ALL, Scope, files_of, files_of_type
 from .sorting import NEWEST_FIRST, SORTS, Sort, parse_sort
-from .viewer import Viewer
+from .viewer import BEFORE_DOWNLOAD, Viewer
 from .words import LONGEST_SEARCH
 
 __all__ = [
     "ALL",
+    "BEFORE_DOWNLOAD",
     "LONGEST_SEARCH",
     "MOST_COUNTED",
     "NEWEST_FIRST",

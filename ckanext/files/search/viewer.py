@@ -12,10 +12,15 @@ from ckan.types import Context
 from ckanext.files import capabilities
 from ckanext.files.store import FileDescription
 
-_ASKED = ("permission_download_file", "file_show")
+BEFORE_DOWNLOAD = ("permission_download_file", "file_show")
 """The auth functions that CKAN calls before a download."""
 
-_DECIDING = {*_ASKED, "permission_read_file", "permission_owns_file", "permission_manage_files"}
+_DECIDING = {
+    *BEFORE_DOWNLOAD,
+    "permission_read_file",
+    "permission_owns_file",
+    "permission_manage_files",
+}
 
 _OURS = "files"
 """This plugin has the auth functions of the backport, which decide by owner and storage as CKAN's
@@ -41,7 +46,7 @@ class Viewer:
         """Return whether the visitor may download a file."""
         alike = file.id if self.decides_by_file else (file.owner, file.storage)
         if alike not in self._answers:
-            self._answers[alike] = all(self._is_allowed(name, file.id) for name in _ASKED)
+            self._answers[alike] = all(self._is_allowed(name, file.id) for name in BEFORE_DOWNLOAD)
         return self._answers[alike]
 
     def _is_allowed(self, auth_function: str, file_id: str) -> bool:

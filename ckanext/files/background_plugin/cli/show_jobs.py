@@ -11,7 +11,7 @@ from typing import Any
 import click
 from ckan import model
 
-from ckanext.files.background import record
+from ckanext.files.background import control, record
 from ckanext.files.background.search import Count, Search
 from ckanext.files.background_plugin.results import as_json as as_dict
 from ckanext.files.cli.options import JSON
@@ -179,7 +179,7 @@ def _print_block(title: str, text: str | None) -> None:
 
 def remark(job: record.JobRecord) -> str:
     """Return what a job waits for, how often it was tried, and its progress or error, on a line."""
-    waits = job.status in ("todo", "doing") and not job.running
+    waits = job.status in control.LIVE and not job.running
     parts = [_waits_for(job), _tries(job.attempts)] if waits else []
     # a job that runs again still has the error of its last run: the progress is newer
     error = job.error if job.status != "succeeded" and not (job.running and job.text) else None

@@ -11,6 +11,7 @@ import ckan.plugins.toolkit as tk
 from babel.numbers import format_percent
 from ckan.lib.i18n import get_lang
 
+from ckanext.files.background.control import LIVE
 from ckanext.files.background.record import STATES
 
 from . import words
@@ -71,7 +72,7 @@ def files_job_time(at: str | None) -> str:
 
 def files_job_is_live(job: dict[str, Any]) -> bool:
     """Return whether a job may still change by itself."""
-    return job["status"] in ("todo", "doing")
+    return job["status"] in LIVE
 
 
 def files_job_percent(percent: float) -> str:

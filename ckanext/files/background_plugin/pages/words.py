@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import ckan.plugins.toolkit as tk
 
+from ckanext.files.background.control import LIVE
+
 
 class StateWord(NamedTuple):
     """A state as a page shows it."""
@@ -46,7 +48,7 @@ def event_word(type_: str) -> str:
 
 def why_waiting(job: dict[str, Any], is_due: bool) -> str:
     """Return what a job waits for; an empty text if it runs or has ended."""
-    if job["status"] not in ("todo", "doing") or job["running"]:
+    if job["status"] not in LIVE or job["running"]:
         return tk._("Ends after its present step") if job["abort_requested"] else ""
     if job["paused"]:
         return tk._("Waits: its queue is paused")

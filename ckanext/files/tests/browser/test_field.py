@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from ckanext.files.tests.support.attachment_form import SMALL, Field, new_dataset, start_portal
+from ckanext.files.tests.support.attachment_form import (
+    SMALL,
+    Field,
+    new_dataset,
+    open_form,
+    start_portal,
+)
 from ckanext.files.tests.support.browser import (
     Browser,
     Person,
@@ -36,15 +43,7 @@ def ann(site: CkanServer) -> Person:
 @pytest.fixture
 def edit(browser: Browser, ann: Person) -> Callable[..., None]:
     """Open the form of a dataset, as Ann."""
-
-    def edit(dataset: str, *, wait: bool = True) -> None:
-        browser.log_in(ann.name)
-        browser.go(f"/files-attachment/edit/{dataset}")
-        if wait:
-            Field(browser, "report").wait_until_ready()
-        browser.driver.get_log("browser")  # of earlier pages
-
-    return edit
+    return partial(open_form, browser, ann)
 
 
 def table(folder: Path, name: str = "levels.csv", content: bytes = b"a,b\n1,2\n") -> Path:

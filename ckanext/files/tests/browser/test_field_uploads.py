@@ -12,6 +12,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.expected_conditions import staleness_of
 
+from ckanext.files.tests.support import attachment_form
 from ckanext.files.tests.support.attachment_form import Field, new_dataset, start_portal
 from ckanext.files.tests.support.browser import Browser, Person, new_person, with_javascript
 from ckanext.files.tests.support.server import CkanServer, CkanServers
@@ -38,15 +39,12 @@ def ann(site: CkanServer) -> Person:
 def open_form(browser: Browser, ann: Person) -> Callable[..., str]:
     """Open the form of a new dataset, as Ann; return its name."""
 
-    def open_form(**fields: Any) -> str:
+    def open_new(**fields: Any) -> str:
         name = new_dataset(ann, **fields)
-        browser.log_in(ann.name)
-        browser.go(f"/files-attachment/edit/{name}")
-        Field(browser, "report").wait_until_ready()
-        browser.driver.get_log("browser")  # of earlier pages
+        attachment_form.open_form(browser, ann, name)
         return name
 
-    return open_form
+    return open_new
 
 
 @pytest.fixture

@@ -247,14 +247,20 @@ def test_interrupt_a_step(browser: Browser, scripts: bool, ann: Person) -> None:
     browser.wait_for_text("#files-job-state", "The job was cancelled while the step ran")
 
 
-@with_javascript
-def test_live_rows(browser: Browser, ann: Person) -> None:
-    """One request for all rows, as long as one of them may change and the page is visible."""
+def open_own_jobs(browser: Browser, ann: Person) -> tuple[str, dict[str, int]]:
+    """Open a person's jobs while one of them runs; return their name, and their ids."""
     name = f"n{uuid.uuid4().hex[:8]}"
     found = ask_all(ann, name)
     jobs.wait_for_effect(f"{name}-holds-begun")
     browser.log_in(ann.name)
     browser.go("/dashboard/jobs")
+    return name, found
+
+
+@with_javascript
+def test_live_rows(browser: Browser, ann: Person) -> None:
+    """One request for all rows, as long as one of them may change and the page is visible."""
+    name, found = open_own_jobs(browser, ann)
     browser.wait_for_text(row(found["waits"]), "succeeded")
     browser.inspect(".files-jobs", "jobs-own")
 
@@ -287,11 +293,7 @@ def test_live_rows(browser: Browser, ann: Person) -> None:
 @with_javascript
 def test_a_page_left_open(browser: Browser, ann: Person) -> None:
     """After its visitor has logged out elsewhere it stays as it is, and asks no more."""
-    name = f"n{uuid.uuid4().hex[:8]}"
-    found = ask_all(ann, name)
-    jobs.wait_for_effect(f"{name}-holds-begun")
-    browser.log_in(ann.name)
-    browser.go("/dashboard/jobs")
+    name, found = open_own_jobs(browser, ann)
     browser.log_out()
     browser.wait(lambda driver: driver.execute_script(REQUESTS) >= 1)
     jobs.let_go(f"{name}-holds")

@@ -45,6 +45,18 @@ def new_dataset(person: Person, **fields: Any) -> str:
     return name
 
 
+def open_form(browser: Browser, person: Person, dataset: str, *, wait: bool = True) -> None:
+    """Open the form of a dataset, as a person.
+
+    :param wait: for the scripts of the field; false where there are none.
+    """
+    browser.log_in(person.name)
+    browser.go(f"/{TYPE}/edit/{dataset}")
+    if wait:
+        Field(browser, "report").wait_until_ready()
+    browser.driver.get_log("browser")  # of earlier pages
+
+
 class Field:
     """One attachment field of the form that is open in a browser."""
 
