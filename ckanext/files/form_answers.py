@@ -8,6 +8,11 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 
 
+def next_page() -> str | None:
+    """Return the page to which the parameter ``next`` of the request leads, if the site has it."""
+    return local_page(tk.request.values.get("next", ""))
+
+
 def local_page(address: str) -> str | None:
     """Return an address that a request has sent; None if it does not lead to a page of this site.
 

@@ -14,7 +14,7 @@ from ckan.types import Response
 from flask import Blueprint
 
 from ckanext.files.csrf import protect
-from ckanext.files.form_answers import local_page, words_of
+from ckanext.files.form_answers import next_page, words_of
 from ckanext.files.ownership import is_id
 from ckanext.files.search import (
     BEFORE_DOWNLOAD,
@@ -33,7 +33,7 @@ from .suggestions import suggested_owners
 blueprint = protect(Blueprint("files_page", __name__))
 
 
-@blueprint.route("/file/page/<id>")
+@blueprint.route("/file/<id>")
 def show(id: str) -> Any:  # noqa: A002 - CKAN's name for it
     """Show a file to a visitor who may download it."""
     file = _readable(id)
@@ -54,7 +54,7 @@ def preview(id: str) -> Any:  # noqa: A002
     return response
 
 
-@blueprint.route("/file/page/<id>/edit", methods=["POST"])
+@blueprint.route("/file/edit/<id>", methods=["POST"])
 def edit(id: str) -> Any:  # noqa: A002
     """Change the title and the name of a file."""
     file, form = _readable(id), tk.request.form
@@ -71,7 +71,7 @@ def edit(id: str) -> Any:  # noqa: A002
     return _do(id, change, tk._("{file} was changed").format(file=file["display_name"]))
 
 
-@blueprint.route("/file/page/<id>/transfer", methods=["POST"])
+@blueprint.route("/file/transfer/<id>", methods=["POST"])
 def transfer(id: str) -> Any:  # noqa: A002
     """Give a file to another owner."""
     file, form = _readable(id), tk.request.form
@@ -128,7 +128,7 @@ def _may_transfer(data: dict[str, Any]) -> bool:
     return True
 
 
-@blueprint.route("/file/page/<id>/delete", methods=["GET", "POST"])
+@blueprint.route("/file/delete/<id>", methods=["GET", "POST"])
 def delete(id: str) -> Any:  # noqa: A002
     """Ask whether to delete a file, with what will break; delete it."""
     file = _readable(id)
@@ -144,7 +144,7 @@ def delete(id: str) -> Any:  # noqa: A002
     except tk.ObjectNotFound:
         return refused()
     tk.h.flash_success(tk._("{file} was deleted").format(file=file["display_name"]))
-    return tk.redirect_to(_back() or tk.url_for("files_pages.own"))
+    return tk.redirect_to(next_page() or tk.url_for("files_pages.own"))
 
 
 def _do(id_: str, change: Any, success: str) -> Any:
@@ -157,7 +157,7 @@ def _do(id_: str, change: Any, success: str) -> Any:
         return refused()
     tk.h.flash_success(success)
     if _readable(id_) is None:  # it has gone to an owner whom the visitor may not see
-        return tk.redirect_to(_back() or tk.url_for("files_pages.own"))
+        return tk.redirect_to(next_page() or tk.url_for("files_pages.own"))
     return _to_page(id_)
 
 
@@ -168,12 +168,7 @@ def _failed(id_: str, error: Any) -> Response:
 
 
 def _to_page(id_: str) -> Response:
-    return tk.redirect_to("files_page.show", id=id_, back=_back())
-
-
-def _back() -> str | None:
-    """Return the address of the list from which the visitor has come, if it is one of the site."""
-    return local_page(tk.request.values.get("back", ""))
+    return tk.redirect_to("files_page.show", id=id_, next=next_page())
 
 
 def _readable(id_: str) -> dict[str, Any] | None:
@@ -208,7 +203,7 @@ def _may_see(owner: Owner) -> bool:
 def _variables(file: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
         "file": file,
-        "back": _back(),
+        "next_page": next_page(),
         "may_edit": _may("file_rename", file["id"]),
         "may_delete": _may("file_delete", file["id"]),
         "owner_types": OWNER_TYPES,

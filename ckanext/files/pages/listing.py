@@ -152,7 +152,7 @@ def _show(listing: Listing) -> Any:
         "found": found,
         "args": args,
         "is_filtered": any(args[name] for name in ("q", "format", "storage", "type")),
-        "back": listing.url(**chosen, **({"page": page} if page > 1 else {})),
+        "this_page": listing.url(**chosen, **({"page": page} if page > 1 else {})),
         "sort_url": lambda by: listing.url(**{**chosen, "sort": _turned(by, args["sort"])}),
         "pager": _pager(found, page, lambda page: listing.url(**chosen, page=page)),
         "formats": known_formats(),

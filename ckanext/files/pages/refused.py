@@ -42,5 +42,5 @@ def _page() -> str:
     g.pop("_webassets", None)
     user = tk.current_user
     is_known = bool(user and user.is_authenticated)
-    login = None if is_known else tk.url_for("user.login", came_from=tk.h.current_url())
+    login = None if is_known else tk.url_for("user.login", next=tk.h.current_url())
     return tk.render("files/pages/refused.html", {"login_url": login})

@@ -11,7 +11,7 @@ import ckan.plugins.toolkit as tk
 from flask import Blueprint, Response
 
 from ckanext.files.csrf import protect
-from ckanext.files.form_answers import local_page
+from ckanext.files.form_answers import next_page
 
 blueprint = protect(Blueprint("files_jobs", __name__))
 
@@ -83,7 +83,7 @@ def here() -> str:
 
 def page_to_return_to() -> str:
     """Return the page to which the forms of this one lead back: the one that htmx asks for."""
-    return local_page(tk.request.args.get("next", "")) or here()
+    return next_page() or here()
 
 
 def back(default: str) -> Any:
@@ -91,4 +91,4 @@ def back(default: str) -> Any:
 
     :param default: an address, unless the form names a page of this site.
     """
-    return tk.redirect_to(local_page(tk.request.form.get("next", "")) or default)
+    return tk.redirect_to(next_page() or default)

@@ -104,7 +104,7 @@ def test_give_and_delete(browser: Browser, ann: Person) -> None:
         new_dataset(ann),
     )
     browser.log_in(ann.name)
-    browser.go(f"/file/page/{file}?back=/dashboard/files")
+    browser.go(f"/file/{file}?next=/dashboard/files")
     browser.find("#files-owner-id").send_keys("no-such-dataset", Keys.ENTER)
     browser.wait_for_text(".files-not-transferred", "Nothing was changed")
     browser.fill("#files-owner-id", "river")
@@ -159,7 +159,7 @@ def test_all_files(browser: Browser, site: CkanServer, ann: Person) -> None:
 def test_pdf(browser: Browser, ann: Person) -> None:
     """Chromium shows it in the frame, in spite of the policy that comes with it."""
     browser.log_in(ann.name)
-    browser.go(f"/file/page/{ann.upload('report.pdf', PDF)}")
+    browser.go(f"/file/{ann.upload('report.pdf', PDF)}")
     browser.wait(lambda _: shows_pdf(browser))
     # why the policy has no sandbox
     in_sandbox = (
@@ -179,7 +179,7 @@ def test_refused(browser: Browser, ann: Person, ben: Person) -> None:
     """A visitor logs in and comes back; a user without the right reads why not."""
     file = ann.upload("levels.csv")
     browser.log_out()
-    browser.go(f"/file/page/{file}")
+    browser.go(f"/file/{file}")
     assert "or you have to log in to see it" in browser.find(".files-refused").text
     refused_log(browser)
     browser.inspect(".files-refused", "file-refused")
@@ -190,7 +190,7 @@ def test_refused(browser: Browser, ann: Person, ben: Person) -> None:
     assert browser.find("h1").text == "levels.csv"
 
     browser.log_in(ben.name)
-    for address in (f"/file/page/{file}", f"/file/download/{file}", f"/file/page/{uuid.uuid4()}"):
+    for address in (f"/file/{file}", f"/file/download/{file}", f"/file/{uuid.uuid4()}"):
         browser.go(address)
         assert "or you are not allowed to see it" in browser.find(".files-refused").text
         assert not browser.find_all(".files-refused .btn")
@@ -213,18 +213,18 @@ def test_forms_need_their_token(browser: Browser, site: CkanServer, ann: Person)
         http.post(
             f"{site.url}/user/login", {**token(page), "login": ann.name, "password": PASSWORD}
         )
-        page = http.get(f"{site.url}/file/page/{file}", timeout=60).text
+        page = http.get(f"{site.url}/file/{file}", timeout=60).text
         assert "files-edit" in page
         forms: dict[str, dict[str, str]] = {
-            f"/file/page/{file}/edit": {"title": "New", "name": "new.csv"},
-            f"/file/page/{file}/transfer": {"owner_type": "user", "owner_id": ann.name},
-            f"/file/page/{file}/delete": {},
+            f"/file/edit/{file}": {"title": "New", "name": "new.csv"},
+            f"/file/transfer/{file}": {"owner_type": "user", "owner_id": ann.name},
+            f"/file/delete/{file}": {},
             "/dashboard/files": {},
         }
         for path, form in forms.items():
             answer = http.post(site.url + path, form, timeout=60, allow_redirects=False)
             assert answer.status_code == 400, path
-        assert "levels.csv" in http.get(f"{site.url}/file/page/{file}", timeout=60).text
+        assert "levels.csv" in http.get(f"{site.url}/file/{file}", timeout=60).text
         for path, form in forms.items():
             data = {**token(page), **form}
             answer = http.post(site.url + path, data, timeout=60, allow_redirects=False)

@@ -75,8 +75,8 @@ def test_no_text_is_left_in_english(language: str, browser: Browser, admin: Pers
     pages = {
         f"/files-preset/edit/{dataset['name']}": ".files-field",
         f"/dataset/files/{dataset['name']}": ".files-list",
-        f"/file/page/{dataset['attachment']}": ".files-page",
-        f"/file/page/{dataset['attachment']}/delete": ".files-page",
+        f"/file/{dataset['attachment']}": ".files-page",
+        f"/file/delete/{dataset['attachment']}": ".files-page",
         "/dashboard/files": ".files-own",
         "/ckan-admin/files": ".files-list",
         "/dashboard/jobs": ".files-jobs",

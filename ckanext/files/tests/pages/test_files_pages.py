@@ -171,9 +171,9 @@ def test_tabs(role: str, site: Site, pages: Pages) -> None:
 def test_page_of_a_file(role: str, site: Site, pages: Pages) -> None:
     user = site.users[role]
     for type_, file in site.files.items():
-        page = pages.get(f"/file/page/{file}", user)
+        page = pages.get(f"/file/{file}", user)
         if role not in MAY_READ[type_]:
-            missing = pages.get(f"/file/page/{uuid.uuid4()}", user)
+            missing = pages.get(f"/file/{uuid.uuid4()}", user)
             assert page.status_code == missing.status_code == 404
             assert REFUSED in page.text
             assert not titles(page.text)
@@ -199,14 +199,14 @@ def test_forms_of_a_file(role: str, site: Site, pages: Pages) -> None:
             ("transfer", own),
             ("delete", {}),
         ):
-            page = pages.post(f"/file/page/{file}/{name}", user, **form)
+            page = pages.post(f"/file/{name}/{file}", user, **form)
             if role in MAY_READ[type_] and name != "delete":
                 assert page.status_code == 302
-                assert "Nothing was changed" in pages.shown(f"/file/page/{file}", user)
+                assert "Nothing was changed" in pages.shown(f"/file/{file}", user)
             else:
                 assert page.status_code == 404
                 assert not titles(page.text)
-        assert pages.get(f"/file/page/{file}/delete", user).status_code == 404
+        assert pages.get(f"/file/delete/{file}", user).status_code == 404
         assert state(file) == before
 
 
@@ -221,29 +221,29 @@ def state(file: str) -> Any:
 def test_what_users_may_do(role: str, site: Site, pages: Pages) -> None:
     user, back = site.users[role], f"/dataset/files/{site.dataset['name']}?q=a&sort=name asc"
     [file] = portal.put(("package", site.dataset["id"]), pinned=True)
-    page = f"/file/page/{file}"
-    done = pages.post(f"{page}/edit", user, title="Näme", name="Neu ß.csv", back=back)
-    assert done.headers["Location"].startswith(f"http://test.ckan.net{page}?back=/dataset/")
-    shown = pages.shown(f"{page}?back={back}", user)
+    page = f"/file/{file}"
+    done = pages.post(f"/file/edit/{file}", user, title="Näme", name="Neu ß.csv", next=back)
+    assert done.headers["Location"].startswith(f"http://test.ckan.net{page}?next=/dataset/")
+    shown = pages.shown(f"{page}?next={back}", user)
     assert "Näme was changed" in shown or "a.txt was changed" in shown
     assert look(f"SELECT name FROM {file_table} WHERE id = :id", id=file).endswith(".csv")
 
     resource = {"owner_type": "package", "owner_id": site.dataset["name"]}
-    assert pages.post(f"{page}/transfer", user, **resource).status_code == 302
+    assert pages.post(f"/file/transfer/{file}", user, **resource).status_code == 302
     nowhere = {"owner_type": "package", "owner_id": "nowhere", "force": "true"}
-    refused = pages.post(f"{page}/transfer", user, **nowhere).text
+    refused = pages.post(f"/file/transfer/{file}", user, **nowhere).text
     assert "there is no such owner" in refused
     assert 'value="nowhere"' in refused
     own = {"owner_type": "user", "owner_id": user}
-    kept = pages.post(f"{page}/transfer", user, **own).text
+    kept = pages.post(f"/file/transfer/{file}", user, **own).text
     # no auth function stops a sysadmin
     assert "tick the box" in kept or "which keeps it" in pages.shown(page, user)
     assert portal.owner(file)[0] == "package"
-    pages.post(f"{page}/transfer", user, **own, force="true")
+    pages.post(f"/file/transfer/{file}", user, **own, force="true")
     assert portal.owner(file)[0] == "user"
 
-    assert "Delete this file?" in pages.shown(f"{page}/delete?back={back}", user)
-    done = pages.post(f"{page}/delete", user, back=back)
+    assert "Delete this file?" in pages.shown(f"/file/delete/{file}?next={back}", user)
+    done = pages.post(f"/file/delete/{file}", user, next=back)
     assert done.headers["Location"].endswith(back.replace(" ", "%20"))
     assert pages.get(page, user).status_code == 404
 
@@ -257,23 +257,23 @@ def test_suggested_owners(site: Site, pages: Pages) -> None:
     hidden = portal.new_dataset(site.admin, name=f"{word}-hidden", **in_organization)
     for text in (word, f"{word}-", hidden["name"], f"{word}-hiddem"):
         form = {"owner_type": "package", "owner_id": text}
-        after = pages.post(f"/file/page/{file}/transfer", site.other, **form)
+        after = pages.post(f"/file/transfer/{file}", site.other, **form)
         is_found = text in (word, f"{word}-")
         assert ("&lt;b&gt;Seen" in after.text) == is_found
         assert ("there is no such owner" in after.text) != is_found
         assert f'name="choice" value="{hidden["name"]}"' not in after.text
         assert portal.owner(file)[0] == "user"
     form = {"owner_type": "package", "owner_id": word, "choice": seen["name"]}
-    assert pages.post(f"/file/page/{file}/transfer", site.other, **form).status_code == 302
+    assert pages.post(f"/file/transfer/{file}", site.other, **form).status_code == 302
     assert portal.owner(file)[:2] == ("package", seen["id"])
 
 
-def test_back_leads_to_no_other_site(author: str, pages: Pages) -> None:
+def test_next_leads_to_no_other_site(author: str, pages: Pages) -> None:
     [file] = portal.upload(author)
     for back in ("https://example.com/", "//example.com/", "javascript:alert(1)", "/\\example.com"):
-        shown = pages.get("/file/page/" + file, author, Referer="x").text
+        shown = pages.get("/file/" + file, author, Referer="x").text
         assert "example.com" not in shown
-        page = pages.post(f"/file/page/{file}/edit", author, title="t", name="a", back=back)
+        page = pages.post(f"/file/edit/{file}", author, title="t", name="a", next=back)
         assert "example" not in page.headers["Location"], back
         assert "javascript" not in page.headers["Location"]
 
@@ -299,12 +299,12 @@ def test_what_will_break(site: Site, pages: Pages) -> None:
         owner_org=portal.organization_of(site.sysadmin),
         resources=[portal.resource("linked", description=f"see {file}")],
     )
-    shown = pages.shown(f"/file/page/{file}/delete", site.editor)
+    shown = pages.shown(f"/file/delete/{file}", site.editor)
     assert "Open one" in shown
     assert "attachment" in shown
     assert "Hidden one" not in shown
     assert hidden["name"] not in shown
-    shown = pages.shown(f"/file/page/{file}/delete", site.sysadmin)
+    shown = pages.shown(f"/file/delete/{file}", site.sysadmin)
     assert {"Hidden one", "notes", "description"} <= {
         word for word in ("Hidden one", "notes", "description") if word in shown
     }
@@ -369,15 +369,15 @@ def test_names_and_titles_are_text(text: str, site: Site, pages: Pages) -> None:
     with engine().begin() as connection:
         of_file = sa.update(file_table).where(file_table.c.id == file)
         connection.execute(of_file.values(name=text, plugin_data={"files": {"title": text}}))
-    for path in ("/dashboard/files", f"/file/page/{file}", f"/file/page/{file}/delete"):
+    for path in ("/dashboard/files", f"/file/{file}", f"/file/delete/{file}"):
         page = pages.shown(path, author)
         assert "<script>alert" not in page
         assert "<b>" not in page.replace("<b>CKAN", "")
         assert " 49" not in page
         assert "<bdi>" in page
-    done = pages.post(f"/file/page/{file}/edit", author, title=text, name="a.txt")
+    done = pages.post(f"/file/edit/{file}", author, title=text, name="a.txt")
     assert done.status_code == 302
-    page = pages.shown(f"/file/page/{file}", author)
+    page = pages.shown(f"/file/{file}", author)
     assert "<script>alert" not in page
 
 
@@ -418,7 +418,7 @@ NO_PREVIEWS: dict[str, tuple[str, bytes, str]] = {
 def test_preview(kind: str, author: str, pages: Pages) -> None:
     name, content, type_, there, missing = PREVIEWS[kind]
     file = uploaded(author, name, content, type_)
-    page = pages.shown(f"/file/page/{file}", author)
+    page = pages.shown(f"/file/{file}", author)
     start = page.index("files-preview")
     shown = page[start : page.index("</section>", start)]
     assert there in shown
@@ -429,7 +429,7 @@ def test_preview(kind: str, author: str, pages: Pages) -> None:
 @pytest.mark.parametrize("kind", NO_PREVIEWS)
 def test_no_preview(kind: str, author: str, pages: Pages) -> None:
     file = uploaded(author, *NO_PREVIEWS[kind])
-    assert "files-preview" not in pages.shown(f"/file/page/{file}", author)
+    assert "files-preview" not in pages.shown(f"/file/{file}", author)
     assert pages.get(f"/file/preview/{file}", author).status_code == 404
 
 
@@ -440,7 +440,7 @@ def test_a_storage_that_fails(author: str, pages: Pages) -> None:
         with engine().begin() as connection:
             of_file = sa.update(file_table).where(file_table.c.id == file)
             connection.execute(of_file.values(storage=storage))
-        assert "files-preview" not in pages.shown(f"/file/page/{file}", author)
+        assert "files-preview" not in pages.shown(f"/file/{file}", author)
 
 
 def test_a_pdf_is_sent_for_a_frame_only(author: str, pages: Pages) -> None:
@@ -497,7 +497,7 @@ def test_no_cache_keeps_a_refusal(
     monkeypatch.setitem(config, "ckan.cache_enabled", True)
     assert "public" in pages.get("/about", None).headers["Cache-Control"]
     for file in downloads.values():
-        for path in (f"/file/page/{file}", f"/file/preview/{file}", f"/file/download/{file}"):
+        for path in (f"/file/{file}", f"/file/preview/{file}", f"/file/download/{file}"):
             page = pages.get(path, None, Accept="text/html")
             assert page.status_code == 404
             assert "private" in page.headers["Cache-Control"]
