@@ -481,7 +481,7 @@ def test_refused_download(downloads: dict[str, str], pages: Pages) -> None:
         assert page.mimetype == "text/html"
         assert ("log in" in page.text) == (user is None)
         if user is None:
-            assert f"/user/login?came_from={path}" in page.text
+            assert f"/user/login?next={path}" in page.text
         assert "a.txt" not in page.text
         assert "private" in page.headers["Cache-Control"]
         texts.add((user, page.text[page.text.index("files-refused") :].replace(file, "ID")))
