@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import uuid
 from pathlib import Path
@@ -16,6 +17,7 @@ from ckanext.files.tests.support.browser import (
     Browser,
     Person,
     new_person,
+    unused,
     with_javascript,
     without_javascript,
 )
@@ -36,6 +38,9 @@ PDF = b"""%PDF-1.4
 trailer<</Root 1 0 R>>
 %%EOF
 """
+LEVELS = b"river;station;level\nRhein;Worms;3,4\nElbe;Pirna;1,2\nMain;Raunheim;2,1\n"
+YEARS = itertools.count(2026)
+"""What is searched for is of a year of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +57,7 @@ ben = ann
 
 
 def new_dataset(person: Person, **fields: Any) -> str:
-    name = f"d-{uuid.uuid4()}"
+    name = unused("river-levels")
     person.call("package_create", type="files-preset", title="River levels", name=name, **fields)
     return name
 
@@ -64,45 +69,56 @@ def listed(browser: Browser) -> list[str]:
 
 def test_own_files(browser: Browser, ann: Person, tmp_path: Path) -> None:
     """Upload, search, order, a title, and back to the list as it was."""
-    for name in ("levels.csv", "report.pdf"):
-        (tmp_path / name).write_bytes(b"a,b\n1,2\n")
+    names = ("budget.pdf", "levels.csv")
+    for name, content in zip(names, (PDF, LEVELS), strict=True):
+        (tmp_path / name).write_bytes(content)
     browser.log_in(ann.name)
     browser.go("/dashboard/datasets")
     browser.find("[href='/dashboard/files']").click()
     assert browser.texts(".files-empty") == ["There are no files here yet."]
     browser.inspect(".files-own")
-    paths = "\n".join(str(tmp_path / name) for name in ("levels.csv", "report.pdf"))
+    paths = "\n".join(str(tmp_path / name) for name in names)
     browser.find("#files-upload").send_keys(paths)
     browser.submit(".files-upload button")
     assert browser.texts(".files-count") == ["2 files"]
 
     browser.find("thead a").click()
-    assert listed(browser) == ["levels.csv", "report.pdf"]
+    assert listed(browser) == ["budget.pdf", "levels.csv"]
     assert browser.find("th[aria-sort]").get_attribute("aria-sort") == "ascending"
     browser.find("thead a").click()
-    assert listed(browser) == ["report.pdf", "levels.csv"]
+    assert listed(browser) == ["levels.csv", "budget.pdf"]
     browser.find("#files-q").send_keys("lev", Keys.ENTER)
     browser.wait(lambda _: listed(browser) == ["levels.csv"])
 
     browser.find(".files-table tbody td a").click()
-    browser.fill("#files-title", HOSTILE)
+    browser.fill("#files-title", "Levels of our rivers")
     browser.submit(".files-edit button")
-    assert browser.find("h1").text == HOSTILE
+    assert browser.find("h1").text == "Levels of our rivers"
     assert "was changed" in browser.find(".alert-success").text
     browser.inspect(PAGE, "file-page")
     browser.find(".breadcrumb [href*='q=lev']").click()
-    assert listed(browser) == [HOSTILE]
+    assert listed(browser) == ["Levels of our rivers"]
     assert browser.find("#files-q").get_attribute("value") == "lev"
     browser.go("/dashboard/files")
     browser.inspect(".files-own", "own-files")
 
 
+def test_hostile_titles_are_text(browser: Browser, ann: Person) -> None:
+    file = ann.upload("levels.csv")
+    ann.call("files_title_update", id=file, title=HOSTILE)
+    browser.log_in(ann.name)
+    browser.go("/dashboard/files")
+    assert listed(browser) == [HOSTILE]
+    browser.inspect(".files-own")
+    browser.find(".files-table tbody td a").click()
+    assert browser.find("h1").text == HOSTILE
+    assert browser.find("#files-title").get_attribute("value") == HOSTILE
+    browser.inspect(PAGE)
+
+
 def test_give_and_delete(browser: Browser, ann: Person) -> None:
     """A file goes to a dataset, with its name typed; deleting it shows what breaks."""
-    file, dataset = (
-        ann.upload("levels.csv", b"river;level\nRhein;3,4\nElbe;1,2\n"),
-        new_dataset(ann),
-    )
+    file, dataset = ann.upload("levels.csv", LEVELS), new_dataset(ann)
     browser.log_in(ann.name)
     browser.go(f"/file/{file}?next=/dashboard/files")
     browser.find("#files-owner-id").send_keys("no-such-dataset", Keys.ENTER)
@@ -122,7 +138,7 @@ def test_give_and_delete(browser: Browser, ann: Person) -> None:
     assert "Field: attachment" in browser.find(".files-table").text
     browser.inspect(PART, "dataset-files")
     browser.find(".files-table tbody td a").click()
-    assert browser.texts(".files-preview td")[:4] == ["river", "level", "Rhein", "3,4"]
+    assert browser.texts(".files-preview td")[:4] == ["river", "station", "level", "Rhein"]
     browser.inspect(PAGE, "file-with-table")
     browser.find(".files-delete").click()
     assert "River levels" in browser.find(".files-mentions").text
@@ -133,26 +149,26 @@ def test_give_and_delete(browser: Browser, ann: Person) -> None:
 
 
 def test_all_files(browser: Browser, site: CkanServer, ann: Person) -> None:
-    root = new_person(site, sysadmin=True)
-    word = f"w{uuid.uuid4().hex[:8]}"
-    dataset = new_dataset(ann, attachment=ann.upload(f"{word}.csv"))
-    ann.upload(f"{word}.pdf", PDF)
+    root = new_person(site, "Ben Lee", sysadmin=True)
+    year = next(YEARS)
+    table, report = f"levels-{year}.csv", f"budget-{year}.pdf"
+    new_dataset(ann, attachment=ann.upload(table, LEVELS))
+    ann.upload(report, PDF)
     browser.log_in(root.name)
     browser.go("/ckan-admin/config")
     browser.find("[href='/ckan-admin/files']").click()
-    browser.find("#files-q").send_keys(word, Keys.ENTER)
-    browser.wait(lambda _: set(listed(browser)) == {f"{word}.csv", f"{word}.pdf"})
+    browser.find("#files-q").send_keys(str(year), Keys.ENTER)
+    browser.wait(lambda _: set(listed(browser)) == {table, report})
     browser.select("#files-type").select_by_value("package")
     browser.submit(".files-search button")
-    assert listed(browser) == [f"{word}.csv"]
+    assert listed(browser) == [table]
     assert browser.texts(".files-table td:last-child bdi") == ["River levels"]
     browser.select("#files-type").select_by_value("")
     browser.select("#files-format").select_by_value("PDF")
     browser.submit(".files-search button")
-    assert listed(browser) == [f"{word}.pdf"]
-    browser.go(f"/ckan-admin/files?q={word}")
+    assert listed(browser) == [report]
+    browser.go(f"/ckan-admin/files?q={year}")
     browser.inspect(PART, "all-files")
-    assert dataset
 
 
 @with_javascript

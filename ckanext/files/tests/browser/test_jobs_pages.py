@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ from ckan import model
 from selenium.webdriver.common.keys import Keys
 
 from ckanext.files.background import schema
-from ckanext.files.tests.support import jobs, sample
+from ckanext.files.tests.support import city_tasks, jobs, sample
 from ckanext.files.tests.support import worker_tasks as tasks
 from ckanext.files.tests.support.browser import (
     Browser,
     Person,
     new_person,
+    unused,
     with_javascript,
 )
 from ckanext.files.tests.support.effects import change, engine, look
@@ -56,9 +56,9 @@ def ask(_: Any, dataset: dict[str, Any]) -> None:
     """A dataset asks for a job of the kind that its notes name."""
     named = dataset.get("notes") or ""
     if named == "progress":
-        tasks.progress_by_and_by.delay(dataset["title"])
+        city_tasks.check.delay(dataset["title"])
     elif named == "fail":
-        sample.fail_after.delay(dataset["title"])
+        city_tasks.load.delay(dataset["title"])
 
 
 @pytest.fixture(scope="module")
@@ -89,16 +89,15 @@ def ann(site: CkanServer) -> Person:
 
 @pytest.fixture
 def admin(site: CkanServer) -> Person:
-    return new_person(site, sysadmin=True)
+    return new_person(site, "Ben Lee", sysadmin=True)
 
 
 @pytest.fixture
 def save(browser: Browser, ann: Person) -> Callable[..., str]:
     """Save a dataset in CKAN's form; return its title."""
 
-    def save(kind: str, title: str = "") -> str:
-        title = title or f"t{uuid.uuid4().hex[:8]}"
-        name = f"d-{uuid.uuid4()}"
+    def save(kind: str) -> str:
+        title, name = unused("River levels", " "), unused("river-levels")
         ann.call("package_create", name=name, title=title)
         browser.log_in(ann.name)
         browser.go(f"/dataset/edit/{name}")
@@ -120,10 +119,11 @@ def test_notice(browser: Browser, scripts: bool, save: Any) -> None:
     """Of the job that a change has asked for, with its progress, until it is dismissed."""
     title = save("progress")
     for percent in (25, 50, 75):
-        wait_for_progress(f"{title}: {percent} of 100")
+        text = city_tasks.checked(title, percent)
+        wait_for_progress(text)
         if not scripts:
             browser.driver.refresh()
-        browser.wait_for_text(".files-job-notice", f"{title}: {percent} of 100")
+        browser.wait_for_text(".files-job-notice", text)
         bar = browser.find(".files-job-notice [role=progressbar]")
         assert bar.get_attribute("aria-valuenow") == str(percent)
         assert "runs in the background" in browser.find(".files-job-notice").text
@@ -142,22 +142,22 @@ def test_notice(browser: Browser, scripts: bool, save: Any) -> None:
 
 def test_a_job_that_failed(browser: Browser, scripts: bool, save: Any, admin: Person) -> None:
     """From the notice to its page, and again."""
-    save("fail", HOSTILE)
+    title = save("fail")
     if scripts:
         browser.wait_for_text(".files-job-notice", "has failed")
     browser.find(".files-job-notice a").click()
     address = browser.driver.current_url
     wait_for(lambda: look(LAST) == "failed")
     browser.driver.refresh()
-    browser.wait_for_text(".files-job pre", f"ValueError: {HOSTILE} is wrong")
+    browser.wait_for_text(".files-job pre", f"ValueError: {title}: row 12 has no number")
     assert "Traceback" not in browser.find(".files-job").text
-    assert browser.driver.title != "hacked"
     browser.log_in(admin.name)
     browser.driver.get(address)
-    browser.find(".files-job summary").send_keys(Keys.ENTER)
-    browser.wait_for_text(".files-job details pre", "Traceback (most recent call last)")
     if scripts:
         browser.inspect(".files-job", "job-failed")
+    browser.find(".files-job summary").send_keys(Keys.ENTER)
+    browser.wait_for_text(".files-job details pre", "Traceback (most recent call last)")
+    browser.inspect(".files-job")
     browser.find(".files-job form button").send_keys(Keys.ENTER)
     browser.wait_for_text(".flash-messages", "will run again")
     assert browser.driver.current_url == address
@@ -175,13 +175,13 @@ def give(person: Person, job: int) -> None:
     )
 
 
-def ask_all(person: Person, name: str) -> dict[str, int]:
+def ask_all(person: Person, queue: str) -> dict[str, int]:
     """Ask for jobs on behalf of a person; return their ids."""
-    queues = {"holds": "default", "waits": f"q-{name}", "other": f"q-{name}"}
+    queues = {"holds": "default", "waits": queue, "other": queue}
     found = {}
-    for label, queue in queues.items():
-        task = tasks.hold if label == "holds" else sample.write
-        found[label] = jobs.defer(task.configure(queue=queue), f"{name}-{label}").id
+    for label, used in queues.items():
+        task = city_tasks.draw if label == "holds" else city_tasks.publish
+        found[label] = jobs.defer(task.configure(queue=used), f"{queue}-{label}").id
     for id_ in found.values():
         give(person, id_)
     return found
@@ -193,16 +193,15 @@ def row(job: int) -> str:
 
 def test_overview(browser: Browser, scripts: bool, ann: Person, admin: Person) -> None:
     """A sysadmin pauses a queue, finds jobs, ends them and has them run again."""
-    name = f"n{uuid.uuid4().hex[:8]}"
-    queue = f"q-{name}"
+    queue = unused("maps")
     browser.log_in(admin.name)
-    jobs.wait_for_job(jobs.defer(sample.write.configure(queue=queue), f"{name}-first"))
+    jobs.wait_for_job(jobs.defer(city_tasks.publish.configure(queue=queue), f"{queue}-first"))
     browser.go("/ckan-admin/")
     browser.find(".page-header a[href$='/ckan-admin/jobs']").click()
     browser.find(f"[aria-label='Pause queue {queue}']").send_keys(Keys.ENTER)
     browser.wait_for_text(".flash-messages", f"Queue {queue} is paused")
-    found = ask_all(ann, name)
-    jobs.wait_for_effect(f"{name}-holds-begun")
+    found = ask_all(ann, queue)
+    jobs.wait_for_effect(f"{queue}-holds-begun")
     browser.go("/ckan-admin/jobs")
     if scripts:
         browser.inspect(".files-jobs", "jobs-overview")
@@ -226,14 +225,14 @@ def test_overview(browser: Browser, scripts: bool, ann: Person, admin: Person) -
     browser.find(f"[aria-label='Resume queue {queue}']").click()
     browser.wait_for_text(".flash-messages", f"Queue {queue} is resumed")
     if not scripts:
-        wait_for(lambda: jobs.effects_of(f"{name}-other"))
+        wait_for(lambda: jobs.effects_of(f"{queue}-other"))
         browser.find(".files-jobs a[href='']").click()
     browser.wait_for_text(row(found["other"]), "succeeded")
-    jobs.let_go(f"{name}-holds")
+    jobs.let_go(f"{queue}-holds")
 
 
 def test_interrupt_a_step(browser: Browser, scripts: bool, ann: Person) -> None:
-    name = f"n{uuid.uuid4().hex[:8]}"
+    name = unused("endless")
     job = jobs.begun(tasks.endless, name, "Python")
     give(ann, job.id)
     browser.log_in(ann.name)
@@ -249,12 +248,26 @@ def test_interrupt_a_step(browser: Browser, scripts: bool, ann: Person) -> None:
 
 def open_own_jobs(browser: Browser, ann: Person) -> tuple[str, dict[str, int]]:
     """Open a person's jobs while one of them runs; return their name, and their ids."""
-    name = f"n{uuid.uuid4().hex[:8]}"
+    name = unused("maps")
     found = ask_all(ann, name)
     jobs.wait_for_effect(f"{name}-holds-begun")
     browser.log_in(ann.name)
     browser.go("/dashboard/jobs")
     return name, found
+
+
+def test_hostile_errors_are_text(browser: Browser, ann: Person) -> None:
+    job = jobs.defer(sample.fail_after, HOSTILE)
+    give(ann, job.id)
+    jobs.wait_for_job(job, status="failed")
+    browser.log_in(ann.name)
+    browser.go("/dashboard/jobs")
+    assert HOSTILE in browser.find(row(job.id)).text
+    browser.inspect(".files-jobs")
+    browser.find(f"{row(job.id)} a").click()
+    assert browser.texts(".files-job pre")[0] == f"ValueError: {HOSTILE} is wrong"
+    assert browser.driver.title != "hacked"
+    browser.inspect(".files-job")
 
 
 @with_javascript

@@ -10,7 +10,7 @@ import base64
 import dataclasses
 import re
 import shutil
-import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +35,9 @@ PASSWORD = "correct horse battery"
 PICTURES = Path(__file__).parents[4] / "docs/pictures"
 WIDTHS = (360, 1280)
 """Of a telephone and of a desk, in CSS pixels."""
+
+_MARGIN = 16
+"""Around the part of a page that a picture shows, in CSS pixels."""
 
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run"
@@ -180,8 +183,10 @@ class Browser:
     def _take(self, path: Path, part: str) -> None:
         path.parent.mkdir(exist_ok=True)
         box = self.find(part).rect
-        width = self.driver.execute_script("return document.documentElement.clientWidth")
-        clip = {"x": 0, "y": max(box["y"] - 16, 0), "width": width, "height": box["height"] + 32}
+        screen = self.driver.execute_script("return document.documentElement.clientWidth")
+        x, y = max(box["x"] - _MARGIN, 0), max(box["y"] - _MARGIN, 0)
+        width, height = (box[side] + 2 * _MARGIN for side in ("width", "height"))
+        clip = {"x": x, "y": y, "width": min(width, screen - x), "height": height}
         options = {"clip": {**clip, "scale": 1}, "captureBeyondViewport": True}
         taken = self.driver.execute_cdp_cmd("Page.captureScreenshot", options)
         path.write_bytes(base64.b64decode(taken["data"]))
@@ -233,11 +238,20 @@ class Person:
         return answer["result"]
 
 
-def new_person(site: CkanServer, **fields: Any) -> Person:
+def new_person(site: CkanServer, fullname: str = "Anna Berg", **fields: Any) -> Person:
     """Return a new user of a site, who can log in with :data:`PASSWORD`."""
-    name = f"p-{uuid.uuid4()}"
+    name = unused(fullname.lower().replace(" ", "-"))
     email = f"{name}@example.com"
     # by default the factory gives a user a picture of another site
-    fields = {"name": name, "email": email, "password": PASSWORD, "image_url": "", **fields}
-    user = factories.UserWithToken(**fields)
+    own = {"name": name, "fullname": fullname, "email": email, "password": PASSWORD}
+    user = factories.UserWithToken(**{**own, "image_url": "", **fields})
     return Person(site, name, user["token"])
+
+
+_taken = Counter[str]()
+
+
+def unused(name: str, gap: str = "-") -> str:
+    """Return a name that no call has returned before, and that looks well in pictures."""
+    _taken[name] += 1
+    return name if _taken[name] == 1 else f"{name}{gap}{_taken[name]}"
