@@ -75,14 +75,14 @@ def test_an_untouched_form_is_left_without_a_question(
 @with_javascript
 def test_replace_and_withdraw(browser: Browser, ann: Person, edit: Any) -> None:
     """What is taken out is kept, given back or deleted, also after an error of another field."""
-    names = ("kept.csv", "given.csv", "deleted.csv", "loose.csv")
+    names = ("stations.csv", "draft.pdf", "levels-2025.csv", "loose.csv")
     kept, given, deleted, loose = map(ann.upload, names)
     dataset, field = new_dataset(ann, annexes=[kept, given, deleted]), Field(browser, "annexes")
 
     edit(dataset)
     for _ in range(3):
         field.press("remove")
-    assert field.status == "deleted.csv is detached."
+    assert field.status == "levels-2025.csv is detached."
     assert (field.chosen, field.values) == ([], [""])
     browser.select(f"{field.part} .files-taken-out li:nth-child(2) select").select_by_index(1)
     browser.select(f"{field.part} .files-taken-out li:nth-child(3) select").select_by_index(2)
@@ -124,9 +124,9 @@ def test_a_new_file_replaces_the_one_of_a_single_field(
 
 @with_javascript
 def test_choose_among_sixty_files(browser: Browser, ann: Person, edit: Any) -> None:
-    for number in range(60):
-        ann.upload(f"levels-{number}.csv")
-    kept = ann.upload("kept.csv")
+    for year in range(1966, 2026):
+        ann.upload(f"levels-{year}.csv", b"1.25,1.5\n" * year)
+    kept = ann.upload("stations.csv")
     dataset, field = new_dataset(ann, annexes=[kept]), Field(browser, "annexes")
     ann.call("package_patch", id=dataset, annexes=[])
 
@@ -136,27 +136,29 @@ def test_choose_among_sixty_files(browser: Browser, ann: Person, edit: Any) -> N
     browser.wait(lambda _: len(browser.find_all(choices)) == 20)
     # the newest first; the file that the dataset has kept is offered, too
     first = [each.get_attribute("data-label") for each in browser.find_all(choices)]
-    assert first[:2] == ["kept.csv", "levels-59.csv"]
+    assert first[:2] == ["stations.csv", "levels-2025.csv"]
     browser.inspect(field.block, picture="field-chooser")
     for number in (40, 60, 61):
         field.find(".files-more").click()
         browser.wait(lambda _, number=number: len(browser.find_all(choices)) == number)
     assert not field.find_all(".files-more")
 
-    field.find("[type=search]").send_keys("levels 7")
+    field.find("[type=search]").send_keys("levels 1974")
     browser.wait(lambda _: len(browser.find_all(choices)) == 1)
     field.press("choose")
-    assert field.chosen == ["levels-7.csv"]
+    assert field.chosen == ["levels-1974.csv"]
     assert field.find(".files-choose").get_attribute("aria-disabled") == "true"
     field.press("choose")
-    assert field.chosen == ["levels-7.csv"]
-    assert field.status == "levels-7.csv is chosen already."
+    assert field.chosen == ["levels-1974.csv"]
+    assert field.status == "levels-1974.csv is chosen already."
     field.find("[type=search]").clear()
-    field.find("[type=search]").send_keys("kept")
-    browser.wait(lambda _: browser.texts(f"{field.part} .files-choices li span")[0][:4] == "kept")
+    field.find("[type=search]").send_keys("stations")
+    browser.wait(
+        lambda _: browser.texts(f"{field.part} .files-choices li span")[0][:8] == "stations"
+    )
     field.press("choose")
     browser.submit()
-    assert browser.texts(".files-attachments a") == ["levels-7.csv", "kept.csv"]
+    assert browser.texts(".files-attachments a") == ["levels-1974.csv", "stations.csv"]
     assert owner_type(ann, kept) == "package"
 
 

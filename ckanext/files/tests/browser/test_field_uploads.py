@@ -13,9 +13,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.expected_conditions import staleness_of
 
 from ckanext.files.tests.support import attachment_form
-from ckanext.files.tests.support.attachment_form import Field, new_dataset, start_portal
+from ckanext.files.tests.support.attachment_form import SMALL, Field, new_dataset, start_portal
 from ckanext.files.tests.support.browser import Browser, Person, new_person, with_javascript
 from ckanext.files.tests.support.server import CkanServer, CkanServers
+from ckanext.files.tests.support.waiting import wait_for
 
 pytestmark = with_javascript
 
@@ -78,7 +79,7 @@ def attached(ann: Person, dataset: str, field: str = "report") -> list[str]:
 def test_the_publishers_pdf_in_three_steps(
     browser: Browser, ann: Person, site: CkanServer, make: Any
 ) -> None:
-    dataset, pdf, steps = new_dataset(ann), make("report.pdf"), []
+    dataset, pdf, steps = new_dataset(ann), make("budget-2026.pdf", LARGE), []
     browser.log_in(ann.name)
     field = Field(browser, "report")
 
@@ -89,22 +90,22 @@ def test_the_publishers_pdf_in_three_steps(
     field.wait_until_ready()
     browser.inspect(field.block, picture="field-empty")
     step(field.choose, pdf)
-    field.wait_for("report.pdf")
+    field.wait_for("budget-2026.pdf")
     browser.inspect(field.block, picture="field-chosen")
     step(browser.submit)
     assert len(steps) == 3
 
-    assert browser.texts(".dataset-details .files-attachment") == ["report.pdf"]
-    browser.log_in(new_person(site).name)
+    assert browser.texts(".dataset-details .files-attachment") == ["budget-2026.pdf"]
+    browser.log_in(new_person(site, "Ben Lee").name)
     browser.go(f"/files-attachment/{dataset}")
     saved = browser.download(browser.find(".dataset-details .files-attachment"))
-    assert saved.read_bytes() == PDF
+    assert saved.read_bytes() == LARGE
 
 
 def test_pause_and_resume(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
     dataset, field = open_form(), Field(browser, "report")
     with network(browser, SLOW):
-        field.choose(make("large.pdf", LARGE))
+        field.choose(make("budget-2026.pdf", LARGE))
         field.wait_for_state("per second")
         browser.inspect(field.block, picture="field-uploading")
         field.press("pause")
@@ -112,20 +113,20 @@ def test_pause_and_resume(browser: Browser, ann: Person, open_form: Any, make: A
         bar = field.find("[role=progressbar]")
         percent = int(bar.get_attribute("aria-valuenow") or 0)
         assert 0 < percent < 100
-        assert bar.get_attribute("aria-label") == "Upload of large.pdf"
+        assert bar.get_attribute("aria-label") == "Upload of budget-2026.pdf"
         assert browser.driver.switch_to.active_element == field.find(".files-resume")
         browser.inspect(field.block)
     field.press("resume")
-    field.wait_for("large.pdf")
-    assert field.status == "large.pdf is chosen."
+    field.wait_for("budget-2026.pdf")
+    assert field.status == "budget-2026.pdf is chosen."
     browser.submit()
-    assert attached(ann, dataset) == ["large.pdf"]
+    assert attached(ann, dataset) == ["budget-2026.pdf"]
 
 
 def test_lost_connection(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
     dataset, field = open_form(), Field(browser, "report")
     with network(browser, SLOW):
-        field.choose(make("large.pdf", LARGE))
+        field.choose(make("budget-2026.pdf", LARGE))
         field.wait_for_state("per second")
         # what the browser has begun to send it goes on sending
         field.press("pause")
@@ -135,9 +136,9 @@ def test_lost_connection(browser: Browser, ann: Person, open_form: Any, make: An
             assert "The connection is lost." in field.status
             browser.driver.get_log("browser")  # of course the browser reports it
             browser.inspect(field.block, picture="field-lost")
-    field.wait_for("large.pdf")
+    field.wait_for("budget-2026.pdf")
     browser.submit()
-    assert attached(ann, dataset) == ["large.pdf"]
+    assert attached(ann, dataset) == ["budget-2026.pdf"]
 
 
 def test_the_server_is_killed(
@@ -145,14 +146,14 @@ def test_the_server_is_killed(
 ) -> None:
     dataset, field = open_form(), Field(browser, "report")
     with network(browser, SLOW):
-        field.choose(make("large.pdf", LARGE))
+        field.choose(make("budget-2026.pdf", LARGE))
         field.wait_for_state("per second")
         site.kill()
         field.wait_for_state("The connection is lost.")
     site.start()
-    field.wait_for("large.pdf")
+    field.wait_for("budget-2026.pdf")
     browser.submit()
-    assert attached(ann, dataset) == ["large.pdf"]
+    assert attached(ann, dataset) == ["budget-2026.pdf"]
 
 
 def test_the_server_does_not_answer(
@@ -177,11 +178,13 @@ def test_the_server_does_not_answer(
 
 def test_reload_and_resume(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
     dataset, field, other = open_form(), Field(browser, "report"), Field(browser, "annexes")
-    large = make("large.pdf", LARGE)
+    large = make("budget-2026.pdf", LARGE)
     with network(browser, SLOW):
         field.choose(large)
         field.wait_for_state("per second")
         browser.go(f"/files-attachment/edit/{dataset}")
+        wait_for(lambda: ann.call("files_upload_list")[0]["offset"])
+        browser.driver.refresh()
         field.wait_until_ready()
         browser.driver.get_log("browser")
     assert "have arrived. Choose the same file again to go on." in field.find(".files-uploads").text
@@ -194,13 +197,13 @@ def test_reload_and_resume(browser: Browser, ann: Person, open_form: Any, make: 
     picker = field.find(".files-picker")
     picker.send_keys(str(make("other.pdf", LARGE)))
     assert field.find(".files-notice").text == (
-        "other.pdf is another file. To go on, choose large.pdf again."
+        "other.pdf is another file. To go on, choose budget-2026.pdf again."
     )
     picker.send_keys(str(large))
-    field.wait_for("large.pdf")
+    field.wait_for("budget-2026.pdf")
     assert not ann.call("files_upload_list")
     browser.submit()
-    assert attached(ann, dataset) == ["large.pdf"]
+    assert attached(ann, dataset) == ["budget-2026.pdf"]
 
 
 def test_discard_an_unfinished_upload(
@@ -208,7 +211,7 @@ def test_discard_an_unfinished_upload(
 ) -> None:
     dataset, field = open_form(), Field(browser, "annexes")
     with network(browser, SLOW):
-        field.choose(make("large.pdf", LARGE))
+        field.choose(make("budget-2026.pdf", LARGE))
         field.wait_for_state("per second")
         browser.go(f"/files-attachment/edit/{dataset}")
         field.wait_until_ready()
@@ -221,11 +224,11 @@ def test_cancel(browser: Browser, ann: Person, open_form: Any, make: Any) -> Non
     open_form()
     field = Field(browser, "report")
     with network(browser, SLOW):
-        field.choose(make("large.pdf", LARGE))
+        field.choose(make("budget-2026.pdf", LARGE))
         field.wait_for_state("per second")
         field.press("cancel")
     assert field.find(".files-uploads").text == ""
-    assert field.status == "The upload of large.pdf is cancelled."
+    assert field.status == "The upload of budget-2026.pdf is cancelled."
     assert browser.driver.switch_to.active_element == field.find("[type=file]")
     browser.wait(lambda _: ann.call("files_upload_list") == [])
     assert field.values == [""]
@@ -237,24 +240,24 @@ def test_retry_after_an_error(browser: Browser, open_form: Any, make: Any) -> No
     field = Field(browser, "report")
     session = browser.driver.get_cookie("ckan")
     browser.log_out()
-    field.choose(make("report.pdf"))
+    field.choose(make("budget-2026.pdf"))
     browser.wait(lambda _: field.find(".files-retry").is_displayed())
     assert field.find(".files-state").text == "You are not logged in. Log in, and try again."
     browser.driver.get_log("browser")  # of course the browser reports it
     browser.inspect(field.block, picture="field-failed")
     browser.driver.add_cookie(session)
     field.press("retry")
-    field.wait_for("report.pdf")
+    field.wait_for("budget-2026.pdf")
 
 
 def test_refused_before_a_byte(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
     """Too large, or of a wrong type: the field says so, and no request is sent."""
     open_form()
     field = Field(browser, "small")
-    assert "A file may have up to 1,000 bytes." in field.find(".files-drop").text
+    assert "A file may have up to 1 MiB." in field.find(".files-drop").text
     assert "CSV, TXT" in field.find(".files-drop").text
-    field.choose(make("large.csv", b"a" * 1001))
-    too_large = "large.csv is too large. A file may have up to 1,000 bytes."
+    field.choose(make("levels-2026.csv", b"a" * (SMALL + 1)))
+    too_large = "levels-2026.csv is too large. A file may have up to 1 MiB."
     assert field.find(".files-notice").text == too_large
     browser.inspect(field.block, picture="field-refused")
     field.choose(make("picture.png", b"\x89PNG"))
@@ -306,15 +309,15 @@ def test_saving_before_the_upload_is_finished(
 ) -> None:
     dataset, field = open_form(), Field(browser, "report")
     with network(browser, SLOW):
-        field.choose(make("large.pdf", LARGE))
+        field.choose(make("budget-2026.pdf", LARGE))
         field.wait_for_state("per second")
         browser.find(".form-actions .btn-primary").click()
-        browser.wait_for_text(f"{field.part} .files-notice", "large.pdf is not finished.")
+        browser.wait_for_text(f"{field.part} .files-notice", "budget-2026.pdf is not finished.")
         browser.inspect(field.block, picture="field-unsaved")
         save = browser.find(".form-actions .btn-primary")
         field.press("finish")
     browser.wait(staleness_of(save))
-    assert attached(ann, dataset) == ["large.pdf"]
+    assert attached(ann, dataset) == ["budget-2026.pdf"]
 
     browser.go(f"/files-attachment/edit/{dataset}")
     field.wait_until_ready()
@@ -325,7 +328,7 @@ def test_saving_before_the_upload_is_finished(
         save = browser.find(".form-actions .btn-primary")
         field.press("without")
         browser.wait(staleness_of(save))
-    assert attached(ann, dataset) == ["large.pdf"]
+    assert attached(ann, dataset) == ["budget-2026.pdf"]
 
 
 def test_drop(browser: Browser, open_form: Any) -> None:
@@ -397,19 +400,19 @@ def test_with_keys_only(browser: Browser, ann: Person, open_form: Any, make: Any
     assert field.chosen == ["second.csv"]
     assert focused() == "Detach second.csv"
     with network(browser, SLOW):
-        field.choose(make("large.pdf", LARGE))
+        field.choose(make("budget-2026.pdf", LARGE))
         field.wait_for_state("per second")
         press(Keys.TAB, Keys.TAB, Keys.TAB)
-        assert focused() == "Pause the upload of large.pdf"
+        assert focused() == "Pause the upload of budget-2026.pdf"
         press(Keys.ENTER)
-        assert focused() == "Resume the upload of large.pdf"
+        assert focused() == "Resume the upload of budget-2026.pdf"
         press(Keys.TAB)
-        assert focused() == "Cancel the upload of large.pdf"
+        assert focused() == "Cancel the upload of budget-2026.pdf"
         press(Keys.SHIFT + Keys.TAB, Keys.SPACE)
-    field.wait_for("second.csv", "large.pdf")
+    field.wait_for("second.csv", "budget-2026.pdf")
     browser.find(".form-actions .btn-primary").send_keys(Keys.ENTER)
     browser.wait(lambda driver: f"/edit/{dataset}" not in driver.current_url)
-    assert attached(ann, dataset, "annexes") == ["second.csv", "large.pdf"]
+    assert attached(ann, dataset, "annexes") == ["second.csv", "budget-2026.pdf"]
 
 
 def test_resource(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 from selenium.webdriver.remote.webelement import WebElement
 
-from ckanext.files.tests.support.browser import Browser, Person
+from ckanext.files.tests.support.browser import Browser, Person, unused
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 
 TYPE = "files-attachment"
-SMALL = 1000
+SMALL = 1024**2
 """The size of the largest file in the storage of the field ``small``, in bytes."""
 
 
@@ -40,8 +39,8 @@ def start_portal(servers: CkanServers) -> CkanServer:
 
 def new_dataset(person: Person, **fields: Any) -> str:
     """Return the name of a dataset that a person has made."""
-    name = f"d-{uuid.uuid4()}"
-    person.call("package_create", type=TYPE, title="Levels", name=name, **fields)
+    name = unused("river-levels")
+    person.call("package_create", type=TYPE, title="River levels", name=name, **fields)
     return name
 
 
