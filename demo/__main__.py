@@ -57,7 +57,7 @@ def main() -> int:
                     _leave_open(site, cast, command_line(folder, INI, environment))
     except (BrokenError, RefusedError, ProcessError, RequestException) as error:
         fail(error)
-        print(f"  The logs of web server and worker: {LOG} {WORKER_LOG}")
+        _show_logs()
         return 1
     return 0
 
@@ -69,7 +69,12 @@ def _end(number: int, frame: object) -> NoReturn:
 def _play(cast: Cast) -> None:
     chapter("The site")
     step(f"Alice, an editor, makes the private dataset {cast.dataset}: package_create")
-    dataset = {"name": cast.dataset, "owner_org": ORGANIZATION, "private": True}
+    dataset = {
+        "name": cast.dataset,
+        "title": "Water levels",
+        "owner_org": ORGANIZATION,
+        "private": True,
+    }
     expect(cast.alice.call("package_create", dataset), 200, "the dataset is made")
     expect(cast.bob.call("package_show", {"id": cast.dataset}), 200, "Bob, a member, sees it")
     expect(cast.public.call("package_show", {"id": cast.dataset}), 403, "the public does not")
@@ -80,21 +85,22 @@ def _play(cast: Cast) -> None:
 
 
 def _leave_open(site: Site, cast: Cast, ckan: Path) -> None:
-    print(f"\n  {cast.url}/user/login")
-    print(f"  Log in as alice, bob or admin, with the password {PASSWORD}, and look around.")
-    tour.show(cast)
-    print("\n  The command line of this site, in another terminal:")
+    tour.show(cast, f"{cast.url}/user/login", PASSWORD)
+    print("\nThe command line of this site, in another terminal:")
     print(f"  {os.path.relpath(ckan)} files background status")
-    print(
-        f"  The logs of web server and worker: {os.path.relpath(LOG)} {os.path.relpath(WORKER_LOG)}"
-    )
-    print("  Ctrl-C stops the site.", flush=True)
+    _show_logs()
+    print("\nCtrl-C stops the site.", flush=True)
     try:
         site.wait(None)
     except KeyboardInterrupt:
-        print("\n  The site is stopped.")
+        print("\nThe site is stopped.")
         return
     raise ProcessError("the web server has ended")
+
+
+def _show_logs() -> None:
+    print(f"\nThe log of the web server: {os.path.relpath(LOG)}")
+    print(f"The log of the worker:     {os.path.relpath(WORKER_LOG)}")
 
 
 if __name__ == "__main__":

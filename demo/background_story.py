@@ -17,39 +17,39 @@ POLL_SECONDS = 0.1
 def play(cast: Cast) -> None:
     """Play it on the dataset, which is there."""
     chapter("Work in the background")
-    aside("demo/inspection.py: the validator of the field `series` asks for a job, which reads the")
-    aside("levels, some megabytes a step, and then verifies the checksum of the file.")
-    series = _upload(cast)
-    _no_job_without_the_change(cast, series)
-    job = _asked_for(cast, series)
+    aside("demo/inspection.py: the validator of the field `measurements` asks for a job, which")
+    aside("reads the table, some megabytes a step, and then verifies the checksum of the file.")
+    table = _upload(cast)
+    _no_job_without_the_change(cast, table)
+    job = _asked_for(cast, table)
     _watch(cast, job)
     _hidden_from_bob(cast, job)
 
 
 def _upload(cast: Cast) -> str:
     content = b"".join(b"2025-%06d,%d\n" % (n, n % 397) for n in range(LINES))
-    step(f"Alice uploads series.csv, {len(content) / 10**6:.0f} MB: file_create")
-    answer = cast.alice.upload("series.csv", content)
+    step(f"Alice uploads measurements.csv, {len(content) / 10**6:.0f} MB: file_create")
+    answer = cast.alice.upload("measurements.csv", content)
     return expect(answer, 200, "the upload is accepted").result["id"]
 
 
-def _no_job_without_the_change(cast: Cast, series: str) -> None:
-    step("Alice names the series and gives an invalid date with it")
+def _no_job_without_the_change(cast: Cast, table: str) -> None:
+    step("Alice names the table and gives an invalid date with it")
     before = _jobs(cast)
-    expect(_patch(cast, series=series, checked_on="yesterday"), 409, "the change is refused")
+    expect(_patch(cast, measurements=table, checked_on="yesterday"), 409, "the change is refused")
     check("there is no job", _jobs(cast) == before, _jobs(cast))
 
 
-def _asked_for(cast: Cast, series: str) -> int:
-    step("Alice names the series: package_patch series=...")
+def _asked_for(cast: Cast, table: str) -> int:
+    step("Alice names the table: package_patch measurements=...")
     before = _jobs(cast)
-    answer = expect(_patch(cast, series=series), 200, "the change is accepted")
+    answer = expect(_patch(cast, measurements=table), 200, "the change is accepted")
     new = [job for job in _jobs(cast) if job not in before]
     check("there is one job, by the same commit", len(new) == 1, new)
-    address = answer.headers.get("Taskqueue-Location", "")
-    check(
-        f"the answer tells where: {address.removeprefix(cast.url)}", bool(address), answer.headers
-    )
+    header = "Taskqueue-Location"
+    address = answer.headers.get(header, "")
+    path = address.removeprefix(cast.url)
+    check(f"its address is in the header {header}: {path}", bool(address), answer.headers)
     shown = expect(cast.alice.follow(address), 200, "Alice follows the address").result
     check("it is that job", shown["id"] == new[0], shown)
     return new[0]
@@ -90,7 +90,7 @@ def _hidden_from_bob(cast: Cast, job: int) -> None:
     for number in (job, unknown):
         answer = expect(cast.bob.call("files_job_show", {"id": number}), 403, "Bob is refused")
         words.append(str(answer.message["error"]["message"]).replace(str(number), "ID"))
-    check("in the same words, so nobody can probe for jobs", words[0] == words[1], words)
+    check("in the same words, so Bob learns of no job of another user", words[0] == words[1], words)
     check("and sees none in the list", cast.bob.see("files_job_list", {})["results"] == [])
 
 

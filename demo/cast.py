@@ -10,7 +10,7 @@ from .visitor import Visitor
 
 
 def _new_name() -> str:
-    return time.strftime("levels-%Y%m%d-%H%M%S")
+    return time.strftime("water-levels-%Y%m%d-%H%M%S")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Cast:
     admin: Visitor
     """Sysadmin."""
     public: Visitor
-    """Anybody without a login."""
+    """A visitor without a login."""
     dataset: str = field(default_factory=_new_name)
     """Name of this run's dataset; earlier runs have left theirs."""
 

@@ -16,7 +16,7 @@ LEVELS = b"day,centimetres\n2025-05-01,112\n2025-05-02,109\n"
 def play(cast: Cast) -> None:
     """Play it on the dataset, which is there."""
     chapter("A file for a dataset")
-    report = _upload(cast, "report.csv", LEVELS)
+    report = _upload(cast, "levels-may.csv", LEVELS)
     _refused(cast, report)
     _given_to_dataset(cast, report)
     newer = _failing_update(cast, report)
@@ -45,14 +45,14 @@ def _given_to_dataset(cast: Cast, file_id: str) -> None:
     expect(answer, 200, "the change is accepted")
     _check_owner(cast.alice, file_id, "package", "the file is the dataset's", answer.result["id"])
     step("Bob opens the dataset's page, and downloads the file")
-    _check_link(cast, f"/dataset/{cast.dataset}", file_id, "report.csv")
+    _check_link(cast, f"/dataset/{cast.dataset}", file_id, "levels-may.csv")
     _check_download(cast.bob, file_id, LEVELS)
     answer = cast.public.download(file_id)
     expect(answer, 404, "the public, who does not see the private dataset, still cannot")
 
 
 def _failing_update(cast: Cast, first: str) -> str:
-    second = _upload(cast, "newer-report.csv", LEVELS[:16])
+    second = _upload(cast, "levels-may-corrected.csv", LEVELS[:16])
     step("Alice names the second file and gives an invalid date with it")
     before = _dataset(cast)
     answer = _patch(cast, attachment=second, checked_on="yesterday")
@@ -77,7 +77,7 @@ def _wrong_ids(cast: Cast, attached: str) -> None:
         _refusal(cast, bobs, "Bob's file"),
     ]
     check(
-        "both are refused in the same words, so nobody can probe for files",
+        "both are refused in the same words, so Alice learns of no file of another user",
         words[0] == words[1],
         words,
     )
@@ -99,11 +99,11 @@ def _refusal(cast: Cast, file_id: str, which: str) -> list[str]:
 
 
 def _given_to_resource(cast: Cast) -> None:
-    file_id = _upload(cast, "levels.csv", LEVELS)
+    file_id = _upload(cast, "levels-june.csv", LEVELS)
     _check_refused(cast, file_id)
     resource = {
         "package_id": cast.dataset,
-        "name": "Levels of May",
+        "name": "Levels of June",
         "format": "CSV",
         "url": f"{cast.url}/file/download/{file_id}",
         "file": file_id,
@@ -124,7 +124,7 @@ def _given_to_resource(cast: Cast) -> None:
     _check_owner(cast.alice, file_id, "resource", text, answer.result["id"])
     step("Bob opens the resource's page, and downloads the file")
     _check_link(
-        cast, f"/dataset/{cast.dataset}/resource/{answer.result['id']}", file_id, "levels.csv"
+        cast, f"/dataset/{cast.dataset}/resource/{answer.result['id']}", file_id, "levels-june.csv"
     )
     _check_download(cast.bob, file_id, LEVELS)
 

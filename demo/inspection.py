@@ -1,7 +1,7 @@
-"""Background tasks: a series of levels is read, and its file verified, after the commit.
+"""Background tasks: a table of measurements is read, and its file verified, after the commit.
 
-The validator of the field ``series`` asks for the job. It is written by the
-commit of the dataset, or not at all. The job goes through the series some bytes
+The validator of the field ``measurements`` asks for the job. It is written by the
+commit of the dataset, or not at all. The job goes through the table some bytes
 a step: each step is a commit, after which a worker could go on anywhere.
 """
 
@@ -17,8 +17,8 @@ from ckanext.files.maintenance.tasks import verify_upload
 from ckanext.files.store.storages import FileData, Location, get_storage
 
 STEP_BYTES = 2 * 2**20
-TELL_EACH = 20_000
-"""Lines after which a step tells how far it is."""
+REPORT_EACH = 20_000
+"""Lines after which a step reports its progress."""
 
 
 def _percent(file_id: str, offset: int = 0, size: int = 0, **found: int) -> float:
@@ -29,7 +29,7 @@ def _percent(file_id: str, offset: int = 0, size: int = 0, **found: int) -> floa
 def read_levels(
     file_id: str, offset: int = 0, size: int = 0, lines: int = 0, highest: int = 0
 ) -> Any:
-    """Count the levels of a series, and find the highest one.
+    """Count the levels of a table, and find the highest one.
 
     :param offset: where this step begins; the others are what those before have found.
     """
@@ -39,7 +39,7 @@ def read_levels(
         lines += 1
         highest = max(highest, int(level))
         offset += len(day) + len(level) + 2
-        if lines % TELL_EACH == 0:
+        if lines % REPORT_EACH == 0:
             set_progress(100 * offset / size, f"{lines} levels read")
     set_progress(100 * offset / size, f"{lines} levels read, the highest is {highest}")
     return read_levels(file_id, offset, size, lines, highest) if offset < size else highest

@@ -1,7 +1,7 @@
 """A task of one's own: a dataset's notice is shown on its organization's page.
 
 The validator of the field ``notice`` queues two tasks. The first one writes to
-the organization, the second one may say no, and then nothing of it has happened.
+the organization, the second one may refuse, and then nothing of it has happened.
 """
 
 from __future__ import annotations

@@ -8,41 +8,53 @@ from .cast import Cast
 from .narrator import chapter, expect
 from .visitor import Visitor
 
+DRAFT = b"office,euros\nEnvironment,1200000\nParks,800000\n"
+
 
 class Stop(NamedTuple):
-    """A page, and what there is to see and to do."""
+    """A page, and what there is to click on."""
 
     path: str
     text: str
 
 
 def play(cast: Cast) -> None:
-    """Open each page as its visitor, who has to see it."""
+    """Leave Alice a file of her own, and open each page as its visitor, who has to see it."""
     chapter("The pages")
+    expect(cast.alice.upload("budget-2026.csv", DRAFT), 200, "Alice uploads budget-2026.csv")
     for visitor, stops in _tour(cast):
         for stop in stops:
             expect(visitor.open(stop.path), 200, f"{visitor.name} opens {stop.path}")
 
 
-def show(cast: Cast) -> None:
+def show(cast: Cast, login: str, password: str) -> None:
     """Print where all of it is."""
     for visitor, stops in _tour(cast):
-        print(f"\n  As {visitor.name}:")
+        print(f"\n{login}\n  Log in as {visitor.name}, password {password}:\n")
         for stop in stops:
-            print(f"    {cast.url}{stop.path}\n      {stop.text}")
+            print(f"  {cast.url}{stop.path}\n    {stop.text}")
 
 
 def _tour(cast: Cast) -> list[tuple[Visitor, list[Stop]]]:
     dataset = cast.dataset
     alice = [
-        Stop(f"/dataset/edit/{dataset}", "attach, replace and withdraw files, and save"),
-        Stop(f"/dataset/{dataset}", "the files, with a notice of the job after a new series"),
-        Stop(f"/dataset/files/{dataset}", "all files of the dataset, also those taken out of it"),
-        Stop("/dashboard/files", "her own files: upload, rename, give away, delete"),
-        Stop("/dashboard/jobs", "the jobs that she has asked for"),
+        Stop(
+            f"/dataset/edit/{dataset}",
+            'Attachment: "Choose File", then "Update Dataset" at the end of the form',
+        ),
+        Stop(f"/dataset/{dataset}", "The dataset with its files, for download"),
+        Stop(
+            f"/dataset/files/{dataset}",
+            "All files of the dataset, also those that no field names any more",
+        ),
+        Stop(
+            "/dashboard/files",
+            "Her own files: upload; the name of a file leads to title, transfer and deletion",
+        ),
+        Stop("/dashboard/jobs", "The job that has read measurements.csv, and its history"),
     ]
     admin = [
-        Stop("/ckan-admin/files", "the files of all users"),
-        Stop("/ckan-admin/jobs", "all jobs, the queues, the workers, the last hour"),
+        Stop("/ckan-admin/files", "The files of all users and datasets"),
+        Stop("/ckan-admin/jobs", "All jobs, queues, schedules and workers; pause, cancel, retry"),
     ]
     return [(cast.alice, alice), (cast.admin, admin)]

@@ -1,4 +1,4 @@
-"""Somebody who uses the site over HTTP."""
+"""A person who uses the site over HTTP."""
 
 from __future__ import annotations
 

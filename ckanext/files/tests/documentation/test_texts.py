@@ -78,7 +78,7 @@ def test_picture_of_the_house() -> None:
 
 def test_words_name_the_actor() -> None:
     """The reader would have to guess an actor or a noun for each of these."""
-    folders = ("ckanext", "dev", "benchmarks")
+    folders = ("ckanext", "demo", "dev", "benchmarks")
     sources = [
         *product("sql"),
         *(path for name in folders for path in ROOT.glob(f"{name}/**/*.py")),
