@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from babel.dates import UTC, format_date, format_datetime
 from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
 from ckan import model
 
 import ckanext.files
@@ -89,6 +92,23 @@ def test_no_text_is_left_in_english(language: str, browser: Browser, admin: Pers
         assert [text for text in texts if text in translated] == [], path
         assert set(texts) & set(translated.values()), path
         browser.inspect(part)
+
+
+@with_javascript
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_dates_and_sizes(language: str, browser: Browser, admin: Person) -> None:
+    file = admin.upload("budget-2026.csv", b"a,b\n" * 400_000)
+    created = datetime.fromisoformat(admin.call("file_show", id=file)["created"])
+    size = format_decimal(1.5, locale=language)  # CKAN translates the unit, too
+    browser.log_in(admin.name)
+    browser.go(f"/{language}/file/{file}")
+    details = browser.texts(".files-page dd")
+    assert format_datetime(created, "long", UTC, language) in details
+    assert any(text.startswith(f"{size} ") for text in details)
+    browser.go(f"/{language}/dashboard/files")
+    cells = browser.texts(".files-table tbody td")
+    assert format_date(created, "long", language) in cells
+    assert any(text.startswith(f"{size} ") for text in cells)
 
 
 def user_id(person: Person) -> str:
