@@ -94,7 +94,7 @@ def test_own_files(browser: Browser, ann: Person, tmp_path: Path) -> None:
     browser.submit(".files-edit button")
     assert browser.find("h1").text == "Levels of our rivers"
     assert "was changed" in browser.find(".alert-success").text
-    browser.inspect(PAGE, "file-page")
+    browser.inspect(PAGE)
     browser.find(".breadcrumb [href*='q=lev']").click()
     assert listed(browser) == ["Levels of our rivers"]
     assert browser.find("#files-q").get_attribute("value") == "lev"
@@ -135,7 +135,7 @@ def test_give_and_delete(browser: Browser, ann: Person) -> None:
     browser.find("[href^='/dataset/files/']").click()
     assert listed(browser) == ["levels.csv"]
     assert "Field: attachment" in browser.find(".files-table").text
-    browser.inspect(PART, "dataset-files")
+    browser.inspect(PART)
     browser.find(".files-table tbody td a").click()
     assert browser.texts(".files-preview td")[:4] == ["river", "station", "level", "Rhein"]
     browser.inspect(PAGE, "file-with-table")

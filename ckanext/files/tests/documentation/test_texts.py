@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ckanext.files.capabilities import CORE_FILES
+from ckanext.files.tests.support.browser import WIDTHS
 from ckanext.files.tests.support.documented import ROOT, links, problems
 
 PACKAGE = ROOT / "ckanext/files"
@@ -69,6 +70,14 @@ def test_site(tmp_path: Path) -> None:
     for declarations in PACKAGE.glob("*/config_declaration.yaml"):
         for option in re.findall(r"key: (ckanext\.\S+)", declarations.read_text()):
             assert f'id="{re.sub("[._]", "-", option)}"' in configuration
+
+
+def test_each_picture_is_shown() -> None:
+    """On a page of the documentation, at one of its two widths."""
+    pages = "".join((ROOT / page).read_text() for page in TEXTS)
+    shown = set(re.findall(r"/pictures/([\w-]+)-\d+\.png", pages))
+    files = [path.stem for path in ROOT.glob("docs/pictures/*.png")]
+    assert sorted(files) == sorted(f"{name}-{width}" for name in shown for width in WIDTHS)
 
 
 def test_picture_of_the_house() -> None:

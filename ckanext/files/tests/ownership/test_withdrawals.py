@@ -252,6 +252,21 @@ def test_another_editor_gets_the_file(author: str, file: str) -> None:
         tk.get_action("package_update")(context, data)
 
 
+@pytest.mark.parametrize("all_may", [True, False])
+def test_dataset_without_an_organization(all_may: bool, file: str, author: str) -> None:
+    """CKAN's own rights decide: users who may edit such a dataset may withdraw its files."""
+    dataset = portal.new_dataset(author, attachment=file)
+    stranger, editor = new_user(), new_user()
+    organization_of(editor)
+    data = {"attachment": "", KEY: words(file, then="give_back")}
+    with changed_config("ckan.auth.create_unowned_dataset", all_may):
+        if not all_may:
+            with pytest.raises(tk.NotAuthorized):
+                portal.update(stranger, dataset, **data)
+        portal.update(stranger if all_may else editor, dataset, **data)
+    assert portal.owner(file) == own(stranger if all_may else editor)
+
+
 def test_file_that_an_earlier_save_has_kept(author: str, file: str) -> None:
     """Also when nothing else changes, and for the file of a resource that is removed."""
     docs = portal.upload(author, 2)
