@@ -42,7 +42,10 @@ def _tour(cast: Cast) -> list[tuple[Visitor, list[Stop]]]:
             f"/dataset/edit/{dataset}",
             'Attachment: "Choose File", then "Update Dataset" at the end of the form',
         ),
-        Stop(f"/dataset/{dataset}", "The dataset with its files, for download"),
+        Stop(
+            f"/dataset/{dataset}",
+            "Its files; after a new one in Measurements also a notice with the progress of its job",
+        ),
         Stop(
             f"/dataset/files/{dataset}",
             "All files of the dataset, also those that no field names any more",
