@@ -25,5 +25,8 @@ INDEX_INTENTS = 7_110
 Transactions share the lock from their intent to their end. A repair takes it alone.
 """
 
+UPLOADS = 7_111
+"""With the hash of a user's id: one request at a time begins an upload of that user."""
+
 INSTALLATION = 7_107_000
 """One process at a time creates or updates the tables of background tasks."""

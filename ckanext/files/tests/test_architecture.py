@@ -44,7 +44,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "core_files": {"backport", "store", "views", "capabilities"},
     "ownership": {"queue", "store", "form_request", "errors"},
     "shared": {"transaction", "queue", "ownership", "errors"},
-    "uploads": {"transaction", "store", "filekeeper", "csrf", "parameters", "errors"},
+    "uploads": {
+        "transaction",
+        "store",
+        "filekeeper",
+        "csrf",
+        "parameters",
+        "advisory_locks",
+        "errors",
+    },
     "logic": {
         "uploads",
         "ownership",

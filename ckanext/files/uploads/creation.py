@@ -6,14 +6,17 @@ import io
 from typing import Any
 
 import ckan.plugins.toolkit as tk
+import sqlalchemy as sa
 
+from ckanext.files import advisory_locks
 from ckanext.files.store import storages
 
 from . import checks, protocol
-from .errors import UploadRefusedError
+from .errors import TooManyUploadsError, UploadRefusedError
 from .multipart import takes_parts
+from .options import most_unfinished
 from .sinks import find_storage
-from .table import Upload, create_upload
+from .table import Upload, count_unfinished, create_upload, transaction
 
 
 def begin_upload(headers: Any) -> Upload:
@@ -36,7 +39,33 @@ def begin_upload(headers: Any) -> Upload:
     if not size:
         values["content_type"] = checks.find_type(b"")
         checks.check_type(target, values["content_type"])
-    return create_upload({"user_id": tk.current_user.id, "is_stored": not size, **values})
+    values |= {"user_id": tk.current_user.id, "is_stored": not size}
+    with transaction() as connection:
+        _take_place(connection, values["user_id"])
+        return create_upload(connection, values)
+
+
+def _take_place(connection: Any, user_id: str) -> None:
+    """Check if the user may begin one more upload.
+
+    The number is what bounds the disk that a user can fill: a limit of bytes would be a second one
+    beside ``max_size`` of the storages. The lock lasts until the upload is committed, so that
+    two requests cannot both take the last place.
+
+    :raises TooManyUploadsError: the user has as many as the portal allows.
+    """
+    key = sa.func.hashtext(user_id)
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(advisory_locks.UPLOADS, key)))
+    limit = most_unfinished()
+    if count_unfinished(connection, user_id) >= limit:
+        sentence = tk.ungettext(
+            "You have {number} unfinished upload, which is the limit. "
+            "Finish or discard it, and try again.",
+            "You have {number} unfinished uploads, which is the limit. "
+            "Finish or discard one of them, and try again.",
+            limit,
+        )
+        raise TooManyUploadsError(sentence.format(number=tk.h.localised_number(limit)))
 
 
 def _choose_location(storage: Any, values: dict[str, Any]) -> str:

@@ -45,6 +45,13 @@ class UploadForbiddenError(UploadRefusedError):
     kind = "Authorization Error"
 
 
+class TooManyUploadsError(UploadForbiddenError):
+    """The user has to finish or discard another upload first.
+
+    Not 429, after which clients try again by themselves, nor 409 or 423: waiting does not help.
+    """
+
+
 class WrongOffsetError(UploadRefusedError):
     """The client would continue at another byte than the server: it has to ask for the offset."""
 

@@ -18,6 +18,11 @@ def lifetime() -> timedelta:
     return timedelta(days=tk.config[f"{_PREFIX}.expire_after"])
 
 
+def most_unfinished() -> int:
+    """Return how many unfinished uploads one user may have."""
+    return tk.config[f"{_PREFIX}.max_unfinished"]
+
+
 def spool_folder() -> Path:
     """Return the folder of bytes that have arrived, until they are complete.
 

@@ -103,12 +103,11 @@ class Upload(NamedTuple):
 _COLUMNS = [upload_table.c[name] for name in Upload._fields]
 
 
-def create_upload(values: dict[str, Any]) -> Upload:
+def create_upload(connection: Any, values: dict[str, Any]) -> Upload:
     """Make the row of a new upload."""
     row = {"id": secrets.token_urlsafe(24), **values, "expires": _new_expiry()}
     insert = sa.insert(upload_table).values(row).returning(*_COLUMNS)
-    with transaction() as connection:
-        return Upload(*connection.execute(insert).one())
+    return Upload(*connection.execute(insert).one())
 
 
 def find_upload(id_: str) -> Upload:
@@ -127,15 +126,22 @@ def find_upload(id_: str) -> Upload:
 
 def unfinished_uploads(session: Session, user_id: str) -> list[Upload]:
     """Return the uploads that a user may continue, the newest first."""
-    columns = upload_table.c
-    may_continue = (
-        columns.user_id == user_id,
-        columns.file_id.is_(None),
-        columns.expires > sa.func.now(),
-    )
-    newest_first = (columns.created.desc(), columns.id)
-    rows: Any = session.execute(sa.select(*_COLUMNS).where(*may_continue).order_by(*newest_first))
+    newest_first = (upload_table.c.created.desc(), upload_table.c.id)
+    statement = sa.select(*_COLUMNS).where(*_may_continue(user_id)).order_by(*newest_first)
+    rows: Any = session.execute(statement)
     return [Upload(*row) for row in rows]
+
+
+def count_unfinished(connection: Any, user_id: str) -> int:
+    """Return how many uploads a user may continue."""
+    count = sa.select(sa.func.count()).select_from(upload_table).where(*_may_continue(user_id))
+    return connection.execute(count).scalar_one()
+
+
+def _may_continue(user_id: str) -> tuple[Any, ...]:
+    columns = upload_table.c
+    is_alive = columns.expires > sa.func.now()
+    return columns.user_id == user_id, columns.file_id.is_(None), is_alive
 
 
 def known_parts(storage: str, location: str) -> set[str]:

@@ -15,7 +15,7 @@ from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support.effects import change, look
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.uploads.options import spool_folder
-from ckanext.files.uploads.table import Upload, create_upload
+from ckanext.files.uploads.table import Upload, create_upload, transaction
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,8 @@ def no_uploads() -> Iterator[None]:
 def _upload(storage: str = "here") -> tuple[Upload, Path]:
     user: Any = model.User.get(new_user())
     values = {"user_id": user.id, "storage": storage, "name": "a.txt", "metadata": "", "size": 9}
-    upload = create_upload({**values, "is_stored": False})
+    with transaction() as connection:
+        upload = create_upload(connection, {**values, "is_stored": False})
     spool_folder().mkdir(exist_ok=True)
     path = spool_folder() / upload.id
     path.write_bytes(b"123")
