@@ -174,7 +174,7 @@ def _create(upload: Upload, content: fk.Upload, user: Any) -> str:
             if current.file_id:
                 return current.file_id
             file_id = tk.get_action("file_create")(context, data)["id"]
-            finished = {"offset": upload.size, "file_id": file_id, "parts": {}, "tail": b""}
+            finished = {"offset": upload.size, "file_id": file_id, "parts": {}}
             update_upload(model.Session, upload.id, **finished, writer="")
             model.Session.commit()
     except tk.ValidationError as error:

@@ -1,8 +1,8 @@
 """Bytes of uploads in an S3 bucket, as the parts of one object.
 
 A part has 8 MiB at least, because S3 takes few parts, none of less than 5 MiB but the last. What is
-too little for a part waits in the row of the upload: any web server of the portal can go on with
-it. No byte is on a disk of the portal.
+too little for a part waits in PostgreSQL: any web server of the portal can go on with it. No byte
+is on a disk that web servers would have to share.
 
 Other storages of file-keeper have capabilities of this kind, too. They use the spool: nothing here
 can be shown to work with them in the tests (Azure, Google), or it would not last (Redis).
@@ -23,8 +23,9 @@ from ckanext.files.errors import FilesError
 from ckanext.files.filekeeper.safe import SafeStorage
 from ckanext.files.store.storages import Capability, FileData, Location, Upload, exc
 
+from . import table
 from .errors import UploadGoneError, UploadsNotReadyError
-from .table import known_parts
+from .tail import Tail
 
 _MIB = 1024 * 1024
 _SMALLEST = 8 * _MIB
@@ -32,7 +33,7 @@ _MOST_PARTS = 10_000
 
 MOST_BYTES = 64 * _MIB * _MOST_PARTS
 """The size of the largest file. A part comes from the memory of a web server, and until it is
-complete from the row of the upload: parts of any size would let one user fill both."""
+complete from PostgreSQL: parts of any size would let one user fill both."""
 
 log = logging.getLogger(__name__)
 
@@ -50,42 +51,43 @@ def part_size(size: int) -> int:
 
 
 class Multipart:
-    """The bytes of one upload in a bucket.
-
-    :param parts: what the row knows of the parts that are stored.
-    :param tail: the bytes after them, from the row.
-    """
+    """The bytes of one upload in a bucket."""
 
     chunk_seconds = math.inf
     """Less than a part is only stored at the end of a request."""
 
-    def __init__(
-        self, storage: Any, location: str, size: int, parts: dict[str, Any], tail: bytes
-    ) -> None:
-        self._storage, self._location, self._size = storage, location, size
-        self._upload_id: str = parts.get("upload_id", "")
+    def __init__(self, storage: Any, upload: table.Upload) -> None:
+        self._storage, self._id = storage, upload.id
+        self._location, self._size = upload.location, upload.size
+        self._upload_id: str = upload.parts.get("upload_id", "")
         # JSON has only text as keys
-        self._etags = {int(number): etag for number, etag in parts.get("etags", {}).items()}
-        self._tail = bytearray(tail)
+        etags = upload.parts.get("etags", {})
+        self._etags = {int(number): etag for number, etag in etags.items()}
+        self._has_new_part = False
+        self._tail, self._waiting = Tail(upload.id), upload.offset - self._stored
+        self._new = bytearray()  # after those that wait in the tail
 
     @property
     def room(self) -> int:
         """How many bytes :meth:`store` takes at most: those that are missing in a part."""
-        return part_size(self._size) - len(self._tail)
+        return part_size(self._size) - self._waiting - len(self._new)
 
     @property
     def _stored(self) -> int:
         return len(self._etags) * part_size(self._size)
 
-    def head(self, more: bytes | bytearray, size: int) -> bytes:
+    def head(self, connection: Any, more: bytes | bytearray, size: int) -> bytes:
         """Return the first bytes of the file, with those that are about to be stored."""
-        return bytes((self._tail + more[:size])[:size])
+        return bytes((self._before(connection) + self._new + more[:size])[:size])
+
+    def _before(self, connection: Any) -> bytes:
+        return self._tail.read(connection) if self._waiting else b""
 
     def must_begin(self, more: int) -> bool:
         """Return whether the first part is to be stored, so that :meth:`begin` has to be called."""
         return not self._upload_id and self._is_part(more)
 
-    def begin(self, content_type: str) -> None:
+    def begin(self, connection: Any, content_type: str) -> None:
         """Announce the parts to the bucket.
 
         It has bytes only after the commit that keeps the id, without which they could not be found.
@@ -95,26 +97,28 @@ class Multipart:
             place = Location(self._location)
             started = self._storage.multipart_start(place, self._size, content_type=content_type)
             self._upload_id = started.storage_data["upload_id"]
+        self._save_parts(connection)
 
     def _is_part(self, more: int) -> bool:
-        return more == self.room or self._stored + len(self._tail) + more == self._size
+        end = self._stored + self._waiting + len(self._new) + more
+        return more == self.room or end == self._size
 
-    def store(self, data: bytes | bytearray, content_type: str) -> None:
-        """Store bytes: in the bucket if they are enough for a part, in :meth:`changes` if not."""
+    def store(self, connection: Any, data: bytes | bytearray, content_type: str) -> None:
+        """Store bytes in the bucket, if they are enough for a part; if not, :meth:`save` does."""
         is_part = self._is_part(len(data))
-        self._tail += data
+        self._new += data
         if is_part:
             with _errors_as_ours():
                 try:
-                    self._store_part(content_type)
+                    self._store_part(self._before(connection) + self._new, content_type)
                 except Exception as error:
                     # other servers than Amazon's report that as an error of their own
                     raise (_gone() if self._are_parts_lost() else error) from error
-            self._tail = bytearray()
+            self._has_new_part, self._waiting, self._new = True, 0, bytearray()
 
-    def _store_part(self, content_type: str) -> None:
-        number, size = len(self._etags), len(self._tail)
-        part = Upload(io.BytesIO(self._tail), "", size, content_type)
+    def _store_part(self, content: bytes, content_type: str) -> None:
+        number = len(self._etags)
+        part = Upload(io.BytesIO(content), "", len(content), content_type)
         stored = self._storage.multipart_update(self.data(), part, number)
         self._etags[number] = stored.storage_data["parts"][number]
 
@@ -132,10 +136,19 @@ class Multipart:
         state = {"upload_id": self._upload_id, "uploaded": self._stored, "parts": etags}
         return FileData(Location(self._location), size=self._size, storage_data=state)
 
-    def changes(self) -> dict[str, Any]:
-        """Return what the row has to know of the bytes that are stored."""
-        parts = {"upload_id": self._upload_id, "etags": self._etags} if self._upload_id else {}
-        return {"parts": parts, "tail": bytes(self._tail)}
+    def save(self, connection: Any) -> None:
+        """Write down the parts that are new, and the bytes that are too few for one."""
+        if self._has_new_part:
+            self._save_parts(connection)
+            self._tail.clear(connection)
+            self._has_new_part = False
+        if self._new:
+            self._tail.append(connection, self._stored + self._waiting, self._new)
+            self._waiting, self._new = self._waiting + len(self._new), bytearray()
+
+    def _save_parts(self, connection: Any) -> None:
+        parts = {"upload_id": self._upload_id, "etags": self._etags}
+        table.update_upload(connection, self._id, parts=parts)
 
     def complete(self) -> Any:
         """Make one object of the parts, or find the one that an earlier attempt has made.
@@ -175,7 +188,7 @@ class Multipart:
         settings = self._storage.settings
         found = settings.client.list_multipart_uploads(Bucket=settings.bucket, Prefix=self._key)
         ids = {each["UploadId"] for each in found.get("Uploads", []) if each["Key"] == self._key}
-        for id_ in ids - known_parts(self._storage.settings.name, self._location):
+        for id_ in ids - table.known_parts(self._storage.settings.name, self._location):
             self._abort(id_)
 
     def _abort(self, id_: str) -> None:

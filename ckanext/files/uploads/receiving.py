@@ -29,7 +29,7 @@ class Receiver:
     def __init__(self, upload: Upload, checksum: Checksum | None) -> None:
         self._upload, self._checksum = upload, checksum
         self._writer = Writer(upload)
-        self._sink: Sink = sink_for(upload, self._writer.tail)
+        self._sink: Sink = sink_for(upload)
         self._content_type = upload.content_type
         self.offset = upload.offset
         """The position after the last byte that is stored."""
@@ -65,19 +65,22 @@ class Receiver:
         if self.offset + len(data) > self._upload.size:
             raise too_long()
         is_last = self.offset + len(data) == self._upload.size
-        if not self._content_type:
-            self._look_at_type(self._sink.head(data, checks.SAMPLE_SIZE), is_last)
-        if self._sink.must_begin(len(data)):
+        if not self._content_type or self._sink.must_begin(len(data)):
             with self._writer.lock() as connection:
-                self._sink.begin(self._content_type)
-                update_upload(connection, self._upload.id, **self._sink.changes())
+                self._prepare(connection, data, is_last)
         with self._writer.lock() as connection:
-            self._sink.store(data, self._content_type)
+            self._sink.store(connection, data, self._content_type)
             self.offset += len(data)
             if self._checksum is None:
                 self._count(connection)
         if self._checksum is not None:
             self._checksum.digest.update(data)
+
+    def _prepare(self, connection: Any, data: bytearray, is_last: bool) -> None:
+        if not self._content_type:
+            self._look_at_type(self._sink.head(connection, data, checks.SAMPLE_SIZE), is_last)
+        if self._sink.must_begin(len(data)):
+            self._sink.begin(connection, self._content_type)
 
     def _look_at_type(self, head: bytes, is_last: bool) -> None:
         if len(head) == checks.SAMPLE_SIZE or is_last:
@@ -85,9 +88,9 @@ class Receiver:
             checks.check_type(find_storage(self._upload.storage), self._content_type)
 
     def _count(self, connection: Any) -> None:
-        changes: dict[str, Any] = {"content_type": self._content_type, **self._sink.changes()}
-        changes.update({"is_stored": True} if self.is_complete else {"offset": self.offset})
-        update_upload(connection, self._upload.id, **changes)
+        self._sink.save(connection)
+        count: dict[str, Any] = {"is_stored": True} if self.is_complete else {"offset": self.offset}
+        update_upload(connection, self._upload.id, content_type=self._content_type, **count)
 
 
 def too_long() -> LargeFileError:

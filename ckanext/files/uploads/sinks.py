@@ -15,7 +15,10 @@ from .table import Upload
 
 
 class Sink(Protocol):
-    """Takes the bytes of one upload in their order."""
+    """Takes the bytes of one upload in their order.
+
+    ``connection`` is of a transaction that has locked the upload.
+    """
 
     chunk_seconds: float
     """How long bytes may wait until they are stored."""
@@ -25,7 +28,7 @@ class Sink(Protocol):
         """How many bytes :meth:`store` takes at most."""
         ...
 
-    def head(self, more: bytes | bytearray, size: int) -> bytes:
+    def head(self, connection: Any, more: bytes | bytearray, size: int) -> bytes:
         """Return the first bytes of the file, with those that are about to be stored."""
         ...
 
@@ -33,16 +36,16 @@ class Sink(Protocol):
         """Return whether :meth:`begin` has to be called before so many bytes are stored."""
         ...
 
-    def begin(self, content_type: str) -> None:
-        """Get ready for the first bytes; :meth:`changes` are committed before these come."""
+    def begin(self, connection: Any, content_type: str) -> None:
+        """Get ready for the first bytes, which come after the commit."""
         ...
 
-    def store(self, data: bytes | bytearray, content_type: str) -> None:
-        """Store bytes, so that no crash loses them once :meth:`changes` is committed."""
+    def store(self, connection: Any, data: bytes | bytearray, content_type: str) -> None:
+        """Store bytes, so that no crash loses them once :meth:`save` is committed."""
         ...
 
-    def changes(self) -> dict[str, Any]:
-        """Return what the row has to know of the bytes that are stored."""
+    def save(self, connection: Any) -> None:
+        """Write down what has to be known of the bytes that are stored."""
         ...
 
     def remove(self) -> None:
@@ -50,12 +53,12 @@ class Sink(Protocol):
         ...
 
 
-def sink_for(upload: Upload, tail: bytes = b"") -> Sink:
+def sink_for(upload: Upload) -> Sink:
     """Return the place of the bytes of an upload."""
     storage = find_storage(upload.storage)
     # the storage may have had another type when the upload began
     if takes_parts(storage) and upload.location:
-        return Multipart(storage, upload.location, upload.size, upload.parts, tail)
+        return Multipart(storage, upload)
     return Spool(upload.id, upload.offset)
 
 

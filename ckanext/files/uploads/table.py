@@ -47,7 +47,6 @@ upload_table = sa.Table(
     sa.Column("content_type", sa.TEXT),
     sa.Column("location", sa.TEXT),
     sa.Column("parts", JSONB),
-    sa.Column("tail", sa.LargeBinary),
     sa.Column("writer", sa.TEXT),
     sa.Column("file_id", sa.TEXT),
     sa.Column("created", sa.DateTime(timezone=True)),
@@ -172,13 +171,12 @@ class Writer:
                 columns.is_stored.is_(False),
             )
             .values(writer=self._mark, expires=_new_expiry())
-            .returning(columns.tail, columns.expires)
+            .returning(columns.expires)
         )
         with transaction() as connection:
-            row = connection.execute(take_over).first()
-        if row is None:
+            self.expires = connection.execute(take_over).scalar()
+        if self.expires is None:
             raise UploadBusyError
-        self.tail, self.expires = bytes(row.tail), row.expires
 
     @contextmanager
     def lock(self) -> Iterator[Connection]:

@@ -108,7 +108,7 @@ def test_installed_wheel_works(installed: Path, tmp_path: Path) -> None:
     assert found["loaded"] == [True, True]
     assert found["there"] == [True, True, False]
     assert {"files", "files_background"} < set(found["entry_points"])
-    assert found["migrations"] == 4
+    assert found["migrations"] == 5
     assert "files_attachment" in found["preset"]
     assert found["help"].startswith("Update a dataset")
     extra = [name for name in found["requires"] if "extra" in name]
@@ -163,9 +163,9 @@ def ckan(database: Database, loaded: Any, tmp_path: Path) -> Callable[..., str]:
 
 FILES = [] if capabilities.CORE_FILES else ["files_file"]
 REST = [] if capabilities.CORE_FILES else ["files_owner", "files_transfer_history"]
-OURS = sorted([*FILES, "files_index_intent", "files_upload", *REST])
+OURS = sorted([*FILES, "files_index_intent", "files_upload", "files_upload_tail", *REST])
 THEIRS = ["files_alembic_version", "files_file", "files_owner", "files_transfer_history"]
-HEAD = "e1d83b62c794 (head)"
+HEAD = "7b0c95d3ae12 (head)"
 
 
 def tables(database: Database, schema: str = "public", like: str = "%") -> list[str]:
@@ -189,7 +189,7 @@ def test_tables_of_files(database: Database, ckan: Callable[..., str]) -> None:
         return tables(database, like=r"files\_%")
 
     # CKAN names the migrations that it is about to apply, and has none left after that
-    assert "4 unapplied migrations for files" in ckan("db init")
+    assert "5 unapplied migrations for files" in ckan("db init")
     assert ours() == OURS
     assert "unapplied" not in ckan("db init")
     assert "unapplied" not in ckan("db pending-migrations")
@@ -200,7 +200,7 @@ def test_tables_of_files(database: Database, ckan: Callable[..., str]) -> None:
     # a portal has files, but neither intents nor uploads
     ckan("db downgrade -p files -v b7d1c5f0a901")
     assert ours() == [*FILES, *REST]
-    assert "3 unapplied" in ckan("db upgrade")
+    assert "4 unapplied" in ckan("db upgrade")
     assert ours() == OURS
     assert indexes(database) == 6
 
@@ -208,7 +208,7 @@ def test_tables_of_files(database: Database, ckan: Callable[..., str]) -> None:
     ckan("db downgrade -p files")
     assert ours() == []
     assert indexes(database) == 0
-    assert "4 unapplied" in ckan("db pending-migrations")
+    assert "5 unapplied" in ckan("db pending-migrations")
 
     # ckanext-files 1.x was there, with revisions that are not among ours
     database.change(

@@ -257,7 +257,7 @@ def uploads_in_bucket() -> list[dict[str, str]]:
 
 
 def test_object_in_parts(tus: Tus) -> None:
-    """Parts of 8 MiB, and the rest of them in the row until there is more."""
+    """Parts of 8 MiB, and the rest of them in PostgreSQL until there is more."""
     content = random.Random(1).randbytes(20_000_000)  # the type of other bytes may be any
     url = tus.begin(len(content), "a.bin", storage="cloud")
     before = uploads_in_bucket()
@@ -278,7 +278,10 @@ def test_object_in_parts(tus: Tus) -> None:
 
 
 def look_at_parts(url: str) -> list[Any]:
-    query = "SELECT parts, length(tail) FROM files_upload WHERE id = :id"
+    query = """
+        SELECT parts, COALESCE(sum(length(content)), 0) FROM files_upload
+        LEFT JOIN files_upload_tail ON upload_id = id WHERE id = :id GROUP BY parts
+    """
     return [tuple(row) for row in rows(query, id=url.rpartition("/")[2])]
 
 
