@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
@@ -34,14 +39,18 @@ class Body:
             found += part
         return found
 
-    def discard(self, seconds: float) -> None:
+    def discard(self, environ: Mapping[str, Any], seconds: float) -> None:
         """Read what comes within some seconds, so that the client gets the answer.
 
         A server or proxy that closes a connection with bytes in it may cut the answer off.
+
+        :param environ: of WSGI. A client that sends a byte now and then, or none, would hold a read
+            for as long as it likes. So the connection stops to receive when the time is over.
         """
         end = time.monotonic() + seconds
-        while time.monotonic() < end and self._read(_READ):
-            pass
+        with _receiving_until(end, environ):
+            while time.monotonic() < end and self._read(_READ):
+                pass
 
     def _read(self, size: int) -> bytes:
         if self.error is not None:
@@ -51,3 +60,45 @@ class Body:
         except (ClientDisconnected, RequestEntityTooLarge, OSError) as error:
             self.error = error
             return b""
+
+
+@contextmanager
+def _receiving_until(end: float, environ: Mapping[str, Any]) -> Iterator[None]:
+    """Let a read that waits for the client end at a time. What the server sends still arrives."""
+    connection = _connection(environ)
+    if connection is None:
+        yield
+        return
+    timer = threading.Timer(end - time.monotonic(), _stop_receiving, [connection])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # the number of the connection may soon be another one's
+        connection.close()
+
+
+def _stop_receiving(connection: socket.socket) -> None:
+    with suppress(OSError):  # the client is gone
+        connection.shutdown(socket.SHUT_RD)
+
+
+def _connection(environ: Mapping[str, Any]) -> socket.socket | None:
+    """Return the connection of the request, by a number of its own.
+
+    The servers that CKAN is run with show it. Others have to set a limit to their reads.
+    """
+    number = _connection_of_uwsgi()
+    for key in ("werkzeug.socket", "gunicorn.socket"):
+        if key in environ:
+            number = environ[key].fileno()
+    return None if number is None else socket.socket(fileno=os.dup(number))
+
+
+def _connection_of_uwsgi() -> int | None:
+    try:
+        import uwsgi  # pyright: ignore[reportMissingImports]  # only within that server
+    except ImportError:
+        return None
+    return uwsgi.connection_fd()

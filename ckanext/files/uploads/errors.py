@@ -28,7 +28,7 @@ class UploadNotFoundError(UploadRefusedError):
     kind = "Not Found Error"
 
     def __init__(self) -> None:
-        super().__init__(tk._("There is no such upload"))
+        super().__init__(tk._("There is no such upload, begin it again"))
 
 
 class UploadGoneError(UploadRefusedError):
@@ -58,7 +58,8 @@ class WrongOffsetError(UploadRefusedError):
     status = 409
 
     def __init__(self) -> None:
-        super().__init__(tk._("The upload continues at another position, ask for it again"))
+        sentence = tk._("The upload continues at another position: ask for it, and go on there")
+        super().__init__(sentence)
 
 
 class UploadBusyError(UploadRefusedError):

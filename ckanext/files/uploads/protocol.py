@@ -29,8 +29,10 @@ MAX_SIZE = 2**63 - 1
 def check_version(headers: Any) -> None:
     """:raises OtherVersionError: the client speaks another version, or none."""
     if headers.get("Tus-Resumable") != VERSION:
-        sentence = tk._("This portal speaks version {version} of the protocol tus")
-        raise OtherVersionError(sentence.format(version=VERSION))
+        sentence = tk._(
+            "This portal speaks version {version} of the protocol tus: send the header {header}"
+        )
+        raise OtherVersionError(sentence.format(version=VERSION, header="Tus-Resumable"))
 
 
 def check_body_type(headers: Any) -> None:
@@ -66,12 +68,14 @@ def _number(headers: Any, name: str) -> int:
 def read_metadata(header: str) -> dict[str, str]:
     """Return the keys and values of the header ``Upload-Metadata``."""
     if not is_storable(header):
-        raise _odd_metadata("")
+        sentence = tk._("The header {header} must be text without NUL")
+        raise UploadRefusedError(sentence.format(header="Upload-Metadata"))
     found: dict[str, str] = {}
     for pair in filter(None, map(str.strip, header.split(","))):
         key, _, value = pair.partition(" ")
         if key in found:
-            raise _odd_metadata(key)
+            sentence = tk._("The header {header} has {key} twice: send it once")
+            raise UploadRefusedError(sentence.format(header="Upload-Metadata", key=key))
         found[key] = _decoded(key, value.strip())
     return found
 

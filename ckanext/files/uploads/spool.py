@@ -7,6 +7,7 @@ local storage it costs nothing: the finished file is linked into the storage.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,8 @@ from .errors import UploadGoneError, UploadsNotReadyError
 from .options import spool_folder
 
 _ONLY_CKAN = 0o700
+
+log = logging.getLogger(__name__)
 
 
 class Spool:
@@ -145,5 +148,5 @@ def _errors_as_ours() -> Iterator[None]:
             tk._("The first part of the file is lost, upload it again")
         ) from error
     except OSError as error:
-        sentence = tk._("The portal cannot store the upload: {reason}")
-        raise UploadsNotReadyError(sentence.format(reason=error.strerror)) from error
+        log.error("The folder of uploads does not take an upload: %s", error)
+        raise UploadsNotReadyError(tk._("The storage fails at present, try again")) from error

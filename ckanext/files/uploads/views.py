@@ -1,12 +1,10 @@
 """The endpoint of uploads: ``/file/upload`` and ``/file/upload/ID``.
 
-Each answer has the headers of the protocol. An error has a JSON body as CKAN's API has it, with
-words for users.
+Each answer has the headers of the protocol.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
@@ -16,17 +14,16 @@ import ckan.plugins.toolkit as tk
 from ckan import model
 from flask import Blueprint, Response
 from sqlalchemy.exc import InvalidRequestError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, default_exceptions
 from werkzeug.http import http_date
 
 from ckanext.files.csrf import protect
 from ckanext.files.store import is_configured
 
 from . import checks, protocol
+from .answers import SECONDS_TO_DISCARD, answer_errors
 from .body import Body
 from .creation import begin_upload
 from .errors import (
-    LargeFileError,
     UploadForbiddenError,
     UploadGoneError,
     UploadNotFoundError,
@@ -41,12 +38,10 @@ from .sinks import find_storage
 from .table import Upload, find_upload
 
 blueprint = protect(Blueprint("files_upload", __name__))
+answer_errors(blueprint)
 
 _EXPIRED_AT_ONCE = 3
 """How many expired uploads one new upload removes."""
-
-_SECONDS_TO_DISCARD = 2.0
-"""How long an answer waits for the rest of a body that is not wanted."""
 
 
 @blueprint.route("/file/upload", methods=["OPTIONS"], provide_automatic_options=False)
@@ -165,7 +160,7 @@ def _receive(upload: Upload) -> Response:
             upload = _store(upload, body, checksum)
         if not upload.is_stored:
             return _progress(upload)
-        body.discard(_SECONDS_TO_DISCARD)
+        body.discard(tk.request.environ, SECONDS_TO_DISCARD)
         file_id = make_file(upload, _user_again())
     except (UploadGoneError, WrongTypeError):
         _remove_quietly(upload)  # it can never be a file
@@ -222,33 +217,6 @@ def _remove_some_expired() -> None:
 def _remove_quietly(upload: Upload) -> None:
     with suppress(UploadRefusedError):  # it is gone already, or expires
         remove_upload(upload.id)
-
-
-@blueprint.errorhandler(UploadRefusedError)
-def _refuse(error: UploadRefusedError) -> Response:
-    return _error(error.status, error.kind, error.errors)
-
-
-def _refuse_in_json(error: HTTPException) -> Response:
-    """Answer errors of Flask and its extensions, such as a missing token of the session."""
-    if isinstance(error, RequestEntityTooLarge):
-        sentence = tk._("This portal takes {limit} at most in one request: send smaller parts")
-        limit = tk.h.localised_filesize(tk.request.max_content_length or 0)
-        return _error(413, LargeFileError.kind, {"upload": [sentence.format(limit=limit)]})
-    words = {"upload": [error.description or error.name]}
-    return _error(error.code or 500, UploadRefusedError.kind, words)
-
-
-# for each one: CKAN has a handler for each status, which comes before one for all of them
-for status in default_exceptions:
-    blueprint.register_error_handler(status, _refuse_in_json)
-
-
-def _error(status: int, kind: str, errors: dict[str, Any]) -> Response:
-    with suppress(RequestEntityTooLarge):
-        Body(tk.request.stream).discard(_SECONDS_TO_DISCARD)
-    body = {"success": False, "error": {"__type": kind, **errors}}
-    return Response(json.dumps(body), status, mimetype="application/json")
 
 
 @blueprint.after_request

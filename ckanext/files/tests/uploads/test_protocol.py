@@ -187,6 +187,22 @@ def _raw(tus: Tus, headers: dict[str, Any]) -> requests.Response:
     return requests.post(tus.endpoint, headers=sent, timeout=60)
 
 
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (
+            b"filename YQ==,filename Yg==",
+            "The header Upload-Metadata has filename twice: send it once",
+        ),
+        (b"filename ?!", "The value of filename in the header Upload-Metadata must be text"),
+        (b"filename YQ==\0", "The header Upload-Metadata must be text without NUL"),
+    ],
+)
+def test_words_about_metadata(tus: Tus, header: bytes, words: str) -> None:
+    answer = _raw(tus, {"Upload_Length": 3, "Upload_Metadata": header})
+    assert words in answer.json()["error"]["upload"][0]
+
+
 def test_parts_that_are_refused(tus: Tus) -> None:
     url = tus.begin(10)
     for status, answer in (

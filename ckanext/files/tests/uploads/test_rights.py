@@ -39,7 +39,7 @@ def test_only_its_user_sees_an_upload(server: CkanServer, tus: Tus, clients: Any
             assert sent.json() == ended.json()
             assert sent.json()["error"] == {
                 "__type": "Not Found Error",
-                "upload": ["There is no such upload"],
+                "upload": ["There is no such upload, begin it again"],
             }
             assert not {"Upload-Length", "Upload-Offset"} & {*asked.headers, *sent.headers}
     assert tus.offset(url) == 3
@@ -154,7 +154,8 @@ def test_tokens_of_sessions(guarded: CkanServer, unguarded: CkanServer) -> None:
             tus.send("POST", url, b"123", X_HTTP_Method_Override="PATCH", Upload_Offset=0),
         ):
             assert (answer.status_code, answer.json()["success"]) == (400, False)
-            assert "CSRF" in answer.json()["error"]["upload"][0]
+            [words] = answer.json()["error"]["upload"]
+            assert words == "The page is too old, or you have logged out: load it again (CSRF)"
         assert tus.offset(url) == 0
         anonymous = Tus(guarded.url)
         assert anonymous.create(3).status_code == 403
