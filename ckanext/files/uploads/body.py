@@ -98,7 +98,7 @@ def _connection(environ: Mapping[str, Any]) -> socket.socket | None:
 
 def _connection_of_uwsgi() -> int | None:
     try:
-        import uwsgi  # pyright: ignore[reportMissingImports]  # only within that server
+        import uwsgi  # pyright: ignore[reportMissingModuleSource] - that server has it
     except ImportError:
         return None
     return uwsgi.connection_fd()

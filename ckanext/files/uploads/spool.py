@@ -46,7 +46,7 @@ class Spool:
         """How many bytes :meth:`store` takes at most."""
         return self.chunk_size
 
-    def head(self, _connection: Any, more: bytes | bytearray, size: int) -> bytes:
+    def head(self, connection: Any, more: bytes | bytearray, size: int) -> bytes:
         """Return the first bytes of the file, with those that are about to be stored."""
         if self._position >= size:
             with self.open() as file:
@@ -57,13 +57,13 @@ class Spool:
                 start = file.read(self._position)
         return start + bytes(more[: size - len(start)])
 
-    def must_begin(self, _more: int) -> bool:
+    def must_begin(self, more: int) -> bool:
         return False
 
-    def begin(self, _connection: Any, _content_type: str) -> None:
+    def begin(self, connection: Any, content_type: str) -> None:
         """Nothing to do: the name of the file is the id of the upload."""
 
-    def store(self, _connection: Any, data: bytes | bytearray, _content_type: str) -> None:
+    def store(self, connection: Any, data: bytes | bytearray, content_type: str) -> None:
         """Write bytes to the disk; when this returns, also a power failure does not lose them."""
         flags = os.O_WRONLY if self._position else os.O_WRONLY | os.O_CREAT
         with _errors_as_ours(), _opened(self._path, flags) as number:
@@ -75,7 +75,7 @@ class Spool:
                 _sync_folder(self._path.parent)
         self._position += len(data)
 
-    def save(self, _connection: Any) -> None:
+    def save(self, connection: Any) -> None:
         """Nothing to do: the disk has the bytes, and the offset says how many of them count."""
 
     def open(self) -> BinaryIO:
