@@ -1,7 +1,8 @@
 """The last bytes of an upload into a bucket, until they are enough for a part.
 
 Each request adds a row, and reads the other rows only when they are a part: it costs what it sends,
-however small its body is.
+however small its body is. 2,000 requests of 1 KiB after 7 MiB write 3 MB into the tables. With one
+value that each of them replaces these were 7.5 GB.
 
 The rows are in PostgreSQL, in the transaction that counts their bytes. A file in the spool would
 cost as little, and was not chosen: a portal that has only buckets needs no folder that its web

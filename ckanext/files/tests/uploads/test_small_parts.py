@@ -61,7 +61,7 @@ def waiting(url: str) -> int:
 
 @pytest.mark.parametrize("storage", ["folder", "cloud"])
 def test_type(tus: Tus, storage: str) -> None:
-    """It is found in the first bytes of the file, not in those of one request."""
+    """It is found in the first bytes of the file, not in the bytes of one request."""
     content = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR".ljust(3000, b"\x01")
     url = tus.begin(len(content), "a.bin", storage=storage)
     send(tus, url, content, 0, 10, 1)
