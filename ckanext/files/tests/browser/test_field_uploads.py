@@ -179,19 +179,22 @@ def test_the_server_does_not_answer(
 def test_reload_and_resume(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
     dataset, field, other = open_form(), Field(browser, "report"), Field(browser, "annexes")
     large = make("budget-2026.pdf", LARGE)
+
+    def uploads() -> Any:
+        return ann.call("files_upload_list")
+
     with network(browser, SLOW):
         field.choose(large)
         field.wait_for_state("per second")
         browser.go(f"/files-attachment/edit/{dataset}")
-        wait_for(lambda: ann.call("files_upload_list")[0]["offset"])
+        wait_for(lambda: uploads()[0]["offset"])
         browser.driver.refresh()
         field.wait_until_ready()
         browser.driver.get_log("browser")
     assert "have arrived. Choose the same file again to go on." in field.find(".files-uploads").text
     assert not other.find_all(".files-unfinished-upload")
     browser.inspect(field.block, picture="field-unfinished")
-    uploads: Any = ann.call("files_upload_list")
-    assert 0 < uploads[0]["offset"] < len(LARGE)
+    assert 0 < uploads()[0]["offset"] < len(LARGE)
 
     field.press("go-on")
     picker = field.find(".files-picker")
@@ -201,7 +204,7 @@ def test_reload_and_resume(browser: Browser, ann: Person, open_form: Any, make: 
     )
     picker.send_keys(str(large))
     field.wait_for("budget-2026.pdf")
-    assert not ann.call("files_upload_list")
+    assert not uploads()
     browser.submit()
     assert attached(ann, dataset) == ["budget-2026.pdf"]
 

@@ -220,5 +220,12 @@ async def meet_async(name: str, number: int, of: int, fails: bool) -> None:
 
 
 @task
+def progress_by_and_by(name: str) -> None:
+    for percent in (25, 50, 75):
+        set_progress(percent, f"{name}: {percent} of 100")
+        wait_until_let_go(f"{name}-{percent}")
+
+
+@task
 def say(text: str) -> None:
     print(text)  # noqa: T201 - what a task prints
