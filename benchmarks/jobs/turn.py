@@ -29,8 +29,8 @@ PAGES = {
     "own jobs that failed": "/dashboard/jobs?status=failed",
     "text that all have": "/ckan-admin/jobs?text=is+done",
     "text that none has": "/ckan-admin/jobs?text=nothing+has+this",
-    "one job": "/files/job/1",
-    "rows again": "/files/jobs/rows?scope=all" + "".join(f"&id={n}" for n in range(1, 21)),
+    "one job": "/job/1",
+    "rows again": "/job/rows?scope=all" + "".join(f"&id={n}" for n in range(1, 21)),
 }
 
 CLAIMS = {

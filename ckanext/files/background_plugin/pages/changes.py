@@ -12,7 +12,7 @@ from . import filters
 from .blueprint import blueprint, call, for_sysadmins, for_users
 
 
-@blueprint.route("/files/jobs/change", methods=["POST"])
+@blueprint.route("/job/change", methods=["POST"])
 @for_users
 def change() -> Any:
     """End all jobs that match the filters of a list, or have them run again."""

@@ -32,7 +32,7 @@ def own_jobs() -> Any:
     return _page("own", "files_jobs/own.html", more)
 
 
-@blueprint.route("/files/jobs/rows")
+@blueprint.route("/job/rows")
 @for_users
 def rows() -> Any:
     """Show some jobs as rows of a table, without the page around it."""

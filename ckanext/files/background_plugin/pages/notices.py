@@ -47,7 +47,7 @@ def _remember(response: Response) -> Response:
     return response
 
 
-@blueprint.route("/files/job/<int:job_id>/notice")
+@blueprint.route("/job/notice/<int:job_id>")
 @for_users
 def notice(job_id: int) -> Any:
     """Show a notice again, without the page around it."""
@@ -60,7 +60,7 @@ def notice(job_id: int) -> Any:
     return tk.render("files_jobs/snippets/notice.html", more)
 
 
-@blueprint.route("/files/job/<int:job_id>/dismiss", methods=["POST"])
+@blueprint.route("/job/dismiss/<int:job_id>", methods=["POST"])
 @for_users
 def dismiss(job_id: int) -> Any:
     """Forget a notice."""

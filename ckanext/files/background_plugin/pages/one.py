@@ -12,7 +12,7 @@ from ckanext.files.form_answers import words_of
 from .blueprint import back, blueprint, call, for_users, no_job
 
 
-@blueprint.route("/files/job/<job_id>")
+@blueprint.route("/job/<job_id>")
 @for_users
 def read(job_id: str) -> Any:
     """Show a job with its arguments, its events and its error."""
@@ -20,7 +20,7 @@ def read(job_id: str) -> Any:
     return tk.render("files_jobs/one.html", shown) if shown else no_job()
 
 
-@blueprint.route("/files/job/<job_id>/state")
+@blueprint.route("/job/state/<job_id>")
 @for_users
 def state(job_id: str) -> Any:
     """Show what changes of a job while it runs, without the page around it."""
@@ -28,7 +28,7 @@ def state(job_id: str) -> Any:
     return tk.render("files_jobs/snippets/state_of_one.html", shown) if shown else no_job()
 
 
-@blueprint.route("/files/job/<job_id>/cancel", methods=["POST"])
+@blueprint.route("/job/cancel/<job_id>", methods=["POST"])
 @for_users
 def cancel(job_id: str) -> Any:
     """End a job."""
@@ -36,7 +36,7 @@ def cancel(job_id: str) -> Any:
     return _change("files_job_cancel", job_id, tk._("Job {job} is being cancelled"), now=now)
 
 
-@blueprint.route("/files/job/<job_id>/retry", methods=["POST"])
+@blueprint.route("/job/retry/<job_id>", methods=["POST"])
 @for_users
 def retry(job_id: str) -> Any:
     """Have a job run again."""

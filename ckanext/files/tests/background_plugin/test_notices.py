@@ -65,12 +65,12 @@ def test_notice(browser: Any, save: Any, cast: Cast, tasks: TasksManager) -> Non
     other = save()
     assert notices(browser, other) == []
     assert notices(browser, page) == [job.id]
-    fragment = browser.get(f"/files/job/{job.id}/notice?next={page}").text
+    fragment = browser.get(f"/job/notice/{job.id}?next={page}").text
     assert "hx-get" in fragment
     assert "The work after your change runs in the background" in fragment
 
     tasks.run_pending_jobs()
-    fragment = browser.get(f"/files/job/{job.id}/notice?next={page}").text
+    fragment = browser.get(f"/job/notice/{job.id}?next={page}").text
     assert "hx-get" not in fragment
     assert "is done" in fragment
     assert "&lt;script&gt;" in fragment
@@ -113,11 +113,11 @@ def test_pages_of_other_things(
 def test_dismiss(browser: Any, save: Any) -> None:
     page = save(sample.noop.delay, sample.noop.delay)
     first, second = notices(browser, page)
-    answer = browser.post(f"/files/job/{first}/dismiss", data={"next": page})
+    answer = browser.post(f"/job/dismiss/{first}", data={"next": page})
     assert answer.headers["Location"].endswith(page)
     assert notices(browser, page) == [second]
-    assert browser.get(f"/files/job/{first}/notice").status_code == 404
-    assert browser.get(f"/files/job/{second}/notice").status_code == 200
+    assert browser.get(f"/job/notice/{first}").status_code == 404
+    assert browser.get(f"/job/notice/{second}").status_code == 200
 
 
 def test_no_notice(browser: Any, save: Any, cast: Cast) -> None:

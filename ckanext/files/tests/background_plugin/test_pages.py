@@ -74,16 +74,16 @@ PAGES: dict[str, tuple[Any, ...]] = {
     # the statuses for a visitor, another user, the owner and a sysadmin
     "/ckan-admin/jobs": (403, 403, 403, 200),
     "/dashboard/jobs": (302, 200, 200, 200),
-    "/files/jobs/rows?id={job}": (302, 200, 200, 200),
-    "/files/job/{job}": (302, 404, 200, 200),
-    "/files/job/{job}/state": (302, 404, 200, 200),
-    "/files/job/{job}/notice": (302, 404, 404, 404),
+    "/job/rows?id={job}": (302, 200, 200, 200),
+    "/job/{job}": (302, 404, 200, 200),
+    "/job/state/{job}": (302, 404, 200, 200),
+    "/job/notice/{job}": (302, 404, 404, 404),
 }
 
 
 def same(body: str) -> str:
     """Return a page without what differs from one request to the next."""
-    return re.sub(r'/job/\d+|"[\w-]+\.[\w-]+\.[\w-]+"', "", body)
+    return re.sub(r'/job/(?:\w+[/?](?:id=|id%3D)?)?\d+|"[\w-]+\.[\w-]+\.[\w-]+"', "", body)
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -95,24 +95,24 @@ def test_who_sees_a_page(path: str, cast: Cast, mine: Job) -> None:
         assert response.status_code == status, client.name
         sees = status == 200 and client in (cast.owner, cast.sysadmin)
         sees &= (client, path) != (cast.sysadmin, "/dashboard/jobs")
-        assert (SECRET in response.body) == (sees and not path.endswith("state"))
+        assert (SECRET in response.body) == (sees and "/state/" not in path)
         assert ("mine" in response.body) == sees
         if "{job}" in path:
             unknown = get(client, path.format(job=UNKNOWN))
             assert unknown.status_code == (404 if sees and "id=" not in path else status)
-            if not sees and "job/" in path:
+            if not sees:
                 assert same(response.body) == same(unknown.body)
     if PAGES[path][0] == 302:
         assert "/user/login" in get(cast.anonymous, path.format(job=mine.id)).headers["Location"]
 
 
 CHANGES: dict[str, tuple[dict[str, str], tuple[int, ...]]] = {
-    "/files/job/{job}/cancel": ({}, (403, 404, 302, 302)),
-    "/files/job/{job}/cancel?": ({"now": "true"}, (403, 404, 302, 302)),
-    "/files/job/{job}/retry": ({}, (403, 404, 302, 302)),
-    "/files/job/{job}/dismiss": ({}, (403, 302, 302, 302)),
-    "/files/jobs/change": ({"action": "cancel"}, (403, 302, 302, 302)),
-    "/files/jobs/change?": ({"action": "cancel", "scope": "all"}, (403, 302, 302, 302)),
+    "/job/cancel/{job}": ({}, (403, 404, 302, 302)),
+    "/job/cancel/{job}?": ({"now": "true"}, (403, 404, 302, 302)),
+    "/job/retry/{job}": ({}, (403, 404, 302, 302)),
+    "/job/dismiss/{job}": ({}, (403, 302, 302, 302)),
+    "/job/change": ({"action": "cancel"}, (403, 302, 302, 302)),
+    "/job/change?": ({"action": "cancel", "scope": "all"}, (403, 302, 302, 302)),
     "/ckan-admin/jobs/queue": ({"name": "mine", "action": "pause"}, (403, 403, 403, 302)),
 }
 
@@ -142,34 +142,34 @@ def test_own_jobs_only(cast: Cast, mine: Job, theirs: Job) -> None:
         "?scope=all",
     ):
         body = get(cast.owner, f"/dashboard/jobs{query}").body
-        assert f"/files/job/{theirs.id}" not in body
+        assert f"/job/{theirs.id}" not in body
         assert "theirs" not in body.replace("queue=theirs", "").replace('value="theirs"', "")
-    rows = get(cast.owner, f"/files/jobs/rows?id={theirs.id}&id={mine.id}&scope=all").body
-    assert f"/files/job/{mine.id}" in rows
-    assert f"/files/job/{theirs.id}" not in rows
-    post(cast.owner, "/files/jobs/change", action="cancel", scope="all", queue="theirs")
-    post(cast.owner, "/files/jobs/change", action="cancel", user_id=cast.other.name)
+    rows = get(cast.owner, f"/job/rows?id={theirs.id}&id={mine.id}&scope=all").body
+    assert f"/job/{mine.id}" in rows
+    assert f"/job/{theirs.id}" not in rows
+    post(cast.owner, "/job/change", action="cancel", scope="all", queue="theirs")
+    post(cast.owner, "/job/change", action="cancel", user_id=cast.other.name)
     assert (state(mine), state(theirs)) == ("cancelled", "todo")
-    post(cast.sysadmin, "/files/jobs/change", action="cancel")
+    post(cast.sysadmin, "/job/change", action="cancel")
     assert state(theirs) == "todo"  # own jobs
-    post(cast.sysadmin, "/files/jobs/change", action="cancel", scope="all", text="another user")
+    post(cast.sysadmin, "/job/change", action="cancel", scope="all", text="another user")
     assert state(theirs) == "cancelled"
 
 
 def test_a_sysadmin_sees_users(cast: Cast, mine: Job) -> None:
     body = get(cast.sysadmin, "/ckan-admin/jobs").body
     assert f"/user/{cast.owner.name}" in body
-    assert f"/user/{cast.owner.name}" in get(cast.sysadmin, f"/files/job/{mine.id}").body
+    assert f"/user/{cast.owner.name}" in get(cast.sysadmin, f"/job/{mine.id}").body
     found = get(cast.sysadmin, f"/ckan-admin/jobs?user_id={cast.owner.name}").body
-    assert f"/files/job/{mine.id}" in found
+    assert f"/job/{mine.id}" in found
     found = get(cast.sysadmin, f"/ckan-admin/jobs?user_id={cast.other.name}").body
-    assert f"/files/job/{mine.id}" not in found
+    assert f"/job/{mine.id}" not in found
 
 
 def test_traceback_for_sysadmins_only(cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
     job = ask_for(lambda: sample.fail_after.delay("this\n[SQL: SELECT secret]"))
     tasks.run_pending_jobs()
-    own, all_ = (get(each, f"/files/job/{job.id}").body for each in (cast.owner, cast.sysadmin))
+    own, all_ = (get(each, f"/job/{job.id}").body for each in (cast.owner, cast.sysadmin))
     assert "ValueError: this" in own
     assert "Traceback" not in own
     assert own.count("SELECT secret") == 1  # in the arguments, which are the owner's
@@ -212,15 +212,15 @@ def test_filters_and_pages(cast: Cast, ask_for: Any) -> None:
         response = get(cast.owner, f"/dashboard/jobs?{bad}")
         assert (response.status_code, ids(response.body)) == (200, [])
         assert "alert-danger" in response.body
-    assert get(cast.owner, "/files/jobs/rows?id=x").status_code == 400
+    assert get(cast.owner, "/job/rows?id=x").status_code == 400
 
 
 def test_a_page_that_asks_again(cast: Cast, mine: Job, tasks: TasksManager) -> None:
     """Only while a job of it may change."""
-    for path in ("/dashboard/jobs", f"/files/job/{mine.id}", f"/files/jobs/rows?id={mine.id}"):
+    for path in ("/dashboard/jobs", f"/job/{mine.id}", f"/job/rows?id={mine.id}"):
         assert "hx-trigger" in get(cast.owner, path).body
     tasks.run_pending_jobs()
-    for path in ("/dashboard/jobs", f"/files/job/{mine.id}", f"/files/jobs/rows?id={mine.id}"):
+    for path in ("/dashboard/jobs", f"/job/{mine.id}", f"/job/rows?id={mine.id}"):
         assert "hx-trigger" not in get(cast.owner, path).body
 
 
@@ -229,7 +229,7 @@ def test_a_page_that_asks_in_vain(cast: Cast, mine: Job) -> None:
     told = {"HX-Request": "true"}
     asked = [
         *[(cast.anonymous, path) for path in PAGES if "{job}" in path],
-        *[(cast.other, f"/files/job/{{job}}/{part}") for part in ("state", "notice")],
+        *[(cast.other, f"/job/{part}/{{job}}") for part in ("state", "notice")],
     ]
     for client, path in asked:
         headers = {**client.headers, **told}
@@ -242,31 +242,31 @@ def test_return_to_the_page(cast: Cast, mine: Job) -> None:
     """To a page of this site only."""
     for page, leads in (
         ("/dashboard/jobs?status=todo", "/dashboard/jobs?status=todo"),
-        ("//evil.example", "/files/job"),
-        ("https://evil.example", "/files/job"),
-        ("ftp://test.ckan.net/dashboard/jobs", "/files/job"),
-        ("/\\evil.example", "/files/job"),
-        ("/\t/evil.example", "/files/job"),
-        ("\t//evil.example", "/files/job"),
-        ("evil.example", "/files/job"),
-        ("user.logout", "/files/job"),
-        ("a\0", "/files/job"),
+        ("//evil.example", f"/job/{mine.id}"),
+        ("https://evil.example", f"/job/{mine.id}"),
+        ("ftp://test.ckan.net/dashboard/jobs", f"/job/{mine.id}"),
+        ("/\\evil.example", f"/job/{mine.id}"),
+        ("/\t/evil.example", f"/job/{mine.id}"),
+        ("\t//evil.example", f"/job/{mine.id}"),
+        ("evil.example", f"/job/{mine.id}"),
+        ("user.logout", f"/job/{mine.id}"),
+        ("a\0", f"/job/{mine.id}"),
     ):
-        cancelled = post(cast.owner, f"/files/job/{mine.id}/cancel", next=page)
+        cancelled = post(cast.owner, f"/job/cancel/{mine.id}", next=page)
         assert leads in cancelled.headers["Location"]
         assert "evil" not in cancelled.headers["Location"]
-        post(cast.owner, f"/files/job/{mine.id}/retry")
+        post(cast.owner, f"/job/retry/{mine.id}")
 
 
 ODD = "endpoint=x&controller=user&action=logout&_anchor=a&locale=de&q=%C3%A9&q=%26&n=%00"
 
 
-@pytest.mark.parametrize("path", ["/dashboard/jobs", "/files/jobs/rows", "/ckan-admin/jobs"])
+@pytest.mark.parametrize("path", ["/dashboard/jobs", "/job/rows", "/ckan-admin/jobs"])
 def test_odd_addresses(path: str, cast: Cast, mine: Job) -> None:
     """Parameters are no arguments of functions that make addresses, and no other address."""
     body = get(cast.sysadmin, f"{path}?id={mine.id}&{ODD}").body
     pages = {html.unescape(page) for page in re.findall(r'name="next" value="([^"]*)"', body)}
-    assert pages == ({f"{path}?id={mine.id}&{ODD}"} if f"/{mine.id}/cancel" in body else set())
+    assert pages == ({f"{path}?id={mine.id}&{ODD}"} if f"/cancel/{mine.id}" in body else set())
     for page in ("javascript:alert(1)", "//evil.example", "/\\evil.example"):
         body = get(cast.sysadmin, f"{path}?id={mine.id}&next={page}").body
         assert f'value="{page}"' not in body
@@ -277,12 +277,12 @@ def test_odd_addresses(path: str, cast: Cast, mine: Job) -> None:
 def test_other_languages(cast: Cast, mine: Job) -> None:
     """Links, forms and what htmx asks for stay in the language of the page."""
     body = get(cast.owner, "/de/dashboard/jobs?status=todo").body
-    assert f'href="/de/files/job/{mine.id}"' in body
-    assert f'action="/de/files/job/{mine.id}/cancel"' in body
-    assert 'hx-get="/de/files/jobs/rows?' in body
+    assert f'href="/de/job/{mine.id}"' in body
+    assert f'action="/de/job/cancel/{mine.id}"' in body
+    assert 'hx-get="/de/job/rows?' in body
     page = html.unescape(re.findall(r'name="next" value="([^"]+)"', body)[0])
     assert page == "/de/dashboard/jobs?status=todo"
-    cancelled = post(cast.owner, f"/de/files/job/{mine.id}/cancel", next=page)
+    cancelled = post(cast.owner, f"/de/job/cancel/{mine.id}", next=page)
     assert cancelled.headers["Location"].endswith(page)
 
 
@@ -301,11 +301,11 @@ def test_texts_are_texts(text: str, cast: Cast, ask_for: Any, tasks: TasksManage
     model.Session.commit()
     for client, path in (
         (cast.owner, f"/dashboard/jobs?text={text[:20]}"),
-        (cast.owner, f"/files/jobs/rows?id={told.id}&id={failed.id}&next={text[:20]}"),
-        (cast.owner, f"/files/job/{told.id}"),
-        (cast.owner, f"/files/job/{failed.id}"),
+        (cast.owner, f"/job/rows?id={told.id}&id={failed.id}&next={text[:20]}"),
+        (cast.owner, f"/job/{told.id}"),
+        (cast.owner, f"/job/{failed.id}"),
         (cast.sysadmin, "/ckan-admin/jobs"),
-        (cast.sysadmin, f"/files/job/{failed.id}"),
+        (cast.sysadmin, f"/job/{failed.id}"),
     ):
         response = get(client, path)
         assert response.status_code == 200
@@ -332,7 +332,7 @@ def test_queues(cast: Cast, mine: Job) -> None:
     assert not queues.paused()
 
 
-@pytest.mark.parametrize("path", ["/ckan-admin/jobs", "/dashboard/jobs", "/files/job/1"])
+@pytest.mark.parametrize("path", ["/ckan-admin/jobs", "/dashboard/jobs", "/job/1"])
 def test_without_the_tables(path: str, cast: Cast) -> None:
     """A sysadmin reads which command to run."""
     change(f"ALTER SCHEMA {SCHEMA} RENAME TO files_test_away")
@@ -364,9 +364,9 @@ def test_forged_forms(browser: Any, mine: Job, app: Any, monkeypatch: pytest.Mon
         answer = browser.post(path.format(job=mine.id), data={"action": "cancel"})
         assert answer.status_code == 400, path
     assert state(mine) == "todo"
-    page = browser.get(f"/files/job/{mine.id}").text
+    page = browser.get(f"/job/{mine.id}").text
     token = re.findall(r'name="_csrf_token" value="([^"]+)"', page)[0]
     assert (
-        browser.post(f"/files/job/{mine.id}/cancel", data={"_csrf_token": token}).status_code == 302
+        browser.post(f"/job/cancel/{mine.id}", data={"_csrf_token": token}).status_code == 302
     )
     assert state(mine) == "cancelled"

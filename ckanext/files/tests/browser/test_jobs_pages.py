@@ -236,7 +236,7 @@ def test_interrupt_a_step(browser: Browser, scripts: bool, ann: Person) -> None:
     job = jobs.begun(tasks.endless, name, "Python")
     give(ann, job.id)
     browser.log_in(ann.name)
-    browser.go(f"/files/job/{job.id}")
+    browser.go(f"/job/{job.id}")
     browser.find(f"#files-job-{job.id}-now").send_keys(Keys.ENTER)
     browser.wait_for_text(".flash-messages", f"Job {job.id} is being cancelled")
     jobs.wait_for_job(job, status="aborted")
