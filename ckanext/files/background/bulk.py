@@ -23,21 +23,33 @@ def cancel_found(filters: Mapping[str, Any], now: bool = False) -> Iterator[int]
     :param filters: see :class:`~ckanext.files.background.search.Search`.
     :param now: see :func:`.control.cancel`.
     """
-    return _in_batches(filters, control.LIVE, lambda ids: len(control.cancel_many(ids, now)))
+    return _in_batches(to_cancel(filters), lambda ids: len(control.cancel_many(ids, now)))
 
 
 def retry_found(filters: Mapping[str, Any]) -> Iterator[int]:
     """Run the jobs again that match filters; yield as :func:`cancel_found` does."""
-    return _in_batches(filters, _BADLY_ENDED, control.retry_many)
+    return _in_batches(to_retry(filters), control.retry_many)
 
 
-def _in_batches(
-    filters: Mapping[str, Any], states: Sequence[str], change: Callable[[list[int]], int]
-) -> Iterator[int]:
+def to_cancel(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return filters for those of the jobs that have not ended."""
+    return _among(control.LIVE, filters)
+
+
+def to_retry(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return filters for those of the jobs that failed, were cancelled or aborted."""
+    return _among(_BADLY_ENDED, filters)
+
+
+def _among(states: Sequence[str], filters: Mapping[str, Any]) -> dict[str, Any]:
     chosen = [state for state in states if state in filters.get("status", states)]
-    search = Search({**filters, "status": chosen})
+    return {**filters, "status": chosen}
+
+
+def _in_batches(filters: Mapping[str, Any], change: Callable[[list[int]], int]) -> Iterator[int]:
+    search = Search(filters)
     before: int | None = None
-    while chosen:
+    while filters["status"]:
         found = search.find(_BATCH, before=before)
         yield change(found.ids) if found.ids else 0
         before = found.next

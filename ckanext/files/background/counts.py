@@ -55,15 +55,16 @@ class Rate:
     """None: all jobs were counted. Otherwise those that ended since then: too many to count all."""
 
 
-def by_queue(connection: Any, user_id: str | None = None) -> list[QueueCounts]:
+def by_queue(connection: Any, user_id: str | None = None, most: int = MOST) -> list[QueueCounts]:
     """Return the queues with the numbers of their jobs, in a time that depends on no number.
 
     :param user_id: count the newest jobs of this user only.
+    :param most: count up to this number in each state, without a user.
     """
     if user_id is None:
-        values = {"most": MOST + 1}
+        values = {"most": most + 1}
         rows = connection.execute(query("counts_by_queue"), values).all()
-        is_more = {(row.queue, row.state) for row in rows if row.count > MOST}
+        is_more = {(row.queue, row.state) for row in rows if row.count > most}
     else:
         values = {"most": _OF_A_USER, "user_id": user_id}
         rows = connection.execute(query("counts_of_user"), values).all()
@@ -71,16 +72,20 @@ def by_queue(connection: Any, user_id: str | None = None) -> list[QueueCounts]:
         is_more = set() if all_counted else {(row.queue, row.state) for row in rows}
     jobs: dict[str, dict[str, int]] = {}
     for row in rows:
-        jobs.setdefault(row.queue, {})[row.state] = min(row.count, MOST)
+        jobs.setdefault(row.queue, {})[row.state] = min(row.count, most)
     return [
         QueueCounts(queue, states, [state for state in states if (queue, state) in is_more])
         for queue, states in jobs.items()
     ]
 
 
-def with_due_jobs(connection: Any) -> set[str]:
-    """Return the queues of which a job could run now that no worker has."""
-    return set(connection.execute(query("queues_with_due_jobs")).scalars())
+def due(connection: Any, working: Sequence[int], most: int = MOST) -> dict[str, int]:
+    """Return by queue how many jobs could run now that no worker has, counted up to a limit.
+
+    :param working: the ids of the workers that are alive.
+    """
+    values = {"working": list(working), "most": most}
+    return dict(connection.execute(query("due_by_queue"), values).all())
 
 
 def rate(connection: Any, user_id: str | None = None) -> Rate:

@@ -13,9 +13,13 @@ from typing import Any
 
 from ckanext.files import advisory_locks
 
+from . import counts
 from .call import all_tasks
 from .cron import Cron
+from .parts import read_parts, title_of
 from .periodic import scheduled
+from .queues import paused as paused_queues
+from .search import MOST
 from .sql import query
 
 
@@ -38,7 +42,8 @@ class WorkerState:
     """Seconds since its last sign of life."""
 
     running: list[dict[str, Any]]
-    """``id`` and ``task`` of the jobs that it has."""
+    """``id``, ``task`` and ``title`` of the jobs that it has; see
+    :class:`~ckanext.files.background.record.JobRecord`."""
 
     def serves(self, queue: str) -> bool:
         """Return whether the worker is alive and runs jobs of a queue."""
@@ -46,26 +51,20 @@ class WorkerState:
 
 
 @dataclasses.dataclass(frozen=True)
-class QueueState:
+class QueueState(counts.QueueCounts):
     """A queue that has jobs, or is paused."""
-
-    queue: str
-    jobs: dict[str, int]
-    """The number of jobs in each state."""
-
-    due: int
-    """The number of jobs that could run now and have no worker that is alive."""
-
-    served: bool
-    """Whether a worker that is alive runs its jobs."""
 
     paused: dt.datetime | None
     """Since when it is paused; None if it is not."""
 
-    @property
-    def is_stuck(self) -> bool:
-        """Whether jobs wait, no worker runs them, and this is not because the queue is paused."""
-        return bool(self.due) and not self.served and not self.paused
+    due: int
+    """The number of jobs that could run now and have no worker that is alive, up to the limit."""
+
+    served: bool
+    """Whether a worker that is alive runs its jobs."""
+
+    is_stuck: bool
+    """Whether jobs could run, no worker runs them, and this is not because the queue is paused."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,35 +93,42 @@ def workers(connection: Any, frozen_after: float) -> list[WorkerState]:
     found = []
     for row in connection.execute(query("workers"), {"key": advisory_locks.WORKER}).mappings():
         values = dict(row)
+        values["running"] = [_running(job) for job in values["running"]]
         connected = values.pop("connected")
         silent = "silent" if values["silence"] > frozen_after else "alive"
         found.append(WorkerState(state=silent if connected else "dead", **values))
     return found
 
 
-def queues(connection: Any, known: Sequence[WorkerState]) -> list[QueueState]:
-    """Return the queues that have jobs, and those that are paused.
+def _running(job: dict[str, Any]) -> dict[str, Any]:
+    title = title_of(job["task"], read_parts(job["parts"]))
+    return {"id": job["id"], "task": job["task"], "title": title}
+
+
+def queues(
+    connection: Any, known: Sequence[WorkerState], user_id: str | None = None, most: int = MOST
+) -> list[QueueState]:
+    """Return the queues that have jobs, and those that are paused, by their names.
 
     :param known: all workers.
+    :param user_id: only queues of this user's jobs, with the numbers of these.
+    :param most: see :func:`.counts.by_queue`.
     """
-    jobs: dict[str, dict[str, int]] = {}
-    for queue, state, count in connection.execute(query("jobs_by_queue")):
-        jobs.setdefault(queue, {})[state] = count
-    paused = {row.queue: row.since for row in connection.execute(query("paused_queues"))}
-    for queue in paused:
-        jobs.setdefault(queue, {})
-    working = [worker.id for worker in known if worker.state == "alive"]
-    due = dict(connection.execute(query("due_jobs_by_queue"), {"working": working}).all())
-    return [
-        QueueState(
-            queue,
-            counts,
-            due=due.get(queue, 0),
-            served=any(worker.serves(queue) for worker in known),
-            paused=paused.get(queue),
+    found = {each.queue: each for each in counts.by_queue(connection, user_id, most)}
+    paused = paused_queues(connection)
+    names = found.keys() | (paused if user_id is None else {})
+    due = counts.due(connection, [each.id for each in known if each.state == "alive"], most)
+
+    def state(queue: str) -> QueueState:
+        counted = found.get(queue) or counts.QueueCounts(queue, {}, [])
+        since = paused[queue].since if queue in paused else None
+        served = any(worker.serves(queue) for worker in known)
+        stuck = queue in due and not served and since is None
+        return QueueState(
+            **vars(counted), paused=since, due=due.get(queue, 0), served=served, is_stuck=stuck
         )
-        for queue, counts in jobs.items()
-    ]
+
+    return [state(queue) for queue in sorted(names)]
 
 
 def schedules(connection: Any) -> list[ScheduleState]:
@@ -149,6 +155,11 @@ def is_used(connection: Any, queue: str) -> bool:
     """Return whether there is a job of a queue, or a task or a schedule that names it."""
     has_jobs = query("queue_has_jobs")
     return queue in named_queues() or connection.execute(has_jobs, {"queue": queue}).scalar()
+
+
+def used_queues(connection: Any) -> set[str]:
+    """Return the queues that have jobs or are paused, without a look at the jobs."""
+    return set(connection.execute(query("used_queues")).scalars())
 
 
 def named_queues() -> set[str]:

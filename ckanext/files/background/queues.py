@@ -54,9 +54,12 @@ def resume(queue: str) -> bool:
     return schema.connection().execute(query("resume_queue"), {"queue": queue}).first() is not None
 
 
-def paused() -> dict[str, PausedQueue]:
-    """Return the queues that are paused, by their names."""
-    rows = schema.connection().execute(query("paused_queues"))
+def paused(connection: Any = None) -> dict[str, PausedQueue]:
+    """Return the queues that are paused, by their names.
+
+    :param connection: of CKAN's session by default.
+    """
+    rows = (connection or schema.connection()).execute(query("paused_queues"))
     return {row.queue: PausedQueue(*row) for row in rows}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from . import schema
 from .control import ENDED, LIVE
 from .job import JobFields
+from .parts import Parts, read_parts, title_of
 from .search import Search
 from .sql import query
 
@@ -23,6 +24,12 @@ STATES = (*LIVE, *ENDED)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JobRecord(JobFields):
     """A job with its progress, its error and the times of its history."""
+
+    title: str
+    """What lists call it: the task, or the parts of a chain, such as ``load → publish``."""
+
+    parts: Parts | None
+    """The parts of a chain."""
 
     args_summary: str
     """The beginning of each of the first ten, as JSON on one line; :func:`arguments` has all."""
@@ -111,4 +118,5 @@ def history(job_id: int) -> Sequence[Event]:
 def _record(row: dict[str, Any]) -> JobRecord:
     if row["status"] in LIVE:
         row["finished"] = None  # the time of an earlier end
-    return JobRecord(**row)
+    row["parts"] = read_parts(row["parts"])
+    return JobRecord(**row, title=title_of(row["task"], row["parts"]))

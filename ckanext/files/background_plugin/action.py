@@ -12,6 +12,7 @@ from ckanext.files.background.search import Search
 
 from . import schema
 from .results import commit, dictized, explained, filters_of, validated, whole
+from .words import state_word
 
 __all__ = ["files_job_cancel", "files_job_list", "files_job_retry", "files_job_show"]
 
@@ -89,6 +90,10 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     ``locked`` while the job waits for another one with the same lock, ``paused`` while it waits
     because its queue is paused.
 
+    ``title`` is the name of the task. The title of a chain names its parts, as in ``convert →
+    publish``, and ``parts`` has ``tasks`` (their full names, of the first 100), ``total`` and
+    ``done`` (how many have ended). ``parts`` of other jobs is None.
+
     Users may see the jobs that they asked for. For example, how far one is, from its address in
     the header ``Taskqueue-Location``::
 
@@ -99,9 +104,10 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     :param id: the id of the job
     :type id: int
 
-    :returns: ``id``, ``task_id``, ``user_id``, ``task``, ``args``, ``args_summary``, ``queue``,
-        ``status``, ``priority``, ``lock``, ``queueing_lock``, ``scheduled_at``, ``attempts``,
-        ``abort_requested``, ``running``, ``locked``, ``paused``, ``step``, ``percent``, ``text``,
+    :returns: ``id``, ``task_id``, ``user_id``, ``task``, ``title``, ``parts``, ``args``,
+        ``args_summary``, ``queue``, ``status``, ``priority``, ``lock``, ``queueing_lock``,
+        ``scheduled_at``, ``attempts``, ``abort_requested``, ``running``, ``locked``, ``paused``,
+        ``step``, ``percent``, ``text``,
         ``error``, ``traceback``, ``created``, ``started``, ``finished``, and ``events``, a list of
         dictionaries with ``type`` and ``at``
     :rtype: dictionary
@@ -181,13 +187,19 @@ def _find(context: Context, data_dict: dict[str, Any]) -> record.JobRecord:
     data = validated(context, data_dict, schema.job())
     job = record.find(data["id"])
     if job is None:
-        raise tk.ObjectNotFound(tk._("There is no job {job}").format(job=data["id"]))
+        raise _missing(data["id"])
     return job
 
 
-def _refused(job_id: int, sentence: str) -> tk.ValidationError:
+def _refused(job_id: int, sentence: str) -> Exception:
     job = record.find(job_id)  # again, because a worker may have changed it
-    return tk.ValidationError({"id": [sentence.format(status=job.status if job else None)]})
+    if job is None:
+        return _missing(job_id)
+    return tk.ValidationError({"id": [sentence.format(status=state_word(job.status).word)]})
+
+
+def _missing(job_id: int) -> tk.ObjectNotFound:
+    return tk.ObjectNotFound(tk._("There is no job {job}").format(job=job_id))
 
 
 def _changed(context: Context, job_id: int) -> dict[str, Any]:

@@ -43,25 +43,18 @@ def files_queue_list(context: Context, data_dict: dict[str, Any]) -> list[dict[s
     :type user_id: string, optional
 
     :returns: a list of dictionaries with ``queue``, ``jobs`` (the number in each state), ``more``,
-        ``paused`` (since when the queue is paused, or None) and, for a sysadmin, ``served``
-        (whether a worker runs its jobs) and ``is_stuck`` (whether jobs could run, and no worker
-        runs them)
+        ``paused`` (since when the queue is paused, or None) and, for a sysadmin, ``due`` (how many
+        jobs could run now and have no worker), ``served`` (whether a worker runs its jobs) and
+        ``is_stuck`` (whether jobs could run, and no worker runs them)
     :rtype: list
     """
     tk.check_access("files_queue_list", context, data_dict)
     data = validated(context, data_dict, schema.of_user())
-    user_id = own_id(context, data.get("user_id"))
     connection = tables.connection()
-    paused = queues.paused()
-    found = {each.queue: as_json(each) for each in counts.by_queue(connection, user_id)}
-    if user_id is None:
-        for queue in paused:
-            found.setdefault(queue, {"queue": queue, "jobs": {}, "more": []})
-    for queue, shown in found.items():
-        shown["paused"] = in_utc(paused[queue].since) if queue in paused else None
-    if sees_all(context):
-        _add_workers(connection, found)
-    return sorted(found.values(), key=lambda shown: shown["queue"])
+    user_id = own_id(context, data.get("user_id"))
+    found = [as_json(each) for each in overview.queues(connection, _workers(connection), user_id)]
+    hidden = () if sees_all(context) else ("due", "served", "is_stuck")
+    return [{k: value for k, value in each.items() if k not in hidden} for each in found]
 
 
 @tk.side_effect_free
@@ -158,14 +151,6 @@ def files_queue_resume(context: Context, data_dict: dict[str, Any]) -> dict[str,
     changed = queues.resume(queue)
     commit(context)
     return {"queue": queue, "changed": changed}
-
-
-def _add_workers(connection: Any, found: dict[str, dict[str, Any]]) -> None:
-    workers, due = _workers(connection), counts.with_due_jobs(connection)
-    for queue, shown in found.items():
-        served = any(worker.serves(queue) for worker in workers)
-        stuck = queue in due and not served and not shown["paused"]
-        shown.update(served=served, is_stuck=stuck)
 
 
 def _workers(connection: Any) -> list[overview.WorkerState]:

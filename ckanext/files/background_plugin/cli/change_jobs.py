@@ -15,21 +15,24 @@ from typing import Any
 import click
 from ckan import model
 
-from ckanext.files.background import control, record
+from ckanext.files.background import bulk, control, record
 from ckanext.files.background.call import find_task
+from ckanext.files.background_plugin.words import STATES
 from ckanext.files.cli.options import DRY_RUN, JSON
 from ckanext.files.cli.output import ProgressBar, print_json
 
-from .completion import complete_tasks
+from .change_found import YES, Change, change_found
+from .completion import complete_sendable_tasks
+from .filters import StateChoice, given, with_filters
 from .show_jobs import JOB_ID
 
 _ARGUMENT = re.compile(r"(?P<name>\w+)(?P<kind>[=:])(?P<value>.*)", re.DOTALL)
-_JOB_IDS = click.argument("job_ids", metavar="ID...", nargs=-1, required=True, type=JOB_ID)
+_JOB_IDS = click.argument("job_ids", metavar="[ID]...", nargs=-1, type=JOB_ID)
 
 
 @click.command()
 @JSON
-@click.argument("task", shell_complete=complete_tasks)
+@click.argument("task", shell_complete=complete_sendable_tasks)
 @click.argument("arguments", metavar="[NAME=TEXT | NAME:JSON]...", nargs=-1)
 def send(task: str, arguments: Sequence[str], as_json: bool) -> None:
     """Defer a job of a task.
@@ -68,18 +71,38 @@ def _read_argument(argument: str) -> tuple[str, Any]:
 
 @click.command()
 @click.option("--now", is_flag=True, help="Interrupt the steps that run, and undo them.")
+@with_filters
+@YES
 @JSON
 @_JOB_IDS
-def cancel(job_ids: Sequence[int], now: bool, as_json: bool) -> None:
-    """End jobs that wait or run.
+def cancel(job_ids: Sequence[int], now: bool, yes: bool, as_json: bool, **options: Any) -> None:
+    """End jobs that wait or run: those with these IDs, or all that match filters.
 
     A job that runs ends with its present step, unless that is its last one; a
     task may end sooner by asking should_abort(). With --now the worker interrupts
     the step as after a timeout, and nothing of the step stays.
 
+    Before it ends all jobs that match filters, the command prints how many there
+    are, and asks. For example:
+
+    ckan files background cancel --queue mails --status waiting
+
     The exit code is 1 if a job has ended already, or does not exist.
     """
-    _change_each(job_ids, partial(_cancel, now=now), as_json=as_json)
+    batches = partial(bulk.cancel_found, now=now)
+    change = Change("End {}?", "Ending jobs", "{} ended", bulk.to_cancel, batches)
+    if not _is_of_filters(job_ids, options):
+        _change_each(job_ids, partial(_cancel, now=now), as_json=as_json)
+    else:
+        change_found(change, given(options), yes=yes, as_json=as_json)
+
+
+def _is_of_filters(job_ids: Sequence[int], options: Mapping[str, Any]) -> bool:
+    """Return whether jobs are given by filters; refuse a command line without, and with both."""
+    filters = given(options)
+    if bool(job_ids) == bool(filters):
+        raise click.UsageError("Give either IDs of jobs, or filters such as --status failed")
+    return bool(filters)
 
 
 def _cancel(job_id: int, now: bool) -> tuple[bool, str]:
@@ -89,20 +112,32 @@ def _cancel(job_id: int, now: bool) -> tuple[bool, str]:
         return False, f"has ended already: it is {_state(job_id)}"
     if ended == "doing":
         return True, "is interrupted" if now else "is asked to end: it runs"
-    return True, f"is {ended}"
+    return True, f"is {STATES[ended].word}"
 
 
 @click.command()
+@with_filters
+@YES
 @JSON
 @_JOB_IDS
-def retry(job_ids: Sequence[int], as_json: bool) -> None:
+def retry(job_ids: Sequence[int], yes: bool, as_json: bool, **options: Any) -> None:
     """Have jobs run again that failed, were cancelled or aborted.
 
-    They go on after their last finished steps.
+    Those with these IDs, or all that match filters: of these the command prints
+    how many there are, and asks. They go on after their last finished steps. For
+    example:
+
+    ckan files background retry --status failed --text "ConnectionError"
 
     The exit code is 1 if a job is in another state, or does not exist.
     """
-    _change_each(job_ids, _retry, as_json=as_json)
+    change = Change(
+        "Run {} again?", "Retrying jobs", "{} will run again", bulk.to_retry, bulk.retry_found
+    )
+    if not _is_of_filters(job_ids, options):
+        _change_each(job_ids, _retry, as_json=as_json)
+    else:
+        change_found(change, given(options), yes=yes, as_json=as_json)
 
 
 def _retry(job_id: int) -> tuple[bool, str]:
@@ -134,7 +169,7 @@ def _change_each(
 
 def _state(job_id: int) -> str:
     job = record.find(job_id)
-    return job.status if job else "gone"
+    return STATES[job.status].word if job else "gone"
 
 
 @click.command()
@@ -150,7 +185,7 @@ def _state(job_id: int) -> str:
     "--status",
     "states",
     multiple=True,
-    type=click.Choice(control.ENDED),
+    type=StateChoice(control.ENDED),
     help="Only jobs in this state; may be given several times.",
 )
 @DRY_RUN

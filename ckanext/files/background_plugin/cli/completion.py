@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from ckan import model
 
-from ckanext.files.background import BackgroundError, counts, overview, queues, schema
+from ckanext.files.background import BackgroundError, overview, schema
 from ckanext.files.background.call import all_tasks
 from ckanext.files.cli.options import words_with
 
@@ -19,9 +19,7 @@ def complete_queues(
 
 def _queues_in_use() -> set[str]:
     try:
-        # not overview.queues, which counts all jobs: a shell asks at each press of a key
-        with_jobs = counts.by_queue(schema.connection())
-        return {each.queue for each in with_jobs} | set(queues.paused())
+        return overview.used_queues(schema.connection())
     except BackgroundError:
         return set()  # without tables no queue is in use
     finally:
@@ -33,3 +31,10 @@ def complete_tasks(
 ) -> list[str]:
     """Return names of tasks."""
     return words_with(incomplete, [task.name for task in all_tasks()])
+
+
+def complete_sendable_tasks(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Return names of tasks, without those for which only other code asks."""
+    return words_with(incomplete, [task.name for task in all_tasks() if not task.internal])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import indent
 from typing import Any
 
@@ -14,10 +15,11 @@ from ckan import model
 from ckanext.files.background import control, record
 from ckanext.files.background.search import Count, Search
 from ckanext.files.background_plugin.results import as_json as as_dict
+from ckanext.files.background_plugin.words import STATES
 from ckanext.files.cli.options import JSON
 from ckanext.files.cli.output import in_utc, print_json, print_table
 
-from .completion import complete_queues, complete_tasks
+from .filters import given, with_filters
 
 JOB_ID = click.IntRange(1, 2**63 - 1)
 """The type of an argument of a command."""
@@ -28,15 +30,7 @@ _MORE = "And many older: see --limit"
 
 
 @click.command("list")
-@click.option(
-    "--status",
-    "states",
-    multiple=True,
-    type=click.Choice(record.STATES),
-    help="Only jobs in this state; may be given several times.",
-)
-@click.option("-q", "--queue", shell_complete=complete_queues, help="Only jobs of this queue.")
-@click.option("--task", shell_complete=complete_tasks, help="Only jobs of the task of this name.")
+@with_filters
 @click.option(
     "--limit",
     type=click.IntRange(1, 2**31 - 1),
@@ -45,17 +39,14 @@ _MORE = "And many older: see --limit"
     help="The most jobs to list.",
 )
 @JSON
-def list_jobs(
-    states: Sequence[str], queue: str | None, task: str | None, limit: int, as_json: bool
-) -> None:
+def list_jobs(limit: int, as_json: bool, **options: Any) -> None:
     """List jobs, the newest first.
 
     The remark is what a job waits for, how often it was tried, and the text of its
     progress or its error. Long remarks and arguments are cut; see "show". Times
     are in UTC.
     """
-    chosen = {"status": list(states), "queue": queue, "task": task}
-    filters: dict[str, Any] = {name: value for name, value in chosen.items() if value}
+    filters = given(options)
     jobs = _newest(filters, limit)
     count = Search(filters).count()
     if as_json:
@@ -88,10 +79,10 @@ def _newest(filters: dict[str, Any], limit: int) -> list[record.JobRecord]:
 def _row(job: record.JobRecord) -> tuple[str, ...]:
     return (
         str(job.id),
-        job.status,
+        STATES[job.status].word,
         in_utc(job.created),
         job.queue,
-        job.task,
+        job.title,
         str(job.step),
         _percent(job) or "",
         _cut(remark(job)),
@@ -128,11 +119,12 @@ def show(job_id: int, as_json: bool) -> None:
 
 
 def _print_job(job: record.JobRecord) -> None:
-    click.echo(f"Job {job.id}: {job.task}\n")
+    click.echo(f"Job {job.id}: {job.title}\n")
     for name, value in _facts(job):
         if value not in (None, ""):
             click.echo(f"  {name:<14}{value}")
-    _print_block("Arguments", _arguments(job.id))
+    _print_block("Parts", _parts(job))
+    _print_block("Arguments", _arguments(job))
     events = [f"{in_utc(event.at)}  {event.type}" for event in record.history(job.id)]
     _print_block("Events", "\n".join(events))
     _print_block("Error", job.error)
@@ -141,7 +133,7 @@ def _print_job(job: record.JobRecord) -> None:
 
 def _facts(job: record.JobRecord) -> Iterable[tuple[str, Any]]:
     holder = record.holder(job.lock) if job.locked and job.lock else None
-    yield "status", job.status
+    yield "status", STATES[job.status].word
     yield "", remark(job)
     yield "queue", job.queue
     yield "priority", job.priority
@@ -164,11 +156,36 @@ def _user_name(user_id: str | None) -> str | None:
     return user.name if user else user_id
 
 
-def _arguments(job_id: int) -> str:
-    shown = {
-        name: json.dumps(value, ensure_ascii=False)
-        for name, value in record.arguments(job_id).items()
-    }
+def _parts(job: record.JobRecord) -> str:
+    """Return the parts of a chain, a line each, with the state of those that have begun."""
+    if job.parts is None:
+        return ""
+    states = ["succeeded"] * job.parts.done + [job.status]
+    lines = [
+        f"{number}. {task}  {STATES[state].word if state else ''}".rstrip()
+        for number, (task, state) in enumerate(
+            itertools.zip_longest(job.parts.tasks, states[: len(job.parts.tasks)]), 1
+        )
+    ]
+    more = job.parts.total - len(lines)
+    return "\n".join([*lines, f"and {more} more"] if more else lines)
+
+
+def _arguments(job: record.JobRecord) -> str:
+    """Return the arguments, of a chain those of each of its parts."""
+    args = record.arguments(job.id)
+    if job.parts is None:
+        return _lines(args)
+    return "\n".join(
+        f"{number}. {task}\n{indent(_lines(call['args']), '  ')}".rstrip()
+        for number, (task, call) in enumerate(
+            zip(job.parts.tasks, args.get("calls", ()), strict=False), 1
+        )
+    )
+
+
+def _lines(args: Mapping[str, Any]) -> str:
+    shown = {name: json.dumps(value, ensure_ascii=False) for name, value in args.items()}
     return "\n".join(f"{name} = {value}" for name, value in shown.items())
 
 
@@ -178,12 +195,20 @@ def _print_block(title: str, text: str | None) -> None:
 
 
 def remark(job: record.JobRecord) -> str:
-    """Return what a job waits for, how often it was tried, and its progress or error, on a line."""
+    """Return where a job is, what it waits for, and its progress or error, on a line."""
     waits = job.status in control.LIVE and not job.running
-    parts = [_waits_for(job), _tries(job.attempts)] if waits else []
+    parts = [_part(job), *([_waits_for(job), _tries(job.attempts)] if waits else [])]
     # a job that runs again still has the error of its last run: the progress is newer
     error = job.error if job.status != "succeeded" and not (job.running and job.text) else None
     return "; ".join(filter(None, [*parts, _first_line(error or job.text)]))
+
+
+def _part(job: record.JobRecord) -> str:
+    """Return which part a chain is at, or has ended in."""
+    parts = job.parts
+    if parts is None or parts.done >= parts.total:
+        return ""
+    return f"part {parts.number} of {parts.total}: {parts.name}"
 
 
 def _waits_for(job: record.JobRecord) -> str:

@@ -19,12 +19,17 @@ from ckanext.files.background.call import all_tasks
 from ckanext.files.background.discovery import not_loaded
 from ckanext.files.background.overview import QueueState, ScheduleState, WorkerState
 from ckanext.files.background.worker import WorkerOptions, run_processes
+from ckanext.files.background_plugin.words import STATES
 from ckanext.files.cli.options import JSON
 from ckanext.files.cli.output import in_utc, print_json
 
 from .completion import complete_queues
 
 _PREFIX = "ckanext.files.background"
+
+_MOST = 100_000
+"""Jobs of a queue in one state that ``status`` counts: whether more jobs wait than an hour ago is
+seen, and the answer comes as quickly among many millions."""
 
 
 @click.command()
@@ -119,7 +124,7 @@ def warn_of_unused(queues: Sequence[str]) -> None:
 @click.command()
 @JSON
 def status(as_json: bool) -> None:
-    """Show the workers, and the numbers of jobs.
+    """Show the workers, and the numbers of jobs, each counted up to 100000.
 
     The exit code is 1 when the tables are missing or out of date, and when a
     queue has jobs that could run now but no worker.
@@ -128,7 +133,7 @@ def status(as_json: bool) -> None:
     with engine.connect() as connection:
         schema.check(connection)
         workers = overview.workers(connection, config[f"{_PREFIX}.frozen_after"])
-        queues = overview.queues(connection, workers)
+        queues = overview.queues(connection, workers, most=_MOST)
         schedules = overview.schedules(connection)
     (_print_json if as_json else _print)(workers, queues, schedules)
     if any(queue.is_stuck for queue in queues):
@@ -177,7 +182,8 @@ def _print(
 
 def _print_queue(queue: QueueState) -> None:
     for state, count in queue.jobs.items():
-        click.echo(f"  {queue.queue}  {state}: {count}")
+        more = "more than " if state in queue.more else ""
+        click.echo(f"  {queue.queue}  {STATES[state].word}: {more}{count}")
     if queue.paused:
         click.secho(f"  {queue.queue}  is paused since {in_utc(queue.paused)}", fg="yellow")
 
@@ -194,7 +200,7 @@ def _print_worker(worker: WorkerState) -> None:
             f"steps at a time: {worker.concurrency}"
         )
     for job in worker.running:
-        click.echo(f"      runs job {job['id']}: {job['task']}")
+        click.echo(f"      runs job {job['id']}: {job['title']}")
 
 
 def _print_schedules(schedules: Sequence[ScheduleState]) -> None:

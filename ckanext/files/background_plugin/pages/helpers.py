@@ -14,12 +14,14 @@ from ckan.lib.i18n import get_lang
 from ckanext.files.background.control import LIVE
 from ckanext.files.background.record import STATES
 
-from . import words
+from .. import words
 
 __all__ = [
     "files_job_argument",
     "files_job_event",
     "files_job_is_live",
+    "files_job_part",
+    "files_job_part_state",
     "files_job_percent",
     "files_job_state",
     "files_job_states",
@@ -93,6 +95,19 @@ def files_job_state(status: str) -> words.StateWord:
 def files_job_event(type_: str) -> str:
     """Return the words for an event."""
     return words.event_word(type_)
+
+
+def files_job_part(job: dict[str, Any]) -> str:
+    """Return which part a job is at that is a chain; an empty text for other jobs."""
+    return words.part_word(job)
+
+
+def files_job_part_state(job: dict[str, Any], index: int) -> str | None:
+    """Return the state of a part of a chain, the first one being 0; None if it has not begun."""
+    done = job["parts"]["done"]
+    if index < done:
+        return "succeeded"
+    return job["status"] if index == done else None
 
 
 def files_job_waits(job: dict[str, Any]) -> str:

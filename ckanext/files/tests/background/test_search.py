@@ -173,7 +173,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "a page far back": lambda: record.page({"queue": "mails"}, 20, before=5000),
     "counts": lambda: counts.by_queue(model.Session.connection()),
     "counts of a user": lambda: counts.by_queue(model.Session.connection(), "ann"),
-    "due": lambda: counts.with_due_jobs(model.Session.connection()),
+    "due": lambda: counts.due(model.Session.connection(), []),
     "rate": lambda: counts.rate(model.Session.connection()),
     "rate of a user": lambda: counts.rate(model.Session.connection(), "ann"),
 }

@@ -182,7 +182,7 @@ def test_cancel_and_retry(cast: Cast, job: Job, tasks: TasksManager) -> None:
         code, error = cast.owner.call(action, id=job.id)
         assert (code, status in error["id"][0]) == (409, True)
 
-    refused("files_job_retry", "todo")
+    refused("files_job_retry", "waiting")
     assert cast.owner.result("files_job_cancel", id=job.id)["status"] == "cancelled"
     refused("files_job_cancel", "cancelled")
     assert tasks.run_pending_jobs().steps == 0

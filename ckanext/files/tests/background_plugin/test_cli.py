@@ -171,20 +171,22 @@ def test_status(one_of_each: dict[str, Job]) -> None:
     code, said = run("status")
     assert code == 1
     assert "up to date" in said
-    for name in one_of_each:
-        assert f"  default  {name}: 1\n" in said
+    for word in ("waiting", "succeeded", "failed", "cancelled"):
+        assert f"  default  {word}: 1\n" in said
     assert "Jobs of the queue default that could run now: 1. No worker works for it." in said
 
 
 def test_status_with_nothing_to_do() -> None:
     ask(queue="mails", countdown=3600)
-    assert "  mails  todo: 1\n" in output("status")
+    assert "  mails  waiting: 1\n" in output("status")
     [queue] = json.loads(output("status", "--json"))["queues"]
     assert queue == {
         "queue": "mails",
         "jobs": {"todo": 1},
+        "more": [],
         "due": 0,
         "served": False,
+        "is_stuck": False,
         "paused": None,
     }
 
@@ -204,7 +206,7 @@ def test_pause_and_resume() -> None:
     code, said = run("pause", "mails")
     assert (code, said) == (1, "The queue mails is paused already\n")
     assert re.search(
-        r"mails  todo: 1\n  mails  is paused since 20[-\d]+ [:\d]+\n", output("status")
+        r"mails  waiting: 1\n  mails  is paused since 20[-\d]+ [:\d]+\n", output("status")
     )
     queues = {each["queue"]: each for each in json.loads(output("status", "--json"))["queues"]}
     assert (queues["letters"]["jobs"], bool(queues["letters"]["paused"])) == ({}, True)
@@ -243,16 +245,17 @@ def test_status_of_workers(worker: LiveWorker, name: str) -> None:
         "pid": os.getpid(),
         "queues": ["mails", "letters"],
         "concurrency": 3,
-        "running": [{"id": runs.id, "task": sample.write.name}],
+        "running": [{"id": runs.id, "task": sample.write.name, "title": sample.write.name}],
     }
+    common = {"more": [], "due": 1, "paused": None}
     assert shown["queues"] == [
-        {"queue": "default", "jobs": {"todo": 1}, "due": 1, "served": False, "paused": None},
+        {"queue": "default", "jobs": {"todo": 1}, "served": False, "is_stuck": True, **common},
         {
             "queue": "mails",
             "jobs": {"doing": 1, "todo": 1},
-            "due": 1,
             "served": True,
-            "paused": None,
+            "is_stuck": False,
+            **common,
         },
     ]
     cancel(elsewhere)

@@ -20,6 +20,7 @@ from ckanext.files.tests.support.console import run_background as run
 from ckanext.files.tests.support.effects import change, look
 from ckanext.files.tests.support.jobs import UNKNOWN, cancel, defer, locked_by_us, shown, state
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.users import new_user
 
 loaded = load_plugins("files", "files_background")
 
@@ -180,12 +181,64 @@ def test_cancel(one_of_each: dict[str, Job], worker: LiveWorker) -> None:
         f"Job {waiting.id} is cancelled",
     ]
     assert state(waiting) == "cancelled"
-    assert run("cancel")[0] == run("cancel", "first")[0] == 2
+    assert run("cancel", "first")[0] == 2
     job = defer(sample.noop)
     assert worker.claim([])
     assert output("cancel", str(job.id)) == f"Job {job.id} is asked to end: it runs\n"
     assert output("cancel", "--now", str(job.id)) == f"Job {job.id} is interrupted\n"
     assert state(job) == "doing"
+
+
+# cancel and retry by filters
+
+
+def test_change_what_filters_find(one_of_each: dict[str, Job]) -> None:
+    """Those that can be changed: counted first, and only after a yes."""
+    mails = [defer(sample.write.configure(queue="mails"), f"mail-{n}") for n in range(3)]
+    elsewhere = one_of_each["todo"]
+    code, said = run("cancel", "-q", "mails", typed="n\n")
+    assert (code, "End 3 jobs?" in said, "Aborted" in said) == (1, True, True)
+    assert [state(job) for job in mails] == ["todo"] * 3
+    said = output("cancel", "--queue", "mails", "--text", "mail-0", typed="y\n")
+    assert "End 1 job?" in said
+    assert said.splitlines()[-1] == "1 job ended"
+    assert [state(job) for job in mails] == ["cancelled", "todo", "todo"]
+    said = output("cancel", "--status", "waiting", "--status", "failed", "-q", "mails", "--yes")
+    assert said == "2 jobs ended\n"
+    assert state(elsewhere) == "todo"
+    said = json.loads(output("retry", "--task", sample.write.name, "-q", "mails", "-y", "--json"))
+    assert said == {"changed": 3}
+    assert [state(job) for job in mails] == ["todo"] * 3
+    assert output("retry", "--status", "todo") == "0 jobs will run again\n"
+
+
+def test_filters_of_a_user(tasks: TasksManager) -> None:
+    mine, user = defer(sample.noop), new_user()
+    theirs = defer(sample.noop)
+    change(
+        f"INSERT INTO {SCHEMA}.files_job (job_id, user_id) SELECT :id, id FROM public.user"
+        " WHERE name = :name ON CONFLICT (job_id) DO UPDATE SET user_id = excluded.user_id",
+        id=mine.id,
+        name=user,
+    )
+    assert listed("--user", user) == [mine.id]
+    output("cancel", "--user", user, "--yes")
+    assert (state(mine), state(theirs)) == ("cancelled", "todo")
+    code, said = run("cancel", "--user", "no-such-user", "--yes")
+    assert (code, "There is no user no-such-user" in said) == (2, True)
+
+
+def test_neither_jobs_nor_filters(one_of_each: dict[str, Job]) -> None:
+    """Nothing is changed without a word about which jobs; --json never asks."""
+    waiting = str(one_of_each["todo"].id)
+    for wrong in (
+        "cancel",
+        "retry --yes",
+        f"cancel {waiting} -q default",
+        "cancel -q default --json",
+    ):
+        assert run(*wrong.split())[0] == 2, wrong
+    assert state(one_of_each["todo"]) == "todo"
 
 
 # purge

@@ -366,7 +366,5 @@ def test_forged_forms(browser: Any, mine: Job, app: Any, monkeypatch: pytest.Mon
     assert state(mine) == "todo"
     page = browser.get(f"/job/{mine.id}").text
     token = re.findall(r'name="_csrf_token" value="([^"]+)"', page)[0]
-    assert (
-        browser.post(f"/job/cancel/{mine.id}", data={"_csrf_token": token}).status_code == 302
-    )
+    assert browser.post(f"/job/cancel/{mine.id}", data={"_csrf_token": token}).status_code == 302
     assert state(mine) == "cancelled"

@@ -173,8 +173,19 @@ def test_completion(queued: Job) -> None:
     assert completed("background", "send", sample.noop.name[:-1]) == [sample.noop.name]
     assert completed("background", "list", "--task", sample.noop.name) == [sample.noop.name]
     assert completed("background", "purge", "--status", "ca") == ["cancelled"]
+    assert completed("background", "cancel", "--status", "wa") == ["waiting"]
     for command in ("list -q", "list --queue", "pause", "resume", "worker -q", "worker"):
         assert completed("background", *command.split(), "queue-of") == ["queue-of-a-job"], command
+
+
+def test_completion_offers_no_internal_tasks() -> None:
+    """None for which only other code asks; old jobs of them can be listed."""
+    start = "ckanext.files."
+    offered = set(completed("background", "send", start))
+    known = set(completed("background", "list", "--task", start))
+    internal = {f"{start}maintenance.{name}" for name in ("remove_bytes", "scheduled")}
+    assert internal | {"ckanext.files.chain"} < known - offered
+    assert f"{start}maintenance.verify_checksums" in offered
 
 
 def test_completion_without_tables(job_tables: Any) -> None:

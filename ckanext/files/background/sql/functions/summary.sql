@@ -5,12 +5,34 @@ CREATE OR REPLACE FUNCTION files_abbreviated(_text text) RETURNS text LANGUAGE s
     SELECT CASE WHEN length(_text) > 60 THEN left(_text, 60) || '...' ELSE _text END
 $$;
 
--- Return the first ten arguments of a job on one line for lists, each abbreviated.
-CREATE OR REPLACE FUNCTION files_summary(_args jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+-- Return the first ten arguments of a call on one line for lists, each abbreviated.
+CREATE OR REPLACE FUNCTION files_summary_of_call(_args jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT string_agg(
         CASE WHEN number > 10 THEN '...' ELSE files_abbreviated(key) || '=' || files_abbreviated(value::text) END,
         ', ' ORDER BY number)
     FROM jsonb_each(_args) WITH ORDINALITY AS argument (key, value, number) WHERE number <= 11
+$$;
+
+-- Return the arguments of a job on one line for lists; of a chain, the first ten calls with theirs.
+CREATE OR REPLACE FUNCTION files_summary(_task text, _args jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN _task <> 'ckanext.files.chain' THEN files_summary_of_call(_args) ELSE (
+        SELECT string_agg(
+            CASE WHEN number > 10 THEN '...' ELSE files_abbreviated(regexp_replace(call ->> '__call__', '.*[.]', ''))
+                || '(' || coalesce(files_summary_of_call(call -> 'args'), '') || ')' END, ' → ' ORDER BY number)
+        FROM jsonb_path_query(_args, '$.calls[0 to 10]') WITH ORDINALITY AS part (call, number)
+        WHERE jsonb_typeof(call -> 'args') = 'object') END
+$$;
+
+-- Return the parts of a chain: the names of the tasks of the first hundred, how many there are, and how many have
+-- ended; NULL for any other job.
+CREATE OR REPLACE FUNCTION files_parts(_task text, _args jsonb, _call jsonb, _has_succeeded boolean)
+    RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT jsonb_build_object(
+        'tasks', jsonb_path_query_array(_args, '$.calls[0 to 99].__call__'), 'total', total,
+        'done', CASE WHEN _has_succeeded THEN total ELSE total - coalesce(jsonb_array_length(
+            jsonb_path_query_array(_call, '$.args.calls[*]')), total) END)
+    FROM jsonb_array_length(jsonb_path_query_array(_args, '$.calls[*]')) AS total
+    WHERE _task = 'ckanext.files.chain'
 $$;
 
 -- Return what a search for a text looks at: what lists show of a job. It reads no large arguments, and of an error

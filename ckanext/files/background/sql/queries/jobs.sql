@@ -6,7 +6,8 @@ SELECT id, :task_id, :user_id FROM unnest(CAST(:ids AS bigint[])) AS id
 
 -- name: jobs_by_ids
 SELECT j.id, f.task_id, f.user_id, j.task_name AS task,
-    coalesce(files_summary(j.args), '') AS args_summary, j.queue_name AS queue,
+    coalesce(files_summary(j.task_name, j.args), '') AS args_summary,
+    files_parts(j.task_name, j.args, f.call, j.status = 'succeeded') AS parts, j.queue_name AS queue,
     j.status::text AS status, j.priority, j.lock, j.queueing_lock, j.scheduled_at,
     j.attempts, j.abort_requested, j.worker_id IS NOT NULL AS running,
     j.status = 'todo' AND j.lock IS NOT NULL
@@ -37,16 +38,6 @@ SELECT min(id) FROM procrastinate_jobs WHERE lock = :lock AND status = 'doing'
 
 -- name: job_events
 SELECT type::text, at FROM procrastinate_events WHERE job_id = :id ORDER BY id
-
--- name: jobs_by_queue
-SELECT queue_name, status::text, count(*) FROM procrastinate_jobs GROUP BY 1, 2 ORDER BY 1, 2
-
--- name: due_jobs_by_queue
--- Also jobs that have begun, and whose worker has released them or is gone.
-SELECT queue_name, count(*) FROM procrastinate_jobs
-WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())
-   OR status = 'doing' AND (worker_id IS NULL OR worker_id <> ALL (:working))
-GROUP BY 1
 
 -- name: queue_has_jobs
 SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queue_name = :queue)

@@ -18,16 +18,26 @@ CROSS JOIN LATERAL (
     SELECT queue_name, status FROM procrastinate_jobs WHERE id = own.job_id OFFSET 0) AS job
 GROUP BY job.queue_name, job.status ORDER BY job.queue_name, job.status
 
--- name: queues_with_due_jobs
-SELECT queue FROM unnest(files_queues()) AS queue WHERE EXISTS (
-    SELECT FROM procrastinate_jobs
-    WHERE queue_name = queue AND status = 'todo' AND scheduled_at IS NULL
-) OR EXISTS (
-    SELECT FROM procrastinate_jobs
-    WHERE queue_name = queue AND status = 'todo' AND scheduled_at <= now()
-) OR EXISTS (
-    SELECT FROM procrastinate_jobs
-    WHERE queue_name = queue AND status = 'doing' AND worker_id IS NULL)
+-- name: due_by_queue
+-- Also jobs that have begun, and whose worker has released them or is gone.
+SELECT queue, due.count
+FROM unnest(files_queues()) AS queue
+CROSS JOIN LATERAL (
+    SELECT count(*) FROM (
+        (SELECT FROM procrastinate_jobs
+         WHERE queue_name = queue AND status = 'todo' AND scheduled_at IS NULL LIMIT :most)
+        UNION ALL
+        (SELECT FROM procrastinate_jobs
+         WHERE queue_name = queue AND status = 'todo' AND scheduled_at <= now() LIMIT :most)
+        UNION ALL
+        (SELECT FROM procrastinate_jobs
+         WHERE queue_name = queue AND status = 'doing'
+           AND (worker_id IS NULL OR worker_id <> ALL (:working)) LIMIT :most)
+        LIMIT :most) AS few) AS due
+WHERE due.count > 0
+
+-- name: used_queues
+SELECT queue FROM unnest(files_queues()) AS queue UNION SELECT queue FROM files_paused_queue
 
 -- name: ends_by_minute
 SELECT date_trunc('minute', at) AS minute, type::text AS type, count(*) AS count, min(at) AS oldest

@@ -1,4 +1,7 @@
-"""The words for states, events and reasons to wait."""
+"""The words for states, events and reasons to wait, the same on pages, in errors and commands.
+
+The codes of states, such as ``todo``, are what programs get and send.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any, NamedTuple
 import ckan.plugins.toolkit as tk
 
 from ckanext.files.background.control import LIVE
+from ckanext.files.background.parts import Parts
 
 
 class StateWord(NamedTuple):
@@ -17,16 +21,26 @@ class StateWord(NamedTuple):
     """Classes of Bootstrap for a badge."""
 
 
+def N_(text: str) -> str:  # noqa: N802 -- the name by which Babel finds texts
+    """Mark a text that is translated where it is used."""
+    return text
+
+
+STATES = {
+    "todo": StateWord(N_("waiting"), "bg-light text-dark border"),
+    "doing": StateWord(N_("running"), "bg-dark text-white"),
+    "succeeded": StateWord(N_("succeeded"), "bg-success text-white"),
+    "failed": StateWord(N_("failed"), "bg-danger text-white"),
+    "cancelled": StateWord(N_("cancelled"), "bg-secondary text-white"),
+    "aborted": StateWord(N_("aborted"), "bg-secondary text-white"),
+}
+"""Each state of a job, in English, as commands print it."""
+
+
 def state_word(status: str) -> StateWord:
-    """Return the word for the state of a job."""
-    return {
-        "todo": StateWord(tk._("waiting"), "bg-light text-dark border"),
-        "doing": StateWord(tk._("running"), "bg-dark text-white"),
-        "succeeded": StateWord(tk._("succeeded"), "bg-success text-white"),
-        "failed": StateWord(tk._("failed"), "bg-danger text-white"),
-        "cancelled": StateWord(tk._("cancelled"), "bg-secondary text-white"),
-        "aborted": StateWord(tk._("aborted"), "bg-secondary text-white"),
-    }[status]
+    """Return the word for the state of a job, in the language of the request."""
+    state = STATES[status]
+    return state._replace(word=tk._(state.word))
 
 
 def event_word(type_: str) -> str:
@@ -57,3 +71,12 @@ def why_waiting(job: dict[str, Any], is_due: bool) -> str:
     if not is_due:
         return tk._("Waits for its time")
     return tk._("Waits for another job") if job["locked"] else tk._("Waits for a worker")
+
+
+def part_word(job: dict[str, Any]) -> str:
+    """Return which part a chain is at, or has ended in; an empty text if all have succeeded."""
+    parts = Parts(**job["parts"]) if job["parts"] else None
+    if parts is None or parts.done >= parts.total:
+        return ""
+    sentence = tk._("Part {number} of {total}: {task}")
+    return sentence.format(number=parts.number, total=parts.total, task=parts.name)

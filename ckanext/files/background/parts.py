@@ -1,0 +1,49 @@
+"""The parts of a job that is a chain: the calls that it runs, and which one it is at."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+_MOST_NAMED = 5
+"""Parts that a title names."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """The calls of a :func:`~ckanext.files.background.chain` that a job began with."""
+
+    tasks: list[str]
+    """The names of their tasks, of the first hundred."""
+
+    total: int
+    done: int
+    """Calls that have ended."""
+
+    @property
+    def number(self) -> int:
+        """The number of the present part, or of the last one, from 1."""
+        return min(self.done + 1, self.total)
+
+    @property
+    def name(self) -> str:
+        """The name of the present part; empty if the chain is too long to know."""
+        return short_name(self.tasks[self.number - 1]) if self.number <= len(self.tasks) else ""
+
+
+def read_parts(value: dict[str, Any] | None) -> Parts | None:
+    """Return what the SQL function ``files_parts`` describes."""
+    return Parts(**value) if value else None
+
+
+def title_of(task: str, parts: Parts | None) -> str:
+    """Return what lists call a job: its task, or of a chain its parts, as ``load → publish``."""
+    if not (parts and parts.tasks):
+        return task
+    names = [short_name(name) for name in parts.tasks[:_MOST_NAMED]]
+    return " → ".join([*names, "…"] if parts.total > len(names) else names)
+
+
+def short_name(task: str) -> str:
+    """Return the name of a task without its module."""
+    return task.rpartition(".")[2]

@@ -1,0 +1,98 @@
+"""A chain is shown by its parts: on pages, in notices, by actions and commands."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+from ckanext.files.background import chain
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.tests.background_plugin.test_actions import Cast, ask_for, cast
+from ckanext.files.tests.background_plugin.test_pages import get
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.console import output
+from ckanext.files.tests.support.jobs import defer
+from ckanext.files.tests.support.load_plugins import load_plugins
+
+__all__ = ["ask_for", "cast"]
+
+loaded = load_plugins("files", "files_background", "files_test_probe")
+
+TITLE = "count_down → write → fail_after"
+NAMES = [task.name for task in (sample.count_down, sample.write, sample.fail_after)]
+
+
+def texts(body: str) -> str:
+    """Return the texts of a page, each after one space."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+def test_a_chain(cast: Cast, ask_for: Any, tasks: TasksManager, unique: Any) -> None:
+    """Its title names its parts; the number of the part that it is at moves on, until it fails."""
+    name = unique("job")
+    calls = [sample.count_down(name, 2, 2), sample.write(f"{name}-b"), sample.fail_after(name)]
+    job = ask_for(lambda: chain.delay(calls))
+
+    def shown() -> tuple[dict[str, Any], str, str, str]:
+        [listed] = cast.owner.result("files_job_list")["results"]
+        assert listed["title"] == TITLE
+        assert (listed["parts"]["tasks"], listed["parts"]["total"]) == (NAMES, 3)
+        line = output("list").splitlines()[1]
+        assert TITLE in line
+        assert f'count_down(name="{name}", total=2, remaining=2) → write(' in line
+        pages = (f"/job/{job.id}", "/dashboard/jobs")
+        page, row = (texts(get(cast.owner, path).body) for path in pages)
+        assert TITLE in page
+        assert TITLE in row
+        return listed, page, row, output("show", str(job.id))
+
+    for steps, number in ((0, 1), (1, 1), (2, 2)):
+        tasks.run_pending_jobs(most=steps)
+        listed, page, row, said = shown()
+        task = NAMES[number - 1]
+        part = f"art {number} of 3: {task.rpartition('.')[2]}"
+        assert listed["parts"]["done"] == number - 1
+        assert f"P{part}" in page
+        assert f"P{part}" in row
+        assert f"p{part}" in said
+        state = "waiting" if steps == 0 else "running"
+        assert f"{task} {state}" in page
+        assert f"  {number}. {task}  {state}\n" in said
+    tasks.run_pending_jobs()
+    listed, page, row, said = shown()
+    assert (listed["status"], listed["parts"]["done"]) == ("failed", 2)
+    parts = f"{NAMES[0]} succeeded {NAMES[1]} succeeded {NAMES[2]} failed"
+    assert f"Part 3 of 3: fail_after ValueError: {name} is wrong" in row
+    assert parts in page
+    assert f'\n  2. {NAMES[1]}\n    name = "{name}-b"\n' in said
+
+
+def test_a_chain_that_has_succeeded(tasks: TasksManager, cast: Cast, ask_for: Any) -> None:
+    job = ask_for(lambda: chain.delay([sample.noop(), sample.noop()]))
+    tasks.run_pending_jobs()
+    parts = cast.owner.result("files_job_show", id=job.id)["parts"]
+    assert (parts["done"], parts["total"]) == (2, 2)
+    assert "Part" not in texts(get(cast.owner, "/dashboard/jobs").body)
+
+
+def test_odd_chains(cast: Cast) -> None:
+    """Long ones are cut, and one without parts is shown as its task."""
+    defer(chain, [sample.anything({"a": n}, _=n) for n in range(150)])
+    defer(chain, [])
+    none, long = cast.sysadmin.result("files_job_list")["results"]
+    assert (none["title"], none["parts"]["total"]) == ("ckanext.files.chain", 0)
+    assert long["title"] == " → ".join(["anything"] * 5 + ["…"])
+    assert (len(long["parts"]["tasks"]), long["parts"]["total"]) == (100, 150)
+    assert long["args_summary"].endswith("...")
+    assert len(long["args_summary"]) < 1000
+    assert "and 50 more" in texts(get(cast.sysadmin, f"/job/{long['id']}").body)
+    assert get(cast.sysadmin, f"/job/{none['id']}").status_code == 200
+    output("show", str(none["id"]))
+    assert "  and 50 more\n" in output("show", str(long["id"]))
+
+
+def test_another_job_has_no_parts(cast: Cast) -> None:
+    job = defer(sample.anything, calls=[sample.noop()])
+    shown = cast.sysadmin.result("files_job_show", id=job.id)
+    assert (shown["title"], shown["parts"]) == (sample.anything.name, None)
