@@ -1,9 +1,8 @@
-"""How a page answers a form, for the pages of files and of jobs: where it leads, and errors."""
+"""Where a page leads after a form, for the pages of files and of jobs."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import ckan.plugins.toolkit as tk
 
@@ -21,15 +20,3 @@ def local_page(address: str) -> str | None:
     """
     is_path = re.match(r"/(?![/\\])", address) and address.isprintable()
     return address if is_path and tk.h.url_is_local(address) else None
-
-
-def words_of(error: Any) -> str:
-    """Return what an error of an action means to a person."""
-    if isinstance(error, tk.ValidationError):
-        messages: Any = [m for key, m in error.error_dict.items() if key != "__type"]
-        return " ".join(str(text) for some in messages for text in _listed(some))
-    return str(getattr(error, "message", None) or error)
-
-
-def _listed(messages: Any) -> list[Any]:
-    return messages if isinstance(messages, list) else [messages]

@@ -7,9 +7,11 @@ from typing import Any
 
 
 def as_bool(value: Any) -> bool:
-    """Convert a value as ``boolean_validator`` of CKAN 2.12 does.
+    """Convert a value as ``boolean_validator`` of CKAN 2.12 does, for all actions of ours.
 
-    The validator of CKAN 2.11 answers HTTP 500 to numbers and lists.
+    An unknown value is false as in CKAN's own actions, which have some of these parameters too; and
+    false is harmless: no force, no interruption. The validator of CKAN 2.11 answers HTTP 500 to
+    numbers and lists.
     """
     if isinstance(value, str):
         return value.lower() in ("true", "yes", "t", "y", "1")

@@ -17,6 +17,7 @@ from ckan.types import (
 )
 
 from ckanext.files.background.record import STATES
+from ckanext.files.parameters import as_bool
 
 MAX_LIMIT = 1000
 """Jobs on a page."""
@@ -42,7 +43,7 @@ def job_ids(value: Any) -> list[int]:
 
 
 def states(value: Any) -> list[str]:
-    """Validate one state of jobs, or a list of them."""
+    """Validate one state of jobs, or a list of them, by their codes."""
     found = [value] if isinstance(value, str) else value
     if not isinstance(found, list) or not set(map(str, found)) <= set(STATES):
         raise tk.Invalid(tk._("The states of a job are {states}").format(states=", ".join(STATES)))
@@ -71,14 +72,6 @@ def most(value: Any) -> int:
     return _integer(value, 1, _MAX_ID, tk._("The number of jobs is 1 or more"))
 
 
-def flag(value: Any) -> bool:
-    """Validate a boolean. CKAN's validator takes each unknown value for false."""
-    try:
-        return tk.asbool(value)
-    except ValueError:
-        raise tk.Invalid(tk._("Must be true or false")) from None
-
-
 @validator_args
 def job(not_empty: Validator) -> Schema:
     """Return the schema of actions on one job."""
@@ -88,7 +81,7 @@ def job(not_empty: Validator) -> Schema:
 @validator_args
 def job_cancel(default: ValidatorFactory) -> Schema:
     """Return the schema of ``files_job_cancel``."""
-    return {**job(), "now": [default(False), flag]}
+    return {**job(), "now": [default(False), as_bool]}
 
 
 def ignore_blank(
@@ -135,7 +128,7 @@ def jobs_retry(default: ValidatorFactory) -> Schema:
 @validator_args
 def jobs_cancel(default: ValidatorFactory) -> Schema:
     """Return the schema of ``files_jobs_cancel``."""
-    return {**jobs_retry(), "now": [default(False), flag]}
+    return {**jobs_retry(), "now": [default(False), as_bool]}
 
 
 def of_user() -> Schema:

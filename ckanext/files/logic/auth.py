@@ -9,6 +9,7 @@ from ckan.plugins import toolkit as tk
 from ckan.types import AuthFunction, AuthResult, Context, DataDict
 
 from ckanext.files import capabilities
+from ckanext.files.error_texts import joined
 from ckanext.files.ownership import Actor, find_owner, is_id, is_name_only, refusal_for, scope_of
 from ckanext.files.store import File, Owner, read_files
 
@@ -115,11 +116,12 @@ def file_create(
     if storage not in storages:
         option = f"{_UPLOADS}.storages"
         sentence = tk._("The option {option} does not let users upload into the storage {storage}")
-        message = sentence.format(option=option, storage=storage)
-        if storages:
-            choice = tk._("Send one of these as storage: {storages}")
-            message += ". " + choice.format(storages=", ".join(storages))
-        return {"success": False, "msg": message}
+        choice = tk._("Send one of these as storage: {storages}")
+        sentences = [
+            sentence.format(option=option, storage=storage),
+            choice.format(storages=", ".join(storages)) if storages else "",
+        ]
+        return {"success": False, "msg": joined(sentences)}
     return result
 
 

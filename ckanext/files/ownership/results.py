@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ckan.plugins import toolkit as tk
 from ckan.types import Context, FlattenKey
 
+from ckanext.files.error_texts import text_of
 from ckanext.files.queue import innermost_queue
 
 from .values import texts
@@ -139,13 +140,6 @@ def errors_on_fields(file_id: str, user: str) -> Iterator[None]:
             raise
         errors = FieldErrors()
         for key in _keys_naming(completed(queue.result, queue.action, user), file_id):
-            errors.add(key, sentence_of(error))
+            errors.add(key, text_of(error))
         errors.check()
         raise
-
-
-def sentence_of(error: Exception) -> str:
-    """Return what an error of an action says, as one sentence for a field."""
-    if isinstance(error, tk.ValidationError):
-        return "; ".join(error.error_summary.values())
-    return str(error)

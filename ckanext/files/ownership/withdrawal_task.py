@@ -15,13 +15,14 @@ from ckan.plugins import toolkit as tk
 from ckan.types import Context
 from sqlalchemy.orm import Session
 
+from ckanext.files.error_texts import text_of
 from ckanext.files.queue import add_task, current_queue
 from ckanext.files.store import FileRecord, Owner, OwnerChange, lock_owners_of, read_files
 
 from .claims import claimed_ids
 from .owners import DatasetScope, lock_dataset, lock_owner
 from .policy import Actor
-from .results import FieldErrors, sentence_of
+from .results import FieldErrors
 from .stored_fields import Place, StoredFields
 from .transfer import transfer
 from .withdrawal_words import DELETE, GIVE_BACK, Withdrawal
@@ -153,7 +154,7 @@ class WithdrawalTask:
             return tk._("You are not allowed to delete file {file}").format(file=name)
         except tk.ValidationError as error:
             sentence = tk._("File {file} cannot be deleted: {reason}")
-            return sentence.format(file=name, reason=sentence_of(error))
+            return sentence.format(file=name, reason=text_of(error))
         return None
 
 

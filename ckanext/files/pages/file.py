@@ -14,7 +14,8 @@ from ckan.types import Response
 from flask import Blueprint
 
 from ckanext.files.csrf import protect
-from ckanext.files.form_answers import next_page, words_of
+from ckanext.files.error_texts import text_of
+from ckanext.files.form_answers import next_page
 from ckanext.files.ownership import is_id
 from ckanext.files.search import (
     BEFORE_DOWNLOAD,
@@ -163,7 +164,7 @@ def _do(id_: str, change: Any, success: str) -> Any:
 
 def _failed(id_: str, error: Any) -> Response:
     model.Session.rollback()
-    tk.h.flash_error(tk._("Nothing was changed: {reason}").format(reason=words_of(error)))
+    tk.h.flash_error(tk._("Nothing was changed: {reason}").format(reason=text_of(error)))
     return _to_page(id_)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import ckan.plugins.toolkit as tk
 
-from ckanext.files.form_answers import words_of
+from ckanext.files.error_texts import text_of
 from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage, storages
 
@@ -65,5 +65,5 @@ def upload_file(upload: Any, storage: str | None) -> dict[str, Any]:
         return tk.get_action("file_create")({}, data)
     except (tk.ValidationError, tk.NotAuthorized) as error:
         sentence = tk._("{name} was not uploaded: {reason}")
-        message = sentence.format(name=upload.filename, reason=words_of(error))
+        message = sentence.format(name=upload.filename, reason=text_of(error))
         raise NotUploadedError(message) from error

@@ -6,6 +6,7 @@ from typing import Any
 
 import ckan.plugins.toolkit as tk
 
+from ckanext.files.error_texts import text_of_errors
 from ckanext.files.errors import FilesError
 
 
@@ -124,7 +125,7 @@ class FileRefusedError(UploadRefusedError):
     """
 
     def __init__(self, errors: dict[str, Any]) -> None:
-        super().__init__(str(errors))
+        super().__init__(text_of_errors(errors))
         self._errors = errors
 
     @property

@@ -13,7 +13,6 @@ from ckanext.files.background_plugin.words import STATES
 
 from .completion import complete_queues, complete_tasks
 
-
 _Choice: Any = click.Choice
 """A generic class since click 8.2 only."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import ckan.plugins.toolkit as tk
 
-from ckanext.files.form_answers import words_of
+from ckanext.files.error_texts import text_of
 
 from . import filters
 from .blueprint import blueprint, call, for_sysadmins, for_users
@@ -29,7 +29,7 @@ def change() -> Any:
     except tk.NotAuthorized:
         return tk.abort(403, tk._("Not authorized to see this page"))
     except tk.ValidationError as error:
-        tk.h.flash_error(words_of(error))
+        tk.h.flash_error(text_of(error))
     return tk.redirect_to(filters.address(endpoint, chosen))
 
 
@@ -42,7 +42,7 @@ def queue() -> Any:
     try:
         call("files_queue_pause" if pauses else "files_queue_resume", queue=name)
     except tk.ValidationError as error:
-        tk.h.flash_error(words_of(error))
+        tk.h.flash_error(text_of(error))
     else:
         done = tk._("Queue {queue} is paused") if pauses else tk._("Queue {queue} is resumed")
         tk.h.flash_success(done.format(queue=name))

@@ -7,7 +7,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from ckan import model
 
-from ckanext.files.form_answers import words_of
+from ckanext.files.error_texts import text_of
 
 from . import filters
 from .blueprint import blueprint, call, for_sysadmins, for_users, page_to_return_to
@@ -40,7 +40,7 @@ def rows() -> Any:
     try:
         found = call("files_job_list", id=ids, limit=_ROWS)["results"] if ids else []
     except tk.ValidationError as error:
-        return words_of(error), 400
+        return text_of(error), 400
     return tk.render("files_jobs/snippets/rows.html", _of_rows(found, tk.request.args))
 
 
@@ -51,7 +51,7 @@ def _page(scope: str, template: str, more: dict[str, Any]) -> Any:
         queues = call("files_queue_list", **whose)
         rate = call("files_job_rate", **whose)
     except tk.ValidationError as error:
-        return tk.render(template, {**more, "scope": scope, "missing": words_of(error)}), 503
+        return tk.render(template, {**more, "scope": scope, "missing": text_of(error)}), 503
     if scope == "all":
         more = {**more, **_workers()}
     shown = {

@@ -7,7 +7,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from ckan import model
 
-from ckanext.files.form_answers import words_of
+from ckanext.files.error_texts import text_of
 
 from .blueprint import back, blueprint, call, for_users, no_job
 
@@ -60,7 +60,7 @@ def _change(action: str, job_id: str, done: str, **data: Any) -> Any:
     except (tk.ObjectNotFound, tk.NotAuthorized):
         return no_job()
     except tk.ValidationError as error:
-        tk.h.flash_error(words_of(error))
+        tk.h.flash_error(text_of(error))
         return back(tk.url_for("files_jobs.own_jobs"))
     tk.h.flash_success(done.format(job=job["id"]))
     return back(tk.url_for("files_jobs.read", job_id=job["id"]))
