@@ -1,4 +1,4 @@
-"""The filters of ``list``, ``cancel`` and ``retry``, which are those of the pages of jobs."""
+"""The filters of ``list``, ``cancel`` and ``retry``: the same as on the pages of jobs."""
 
 from __future__ import annotations
 
