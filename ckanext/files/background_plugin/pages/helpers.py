@@ -27,6 +27,7 @@ __all__ = [
     "files_job_states",
     "files_job_time",
     "files_job_waits",
+    "files_jobs_asking",
     "files_jobs_chart",
 ]
 
@@ -36,6 +37,13 @@ _LONG = 300
 _MOST = 20_000
 """Characters of an argument that a page shows."""
 
+_SHORTEST, _LONGEST = 2, 60
+"""Seconds between two questions of a page that is open."""
+
+_PATIENCE = 30
+"""Questions after which a page waits a second longer: it may be open for a day, and its jobs may
+wait for weeks. The first hour has 400 questions, the whole day 2,300."""
+
 _HEIGHT = 100
 """Of the chart, in its own units: a minute is 10 wide."""
 
@@ -44,6 +52,11 @@ class _Argument(NamedTuple):
     text: str
     is_long: bool
     is_cut: bool
+
+
+class _Asking(NamedTuple):
+    seconds: int
+    asked: int
 
 
 class _Bar(NamedTuple):
@@ -121,6 +134,13 @@ def files_job_argument(value: Any) -> _Argument:
     """Return an argument of a job: its ``text``, if it ``is_long``, and if it ``is_cut``."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     return _Argument(text[:_MOST], len(text) > _LONG, len(text) > _MOST)
+
+
+def files_jobs_asking() -> _Asking:
+    """Return after how many ``seconds`` a page asks again, and how often it has ``asked`` then."""
+    given = tk.request.args.get("asked", "")
+    asked = min(int(given), _MOST) if given.isascii() and given.isdigit() else 0
+    return _Asking(min(_SHORTEST + asked // _PATIENCE, _LONGEST), asked + 1)
 
 
 def files_jobs_chart(minutes: list[dict[str, Any]]) -> _Chart:

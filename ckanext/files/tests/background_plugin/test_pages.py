@@ -224,6 +224,22 @@ def test_a_page_that_asks_again(cast: Cast, mine: Job, tasks: TasksManager) -> N
         assert "hx-trigger" not in get(cast.owner, path).body
 
 
+def test_a_page_that_is_open_for_long(cast: Cast, mine: Job) -> None:
+    """It asks less and less often, and no parameter makes it ask more often."""
+
+    def asks(path: str) -> tuple[int, int]:
+        body = get(cast.owner, path).body
+        [asked] = re.findall(r'hx-get="[^"]*[?;]asked=(\d+)', body)
+        [seconds] = re.findall(r"every (\d+)s \[", body)
+        return int(seconds), int(asked)
+
+    for path in (f"/job/rows?id={mine.id}&", f"/job/state/{mine.id}?", "/dashboard/jobs?"):
+        assert asks(path) == asks(f"{path}asked=-1") == asks(f"{path}asked=x") == (2, 1)
+        assert asks(f"{path}asked=1") == (2, 2)
+        assert asks(f"{path}asked=300") == (12, 301)
+        assert asks(f"{path}asked={'9' * 30}")[0] == 60
+
+
 def test_a_page_that_asks_in_vain(cast: Cast, mine: Job) -> None:
     """Its visitor has logged out, or the job is deleted: it stays as it is, and asks no more."""
     told = {"HX-Request": "true"}
