@@ -172,7 +172,7 @@ def _parts(job: record.JobRecord) -> str:
 
 
 def _arguments(job: record.JobRecord) -> str:
-    """Return the arguments, of a chain those of each of its parts."""
+    """Return the arguments; of a chain, by its parts."""
     args = record.arguments(job.id)
     if job.parts is None:
         return _lines(args)

@@ -10,7 +10,7 @@ import pytest
 from ckan import model
 from selenium.webdriver.common.keys import Keys
 
-from ckanext.files.background import schema
+from ckanext.files.background import chain, schema
 from ckanext.files.tests.support import city_tasks, jobs, sample
 from ckanext.files.tests.support import worker_tasks as tasks
 from ckanext.files.tests.support.browser import (
@@ -285,6 +285,24 @@ def test_hostile_errors_are_text(browser: Browser, ann: Person) -> None:
     assert browser.texts(".files-job pre")[0] == f"ValueError: {HOSTILE} is wrong"
     assert browser.driver.title != "hacked"
     browser.inspect(".files-job")
+
+
+@with_javascript
+def test_a_chain(browser: Browser, ann: Person) -> None:
+    """Its page follows from one part to the next."""
+    name = unused("maps")
+    job = jobs.defer(chain, [city_tasks.draw(name), city_tasks.publish(f"{name}-drawn")])
+    give(ann, job.id)
+    jobs.wait_for_effect(f"{name}-begun")
+    browser.log_in(ann.name)
+    browser.go(f"/job/{job.id}")
+    assert "draw → publish" in browser.find(".files-job").text
+    browser.wait_for_text("#files-job-state", "Part 1 of 2: draw")
+    assert browser.texts("#files-job-state ol.files-job-parts .badge") == ["running"]
+    browser.inspect(".files-job")
+    jobs.let_go(name)
+    browser.wait_for_text("#files-job-state .badge", "succeeded")
+    assert browser.texts("#files-job-state ol.files-job-parts .badge") == ["succeeded"] * 2
 
 
 @with_javascript
