@@ -32,12 +32,12 @@ def retry_found(filters: Mapping[str, Any]) -> Iterator[int]:
 
 
 def to_cancel(filters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return filters for those of the jobs that have not ended."""
+    """Return filters for the jobs among them that have not ended."""
     return _among(control.LIVE, filters)
 
 
 def to_retry(filters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return filters for those of the jobs that failed, were cancelled or aborted."""
+    """Return filters for the jobs among them that failed, were cancelled or aborted."""
     return _among(_BADLY_ENDED, filters)
 
 
