@@ -108,9 +108,10 @@ class Multipart:
         is_part = self._is_part(len(data))
         self._new += data
         if is_part:
+            content = self._before(connection) + self._new
             with _errors_as_ours():
                 try:
-                    self._store_part(self._before(connection) + self._new, content_type)
+                    self._store_part(content, content_type)
                 except Exception as error:
                     # other servers than Amazon's report that as an error of their own
                     raise (_gone() if self._are_parts_lost() else error) from error

@@ -94,4 +94,5 @@ class Receiver:
 
 
 def too_long() -> LargeFileError:
-    return LargeFileError(tk._("The request has more bytes than the file"))
+    sentence = tk._("The request has more bytes than the rest of the file: send only these")
+    return LargeFileError(sentence)

@@ -205,7 +205,7 @@ def _user_again() -> Any:
         model.Session.refresh(user)
         if user.is_active:
             return user
-    raise UploadForbiddenError(tk._("Your account is not active any more"))
+    raise UploadForbiddenError(tk._("Your account is not active any more, ask a sysadmin"))
 
 
 def _remove_some_expired() -> None:
