@@ -50,10 +50,12 @@ def server_runs(server: CkanServer) -> None:
 
 
 @pytest.mark.parametrize("storage", KILLS)
-def test_kills_at_any_time(server: CkanServer, tus: Tus, storage: str, full_size: bool) -> None:
+def test_kills_at_any_time(
+    server: CkanServer, tus: Tus, storage: str, full_size: bool, record_property: Any
+) -> None:
     seconds = _time_of_upload(tus, storage)
     kills = KILLS[storage] * 12 + 2 if full_size else KILLS[storage]
-    clean, parts = stored(storage), uploads_in_bucket()
+    clean, parts, finished = stored(storage), uploads_in_bucket(), 0
     for number in range(kills):
         sent = _begin(tus, storage)
         client = threading.Thread(target=_send, args=(tus, sent))
@@ -63,7 +65,7 @@ def test_kills_at_any_time(server: CkanServer, tus: Tus, storage: str, full_size
         server.kill()
         client.join()
         wait_for_the_dead()
-        _check(tus, sent, storage, clean)
+        finished += _check(tus, sent, storage, clean)
         server.start()
         file_id = _finish(tus, sent)
         assert tus.download(file_id) == sent.content
@@ -75,6 +77,8 @@ def test_kills_at_any_time(server: CkanServer, tus: Tus, storage: str, full_size
         assert not spooled(sent.url).exists()
         assert tus.download(file_id) == sent.content
     assert uploads_in_bucket() == parts
+    record_property("kills", kills)
+    record_property("finished before the kill", finished)
 
 
 def _time_of_upload(tus: Tus, storage: str) -> float:
@@ -98,8 +102,8 @@ def _send(tus: Tus, sent: Sent) -> None:
         return
 
 
-def _check(tus: Tus, sent: Sent, storage: str, clean: set[str]) -> None:
-    """Look at the database and the storage while no server runs."""
+def _check(tus: Tus, sent: Sent, storage: str, clean: set[str]) -> bool:
+    """Look at the database and the storage while no server runs; return if there is a file."""
     upload = row_of(sent.url)
     files = call("file_owner_scan", tus.user, rows=1000)["results"]
     mine = [file for file in files if file["location"] not in clean and file["storage"] == storage]
@@ -117,6 +121,7 @@ def _check(tus: Tus, sent: Sent, storage: str, clean: set[str]) -> None:
         left = {file["location"]}
     if not COPIES[storage]:
         assert stored(storage) - clean <= left
+    return bool(mine)
 
 
 def row_of(url: str) -> Any:
@@ -149,9 +154,11 @@ def _location(file_id: str) -> str:
 
 
 @pytest.mark.parametrize("storage", ["folder", "default", "cloud"])
-def test_large_file(server: CkanServer, tus: Tus, storage: str, full_size: bool) -> None:
+def test_large_file(
+    server: CkanServer, tus: Tus, storage: str, full_size: bool, record_property: Any
+) -> None:
     """Paused, the server killed in the middle, resumed: the same bytes, in constant memory."""
-    size = (1024 if full_size and storage != "cloud" else 96) * MIB
+    size = (1024 if full_size else 96) * MIB
     block = os.urandom(MIB)
     url = tus.begin(size, storage=storage)
     tus.upload(b"small", storage=storage)
@@ -171,6 +178,7 @@ def test_large_file(server: CkanServer, tus: Tus, storage: str, full_size: bool)
     for _ in range(size // MIB):
         expected.update(block)
     assert _digest(tus, file_id) == expected.hexdigest()
+    record_property("memory", grown)
     assert max(grown) < 64 * MIB, grown
 
 

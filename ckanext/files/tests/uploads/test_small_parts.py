@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.effects import change, look
 from ckanext.files.tests.support.tus import Tus
 from ckanext.files.tests.support.users import call
 
 KIB = 1024
 PART = 8 * KIB * KIB
 """Of the bucket: what is less waits in PostgreSQL."""
+
+TAIL = "files_upload_tail"
+"""The table in which it waits."""
 
 
 def send(tus: Tus, url: str, content: bytes, start: int, end: int, step: int) -> None:
@@ -23,7 +27,18 @@ def send(tus: Tus, url: str, content: bytes, start: int, end: int, step: int) ->
         assert tus.patch(url, position, part).status_code == 204
 
 
-def test_cost(tus: Tus, full_size: bool, record_property: Any) -> None:
+@pytest.fixture
+def no_vacuum() -> Iterator[None]:
+    """What was written can be seen by the size of the tables."""
+    options, tables = "autovacuum_enabled, toast.autovacuum_enabled", ("files_upload", TAIL)
+    for table in tables:
+        change(f"ALTER TABLE {table} SET ({options.replace(',', ' = off,')} = off)")
+    yield
+    for table in tables:
+        change(f"ALTER TABLE {table} RESET ({options})")
+
+
+def test_cost(no_vacuum: None, tus: Tus, full_size: bool, record_property: Any) -> None:
     """Bytes that wait are not written again, neither while a part fills up nor after it."""
     number = 2000 if full_size else 60
     half = number // 2 * KIB
@@ -45,18 +60,14 @@ def test_cost(tus: Tus, full_size: bool, record_property: Any) -> None:
 
 def size_of_tables() -> int:
     """Return the bytes of all uploads in PostgreSQL, with those that were replaced."""
-    return look("""
-        SELECT sum(pg_total_relation_size(relid)) FROM pg_stat_user_tables
-        WHERE relname IN ('files_upload', 'files_upload_tail')
-    """)
+    sizes = "pg_total_relation_size('files_upload') + pg_total_relation_size(:tail)"
+    return look(f"SELECT {sizes}", tail=TAIL)
 
 
 def waiting(url: str) -> int:
     """Return how many bytes wait in PostgreSQL."""
-    return look(
-        "SELECT COALESCE(sum(length(content)), 0) FROM files_upload_tail WHERE upload_id = :id",
-        id=url.rpartition("/")[2],
-    )
+    query = f"SELECT COALESCE(sum(length(content)), 0) FROM {TAIL} WHERE upload_id = :id"
+    return look(query, id=url.rpartition("/")[2])
 
 
 @pytest.mark.parametrize("storage", ["folder", "cloud"])
