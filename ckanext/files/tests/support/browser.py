@@ -159,8 +159,12 @@ class Browser:
             self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
     def _check_width(self, part: str, width: int) -> None:
-        for element in self.find_all(part):
-            right = element.rect["x"] + element.rect["width"]
+        # in one look: scripts of a page may take a part away
+        ends = """
+            return [...document.querySelectorAll(arguments[0])].map(
+                part => part.getBoundingClientRect().right + window.scrollX)
+        """
+        for right in self.driver.execute_script(ends, part):
             assert right <= width, f"{part} ends at {right:.0f} of {width} pixels"
         # what is wider than its part hangs out of it, unless that scrolls by itself
         script = """
