@@ -19,7 +19,7 @@ from .logic import action, auth, scheming, validators
 from .logic.guard import guarded
 from .logic.search_document import without_long_lists
 from .ownership import refuse_used_ids, withdraw_files
-from .pages import blueprints, field, helpers
+from .pages import blueprints, helpers
 from .queue.core import chained_core_actions
 from .uploads import views as upload_views
 
@@ -63,7 +63,7 @@ class FilesPlugin(CoreFilesPlugin, DefaultTranslation):
         return get_commands()
 
     def get_helpers(self) -> dict[str, Any]:
-        return {**public(helpers), **public(field)}
+        return public(helpers)
 
     def get_validators(self) -> dict[str, Any]:
         return {**validators_of_options(), **public(validators), **public(scheming)}

@@ -6,10 +6,10 @@
   window.ckanFiles = window.ckanFiles || {}
 
   window.ckanFiles.Rows = class {
-    constructor(field, words, announce) {
+    constructor(field, words, messages) {
       this.field = field
       this.words = words
-      this.announce = announce
+      this.messages = messages
       this.several = Boolean(field.dataset.several)
       this.chosen = field.querySelector('.files-chosen')
       this.takenOut = field.querySelector('.files-taken-out')
@@ -19,15 +19,22 @@
       this.arrange()
     }
 
-    has(id) {
-      return [...this.chosen.children].some((row) => row.dataset.id === id)
+    // the attachment field of the form that has a file
+    fieldWith(id) {
+      return this.rowsOfForm('.files-chosen').find((row) => row.dataset.id === id)?.closest('.files-field')
+    }
+
+    rowsOfForm(list) {
+      const form = this.field.closest('form') || document
+      return [...form.querySelectorAll(`.files-field ${list} > li`)]
     }
 
     // file: id, label, the url and details of its link; turn: the number of its upload
     add(file) {
-      if (this.has(file.id)) return this.announce('alreadyChosen', { name: file.label })
+      if (this.fieldWith(file.id) === this.field) return this.messages.announce('alreadyChosen', { name: file.label })
       if (!this.several) [...this.chosen.children].forEach((row) => this.takeOut(row))
-      const earlier = [...this.takenOut.children].find((row) => row.dataset.id === file.id)
+      // also out of another field: it moves from there
+      const earlier = this.rowsOfForm('.files-taken-out').find((row) => row.dataset.id === file.id)
       const row = this.chosenRow(file, earlier !== undefined)
       earlier?.remove()
       if (file.turn) row.dataset.turn = file.turn
@@ -35,7 +42,7 @@
       const later = [...this.chosen.children].find((each) => each.dataset.turn > Number(file.turn))
       this.chosen.insertBefore(row, later || null)
       this.changed()
-      this.announce('chosen', { name: file.label })
+      this.messages.announce('chosen', { name: file.label })
     }
 
     takeOut(row) {
@@ -43,7 +50,7 @@
       if (row.dataset.stored) this.takenOut.append(this.takenOutRow(row))
       row.remove()
       this.changed()
-      this.announce('takenOut', { name: label })
+      this.messages.announce('takenOut', { name: label })
     }
 
     onClick(event) {
@@ -59,7 +66,7 @@
       } else if (button.matches('.files-undo')) {
         this.add({ id: row.dataset.id, label, ...linkOf(row) })
         this.chosen.lastElementChild.querySelector('.files-remove').focus()
-        this.announce('putBack', { name: label })
+        this.messages.announce('putBack', { name: label })
       } else this.move(row, button)
     }
 
@@ -71,7 +78,7 @@
       this.changed()
       button.focus()
       const number = [...this.chosen.children].indexOf(row) + 1
-      this.announce('moved', { name: row.dataset.label, n: number })
+      this.messages.announce('moved', { name: row.dataset.label, n: number })
     }
 
     chosenRow(file, stored) {

@@ -9,10 +9,10 @@
 
   window.ckanFiles.Unfinished = class {
     // goOn: called with a file and the address of its upload
-    constructor(field, words, say, goOn) {
+    constructor(field, words, messages, goOn) {
       this.field = field
       this.words = words
-      this.say = say
+      this.messages = messages
       this.goOn = goOn
       this.list = field.querySelector('.files-uploads')
       this.picker = this.filePicker()
@@ -22,8 +22,10 @@
       }
     }
 
-    // an upload is shown by the field for which it was begun, or by the first one on the page
+    // an upload is shown by the field for which it was begun, or by the first one on the page; a
+    // page that is for no field shows all
     isOurs(url) {
+      if (!this.field.dataset.name) return true
       const begun = remembered()[url]
       return begun ? begun.field === this.key : document.querySelector('.files-field') === this.field
     }
@@ -80,8 +82,8 @@
       const { url, label, size } = this.chosen.dataset
       const modified = remembered()[url]?.modified ?? file.lastModified
       const isSame = file.name === label && file.size === Number(size) && file.lastModified === modified
-      if (!isSame) return this.say(this.words.get('otherFile', { name: file.name, expected: label }))
-      this.say('')
+      if (!isSame) return this.messages.warn(this.words.get('otherFile', { name: file.name, expected: label }))
+      this.messages.clear()
       this.chosen.remove()
       this.goOn(file, url)
     }
@@ -93,11 +95,12 @@
         const answer = await fetch(url, { method: 'DELETE', headers })
         if (!answer.ok && answer.status !== 404 && answer.status !== 410) throw new Error(answer.status)
       } catch {
-        return this.say(this.words.get('failed'))
+        return this.messages.warn(this.words.get('failed'))
       }
       this.forget(url)
       row.remove()
-      this.say('', this.words.get('cancelled', { name: label }))
+      this.messages.clear()
+      this.messages.announce('cancelled', { name: label })
       this.field.querySelector('input[type=file]').focus()
     }
   }

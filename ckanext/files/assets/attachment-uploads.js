@@ -17,10 +17,10 @@
   const SPEED_SECONDS = 5
 
   window.ckanFiles.Uploads = class {
-    constructor(field, words, announce, listeners) {
+    constructor(field, words, messages, listeners) {
       this.field = field
       this.words = words
-      this.announce = announce
+      this.messages = messages
       // started(url, file), ended(url), finished(file)
       this.listeners = listeners
       this.list = field.querySelector('.files-uploads')
@@ -33,18 +33,17 @@
 
     start() {
       const { Uppy, Tus } = window.ckanFilesUppy
-      const { endpoint, storage } = this.field.dataset
       // the field shows what goes wrong, and the browser logs it
       const logger = { debug() {}, warn() {}, error() {} }
       const uppy = new Uppy({ autoProceed: true, logger })
       uppy.use(Tus, {
-        endpoint,
+        endpoint: this.field.dataset.endpoint,
         chunkSize: CHUNK_SIZE,
         retryDelays: RETRY_DELAYS,
         limit: 3,
         removeFingerprintOnSuccess: true,
         headers: () => ({ 'X-CSRFToken': window.ckanFiles.csrfToken() }),
-        allowedMetaFields: storage ? ['name', 'storage'] : ['name'],
+        allowedMetaFields: ['name', 'storage'],
         onShouldRetry: (error, attempt, options, byDefault) => this.onShouldRetry(error, byDefault),
       })
       uppy.on('upload-progress', (file, progress) => file && this.onProgress(file.id, progress))
@@ -54,22 +53,16 @@
     }
 
     // unfinished: an upload that goes on, with its address
-    add(file, unfinished) {
+    add(file, storage, unfinished) {
       let id
       try {
-        const { storage } = this.field.dataset
-        id = this.uppy.addFile({
-          name: file.name,
-          type: file.type,
-          data: file,
-          meta: storage ? { storage } : {},
-        })
+        id = this.uppy.addFile({ name: file.name, type: file.type, data: file, meta: { storage } })
         if (unfinished) this.uppy.setFileState(id, { tus: { uploadUrl: unfinished } })
       } catch {
         return // the same file is being uploaded
       }
       this.rows.set(id, this.row(id, file))
-      this.announce('started', { name: file.name })
+      this.messages.announce('started', { name: file.name })
     }
 
     row(id, file) {
@@ -101,7 +94,6 @@
     onProgress(id, { bytesUploaded, bytesTotal }) {
       const row = this.rows.get(id)
       if (!row || row.state === 'paused') return
-      if (!this.field.isConnected) return this.end()
       this.noticeUrl(id, row)
       row.done = bytesUploaded
       row.total = bytesTotal
@@ -129,7 +121,6 @@
 
     // also a request that is not answered; after its last byte the server takes the time it needs
     restartStalled() {
-      if (!this.field.isConnected) return this.end()
       const before = performance.now() / 1000 - STALLED_SECONDS
       for (const [id, row] of this.rows) {
         const isOver = row.done === row.total || row.state === 'paused' || row.state === 'failed'
@@ -149,7 +140,7 @@
       this.forget(file.id)
       // Uppy has not finished with it: it would delete the upload at the server
       setTimeout(() => this.uppy.removeFile(file.id))
-      this.announce('uploaded', { name: row.name })
+      this.messages.announce('uploaded', { name: row.name })
       const url = this.field.dataset.download.replace('FILE', id)
       const details = this.words.size(row.total)
       this.listeners.finished({ id, label: row.name, url, details, turn: row.turn })
@@ -199,7 +190,7 @@
 
     cancel(id, row) {
       this.drop(id)
-      this.announce('cancelled', { name: row.name })
+      this.messages.announce('cancelled', { name: row.name })
       this.field.querySelector('input[type=file]').focus()
     }
 
@@ -207,7 +198,6 @@
       for (const id of [...this.rows.keys()]) this.drop(id)
     }
 
-    // the field was removed, such as one in a repeating subfield
     end() {
       clearInterval(this.timer)
       this.cancelAll()
@@ -246,7 +236,7 @@
       part('pause').hidden = state === 'paused' || state === 'failed'
       part('resume').hidden = state !== 'paused'
       part('retry').hidden = state !== 'failed'
-      if (changed && ['lost', 'failed', 'paused'].includes(state)) this.announce(null, `${row.name}: ${text}`)
+      if (changed && ['lost', 'failed', 'paused'].includes(state)) this.messages.announce(null, `${row.name}: ${text}`)
     }
 
     text(row, state) {
@@ -271,10 +261,5 @@
     } catch {
       return ''
     }
-  }
-
-  window.ckanFiles.csrfToken = () => {
-    const field = document.querySelector('meta[name=csrf_field_name]')?.content
-    return document.querySelector(`meta[name="${field}"]`)?.content || ''
   }
 })();

@@ -1,85 +1,42 @@
 /* CKAN's module for an attachment field. It enhances what the page has, and the field works
    without it: see templates/files/snippets/attachment_field.html. */
 ckan.module('files-attachment', function () {
-  const { Words, Rows, Uploads, Unfinished } = window.ckanFiles
+  const { Words, Messages, Rows, Uploader, whenRemoved } = window.ckanFiles
 
   class Field {
     constructor(element) {
       this.element = element
-      this.input = element.querySelector('input[type=file]')
-      this.status = element.querySelector('.files-status')
-      this.notice = element.querySelector('.files-notice')
+      this.form = element.closest('form') || document.body
       this.words = new Words(element)
-      const announce = (key, parts) => this.announce(key, parts)
-      this.rows = new Rows(element, this.words, announce)
-      for (const hidden of element.querySelectorAll('.files-chooser, .files-drop-hint')) hidden.hidden = false
+      this.messages = new Messages(element, this.words)
+      this.rows = new Rows(element, this.words, this.messages)
+      element.querySelector('.files-chooser').hidden = false
       element.addEventListener('click', (event) => this.onClick(event))
       element.addEventListener('htmx:afterSwap', () => this.markChosen())
-      if (this.input) this.acceptFiles(announce)
+      const removed = new AbortController()
+      whenRemoved(element, () => {
+        removed.abort()
+        this.form.dispatchEvent(new Event('change')) // its files can be chosen elsewhere
+      })
+      this.listen(removed.signal)
     }
 
-    acceptFiles(announce) {
-      // the files are sent by themselves, not with the form
-      this.input.removeAttribute('name')
-      this.uploads = new Uploads(this.element, this.words, announce, {
-        started: (url, file) => {
-          this.unfinished.forget(url)
-          this.unfinished.remember(url, file)
-        },
-        ended: (url) => this.unfinished.forget(url),
-        finished: (file) => this.onFinished(file),
-      })
-      const goOn = (file, url) => this.add([file], url)
-      const say = (error, message) => this.say(error, message)
-      this.unfinished = new Unfinished(this.element, this.words, say, goOn)
-      this.input.addEventListener('change', (event) => {
-        event.stopPropagation()
-        this.take([...this.input.files])
-        this.input.value = ''
-      })
-      const drop = this.element.querySelector('.files-drop')
-      const over = (event) => {
-        if (![...event.dataTransfer.types].includes('Files')) return
-        event.preventDefault()
-        drop.classList.toggle('is-over', event.type === 'dragover')
-        if (event.type === 'drop') this.take([...event.dataTransfer.files])
-      }
-      for (const type of ['dragover', 'dragleave', 'drop']) this.element.addEventListener(type, over)
+    // to what happens outside of the field, as long as it is there
+    listen(signal) {
+      this.form.addEventListener('change', () => this.markChosen(), { signal })
+      if (!this.element.querySelector('input[type=file]')) return
+      this.uploader = new Uploader(this.element, this.words, this.messages, (file) => this.onFinished(file))
       // before CKAN disables the buttons of the form
-      document.addEventListener('submit', (event) => this.onSubmit(event), true)
-    }
-
-    take(files) {
-      this.say('')
-      if (!this.rows.several && files.length > 1) return this.say(this.words.get('onlyOne'))
-      const refused = files.map((file) => this.refusal(file)).filter(Boolean)
-      if (refused.length) this.say(refused.join(' '))
-      this.add(files.filter((file) => !this.refusal(file)))
-    }
-
-    // unfinished: the address of an upload that goes on
-    add(files, unfinished) {
-      if (files.length && !this.rows.several) this.uploads.cancelAll()
-      files.forEach((file) => this.uploads.add(file, unfinished))
-    }
-
-    refusal(file) {
-      const { maxSize, types } = this.element.dataset
-      const name = file.name
-      if (maxSize && file.size > Number(maxSize)) return this.words.get('tooLarge', { name })
-      const accepted = JSON.parse(types)
-      // the server looks into a file whose type the browser does not know
-      if (file.type && accepted.length && !accepted.includes(file.type)) return this.words.get('wrongType', { name })
-      return ''
+      document.addEventListener('submit', (event) => this.onSubmit(event), { capture: true, signal })
     }
 
     onFinished(file) {
       this.rows.add(file)
-      if (this.uploads.unfinished.length) return
+      if (this.uploader.uploads.unfinished.length) return
       const { submit } = this
       // the question of an unfinished upload has answered itself
-      if (this.notice.contains(document.activeElement)) this.input.focus()
-      this.notice.replaceChildren()
+      if (this.messages.notice.contains(document.activeElement)) this.uploader.input.focus()
+      this.messages.clear()
       this.submit = undefined
       if (submit) submit()
     }
@@ -88,21 +45,26 @@ ckan.module('files-attachment', function () {
       const choice = event.target.closest('.files-choose')
       if (!choice) return
       const { id, label, url, details } = choice.dataset
+      const field = this.rows.fieldWith(id)
+      if (field && field !== this.element) return this.messages.announce('chosenIn', { field: labelOf(field) })
       this.rows.add({ id, label, url, details })
-      this.markChosen()
     }
 
+    // a file can be in one field of a form only
     markChosen() {
       for (const choice of this.element.querySelectorAll('.files-choose')) {
-        const chosen = this.rows.has(choice.dataset.id)
-        choice.setAttribute('aria-disabled', chosen)
-        choice.classList.toggle('is-chosen', chosen)
+        const field = this.rows.fieldWith(choice.dataset.id)
+        choice.setAttribute('aria-disabled', Boolean(field))
+        choice.classList.toggle('is-chosen', Boolean(field))
+        const hint = choice.closest('li').querySelector('.files-chosen-in')
+        hint.hidden = !field
+        hint.textContent = field ? this.words.get('chosenIn', { field: labelOf(field) }) : ''
       }
     }
 
     onSubmit(event) {
       const form = event.target
-      if (!form.contains(this.element) || !this.uploads.unfinished.length) return
+      if (form !== this.form || !this.uploader.uploads.unfinished.length) return
       event.preventDefault()
       event.stopImmediatePropagation()
       const submitter = event.submitter || form.querySelector('[type=submit]')
@@ -111,44 +73,33 @@ ckan.module('files-attachment', function () {
     }
 
     ask(submit) {
+      const { uploads, input } = this.uploader
       const template = this.element.querySelector('.files-notice-template')
       const notice = template.content.firstElementChild.cloneNode(true)
-      const names = this.uploads.unfinished.map((row) => this.words.get('unfinished', { name: row.name }))
+      const names = uploads.unfinished.map((row) => this.words.get('unfinished', { name: row.name }))
       notice.querySelector('.files-unfinished').textContent = names.join(' ')
       const answer = (part, then) =>
         notice.querySelector(`.files-${part}`).addEventListener('click', () => {
-          this.notice.replaceChildren()
+          this.messages.clear()
           then()
         })
       answer('finish', () => {
         this.submit = submit
-        this.uploads.resumeAll()
-        this.input.focus()
+        uploads.resumeAll()
+        input.focus()
       })
       answer('without', () => {
-        this.uploads.cancelAll()
+        uploads.cancelAll()
         submit()
       })
-      answer('stay', () => this.input.focus())
-      this.notice.replaceChildren(notice)
+      answer('stay', () => input.focus())
+      this.messages.show(notice)
       notice.querySelector('.files-finish').focus()
     }
+  }
 
-    // an error, which stays until the next choice
-    say(text, message) {
-      this.notice.replaceChildren()
-      if (message) this.announce(null, message)
-      if (!text) return
-      const box = document.createElement('div')
-      box.className = 'alert alert-danger mt-2 mb-0'
-      box.textContent = text
-      this.notice.append(box)
-    }
-
-    // key and parts of words, or no key and a text
-    announce(key, parts) {
-      this.status.textContent = key ? this.words.get(key, parts) : parts
-    }
+  function labelOf(field) {
+    return field.getAttribute('aria-label')
   }
 
   return {

@@ -16,6 +16,8 @@ from ckan import model
 from ckan.types import FlattenKey
 from sqlalchemy.orm import Session
 
+from ckanext.files.store import Owner
+
 from .values import is_uuid, loaded, texts, values_at
 
 KINDS = ("package", "group", "user")
@@ -142,6 +144,18 @@ class StoredFields:
             return {}
         rows = self._session.execute(_statement(self._kind), {"id": self.id})
         return {(kind, id_): list(_fields(row)) for kind, id_, row in rows}
+
+
+def stored_fields_of(session: Session, owner: Owner) -> StoredFields:
+    """Return the fields of an owner as they are stored now; of a resource all of its dataset.
+
+    What is no owner of CKAN's own has none.
+    """
+    if owner.type == "resource":
+        resource = session.get(model.Resource, owner.id)
+        return StoredFields(session, "package", resource.package_id if resource else None)
+    kind = "group" if owner.type == "organization" else owner.type
+    return StoredFields(session, kind, owner.id if kind in KINDS else None)
 
 
 @functools.cache

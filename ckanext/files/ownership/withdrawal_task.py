@@ -23,17 +23,11 @@ from .claims import claimed_ids
 from .owners import DatasetScope, lock_dataset, lock_owner
 from .policy import Actor
 from .results import FieldErrors
-from .stored_fields import Place, StoredFields
+from .stored_fields import Place, stored_fields_of
 from .transfer import transfer
 from .withdrawal_words import DELETE, GIVE_BACK, Withdrawal
 
 log = logging.getLogger(__name__)
-
-
-def stored_fields_of(session: Session, owner: Owner) -> StoredFields:
-    """Return the fields of an owner as they are stored now."""
-    kind = "group" if owner.type == "organization" else owner.type
-    return StoredFields(session, kind, owner.id)
 
 
 class Withdrawals(NamedTuple):

@@ -30,9 +30,9 @@ from ckanext.files.store import Owner, read_files
 
 from .owners import find_owner
 from .policy import Actor
-from .stored_fields import Place
+from .stored_fields import Place, stored_fields_of
 from .values import is_id, texts
-from .withdrawal_task import Withdrawals, WithdrawalTask, stored_fields_of
+from .withdrawal_task import Withdrawals, WithdrawalTask
 from .withdrawal_words import KEEP, WithdrawalWords
 
 OPTION = "ckanext.files.withdrawn"

@@ -7,7 +7,7 @@ from flask import Blueprint
 
 from ckanext.files.parameters import all_storable
 
-from .field import CHOICES_AT_ONCE, edited_owners, offered_files
+from .choices import CHOICES_AT_ONCE, edited_owners, named_outside_form, offered_files
 
 blueprint = Blueprint("files_chooser", __name__)
 
@@ -21,14 +21,16 @@ def choose() -> str:
     """Show files that the visitor may put into a field.
 
     The parameters are ``q``, parts of the name; ``start``, the number of files before these; and
-    ``owner_type`` and ``owner`` with what the form edits.
+    ``owner_type`` and ``owner`` with what the form edits. The script of the field marks the files
+    that the form holds already.
     """
     arguments = tk.request.args
     if not tk.current_user.is_authenticated or not all_storable(arguments.to_dict()):
         tk.abort(403)
     start = min(max(arguments.get("start", 0, int), 0), _LAST_START)
     owners = edited_owners(arguments.getlist("owner_type"), arguments.get("owner"))
-    files = offered_files(owners, arguments.get("q", ""), start, CHOICES_AT_ONCE + 1)
+    left_out = named_outside_form(owners)
+    files = offered_files(owners, arguments.get("q", ""), start, CHOICES_AT_ONCE + 1, left_out)
     following = {name: arguments.getlist(name) for name in _PARAMETERS}
     return tk.render(
         "files/snippets/choices.html",

@@ -29,6 +29,7 @@ from ckanext.files.store import Owner
 from .listing import OWNER_TYPES, with_fields
 from .preview import NOTHING, pdf_response, preview_of
 from .refused import refused
+from .rights import may, may_see
 from .suggestions import suggested_owners
 
 blueprint = protect(Blueprint("files_page", __name__))
@@ -91,7 +92,7 @@ def transfer(id: str) -> Any:  # noqa: A002
                 raise
             raise _NotTransferredError from None
         except tk.NotAuthorized:
-            if not _may("file_rename", id):
+            if not may("file_rename", id):
                 raise
             # the same for a name that does not exist and one that is not for the user
             raise _NotTransferredError(not data["force"] and _may_transfer(data)) from None
@@ -133,7 +134,7 @@ def _may_transfer(data: dict[str, Any]) -> bool:
 def delete(id: str) -> Any:  # noqa: A002
     """Ask whether to delete a file, with what will break; delete it."""
     file = _readable(id)
-    if file is None or not _may("file_delete", id):
+    if file is None or not may("file_delete", id):
         return refused()
     if tk.request.method == "GET":
         mentions = _visible_mentions(id)
@@ -174,39 +175,24 @@ def _to_page(id_: str) -> Response:
 
 def _readable(id_: str) -> dict[str, Any] | None:
     """Return a file with what a page shows of it; None if the visitor may not download it."""
-    if not is_id(id_) or not all(_may(auth_function, id_) for auth_function in BEFORE_DOWNLOAD):
+    if not is_id(id_) or not all(may(auth_function, id_) for auth_function in BEFORE_DOWNLOAD):
         return None
     files = with_fields(file_dicts(model.Session(), [id_]))
     if not files:
         return None
     [file] = files
     owner = file["owner"]
-    if owner and not _may_see(Owner(owner["type"], owner["id"])):
+    if owner and not may_see(Owner(owner["type"], owner["id"])):
         return {**file, "owner": None, "fields": []}
     return file
-
-
-def _may(auth_function: str, id_: str) -> bool:
-    try:
-        tk.check_access(auth_function, {}, {"id": id_})
-    except (tk.NotAuthorized, tk.ObjectNotFound):
-        return False
-    return True
-
-
-def _may_see(owner: Owner) -> bool:
-    try:
-        return _may(f"{owner.type}_show", owner.id)
-    except ValueError:  # a type of a plugin, without such an auth function
-        return False
 
 
 def _variables(file: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
         "file": file,
         "next_page": next_page(),
-        "may_edit": _may("file_rename", file["id"]),
-        "may_delete": _may("file_delete", file["id"]),
+        "may_edit": may("file_rename", file["id"]),
+        "may_delete": may("file_delete", file["id"]),
         "owner_types": OWNER_TYPES,
         **more,
     }
@@ -215,6 +201,6 @@ def _variables(file: dict[str, Any], **more: Any) -> dict[str, Any]:
 def _visible_mentions(file_id: str) -> list[dict[str, Any]]:
     """Return what the visitor may see of what names a file."""
     session = model.Session()
-    found: list[Mention] = [m for m in find_mentions(session, file_id) if _may_see(m.owner)]
+    found: list[Mention] = [m for m in find_mentions(session, file_id) if may_see(m.owner)]
     owners = describe_owners(session, [mention.owner for mention in found])
     return [{**owners[m.owner]._asdict(), "fields": m.fields} for m in found]

@@ -1,83 +1,15 @@
-"""Template helpers: files by name, with links, as far as the visitor may see them."""
+"""The template helpers of the plugin."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Any
+from .field import files_field
+from .field_words import files_size_patterns, files_then, files_times_left
+from .page_files import files_attached
 
-import ckan.plugins.toolkit as tk
-from ckan import model
-
-from ckanext.files.ownership import NoFileIdsError, file_ids
-from ckanext.files.search import Viewer, format_of
-from ckanext.files.store import FileDescription, describe_files
-
-__all__ = ["files_attached"]
-
-
-@dataclasses.dataclass(frozen=True)
-class PageFile:
-    """A file as a template shows it."""
-
-    id: str
-
-    name: str | None = None
-    """None: the file does not exist, or the visitor may not see it."""
-
-    title: str | None = None
-    """What people see instead of the name, if the file has one."""
-
-    url: str | None = None
-    """The address of the download."""
-
-    size: int | None = None
-    """In bytes."""
-
-    format: str | None = None
-    """CKAN's name of the format; None if CKAN does not know it."""
-
-    created: datetime | None = None
-
-    @property
-    def display_name(self) -> str | None:
-        """What people see: the title, else the name."""
-        return self.title or self.name
-
-
-def files_attached(value: Any) -> list[PageFile]:
-    """Return the files that the value of a field names, in their order.
-
-    :param value: an id, a list of ids, or such a list as JSON.
-    """
-    ids = named_ids(value)
-    visible = visible_files(describe_files(model.Session(), ids).values() if ids else [])
-    files = {file.id: file for file in visible}
-    return [files.get(id_, PageFile(id_)) for id_ in ids]
-
-
-def named_ids(value: Any) -> list[str]:
-    """Return the ids that the value of a field names, each once; none if it names no files."""
-    try:
-        return list(dict.fromkeys(file_ids(value)))
-    except NoFileIdsError:
-        return []
-
-
-def visible_files(files: Iterable[FileDescription]) -> list[PageFile]:
-    """Return the files that the visitor may see, in their order."""
-    viewer = Viewer()
-    return [_page_file(file) for file in files if viewer.may_download(file)]
-
-
-def _page_file(file: FileDescription) -> PageFile:
-    return PageFile(
-        id=file.id,
-        name=file.name,
-        title=file.title,
-        url=tk.url_for("file.download", id=file.id),
-        size=file.size,
-        format=format_of(file.name, file.content_type),
-        created=file.created,
-    )
+__all__ = [
+    "files_attached",
+    "files_field",
+    "files_size_patterns",
+    "files_then",
+    "files_times_left",
+]

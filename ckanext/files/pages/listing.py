@@ -24,7 +24,7 @@ from ckanext.files.store import Owner
 from ckanext.files.store.storages import storages
 
 from .refused import refused
-from .uploading import upload_all, upload_storages
+from .uploading import UploadStorage, unfinished_uploads, upload_all, upload_storages
 
 blueprint = protect(Blueprint("files_pages", __name__))
 
@@ -58,7 +58,7 @@ class Listing:
     has_parts: bool = False
     """The page has the files of several owners that belong together: it can be sorted by them."""
 
-    storages: tuple[str, ...] = ()
+    storages: tuple[UploadStorage, ...] = ()
     """The storages into which the visitor may upload here."""
 
 
@@ -70,9 +70,12 @@ def own() -> Any:
         return refused()
     if tk.request.method == "POST":
         return _upload()
-    variables = {"user_dict": tk.get_action("user_show")({}, {"id": user.id})}
-    owner = {"owner_type": "user", "owner_id": user.id}
     where = tuple(upload_storages())
+    variables = {
+        "user_dict": tk.get_action("user_show")({}, {"id": user.id}),
+        "unfinished": unfinished_uploads([storage.name for storage in where]),
+    }
+    owner = {"owner_type": "user", "owner_id": user.id}
     return _show(Listing("own", _address("files_pages.own"), owner, variables, storages=where))
 
 

@@ -2,22 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Container, Iterable
 from typing import Any
 
 import ckan.plugins.toolkit as tk
 
 from ckanext.files.error_texts import text_of
+from ckanext.files.search import format_of
 from ckanext.files.store.overlapping_storages import storages_of_ckan
-from ckanext.files.store.storages import Capability, get_storage, storages
+from ckanext.files.store.storages import Capability, get_storage, is_configured, storages
 
 
-def upload_storages() -> list[str]:
+@dataclasses.dataclass(frozen=True)
+class UploadStorage:
+    """A storage into which the visitor may upload, and what it accepts."""
+
+    name: str
+
+    max_size: int | None
+    """The size of the largest file, in bytes; None if all sizes are accepted."""
+
+    types: list[str]
+    """The content types; empty if all are accepted."""
+
+    @classmethod
+    def named(cls, name: str) -> UploadStorage:
+        """Return a storage by its name."""
+        settings: Any = get_storage(name).settings
+        types = list(settings.supported_types or [])
+        max_size = settings.max_size if settings.max_size >= 0 else None
+        return cls(name, max_size, [] if "*" in types else types)
+
+    @property
+    def type_names(self) -> list[str]:
+        """What people call the types."""
+        return list(dict.fromkeys(format_of("", type_) or type_ for type_ in self.types))
+
+
+def upload_storages() -> list[UploadStorage]:
     """Return the storages into which the visitor may upload, the default one first."""
     default = tk.config["ckan.files.default_storages.default"]
     of_ckan = storages_of_ckan() - {default}
     names = [name for name in storages if name not in of_ckan and may_upload(name)]
-    return sorted(names, key=lambda name: (name != default, name))
+    return [UploadStorage.named(name) for name in sorted(names, key=lambda n: (n != default, n))]
+
+
+def field_storage(wanted: str | None) -> UploadStorage | None:
+    """Return the storage that a field names, or else the first one to which users upload.
+
+    :returns: None if the visitor may upload nothing there.
+    """
+    of_users = tk.config["ckan.files.authenticated_uploads.storages"]
+    default = tk.config["ckan.files.default_storages.default"]
+    names = [wanted] if wanted else [*of_users, default]
+    if not tk.current_user.is_authenticated:
+        return None  # an upload belongs to a user
+    found = next((name for name in names if is_configured(name) and may_upload(name)), None)
+    return UploadStorage.named(found) if found else None
+
+
+def unfinished_uploads(storages: Container[str]) -> list[dict[str, Any]]:
+    """Return the visitor's uploads into some storages that can go on."""
+    uploads = tk.get_action("files_upload_list")({"user": tk.current_user.name}, {})
+    return [upload for upload in uploads if upload["storage"] in storages]
 
 
 def may_upload(storage: str) -> bool:

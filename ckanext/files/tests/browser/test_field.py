@@ -14,6 +14,7 @@ import requests
 from ckanext.files.tests.support.attachment_form import (
     SMALL,
     Field,
+    OwnUploads,
     new_dataset,
     open_form,
     start_portal,
@@ -163,6 +164,112 @@ def test_choose_among_sixty_files(browser: Browser, ann: Person, edit: Any) -> N
 
 
 @with_javascript
+def test_a_form_names_a_file_once(browser: Browser, ann: Person, edit: Any) -> None:
+    """What one field holds, also a new one in a repeating subfield, no other one offers."""
+    for name in ("b.csv", "a.csv"):
+        ann.upload(name)
+    old = ann.upload("old.csv")
+    dataset, report, annexes = new_dataset(ann, report=old), *fields(browser, "report", "annexes")
+    edit(dataset)
+
+    def open_chooser(field: Field, number: int) -> None:
+        # a new subfield comes slowly
+        browser.wait(lambda _: field.find("summary").is_displayed())
+        field.find("summary").click()
+        browser.wait(lambda _: len(field.find_all(".files-choose")) == number)
+
+    def choose(field: Field, name: str) -> None:
+        field.find(f".files-choose[data-label='{name}']").click()
+
+    def marked(field: Field) -> list[str]:
+        return [
+            text for text in browser.texts(f"{field.part} .files-choices li") if "already" in text
+        ]
+
+    open_chooser(annexes, 3)
+    assert len(marked(annexes)) == 1
+    assert "Chosen already: Report" in marked(annexes)[0]
+    choose(annexes, "a.csv")
+    browser.find("[name=repeating-add]").click()
+    paper = Field(browser, "citations-0-paper")
+    paper.wait_until_ready()
+    open_chooser(paper, 3)
+    assert [text[:5] for text in marked(paper)] == ["old.c", "a.csv"]
+    choose(paper, "a.csv")
+    assert (paper.chosen, paper.status) == ([], "Chosen already: Annexes")
+    choose(paper, "b.csv")
+    assert "Chosen already: Paper" in marked(annexes)[2]
+    browser.inspect(annexes.block)
+
+    # out of one field and into another one, in one save
+    report.press("remove")
+    assert report.find_all(".files-taken-out li")
+    choose(annexes, "old.csv")
+    assert report.find_all(".files-taken-out li") == []
+    browser.find("[name=repeating-remove]").click()
+    browser.wait(lambda _: not paper.find_all("input"))
+    assert not [text for text in marked(annexes) if text.startswith("b.csv")]
+    browser.submit()
+    found = ann.call("package_show", id=dataset)
+    assert (found["report"], found["annexes"][1], len(found["annexes"])) == ("", old, 2)
+    assert owner_type(ann, old) == "package"
+
+
+def fields(browser: Browser, *names: str) -> list[Field]:
+    return [Field(browser, name) for name in names]
+
+
+@with_javascript
+def test_a_field_that_is_removed_leaves_no_listener(
+    browser: Browser, ann: Person, edit: Any
+) -> None:
+    edit(new_dataset(ann))
+    before = listeners(browser)
+    assert before > 0
+    browser.find("[name=repeating-add]").click()
+    paper = Field(browser, "citations-0-paper")
+    paper.wait_until_ready()
+    assert listeners(browser) == before + 1
+    browser.find("[name=repeating-remove]").click()
+    browser.wait(lambda _: not paper.find_all("input"))
+    assert listeners(browser) == before
+
+
+def listeners(browser: Browser) -> int:
+    """Return how many scripts listen to the forms of the page."""
+    command = browser.driver.execute_cdp_cmd
+    document = command("Runtime.evaluate", {"expression": "document"})["result"]
+    found = command("DOMDebugger.getEventListeners", {"objectId": document["objectId"]})
+    return sum(each["type"] == "submit" and each["useCapture"] for each in found["listeners"])
+
+
+def test_a_file_that_belongs_elsewhere_now(browser: Browser, ann: Person, edit: Any) -> None:
+    """The entry says so, and can be taken out; nothing else happens to the file."""
+    moved, deleted = ann.upload("levels-2025.csv"), ann.upload("notes-2025.csv")
+    dataset, other = new_dataset(ann, annexes=[moved, deleted]), new_dataset(ann)
+    ann.call("package_patch", id=other, title="Water quality")
+    to_other = {"owner_type": "package", "owner_id": other, "force": True, "pin": True}
+    ann.call("files_transfer_ownership", id=moved, **to_other)
+    ann.call("file_delete", id=deleted)
+    edit(dataset, wait=bool(browser.scripts))
+    annexes = Field(browser, "annexes")
+    assert browser.texts(f"{annexes.part} .files-lost-hint") == [
+        "It belongs to “Water quality” now. Detach it, or choose another file.",
+        "It is no longer available here. Detach it, or choose another file.",
+    ]
+    browser.inspect(annexes.block, picture="field-elsewhere")
+    for _ in (moved, deleted):
+        if browser.scripts:
+            annexes.press("remove")
+    if not browser.scripts:
+        for select in (f"{annexes.part} li:nth-child({n}) select" for n in (1, 2)):
+            browser.select(select).select_by_visible_text("Detach")
+    browser.submit()
+    assert ann.call("package_show", id=dataset)["annexes"] == []
+    assert owner_type(ann, moved) == "package"
+
+
+@with_javascript
 def test_error_at_the_field(browser: Browser, ann: Person, edit: Any) -> None:
     """In words, with the file's name; what was chosen is kept."""
     file, field = ann.upload("wanted.csv"), Field(browser, "report")
@@ -214,6 +321,25 @@ def test_upload_with_the_form(browser: Browser, ann: Person, edit: Any, tmp_path
     browser.fill("#field-pages", "2")
     browser.submit()
     assert browser.texts(".dataset-details .files-attachment") == ["report.csv", "a.csv", "b.csv"]
+
+
+@without_javascript
+def test_own_files(browser: Browser, ann: Person, tmp_path: Path) -> None:
+    """The page of the own files sends several with its form."""
+    uploads = OwnUploads(browser)
+    browser.log_in(ann.name)
+    browser.go("/dashboard/files")
+    # the limits of all storages
+    assert "small A file may have up to 1 MiB." in browser.find("#files-upload-limits").text
+    browser.inspect(".files-own")
+    uploads.choose(table(tmp_path, "a.csv"), table(tmp_path, "b.csv", b"b\n"))
+    browser.submit(".files-upload button")
+    assert sorted(uploads.listed) == ["a.csv", "b.csv"]
+    browser.select("#files-storage").select_by_value("small")
+    uploads.choose(table(tmp_path, "large.csv", b"a" * (SMALL + 1)))
+    browser.submit(".files-upload button")
+    assert "large.csv was not uploaded:" in browser.find(".alert-danger").text
+    assert sorted(uploads.listed) == ["a.csv", "b.csv"]
 
 
 @without_javascript

@@ -13,7 +13,13 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.expected_conditions import staleness_of
 
 from ckanext.files.tests.support import attachment_form
-from ckanext.files.tests.support.attachment_form import SMALL, Field, new_dataset, start_portal
+from ckanext.files.tests.support.attachment_form import (
+    SMALL,
+    Field,
+    OwnUploads,
+    new_dataset,
+    start_portal,
+)
 from ckanext.files.tests.support.browser import Browser, Person, new_person, with_javascript
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 from ckanext.files.tests.support.waiting import wait_for
@@ -348,6 +354,84 @@ def test_drop(browser: Browser, open_form: Any) -> None:
     browser.wait(lambda _: sorted(annexes.chosen) == ["a.csv", "b.csv"])
     browser.driver.execute_script(script, report.find(".files-drop"), ["a.csv", "b.csv"])
     assert report.find(".files-notice").text == "Only one file can be attached here."
+
+
+def test_own_files(browser: Browser, ann: Person, make: Any) -> None:
+    """The page of the own files: what is uploaded appears in the list, without a reload."""
+    uploads = OwnUploads(browser)
+    browser.log_in(ann.name)
+    browser.go("/dashboard/files")
+    uploads.wait_until_ready()
+    browser.driver.get_log("browser")
+    assert not uploads.find("[type=submit]").is_displayed()
+    assert [each for each in browser.texts(".files-limits") if each] == []
+    browser.select("#files-storage").select_by_value("small")
+    (limits,) = [each for each in browser.texts(".files-limits") if each]
+    assert limits.startswith("small A file may have up to 1 MiB.")
+    assert "CSV, TXT" in limits
+    uploads.choose(make("large.csv", b"a" * (SMALL + 1)))
+    too_large = "large.csv is too large. A file may have up to 1 MiB."
+    assert uploads.find(".files-notice").text == too_large
+    browser.inspect(".files-own")
+    uploads.choose(make("levels-2026.csv", b"a,b\n"))
+    uploads.wait_for("levels-2026.csv")
+    assert uploads.find(".files-notice").text == ""
+
+    browser.select("#files-storage").select_by_value("default")
+    with network(browser, SLOW):
+        uploads.choose(make("budget-2026.pdf"), make("survey-2026.pdf", LARGE))
+        browser.wait(lambda _: "budget-2026.pdf" in uploads.listed)
+        uploads.wait_for_state("per second")
+        browser.inspect(".files-own", picture="own-uploads")
+        uploads.press("pause")
+        uploads.wait_for_state("Paused at")
+    uploads.press("resume")
+    uploads.wait_for("survey-2026.pdf", "budget-2026.pdf", "levels-2026.csv")
+    done = ["levels-2026.csv", "budget-2026.pdf", "survey-2026.pdf"]
+    assert browser.texts(".files-uploaded") == [f"{name} is uploaded." for name in done]
+    assert uploads.status == "survey-2026.pdf is uploaded."
+    found: Any = ann.call("files_search")
+    assert {each["name"]: each["storage"] for each in found["results"]} == {
+        "levels-2026.csv": "small",
+        "budget-2026.pdf": "default",
+        "survey-2026.pdf": "default",
+    }
+    browser.submit(".files-uploaded a")
+    assert browser.find("h1").text == "levels-2026.csv"
+
+
+def test_own_files_reload_cancel_and_retry(
+    browser: Browser, ann: Person, open_form: Any, make: Any
+) -> None:
+    """An upload that was begun in a form is there as well: its file belongs to its user."""
+    uploads, large = OwnUploads(browser), make("survey-2026.pdf", LARGE)
+    open_form()
+    with network(browser, SLOW):
+        Field(browser, "report").choose(large)
+        Field(browser, "report").wait_for_state("per second")
+        browser.go("/dashboard/files")
+        uploads.wait_until_ready()
+        browser.driver.get_log("browser")
+    browser.inspect(".files-own")
+    uploads.press("go-on")
+    uploads.find(".files-picker").send_keys(str(large))
+    uploads.wait_for("survey-2026.pdf")
+    assert ann.call("files_upload_list") == []
+
+    with network(browser, SLOW):
+        uploads.choose(make("cancelled.pdf", LARGE + b"more"))
+        uploads.wait_for_state("per second")
+        uploads.press("cancel")
+    browser.wait(lambda _: ann.call("files_upload_list") == [])
+    session = browser.driver.get_cookie("ckan")
+    browser.log_out()
+    uploads.choose(make("budget-2026.pdf"))
+    browser.wait(lambda _: uploads.find(".files-retry").is_displayed())
+    assert uploads.find(".files-state").text == "You are not logged in. Log in, and try again."
+    browser.driver.get_log("browser")  # of course the browser reports it
+    browser.driver.add_cookie(session)
+    uploads.press("retry")
+    uploads.wait_for("budget-2026.pdf", "survey-2026.pdf")
 
 
 HOSTILE = [

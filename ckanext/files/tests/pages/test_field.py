@@ -12,9 +12,10 @@ import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
 from ckan import model
+from werkzeug.datastructures import MultiDict
 
 from ckanext.files import form_request
-from ckanext.files.pages.field import CHOICES_AT_ONCE
+from ckanext.files.pages.choices import CHOICES_AT_ONCE
 from ckanext.files.store.models import file_table
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import engine, statements
@@ -66,7 +67,8 @@ def test_offered(author: str, visit: Visit) -> None:
     make_each_older(own)
     private = {"owner_org": organization_of(author), "private": True}
     dataset = portal.new_dataset(author, attachment=attached, **private)
-    portal.put(("user", call("user_show", author, id=author)["id"]), pinned=True)
+    call("package_patch", author, id=dataset["id"], attachment="")
+    portal.put(("user", user_id(author)), pinned=True)
     portal.upload(new_user())
     visit(author)
     assert offered() == own
@@ -83,6 +85,43 @@ def test_offered(author: str, visit: Visit) -> None:
     assert offered("package", dataset["id"]) == []
     visit(None)
     assert offered("package", dataset["id"]) == []
+
+
+def test_what_another_field_names_is_not_offered(
+    app: Any, author: str, visit: Visit, dataset_of_five: dict[str, Any]
+) -> None:
+    """Neither what is stored, nor what a form has sent; the chooser looks into the form itself."""
+    attached, of_resource, kept, own, sent = dataset_of_five["files"]
+    owner = ("package", dataset_of_five["id"])
+    visit(author)
+    assert sorted(offered(*owner)) == sorted([kept, own, sent])
+    form_request.mark()
+    tk.request.form = MultiDict([("second", own), ("several", ""), ("several", sent)])
+    assert offered(*owner) == [kept]
+    assert offered() == []
+
+    headers = {"Authorization": portal.Api(app).token(author)}
+    page = app.get(f"/file/choose?owner_type=package&owner={owner[1]}", headers=headers).body
+    chooser = re.findall(r'data-id="([\w-]+)"', page)
+    # a form of the dataset has no fields of its resources
+    assert sorted(chooser) == sorted([attached, kept, own, sent])
+    assert of_resource not in chooser
+
+
+@pytest.fixture
+def dataset_of_five(author: str) -> dict[str, Any]:
+    """One file in a field, one in a field of a resource, one kept; two are the author's own."""
+    files = portal.upload(author, 5)
+    dataset = portal.new_dataset(
+        author,
+        owner_org=organization_of(author),
+        attachment=files[0],
+        second=files[2],
+        resources=[portal.resource(for_dataset=files[1])],
+    )
+    portal.update(author, dataset, second="")
+    assert [owner[0] for owner in portal.owners(*files[:3])] == ["package"] * 3
+    return {**dataset, "files": files}
 
 
 def test_a_dataset_that_the_visitor_may_not_edit_offers_nothing(author: str, visit: Visit) -> None:
@@ -186,12 +225,79 @@ def test_with_an_error(author: str, visit: Visit) -> None:
     assert "Not available: unknown" in page
 
 
+GONE = "It is no longer available here. Detach it, or choose another file."
+
+
+def test_files_that_belong_elsewhere_now(author: str, visit: Visit) -> None:
+    """A visitor who may not see the new owner reads the same as of a file that was deleted."""
+    files = portal.upload(author, 4)
+    moved, taken_back, deleted, _ = files
+    editor = new_user()
+    dataset = portal.new_dataset(
+        author, several=files, owner_org=organization_of(author, editor), private=True
+    )
+    place = {"title": "<b>Other", "owner_org": organization_of(author), "private": True}
+    other = portal.new_dataset(author, **place)
+    for id_, owner in ((moved, ("package", other["id"])), (taken_back, ("user", user_id(author)))):
+        to_owner = {"owner_type": owner[0], "owner_id": owner[1], "force": True}
+        call("files_transfer_ownership", author, id=id_, **to_owner)
+    portal.delete_file(deleted)
+
+    def entries(visitor: str, *owner: Any) -> list[str]:
+        """Return the rows of the files, without their ids."""
+        visit(visitor)
+        page = field(value=files, multiple=True, owner_types=owner[:1], owner=owner[-1])
+        rows = re.findall("<li.*?</li>", page.partition("files-taken-out")[0], re.S)
+        return [row.replace(id_, "ID") for id_, row in zip(files, rows, strict=True)]
+
+    of_moved, of_taken_back, of_deleted, of_stays = entries(author, "package", dataset["id"])
+    assert (
+        f'<a href="/files-python/{other["name"]}">It belongs to “&lt;b&gt;Other” now.</a>'
+        in of_moved
+    )
+    assert "It belongs to “" in of_taken_back
+    assert GONE in of_deleted
+    assert 'data-stored="yes"' in of_stays
+    for row in (of_moved, of_taken_back, of_deleted):
+        # there is nothing to keep, give back or delete
+        assert 'data-stored="yes"' not in row
+        assert '<option value="ID">Detach</option>' in row
+    assert "files-lost" not in of_stays
+
+    of_moved, of_taken_back, of_deleted, of_stays = entries(editor, "package", dataset["id"])
+    assert GONE in of_deleted
+    assert of_moved == of_taken_back == of_deleted
+    assert "files-lost" not in of_stays
+    # a form that does not know what it edits
+    of_moved, _, of_deleted, _ = entries(author, None)
+    assert "files-lost" not in of_moved
+    assert GONE in of_deleted
+
+
+def user_id(name: str) -> str:
+    return call("user_show", name, id=name)["id"]
+
+
+def test_a_file_of_a_resource_is_no_stranger_to_its_dataset(author: str, visit: Visit) -> None:
+    (file,) = portal.upload(author)
+    place = {"owner_org": organization_of(author), "resources": [portal.resource(doc=file)]}
+    dataset = portal.new_dataset(author, **place)
+    visit(author)
+    for owner in (("package", dataset["id"]), ("resource", dataset["resources"][0]["id"])):
+        (chosen,) = tk.h.files_field("attachment", file, [owner[0]], owner[1]).chosen
+        assert (chosen.is_lost, chosen.is_stored) == (False, True)
+    other = portal.new_dataset(author, owner_org=place["owner_org"])
+    (chosen,) = tk.h.files_field("attachment", file, ["package"], other["id"]).chosen
+    assert (chosen.is_lost, chosen.is_stored) == (True, False)
+
+
 def test_what_is_taken_out_and_is_no_id(author: str, visit: Visit) -> None:
     """PostgreSQL refuses it, and so does the action: the form comes back."""
     (file,) = portal.upload(author)
+    dataset = portal.new_dataset(author, attachment=file, owner_org=organization_of(author))
     visit(author)
     form_request.take_out("attachment", {file: "delete", "a\0b": "delete"})
-    found = tk.h.files_field("attachment", "")
+    found = tk.h.files_field("attachment", "", ["package"], dataset["id"])
     assert [each.file.id for each in found.taken_out] == [file]
 
 

@@ -17,7 +17,7 @@ from ckan import model
 from flask import render_template_string
 
 from ckanext.files import capabilities
-from ckanext.files.pages.helpers import PageFile
+from ckanext.files.pages.page_files import PageFile
 from ckanext.files.store.models import file_table
 from ckanext.files.tests.support import documented, portal
 from ckanext.files.tests.support.effects import engine, statements

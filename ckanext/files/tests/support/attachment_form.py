@@ -68,7 +68,7 @@ class Field:
 
     def wait_until_ready(self) -> None:
         """CKAN's scripts start some time after the page is there."""
-        self.browser.wait(lambda _: self.find_all(".files-chooser:not([hidden])"))
+        self.browser.wait(lambda _: self.find_all(".files-drop-hint:not([hidden])"))
 
     def find(self, selector: str) -> WebElement:
         return self.browser.find(f"{self.part} {selector}")
@@ -106,3 +106,20 @@ class Field:
     def status(self) -> str:
         """What a screen reader has read last."""
         return self.find(".files-status").get_attribute("textContent") or ""
+
+
+class OwnUploads(Field):
+    """The form on the page of the own files, which uploads as a field does."""
+
+    def __init__(self, browser: Browser) -> None:
+        super().__init__(browser, "upload")
+        self.part = self.block = ".files-upload"
+
+    @property
+    def listed(self) -> list[str]:
+        """The files in the list below, by name."""
+        return self.browser.texts(".files-table tbody tr > td:first-child > a")
+
+    def wait_for(self, *names: str) -> None:
+        """Wait until these files are in the list."""
+        self.browser.wait(lambda _: self.listed == list(names))

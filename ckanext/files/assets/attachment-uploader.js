@@ -1,0 +1,87 @@
+/* An input for files whose files are sent at once: choosing and dropping, limits and uploads. */
+(() => {
+  'use strict'
+
+  window.ckanFiles = window.ckanFiles || {}
+
+  window.ckanFiles.Uploader = class {
+    // finished: called with each file that is there
+    constructor(element, words, messages, finished) {
+      this.element = element
+      this.words = words
+      this.messages = messages
+      this.several = Boolean(element.dataset.several)
+      this.input = element.querySelector('input[type=file]')
+      this.unfinished = new window.ckanFiles.Unfinished(element, words, messages, (file, url) => this.add([file], url))
+      this.uploads = new window.ckanFiles.Uploads(element, words, messages, {
+        started: (url, file) => {
+          this.unfinished.forget(url)
+          this.unfinished.remember(url, file)
+        },
+        ended: (url) => this.unfinished.forget(url),
+        finished,
+      })
+      this.listen()
+    }
+
+    listen() {
+      // the files are sent by themselves, not with the form
+      this.input.removeAttribute('name')
+      this.input.required = false
+      this.element.querySelector('.files-drop-hint').hidden = false
+      this.input.addEventListener('change', (event) => {
+        event.stopPropagation()
+        this.take([...this.input.files])
+        this.input.value = ''
+      })
+      const drop = this.element.querySelector('.files-drop')
+      const over = (event) => {
+        if (![...event.dataTransfer.types].includes('Files')) return
+        event.preventDefault()
+        drop.classList.toggle('is-over', event.type === 'dragover')
+        if (event.type === 'drop') this.take([...event.dataTransfer.files])
+      }
+      for (const type of ['dragover', 'dragleave', 'drop']) this.element.addEventListener(type, over)
+      window.ckanFiles.whenRemoved(this.element, () => this.uploads.end())
+    }
+
+    // what the chosen storage accepts, as the page says it
+    get limits() {
+      return this.element.querySelector('.files-limits:not([hidden])').dataset
+    }
+
+    take(files) {
+      this.messages.clear()
+      if (!this.several && files.length > 1) return this.messages.warn(this.words.get('onlyOne'))
+      const refused = files.map((file) => this.refusal(file)).filter(Boolean)
+      if (refused.length) this.messages.warn(refused.join(' '))
+      this.add(files.filter((file) => !this.refusal(file)))
+    }
+
+    // unfinished: the address of an upload that goes on
+    add(files, unfinished) {
+      if (files.length && !this.several) this.uploads.cancelAll()
+      files.forEach((file) => this.uploads.add(file, this.limits.storage, unfinished))
+    }
+
+    refusal(file) {
+      const { maxSize, size, types, typeNames } = this.limits
+      const name = file.name
+      if (maxSize && file.size > Number(maxSize)) return this.words.get('tooLarge', { name, size })
+      const accepted = JSON.parse(types)
+      // the server looks into a file whose type the browser does not know
+      const isWrong = file.type && accepted.length && !accepted.includes(file.type)
+      return isWrong ? this.words.get('wrongType', { name, types: typeNames }) : ''
+    }
+  }
+
+  // an element may be removed, such as a field in a repeating subfield
+  window.ckanFiles.whenRemoved = (element, end) => {
+    const observer = new MutationObserver(() => {
+      if (element.isConnected) return
+      observer.disconnect()
+      end()
+    })
+    observer.observe(document.body, { childList: true, subtree: true })
+  }
+})();
