@@ -9,7 +9,7 @@ from typing import Any
 import click
 from ckan import model
 
-from ckanext.files.background.search import Search
+from ckanext.files.background.search import Count, Search
 from ckanext.files.cli.output import ProgressBar, print_json
 
 from .filters import number_of
@@ -21,14 +21,14 @@ YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before many job
 class Change:
     """What a command does with all jobs that match filters."""
 
-    question: str
-    """What people are asked before, with the number of jobs."""
+    verb: str
+    """Of the question before."""
 
     label: str
     """Of the progress."""
 
     done: str
-    """What has happened, with the number of jobs."""
+    """What has happened."""
 
     narrow: Callable[[Mapping[str, Any]], dict[str, Any]]
     """Returns filters that match only jobs which can be changed so."""
@@ -44,7 +44,7 @@ def change_found(change: Change, filters: Mapping[str, Any], *, yes: bool, as_js
     count = Search(change.narrow(filters)).count()
     model.Session.rollback()
     if not yes and (count.number or not count.is_exact):
-        click.confirm(change.question.format(number_of(count)), abort=True, err=True)
+        click.confirm(f"{change.verb} {number_of(count)}?", abort=True, err=True)
     changed = 0
     with ProgressBar(change.label) as bar:
         bar.begin(count.number if count.is_exact else None)
@@ -55,4 +55,4 @@ def change_found(change: Change, filters: Mapping[str, Any], *, yes: bool, as_js
     if as_json:
         print_json({"changed": changed})
     else:
-        click.echo(change.done.format(f"{changed} {'job' if changed == 1 else 'jobs'}"))
+        click.echo(f"{change.done}: {number_of(Count(changed, is_exact=True))}")

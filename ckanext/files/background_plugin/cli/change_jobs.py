@@ -90,7 +90,7 @@ def cancel(job_ids: Sequence[int], now: bool, yes: bool, as_json: bool, **option
     The exit code is 1 if a job has ended already, or does not exist.
     """
     batches = partial(bulk.cancel_found, now=now)
-    change = Change("End {}?", "Ending jobs", "{} ended", bulk.to_cancel, batches)
+    change = Change("Cancel", "Cancelling jobs", "Being cancelled", bulk.to_cancel, batches)
     if not _is_of_filters(job_ids, options):
         _change_each(job_ids, partial(_cancel, now=now), as_json=as_json)
     else:
@@ -131,9 +131,7 @@ def retry(job_ids: Sequence[int], yes: bool, as_json: bool, **options: Any) -> N
 
     The exit code is 1 if a job is in another state, or does not exist.
     """
-    change = Change(
-        "Run {} again?", "Retrying jobs", "{} will run again", bulk.to_retry, bulk.retry_found
-    )
+    change = Change("Retry", "Retrying jobs", "Will run again", bulk.to_retry, bulk.retry_found)
     if not _is_of_filters(job_ids, options):
         _change_each(job_ids, _retry, as_json=as_json)
     else:

@@ -197,19 +197,19 @@ def test_change_what_filters_find(one_of_each: dict[str, Job]) -> None:
     mails = [defer(sample.write.configure(queue="mails"), f"mail-{n}") for n in range(3)]
     elsewhere = one_of_each["todo"]
     code, said = run("cancel", "-q", "mails", typed="n\n")
-    assert (code, "End 3 jobs?" in said, "Aborted" in said) == (1, True, True)
+    assert (code, "Cancel 3 jobs?" in said, "Aborted" in said) == (1, True, True)
     assert [state(job) for job in mails] == ["todo"] * 3
     said = output("cancel", "--queue", "mails", "--text", "mail-0", typed="y\n")
-    assert "End 1 job?" in said
-    assert said.splitlines()[-1] == "1 job ended"
+    assert "Cancel 1 job?" in said
+    assert said.splitlines()[-1] == "Being cancelled: 1 job"
     assert [state(job) for job in mails] == ["cancelled", "todo", "todo"]
     said = output("cancel", "--status", "waiting", "--status", "failed", "-q", "mails", "--yes")
-    assert said == "2 jobs ended\n"
+    assert said == "Being cancelled: 2 jobs\n"
     assert state(elsewhere) == "todo"
     said = json.loads(output("retry", "--task", sample.write.name, "-q", "mails", "-y", "--json"))
     assert said == {"changed": 3}
     assert [state(job) for job in mails] == ["todo"] * 3
-    assert output("retry", "--status", "todo") == "0 jobs will run again\n"
+    assert output("retry", "--status", "todo") == "Will run again: 0 jobs\n"
 
 
 def test_filters_of_a_user(tasks: TasksManager) -> None:
