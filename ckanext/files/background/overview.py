@@ -106,23 +106,27 @@ def _running(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def queues(
-    connection: Any, known: Sequence[WorkerState], user_id: str | None = None, most: int = MOST
+    connection: Any,
+    known: Sequence[WorkerState] | None,
+    user_id: str | None = None,
+    most: int = MOST,
 ) -> list[QueueState]:
     """Return the queues that have jobs, and those that are paused, by their names.
 
-    :param known: all workers.
+    :param known: all workers; None for a caller who does not ask which jobs could run.
     :param user_id: only queues of this user's jobs, with the numbers of these.
     :param most: see :func:`.counts.by_queue`.
     """
     found = {each.queue: each for each in counts.by_queue(connection, user_id, most)}
     paused = paused_queues(connection)
     names = found.keys() | (paused if user_id is None else {})
-    due = counts.due(connection, [each.id for each in known if each.state == "alive"], most)
+    working = [each.id for each in known or () if each.state == "alive"]
+    due = {} if known is None else counts.due(connection, working, most)
 
     def state(queue: str) -> QueueState:
         counted = found.get(queue) or counts.QueueCounts(queue, {}, [])
         since = paused[queue].since if queue in paused else None
-        served = any(worker.serves(queue) for worker in known)
+        served = any(worker.serves(queue) for worker in known or ())
         stuck = queue in due and not served and since is None
         return QueueState(
             **vars(counted), paused=since, due=due.get(queue, 0), served=served, is_stuck=stuck

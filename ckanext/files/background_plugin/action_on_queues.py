@@ -52,9 +52,11 @@ def files_queue_list(context: Context, data_dict: dict[str, Any]) -> list[dict[s
     data = validated(context, data_dict, schema.of_user())
     connection = tables.connection()
     user_id = own_id(context, data.get("user_id"))
-    found = [as_json(each) for each in overview.queues(connection, _workers(connection), user_id)]
-    hidden = () if sees_all(context) else ("due", "served", "is_stuck")
-    return [{k: value for k, value in each.items() if k not in hidden} for each in found]
+    if sees_all(context):
+        return list(map(as_json, overview.queues(connection, _workers(connection), user_id)))
+    hidden = ("due", "served", "is_stuck")
+    found = map(as_json, overview.queues(connection, None, user_id))
+    return [{name: each[name] for name in each if name not in hidden} for each in found]
 
 
 @tk.side_effect_free
