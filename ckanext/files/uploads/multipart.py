@@ -65,7 +65,7 @@ class Multipart:
         self._etags = {int(number): etag for number, etag in etags.items()}
         self._has_new_part = False
         self._tail, self._waiting = Tail(upload.id), upload.offset - self._stored
-        self._new = bytearray()  # after those that wait in the tail
+        self._new = b""  # after those that wait in the tail
 
     @property
     def room(self) -> int:
@@ -76,9 +76,9 @@ class Multipart:
     def _stored(self) -> int:
         return len(self._etags) * part_size(self._size)
 
-    def head(self, connection: Any, more: bytes | bytearray, size: int) -> bytes:
+    def head(self, connection: Any, more: bytes, size: int) -> bytes:
         """Return the first bytes of the file, with those that are about to be stored."""
-        return bytes((self._before(connection) + self._new + more[:size])[:size])
+        return (self._before(connection) + self._new + more[:size])[:size]
 
     def _before(self, connection: Any) -> bytes:
         return self._tail.read(connection) if self._waiting else b""
@@ -103,19 +103,19 @@ class Multipart:
         end = self._stored + self._waiting + len(self._new) + more
         return more == self.room or end == self._size
 
-    def store(self, connection: Any, data: bytes | bytearray, content_type: str) -> None:
+    def store(self, connection: Any, data: bytes, content_type: str) -> None:
         """Store bytes in the bucket, if they are enough for a part; if not, :meth:`save` does."""
-        is_part = self._is_part(len(data))
-        self._new += data
-        if is_part:
-            content = self._before(connection) + self._new
-            with _errors_as_ours():
-                try:
-                    self._store_part(content, content_type)
-                except Exception as error:
-                    # other servers than Amazon's report that as an error of their own
-                    raise (_gone() if self._are_parts_lost() else error) from error
-            self._has_new_part, self._waiting, self._new = True, 0, bytearray()
+        if not self._is_part(len(data)):
+            self._new += data
+            return
+        content = self._before(connection) + self._new + data
+        with _errors_as_ours():
+            try:
+                self._store_part(content, content_type)
+            except Exception as error:
+                # other servers than Amazon's report that as an error of their own
+                raise (_gone() if self._are_parts_lost() else error) from error
+        self._has_new_part, self._waiting, self._new = True, 0, b""
 
     def _store_part(self, content: bytes, content_type: str) -> None:
         number = len(self._etags)
@@ -145,7 +145,7 @@ class Multipart:
             self._has_new_part = False
         if self._new:
             self._tail.append(connection, self._stored + self._waiting, self._new)
-            self._waiting, self._new = self._waiting + len(self._new), bytearray()
+            self._waiting, self._new = self._waiting + len(self._new), b""
 
     def _save_parts(self, connection: Any) -> None:
         parts = {"upload_id": self._upload_id, "etags": self._etags}

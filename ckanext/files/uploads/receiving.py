@@ -50,8 +50,9 @@ class Receiver:
             type of the file is wrong.
         :raises RequestEntityTooLarge: the portal has a limit for bodies.
         """
-        while data := body.read(self._sink.room, self._sink.chunk_seconds):
-            self._take(data)
+        # no name for the bytes: they are gone from memory before the next ones come
+        while self._take(body.read(self._sink.room, self._sink.chunk_seconds)):
+            pass
         if self._checksum is not None and body.error is None:
             self._checksum.verify()
             with self._writer.lock() as connection:
@@ -61,7 +62,10 @@ class Receiver:
         if body.error is not None:
             raise InterruptedUploadError from body.error
 
-    def _take(self, data: bytearray) -> None:
+    def _take(self, data: bytes) -> bool:
+        """Store bytes; return whether there were any, so that more may come."""
+        if not data:
+            return False
         if self.offset + len(data) > self._upload.size:
             raise too_long()
         is_last = self.offset + len(data) == self._upload.size
@@ -75,8 +79,9 @@ class Receiver:
                 self._count(connection)
         if self._checksum is not None:
             self._checksum.digest.update(data)
+        return True
 
-    def _prepare(self, connection: Any, data: bytearray, is_last: bool) -> None:
+    def _prepare(self, connection: Any, data: bytes, is_last: bool) -> None:
         if not self._content_type:
             self._look_at_type(self._sink.head(connection, data, checks.SAMPLE_SIZE), is_last)
         if self._sink.must_begin(len(data)):

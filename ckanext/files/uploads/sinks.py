@@ -28,7 +28,7 @@ class Sink(Protocol):
         """How many bytes :meth:`store` takes at most."""
         ...
 
-    def head(self, connection: Any, more: bytes | bytearray, size: int) -> bytes:
+    def head(self, connection: Any, more: bytes, size: int) -> bytes:
         """Return the first bytes of the file, with those that are about to be stored."""
         ...
 
@@ -40,7 +40,7 @@ class Sink(Protocol):
         """Get ready for the first bytes, which come after the commit."""
         ...
 
-    def store(self, connection: Any, data: bytes | bytearray, content_type: str) -> None:
+    def store(self, connection: Any, data: bytes, content_type: str) -> None:
         """Store bytes, so that no crash loses them once :meth:`save` is committed."""
         ...
 

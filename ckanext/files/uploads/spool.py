@@ -46,7 +46,7 @@ class Spool:
         """How many bytes :meth:`store` takes at most."""
         return self.chunk_size
 
-    def head(self, connection: Any, more: bytes | bytearray, size: int) -> bytes:
+    def head(self, connection: Any, more: bytes, size: int) -> bytes:
         """Return the first bytes of the file, with those that are about to be stored."""
         if self._position >= size:
             with self.open() as file:
@@ -55,7 +55,7 @@ class Spool:
         if self._position:
             with self.open() as file:
                 start = file.read(self._position)
-        return start + bytes(more[: size - len(start)])
+        return start + more[: size - len(start)]
 
     def must_begin(self, more: int) -> bool:
         return False
@@ -63,7 +63,7 @@ class Spool:
     def begin(self, connection: Any, content_type: str) -> None:
         """Nothing to do: the name of the file is the id of the upload."""
 
-    def store(self, connection: Any, data: bytes | bytearray, content_type: str) -> None:
+    def store(self, connection: Any, data: bytes, content_type: str) -> None:
         """Write bytes to the disk; when this returns, also a power failure does not lose them."""
         flags = os.O_WRONLY if self._position else os.O_WRONLY | os.O_CREAT
         with _errors_as_ours(), _opened(self._path, flags) as number:
@@ -112,7 +112,7 @@ class Spool:
         self._path.unlink(missing_ok=True)
 
 
-def _write_all(number: int, data: bytes | bytearray, position: int) -> None:
+def _write_all(number: int, data: bytes, position: int) -> None:
     with memoryview(data) as rest:
         done = 0
         while done < len(rest):

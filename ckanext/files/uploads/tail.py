@@ -40,7 +40,7 @@ class Tail:
         joined = sa.select(sa.func.string_agg(columns.content, in_order)).where(self._is_mine)
         return bytes(connection.execute(joined).scalar_one() or b"")
 
-    def append(self, connection: Any, position: int, content: bytes | bytearray) -> None:
+    def append(self, connection: Any, position: int, content: bytes) -> None:
         """Add bytes.
 
         :param position: of the first one in the file.
