@@ -19,7 +19,7 @@ MINUTES = 60
 _OF_A_USER = 2000
 """Jobs of a user that are counted."""
 
-_ENDS = 20_000
+_ENDS = 10_000
 """Ends of jobs that are counted for the rate."""
 
 

@@ -65,7 +65,7 @@ def files_job_rate(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     """Count the background jobs that ended in each minute of the last hour.
 
     A user gets the numbers of the newest 2000 own jobs, a sysadmin of all jobs. The action
-    counts the last 20000 ends.
+    counts the last 10000 ends.
 
     :param user_id: count the jobs that this user has asked for; id or name
     :type user_id: string, optional

@@ -138,8 +138,8 @@ def files_job_argument(value: Any) -> _Argument:
 
 def files_jobs_asking() -> _Asking:
     """Return after how many ``seconds`` a page asks again, and how often it has ``asked`` then."""
-    given = tk.request.args.get("asked", "")
-    asked = min(int(given), _MOST) if given.isascii() and given.isdigit() else 0
+    given = tk.request.args.get("asked", "")[:6]
+    asked = int(given) if given.isascii() and given.isdigit() else 0
     return _Asking(min(_SHORTEST + asked // _PATIENCE, _LONGEST), asked + 1)
 
 
