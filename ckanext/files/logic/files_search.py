@@ -77,7 +77,8 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
         up to 10,000. Each file is a dictionary as ``file_show`` returns it,
         with ``title``, ``display_name`` (the title, else the name),
         ``format``, ``url`` of the download, and ``owner``: its ``type``,
-        ``id``, ``name``, ``title``, ``url`` and ``is_deleted``, or None
+        ``id``, ``name``, ``title``, ``url``, ``is_deleted`` and ``kind`` (the
+        type of a dataset, group or organization), or None
     :rtype: dict
     """
     tk.check_access("files_search", context, data_dict)

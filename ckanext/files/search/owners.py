@@ -45,6 +45,9 @@ class OwnerDescription(NamedTuple):
 
     is_deleted: bool = False
 
+    kind: str | None = None
+    """The type of the dataset, group or organization; of a resource that of its dataset."""
+
 
 def describe_owners(session: Session, owners: Iterable[Owner]) -> dict[Owner, OwnerDescription]:
     """Return the descriptions of owners, with one statement for each type of owner.
@@ -73,7 +76,7 @@ def _described(
         title = f"{title or parent} / {name or tk._('Unnamed resource')}"
         name = id_
     url = None if is_deleted else _url(owner_type, kind, name, parent)
-    return OwnerDescription(owner_type, id_, name, title or name, url, is_deleted)
+    return OwnerDescription(owner_type, id_, name, title or name, url, is_deleted, kind)
 
 
 def _url(owner_type: str, kind: str, name: str, parent: str) -> str:

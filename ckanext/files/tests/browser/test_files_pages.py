@@ -132,7 +132,7 @@ def test_give_and_delete(browser: Browser, ann: Person) -> None:
     browser.go(f"/files-preset/edit/{dataset}")
     browser.find("[href^='/dataset/files/']").click()
     assert listed(browser) == ["levels.csv"]
-    assert "Field: attachment" in browser.find(".files-table").text
+    assert "Field: Attachment" in browser.find(".files-table").text
     browser.inspect(PART)
     browser.find(".files-table tbody td a").click()
     assert browser.texts(".files-preview td")[:4] == ["river", "station", "level", "Rhein"]

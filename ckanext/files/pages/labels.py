@@ -1,0 +1,39 @@
+"""The labels of fields that name files, where a schema of ckanext-scheming has them.
+
+This module does not import ckanext-scheming, which need not be installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+
+_SCHEMAS = {
+    "package": ("scheming_get_dataset_schema", "dataset_fields"),
+    "resource": ("scheming_get_dataset_schema", "resource_fields"),
+    "group": ("scheming_get_group_schema", "fields"),
+    "organization": ("scheming_get_organization_schema", "fields"),
+}
+"""By type of the owner: the helper that returns the schema, and where the schema has the fields."""
+
+
+def files_field_labels(owner: Mapping[str, Any], fields: Iterable[str]) -> list[str]:
+    """Return what people call the fields of an owner: their labels, or else their names.
+
+    :param owner: its ``type``, and its ``kind``: the type of the dataset, group or organization.
+    :param fields: the names.
+    """
+    labels = _labels(owner["type"], owner["kind"])
+    return [labels.get(name) or name for name in fields]
+
+
+def _labels(owner_type: str, kind: str | None) -> dict[str, str]:
+    helper, part = _SCHEMAS.get(owner_type, ("", ""))
+    schema_of: Any = tk.h.get(helper)
+    schema = schema_of(kind) if schema_of else None
+    return {
+        field["field_name"]: tk.h.scheming_language_text(field.get("label") or "")
+        for field in (schema or {}).get(part, [])
+    }
