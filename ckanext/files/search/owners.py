@@ -46,7 +46,7 @@ class OwnerDescription(NamedTuple):
     is_deleted: bool = False
 
     kind: str | None = None
-    """The type of the dataset, group or organization; of a resource that of its dataset."""
+    """The type of the dataset, group or organization. A resource has the type of its dataset."""
 
 
 def describe_owners(session: Session, owners: Iterable[Owner]) -> dict[Owner, OwnerDescription]:

@@ -76,7 +76,7 @@ def test_every_block_has_a_test() -> None:
         # uploads/test_page.py
         "docs/recipes/uploads.rst": {"bash": 2, "python": 1},
         # pages/test_pages.py
-        "docs/recipes/templates.rst": {"html\\+jinja": 3},
+        "docs/recipes/templates.rst": {"html\\+jinja": 4},
     }
 
 

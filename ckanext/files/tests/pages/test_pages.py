@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import ckan.plugins as p
@@ -14,8 +15,9 @@ import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
 from ckan import model
-from flask import render_template_string
+from flask import current_app, render_template_string
 
+import ckanext.files
 from ckanext.files import capabilities
 from ckanext.files.pages.page_files import PageFile
 from ckanext.files.store.models import file_table
@@ -178,7 +180,7 @@ def test_names_are_escaped(author: str, visit: Visit) -> None:
 
 
 def test_documented_snippets(author: str, visit: Visit) -> None:
-    show, edit, user_form = documented.blocks(TEMPLATES, "html\\+jinja")
+    show, edit, user_form, _ = documented.blocks(TEMPLATES, "html\\+jinja")
     # tests/browser/test_field.py fills it in
     template = "ckanext/files/tests/support/user_form_templates/user/edit_user_form.html"
     assert user_form.strip() == (documented.ROOT / template).read_text().strip()
@@ -190,3 +192,48 @@ def test_documented_snippets(author: str, visit: Visit) -> None:
     assert f'name="attachment" value="{attached}"' in page
     assert f'<option value="{own}">' in page
     assert "Report as PDF" in page
+
+
+def test_a_theme_changes_a_part_of_the_field(
+    author: str, visit: Visit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *_, theme = documented.blocks(TEMPLATES, "html\\+jinja")
+    template = tmp_path / "files/snippets/attachment_chosen.html"
+    template.parent.mkdir(parents=True)
+    template.write_text(theme)
+    (file,) = portal.upload(author)
+    visit(author)
+    environment: Any = current_app.jinja_env
+    extends = environment.extensions["ckan.lib.jinja_extensions.CkanExtend"]
+    paths = [str(tmp_path), *environment.loader.searchpath]
+    snippet = "files/snippets/attachment_field.html"
+
+    def page() -> str:
+        environment.cache.clear()
+        return str(tk.render_snippet(snippet, {"name": "attachment", "label": "", "value": file}))
+
+    plain = page()
+    with monkeypatch.context() as patch:
+        for part in (environment.loader, extends):
+            patch.setattr(part, "searchpath", paths)
+        themed = page()
+    assert page() == plain
+    assert "fa-paperclip" not in plain
+    assert re.search(
+        rf'fa-paperclip" aria-hidden="true"></i>\s*<a href="/file/download/{file}"', themed
+    )
+    assert themed.count("files-remove") == plain.count("files-remove")
+
+
+def test_documented_blocks() -> None:
+    """Each block of the snippets is in the list, and no other one."""
+    folder = Path(next(iter(ckanext.files.__path__))) / "templates/files/snippets"
+    blocks = {
+        (path.name, block)
+        for path in folder.iterdir()
+        for block in re.findall(r"{%-? block (\w+)", path.read_text())
+    }
+    text = (documented.ROOT / TEMPLATES).read_text()
+    rows = re.findall(r"\* - ``(\w+\.html)``\n +- ((?:.+\n)+?)(?= +\* -|\n)", text)
+    listed = {(name, block) for name, cell in rows for block in re.findall(r"``(\w+)``", cell)}
+    assert blocks == listed
