@@ -96,7 +96,8 @@ def test_what_another_field_names_is_not_offered(
     visit(author)
     assert sorted(offered(*owner)) == sorted([kept, own, sent])
     form_request.mark()
-    tk.request.form = MultiDict([("second", own), ("several", ""), ("several", sent)])
+    request: Any = tk.request
+    request.form = MultiDict([("second", own), ("several", ""), ("several", sent)])
     assert offered(*owner) == [kept]
     assert offered() == []
 
