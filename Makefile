@@ -18,7 +18,7 @@ each = @$(MAKE) --no-print-directory --jobs --keep-going $(VERSIONS:%=$(1)-%)
 marked = </dev/null 2>&1 | sed -u 's/^/2.$* | /'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs messages test test-quick browser test-crash lint types assets bench bench-background bench-jobs services stop clean
+.PHONY: help demo docs messages test test-quick browser test-crash lint types assets bench bench-background bench-jobs bench-files services stop clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ bench-background: ## measure how fast background jobs are done, ours and those o
 
 bench-jobs: ## measure the pages of jobs among a million jobs, as ratios to a hundred
 	@$(DEV) run "$(or $(CKAN),2.12)" python -m benchmarks jobs $(ARGS)
+
+bench-files: ## measure the pages of files among a hundred thousand files, as ratios to a hundred
+	@$(DEV) run "$(or $(CKAN),2.12)" python -m benchmarks files $(ARGS)
 
 services: ## start PostgreSQL, Redis and Solr
 	@$(DEV) start

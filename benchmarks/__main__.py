@@ -1,4 +1,4 @@
-"""``python -m benchmarks request|background|jobs [--write]``; ``QUICK=1`` is for a first look."""
+"""``python -m benchmarks WHAT [--write]``; ``QUICK=1`` is for a first look."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 from ckan import __version__ as ckan_version
 
-from . import background, jobs, request
+from . import background, files, jobs, request
 from .figures import CONFIDENCE
 from .process import ROOT, end_in_order
 
@@ -16,6 +16,7 @@ _RESULTS = {
     "request": (request, "ckan"),
     "background": (background, "background-ckan"),
     "jobs": (jobs, "jobs-ckan"),
+    "files": (files, "files-ckan"),
 }
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import functools
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from ckan import model
 from ckan.tests import factories
-from werkzeug.test import Client
 
 from ckanext.files.background import queues, schema
 from ckanext.files.background.sql import query
 
-from ..process import load, whole_app
+from ..pages import get, timed
 
 PAGES = {
     "all jobs": "/ckan-admin/jobs",
@@ -60,24 +57,14 @@ def prepare(count: int) -> None:
 
 def take() -> dict[str, float]:
     """Return how many milliseconds each page and each claim took."""
-    pages = {name: _timed(lambda path=path: _get(path)) for name, path in PAGES.items()}
+    pages = {name: timed(lambda path=path: _get(path)) for name, path in PAGES.items()}
     claims = {name: _claims(of) for name, of in CLAIMS.items()}
     return {**pages, **claims}
 
 
-def _timed(call: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    call()
-    return (time.perf_counter() - began) * 1000
-
-
 def _get(path: str) -> None:
     user = _user()
-    # a context of its own: the request in which this is called has another user
-    with load().app_context():
-        path, headers = path.format(user=user["name"]), {"Authorization": user["token"]}
-        answer = Client(whole_app()).get(path, headers=headers)
-    assert answer.status_code == 200, answer.status
+    get(path.format(user=user["name"]), user["token"])
 
 
 @functools.cache
@@ -99,7 +86,7 @@ def _claims(of: str) -> float:
             model.Session.execute(claim, values).scalar()
             model.Session.rollback()
 
-    spent = _timed(claim_and_undo) / _CLAIMS
+    spent = timed(claim_and_undo) / _CLAIMS
     queues.resume("paused")
     model.Session.commit()
     return spent
