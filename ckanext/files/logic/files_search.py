@@ -13,13 +13,13 @@ from ckanext.files.search import (
     ALL,
     Query,
     Scope,
-    Viewer,
     file_dicts,
     files_of,
     files_of_type,
+    formats_in_use,
     search,
 )
-from ckanext.files.store import Owner
+from ckanext.files.store import BEFORE_DOWNLOAD, FileAccess, Owner
 
 from . import schema
 
@@ -71,33 +71,43 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     :type start: int, optional
     :param rows: how many files to return, at most 1000. Default: ``20``
     :type rows: int, optional
+    :param include_formats: whether to return the formats of the files of the
+        owner, also of those that the other parameters leave out. Default:
+        ``False``
+    :type include_formats: bool, optional
 
     :returns: ``results``; ``count``, the number of all files, and
         ``count_is_exact``, which is false if there are more: files are counted
-        up to 10,000. Each file is a dictionary as ``file_show`` returns it,
+        up to 5,000. Each file is a dictionary as ``file_show`` returns it,
         with ``title``, ``display_name`` (the title, else the name),
         ``format``, ``url`` of the download, and ``owner``: its ``type``,
         ``id``, ``name``, ``title``, ``url``, ``is_deleted`` and ``kind`` (the
-        type of a dataset, group or organization), or None
+        type of a dataset, group or organization), or None. With
+        ``include_formats`` also ``formats``, their names: None if the owner
+        has more than 1,000 files, or plugins decide who sees each single file
     :rtype: dict
     """
     tk.check_access("files_search", context, data_dict)
     session: Any = context.get("session") or model.Session
-    viewer = Viewer(context)
+    access = FileAccess(BEFORE_DOWNLOAD, context)
+    scope = _scope(context, data_dict)
     found = search(
         session,
-        _scope(context, data_dict),
+        scope,
         Query(data_dict["q"], data_dict["storage"], data_dict["format"], data_dict["sort"]),
         data_dict["start"],
         data_dict["rows"],
-        viewer.may_download if viewer.decides_by_file else None,
+        access.allows if access.decides_by_file else None,
     )
     with_plugin_data = bool(context.get("include_plugin_data"))
-    return {
+    answer = {
         "count": found.number,
         "count_is_exact": found.is_exact,
         "results": file_dicts(session, found.ids, include_plugin_data=with_plugin_data),
     }
+    if data_dict["include_formats"]:
+        answer["formats"] = None if access.decides_by_file else formats_in_use(session, scope)
+    return answer
 
 
 def _scope(context: Context, data_dict: dict[str, Any]) -> Scope:

@@ -54,6 +54,7 @@ def search(default: ValidatorFactory, int_validator: Validator) -> Schema:
         "sort": [default("created desc"), _sort],
         "start": [default(0), _up_to(_LARGEST, int_validator)],
         "rows": [default(20), _up_to(MOST_ROWS, int_validator)],
+        "include_formats": [default(False), as_bool],
     }
 
 

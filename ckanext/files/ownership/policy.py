@@ -15,7 +15,7 @@ from ckan.plugins import toolkit as tk
 from ckan.types import Context
 
 from ckanext.files import form_request
-from ckanext.files.store import FileRecord, Owner, describe_files
+from ckanext.files.store import FileRecord, Owner, describe_files, is_allowed
 
 
 class Refusal(enum.Enum):
@@ -127,9 +127,4 @@ class Actor:
 
     def may(self, auth_function: str, data_dict: dict[str, Any]) -> bool:
         """Return the answer of one of CKAN's auth functions."""
-        try:
-            tk.check_access(auth_function, self.context, data_dict)
-        except (tk.NotAuthorized, tk.ObjectNotFound):
-            # not found: the owner of the file has been purged
-            return False
-        return True
+        return is_allowed(auth_function, data_dict, self.context)

@@ -17,7 +17,15 @@ from sqlalchemy.orm import Session
 
 from ckanext.files.error_texts import text_of
 from ckanext.files.queue import add_task, current_queue
-from ckanext.files.store import FileRecord, Owner, OwnerChange, lock_owners_of, read_files
+from ckanext.files.store import (
+    FileAccess,
+    FileRecord,
+    Owner,
+    OwnerChange,
+    describe_files,
+    lock_owners_of,
+    read_files,
+)
 
 from .claims import claimed_ids
 from .owners import DatasetScope, lock_dataset, lock_owner
@@ -123,11 +131,9 @@ class WithdrawalTask:
             sentence = tk._("File {file} can only be given back to a user")
             return {id_: sentence.format(file=self._actor.name_of(id_)) for id_ in file_ids}
         request = {"owner_type": user.type, "owner_id": user.id, "force": True}
-        allowed = [
-            id_
-            for id_ in file_ids
-            if self._actor.may("files_transfer_ownership", {"id": id_, **request})
-        ]
+        access = FileAccess(["files_transfer_ownership"], self._actor.context, request)
+        files = describe_files(model.Session(), file_ids)
+        allowed = [id_ for id_, file in files.items() if access.allows(file)]
         to_user = OwnerChange(user, pinned=False)
         transfer(model.Session(), allowed, to_user, self._actor.name, force=True)
         sentence = tk._("You are not allowed to take back file {file}")

@@ -140,7 +140,8 @@ def _show(listing: Listing) -> Any:
     args["sort"] = str(parse_sort(args["sort"]) or NEWEST_FIRST)
     page = tk.h.get_page_number(tk.request.args)
     asked = {name: args[name] for name in ("q", "format", "storage", "sort")}
-    data = {**listing.owner, **asked, "start": (page - 1) * ROWS, "rows": ROWS}
+    where = {"start": (page - 1) * ROWS, "rows": ROWS, "include_formats": True}
+    data = {**listing.owner, **asked, **where}
     try:
         found = tk.get_action("files_search")({}, data)
     except tk.NotAuthorized:
@@ -158,7 +159,7 @@ def _show(listing: Listing) -> Any:
         "this_page": listing.url(**chosen, **({"page": page} if page > 1 else {})),
         "sort_url": lambda by: listing.url(**{**chosen, "sort": _turned(by, args["sort"])}),
         "pager": _pager(found, page, lambda page: listing.url(**chosen, page=page)),
-        "formats": known_formats(),
+        "formats": _formats(found["formats"], args["format"]),
         "storages": sorted(storages) if listing.is_of_all else [],
     }
     return tk.render(f"files/pages/{listing.template}.html", variables)
@@ -169,6 +170,15 @@ def with_fields(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
     owned = {f["id"]: Owner(f["owner_type"], f["owner_id"]) for f in files if f["owner_type"]}
     fields = fields_of_owners(model.Session(), owned)
     return [{**file, "fields": fields.get(file["id"], [])} for file in files]
+
+
+def _formats(in_use: list[str] | None, chosen: str) -> list[str]:
+    """Return the formats that the filter offers: all that CKAN knows if those in use are unknown.
+
+    The one that is chosen is among them: the form has to show it.
+    """
+    offered = known_formats() if in_use is None else in_use
+    return sorted({*offered, chosen} - {""}, key=str.lower)
 
 
 def _turned(by: str, sort: str) -> str:

@@ -11,8 +11,8 @@ import ckan.plugins.toolkit as tk
 from ckan import model
 
 from ckanext.files.ownership import NoFileIdsError, file_ids
-from ckanext.files.search import Viewer, format_of
-from ckanext.files.store import FileDescription, describe_files
+from ckanext.files.search import format_of
+from ckanext.files.store import BEFORE_DOWNLOAD, FileAccess, FileDescription, describe_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +65,8 @@ def named_ids(value: Any) -> list[str]:
 
 def visible_files(files: Iterable[FileDescription]) -> list[PageFile]:
     """Return the files that the visitor may see, in their order."""
-    viewer = Viewer()
-    return [_page_file(file) for file in files if viewer.may_download(file)]
+    access = FileAccess(BEFORE_DOWNLOAD)
+    return [_page_file(file) for file in files if access.allows(file)]
 
 
 def _page_file(file: FileDescription) -> PageFile:

@@ -1,7 +1,7 @@
 """Finding files by words, owner, storage and format, fast also among a hundred thousand.
 
 Purpose: what :func:`files_search` and the pages of files need: the SQL and its indexes, the files
-of an owner, the names of owners and formats, and which files a visitor may see.
+of an owner, and the names of owners and formats.
 
 Guarantee: the first pages of a search take little longer among a hundred thousand files than among
 a hundred, because no search counts or sorts more than :data:`MOST_COUNTED` files.
@@ -12,18 +12,17 @@ Refused: deciding whose files a user may list. The auth function of the action d
 from .choices import find_choices
 from .dictionaries import file_dicts, title_of
 from .formats import format_of, known_formats
+from .formats_in_use import formats_in_use
 from .found import MOST_COUNTED, Found, Query, search
 from .indexes import create_indexes, drop_indexes
 from .mentions import Mention, fields_of_owners, find_mentions
 from .owners import OwnerDescription, describe_owners
 from .scope import ALL, Scope, files_of, files_of_type
 from .sorting import NEWEST_FIRST, SORTS, Sort, parse_sort
-from .viewer import BEFORE_DOWNLOAD, Viewer
 from .words import LONGEST_SEARCH
 
 __all__ = [
     "ALL",
-    "BEFORE_DOWNLOAD",
     "LONGEST_SEARCH",
     "MOST_COUNTED",
     "NEWEST_FIRST",
@@ -34,7 +33,6 @@ __all__ = [
     "Query",
     "Scope",
     "Sort",
-    "Viewer",
     "create_indexes",
     "describe_owners",
     "drop_indexes",
@@ -45,6 +43,7 @@ __all__ = [
     "find_choices",
     "find_mentions",
     "format_of",
+    "formats_in_use",
     "known_formats",
     "parse_sort",
     "search",

@@ -8,8 +8,13 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 import sqlalchemy as sa
 
-SUFFIX = "CASE WHEN name LIKE '_%.%' THEN lower(reverse(split_part(reverse(name), '.', 1))) END"
-"""SQL of the suffix of a file's name, as :attr:`pathlib.PurePath.suffix` has it."""
+_LONGEST_SUFFIX = 50
+SUFFIX = (
+    "CASE WHEN name LIKE '_%.%' THEN"
+    f" left(lower(reverse(split_part(reverse(name), '.', 1))), {_LONGEST_SUFFIX}) ELSE '' END"
+)
+"""SQL of the suffix of a file's name, as :attr:`pathlib.PurePath.suffix` has it, without the dot.
+An index refuses long values."""
 
 CONTENT_TYPE = "lower(content_type)"
 """SQL of a file's type."""
@@ -17,12 +22,15 @@ CONTENT_TYPE = "lower(content_type)"
 
 def format_of(name: str, content_type: str) -> str | None:
     """Return the format of a file; None if CKAN does not know it."""
+    return format_by(PurePath(name).suffix[1:].lower(), content_type.lower())
+
+
+def format_by(suffix: str, content_type: str) -> str | None:
+    """Return the format of files with a suffix and a type, both in lower case."""
     known: dict[str, Any] = tk.h.resource_formats()
     # the name first: a storage takes most tables for plain text
-    for hint in (PurePath(name).suffix[1:], content_type):
-        if found := known.get(hint.lower()):
-            return found[1]
-    return None
+    found = known.get(suffix) or known.get(content_type)
+    return found[1] if found else None
 
 
 def known_formats() -> list[str]:
@@ -37,5 +45,4 @@ def has_format(name: str) -> Any:
     wanted = known.get(name.lower())
     hints = [hint for hint, found in known.items() if found is wanted] or [name.lower()]
     suffix, type_ = sa.literal_column(SUFFIX), sa.literal_column(CONTENT_TYPE)
-    has_known_suffix = sa.func.coalesce(suffix.in_(list(known)), sa.false())
-    return sa.or_(suffix.in_(hints), sa.and_(type_.in_(hints), sa.not_(has_known_suffix)))
+    return sa.or_(suffix.in_(hints), sa.and_(type_.in_(hints), suffix.not_in(list(known))))

@@ -5,6 +5,9 @@ together. The first way collects the files that fulfil the conditions, up to a l
 them: fast for few. If there are more, the second way goes along the index of the order and takes
 the first files that fulfil the conditions: fast for many.
 
+Where only the owners decide which files there are, one statement takes either way. The second one
+looks each file up among the ids of the owners' files, which fit into memory.
+
 The same limit ends the count. To count a hundred thousand files takes longer than the rest of a
 page, and no person needs the number.
 """
@@ -22,16 +25,21 @@ from ckanext.files.store import FileDescription, describe_files
 from ckanext.files.store.models import file_table, flush_files, owner_table
 
 from .formats import has_format
-from .scope import Scope
+from .scope import ALL, Scope
 from .sorting import NEWEST_FIRST, Sort
 from .words import contains_words
 
-MOST_COUNTED = 10_000
+MOST_COUNTED = 5000
 """Up to this number, the count of a search is exact."""
 
 _MOST_ASKED = 1000
 """How many files a search looks at when it has to ask for each whether the visitor may see it."""
 
+MOST_LISTED = 50_000
+"""The most files of owners that PostgreSQL keeps in memory, 3 MB of their ids, to look up files in.
+It does so as long as it expects no more than fit into its option ``work_mem``, by default 4 MB."""
+
+_ID = file_table.c.id.label("id")
 _TABLES = file_table.outerjoin(owner_table, owner_table.c.file_id == file_table.c.id)
 
 
@@ -90,12 +98,13 @@ def search(
 
 def _search(session: Session, scope: Scope, query: Query, start: int, rows: int) -> Found:
     owned = scope.conditions(session)
-    page = _Page(query, start, rows, is_of_owners=scope.owner is not None)
-    count, ids = session.execute(page.of_few(owned.to_collect)).one()
-    if count <= MOST_COUNTED:
-        return Found(ids, count, is_exact=True)
-    ids = session.execute(page.of_many(owned.to_filter)).scalars()
-    return Found(list(ids), MOST_COUNTED, is_exact=False)
+    page = _Page(query, start, rows)
+    of_owners_only = scope != ALL and not query.conditions()
+    statement = page.of_owners if of_owners_only else page.of_few
+    count, ids = session.execute(statement(owned.to_collect)).one()
+    if ids is None:
+        ids = session.execute(page.of_many(owned.to_filter)).scalars()
+    return Found(list(ids), min(count, MOST_COUNTED), count <= MOST_COUNTED)
 
 
 class _Page(NamedTuple):
@@ -104,35 +113,41 @@ class _Page(NamedTuple):
     query: Query
     start: int
     rows: int
-    is_of_owners: bool
 
     def of_few(self, is_owned: Any) -> Any:
         """Return the statement of the first way: the number of files up to the limit, the page."""
+        keys = {f"key{i}": column for i, column in enumerate(self.query.sort.columns)}
+        columns = [column.label(key) for key, column in keys.items()]
         # PostgreSQL reads no more of it than is needed, but plans it for all: without its own
         # limit it uses the index of the words where it would otherwise look for them row by row
-        matching = self._matching(is_owned).cte("matching").prefix_with("MATERIALIZED")
-        found = sa.select(matching).limit(MOST_COUNTED + 1).cte("found").prefix_with("MATERIALIZED")
-        number = sa.select(sa.func.count()).select_from(found).scalar_subquery()
-        if self._needs_owners_only:
-            page = sa.select(found.c.id).join(_TABLES, file_table.c.id == found.c.id)
-            page = self._cut(page, self.query.sort.columns)
-        else:
-            page = self._cut(sa.select(list(found.c)[-1]), list(found.c))
-        ids = sa.func.array(page.scalar_subquery())
+        matching = _materialized("matching", self._select([*columns, _ID], is_owned))
+        found = _materialized("found", sa.select(matching).limit(MOST_COUNTED + 1))
+        page = self._cut(sa.select(found.c.id), [found.c[key] for key in keys])
+        number = _number_of(found)
         # the second way reads the page if there are more
-        return sa.select(number, sa.case((number <= MOST_COUNTED, ids)))
+        return sa.select(number, sa.case((number <= MOST_COUNTED, _array(page))))
 
-    def _matching(self, is_owned: Any) -> Any:
-        if self._needs_owners_only:
-            return sa.select(owner_table.c.file_id.label("id")).where(is_owned)
-        columns = self.query.sort.columns
-        labelled = [column.label(f"key{i}") for i, column in enumerate(columns)]
-        return self._select(labelled, is_owned)
+    def of_owners(self, is_owned: Any) -> Any:
+        """Return the statement that does the same where only the owners decide what is found.
 
-    @property
-    def _needs_owners_only(self) -> bool:
-        """The owners decide which files there are: to join all files first would take longer."""
-        return self.is_of_owners and not self.query.conditions()
+        To join all their files first would take longer. For more than few, PostgreSQL goes along
+        the order, and looks each file up among their ids.
+        """
+        columns = owner_table.c
+        owned = sa.select(columns.file_id.label("id"), columns.owner_type, columns.owner_id)
+        listed = _materialized("listed", owned.where(is_owned).limit(MOST_LISTED + 1))
+        number = _number_of(listed)
+        if self.query.sort.by == "owner":
+            keys = [listed.c.owner_type, listed.c.owner_id, listed.c.id]
+            page = self._cut(sa.select(listed.c.id), keys)
+            return sa.select(number, sa.case((number <= MOST_LISTED, _array(page))))
+        files, keys = sa.select(file_table.c.id), self.query.sort.columns
+        few = self._cut(files.join(listed, listed.c.id == file_table.c.id), keys)
+        # PostgreSQL would make a join of it outside of CASE
+        is_listed = sa.case((file_table.c.id.in_(sa.select(listed.c.id)), sa.true()))
+        more = self._cut(files.where(is_listed), keys)
+        pages = (number <= MOST_COUNTED, _array(few)), (number <= MOST_LISTED, _array(more))
+        return sa.select(number, sa.case(*pages))
 
     def of_many(self, is_owned: Any) -> Any:
         """Return the statement of the second way: the page only."""
@@ -147,3 +162,15 @@ class _Page(NamedTuple):
         descending = self.query.sort.descending
         order = [column.desc() if descending else column.asc() for column in columns]
         return statement.order_by(*order).offset(self.start).limit(self.rows)
+
+
+def _materialized(name: str, statement: Any) -> Any:
+    return statement.cte(name).prefix_with("MATERIALIZED")
+
+
+def _number_of(rows: Any) -> Any:
+    return sa.select(sa.func.count()).select_from(rows).scalar_subquery()
+
+
+def _array(page: Any) -> Any:
+    return sa.func.array(page.scalar_subquery())

@@ -23,7 +23,7 @@ _INDEXES = {
     f"idx_{file_table}_search_created": "(created, id)",
     f"idx_{file_table}_search_size": "(size, id)",
     f"idx_{file_table}_search_suffix": f"(({SUFFIX}))",
-    f"idx_{file_table}_search_content_type": f"(({CONTENT_TYPE}))",
+    f"idx_{file_table}_search_type": f"(({CONTENT_TYPE}), ({SUFFIX}))",
 }
 
 

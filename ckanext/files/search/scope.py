@@ -114,6 +114,11 @@ class ScopeConditions(NamedTuple):
     to_filter: Any
     """For one that reads files in some order until it has enough."""
 
+    @property
+    def has_many_owners(self) -> bool:
+        """To read the ids of all owners takes as long as the rest of a page."""
+        return self.to_collect is not self.to_filter
+
 
 def _is_one_of(owners: list[Owner]) -> Any:
     by_type = groupby(sorted(owners), key=lambda owner: owner.type)

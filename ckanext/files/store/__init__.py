@@ -4,9 +4,11 @@ Purpose: read, describe and move files, and find what lies in their storages, wh
 models come from CKAN 2.12 or from the backport. Reading and moving need the same few
 statements for one file as for a thousand.
 
-Refused: deciding. Who may move a file is the subject of :mod:`ckanext.files.ownership`.
+Refused: deciding. CKAN's auth functions do (:mod:`.access`); which file may go to which owner is
+the subject of :mod:`ckanext.files.ownership`.
 """
 
+from .access import BEFORE_DOWNLOAD, FileAccess, is_allowed
 from .deletion import CannotRemoveError, delete_file
 from .descriptions import FileDescription, describe_files, file_dict
 from .file_owners import (
@@ -21,10 +23,12 @@ from .storages import is_configured
 from .titles import TITLE, set_title
 
 __all__ = [
+    "BEFORE_DOWNLOAD",
     "TABLES",
     "TITLE",
     "CannotRemoveError",
     "File",
+    "FileAccess",
     "FileDescription",
     "FileRecord",
     "Owner",
@@ -33,6 +37,7 @@ __all__ = [
     "delete_file",
     "describe_files",
     "file_dict",
+    "is_allowed",
     "is_configured",
     "lock_owners_of",
     "owners_with_files",

@@ -119,7 +119,7 @@ def test_give_and_delete(browser: Browser, ann: Person) -> None:
     browser.log_in(ann.name)
     browser.go(f"/file/{file}?next=/dashboard/files")
     browser.find("#files-owner-id").send_keys("no-such-dataset", Keys.ENTER)
-    browser.wait_for_text(".files-not-transferred", "Nothing was changed")
+    browser.wait_for_text(".files-not-done", "Nothing was changed")
     browser.fill("#files-owner-id", "groundwater")
     browser.find("#files-owner-id").send_keys(Keys.ENTER)
     browser.wait(lambda _: browser.find_all(".files-suggestions"))
