@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import ckan.plugins.toolkit as tk
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ckanext.files.store import File, Owner
+from ckanext.files.store import Owner, load_files
 
 from .formats import format_of
 from .owners import describe_owners
@@ -22,8 +21,7 @@ def file_dicts(
 
     A few statements for any number of files.
     """
-    statement = sa.select(File).where(File.id.in_(ids))
-    files = {file.id: file for file in session.execute(statement).scalars()} if ids else {}
+    files = {file.id: file for file in load_files(session, ids)}
     found = [files[id_] for id_ in ids if id_ in files]
     owners = describe_owners(session, filter(None, map(_owner, found)))
     result: list[dict[str, Any]] = []

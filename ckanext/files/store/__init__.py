@@ -10,7 +10,7 @@ the subject of :mod:`ckanext.files.ownership`.
 
 from .access import BEFORE_DOWNLOAD, FileAccess, is_allowed
 from .deletion import CannotRemoveError, delete_file
-from .descriptions import FileDescription, describe_files, file_dict
+from .descriptions import FileDescription, describe_files, file_dict, load_files
 from .file_owners import (
     OwnerChange,
     change_owners,
@@ -39,6 +39,7 @@ __all__ = [
     "file_dict",
     "is_allowed",
     "is_configured",
+    "load_files",
     "lock_owners_of",
     "owners_with_files",
     "read_files",

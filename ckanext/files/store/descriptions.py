@@ -57,6 +57,17 @@ def _read(session: Session, statement: Any) -> list[FileDescription]:
     ]
 
 
+def load_files(session: Session, ids: Collection[str]) -> list[Any]:
+    """Return CKAN's objects of files.
+
+    A session has an object only as long as other code refers to it. While the caller keeps these,
+    CKAN's auth functions and actions do not read them again one by one.
+    """
+    wanted: Any = sa.bindparam("ids", list(ids), type_=ARRAY(sa.TEXT))
+    statement = sa.select(File).where(file_table.c.id == sa.any_(wanted))
+    return list(session.execute(statement).scalars())
+
+
 def file_dict(session: Session, file_id: str, *, include_plugin_data: bool = False) -> Any:
     """Return the dictionary of a file that exists, as CKAN's own actions show it."""
     file: Any = session.get(File, file_id)

@@ -98,6 +98,22 @@ def test_what_is_stored_is_read_only_for_a_file_that_would_move(author: str, fil
     assert not [s for s in seen if "to_jsonb" in s]
 
 
+@pytest.mark.parametrize(("then", "each"), [("give_back", 0), ("delete", 15)])
+def test_statements_of_withdrawals(then: str, each: int, author: str) -> None:
+    """Rights are asked once for files that are alike to CKAN; a deletion is CKAN's own action."""
+
+    def cost(number: int) -> int:
+        files = [portal.new_file(author) for _ in range(number)]
+        dataset = portal.new_dataset(author, several=files)
+        withdrawn = [{"id": file, "then": then} for file in files]
+        with statements() as seen:
+            portal.update(author, dataset, several=[], files_withdrawn=withdrawn)
+        return len(seen)
+
+    cost(1)  # what is made once
+    assert cost(FEW) - cost(1) <= (FEW - 1) * each
+
+
 def test_questions_about_ids(author: str) -> None:
     """None without new ids, and one for many."""
     with statements() as seen:

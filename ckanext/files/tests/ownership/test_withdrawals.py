@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import ckan.plugins as p
 import ckan.plugins.toolkit as tk
 import pytest
 from ckan.logic import ValidationError
@@ -18,6 +19,7 @@ from ckanext.files.store.storages import get_storage
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.core_actions import TEN
 from ckanext.files.tests.support.effects import count_commits, look, statements, watch
+from ckanext.files.tests.support.hook_plugins import HiddenFilePlugin
 from ckanext.files.tests.support.users import call, new_user, organization_of, shown
 
 NOT_HERE = "does not belong here"
@@ -127,6 +129,30 @@ def test_ten_actions(action: str, author: str) -> None:
     if verb == "update":
         with portal.refused("keep, give_back, delete", KEY):
             tk.get_action(action)({"user": sysadmin}, data)
+
+
+@pytest.fixture
+def deciding_plugin() -> Iterator[type[HiddenFilePlugin]]:
+    """A plugin that decides who may edit each single file."""
+    p.load("files_test_hidden_file")
+    yield HiddenFilePlugin
+    HiddenFilePlugin.not_editable = ""
+    p.unload("files_test_hidden_file")
+
+
+def test_a_plugin_refuses_one_of_like_files(
+    author: str, deciding_plugin: type[HiddenFilePlugin]
+) -> None:
+    files = portal.upload(author, 2)
+    dataset = portal.new_dataset(author, several=files)
+    deciding_plugin.not_editable = files[1]
+    data = {**dataset, "several": [], KEY: words(*files, then="give_back")}
+    with portal.refused(f"{NOT_ALLOWED} take back file {files[1]}", KEY):
+        call("package_update", author, **data)
+    assert portal.owners(*files) == [("package", dataset["id"], True)] * 2
+    deciding_plugin.not_editable = ""
+    call("package_update", author, **data)
+    assert portal.owners(*files) == [own(author)] * 2
 
 
 def test_patch_revise_and_resources_within_a_dataset(author: str) -> None:

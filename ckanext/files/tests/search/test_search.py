@@ -240,6 +240,7 @@ def test_twenty_files_cost_as_many_statements_as_one(owned: Owned) -> None:
     owner = {"owner_type": "package", "owner_id": dataset["id"]}
     numbers = []
     for rows in (20, 20, 1):
+        model.Session.remove()  # what it has read already
         with statements() as seen:
             answer = call("files_search", owned.admin, rows=rows, **owner)
         assert len(answer["results"]) == rows

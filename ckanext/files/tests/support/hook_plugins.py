@@ -61,9 +61,20 @@ class HiddenFilePlugin(p.SingletonPlugin):
 
     p.implements(p.IAuthFunctions)
     hidden = ""
+    not_editable = ""
 
     def get_auth_functions(self) -> dict[str, Any]:
-        return {"permission_read_file": self._permission_read_file}
+        return {
+            "permission_read_file": self._permission_read_file,
+            "permission_edit_file": self._permission_edit_file,
+        }
+
+    @staticmethod
+    @tk.chained_auth_function
+    def _permission_edit_file(next_auth: Any, context: Any, data_dict: Any) -> Any:
+        if data_dict["id"] == HiddenFilePlugin.not_editable:
+            return {"success": False}
+        return next_auth(context, data_dict)
 
     @staticmethod
     @tk.chained_auth_function
