@@ -6,17 +6,16 @@ data is a step; each other difference is an obstacle.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import dialect
 from sqlalchemy.engine import Connection, Inspector
-from sqlalchemy.exc import SAWarning
 from sqlalchemy.schema import CreateIndex
 
 from ckanext.files.backport.tables import file_table, history_table, owner_table
+from ckanext.files.search import left_out_silently
 
 TABLES: tuple[sa.Table, ...] = (file_table, owner_table, history_table)
 """Each table refers only to earlier ones."""
@@ -204,7 +203,8 @@ def _foreign_keys(connection: Connection, inspector: Inspector, table: sa.Table)
 
 def _indexes(connection: Connection, inspector: Inspector, table: sa.Table) -> _Findings:
     unique = [item["column_names"] for item in inspector.get_unique_constraints(table.name)]
-    indexes = _get_indexes(inspector, table)
+    with left_out_silently():
+        indexes = inspector.get_indexes(table.name)
     found = [
         (item["column_names"], item["unique"])
         for item in indexes
@@ -224,13 +224,6 @@ def _indexes(connection: Connection, inspector: Inspector, table: sa.Table) -> _
         else:
             statement = str(CreateIndex(index).compile(dialect=_DIALECT))
             yield Step(f"index {table} by {_listed(columns)}", statement)
-
-
-def _get_indexes(inspector: Inspector, table: sa.Table) -> list[Any]:
-    with warnings.catch_warnings():
-        # SQLAlchemy 1.4 leaves out the indexes for searches, and warns of each
-        warnings.filterwarnings("ignore", "Skipped unsupported reflection", SAWarning)
-        return inspector.get_indexes(table.name)
 
 
 def _count(connection: Connection, column: Any, condition: str) -> int:

@@ -62,6 +62,8 @@ def move_to_core(
     """
     with engine.begin() as connection:
         if not _exist(connection):
+            # CKAN's own migrations may have made the table again, since ours made the indexes
+            create_indexes(connection)
             return CoreMove(tables_exist=False)
         _lock(connection)
         move = _look(connection)

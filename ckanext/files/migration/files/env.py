@@ -11,6 +11,7 @@ from alembic import context
 from sqlalchemy import engine_from_config, pool
 
 from ckanext.files.backport.tables import metadata
+from ckanext.files.search.indexes import left_out_silently
 
 VERSIONS = "ckanext_files_alembic_version"
 
@@ -31,7 +32,7 @@ def run() -> None:
             version_table=VERSIONS,
             include_name=include_name,
         )
-        with context.begin_transaction():
+        with left_out_silently(), context.begin_transaction():
             context.run_migrations()
 
 

@@ -238,8 +238,9 @@ def test_core_migrations_with_our_indexes(database: Database, ckan: Callable[...
     assert indexes(database) == 0
     ckan("db upgrade")
     assert "file" in tables(database)
-    # files of CKAN 2.11 move there, and bring the indexes
-    ckan("files to-core")
+    assert indexes(database) == 0
+    assert "nothing to move" in ckan("files to-core")
+    assert indexes(database) == 6
 
 
 def test_tables_of_the_background(database: Database, ckan: Callable[..., str]) -> None:
