@@ -78,7 +78,7 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
 
     :returns: ``results``; ``count``, the number of all files, and
         ``count_is_exact``, which is false if there are more: files are counted
-        up to 5,000. Each file is a dictionary as ``file_show`` returns it,
+        up to 10,000. Each file is a dictionary as ``file_show`` returns it,
         with ``title``, ``display_name`` (the title, else the name),
         ``format``, ``url`` of the download, and ``owner``: its ``type``,
         ``id``, ``name``, ``title``, ``url``, ``is_deleted`` and ``kind`` (the

@@ -3,13 +3,14 @@
 It takes one of two ways, because PostgreSQL cannot estimate how many files some owners have
 together. The first way collects the files that fulfil the conditions, up to a limit, and sorts
 them: fast for few. If there are more, the second way goes along the index of the order and takes
-the first files that fulfil the conditions: fast for many.
+the first files that fulfil the conditions: fast for many. The limit is larger for the files of one
+owner: they may all be old, so that the second way would pass all files of the portal.
 
-Where only the owners decide which files there are, one statement takes either way. The second one
-looks each file up among the ids of the owners' files, which fit into memory.
+Where only the owners decide which files there are, one statement takes either way. Its second way
+looks each file of the order up among the ids of the owners' files, which fit into memory.
 
-The same limit ends the count. To count a hundred thousand files takes longer than the rest of a
-page, and no person needs the number.
+Another limit ends the count that people see. To count a hundred thousand files takes longer than
+the rest of a page, and no person needs the number.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from .scope import ALL, Scope
 from .sorting import NEWEST_FIRST, Sort
 from .words import contains_words
 
-MOST_COUNTED = 5000
+MOST_COUNTED = 10_000
 """Up to this number, the count of a search is exact."""
 
 _MOST_ASKED = 1000
@@ -98,7 +99,8 @@ def search(
 
 def _search(session: Session, scope: Scope, query: Query, start: int, rows: int) -> Found:
     owned = scope.conditions(session)
-    page = _Page(query, start, rows)
+    most = MOST_LISTED if scope.owner else MOST_COUNTED
+    page = _Page(query, start, rows, most)
     of_owners_only = scope != ALL and not query.conditions()
     statement = page.of_owners if of_owners_only else page.of_few
     count, ids = session.execute(statement(owned.to_collect)).one()
@@ -114,6 +116,9 @@ class _Page(NamedTuple):
     start: int
     rows: int
 
+    most: int
+    """How many files the first way collects."""
+
     def of_few(self, is_owned: Any) -> Any:
         """Return the statement of the first way: the number of files up to the limit, the page."""
         keys = {f"key{i}": column for i, column in enumerate(self.query.sort.columns)}
@@ -121,11 +126,11 @@ class _Page(NamedTuple):
         # PostgreSQL reads no more of it than is needed, but plans it for all: without its own
         # limit it uses the index of the words where it would otherwise look for them row by row
         matching = _materialized("matching", self._select([*columns, _ID], is_owned))
-        found = _materialized("found", sa.select(matching).limit(MOST_COUNTED + 1))
+        found = _materialized("found", sa.select(matching).limit(self.most + 1))
         page = self._cut(sa.select(found.c.id), [found.c[key] for key in keys])
         number = _number_of(found)
         # the second way reads the page if there are more
-        return sa.select(number, sa.case((number <= MOST_COUNTED, _array(page))))
+        return sa.select(number, sa.case((number <= self.most, _array(page))))
 
     def of_owners(self, is_owned: Any) -> Any:
         """Return the statement that does the same where only the owners decide what is found.

@@ -1,4 +1,4 @@
-"""Indexes of the table of files, for searches.
+"""Indexes of the table of files, for searches and their filters.
 
 On CKAN 2.12 the table is CKAN's own. Files that move there later get the indexes from the move,
 ``ckan files to-core``.
