@@ -6,6 +6,8 @@ import io
 import itertools
 import re
 import uuid
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -16,7 +18,7 @@ from ckan.common import config
 
 from ckanext.files.pages.preview import HEAD
 from ckanext.files.store.models import file_table
-from ckanext.files.tests.support import portal
+from ckanext.files.tests.support import documented, portal
 from ckanext.files.tests.support.effects import engine, look, statements
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.owned_files import Owned
@@ -33,6 +35,7 @@ class Pages:
 
     def __init__(self, app: Any) -> None:
         self._api = portal.Api(app)
+        self.environment: Any = app.flask_app.jinja_env
         self._app = app
         self._clients: dict[str | None, Any] = {}
 
@@ -552,3 +555,29 @@ def test_offered_formats(author: str, site: Site, pages: Pages) -> None:
     # too many to look at each
     portal.upload(author, 1001)
     assert offered(author, "/dashboard/files") > {"CSV", "GeoJSON", "ZIP"}
+
+
+@pytest.fixture
+def theme(pages: Pages, tmp_path: Path) -> Iterator[Path]:
+    """A folder of templates before all others, as the one of a theme."""
+    extend = pages.environment.extensions["ckan.lib.jinja_extensions.CkanExtend"]
+    paths = (pages.environment.loader.searchpath, extend.searchpath)
+    for searched in paths:
+        searched.insert(0, str(tmp_path))
+    pages.environment.cache.clear()
+    yield tmp_path
+    for searched in paths:
+        searched.remove(str(tmp_path))
+    pages.environment.cache.clear()
+
+
+def test_a_theme_adds_a_column(theme: Path, author: str, pages: Pages) -> None:
+    portal.upload(author)
+    folder = theme / "files/pages/snippets"
+    folder.mkdir(parents=True)
+    [template] = documented.blocks("docs/operating/files.rst", "html\\+jinja")
+    (folder / "list.html").write_text(template)
+    shown = pages.shown("/dashboard/files", author)
+    assert '<th scope="col">Storage</th>' in shown
+    assert "<td>default</td>" in shown
+    assert "a.txt</bdi></a>" in shown
