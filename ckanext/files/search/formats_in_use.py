@@ -41,7 +41,7 @@ _OF_IDS = f"""
 def formats_in_use(session: Session, scope: Scope) -> list[str] | None:
     """Return the names of the formats that files have, in their order.
 
-    :param scope: of types of owners it counts as that of all files.
+    :param scope: the answer for types of owners is the answer for all files.
     :returns: None if there are too many files to look at each, and the files of others must not
         count.
     """
