@@ -532,7 +532,7 @@ def test_a_download_keeps_the_name(author: str, pages: Pages) -> None:
 
 
 def test_offered_formats(author: str, site: Site, pages: Pages) -> None:
-    """Those of the files, whatever is searched; and the one that is chosen."""
+    """Formats of the files, whatever is searched; and the one that is chosen."""
 
     def offered(user: str, address: str) -> set[str]:
         page = pages.shown(address, user)
