@@ -108,7 +108,7 @@ def test_installed_wheel_works(installed: Path, tmp_path: Path) -> None:
     assert found["loaded"] == [True, True]
     assert found["there"] == [True, True, False]
     assert {"files", "files_background"} < set(found["entry_points"])
-    assert found["migrations"] == 5
+    assert found["migrations"] == 4
     assert "files_attachment" in found["preset"]
     assert found["help"].startswith("Update a dataset")
     extra = [name for name in found["requires"] if "extra" in name]
@@ -165,7 +165,7 @@ FILES = [] if capabilities.CORE_FILES else ["files_file"]
 REST = [] if capabilities.CORE_FILES else ["files_owner", "files_transfer_history"]
 OURS = sorted([*FILES, "files_index_intent", "files_upload", "files_upload_tail", *REST])
 THEIRS = ["files_alembic_version", "files_file", "files_owner", "files_transfer_history"]
-HEAD = "7b0c95d3ae12 (head)"
+HEAD = "e1d83b62c794 (head)"
 
 
 def tables(database: Database, schema: str = "public", like: str = "%") -> list[str]:

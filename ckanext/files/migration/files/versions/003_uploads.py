@@ -1,6 +1,6 @@
-"""The table of resumable uploads.
+"""The tables of resumable uploads, and of bytes that are too few for a part of a bucket.
 
-For all versions of CKAN; see ``ckanext.files.uploads.table``.
+For all versions of CKAN; see ``ckanext.files.uploads.table`` and ``ckanext.files.uploads.tail``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ def upgrade() -> None:
         _text("content_type", server_default=""),
         _text("location", server_default=""),
         sa.Column("parts", JSONB, nullable=False, server_default="{}"),
-        sa.Column("tail", sa.LargeBinary, nullable=False, server_default=""),
         _text("writer", server_default=""),
         sa.Column("file_id", sa.TEXT),
         sa.Column(
@@ -41,9 +40,17 @@ def upgrade() -> None:
     )
     op.create_index("idx_files_upload_user", "files_upload", ["user_id", "created"])
     op.create_index("idx_files_upload_expires", "files_upload", ["expires"])
+    upload = sa.ForeignKey("files_upload.id", ondelete="CASCADE")
+    op.create_table(
+        "files_upload_tail",
+        sa.Column("upload_id", sa.TEXT, upload, primary_key=True),
+        sa.Column("position", sa.BigInteger, primary_key=True),
+        sa.Column("content", sa.LargeBinary, nullable=False),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("files_upload_tail")
     op.drop_table("files_upload")
 
 
