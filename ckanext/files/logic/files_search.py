@@ -83,8 +83,11 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
         ``format``, ``url`` of the download, and ``owner``: its ``type``,
         ``id``, ``name``, ``title``, ``url``, ``is_deleted`` and ``kind`` (the
         type of a dataset, group or organization), or None. With
-        ``include_formats`` also ``formats``, their names: None if the owner
-        has more than 1,000 files, or plugins decide who sees each single file
+        ``include_formats`` also ``formats``, their names: None where it would
+        take too long to find them. That is without an owner (sysadmins), for
+        one with more than 1,000 files or more than 1,000 datasets and
+        resources, for more than 500 pairs of a suffix and a content type, and
+        where plugins decide who sees each single file
     :rtype: dict
     """
     tk.check_access("files_search", context, data_dict)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -19,19 +16,6 @@ _MOST_FILES = 1000
 _MOST_PAIRS = 500
 """The most pairs of a type and a suffix that are read: people name files as they like."""
 
-# PostgreSQL goes from each pair to the next one in the index
-_OF_ALL = f"""
-    WITH RECURSIVE pair AS (
-        (SELECT {CONTENT_TYPE} AS type, {SUFFIX} AS suffix FROM {file_table} ORDER BY 1, 2 LIMIT 1)
-        UNION ALL
-        SELECT following.* FROM pair CROSS JOIN LATERAL (
-            SELECT {CONTENT_TYPE}, {SUFFIX} FROM {file_table}
-            WHERE ({CONTENT_TYPE}, {SUFFIX}) > (pair.type, pair.suffix)
-            ORDER BY 1, 2 LIMIT 1
-        ) AS following
-    )
-    SELECT suffix, type FROM pair LIMIT {_MOST_PAIRS + 1}
-"""
 _OF_IDS = f"""
     SELECT DISTINCT {SUFFIX}, {CONTENT_TYPE} FROM {file_table}
     WHERE id = ANY(CAST(:ids AS text[])) LIMIT {_MOST_PAIRS + 1}
@@ -39,14 +23,13 @@ _OF_IDS = f"""
 
 
 def formats_in_use(session: Session, scope: Scope) -> list[str] | None:
-    """Return the names of the formats that files have, in their order.
+    """Return the names of the formats that the files of an owner have, in their order.
 
-    :param scope: the answer for types of owners is the answer for all files.
-    :returns: None if there are too many files to look at each, and the files of others must not
-        count.
+    :returns: None if it would take longer than the rest of a page: without an owner, or if there
+        are too many files, parts of the owner, or pairs of a type and a suffix.
     """
     if scope.owner is None:
-        return _names(session.execute(sa.text(_OF_ALL)).all())
+        return None
     owned = scope.conditions(session)
     if owned.has_many_owners:
         return None
@@ -54,12 +37,8 @@ def formats_in_use(session: Session, scope: Scope) -> list[str] | None:
     ids = session.execute(statement).scalars().all()
     if len(ids) > _MOST_FILES:
         return None
-    return _names(session.execute(sa.text(_OF_IDS), {"ids": array_literal(ids)}).all())
-
-
-def _names(pairs: Iterable[Any]) -> list[str] | None:
-    found = list(pairs)
-    if len(found) > _MOST_PAIRS:
+    pairs = session.execute(sa.text(_OF_IDS), {"ids": array_literal(ids)}).all()
+    if len(pairs) > _MOST_PAIRS:
         return None
-    names = {name for pair in found if (name := format_by(*pair))}
+    names = {name for pair in pairs if (name := format_by(*pair))}
     return sorted(names, key=str.lower)

@@ -6,9 +6,6 @@ them: fast for few. If there are more, the second way goes along the index of th
 the first files that fulfil the conditions: fast for many. The limit is larger for the files of one
 owner: they may all be old, so that the second way would pass all files of the portal.
 
-Where only the owners decide which files there are, one statement takes either way. Its second way
-looks each file of the order up among the ids of the owners' files, which fit into memory.
-
 Another limit ends the count that people see. To count a hundred thousand files takes longer than
 the rest of a page, and no person needs the number.
 """
@@ -36,9 +33,8 @@ MOST_COUNTED = 10_000
 _MOST_ASKED = 1000
 """How many files a search looks at when it has to ask for each whether the visitor may see it."""
 
-MOST_LISTED = 50_000
-"""The most files of owners that PostgreSQL keeps in memory, 3 MB of their ids, to look up files in.
-It does so as long as it expects no more than fit into its option ``work_mem``, by default 4 MB."""
+_MOST_COLLECTED = 50_000
+"""The most files of one owner that a search collects and sorts: that takes tens of milliseconds."""
 
 _ID = file_table.c.id.label("id")
 _TABLES = file_table.outerjoin(owner_table, owner_table.c.file_id == file_table.c.id)
@@ -99,7 +95,7 @@ def search(
 
 def _search(session: Session, scope: Scope, query: Query, start: int, rows: int) -> Found:
     owned = scope.conditions(session)
-    most = MOST_LISTED if scope.owner else MOST_COUNTED
+    most = _MOST_COLLECTED if scope.owner else MOST_COUNTED
     page = _Page(query, start, rows, most)
     of_owners_only = scope != ALL and not query.conditions()
     statement = page.of_owners if of_owners_only else page.of_few
@@ -121,43 +117,39 @@ class _Page(NamedTuple):
 
     def of_few(self, is_owned: Any) -> Any:
         """Return the statement of the first way: the number of files up to the limit, the page."""
-        keys = {f"key{i}": column for i, column in enumerate(self.query.sort.columns)}
-        columns = [column.label(key) for key, column in keys.items()]
         # PostgreSQL reads no more of it than is needed, but plans it for all: without its own
         # limit it uses the index of the words where it would otherwise look for them row by row
-        matching = _materialized("matching", self._select([*columns, _ID], is_owned))
+        matching = _materialized("matching", self._select([*self._keys, _ID], is_owned))
         found = _materialized("found", sa.select(matching).limit(self.most + 1))
-        page = self._cut(sa.select(found.c.id), [found.c[key] for key in keys])
-        number = _number_of(found)
-        # the second way reads the page if there are more
-        return sa.select(number, sa.case((number <= self.most, _array(page))))
+        return self._if_few(found, found)
 
     def of_owners(self, is_owned: Any) -> Any:
         """Return the statement that does the same where only the owners decide what is found.
 
-        To join all their files first would take longer. For more than few, PostgreSQL goes along
-        the order, and looks each file up among their ids.
+        It does not read the files before it knows how many there are.
         """
-        columns = owner_table.c
-        owned = sa.select(columns.file_id.label("id"), columns.owner_type, columns.owner_id)
-        listed = _materialized("listed", owned.where(is_owned).limit(MOST_LISTED + 1))
-        number = _number_of(listed)
-        if self.query.sort.by == "owner":
-            keys = [listed.c.owner_type, listed.c.owner_id, listed.c.id]
-            page = self._cut(sa.select(listed.c.id), keys)
-            return sa.select(number, sa.case((number <= MOST_LISTED, _array(page))))
-        files, keys = sa.select(file_table.c.id), self.query.sort.columns
-        few = self._cut(files.join(listed, listed.c.id == file_table.c.id), keys)
-        # PostgreSQL would make a join of it outside of CASE
-        is_listed = sa.case((file_table.c.id.in_(sa.select(listed.c.id)), sa.true()))
-        more = self._cut(files.where(is_listed), keys)
-        pages = (number <= MOST_COUNTED, _array(few)), (number <= MOST_LISTED, _array(more))
-        return sa.select(number, sa.case(*pages))
+        owned = sa.select(owner_table.c.file_id).where(is_owned)
+        listed = _materialized("listed", owned.limit(self.most + 1))
+        files = _TABLES.join(listed, listed.c.file_id == file_table.c.id)
+        # materialized: for a small page, PostgreSQL would compare each file with each of the ids
+        found = _materialized("found", sa.select(*self._keys, _ID).select_from(files))
+        return self._if_few(listed, found)
 
     def of_many(self, is_owned: Any) -> Any:
         """Return the statement of the second way: the page only."""
         statement = self._select([file_table.c.id], is_owned)
         return self._cut(statement, self.query.sort.columns)
+
+    @property
+    def _keys(self) -> list[Any]:
+        return [key.label(f"key{i}") for i, key in enumerate(self.query.sort.columns)]
+
+    def _if_few(self, counted: Any, found: Any) -> Any:
+        """Return the statement of the number, and of the page unless the second way reads it."""
+        page = self._cut(sa.select(found.c.id), [found.c[key.name] for key in self._keys])
+        number = sa.select(sa.func.count()).select_from(counted).scalar_subquery()
+        is_few = number <= self.most
+        return sa.select(number, sa.case((is_few, sa.func.array(page.scalar_subquery()))))
 
     def _select(self, columns: list[Any], is_owned: Any) -> Any:
         statement = sa.select(*columns).select_from(_TABLES)
@@ -171,11 +163,3 @@ class _Page(NamedTuple):
 
 def _materialized(name: str, statement: Any) -> Any:
     return statement.cte(name).prefix_with("MATERIALIZED")
-
-
-def _number_of(rows: Any) -> Any:
-    return sa.select(sa.func.count()).select_from(rows).scalar_subquery()
-
-
-def _array(page: Any) -> Any:
-    return sa.func.array(page.scalar_subquery())

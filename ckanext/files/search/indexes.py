@@ -27,7 +27,7 @@ _INDEXES = {
     f"idx_{file_table}_search_created": "(created, id)",
     f"idx_{file_table}_search_size": "(size, id)",
     f"idx_{file_table}_search_suffix": f"(({SUFFIX}))",
-    f"idx_{file_table}_search_type": f"(({CONTENT_TYPE}), ({SUFFIX}))",
+    f"idx_{file_table}_search_type": f"(({CONTENT_TYPE}))",
 }
 
 

@@ -93,7 +93,8 @@ class Scope(NamedTuple):
             is_one = _is_one_of([self.owner, *parts])
             return ScopeConditions(is_one, is_one)
         listed, looked_up = _LISTED[self.owner.type], _LOOKED_UP[self.owner.type]
-        return ScopeConditions(self._text(f"({listed})"), self._text(looked_up))
+        conditions = self._text(f"({listed})"), self._text(looked_up)
+        return ScopeConditions(*conditions, has_many_owners=True)
 
     def _text(self, condition: str) -> Any:
         assert self.owner
@@ -114,10 +115,8 @@ class ScopeConditions(NamedTuple):
     to_filter: Any
     """For one that reads files in some order until it has enough."""
 
-    @property
-    def has_many_owners(self) -> bool:
-        """To read the ids of all owners takes as long as the rest of a page."""
-        return self.to_collect is not self.to_filter
+    has_many_owners: bool = False
+    """To read the ids of all owners takes as long as the rest of a page."""
 
 
 def _is_one_of(owners: list[Owner]) -> Any:

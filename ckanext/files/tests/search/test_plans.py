@@ -158,6 +158,25 @@ def test_few_files_are_read(name: str, conditions: str, order: str, filled: Conn
     assert read <= most, json.dumps(found[-1], indent=1)
 
 
+def test_much_to_collect_with_little_memory(filled: Connection) -> None:
+    """Half of all files, the oldest ones. A small page tempts PostgreSQL to an index's order."""
+    move = f"""
+        UPDATE {owner_table} SET owner_type = 'user', owner_id = 'plan-user-2'
+        WHERE split_part(file_id, '-', 3)::int >= 51000
+    """
+    owner = files_of(Owner("user", "plan-user-2"))
+    filled.exec_driver_sql("SAVEPOINT before")
+    try:
+        filled.exec_driver_sql(move)
+        filled.exec_driver_sql(f"ANALYZE {owner_table}")
+        filled.exec_driver_sql("SET LOCAL work_mem = '64kB'")
+        filled.exec_driver_sql("SET LOCAL statement_timeout = '10s'")
+        found = search(Session(bind=filled), owner, Query(), 0, 2)
+    finally:
+        filled.exec_driver_sql("ROLLBACK TO SAVEPOINT before")
+    assert found == (["plan-file-51000", "plan-file-51001"], MOST_COUNTED, False)
+
+
 def test_a_search_without_the_indexes_reads_all(filled: Connection) -> None:
     """What the test above would find."""
     drop_indexes(filled)
