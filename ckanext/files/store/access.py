@@ -21,7 +21,11 @@ _CALLED = {
     "file_show": "permission_read_file",
     "files_transfer_ownership": "permission_edit_file",
 }
-"""The auth function about a file that another one calls."""
+"""The auth functions that :class:`FileAccess` knows, each with the one about a file that it calls.
+
+It needs to know all that may decide: a plugin's own answer about one file must not count for
+another one. A plugin that decides about changes only does not slow down what reads.
+"""
 
 _CALLED_BY_ALL = ("permission_owns_file", "permission_manage_files")
 
@@ -51,7 +55,7 @@ class FileAccess:
     CKAN is asked once for the hundred files of a dataset. Where a plugin may answer differently
     for two of them, it is asked for each.
 
-    :param auth_functions: all of them have to allow it.
+    :param auth_functions: all of them have to allow it. Any but those in ``_CALLED`` is a KeyError.
     :param context: of the action that asks; by default the user of the request is meant.
     :param data: for the auth functions, besides the id of the file.
     """
@@ -80,8 +84,8 @@ class FileAccess:
 
 
 def _plugins_decide_by_file(auth_functions: Collection[str]) -> bool:
-    called = {_CALLED[name] for name in auth_functions if name in _CALLED}
-    deciding = called.union(auth_functions, _CALLED_BY_ALL)
+    called = (_CALLED[name] for name in auth_functions)
+    deciding = {*auth_functions, *called, *_CALLED_BY_ALL}
     return any(
         type(plugin).files_file_allows is not capabilities.IFiles.files_file_allows
         for plugin in capabilities.plugins_of_files()
