@@ -85,8 +85,8 @@ def _of_rows(jobs: list[dict[str, Any]], given: Any) -> dict[str, Any]:
     return {"jobs": jobs, "scope": scope, "users": users, "next": page_to_return_to()}
 
 
-def _users(jobs: list[dict[str, Any]]) -> dict[str, str]:
-    """Return the names of the users who have asked for jobs, by their ids."""
+def _users(jobs: list[dict[str, Any]]) -> dict[str, model.User]:
+    """Return the users who have asked for jobs, by their ids."""
     ids = {job["user_id"] for job in jobs if job["user_id"]}
     users = model.Session.query(model.User).filter(model.User.id.in_(ids)) if ids else ()
-    return {user.id: user.name for user in users}
+    return {user.id: user for user in users}

@@ -51,7 +51,7 @@ def _shown(job_id: str) -> dict[str, Any] | None:
         return None
     user = model.User.get(job["user_id"]) if job["user_id"] else None
     here = tk.url_for("files_jobs.read", job_id=job["id"])
-    return {"job": job, "user": user.name if user else None, "next": here}
+    return {"job": job, "user": user, "next": here}
 
 
 def _change(action: str, job_id: str, done: str, **data: Any) -> Any:
