@@ -31,7 +31,7 @@ _MAX_NAME = 200
 
 def job_id(value: Any) -> int:
     """Validate the id of a job."""
-    return _integer(value, 1, _MAX_ID, tk._("The id of a job is a number"))
+    return _integer(value, 1, _MAX_ID, tk._("The id of a job must be a number"))
 
 
 def job_ids(value: Any) -> list[int]:
@@ -46,7 +46,7 @@ def states(value: Any) -> list[str]:
     """Validate one state of jobs, or a list of them, by their codes."""
     found = [value] if isinstance(value, str) else value
     if not isinstance(found, list) or not set(map(str, found)) <= set(STATES):
-        raise tk.Invalid(tk._("The states of a job are {states}").format(states=", ".join(STATES)))
+        raise tk.Invalid(tk._("Each state must be one of: {states}").format(states=", ".join(STATES)))
     return found
 
 
@@ -59,7 +59,7 @@ def name(value: Any) -> str:
 
 def limit(value: Any) -> int:
     """Validate the length of a page."""
-    return _integer(value, 0, MAX_LIMIT, tk._("A page has 0 to {most} jobs").format(most=MAX_LIMIT))
+    return _integer(value, 0, MAX_LIMIT, tk._("The limit must be from 0 to {most}").format(most=MAX_LIMIT))
 
 
 def offset(value: Any) -> int:
@@ -69,7 +69,7 @@ def offset(value: Any) -> int:
 
 def most(value: Any) -> int:
     """Validate the number of jobs that an action changes."""
-    return _integer(value, 1, _MAX_ID, tk._("The number of jobs is 1 or more"))
+    return _integer(value, 1, _MAX_ID, tk._("The number of jobs must be 1 or more"))
 
 
 @validator_args

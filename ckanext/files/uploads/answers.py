@@ -44,7 +44,7 @@ def _words(error: HTTPException) -> str:
     if isinstance(error, CSRFError):
         return tk._("The page is too old, or you have logged out: load it again (CSRF)")
     if error.code is None or error.code >= 500:
-        return tk._("The portal fails at present, try again later")
+        return tk._("The portal has a problem at the moment. Try again later.")
     return error.description or error.name
 
 

@@ -57,7 +57,7 @@ def _user() -> Any:
 def check_new(storage: Any, name: str, size: int) -> None:
     """Check what can be known before the first byte."""
     if not storage.supports(Capability.CREATE):
-        sentence = tk._("The storage {storage} takes no uploads, choose another one")
+        sentence = tk._("The storage {storage} takes no uploads. Choose another one.")
         raise UploadRefusedError(sentence.format(storage=storage.settings.name))
     check_size(storage, size)
     guessed, _ = mimetypes.guess_type(name)
@@ -98,7 +98,7 @@ def check_location(storage: str, location: str) -> None:
     taken = sa.select(columns.id).where(columns.storage == storage, columns.location == location)
     with transaction() as connection:
         if connection.execute(taken).first():
-            sentence = tk._("There is a file of this name already, choose another name")
+            sentence = tk._("There is a file of this name already. Choose another name.")
             raise UploadRefusedError(sentence)
 
 

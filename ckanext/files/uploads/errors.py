@@ -29,7 +29,7 @@ class UploadNotFoundError(UploadRefusedError):
     kind = "Not Found Error"
 
     def __init__(self) -> None:
-        super().__init__(tk._("There is no such upload, begin it again"))
+        super().__init__(tk._("There is no such upload. Begin it again."))
 
 
 class UploadGoneError(UploadRefusedError):
@@ -69,7 +69,7 @@ class UploadBusyError(UploadRefusedError):
     status = 423
 
     def __init__(self) -> None:
-        super().__init__(tk._("Another request continues this upload, try again"))
+        super().__init__(tk._("Another request continues this upload. Try again."))
 
 
 class LargeFileError(UploadRefusedError):
@@ -96,7 +96,7 @@ class ChecksumMismatchError(UploadRefusedError):
     status = 460
 
     def __init__(self) -> None:
-        super().__init__(tk._("The checksum does not match, send this part again"))
+        super().__init__(tk._("The checksum does not match. Send this part again."))
 
 
 class InterruptedUploadError(UploadRefusedError):
@@ -109,7 +109,7 @@ class InterruptedUploadError(UploadRefusedError):
     status = 503
 
     def __init__(self) -> None:
-        super().__init__(tk._("The request has ended before its end, go on with the upload"))
+        super().__init__(tk._("The request was cut off. Go on with the upload."))
 
 
 class UploadsNotReadyError(UploadRefusedError):

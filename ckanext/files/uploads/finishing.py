@@ -130,7 +130,7 @@ def _stored(upload: Upload, parts: Multipart) -> fk.Upload:
 def _create_from_spool(upload: Upload, spool: Spool, user: Any) -> str:
     with spool.open() as file:
         if file.seek(0, io.SEEK_END) != upload.size:
-            raise UploadGoneError(tk._("The first part of the file is lost, upload it again"))
+            raise UploadGoneError(tk._("The first part of the file is lost. Upload it again."))
         file.seek(0)
         content = SpooledUpload(file, upload.name, upload.size, upload.content_type)
         storage = find_storage(upload.storage)

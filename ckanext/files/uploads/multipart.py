@@ -215,8 +215,8 @@ def _errors_as_ours() -> Iterator[None]:
         if getattr(error, "response", {}).get("Error", {}).get("Code") == "NoSuchUpload":
             raise _gone() from error
         log.error("A storage does not take an upload: %s", error)
-        raise UploadsNotReadyError(tk._("The storage fails at present, try again")) from error
+        raise UploadsNotReadyError(tk._("The storage has a problem at the moment. Try again later.")) from error
 
 
 def _gone() -> UploadGoneError:
-    return UploadGoneError(tk._("The first part of the file is lost, upload it again"))
+    return UploadGoneError(tk._("The first part of the file is lost. Upload it again."))

@@ -145,8 +145,8 @@ def _errors_as_ours() -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise UploadGoneError(
-            tk._("The first part of the file is lost, upload it again")
+            tk._("The first part of the file is lost. Upload it again.")
         ) from error
     except OSError as error:
         log.error("The folder of uploads does not take an upload: %s", error)
-        raise UploadsNotReadyError(tk._("The storage fails at present, try again")) from error
+        raise UploadsNotReadyError(tk._("The storage has a problem at the moment. Try again later.")) from error

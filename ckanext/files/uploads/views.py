@@ -140,7 +140,7 @@ def _find(id_: str) -> Upload:
     if not tk.current_user.is_authenticated or upload.user_id != tk.current_user.id:
         raise UploadNotFoundError
     if upload.has_expired:
-        raise UploadGoneError(tk._("The upload has expired, begin it again"))
+        raise UploadGoneError(tk._("The upload has expired. Begin it again."))
     if upload.file_id is None:
         checks.check_rights(upload.storage, upload.name)
         checks.check_size(find_storage(upload.storage), upload.size)

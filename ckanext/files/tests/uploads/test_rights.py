@@ -39,7 +39,7 @@ def test_only_its_user_sees_an_upload(server: CkanServer, tus: Tus, clients: Any
             assert sent.json() == ended.json()
             assert sent.json()["error"] == {
                 "__type": "Not Found Error",
-                "upload": ["There is no such upload, begin it again"],
+                "upload": ["There is no such upload. Begin it again."],
             }
             assert not {"Upload-Length", "Upload-Offset"} & {*asked.headers, *sent.headers}
     assert tus.offset(url) == 3
