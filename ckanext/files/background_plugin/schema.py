@@ -46,7 +46,8 @@ def states(value: Any) -> list[str]:
     """Validate one state of jobs, or a list of them, by their codes."""
     found = [value] if isinstance(value, str) else value
     if not isinstance(found, list) or not set(map(str, found)) <= set(STATES):
-        raise tk.Invalid(tk._("Each state must be one of: {states}").format(states=", ".join(STATES)))
+        sentence = tk._("Each state must be one of: {states}")
+        raise tk.Invalid(sentence.format(states=", ".join(STATES)))
     return found
 
 
