@@ -60,7 +60,8 @@ def name(value: Any) -> str:
 
 def limit(value: Any) -> int:
     """Validate the length of a page."""
-    return _integer(value, 0, MAX_LIMIT, tk._("The limit must be from 0 to {most}").format(most=MAX_LIMIT))
+    sentence = tk._("The limit must be from 0 to {most}")
+    return _integer(value, 0, MAX_LIMIT, sentence.format(most=MAX_LIMIT))
 
 
 def offset(value: Any) -> int:
