@@ -118,6 +118,13 @@ class UploadsNotReadyError(UploadRefusedError):
     status = 503
 
 
+class StorageFailsError(UploadsNotReadyError):
+    """The storage fails at present. The log has its reason, which is not for users."""
+
+    def __init__(self) -> None:
+        super().__init__(tk._("The storage has a problem at the moment. Try again later."))
+
+
 class FileRefusedError(UploadRefusedError):
     """The action ``file_create`` has refused the file.
 

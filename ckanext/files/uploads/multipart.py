@@ -24,7 +24,7 @@ from ckanext.files.filekeeper.safe import SafeStorage
 from ckanext.files.store.storages import Capability, FileData, Location, Upload, exc
 
 from . import table
-from .errors import UploadGoneError, UploadsNotReadyError
+from .errors import StorageFailsError, UploadGoneError
 from .tail import Tail
 
 _MIB = 1024 * 1024
@@ -215,7 +215,7 @@ def _errors_as_ours() -> Iterator[None]:
         if getattr(error, "response", {}).get("Error", {}).get("Code") == "NoSuchUpload":
             raise _gone() from error
         log.error("A storage does not take an upload: %s", error)
-        raise UploadsNotReadyError(tk._("The storage has a problem at the moment. Try again later.")) from error
+        raise StorageFailsError from error
 
 
 def _gone() -> UploadGoneError:

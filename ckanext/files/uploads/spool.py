@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import ckan.plugins.toolkit as tk
 
-from .errors import UploadGoneError, UploadsNotReadyError
+from .errors import StorageFailsError, UploadGoneError
 from .options import spool_folder
 
 _ONLY_CKAN = 0o700
@@ -149,4 +149,4 @@ def _errors_as_ours() -> Iterator[None]:
         ) from error
     except OSError as error:
         log.error("The folder of uploads does not take an upload: %s", error)
-        raise UploadsNotReadyError(tk._("The storage has a problem at the moment. Try again later.")) from error
+        raise StorageFailsError from error
