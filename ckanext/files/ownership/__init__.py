@@ -16,7 +16,7 @@ from .field_arguments import FieldArgumentError, FieldArguments
 from .owners import find_owner, is_name_only, lock_owner, scope_of
 from .policy import Actor, Refusal, refusal_for
 from .results import errors_on_fields
-from .stored_fields import stored_fields_of
+from .stored_fields import place_of, stored_fields_of
 from .transfer import TransferRefusedError, transfer, transfer_together
 from .used_ids import refuse_used_ids
 from .values import (
@@ -48,6 +48,7 @@ __all__ = [
     "is_name_only",
     "is_uuid",
     "lock_owner",
+    "place_of",
     "refusal_for",
     "refuse_used_ids",
     "scope_of",

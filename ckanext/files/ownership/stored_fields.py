@@ -146,6 +146,11 @@ class StoredFields:
         return {(kind, id_): list(_fields(row)) for kind, id_, row in rows}
 
 
+def place_of(owner: Owner) -> Place:
+    """Return an owner as one of :attr:`StoredFields.places`."""
+    return ("group" if owner.type == "organization" else owner.type, owner.id)
+
+
 def stored_fields_of(session: Session, owner: Owner) -> StoredFields:
     """Return the fields of an owner as they are stored now; of a resource all of its dataset.
 
@@ -154,8 +159,8 @@ def stored_fields_of(session: Session, owner: Owner) -> StoredFields:
     if owner.type == "resource":
         resource = session.get(model.Resource, owner.id)
         return StoredFields(session, "package", resource.package_id if resource else None)
-    kind = "group" if owner.type == "organization" else owner.type
-    return StoredFields(session, kind, owner.id if kind in KINDS else None)
+    kind, id_ = place_of(owner)
+    return StoredFields(session, kind, id_ if kind in KINDS else None)
 
 
 @functools.cache

@@ -142,13 +142,12 @@ class WithdrawalTask:
         return {id_: sentence.format(file=self._actor.name_of(id_)) for id_ in refused}
 
     def _delete(self, file_ids: list[str]) -> dict[str, str]:
-        files = {file.id: file for file in load_files(model.Session(), file_ids)}
-        sentences = {id_: self._deletion_error(files[id_]) for id_ in file_ids}
+        files = load_files(model.Session(), file_ids)  # with one query
+        sentences = {file.id: self._deletion_error(file.id) for file in files}
         return {id_: sentence for id_, sentence in sentences.items() if sentence}
 
-    def _deletion_error(self, file: Any) -> str | None:
+    def _deletion_error(self, file_id: str) -> str | None:
         """Delete a file; return what keeps it."""
-        file_id: str = file.id
         context: Context = {**tk.fresh_context(self._actor.context), "defer_commit": True}
         name = self._actor.name_of(file_id)
         try:

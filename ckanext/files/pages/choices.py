@@ -14,7 +14,7 @@ import ckan.plugins.toolkit as tk
 from ckan import authz, model
 
 from ckanext.files import form_request
-from ckanext.files.ownership import find_owner, is_id, is_uuid, stored_fields_of
+from ckanext.files.ownership import find_owner, is_id, is_uuid, place_of, stored_fields_of
 from ckanext.files.search import find_choices
 from ckanext.files.store import Owner
 
@@ -59,14 +59,18 @@ def offered_files(
     return visible_files(found)
 
 
-def named_in_form(owners: Iterable[Owner]) -> set[str]:
-    """Return the ids that the stored fields name, and those that a form which comes back has sent.
+def stored_ids(owners: Iterable[Owner]) -> set[str]:
+    """Return the ids that the stored fields of what a form edits name."""
+    return {id_ for owner in owners for id_ in stored_fields_of(model.Session(), owner).uuids()}
 
-    Also those that the form has taken out of a field: they are still there, until it is saved.
+
+def sent_ids() -> set[str]:
+    """Return the ids that a form which comes back has sent.
+
+    Also those that it has taken out of a field: they are still there, until it is saved.
     """
-    stored = (id_ for owner in owners for id_ in stored_fields_of(model.Session(), owner).uuids())
     sent = tk.request.form.items(multi=True) if form_request.is_form() else ()
-    return {*stored, *(value for _, value in sent if is_uuid(value))}
+    return {value for _, value in sent if is_uuid(value)}
 
 
 def named_outside_form(owners: Collection[Owner]) -> set[str]:
@@ -74,6 +78,6 @@ def named_outside_form(owners: Collection[Owner]) -> set[str]:
 
     A field of a resource can have files that belong to the dataset.
     """
-    edited = {("group" if type_ == "organization" else type_, id_) for type_, id_ in owners}
+    edited = {place_of(owner) for owner in owners}
     stored = [stored_fields_of(model.Session(), owner).uuids() for owner in owners]
     return {id_ for ids in stored for id_, places in ids.items() if places.isdisjoint(edited)}

@@ -9,7 +9,7 @@ from typing import Any
 
 from ckan import model
 
-from ckanext.files.ownership import scope_of, stored_fields_of
+from ckanext.files.ownership import scope_of
 from ckanext.files.search import OwnerDescription, describe_owners
 from ckanext.files.store import FileRecord, Owner, read_files
 
@@ -27,47 +27,34 @@ class ChosenFile:
     is_stored: bool
     """It belongs to what the form edits already: it needs a new place when it is taken out."""
 
-    is_lost: bool = False
+    belongs_elsewhere: bool = False
     """The field goes on naming it, but it belongs to something else now, or does not exist."""
 
     owner: OwnerDescription | None = None
-    """What a lost file belongs to now, if the visitor may see both."""
+    """What such a file belongs to now, if the visitor may see both."""
 
     then: str = ""
     """What is to happen to it when it is taken out."""
 
 
-def chosen_files(
-    ids: list[str], taken_out: Mapping[str, str], owners: Sequence[Owner]
-) -> Iterator[ChosenFile]:
-    """Yield the files with these ids, in this order.
+class EditedForm:
+    """A form that edits something, and its user.
 
-    :param taken_out: what is to happen to those that are taken out.
     :param owners: what the form edits; empty if it is new, or if the form does not know.
+    :param stored: the ids that the stored fields name.
     """
-    records = read_files(model.Session(), ids) if ids else {}
-    here = _Here(owners)
-    for file in files_attached(ids):
-        record, then = records.get(file.id), taken_out.get(file.id, "")
-        if here.has_lost(record, file):
-            yield ChosenFile(file, is_stored=False, is_lost=True, owner=_seen_owner(record, file))
-        else:
-            yield ChosenFile(file, is_stored=not here.is_loose(record), then=then)
 
-
-class _Here:
-    """What the form edits, and its user."""
-
-    def __init__(self, owners: Sequence[Owner]) -> None:
+    def __init__(self, owners: Sequence[Owner], stored: Container[str]) -> None:
         self._owners = owners
+        self._stored = stored
         self._user = visitor()
 
-    def is_loose(self, record: FileRecord | None) -> bool:
+    def is_unattached(self, record: FileRecord | None) -> bool:
         """Return whether a file is the user's own, not attached to anything."""
         return record is not None and record.owner == self._user and not record.pinned
 
-    def has_lost(self, record: FileRecord | None, file: PageFile) -> bool:
-        """Return whether the form names a file that it cannot have.
+    def belongs_elsewhere(self, record: FileRecord | None, file: PageFile) -> bool:
+        """Return whether the form cannot have a file: it does not exist, or is of something else.
 
         A form that does not know what it edits cannot know either whether a file belongs there.
         """
@@ -75,17 +62,29 @@ class _Here:
             return file.name is None
         if record.owner in self._owners or any(record.owner in each for each in self._scopes):
             return False
-        # a loose file was chosen a moment ago, unless the field is stored like that
-        return not self.is_loose(record) or file.id in self._stored
+        # an unattached file was chosen a moment ago, unless the field is stored like that
+        return not self.is_unattached(record) or file.id in self._stored
 
     @cached_property
     def _scopes(self) -> list[Container[Any]]:
         return [scope_of(model.Session(), owner) for owner in self._owners]
 
-    @cached_property
-    def _stored(self) -> set[str]:
-        session = model.Session()
-        return {id_ for owner in self._owners for id_ in stored_fields_of(session, owner).uuids()}
+
+def chosen_files(
+    ids: list[str], taken_out: Mapping[str, str], form: EditedForm
+) -> Iterator[ChosenFile]:
+    """Yield the files with these ids, in this order.
+
+    :param taken_out: what is to happen to those that are taken out.
+    """
+    records = read_files(model.Session(), ids) if ids else {}
+    for file in files_attached(ids):
+        record, then = records.get(file.id), taken_out.get(file.id, "")
+        if form.belongs_elsewhere(record, file):
+            owner = _seen_owner(record, file)
+            yield ChosenFile(file, is_stored=False, belongs_elsewhere=True, owner=owner)
+        else:
+            yield ChosenFile(file, is_stored=not form.is_unattached(record), then=then)
 
 
 def _seen_owner(record: FileRecord | None, file: PageFile) -> OwnerDescription | None:

@@ -12,8 +12,8 @@ from ckanext.files import form_request
 from ckanext.files.ownership import is_id
 from ckanext.files.store import Owner
 
-from .choices import edited_owners, named_in_form, offered_files
-from .chosen import ChosenFile, chosen_files
+from .choices import edited_owners, offered_files, sent_ids, stored_ids
+from .chosen import ChosenFile, EditedForm, chosen_files
 from .page_files import PageFile, named_ids
 from .uploading import UploadStorage, field_storage, unfinished_uploads
 
@@ -62,11 +62,12 @@ def files_field(
     taken_out = {id_: then for id_, then in words.items() if is_id(id_)}
     refused = form_request.refusals(named)
     ids = [id_ for id_ in named if id_ not in refused]
-    chosen = list(chosen_files([*ids, *taken_out], taken_out, owners))
+    stored = stored_ids(owners)
+    chosen = list(chosen_files([*ids, *taken_out], taken_out, EditedForm(owners, stored)))
     return Field(
         chosen=[each for each in chosen if each.file.id not in taken_out],
         taken_out=[each for each in chosen if each.file.id in taken_out and each.is_stored],
-        offered=offered_files(owners, without={*ids, *named_in_form(owners)}),
+        offered=offered_files(owners, without={*ids, *stored, *sent_ids()}),
         owners=owners,
         then=tk.config["ckanext.files.withdrawn"],
         storage=target,

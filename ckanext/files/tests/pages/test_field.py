@@ -286,10 +286,10 @@ def test_a_file_of_a_resource_is_no_stranger_to_its_dataset(author: str, visit: 
     visit(author)
     for owner in (("package", dataset["id"]), ("resource", dataset["resources"][0]["id"])):
         (chosen,) = tk.h.files_field("attachment", file, [owner[0]], owner[1]).chosen
-        assert (chosen.is_lost, chosen.is_stored) == (False, True)
+        assert (chosen.belongs_elsewhere, chosen.is_stored) == (False, True)
     other = portal.new_dataset(author, owner_org=place["owner_org"])
     (chosen,) = tk.h.files_field("attachment", file, ["package"], other["id"]).chosen
-    assert (chosen.is_lost, chosen.is_stored) == (True, False)
+    assert (chosen.belongs_elsewhere, chosen.is_stored) == (True, False)
 
 
 def test_what_is_taken_out_and_is_no_id(author: str, visit: Visit) -> None:
