@@ -5,7 +5,7 @@ has come. A form that was refused is shown again as it was sent, with the reason
 actions behind the forms decide who may do what; the page shows the same.
 """
 
-from . import delete, edit, show, transfer
+from . import forms
 from .page import blueprint
 
-__all__ = ["blueprint", "delete", "edit", "show", "transfer"]
+__all__ = ["blueprint", "forms"]

@@ -1,4 +1,4 @@
-"""Read a file for its visitor, and show its page."""
+"""The page of a file, and the PDF in a frame on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ckanext.files.csrf import protect
 from ckanext.files.form_answers import next_page
 from ckanext.files.ownership import is_id
 from ckanext.files.pages.listing import OWNER_TYPES, with_fields
-from ckanext.files.pages.preview import NOTHING, Preview
+from ckanext.files.pages.preview import NOTHING, Preview, pdf_response, preview_of
+from ckanext.files.pages.refused import refused
 from ckanext.files.pages.rights import may_see
 from ckanext.files.pages.suggestions import Suggestion
 from ckanext.files.search import file_dicts
@@ -72,3 +73,22 @@ def common_variables(file: dict[str, Any]) -> dict[str, Any]:
 def to_page(id_: str) -> Any:
     """Redirect to the page of a file."""
     return tk.redirect_to("files_page.show", id=id_, next=next_page())
+
+
+@blueprint.route("/file/<id>")
+def show(id: str) -> Any:  # noqa: A002 - CKAN's name for it
+    """Show a file to a visitor who may download it."""
+    file = readable_file(id)
+    return show_file(file, preview_of(file)) if file else refused()
+
+
+@blueprint.route("/file/preview/<id>")
+def preview(id: str) -> Any:  # noqa: A002
+    """Send a PDF for the frame on the page of a file."""
+    file = readable_file(id)
+    response = pdf_response(file) if file else None
+    if response is None:
+        return refused()
+    # CKAN marks a response that it does not render as public
+    tk.request.environ["__no_cache__"] = True
+    return response
