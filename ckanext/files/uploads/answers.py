@@ -50,6 +50,6 @@ def _words(error: HTTPException) -> str:
 
 def _answer(status: int, kind: str, errors: dict[str, Any]) -> Response:
     with suppress(RequestEntityTooLarge):
-        Body(tk.request.stream).discard(tk.request.environ, SECONDS_TO_DISCARD)
+        Body(tk.request.stream).discard(SECONDS_TO_DISCARD)
     body = {"success": False, "error": {"__type": kind, **errors}}
     return Response(json.dumps(body), status, mimetype="application/json")

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from typing import Any
 
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
@@ -41,18 +36,15 @@ class Body:
             size -= len(part)
         return b"".join(found)
 
-    def discard(self, environ: Mapping[str, Any], seconds: float) -> None:
+    def discard(self, seconds: float) -> None:
         """Read what comes within some seconds, so that the client gets the answer.
 
-        A server or proxy that closes a connection with bytes in it may cut the answer off.
-
-        :param environ: of WSGI. A client that sends a byte now and then, or none, would hold a read
-            for as long as it likes. So the connection stops to receive when the time is over.
+        A server or proxy that closes a connection with bytes in it may cut the answer off. A client
+        that sends nothing holds the read, as it holds any request: the proxy has the limit.
         """
         end = time.monotonic() + seconds
-        with _receiving_until(end, environ):
-            while time.monotonic() < end and self._read(_READ):
-                pass
+        while time.monotonic() < end and self._read(_READ):
+            pass
 
     def _read(self, size: int) -> bytes:
         if self.error is not None:
@@ -62,45 +54,3 @@ class Body:
         except (ClientDisconnected, RequestEntityTooLarge, OSError) as error:
             self.error = error
             return b""
-
-
-@contextmanager
-def _receiving_until(end: float, environ: Mapping[str, Any]) -> Iterator[None]:
-    """Let a read that waits for the client end at a time. What the server sends still arrives."""
-    connection = _connection(environ)
-    if connection is None:
-        yield
-        return
-    timer = threading.Timer(end - time.monotonic(), _stop_receiving, [connection])
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()  # the number of the connection may soon be another one's
-        connection.close()
-
-
-def _stop_receiving(connection: socket.socket) -> None:
-    with suppress(OSError):  # the client is gone
-        connection.shutdown(socket.SHUT_RD)
-
-
-def _connection(environ: Mapping[str, Any]) -> socket.socket | None:
-    """Return the connection of the request, by a number of its own.
-
-    The servers that CKAN is run with show it. Others have to set a limit to their reads.
-    """
-    number = _connection_of_uwsgi()
-    for key in ("werkzeug.socket", "gunicorn.socket"):
-        if key in environ:
-            number = environ[key].fileno()
-    return None if number is None else socket.socket(fileno=os.dup(number))
-
-
-def _connection_of_uwsgi() -> int | None:
-    try:
-        import uwsgi  # pyright: ignore[reportMissingModuleSource] - that server has it
-    except ImportError:
-        return None
-    return uwsgi.connection_fd()

@@ -69,9 +69,10 @@ class Receiver:
         if self.offset + len(data) > self._upload.size:
             raise too_long()
         is_last = self.offset + len(data) == self._upload.size
-        if not self._content_type or self._sink.must_begin(len(data)):
+        must_begin = self._sink.must_begin(len(data))
+        if must_begin or not self._content_type:
             with self._writer.lock() as connection:
-                self._prepare(connection, data, is_last)
+                self._prepare(connection, data, is_last, must_begin)
         with self._writer.lock() as connection:
             self._sink.store(connection, data, self._content_type)
             self.offset += len(data)
@@ -81,10 +82,10 @@ class Receiver:
             self._checksum.digest.update(data)
         return True
 
-    def _prepare(self, connection: Any, data: bytes, is_last: bool) -> None:
+    def _prepare(self, connection: Any, data: bytes, is_last: bool, must_begin: bool) -> None:
         if not self._content_type:
             self._look_at_type(self._sink.head(connection, data, checks.SAMPLE_SIZE), is_last)
-        if self._sink.must_begin(len(data)):
+        if must_begin:
             self._sink.begin(connection, self._content_type)
 
     def _look_at_type(self, head: bytes, is_last: bool) -> None:

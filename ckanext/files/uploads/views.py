@@ -160,7 +160,7 @@ def _receive(upload: Upload) -> Response:
             upload = _store(upload, body, checksum)
         if not upload.is_stored:
             return _progress(upload)
-        body.discard(tk.request.environ, SECONDS_TO_DISCARD)
+        body.discard(SECONDS_TO_DISCARD)
         file_id = make_file(upload, _user_again())
     except (UploadGoneError, WrongTypeError):
         _remove_quietly(upload)  # it can never be a file

@@ -84,8 +84,10 @@ def test_many_at_once(tus: Tus, clients: Callable[[], Tus]) -> None:
             connection.execute(sa.text("LOCK TABLE files_upload IN SHARE MODE"))
             answers = [threads.submit(tus.create, 3) for _ in range(requests_)]
             another = threads.submit(other.create, 3)
-            wait_for(lambda: waiting() == requests_ + 1)
-        assert sorted(each.result().status_code for each in answers) == [201] + [403] * 5
+            wait_for(lambda: waiting() >= requests_ + 1)
+        assert sorted(each.result().status_code for each in answers) == [201] + [403] * (
+            requests_ - 1
+        )
         assert another.result().status_code == 201
     assert len(call("files_upload_list", tus.user)) == LIMIT
 
