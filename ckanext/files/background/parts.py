@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import zip_longest
 from typing import Any
 
 _MOST_NAMED = 5
@@ -19,6 +20,19 @@ class Parts:
     total: int
     done: int
     """Calls that have ended."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all parts have succeeded."""
+        return self.done >= self.total
+
+    def states(self, status: str) -> list[tuple[str, str | None]]:
+        """Return each task with the state of its call; None if the call has not begun.
+
+        :param status: the state of the job.
+        """
+        begun = ["succeeded"] * self.done + [status]
+        return list(zip_longest(self.tasks, begun[: len(self.tasks)]))
 
     @property
     def number(self) -> int:

@@ -76,7 +76,7 @@ def why_waiting(job: dict[str, Any], is_due: bool) -> str:
 def part_word(job: dict[str, Any]) -> str:
     """Return which part a chain is at, or has ended in; an empty text if all have succeeded."""
     parts = Parts(**job["parts"]) if job["parts"] else None
-    if parts is None or parts.done >= parts.total:
+    if parts is None or parts.is_over:
         return ""
     sentence = tk._("Part {number} of {total}: {task}")
     return sentence.format(number=parts.number, total=parts.total, task=parts.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from textwrap import indent
@@ -160,12 +159,9 @@ def _parts(job: record.JobRecord) -> str:
     """Return the parts of a chain, a line each, with the state of those that have begun."""
     if job.parts is None:
         return ""
-    states = ["succeeded"] * job.parts.done + [job.status]
     lines = [
         f"{number}. {task}  {STATES[state].word if state else ''}".rstrip()
-        for number, (task, state) in enumerate(
-            itertools.zip_longest(job.parts.tasks, states[: len(job.parts.tasks)]), 1
-        )
+        for number, (task, state) in enumerate(job.parts.states(job.status), 1)
     ]
     more = job.parts.total - len(lines)
     return "\n".join([*lines, f"and {more} more"] if more else lines)
@@ -206,7 +202,7 @@ def remark(job: record.JobRecord) -> str:
 def _part(job: record.JobRecord) -> str:
     """Return which part a chain is at, or has ended in."""
     parts = job.parts
-    if parts is None or parts.done >= parts.total:
+    if parts is None or parts.is_over:
         return ""
     return f"part {parts.number} of {parts.total}: {parts.name}"
 

@@ -12,6 +12,7 @@ from babel.numbers import format_percent
 from ckan.lib.i18n import get_lang
 
 from ckanext.files.background.control import LIVE
+from ckanext.files.background.parts import Parts
 from ckanext.files.background.record import STATES
 
 from .. import words
@@ -21,7 +22,7 @@ __all__ = [
     "files_job_event",
     "files_job_is_live",
     "files_job_part",
-    "files_job_part_state",
+    "files_job_parts",
     "files_job_percent",
     "files_job_state",
     "files_job_states",
@@ -115,12 +116,9 @@ def files_job_part(job: dict[str, Any]) -> str:
     return words.part_word(job)
 
 
-def files_job_part_state(job: dict[str, Any], index: int) -> str | None:
-    """Return the state of a part of a chain, the first one being 0; None if it has not begun."""
-    done = job["parts"]["done"]
-    if index < done:
-        return "succeeded"
-    return job["status"] if index == done else None
+def files_job_parts(job: dict[str, Any]) -> list[tuple[str, str | None]]:
+    """Return each task of a chain with its state; None if it has not begun."""
+    return Parts(**job["parts"]).states(job["status"])
 
 
 def files_job_waits(job: dict[str, Any]) -> str:

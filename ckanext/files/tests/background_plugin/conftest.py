@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from ckanext.files.tests.background.conftest import job_tables, make_task, name,
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import engine, look
 from ckanext.files.tests.support.jobs import state
+from ckanext.files.tests.support.portal import Client
 from ckanext.files.tests.support.waiting import wait_for
 
 __all__ = ["job_tables", "make_task", "name", "no_jobs_left", "owner"]
@@ -29,6 +30,34 @@ def app(loaded: Any) -> Any:
     app = loaded()
     app.flask_app.config["PROPAGATE_EXCEPTIONS"] = False
     return app
+
+
+class Cast:
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.owner = Client(app)
+        self.other = Client(app)
+        self.sysadmin = Client(app, sysadmin=True)
+        self.anonymous = Client(app, anonymous=True)
+
+
+@pytest.fixture(scope="module")
+def cast(app: Any, effects: Any) -> Cast:
+    return Cast(app)
+
+
+@pytest.fixture
+def ask_for(cast: Cast, tasks: TasksManager, hooks: Any, unique: Any) -> Callable[..., Job]:
+    """Ask for a job over the API, as a user."""
+
+    def ask(call: Callable[[], Job], client: Client = cast.owner) -> Job:
+        jobs: list[Job] = []
+        hooks["before:package_create"] = lambda *_: jobs.append(call())
+        client.result("package_create", name=unique("dataset"))
+        hooks.clear()
+        return jobs[0]
+
+    return ask
 
 
 @pytest.fixture

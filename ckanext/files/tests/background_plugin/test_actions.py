@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -14,6 +13,7 @@ from ckan import model
 from ckanext.files.background import Job
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.tests.background_plugin.conftest import Cast
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import count_commits
 from ckanext.files.tests.support.jobs import UNKNOWN, cancel, defer, state
@@ -27,34 +27,6 @@ loaded = load_plugins("files", "files_background", "files_test_probe")
 ACTIONS = ["files_job_show", "files_job_cancel", "files_job_retry"]
 SECRET = "a secret argument"
 NOTHING = {"count": 0, "count_is_exact": True, "results": [], "next": None}
-
-
-class Cast:
-    def __init__(self, app: Any) -> None:
-        self.app = app
-        self.owner = Client(app)
-        self.other = Client(app)
-        self.sysadmin = Client(app, sysadmin=True)
-        self.anonymous = Client(app, anonymous=True)
-
-
-@pytest.fixture(scope="module")
-def cast(app: Any, effects: Any) -> Cast:
-    return Cast(app)
-
-
-@pytest.fixture
-def ask_for(cast: Cast, tasks: TasksManager, hooks: Any, unique: Any) -> Callable[..., Job]:
-    """Ask for a job over the API, as a user."""
-
-    def ask(call: Callable[[], Job], client: Client = cast.owner) -> Job:
-        jobs: list[Job] = []
-        hooks["before:package_create"] = lambda *_: jobs.append(call())
-        client.result("package_create", name=unique("dataset"))
-        hooks.clear()
-        return jobs[0]
-
-    return ask
 
 
 @pytest.fixture

@@ -12,16 +12,13 @@ from ckan import model
 from ckanext.files.background import Job, queues
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.background_plugin.conftest import LiveWorker
-from ckanext.files.tests.background_plugin.test_actions import Cast, ask_for, cast
+from ckanext.files.tests.background_plugin.conftest import Cast, LiveWorker
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import change, count_commits, engine
 from ckanext.files.tests.support.jobs import defer, state
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.portal import Client
 from ckanext.files.tests.support.users import call
-
-__all__ = ["ask_for", "cast"]
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 

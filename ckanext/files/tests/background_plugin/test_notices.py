@@ -12,14 +12,12 @@ from ckanext.files.background import Job
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background_plugin import set_task_location
-from ckanext.files.tests.background_plugin.test_actions import Cast, cast
+from ckanext.files.tests.background_plugin.conftest import Cast
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import change
 from ckanext.files.tests.support.jobs import defer
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.users import call
-
-__all__ = ["cast"]
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 

@@ -14,14 +14,13 @@ from ckan import model
 from ckanext.files.background import Job, queues
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.background_plugin.test_actions import SECRET, Cast, ask_for, cast
+from ckanext.files.tests.background_plugin.conftest import Cast
+from ckanext.files.tests.background_plugin.test_actions import SECRET
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import change, engine
 from ckanext.files.tests.support.jobs import UNKNOWN, state
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.portal import Client
-
-__all__ = ["ask_for", "cast"]
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 

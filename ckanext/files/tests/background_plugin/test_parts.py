@@ -8,14 +8,12 @@ from typing import Any
 
 from ckanext.files.background import chain
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.tests.background_plugin.test_actions import Cast, ask_for, cast
+from ckanext.files.tests.background_plugin.conftest import Cast
 from ckanext.files.tests.background_plugin.test_pages import get
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.console import output
 from ckanext.files.tests.support.jobs import defer
 from ckanext.files.tests.support.load_plugins import load_plugins
-
-__all__ = ["ask_for", "cast"]
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 
