@@ -81,7 +81,6 @@ class RegisteredTask(Protocol):
     options: dict[str, Any]
     retry_strategy: BaseRetryStrategy | None
     timeout: float | None
-    internal: bool
 
     @property
     def function(self) -> Callable[..., Any]: ...

@@ -58,4 +58,4 @@ def _chain(calls: list[Any], total: int | None = None, begun: bool = False) -> A
     return chain(rest, total) if rest else result
 
 
-chain = _Chain(_chain, name="ckanext.files.chain", percent=_percent, internal=True)
+chain = _Chain(_chain, name="ckanext.files.chain", percent=_percent)

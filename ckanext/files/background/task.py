@@ -43,7 +43,6 @@ class TaskOptions(JobOptions, total=False):
     percent: Callable[..., float | None] | None
     pass_context: bool
     timeout: float | None
-    internal: bool
 
 
 class Task(ABC, Generic[F]):
@@ -62,7 +61,6 @@ class Task(ABC, Generic[F]):
         percent: Callable[..., float | None] | None = None,
         pass_context: bool = False,
         timeout: float | None = None,
-        internal: bool = False,
         **options: Unpack[JobOptions],
     ) -> None:
         self.path = path_of(function)
@@ -75,7 +73,6 @@ class Task(ABC, Generic[F]):
         self.percent = percent
         self.pass_context = pass_context
         self.timeout = timeout
-        self.internal = internal
         self.retry_strategy = get_retry_strategy(retry)
         self.signature = Signature(function, self.name, pass_context)
         self.__doc__ = function.__doc__
@@ -250,7 +247,6 @@ def task(function: Any = None, /, **options: Any) -> Any:
         100) at which the call begins, or None to keep the last one. It must change nothing.
     :param pass_context: the function's first argument is the :class:`JobContext`.
     :param timeout: seconds that a step may take.
-    :param internal: only other code asks for it: completion in a shell does not offer it to people.
     :raises TaskDefinitionError: a worker could not find or run it.
     """
     refuse_unknown(options, TaskOptions)

@@ -58,7 +58,7 @@ def is_public(name: str) -> bool:
     return bool(storage_for(name).settings.public)
 
 
-@task(name="ckanext.files.maintenance.remove_bytes", retry=RETRY, internal=True)
+@task(name="ckanext.files.maintenance.remove_bytes", retry=RETRY)
 def remove_bytes(storage: str, files: Sequence[dict[str, Any]]) -> int:
     """Remove the bytes of files whose rows were deleted or changed, unless a row names them.
 

@@ -75,7 +75,7 @@ def register_schedules() -> None:
         register_periodic(scheduled, cron, name, options, _timezone())
 
 
-@task(name="ckanext.files.maintenance.scheduled", internal=True)
+@task(name="ckanext.files.maintenance.scheduled")
 def scheduled(name: str, timestamp: int) -> Call:
     """Go on with a task, with the arguments that the configuration has at this moment.
 

@@ -87,7 +87,7 @@ def remove_strays(
     return remove_strays(storages, hours, dry_run, here.state())
 
 
-@task(name="ckanext.files.maintenance.remove_seen_strays", retry=RETRY, internal=True)
+@task(name="ckanext.files.maintenance.remove_seen_strays", retry=RETRY)
 def remove_seen_strays(storage: str, strays: Sequence[Sequence[str]]) -> str:
     """Remove bytes that were seen without a row, if they are the same and still have no row.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -11,8 +11,6 @@ from ckan import model
 
 from ckanext.files.background.search import Count, Search
 from ckanext.files.cli.output import ProgressBar, print_json
-
-from .filters import number_of
 
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before many jobs are changed.")
 
@@ -30,29 +28,35 @@ class Change:
     done: str
     """What has happened."""
 
-    narrow: Callable[[Mapping[str, Any]], dict[str, Any]]
-    """Returns filters that match only jobs which can be changed so."""
+    filters: Mapping[str, Any]
+    """They match only jobs that can be changed so."""
 
-    batches: Callable[[Mapping[str, Any]], Iterator[int]]
+    batches: Iterator[int]
     """Changes the jobs, and yields how many after each batch."""
 
 
-def change_found(change: Change, filters: Mapping[str, Any], *, yes: bool, as_json: bool) -> None:
+def change_found(change: Change, *, yes: bool, as_json: bool) -> None:
     """Count the jobs, ask, change them, and print how many were changed."""
     if as_json and not yes:
         raise click.UsageError("With --json the command cannot ask: give it --yes, too")
-    count = Search(change.narrow(filters)).count()
+    count = Search(change.filters).count()
     model.Session.rollback()
     if not yes and (count.number or not count.is_exact):
-        click.confirm(f"{change.verb} {number_of(count)}?", abort=True, err=True)
+        click.confirm(f"{change.verb} {_number_of(count)}?", abort=True, err=True)
     changed = 0
     with ProgressBar(change.label) as bar:
         bar.begin(count.number if count.is_exact else None)
-        for number in change.batches(filters):
+        for number in change.batches:
             model.Session.commit()
             changed += number
             bar.add(number)
     if as_json:
         print_json({"changed": changed})
     else:
-        click.echo(f"{change.done}: {number_of(Count(changed, is_exact=True))}")
+        click.echo(f"{change.done}: {_number_of(Count(changed, is_exact=True))}")
+
+
+def _number_of(count: Count) -> str:
+    if count.is_exact:
+        return "1 job" if count.number == 1 else f"{count.number} jobs"
+    return f"more than {count.number} jobs" if count.number else "an unknown number of jobs"

@@ -22,7 +22,7 @@ from ckanext.files.cli.options import DRY_RUN, JSON
 from ckanext.files.cli.output import ProgressBar, print_json
 
 from .change_found import YES, Change, change_found
-from .completion import complete_sendable_tasks
+from .completion import complete_tasks
 from .filters import StateChoice, given, with_filters
 from .show_jobs import JOB_ID
 
@@ -32,7 +32,7 @@ _JOB_IDS = click.argument("job_ids", metavar="[ID]...", nargs=-1, type=JOB_ID)
 
 @click.command()
 @JSON
-@click.argument("task", shell_complete=complete_sendable_tasks)
+@click.argument("task", shell_complete=complete_tasks)
 @click.argument("arguments", metavar="[NAME=TEXT | NAME:JSON]...", nargs=-1)
 def send(task: str, arguments: Sequence[str], as_json: bool) -> None:
     """Defer a job of a task.
@@ -89,20 +89,10 @@ def cancel(job_ids: Sequence[int], now: bool, yes: bool, as_json: bool, **option
 
     The exit code is 1 if a job has ended already, or does not exist.
     """
-    batches = partial(bulk.cancel_found, now=now)
-    change = Change("Cancel", "Cancelling jobs", "Being cancelled", bulk.to_cancel, batches)
-    if not _is_of_filters(job_ids, options):
-        _change_each(job_ids, partial(_cancel, now=now), as_json=as_json)
-    else:
-        change_found(change, given(options), yes=yes, as_json=as_json)
-
-
-def _is_of_filters(job_ids: Sequence[int], options: Mapping[str, Any]) -> bool:
-    """Return whether jobs are given by filters; refuse a command line without, and with both."""
     filters = given(options)
-    if bool(job_ids) == bool(filters):
-        raise click.UsageError("Give either IDs of jobs, or filters such as --status failed")
-    return bool(filters)
+    found, batches = bulk.to_cancel(filters), bulk.cancel_found(filters, now)
+    change = Change("Cancel", "Cancelling jobs", "Being cancelled", found, batches)
+    _change(job_ids, filters, partial(_cancel, now=now), change, yes=yes, as_json=as_json)
 
 
 def _cancel(job_id: int, now: bool) -> tuple[bool, str]:
@@ -131,11 +121,10 @@ def retry(job_ids: Sequence[int], yes: bool, as_json: bool, **options: Any) -> N
 
     The exit code is 1 if a job is in another state, or does not exist.
     """
-    change = Change("Retry", "Retrying jobs", "Will run again", bulk.to_retry, bulk.retry_found)
-    if not _is_of_filters(job_ids, options):
-        _change_each(job_ids, _retry, as_json=as_json)
-    else:
-        change_found(change, given(options), yes=yes, as_json=as_json)
+    filters = given(options)
+    found, batches = bulk.to_retry(filters), bulk.retry_found(filters)
+    change = Change("Retry", "Retrying jobs", "Will run again", found, batches)
+    _change(job_ids, filters, _retry, change, yes=yes, as_json=as_json)
 
 
 def _retry(job_id: int) -> tuple[bool, str]:
@@ -144,6 +133,24 @@ def _retry(job_id: int) -> tuple[bool, str]:
     if again:
         return True, "waits to run again"
     return False, f"cannot run again: it is {_state(job_id)}"
+
+
+def _change(
+    job_ids: Sequence[int],
+    filters: Mapping[str, Any],
+    one: Callable[[int], tuple[bool, str]],
+    found: Change,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Change jobs with IDs, or those that match filters."""
+    if bool(job_ids) == bool(filters):
+        raise click.UsageError("Give either IDs of jobs, or filters such as --status failed")
+    if filters:
+        change_found(found, yes=yes, as_json=as_json)
+    else:
+        _change_each(job_ids, one, as_json=as_json)
 
 
 def _change_each(

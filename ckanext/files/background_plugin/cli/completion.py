@@ -31,10 +31,3 @@ def complete_tasks(
 ) -> list[str]:
     """Return names of tasks."""
     return words_with(incomplete, [task.name for task in all_tasks()])
-
-
-def complete_sendable_tasks(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[str]:
-    """Return names of tasks, without those for which only other code asks."""
-    return words_with(incomplete, [task.name for task in all_tasks() if not task.internal])

@@ -8,7 +8,6 @@ from typing import Any
 import click
 from ckan import model
 
-from ckanext.files.background.search import Count
 from ckanext.files.background_plugin.words import STATES
 
 from .completion import complete_queues, complete_tasks
@@ -78,10 +77,3 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the filters of a search that a command was given."""
     filters = {name: value for name, value in options.items() if value}
     return {**filters, "status": list(filters["status"])} if "status" in filters else filters
-
-
-def number_of(count: Count) -> str:
-    """Return how many jobs a search has counted."""
-    if count.is_exact:
-        return "1 job" if count.number == 1 else f"{count.number} jobs"
-    return f"more than {count.number} jobs" if count.number else "an unknown number of jobs"

@@ -178,16 +178,6 @@ def test_completion(queued: Job) -> None:
         assert completed("background", *command.split(), "queue-of") == ["queue-of-a-job"], command
 
 
-def test_completion_offers_no_internal_tasks() -> None:
-    """None for which only other code asks; old jobs of them can be listed."""
-    start = "ckanext.files."
-    offered = set(completed("background", "send", start))
-    known = set(completed("background", "list", "--task", start))
-    internal = {f"{start}maintenance.{name}" for name in ("remove_bytes", "scheduled")}
-    assert internal | {"ckanext.files.chain"} < known - offered
-    assert f"{start}maintenance.verify_checksums" in offered
-
-
 def test_completion_without_tables(job_tables: Any) -> None:
     model.Session.remove()
     change(f"DROP SCHEMA {SCHEMA} CASCADE")
