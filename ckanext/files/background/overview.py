@@ -122,17 +122,22 @@ def queues(
     names = found.keys() | (paused if user_id is None else {})
     working = [each.id for each in known or () if each.state == "alive"]
     due = {} if known is None else counts.due(connection, working, most)
-
-    def state(queue: str) -> QueueState:
-        counted = found.get(queue) or counts.QueueCounts(queue, {}, [])
-        since = paused[queue].since if queue in paused else None
-        served = any(worker.serves(queue) for worker in known or ())
-        stuck = queue in due and not served and since is None
-        return QueueState(
-            **vars(counted), paused=since, due=due.get(queue, 0), served=served, is_stuck=stuck
+    return [
+        _queue_state(
+            found.get(queue) or counts.QueueCounts(queue, {}, []),
+            paused[queue].since if queue in paused else None,
+            due.get(queue, 0),
+            served=any(worker.serves(queue) for worker in known or ()),
         )
+        for queue in sorted(names)
+    ]
 
-    return [state(queue) for queue in sorted(names)]
+
+def _queue_state(
+    counted: counts.QueueCounts, paused: dt.datetime | None, due: int, served: bool
+) -> QueueState:
+    is_stuck = due > 0 and not served and paused is None
+    return QueueState(**vars(counted), paused=paused, due=due, served=served, is_stuck=is_stuck)
 
 
 def schedules(connection: Any) -> list[ScheduleState]:

@@ -40,8 +40,9 @@ def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     :type user_id: string, optional
     :param id: one id or a list of them
     :type id: int or list of ints, optional
-    :param text: a part of the name of the task, of the arguments (unless they are large), of the
-        text of the progress, or of the first line of the error
+    :param text: a part of the name of the task, of the arguments as JSON (with the names of the
+        tasks of a chain; unless they have more than 2000 bytes), of the text of the progress, or of
+        the first line of the error
     :type text: string, optional
     :param limit: the number of jobs on the page, 20 by default and 1000 at most
     :type limit: int, optional

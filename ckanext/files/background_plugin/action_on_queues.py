@@ -52,11 +52,9 @@ def files_queue_list(context: Context, data_dict: dict[str, Any]) -> list[dict[s
     data = validated(context, data_dict, schema.of_user())
     connection = tables.connection()
     user_id = own_id(context, data.get("user_id"))
-    if sees_all(context):
-        return list(map(as_json, overview.queues(connection, _workers(connection), user_id)))
-    hidden = ("due", "served", "is_stuck")
-    found = map(as_json, overview.queues(connection, None, user_id))
-    return [{name: each[name] for name in each if name not in hidden} for each in found]
+    workers = _workers(connection) if sees_all(context) else None
+    omitted = ("due", "served", "is_stuck") if workers is None else ()
+    return [as_json(each, omitted) for each in overview.queues(connection, workers, user_id)]
 
 
 @tk.side_effect_free

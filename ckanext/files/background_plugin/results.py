@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,11 +86,12 @@ def dictized(context: Context, job: record.JobRecord) -> dict[str, Any]:
     return shown
 
 
-def as_json(row: Any) -> dict[str, Any]:
+def as_json(row: Any, omitted: Collection[str] = ()) -> dict[str, Any]:
     """Return the fields of a dataclass, with times in UTC."""
     return {
         name: in_utc(value) if isinstance(value, dt.datetime) else value
         for name, value in dataclasses.asdict(row).items()
+        if name not in omitted
     }
 
 

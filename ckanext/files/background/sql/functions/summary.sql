@@ -13,9 +13,14 @@ CREATE OR REPLACE FUNCTION files_summary_of_call(_args jsonb) RETURNS text LANGU
     FROM jsonb_each(_args) WITH ORDINALITY AS argument (key, value, number) WHERE number <= 11
 $$;
 
+-- Return whether a task is the one that runs the calls of a chain. Its name is in chain.py.
+CREATE OR REPLACE FUNCTION files_is_chain(_task text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT _task = 'ckanext.files.chain'
+$$;
+
 -- Return the arguments of a job on one line for lists; of a chain, the first ten calls with theirs.
 CREATE OR REPLACE FUNCTION files_summary(_task text, _args jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN _task <> 'ckanext.files.chain' THEN files_summary_of_call(_args) ELSE (
+    SELECT CASE WHEN NOT files_is_chain(_task) THEN files_summary_of_call(_args) ELSE (
         SELECT string_agg(
             CASE WHEN number > 10 THEN '...' ELSE files_abbreviated(regexp_replace(call ->> '__call__', '.*[.]', ''))
                 || '(' || coalesce(files_summary_of_call(call -> 'args'), '') || ')' END, ' → ' ORDER BY number)
@@ -32,11 +37,12 @@ CREATE OR REPLACE FUNCTION files_parts(_task text, _args jsonb, _call jsonb, _ha
         'done', CASE WHEN _has_succeeded THEN total ELSE total - coalesce(jsonb_array_length(
             jsonb_path_query_array(_call, '$.args.calls[*]')), total) END)
     FROM jsonb_array_length(jsonb_path_query_array(_args, '$.calls[*]')) AS total
-    WHERE _task = 'ckanext.files.chain'
+    WHERE files_is_chain(_task)
 $$;
 
--- Return what a search for a text looks at: what lists show of a job. It reads no large arguments, and of an error
--- the first line only, as its owner does.
+-- Return what a search for a text looks at. It reads no arguments of more than 2000 bytes, so that it stays fast: a
+-- chain with such arguments is not found by the names of its parts. Of an error it reads the first line, as its owner
+-- does.
 CREATE OR REPLACE FUNCTION files_searched(_task text, _args jsonb, _text text, _error text)
     RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT concat_ws(' ', _task, CASE WHEN pg_column_size(_args) <= 2000 THEN _args::text END, _text,
