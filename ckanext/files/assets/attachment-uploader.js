@@ -42,7 +42,6 @@
         if (event.type === 'drop') this.take([...event.dataTransfer.files])
       }
       for (const type of ['dragover', 'dragleave', 'drop']) this.element.addEventListener(type, over)
-      window.ckanFiles.whenRemoved(this.element, () => this.uploads.end())
     }
 
     // what the chosen storage accepts, as the page says it

@@ -16,6 +16,7 @@ ckan.module('files-attachment', function () {
       const removed = new AbortController()
       whenRemoved(element, () => {
         removed.abort()
+        this.uploader?.uploads.end()
         this.form.dispatchEvent(new Event('change')) // its files can be chosen elsewhere
       })
       this.listen(removed.signal)

@@ -1,7 +1,7 @@
 /* CKAN's module for the form of the page of the own files: files are sent at once, and appear in
    the list, which htmx loads again. Without it the form sends them. */
 ckan.module('files-own-uploads', function () {
-  const { Words, Messages, Uploader } = window.ckanFiles
+  const { Words, Messages, Uploader, whenRemoved } = window.ckanFiles
 
   class Form {
     constructor(element) {
@@ -10,6 +10,7 @@ ckan.module('files-own-uploads', function () {
       const messages = new Messages(element, this.words)
       element.querySelector('.files-plain').hidden = true
       this.uploader = new Uploader(element, this.words, messages, (file) => this.onFinished(file))
+      whenRemoved(element, () => this.uploader.uploads.end())
       this.storage = element.querySelector('select.files-storage')
       this.storage?.addEventListener('change', () => this.showLimits())
       this.showLimits()

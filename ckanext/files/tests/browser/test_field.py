@@ -258,11 +258,11 @@ def test_a_file_that_belongs_elsewhere_now(browser: Browser, ann: Person, edit: 
         "It is no longer available here. Detach it, or choose another file.",
     ]
     browser.inspect(annexes.block, picture="field-elsewhere")
-    for _ in (moved, deleted):
+    for number in (1, 2):
         if browser.scripts:
             annexes.press("remove")
-    if not browser.scripts:
-        for select in (f"{annexes.part} li:nth-child({n}) select" for n in (1, 2)):
+        else:
+            select = f"{annexes.part} li:nth-child({number}) select"
             browser.select(select).select_by_visible_text("Detach")
     browser.submit()
     assert ann.call("package_show", id=dataset)["annexes"] == []
