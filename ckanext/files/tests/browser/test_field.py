@@ -230,6 +230,7 @@ def test_a_field_that_is_removed_leaves_no_listener(
     paper = Field(browser, "citations-0-paper")
     paper.wait_until_ready()
     assert listeners(browser) == before + 1
+    browser.wait(lambda _: paper.find("[type=file]").is_displayed())
     browser.find("[name=repeating-remove]").click()
     browser.wait(lambda _: not paper.find_all("input"))
     assert listeners(browser) == before
