@@ -519,7 +519,7 @@ def test_resource(browser: Browser, ann: Person, open_form: Any, make: Any) -> N
 
 
 def test_repeating_subfields(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
-    """Also a field that CKAN's page gets later."""
+    """Also a field that CKAN's page gets later; one that is removed ends its upload."""
     dataset = open_form(citations=[{"paper": ann.upload("first.csv")}])
     browser.wait(lambda _: not browser.find_all("[name=repeating-template]"))
     browser.find("[name=repeating-add]").click()
@@ -528,6 +528,18 @@ def test_repeating_subfields(browser: Browser, ann: Person, open_form: Any, make
     browser.wait(lambda _: field.find("[type=file]").is_displayed())
     field.choose(make("second.pdf"))
     field.wait_for("second.pdf")
+    browser.find("[name=repeating-add]").click()
+    removed = Field(browser, "citations-2-paper")
+    removed.wait_until_ready()
+    browser.wait(lambda _: removed.find("[type=file]").is_displayed())
+    with network(browser, SLOW):
+        removed.choose(make("third.pdf", LARGE))
+        removed.wait_for_state("per second")
+        assert len(ann.call("files_upload_list")) == 1
+        browser.find_all("[name=repeating-remove]")[-1].click()
+        browser.wait(lambda _: not removed.find_all("input"))
+    browser.wait(lambda _: ann.call("files_upload_list") == [])
+    assert ann.call("files_search", q="third")["count"] == 0
     browser.submit()
     citations = ann.call("package_show", id=dataset)["citations"]
     names = [ann.call("file_show", id=each["paper"])["name"] for each in citations]
