@@ -87,7 +87,7 @@ def dictized(context: Context, job: record.JobRecord) -> dict[str, Any]:
 
 
 def as_json(row: Any, omitted: Collection[str] = ()) -> dict[str, Any]:
-    """Return the fields of a dataclass, with times in UTC."""
+    """Return the fields of a dataclass, but those omitted, with times in UTC."""
     return {
         name: in_utc(value) if isinstance(value, dt.datetime) else value
         for name, value in dataclasses.asdict(row).items()
