@@ -17,18 +17,23 @@ _BATCH = 500
 _BADLY_ENDED = ("failed", "cancelled", "aborted")
 
 
-def cancel_found(filters: Mapping[str, Any], now: bool = False) -> Iterator[int]:
-    """End the jobs that match filters; yield after each batch how many it has changed.
+def cancel_found(
+    filters: Mapping[str, Any], now: bool = False, before: int | None = None
+) -> Iterator[int]:
+    """Return batches that end the jobs which match filters: each yields how many it has changed.
+
+    Jobs that come after this call do not belong to them, however late the first batch is asked for.
 
     :param filters: see :class:`~ckanext.files.background.search.Search`.
     :param now: see :func:`.control.cancel`.
+    :param before: only jobs that are older than the one with this id.
     """
-    return _in_batches(to_cancel(filters), lambda ids: len(control.cancel_many(ids, now)))
+    return _in_batches(to_cancel(filters), before, lambda ids: len(control.cancel_many(ids, now)))
 
 
-def retry_found(filters: Mapping[str, Any]) -> Iterator[int]:
-    """Run the jobs again that match filters; yield as :func:`cancel_found` does."""
-    return _in_batches(to_retry(filters), control.retry_many)
+def retry_found(filters: Mapping[str, Any], before: int | None = None) -> Iterator[int]:
+    """Return batches that run the jobs again which match filters, as :func:`cancel_found` does."""
+    return _in_batches(to_retry(filters), before, control.retry_many)
 
 
 def to_cancel(filters: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,12 +51,19 @@ def _among(states: Sequence[str], filters: Mapping[str, Any]) -> dict[str, Any]:
     return {**filters, "status": chosen}
 
 
-def _in_batches(filters: Mapping[str, Any], change: Callable[[list[int]], int]) -> Iterator[int]:
+def _in_batches(
+    filters: Mapping[str, Any], before: int | None, change: Callable[[list[int]], int]
+) -> Iterator[int]:
+    if not filters["status"]:
+        return iter(())
     search = Search(filters)
-    before: int | None = None
-    while filters["status"]:
+    return _batches(search, before or search.find(1).end, change)
+
+
+def _batches(
+    search: Search, before: int | None, change: Callable[[list[int]], int]
+) -> Iterator[int]:
+    while before is not None:
         found = search.find(_BATCH, before=before)
         yield change(found.ids) if found.ids else 0
         before = found.next
-        if before is None:
-            return

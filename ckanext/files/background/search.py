@@ -54,6 +54,14 @@ class Found:
     is_short: bool = False
     """The page is not full, and ends with the jobs that were looked at."""
 
+    @property
+    def end(self) -> int | None:
+        """The id before which all these jobs and older ones are, and no newer one.
+
+        None if there are none.
+        """
+        return self.ids[0] + 1 if self.ids else self.next
+
 
 @dataclasses.dataclass(frozen=True)
 class Count:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ckan.plugins import toolkit as tk
-from ckan.types import Context
+from ckan.types import Context, Schema
 
 from ckanext.files.background import bulk
 
@@ -27,8 +27,10 @@ def files_jobs_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, 
             {"user": "admin"}, {"task": "ckanext.example.tasks.praise", "status": "todo"}
         )
 
-    The filters are as in ``files_job_list``: ``status``, ``task``, ``queue``, ``task_id``,
-    ``user_id`` and ``text``.
+    The filters are as in ``files_job_list``: ``id``, ``status``, ``task``, ``queue``, ``task_id``,
+    ``user_id``, ``text`` and ``before``. A blank filter, and a parameter that the action does not
+    know, is an error: it may be a slip, and without it the action would reach more jobs. Jobs for
+    which is asked after the call are not changed; for those after an earlier look, give ``before``.
 
     The action changes a few hundred jobs at a time and commits after each time, unless the context
     has ``defer_commit``. An error leaves what was changed before.
@@ -43,9 +45,9 @@ def files_jobs_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, 
     :rtype: dictionary
     """
     tk.check_access("files_jobs_cancel", context, data_dict)
-    data = validated(context, data_dict, schema.jobs_cancel())
-    most, now = data.pop("most"), data.pop("now")
-    return _change(context, bulk.cancel_found(filters_of(context, data), now), most)
+    data = _validated(context, data_dict, schema.jobs_cancel())
+    most, now, before = data.pop("most"), data.pop("now"), data.pop("before", None)
+    return _change(context, bulk.cancel_found(filters_of(context, data), now, before), most)
 
 
 @explained()
@@ -66,9 +68,17 @@ def files_jobs_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, A
     :rtype: dictionary
     """
     tk.check_access("files_jobs_retry", context, data_dict)
-    data = validated(context, data_dict, schema.jobs_retry())
-    most = data.pop("most")
-    return _change(context, bulk.retry_found(filters_of(context, data)), most)
+    data = _validated(context, data_dict, schema.jobs_retry())
+    most, before = data.pop("most"), data.pop("before", None)
+    return _change(context, bulk.retry_found(filters_of(context, data), before), most)
+
+
+def _validated(context: Context, data_dict: dict[str, Any], wanted: Schema) -> dict[str, Any]:
+    unknown = [name for name in data_dict if name.startswith("__") or name not in wanted]
+    if unknown:
+        sentence = tk._("The action has no such parameter")
+        raise tk.ValidationError({name: [sentence] for name in unknown})
+    return validated(context, data_dict, wanted)
 
 
 def _change(context: Context, batches: Iterator[int], most: int) -> dict[str, Any]:

@@ -96,15 +96,32 @@ def ignore_blank(
         raise tk.StopOnError
 
 
-def filters() -> Schema:
-    """Return the schema of a search for jobs."""
+def refuse_blank(
+    key: FlattenKey, data: FlattenDataDict, errors: FlattenErrorDict, context: Context
+) -> None:
+    """Refuse a filter that is there and blank: a change would reach all jobs without it."""
+    if data.get(key) is not tk.missing:
+        if data[key] not in (None, ""):
+            return
+        errors[key].append(tk._("Missing value"))
+    data.pop(key)
+    raise tk.StopOnError
+
+
+def filters(blank: Validator = ignore_blank) -> Schema:
+    """Return the schema of a search for jobs.
+
+    :param blank: what becomes of a filter without a value.
+    """
     return {
-        "status": [ignore_blank, states],
-        "task": [ignore_blank, name],
-        "queue": [ignore_blank, name],
-        "task_id": [ignore_blank, name],
-        "user_id": [ignore_blank, name],
-        "text": [ignore_blank, name],
+        "id": [blank, job_ids],
+        "status": [blank, states],
+        "task": [blank, name],
+        "queue": [blank, name],
+        "task_id": [blank, name],
+        "user_id": [blank, name],
+        "text": [blank, name],
+        "before": [blank, job_id],
         "__junk": [_not_nested],
     }
 
@@ -114,17 +131,15 @@ def job_list(default: ValidatorFactory) -> Schema:
     """Return the schema of ``files_job_list``."""
     return {
         **filters(),
-        "id": [ignore_blank, job_ids],
         "limit": [default(20), limit],
         "offset": [default(0), offset],
-        "before": [ignore_blank, job_id],
     }
 
 
 @validator_args
 def jobs_retry(default: ValidatorFactory) -> Schema:
     """Return the schema of ``files_jobs_retry``."""
-    return {**filters(), "most": [default(MOST_CHANGES), most]}
+    return {**filters(refuse_blank), "most": [default(MOST_CHANGES), most]}
 
 
 @validator_args

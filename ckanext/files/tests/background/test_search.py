@@ -138,6 +138,14 @@ def test_bulk(few: list[record.JobRecord], monkeypatch: pytest.MonkeyPatch) -> N
     assert change(bulk.cancel_found({})) == dict.fromkeys(waiting, "cancelled")
 
 
+def test_bulk_of_jobs_that_are_there(few: list[record.JobRecord]) -> None:
+    """A job that comes after the call is not changed, however late the batches are asked for."""
+    all_, none = bulk.cancel_found({}), bulk.cancel_found({"queue": "empty"})
+    late = defer(sample.noop.configure(queue="empty"))
+    assert sum(all_) == sum(job.status == "todo" for job in few)
+    assert (sum(none), state(late)) == (0, "todo")
+
+
 def test_bulk_of_running_jobs(owner: Any) -> None:
     jobs = [defer(sample.noop) for _ in range(3)]
     owner.claim()

@@ -164,6 +164,31 @@ def test_change_what_was_found(cast: Cast, theirs: Any) -> None:
         assert cast.owner.call("files_jobs_cancel", **bad)[0] == 409
 
 
+@pytest.mark.parametrize("action", ["files_jobs_cancel", "files_jobs_retry"])
+def test_change_no_more_than_was_meant(action: str, cast: Cast, theirs: Any) -> None:
+    """A slip in a filter changes nothing: without the filter it would be all jobs."""
+    names = ("id", "status", "task", "queue", "task_id", "user_id", "text", "before")
+    slips = [{name: blank} for name in names for blank in ("", None)]
+    slips += [{name: "mails"} for name in ("queues", "limit", "__junk", "__extras")]
+    jobs = [job for each in theirs.values() for job in each]
+    before = [state(job) for job in jobs]
+    for slip in slips:
+        for client in (cast.owner, cast.sysadmin):
+            assert client.call(action, **slip)[0] == 409, slip
+    assert [state(job) for job in jobs] == before
+
+
+def test_change_some_of_what_was_found(cast: Cast, theirs: Any) -> None:
+    [failed, first], [_, other] = theirs[cast.owner.name], theirs[cast.other.name]
+    second = defer(sample.noop)
+    ids = [first.id, other.id, second.id]
+    assert cast.owner.result("files_jobs_cancel", id=other.id)["changed"] == 0
+    assert cast.sysadmin.result("files_jobs_cancel", id=ids, before=second.id)["changed"] == 2
+    assert [state(job) for job in (first, other, second)] == ["cancelled", "cancelled", "todo"]
+    assert cast.owner.result("files_jobs_retry", id=[failed.id, first.id])["changed"] == 2
+    assert [state(job) for job in (failed, first, other)] == ["todo", "todo", "cancelled"]
+
+
 @pytest.mark.parametrize(
     ("action", "data"),
     [("files_queue_pause", {"queue": "q"}), ("files_jobs_cancel", {}), ("files_jobs_retry", {})],
