@@ -32,7 +32,7 @@ class Change:
     """They match only jobs that can be changed so."""
 
     batches: Iterator[int]
-    """Changes the jobs, and yields how many after each batch."""
+    """Changes the jobs that are there when it is made, and yields how many after each batch."""
 
 
 def change_found(change: Change, *, yes: bool, as_json: bool) -> None:

@@ -32,9 +32,16 @@ class StateChoice(_Choice):
         return self._codes[super().convert(value, param, ctx)]
 
 
+def _given(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse a blank text: it may be an empty variable of a script, and not mean all jobs."""
+    if value is None or value or context.resilient_parsing:
+        return value
+    raise click.BadParameter("It is blank")
+
+
 def _user_id(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Return the id of a user who is given by id or name."""
-    if not value or context.resilient_parsing:
+    if not _given(context, parameter, value) or context.resilient_parsing:
         return None
     user = model.User.get(value)
     if user is None:
@@ -49,12 +56,22 @@ _OPTIONS = (
         type=StateChoice(),
         help="Only jobs in this state; may be given several times.",
     ),
-    click.option("-q", "--queue", shell_complete=complete_queues, help="Only jobs of this queue."),
     click.option(
-        "--task", shell_complete=complete_tasks, help="Only jobs of the task of this name."
+        "-q",
+        "--queue",
+        callback=_given,
+        shell_complete=complete_queues,
+        help="Only jobs of this queue.",
+    ),
+    click.option(
+        "--task",
+        callback=_given,
+        shell_complete=complete_tasks,
+        help="Only jobs of the task of this name.",
     ),
     click.option(
         "--text",
+        callback=_given,
         help="Only jobs with this text in task, arguments, progress or error.",
     ),
     click.option(

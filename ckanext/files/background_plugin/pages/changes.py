@@ -15,12 +15,15 @@ from .blueprint import blueprint, call, for_sysadmins, for_users
 @blueprint.route("/job/change", methods=["POST"])
 @for_users
 def change() -> Any:
-    """End all jobs that match the filters of a list, or have them run again."""
+    """End all jobs that match the filters of a list, or have them run again.
+
+    The list names the newest job that it has found: later ones were not meant.
+    """
     form = tk.request.form
     endpoint, chosen = filters.scope(form), filters.given(form)
-    wanted = chosen
+    wanted = {**chosen, "before": form["before"]} if "before" in form else chosen
     if endpoint == "files_jobs.own_jobs":
-        wanted = {**chosen, "user_id": tk.current_user.id}
+        wanted = {**wanted, "user_id": tk.current_user.id}
     try:
         if form.get("action") == "retry":
             _flash_retried(call("files_jobs_retry", **wanted))

@@ -70,12 +70,18 @@ def _workers() -> dict[str, Any]:
 
 
 def _found(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return a page of jobs; none, with the errors, if a filter is invalid."""
+    """Return a page of jobs; none, with the errors, if a filter is invalid.
+
+    ``newest`` is the id of the newest job found, which may be on an earlier page.
+    """
+    before = tk.request.args.get("before")
     try:
-        found = call("files_job_list", **wanted, limit=_ROWS, before=tk.request.args.get("before"))
+        found = call("files_job_list", **wanted, limit=_ROWS, before=before)
     except tk.ValidationError as error:
         return {"jobs": [], "found": None, "errors": error.error_dict}
-    return {"jobs": found["results"], "found": found, "errors": {}}
+    first = call("files_job_list", **wanted, limit=1) if before else found
+    newest = next((job["id"] for job in first["results"]), None)
+    return {"jobs": found["results"], "found": found, "newest": newest, "errors": {}}
 
 
 def _of_rows(jobs: list[dict[str, Any]], given: Any) -> dict[str, Any]:

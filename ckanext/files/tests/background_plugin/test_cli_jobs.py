@@ -6,7 +6,9 @@ import dataclasses
 import datetime as dt
 import json
 import re
+from typing import Any
 
+import click
 import pytest
 
 from ckanext.files.background import Job, control
@@ -226,6 +228,33 @@ def test_filters_of_a_user(tasks: TasksManager) -> None:
     assert (state(mine), state(theirs)) == ("cancelled", "todo")
     code, said = run("cancel", "--user", "no-such-user", "--yes")
     assert (code, "There is no user no-such-user" in said) == (2, True)
+
+
+@pytest.mark.parametrize("option", ["--status", "--queue", "--task", "--text", "--user"])
+def test_blank_filters(option: str, one_of_each: dict[str, Job]) -> None:
+    """An empty variable of a script does not mean all jobs, also beside another filter."""
+    for command in ("cancel", "retry"):
+        code, said = run(command, option, "", "--status", "waiting", "--status", "failed", "--yes")
+        assert (code, f"{option}'" in said) == (2, True)
+    assert {status: state(job) for status, job in one_of_each.items()} == {
+        status: status for status in one_of_each
+    }
+
+
+def test_change_what_was_counted(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that comes while the command waits for a yes is not changed."""
+    mail = sample.noop.configure(queue="mails")
+    jobs = [defer(mail)]
+    asked: list[str] = []
+
+    def confirm(question: str, **options: Any) -> None:
+        asked.append(question)
+        jobs.append(defer(mail))
+
+    monkeypatch.setattr(click, "confirm", confirm)
+    assert output("cancel", "--queue", "mails") == "Being cancelled: 1 job\n"
+    assert asked == ["Cancel 1 job?"]
+    assert [state(job) for job in jobs] == ["cancelled", "todo"]
 
 
 def test_neither_jobs_nor_filters(one_of_each: dict[str, Job]) -> None:

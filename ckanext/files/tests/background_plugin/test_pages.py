@@ -214,6 +214,23 @@ def test_filters_and_pages(cast: Cast, ask_for: Any) -> None:
     assert get(cast.owner, "/job/rows?id=x").status_code == 400
 
 
+def test_change_all_that_was_shown(cast: Cast, ask_for: Any) -> None:
+    """A job that comes while a page is open is not changed, whichever page of the list it is."""
+    jobs = [ask_for(sample.noop.delay) for _ in range(3)]
+
+    def cancel(query: str) -> list[str]:
+        page = get(cast.owner, f"/dashboard/jobs?status=todo{query}").body
+        [before] = re.findall(r'name="before" value="(\d+)"', page)
+        jobs.append(ask_for(sample.noop.delay))
+        post(cast.owner, "/job/change", action="cancel", status="todo", before=before)
+        return [state(job) for job in jobs]
+
+    assert cancel(f"&before={jobs[1].id}") == ["cancelled"] * 3 + ["todo"]
+    assert cancel("") == ["cancelled"] * 4 + ["todo"]
+    post(cast.owner, "/job/change", action="cancel", before="")
+    assert state(jobs[-1]) == "todo"
+
+
 def test_a_page_that_asks_again(cast: Cast, mine: Job, tasks: TasksManager) -> None:
     """Only while a job of it may change."""
     for path in ("/dashboard/jobs", f"/job/{mine.id}", f"/job/rows?id={mine.id}"):
