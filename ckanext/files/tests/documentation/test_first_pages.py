@@ -77,7 +77,7 @@ def test_every_block_has_a_test() -> None:
         "docs/recipes/uploads.rst": {"bash": 2, "python": 1},
         # pages/test_pages.py
         "docs/recipes/templates.rst": {"html\\+jinja": 4},
-        # pages/test_files_pages.py
+        # pages/test_listing.py
         "docs/operating/files.rst": {"html\\+jinja": 1},
     }
 

@@ -1,0 +1,170 @@
+"""The lists of files over HTTP: each kind of user on each list."""
+
+from __future__ import annotations
+
+import io
+import re
+import uuid
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from ckanext.files.store.models import file_table
+from ckanext.files.tests.support import documented, portal
+from ckanext.files.tests.support.effects import engine, statements
+from ckanext.files.tests.support.file_pages import (
+    ALL,
+    MAY_READ,
+    REFUSED,
+    Pages,
+    Site,
+    titles,
+)
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.users import call, new_user
+
+loaded = load_plugins("files", "files_test_forms")
+
+OF_DATASET = {"package", "resource", "removed"}
+
+LISTS: dict[str, tuple[set[str], set[str]]] = {
+    "/dataset/files/{dataset}": ({"editor", "admin", "sysadmin"}, OF_DATASET),
+    "/organization/files/{organization}": ({"admin", "sysadmin"}, {*OF_DATASET, "organization"}),
+    "/group/files/{group}": ({"editor", "sysadmin"}, {"group"}),
+    "/ckan-admin/files": ({"sysadmin"}, set(MAY_READ)),
+}
+"""Who sees each page, and the files on it."""
+
+
+def paths(site: Site) -> dict[str, str]:
+    names = {name: getattr(site, name)["name"] for name in ("dataset", "organization", "group")}
+    return {path.format(**names): path for path in LISTS}
+
+
+@pytest.mark.parametrize("role", sorted(ALL))
+def test_lists(role: str, site: Site, pages: Pages) -> None:
+    user = site.users[role]
+    for path, pattern in paths(site).items():
+        may, files = LISTS[pattern]
+        page = pages.get(f"{path}?q=secret", user)
+        assert (page.status_code == 200) == (role in may), path
+        if role in may:
+            assert titles(page.text) == files
+            assert f"{len(files)} file" in page.text
+        else:
+            # as for what does not exist
+            assert page.status_code == 404
+            missing = pages.get(re.sub(r"[^/]+$", str(uuid.uuid4()), path), user)
+            assert REFUSED in page.text or pattern == "/ckan-admin/files"
+            assert not titles(page.text)
+            assert missing.status_code == 404
+    own = pages.get("/dashboard/files", user)
+    assert (own.status_code == 200) == (role != "anonymous")
+    assert titles(own.text) == ({"user"} if role == "editor" else set())
+
+
+@pytest.mark.parametrize("role", sorted(ALL))
+def test_tabs(role: str, site: Site, pages: Pages) -> None:
+    """A link to a page of files is where its visitor may follow it."""
+    user = site.users[role]
+    for place, target in (
+        ("/user/edit", "/dashboard/files"),
+        ("/dashboard/datasets", "/dashboard/files"),
+        (f"/dataset/edit/{site.dataset['name']}", f"/dataset/files/{site.dataset['name']}"),
+        (
+            f"/organization/edit/{site.organization['name']}",
+            f"/organization/files/{site.organization['name']}",
+        ),
+        (f"/group/edit/{site.group['name']}", f"/group/files/{site.group['name']}"),
+        ("/ckan-admin/", "/ckan-admin/files"),
+    ):
+        page = pages.get(place, user)
+        if page.status_code == 200 and place != "/user/edit":
+            assert f'href="{target}"' in page.text, place
+            pages.shown(target, user)
+
+
+def test_search_filters_order_and_pages(pages: Pages) -> None:
+    author = new_user()
+    assert "There are no files here yet" in pages.shown("/dashboard/files", author)
+    files = portal.upload(author, 45)
+    for i, file in enumerate(files):
+        call("files_title_update", author, id=file, title=f"Number {i:02}")
+    numbers = re.compile(r"<bdi>Number (\d\d)</bdi>")
+    first = pages.shown("/dashboard/files?sort=name+asc", author)
+    assert "45 files" in first
+    assert list(map(int, numbers.findall(first))) == list(range(20))
+    assert "sort=name+asc&amp;page=3" in first or "page=3" in first
+    last = pages.shown("/dashboard/files?sort=name+asc&page=3", author)
+    assert list(map(int, numbers.findall(last))) == list(range(40, 45))
+    assert list(map(int, numbers.findall(pages.shown("/dashboard/files?q=number+07", author)))) == [
+        7
+    ]
+    assert "No file matches" in pages.shown("/dashboard/files?format=PDF", author)
+    assert pages.get("/dashboard/files?page=x", author).status_code == 400
+    assert pages.get("/dashboard/files?q=%00", author).status_code == 400
+    pages.shown("/dashboard/files?sort=nothing&type=x&storage=y", author)
+
+
+def test_uploads(author: str, pages: Pages) -> None:
+    data = [(io.BytesIO(b"a"), "one.txt"), (io.BytesIO(b"b"), "two.txt")]
+    assert pages.post("/dashboard/files", author, upload=data).status_code == 302
+    shown = pages.shown("/dashboard/files", author)
+    assert "one.txt was uploaded" in shown
+    assert "2 files" in shown
+    pages.post("/dashboard/files", author, upload=(io.BytesIO(b""), ""))
+    assert "Choose a file first" in pages.shown("/dashboard/files", author)
+    data = [(io.BytesIO(b"a"), "<i>three.txt")]
+    pages.post("/dashboard/files", author, upload=data, storage="resources")
+    shown = pages.shown("/dashboard/files", author)
+    assert "was not uploaded" in shown
+    assert "<i>" not in shown
+    before = call("files_search", author)["count"]
+    assert pages.post("/dashboard/files", None, upload=(io.BytesIO(b"a"), "x")).status_code == 404
+    assert call("files_search", author)["count"] == before == 2
+
+
+def test_many_files_cost_as_many_statements_as_one(author: str, pages: Pages) -> None:
+    dataset = portal.new_dataset(author, several=portal.upload(author, 20))
+    path, counts = f"/dataset/files/{dataset['name']}", []
+    for address in (path, path, f"{path}?page=1&q={'x' * 5}"):
+        with statements() as seen:
+            pages.shown(address, author)
+        counts.append(len(seen))
+    assert counts[1] - counts[2] <= 3  # of the files and their owners
+
+
+def test_offered_formats(author: str, site: Site, pages: Pages) -> None:
+    """Formats of the files, whatever is searched; and the one that is chosen."""
+
+    def offered(user: str, address: str) -> set[str]:
+        page = pages.shown(address, user)
+        if 'name="format"' not in page:
+            return set()
+        choices = page[page.index('name="format"') :].partition("</select>")[0]
+        return {*re.findall(r'<option value="([^"]+)"', choices)}
+
+    assert offered(author, "/dashboard/files") == set()
+    files = portal.upload(author, 3)
+    with engine().begin() as connection:
+        for file, name in zip(files, ("a.CSV", "b.geojson", "c.unheard-of"), strict=True):
+            of_file = sa.update(file_table).where(file_table.c.id == file)
+            connection.execute(of_file.values(name=name, content_type="application/x-none"))
+    assert offered(author, "/dashboard/files") == {"CSV", "GeoJSON"}
+    assert offered(author, "/dashboard/files?q=nothing&format=CSV") == {"CSV", "GeoJSON"}
+    assert offered(author, "/dashboard/files?format=PDF") == {"CSV", "GeoJSON", "PDF"}
+    # too many to look at each
+    assert offered(site.sysadmin, "/ckan-admin/files") > {"CSV", "GeoJSON", "ZIP"}
+    portal.upload(author, 1001)
+    assert offered(author, "/dashboard/files") > {"CSV", "GeoJSON", "ZIP"}
+
+
+def test_a_theme_adds_a_column(theme: Any, author: str, pages: Pages) -> None:
+    portal.upload(author)
+    [template] = documented.blocks("docs/operating/files.rst", "html\\+jinja")
+    theme("files/pages/snippets/list.html", template)
+    shown = pages.shown("/dashboard/files", author)
+    assert '<th scope="col">Storage</th>' in shown
+    assert "<td>default</td>" in shown
+    assert "a.txt</bdi></a>" in shown
