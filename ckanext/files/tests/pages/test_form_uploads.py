@@ -166,7 +166,7 @@ def test_error_names_the_file(app: Any, form: Form, author: str, dataset: dict[s
     assert f"File {hidden} does not exist" in errors(form.send({"attachment": hidden}))
     changed = {**portal.shown(dataset["id"]), "attachment": taken}
     _, answer = portal.Api(app).post("package_update", author, **changed)
-    assert answer["error"]["attachment"][0].startswith(f"File {taken} belongs")
+    assert answer["error"]["attachment"][0].startswith(f"File {taken} is pinned")
 
 
 def test_error_names_a_file_that_is_taken_out(form: Form, author: str) -> None:
