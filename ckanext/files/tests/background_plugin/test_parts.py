@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from typing import Any
 
+import pytest
+from ckan import model
+
 from ckanext.files.background import chain
+from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background_plugin.conftest import Cast
 from ckanext.files.tests.background_plugin.test_pages import get
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.console import output
+from ckanext.files.tests.support.effects import change
 from ckanext.files.tests.support.jobs import defer
 from ckanext.files.tests.support.load_plugins import load_plugins
 
@@ -94,3 +100,32 @@ def test_another_job_has_no_parts(cast: Cast) -> None:
     job = defer(sample.anything, calls=[sample.noop()])
     shown = cast.sysadmin.result("files_job_show", id=job.id)
     assert (shown["title"], shown["parts"]) == (sample.anything.name, None)
+
+
+CALL = {"__call__": "a.b", "args": {}}
+MALFORMED: list[Any] = [
+    *("x", 5, None, {}, CALL, [1, "a", None], [[CALL]], [{}]),
+    *([CALL, {**CALL, "__call__": name}] for name in (5, None, {"a": 1}, ["a"])),
+    *([CALL, {**CALL, "args": args}] for args in (None, [1], "x")),
+    [CALL, {"args": {}}],
+    [{"__call__": "a.b"}],
+]
+
+
+@pytest.mark.parametrize("calls", MALFORMED, ids=json.dumps)
+def test_a_row_that_is_no_chain(calls: Any, cast: Cast, ask_for: Any, tasks: TasksManager) -> None:
+    """It is shown as its task, and breaks no list that has it among others."""
+    job = ask_for(lambda: chain.delay([sample.noop()]))
+    change(
+        f"UPDATE {SCHEMA}.procrastinate_jobs SET args = CAST(:args AS jsonb) WHERE id = :id",
+        args=json.dumps({"calls": calls}),
+        id=job.id,
+    )
+    model.Session.remove()
+    [listed] = cast.owner.result("files_job_list")["results"]
+    assert (listed["title"], listed["parts"]) == ("ckanext.files.chain", None)
+    assert listed["args_summary"].startswith("calls=")
+    for path in ("/dashboard/jobs", f"/job/{job.id}", f"/job/rows?id={job.id}"):
+        assert get(cast.owner, path).status_code == 200
+    assert "ckanext.files.chain" in output("list")
+    assert "calls = " in output("show", str(job.id))
