@@ -76,12 +76,17 @@ def files_upload_list(context: Context, data_dict: DataDict | None) -> AuthResul
 def files_search(context: Context, data_dict: dict[str, Any]) -> AuthResult:
     """Check if the user may search the files of an owner; without one all users may.
 
+    The files of all owners of a type are for users who may manage all files.
+
     The answer for an owner that does not exist is the one for any other owner.
     """
     refused: AuthResult = {"success": False, "msg": tk._("Not allowed to list these files")}
     type_, id_ = data_dict.get("owner_type"), data_dict.get("owner_id")
     if not (type_ or id_):
         return {"success": True}
+    if type_ and not id_:
+        may_manage = Actor(context).may("permission_manage_files", {})
+        return {"success": True} if may_manage else refused
     session: Any = context.get("session") or model.Session
     owner = find_owner(session, type_, id_) if is_id(type_) and is_id(id_) else None
     if owner is None:

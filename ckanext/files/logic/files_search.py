@@ -32,7 +32,7 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     The files of an owner are for users who may list them with
     ``file_owner_scan``: users who may update the owner, unless the portal has
     other rules. Without an owner, the action searches the caller's own files,
-    and for a sysadmin all files of the portal.
+    and for a user who may manage all files, such as a sysadmin, all of them.
 
     The files of a dataset include the files of its resources, also of resources
     that were removed. The files of an organization include the files of its
@@ -56,7 +56,8 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     :type q: str, optional
     :param owner_type: type of the owner: ``package``, ``resource``, ``group``,
         ``organization``, ``user`` or a type of a plugin's own. Without
-        ``owner_id``, for sysadmins only: all owners of this type
+        ``owner_id``: all owners of this type, for users who may manage all
+        files, as sysadmins may
     :type owner_type: str, optional
     :param owner_id: id or name of the owner
     :type owner_id: str, optional

@@ -33,7 +33,23 @@ def _labels(owner_type: str, kind: str | None) -> dict[str, str]:
     helper, part = _SCHEMAS.get(owner_type, ("", ""))
     schema_of: Any = tk.h.get(helper)
     schema = schema_of(kind) if schema_of else None
-    return {
-        field["field_name"]: tk.h.scheming_language_text(field.get("label") or "")
-        for field in (schema or {}).get(part, [])
-    }
+    fields = (schema or {}).get(part)
+    named = [field for field in fields if _has_name(field)] if isinstance(fields, list) else []
+    return {field["field_name"]: _text(field.get("label")) for field in named}
+
+
+def _has_name(field: Any) -> bool:
+    return isinstance(field, dict) and isinstance(field.get("field_name"), str)
+
+
+def _text(label: Any) -> str:
+    """Return a label in the visitor's language; empty if it is no text: YAML has numbers, too."""
+    if isinstance(label, dict):
+        label = {language: text for language, text in label.items() if _are_texts(language, text)}
+    elif not isinstance(label, str):
+        return ""
+    return tk.h.scheming_language_text(label)
+
+
+def _are_texts(*values: Any) -> bool:
+    return all(isinstance(value, str) for value in values)

@@ -8,7 +8,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import ckan.plugins.toolkit as tk
+from ckan.lib.search.common import SearchError
 from ckan.lib.search.query import solr_literal
+
+from ckanext.files.parameters import is_storable
 
 _ACTIONS = {
     "organization": "organization_autocomplete",
@@ -27,11 +30,12 @@ class Suggestion(NamedTuple):
 
 def suggested_owners(owner_type: str, text: str) -> list[Suggestion]:
     """Return some owners of a type, by a part of the name or title."""
-    if not text:
+    if not (text and is_storable(text)):
         return []
     try:
         found = _datasets(text) if owner_type == "package" else _others(owner_type, text)
-    except (tk.NotAuthorized, tk.ValidationError):
+    except (tk.NotAuthorized, tk.ValidationError, SearchError):
+        # CKAN refuses a text with the syntax of Solr, such as {!func}, also where it is quoted
         return []
     return [Suggestion(each["name"], _title(each)) for each in found]
 

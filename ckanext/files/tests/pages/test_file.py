@@ -137,6 +137,17 @@ def test_suggested_owners(site: Site, pages: Pages) -> None:
     assert portal.owner(file)[:2] == ("package", seen["id"])
 
 
+def test_no_suggestions(site: Site, pages: Pages) -> None:
+    """For what no search takes: what PostgreSQL cannot hold, and the syntax of Solr."""
+    [file] = portal.upload(site.other)
+    for type_ in ("package", "organization", "group", "user", "resource", "\0"):
+        for text in ("\0", "a\0b", "{!func}", "a {!x} {!y}", "_query_:a", "x" * 5000, '"', "\\"):
+            form = {"owner_type": type_, "owner_id": text}
+            after = pages.post(f"/file/transfer/{file}", site.other, **form)
+            assert after.status_code in (200, 409), (type_, text[:9])
+    assert portal.owner(file)[0] == "user"
+
+
 def new_draft(user: str, name: str) -> str:
     """Make a dataset as CKAN's form does before its resources are there."""
     context: Any = {"user": user, "allow_state_change": True}

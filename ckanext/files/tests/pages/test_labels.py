@@ -40,6 +40,27 @@ def test_labels(
         assert files_field_labels({"type": owner_type, "kind": kind}, fields) == labels
 
 
+@pytest.mark.parametrize("label", [None, 5, 2024.5, True, ["x"], {}, {"xx": 5}, {None: None}])
+def test_a_label_that_is_no_text(label: Any, app: Any) -> None:
+    """YAML has them. Fields without a name, such as headings, have no label that is of use."""
+    schema = tk.h.scheming_get_dataset_schema("files-preset")
+    fields = schema["dataset_fields"]
+    named = [
+        {"field_name": "year", "label": label},
+        {"field_name": "odd", "label": {5: 5, "en": "Odd"}},
+    ]
+    schema["dataset_fields"] = [*named, {"heading": "Files"}, {"field_name": 5}, "text", None]
+    owner = {"type": "package", "kind": "files-preset"}
+    try:
+        with app.flask_app.test_request_context():
+            assert files_field_labels(owner, ["year", "odd"]) == ["year", "Odd"]
+            for none in (None, "text"):
+                schema["dataset_fields"] = none
+                assert files_field_labels(owner, ["year"]) == ["year"]
+    finally:
+        schema["dataset_fields"] = fields
+
+
 def test_a_label_in_the_language_of_the_visitor(app: Any) -> None:
     schema = tk.h.scheming_get_dataset_schema("files-preset")
     (field,) = [each for each in schema["dataset_fields"] if each["field_name"] == "attachment"]

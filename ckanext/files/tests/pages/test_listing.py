@@ -7,10 +7,12 @@ import re
 import uuid
 from typing import Any
 
+import ckan.plugins as p
 import pytest
 import sqlalchemy as sa
 
 from ckanext.files.store.models import file_table
+from ckanext.files.tests.support.hook_plugins import FilesManagerPlugin
 from ckanext.files.tests.support import documented, portal
 from ckanext.files.tests.support.effects import engine, statements
 from ckanext.files.tests.support.file_pages import (
@@ -40,6 +42,18 @@ LISTS: dict[str, tuple[set[str], set[str]]] = {
 def paths(site: Site) -> dict[str, str]:
     names = {name: getattr(site, name)["name"] for name in ("dataset", "organization", "group")}
     return {path.format(**names): path for path in LISTS}
+
+
+def test_a_user_who_may_manage_all_files(site: Site, pages: Pages) -> None:
+    """The page of all files is that user's, with its filters."""
+    addresses = ["/ckan-admin/files", "/ckan-admin/files?type=user", "/ckan-admin/files?type=group"]
+    p.load("files_test_files_manager")
+    try:
+        for FilesManagerPlugin.manager, status in ((site.other, 200), (site.member, 404)):
+            for address in addresses:
+                assert pages.get(address, site.other).status_code == status, address
+    finally:
+        p.unload("files_test_files_manager")
 
 
 @pytest.mark.parametrize("role", sorted(ALL))

@@ -85,6 +85,20 @@ class HiddenFilePlugin(p.SingletonPlugin):
         return next_auth(context, data_dict)
 
 
+class FilesManagerPlugin(p.SingletonPlugin):
+    """Lets a user manage all files."""
+
+    p.implements(p.IAuthFunctions)
+    manager = ""
+
+    def get_auth_functions(self) -> dict[str, Any]:
+        return {"permission_manage_files": self._permission_manage_files}
+
+    @staticmethod
+    def _permission_manage_files(context: Any, data_dict: Any) -> Any:
+        return {"success": context["user"] == FilesManagerPlugin.manager}
+
+
 class RefusedFilePlugin(p.SingletonPlugin):
     """Refuses it with the interface of CKAN 2.12."""
 
