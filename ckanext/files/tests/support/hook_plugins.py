@@ -95,8 +95,11 @@ class FilesManagerPlugin(p.SingletonPlugin):
         return {"permission_manage_files": self._permission_manage_files}
 
     @staticmethod
-    def _permission_manage_files(context: Any, data_dict: Any) -> Any:
-        return {"success": context["user"] == FilesManagerPlugin.manager}
+    @tk.chained_auth_function
+    def _permission_manage_files(next_auth: Any, context: Any, data_dict: Any) -> Any:
+        if context["user"] == FilesManagerPlugin.manager:
+            return {"success": True}
+        return next_auth(context, data_dict)
 
 
 class RefusedFilePlugin(p.SingletonPlugin):
