@@ -12,7 +12,6 @@ import pytest
 import sqlalchemy as sa
 
 from ckanext.files.store.models import file_table
-from ckanext.files.tests.support.hook_plugins import FilesManagerPlugin
 from ckanext.files.tests.support import documented, portal
 from ckanext.files.tests.support.effects import engine, statements
 from ckanext.files.tests.support.file_pages import (
@@ -23,6 +22,7 @@ from ckanext.files.tests.support.file_pages import (
     Site,
     titles,
 )
+from ckanext.files.tests.support.hook_plugins import FilesManagerPlugin
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.users import call, new_user
 
