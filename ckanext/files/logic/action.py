@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ckan import model
+from ckan.lib.munge import munge_filename
 from ckan.logic.action import delete
 from ckan.plugins import toolkit as tk
 from ckan.types import Action, Context
@@ -28,6 +29,7 @@ from ckanext.files.store import (
     delete_file,
     file_dict,
     is_configured,
+    set_title,
 )
 from ckanext.files.transaction import current_block
 
@@ -48,6 +50,20 @@ __all__ = [
 
 
 def _file_create(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
+    name = data_dict.get("name") or getattr(data_dict.get("upload"), "filename", None)
+    if not schema.is_title(name) or munge_filename(name) == name:
+        return _create(next_action, context, data_dict)
+    session: Any = context.get("session") or model.Session
+    file_id = _create(next_action, Context({**context, "defer_commit": True}), data_dict)["id"]
+    set_title(session, file_id, name.strip())
+    with_plugin_data = bool(context.get("include_plugin_data"))
+    file = file_dict(session, file_id, include_plugin_data=with_plugin_data)
+    if not context.get("defer_commit"):
+        session.commit()
+    return file
+
+
+def _create(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
     try:
         return next_action(context, data_dict)
     except tk.ValidationError as error:
@@ -64,7 +80,8 @@ def _file_create(next_action: Action, context: Context, data_dict: dict[str, Any
 
 
 file_create = chain_core_action(actions.file_create, _file_create)
-"""CKAN's action, with an error that names the option that is missing."""
+"""CKAN's action, with an error that names the option that is missing. A name that CKAN munges, such
+as ``Budget 2026.pdf``, stays the title of the file."""
 
 
 def _file_delete(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:

@@ -93,6 +93,14 @@ def _up_to(largest: int, int_validator: Any) -> Any:
     return validator
 
 
+def is_title(value: Any) -> bool:
+    """Return whether a text can be the title of a file."""
+    try:
+        return bool(_title(value))
+    except tk.Invalid:
+        return False
+
+
 def _title(value: Any) -> str:
     """Refuse what a page cannot show on one line."""
     if not isinstance(value, str) or not is_storable(value):
