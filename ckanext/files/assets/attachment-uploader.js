@@ -31,8 +31,7 @@
       this.element.querySelector('.files-drop-hint').hidden = false
       this.input.addEventListener('change', (event) => {
         event.stopPropagation()
-        this.take([...this.input.files])
-        this.input.value = ''
+        this.takeChosen()
       })
       const drop = this.element.querySelector('.files-drop')
       const over = (event) => {
@@ -47,6 +46,14 @@
     // what the chosen storage accepts, as the page says it
     get limits() {
       return this.element.querySelector('.files-limits:not([hidden])').dataset
+    }
+
+    // also at the beginning: what was chosen before the scripts were there
+    takeChosen() {
+      const files = [...this.input.files]
+      if (!files.length) return
+      this.take(files)
+      this.input.value = ''
     }
 
     take(files) {

@@ -27,6 +27,7 @@ ckan.module('files-attachment', function () {
       this.form.addEventListener('change', () => this.markChosen(), { signal })
       if (!this.element.querySelector('input[type=file]')) return
       this.uploader = new Uploader(this.element, this.words, this.messages, (file) => this.onFinished(file))
+      this.uploader.takeChosen()
       // before CKAN disables the buttons of the form
       document.addEventListener('submit', (event) => this.onSubmit(event), { capture: true, signal })
     }

@@ -14,6 +14,7 @@ ckan.module('files-own-uploads', function () {
       this.storage = element.querySelector('select.files-storage')
       this.storage?.addEventListener('change', () => this.showLimits())
       this.showLimits()
+      this.uploader.takeChosen()
     }
 
     // of the chosen storage only

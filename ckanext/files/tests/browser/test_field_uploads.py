@@ -400,6 +400,34 @@ def test_own_files(browser: Browser, ann: Person, make: Any) -> None:
     assert browser.find("h1").text == "levels-2026.csv"
 
 
+LOAD_AFTER_ALL = """
+    const done = arguments[arguments.length - 1]
+    const script = document.createElement('script')
+    script.src = document.querySelector('script[src*="_attachment"]').src
+    script.onload = () => {
+        ckan.module.initializeElement(document.querySelector('[data-module=files-own-uploads]'))
+        done()
+    }
+    document.body.append(script)
+"""
+"""Loads the scripts of the page, which the test has blocked before."""
+
+
+def test_a_file_that_is_chosen_before_the_scripts_are_there(
+    browser: Browser, ann: Person, make: Any
+) -> None:
+    uploads = OwnUploads(browser)
+    browser.log_in(ann.name)
+    browser.driver.execute_cdp_cmd("Network.enable", {})
+    browser.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*_attachment*"]})
+    browser.go("/dashboard/files")
+    browser.driver.get_log("browser")
+    uploads.choose(make("early.csv", b"a,b\n"))
+    browser.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+    browser.driver.execute_async_script(LOAD_AFTER_ALL)
+    uploads.wait_for("early.csv")
+
+
 def test_own_files_reload_cancel_and_retry(
     browser: Browser, ann: Person, open_form: Any, make: Any
 ) -> None:

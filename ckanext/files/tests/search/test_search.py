@@ -290,6 +290,25 @@ def test_a_title_is_any_text(title: str, author: str) -> None:
     assert (shown["title"], shown["display_name"]) == (None, "a.txt")
 
 
+@pytest.mark.parametrize(
+    ("sent", "name", "title"),
+    [
+        ("Budget 2026.pdf", "budget-2026.pdf", "Budget 2026.pdf"),
+        ("年次報告書 2026.pdf", "-2026.pdf", "年次報告書 2026.pdf"),
+        ("budget.pdf", "budget.pdf", None),
+        ("a\nb.pdf", "ab.pdf", None),
+    ],
+)
+def test_a_name_that_ckan_munges_is_the_title(
+    sent: str, name: str, title: str | None, author: str
+) -> None:
+    made = call("file_create", author, name=sent, upload=b"a")
+    model.Session.remove()  # what was not committed is gone
+    [found] = call("files_search", author, owner_type="user", owner_id=made["owner_id"])["results"]
+    assert (found["id"], found["name"], found["title"]) == (made["id"], name, title)
+    assert call("file_show", author, id=made["id"]) == made
+
+
 @pytest.mark.parametrize("title", ["x" * 501, "a\nb", "a\tb", "a\u2028b", "\x1b[31m", 5, ["a"]])
 def test_refused_titles(title: Any, author: str) -> None:
     [file] = portal.upload(author)
