@@ -35,7 +35,7 @@ _JOB_IDS = click.argument("job_ids", metavar="[ID]...", nargs=-1, type=JOB_ID)
 @click.argument("task", shell_complete=complete_tasks)
 @click.argument("arguments", metavar="[NAME=TEXT | NAME:JSON]...", nargs=-1)
 def send(task: str, arguments: Sequence[str], as_json: bool) -> None:
-    """Defer a job of a task.
+    """Send a job: a worker runs a task with these arguments.
 
     Write arguments as for ckanapi: text after "=", anything else as JSON after
     ":". For example:
@@ -53,7 +53,7 @@ def send(task: str, arguments: Sequence[str], as_json: bool) -> None:
     if as_json:
         print_json({"id": job.id, "task": task, "args": values})
     else:
-        click.echo(f"Job {job.id} waits for a worker")
+        click.echo(f"Job {job.id} waits in its queue")
 
 
 def _read_argument(argument: str) -> tuple[str, Any]:

@@ -136,7 +136,7 @@ def test_send(tasks: TasksManager) -> None:
     name = sample.count_down.name
     said = output("send", name, "name=a=b:c", "total:3", "remaining:2.5")
     [job] = tasks.pending_jobs
-    assert said == f"Job {job['id']} waits for a worker\n"
+    assert said == f"Job {job['id']} waits in its queue\n"
     assert job["task_name"] == name
     assert job["args"] == {"name": "a=b:c", "total": 3, "remaining": 2.5}
 

@@ -50,7 +50,9 @@ def test_tuspy(tus: Tus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     upload: Any = documented.run(PAGE, 0)["upload"]
     file_id = upload(tus.site, tus.token, str(path), "survey.zip", "folder")
     assert tus.download(file_id) == content
-    assert upload(tus.site, tus.token, str(path), "survey.zip", "folder") == file_id
+    again = upload(tus.site, tus.token, str(path), "other.zip", "folder")
+    assert again != file_id
+    assert call("file_show", tus.user, id=again)["name"] == "other.zip"
 
 
 def test_statuses(tus: Tus) -> None:
