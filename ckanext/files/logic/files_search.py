@@ -88,20 +88,21 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
         take too long to find them. That is without an owner (sysadmins), for
         one with more than 1,000 files or more than 1,000 datasets and
         resources, for more than 500 pairs of a suffix and a content type, and
-        where plugins decide who sees each single file
+        where plugins decide who sees each single file, dataset or resource
     :rtype: dict
     """
     tk.check_access("files_search", context, data_dict)
     session: Any = context.get("session") or model.Session
     access = FileAccess(BEFORE_DOWNLOAD, context)
     scope = _scope(context, data_dict)
+    has_to_ask = access.decides_by_part if scope.has_parts else access.decides_by_file
     found = search(
         session,
         scope,
         Query(data_dict["q"], data_dict["storage"], data_dict["format"], data_dict["sort"]),
         data_dict["start"],
         data_dict["rows"],
-        access.allows if access.decides_by_file else None,
+        access.allows if has_to_ask else None,
     )
     with_plugin_data = bool(context.get("include_plugin_data"))
     answer = {
@@ -110,7 +111,7 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
         "results": file_dicts(session, found.ids, include_plugin_data=with_plugin_data),
     }
     if data_dict["include_formats"]:
-        answer["formats"] = None if access.decides_by_file else formats_in_use(session, scope)
+        answer["formats"] = None if has_to_ask else formats_in_use(session, scope)
     return answer
 
 

@@ -80,12 +80,17 @@ class Scope(NamedTuple):
     types: tuple[str, ...] = ()
     """The types of owners; any if empty."""
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether other owners may be part of the owner."""
+        return self.owner is not None and self.owner.type in _PARTS
+
     def conditions(self, session: Session) -> ScopeConditions:
         """Return the conditions on the owner of a file."""
         if self.owner is None:
             is_any = owner_table.c.owner_type.in_(self.types) if self.types else sa.true()
             return ScopeConditions(is_any, is_any)
-        if self.owner.type not in _PARTS:
+        if not self.has_parts:
             is_one = _is_one_of([self.owner])
             return ScopeConditions(is_one, is_one)
         parts = self._parts(session)

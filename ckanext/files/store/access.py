@@ -29,6 +29,9 @@ another one. A plugin that decides about changes only does not slow down what re
 
 _CALLED_BY_ALL = ("permission_owns_file", "permission_manage_files")
 
+_OF_PARTS = {f"{type_}_{what}" for type_ in ("package", "resource") for what in ("show", "update")}
+"""The auth functions of the owners that are part of another one, to which access cascades."""
+
 _OURS = "files"
 """This plugin has auth functions that decide by owner and storage, as CKAN's own do."""
 
@@ -71,6 +74,11 @@ class FileAccess:
         self._data = data or {}
         self._answers: dict[Hashable, bool] = {}
         self.decides_by_file = _plugins_decide_by_file(auth_functions)
+        """Two files of one owner and storage may have different answers."""
+
+        self.decides_by_part = self.decides_by_file or _plugins_have(_OF_PARTS)
+        """A user who may see all files of an organization or dataset by CKAN's own rules may be
+        refused those of one dataset or resource of it, as by an embargo."""
 
     def allows(self, file: FileDescription) -> bool:
         """Return whether it is allowed with a file."""
@@ -86,11 +94,17 @@ class FileAccess:
 def _plugins_decide_by_file(auth_functions: Collection[str]) -> bool:
     called = (_CALLED[name] for name in auth_functions)
     deciding = {*auth_functions, *called, *_CALLED_BY_ALL}
-    return any(
-        type(plugin).files_file_allows is not capabilities.IFiles.files_file_allows
+    return _plugins_have(deciding) or any(
+        # also a hook that only the instance has, which is no method
+        getattr(plugin.files_file_allows, "__func__", None)
+        is not capabilities.IFiles.files_file_allows
         for plugin in capabilities.plugins_of_files()
-    ) or any(
-        not deciding.isdisjoint(plugin.get_auth_functions())
+    )
+
+
+def _plugins_have(auth_functions: Collection[str]) -> bool:
+    return any(
+        not plugin.get_auth_functions().keys().isdisjoint(auth_functions)
         for plugin in p.PluginImplementations(p.IAuthFunctions)
         if plugin.name != _OURS
     )

@@ -16,7 +16,11 @@ from ckanext.files import capabilities
 from ckanext.files.store.models import file_table
 from ckanext.files.tests.support import documented, portal
 from ckanext.files.tests.support.effects import engine, statements
-from ckanext.files.tests.support.hook_plugins import HiddenFilePlugin, RefusedFilePlugin
+from ckanext.files.tests.support.hook_plugins import (
+    EmbargoPlugin,
+    HiddenFilePlugin,
+    RefusedFilePlugin,
+)
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.owned_files import Owned
 from ckanext.files.tests.support.users import call, new_user
@@ -270,6 +274,26 @@ def test_plugin_that_hides_a_file(hiding: Any, author: str) -> None:
     pages = [call("files_search", author, rows=2, start=i, **owner) for i in (0, 2, 4)]
     assert [len(page["results"]) for page in pages] == [2, 2, 0]
     assert [page["count"] for page in pages] == [4] * 3
+
+
+def test_a_plugin_that_hides_parts(loaded: Any) -> None:
+    """Files of a dataset or a resource that the user may not see are in no list of its owner."""
+    owned = Owned()
+    organization = {"owner_type": "organization", "owner_id": owned.organization["id"]}
+    dataset = {"owner_type": "package", "owner_id": owned.dataset["id"]}
+    p.load("files_test_embargo")
+    try:
+        EmbargoPlugin.secret = ()
+        every = {*found(owned.admin, **organization)}
+        assert every == owned.of("organization", "package", "resource") | {owned.of_removed}
+        EmbargoPlugin.secret = {owned.first, owned.second}
+        assert {*found(owned.admin, **dataset)} == owned.of("package")
+        EmbargoPlugin.secret = {owned.dataset["id"], owned.first, owned.second}
+        answer = call("files_search", owned.admin, include_formats=True, **organization)
+        assert {file["id"] for file in answer["results"]} == owned.of("organization")
+        assert (answer["count"], answer["formats"]) == (1, None)
+    finally:
+        p.unload("files_test_embargo")
 
 
 # titles

@@ -9,9 +9,10 @@ import ckan.plugins as p
 import pytest
 from ckan import model
 
+from ckanext.files import capabilities
 from ckanext.files.store import BEFORE_DOWNLOAD, FileAccess, describe_files
 from ckanext.files.tests.support import portal
-from ckanext.files.tests.support.hook_plugins import HiddenFilePlugin
+from ckanext.files.tests.support.hook_plugins import HiddenFilePlugin, RefusedFilePlugin
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.users import new_user
 
@@ -40,6 +41,19 @@ def test_a_plugin_is_asked_about_each_file(refusal: str, plugin: Any) -> None:
         access = FileAccess(names, {"user": user}, other)
         allowed = [access.allows(descriptions[id_]) for id_ in files]
         assert allowed == [True, refusal != refused, True]
+
+
+@pytest.mark.skipif(not capabilities.IFiles, reason="CKAN 2.11 has no such interface")
+def test_a_hook_that_only_an_instance_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(RefusedFilePlugin, "files_file_allows")
+    p.load("files_test_refused_file")
+    try:
+        assert not FileAccess(BEFORE_DOWNLOAD).decides_by_file
+        plugin: Any = p.get_plugin("files_test_refused_file")
+        monkeypatch.setitem(vars(plugin), "files_file_allows", lambda *_: None)
+        assert FileAccess(BEFORE_DOWNLOAD).decides_by_file
+    finally:
+        p.unload("files_test_refused_file")
 
 
 @pytest.mark.parametrize("name", ["file_delete", "package_show"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import ckan.plugins as p
@@ -81,6 +81,25 @@ class HiddenFilePlugin(p.SingletonPlugin):
     @tk.auth_allow_anonymous_access
     def _permission_read_file(next_auth: Any, context: Any, data_dict: Any) -> Any:
         if data_dict["id"] == HiddenFilePlugin.hidden:
+            return {"success": False}
+        return next_auth(context, data_dict)
+
+
+class EmbargoPlugin(p.SingletonPlugin):
+    """Refuses some datasets and resources to all but sysadmins."""
+
+    p.implements(p.IAuthFunctions)
+    secret: Collection[str] = ()
+
+    def get_auth_functions(self) -> dict[str, Any]:
+        names = ("package_show", "package_update", "resource_show", "resource_update")
+        return dict.fromkeys(names, self._refuse)
+
+    @staticmethod
+    @tk.chained_auth_function
+    @tk.auth_allow_anonymous_access
+    def _refuse(next_auth: Any, context: Any, data_dict: Any) -> Any:
+        if data_dict.get("id") in EmbargoPlugin.secret:
             return {"success": False}
         return next_auth(context, data_dict)
 
