@@ -78,7 +78,7 @@ class FileAccess:
 
         self.decides_by_part = self.decides_by_file or _plugins_have(_OF_PARTS)
         """A user who may see all files of an organization or dataset by CKAN's own rules may be
-        refused those of one dataset or resource of it, as by an embargo."""
+        refused the files of one dataset or resource of it, as by an embargo."""
 
     def allows(self, file: FileDescription) -> bool:
         """Return whether it is allowed with a file."""
