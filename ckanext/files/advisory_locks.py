@@ -28,5 +28,9 @@ Transactions share the lock from their intent to their end. A repair takes it al
 UPLOADS = 7_111
 """With the hash of a user's id: one request at a time begins an upload of that user."""
 
+UPLOADED_PARTS = 7_112
+"""With the hash of a storage and a location: one upload at a time announces parts to the
+bucket, or removes parts."""
+
 INSTALLATION = 7_107_000
 """One process at a time creates or updates the tables of background tasks."""

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from ckan.model.types import make_uuid
 from file_keeper import FileData
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session
 
 from ckanext.files.transaction import after_commit, on_rollback
@@ -70,12 +70,21 @@ def remove_unnamed(
     :param name: name of the storage, as in the table.
     :param storage: the storage itself.
     """
-    with engine.connect() as connection, connection.begin() as transaction:
+    with engine.begin() as connection:
         connection.execute(_SET_TIMEOUT, {"timeout": LOCK_TIMEOUT})
+        return remove_unnamed_within(connection, table, name, storage, data)
+
+
+def remove_unnamed_within(
+    connection: Connection, table: sa.Table, name: str, storage: Any, data: FileData
+) -> bool:
+    """Do the same in a transaction of the caller, who has not written a row for the location."""
+    savepoint = connection.begin_nested()
+    try:
         is_free = connection.execute(reserve(table, name, str(data.location))).scalar()
-        removed = bool(is_free and storage.remove(data))
-        transaction.rollback()
-    return removed
+        return bool(is_free and storage.remove(data))
+    finally:
+        savepoint.rollback()
 
 
 def reserve(table: sa.Table, name: str, location: str) -> Any:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import ckan.plugins.toolkit as tk
+from ckan import model
 from flask import Blueprint, Response
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, default_exceptions
@@ -49,6 +50,7 @@ def _words(error: HTTPException) -> str:
 
 
 def _answer(status: int, kind: str, errors: dict[str, Any]) -> Response:
+    model.Session.remove()  # the connection is for others, while the client takes its time
     with suppress(RequestEntityTooLarge):
         Body(tk.request.stream).discard(SECONDS_TO_DISCARD)
     body = {"success": False, "error": {"__type": kind, **errors}}

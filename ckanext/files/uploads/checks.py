@@ -8,6 +8,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 import magic
 import sqlalchemy as sa
+from ckan import model
 from ckan.lib.munge import munge_filename
 
 from ckanext.files.filekeeper.safe import is_supported_type
@@ -16,7 +17,6 @@ from ckanext.files.store.storages import Capability, exc
 
 from .errors import LargeFileError, UploadForbiddenError, UploadRefusedError, WrongTypeError
 from .multipart import MOST_BYTES, takes_parts
-from .table import transaction
 
 SAMPLE_SIZE = 2048
 """The bytes that show the type of a file: as many as file-keeper looks at."""
@@ -96,10 +96,9 @@ def check_location(storage: str, location: str) -> None:
     """
     columns = file_table.c
     taken = sa.select(columns.id).where(columns.storage == storage, columns.location == location)
-    with transaction() as connection:
-        if connection.execute(taken).first():
-            sentence = tk._("There is a file of this name already. Choose another name.")
-            raise UploadRefusedError(sentence)
+    if model.Session.execute(taken).first():
+        sentence = tk._("There is a file of this name already. Choose another name.")
+        raise UploadRefusedError(sentence)
 
 
 def choose_location(storage: Any, upload: Any, name: str) -> str:

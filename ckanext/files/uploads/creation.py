@@ -7,6 +7,7 @@ from typing import Any
 
 import ckan.plugins.toolkit as tk
 import sqlalchemy as sa
+from ckan import model
 
 from ckanext.files import advisory_locks
 from ckanext.files.store import storages
@@ -40,6 +41,7 @@ def begin_upload(headers: Any) -> Upload:
         values["content_type"] = checks.find_type(b"")
         checks.check_type(target, values["content_type"])
     values |= {"user_id": tk.current_user.id, "is_stored": not size}
+    model.Session.remove()  # before a transaction of our own
     with transaction() as connection:
         _take_place(connection, values["user_id"])
         return create_upload(connection, values)

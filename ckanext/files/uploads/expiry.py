@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from ckan.model import meta
 from file_keeper.default.adapters.fs import FsStorage
 
-from ckanext.files.filekeeper.removal import remove_unnamed
+from ckanext.files.filekeeper.removal import remove_unnamed_within
 from ckanext.files.store.models import file_table
-from ckanext.files.store.storages import Capability, FileData, Location
+from ckanext.files.store.storages import Capability, FileData, Location, is_configured
 
-from .errors import UploadNotFoundError
 from .sinks import find_storage, sink_for
 from .spool import Spool
-from .table import Upload, lock_upload, transaction, upload_table
+from .table import Upload, lock_expired, lock_upload, transaction, upload_table
+
+_AT_ONCE = 3
+"""How many expired uploads one new upload removes."""
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +43,14 @@ class RemovedUpload(NamedTuple):
 
 def remove_expired() -> Iterator[RemovedUpload]:
     """Remove the uploads that have expired, one after the other."""
-    failed: list[str] = []
-    while id_ := _next_expired(failed):
-        removed = _remove_and_log(id_)
-        if removed and removed.error:
-            failed.append(id_)
-        if removed:
-            yield removed
+    return _remove_expired(upload_table.c.expires)
+
+
+def remove_some_expired() -> None:
+    """Keep the number of expired uploads small in a portal that removes them by no other way."""
+    # any of them: such as cannot be removed would else come first each time
+    for _ in islice(_remove_expired(sa.func.random()), _AT_ONCE):
+        pass
 
 
 def count_expired() -> int:
@@ -59,48 +62,60 @@ def count_expired() -> int:
         ).scalar_one()
 
 
-def _next_expired(others: Collection[str]) -> str | None:
-    columns = upload_table.c
-    expired = sa.select(columns.id).where(columns.expires <= sa.func.now())
-    statement = (
-        expired.where(columns.id.not_in(others))
-        .order_by(columns.expires)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
+def _remove_expired(order: Any) -> Iterator[RemovedUpload]:
+    failed: list[str] = []
+    while removed := _remove_next(order, failed):
+        if removed.error:
+            failed.append(removed.id)
+        yield removed
+
+
+def _remove_next(order: Any, failed: Collection[str]) -> RemovedUpload | None:
+    """Remove an upload by the lock that has found it expired: no client can have gone on since."""
     with transaction() as connection:
-        return connection.execute(statement).scalar()
+        upload = lock_expired(connection, order, failed)
+        if upload is None:
+            return None
+        removed = RemovedUpload(upload.id, upload.name, upload.file_id is not None)
+        try:
+            with connection.begin_nested():
+                _remove(connection, upload)
+        except Exception as error:
+            log.warning("The expired upload %s cannot be removed: %s", upload.id, error)
+            return removed._replace(error=str(error) or repr(error))
+    return removed
 
 
-def _remove_and_log(id_: str) -> RemovedUpload | None:
-    try:
-        upload = remove_upload(id_)
-    except UploadNotFoundError:
-        return None  # another process has removed it
-    except Exception as error:
-        log.warning("The expired upload %s cannot be removed: %s", id_, error)
-        return RemovedUpload(id_, "", False, str(error) or repr(error))
-    return RemovedUpload(id_, upload.name, upload.file_id is not None)
-
-
-def remove_upload(id_: str) -> Upload:
+def remove_upload(id_: str) -> None:
     """Remove an upload with all its bytes; a file that it has become stays.
+
+    If its storage is not configured any more, what the storage has of it stays there: the user
+    must be able to discard it nevertheless.
 
     :raises UploadBusyError: another request stores bytes, or makes the file.
     :raises UploadNotFoundError: it is gone.
     """
     with transaction() as connection:
         upload = lock_upload(connection, id_)
-        if upload.file_id is None:
-            _remove_location(upload)
-            sink_for(upload).remove()
+        if is_configured(upload.storage):
+            _remove(connection, upload)
         else:
-            Spool(id_, 0).remove()  # a kill may have left it after the commit
-        connection.execute(sa.delete(upload_table).where(upload_table.c.id == id_))
-    return upload
+            _remove_row(connection, upload)
 
 
-def _remove_location(upload: Upload) -> None:
+def _remove(connection: Any, upload: Upload) -> None:
+    if upload.file_id is None:
+        _remove_location(connection, upload)
+        sink_for(upload).remove(connection)
+    _remove_row(connection, upload)
+
+
+def _remove_row(connection: Any, upload: Upload) -> None:
+    Spool(upload.id, 0).remove()  # a kill may have left it after the commit that made the file
+    connection.execute(sa.delete(upload_table).where(upload_table.c.id == upload.id))
+
+
+def _remove_location(connection: Any, upload: Upload) -> None:
     """Remove what the storage has of a file whose commit has failed."""
     if not (upload.is_stored and upload.location):
         return
@@ -110,5 +125,4 @@ def _remove_location(upload: Upload) -> None:
         if not Spool(upload.id, 0).is_linked_at(place):
             return
     if storage.supports(Capability.REMOVE):
-        engine: Any = meta.engine
-        remove_unnamed(engine, file_table, upload.storage, storage, data)
+        remove_unnamed_within(connection, file_table, upload.storage, storage, data)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import ckan.plugins.toolkit as tk
 import file_keeper as fk
 from ckan import model
 from file_keeper.default.adapters.fs import FsStorage
+from sqlalchemy.exc import InvalidRequestError
 
 from ckanext.files.filekeeper.prepared import PreparedUpload
 from ckanext.files.filekeeper.safe import SafeStorage
@@ -88,31 +90,32 @@ class _BytesElsewhere(io.RawIOBase):
         raise io.UnsupportedOperation("The bytes of this upload are in its storage already")
 
 
-def make_file(upload: Upload, user: Any) -> str:
+def make_file(upload: Upload) -> str:
     """Make the file of an upload; return its id, also if another request has made it before.
 
-    :param user: of the upload, in the session of the thread.
     :raises UploadRefusedError: the file is refused, the bytes are lost, or another request makes
         the file at this moment.
     """
     try:
-        return _make(upload, user)
+        return _make(upload)
     except UploadGoneError:
         # the request that has made the file has removed the spool
-        if file_id := find_upload(upload.id).file_id:
+        with transaction() as connection:
+            file_id = find_upload(connection, upload.id).file_id
+        if file_id:
             return file_id
         raise
 
 
-def _make(upload: Upload, user: Any) -> str:
+def _make(upload: Upload) -> str:
     sink = sink_for(upload)
     if upload.size == 0:
-        file_id = _create(upload, _empty(upload), user)
+        file_id = _create(upload, _empty(upload))
     elif isinstance(sink, Multipart):
-        file_id = _create(upload, _stored(upload, sink), user)
+        file_id = _create(upload, _stored(upload, sink))
     else:
         assert isinstance(sink, Spool)
-        file_id = _create_from_spool(upload, sink, user)
+        file_id = _create_from_spool(upload, sink)
     return file_id
 
 
@@ -127,7 +130,7 @@ def _stored(upload: Upload, parts: Multipart) -> fk.Upload:
     return StoredUpload(stream, *details, location=location, parts=parts)
 
 
-def _create_from_spool(upload: Upload, spool: Spool, user: Any) -> str:
+def _create_from_spool(upload: Upload, spool: Spool) -> str:
     with spool.open() as file:
         if file.seek(0, io.SEEK_END) != upload.size:
             raise UploadGoneError(tk._("The first part of the file is lost. Upload it again."))
@@ -138,7 +141,7 @@ def _create_from_spool(upload: Upload, spool: Spool, user: Any) -> str:
             content.location = _location_of(upload, storage, content)
             if isinstance(storage, FsStorage):
                 content.spool, content.hash = spool, _hash(file, storage)
-        file_id = _create(upload, content, user)
+        file_id = _create(upload, content)
     spool.remove()
     return file_id
 
@@ -165,14 +168,15 @@ def _hash(file: Any, storage: Any) -> str:
     return reader.get_hash()
 
 
-def _create(upload: Upload, content: fk.Upload, user: Any) -> str:
-    context: Any = {"user": user.name, "auth_user_obj": user, "defer_commit": True}
+def _create(upload: Upload, content: fk.Upload) -> str:
     data = {"name": upload.name, "storage": upload.storage, "upload": content}
     try:
         with Block(eager=True):
             current = lock_upload(model.Session, upload.id)
             if current.file_id:
                 return current.file_id
+            user = _user_again()
+            context: Any = {"user": user.name, "auth_user_obj": user, "defer_commit": True}
             file_id = tk.get_action("file_create")(context, data)["id"]
             finished = {"offset": upload.size, "file_id": file_id, "parts": {}}
             update_upload(model.Session, upload.id, **finished, writer="")
@@ -184,3 +188,20 @@ def _create(upload: Upload, content: fk.Upload, user: Any) -> str:
     finally:
         model.Session.remove()
     return file_id
+
+
+def _user_again() -> Any:
+    """Return the user as the database has it now: the bytes may have taken hours.
+
+    It is the object that CKAN asks whether the user is a sysadmin.
+
+    :raises UploadForbiddenError: the user has been deleted meanwhile.
+    """
+    proxy: Any = tk.current_user
+    user = proxy._get_current_object()  # noqa: SLF001 - each proxy of Flask has it
+    with suppress(InvalidRequestError):  # purged
+        model.Session.add(user)
+        model.Session.refresh(user)
+        if user.is_active:
+            return user
+    raise UploadForbiddenError(tk._("Your account is not active any more, ask a sysadmin"))

@@ -84,8 +84,12 @@ class Multipart:
         return self._tail.read(connection) if self._waiting else b""
 
     def must_begin(self, more: int) -> bool:
-        """Return whether the first part is to be stored, so that :meth:`begin` has to be called."""
-        return not self._upload_id and self._is_part(more)
+        """Return whether the first part is to be stored, so that :meth:`begin` has to be called.
+
+        Also again, as long as no part counts: bytes that were refused may have had another type,
+        which the bucket has for the whole object.
+        """
+        return not self._etags and self._is_part(more)
 
     def begin(self, connection: Any, content_type: str) -> None:
         """Announce the parts to the bucket.
@@ -93,7 +97,7 @@ class Multipart:
         It has bytes only after the commit that keeps the id, without which they could not be found.
         """
         with _errors_as_ours():
-            self._abort_unknown()
+            self._abort_all(connection)
             place = Location(self._location)
             started = self._storage.multipart_start(place, self._size, content_type=content_type)
             self._upload_id = started.storage_data["upload_id"]
@@ -176,20 +180,19 @@ class Multipart:
             raise _gone()
         return found
 
-    def remove(self) -> None:
+    def remove(self, connection: Any) -> None:
         """Remove the parts, if they are no object yet."""
         if self._location:
             with _errors_as_ours():
-                self._abort_unknown()
-                if self._upload_id:
-                    self._abort(self._upload_id)
+                self._abort_all(connection)
 
-    def _abort_unknown(self) -> None:
-        """Remove what a killed request has announced at this location, whose id no row has."""
+    def _abort_all(self, connection: Any) -> None:
+        """Remove the parts, and what a killed request has announced, whose id no row has."""
         settings = self._storage.settings
         found = settings.client.list_multipart_uploads(Bucket=settings.bucket, Prefix=self._key)
         ids = {each["UploadId"] for each in found.get("Uploads", []) if each["Key"] == self._key}
-        for id_ in ids - table.known_parts(self._storage.settings.name, self._location):
+        ids -= table.known_parts(connection, settings.name, self._location)
+        for id_ in filter(None, ids | {self._upload_id}):
             self._abort(id_)
 
     def _abort(self, id_: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -34,7 +35,10 @@ class Receiver:
         self.offset = upload.offset
         """The position after the last byte that is stored."""
 
-        self.expires = self._writer.expires
+    @property
+    def expires(self) -> datetime:
+        """When the upload expires, if no more bytes come."""
+        return self._writer.expires
 
     @property
     def is_complete(self) -> bool:
@@ -55,6 +59,7 @@ class Receiver:
             pass
         if self._checksum is not None and body.error is None:
             self._checksum.verify()
+            self._check_type()
             with self._writer.lock() as connection:
                 self._count(connection)
         if isinstance(body.error, RequestEntityTooLarge):
@@ -91,6 +96,11 @@ class Receiver:
     def _look_at_type(self, head: bytes, is_last: bool) -> None:
         if len(head) == checks.SAMPLE_SIZE or is_last:
             self._content_type = checks.find_type(head)
+            if self._checksum is None:  # else the type of these bytes may not be that of the file
+                self._check_type()
+
+    def _check_type(self) -> None:
+        if self._content_type:
             checks.check_type(find_storage(self._upload.storage), self._content_type)
 
     def _count(self, connection: Any) -> None:

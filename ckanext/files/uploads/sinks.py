@@ -48,7 +48,7 @@ class Sink(Protocol):
         """Write down what has to be known of the bytes that are stored."""
         ...
 
-    def remove(self) -> None:
+    def remove(self, connection: Any) -> None:
         """Remove all bytes that are no file yet."""
         ...
 

@@ -107,7 +107,7 @@ class Spool:
             return place.samefile(self._path)
         return False
 
-    def remove(self) -> None:
+    def remove(self, connection: Any = None) -> None:
         """Remove the bytes, or this name of theirs."""
         self._path.unlink(missing_ok=True)
 

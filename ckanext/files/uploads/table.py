@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from ckanext.files import advisory_locks
 from ckanext.files.parameters import is_storable
 
 from .errors import UploadBusyError, UploadNotFoundError, UploadsNotReadyError
@@ -109,14 +110,15 @@ def create_upload(connection: Any, values: dict[str, Any]) -> Upload:
     return Upload(*connection.execute(insert).one())
 
 
-def find_upload(id_: str) -> Upload:
+def find_upload(connection: Any, id_: str) -> Upload:
     """Return an upload.
 
+    :param connection: or the session of CKAN, if it has one: see :func:`transaction`.
     :raises UploadNotFoundError: there is none.
     """
     if not is_storable(id_):
         raise UploadNotFoundError
-    with transaction() as connection:
+    with _errors_as_ours():
         row = connection.execute(sa.select(*_COLUMNS).where(upload_table.c.id == id_)).first()
     if row is None:
         raise UploadNotFoundError
@@ -143,13 +145,20 @@ def _may_continue(user_id: str) -> tuple[Any, ...]:
     return columns.user_id == user_id, columns.file_id.is_(None), is_alive
 
 
-def known_parts(storage: str, location: str) -> set[str]:
-    """Return the ids that a bucket has given to the uploads for a location."""
+def known_parts(connection: Any, storage: str, location: str) -> set[str]:
+    """Return the ids that a bucket has given to the uploads for a location.
+
+    No transaction that gets one more, or removes one, can begin until this one ends; those that
+    have begun are waited for.
+    """
+    key = sa.func.hashtext(sa.func.concat(storage, "/", location))
+    lock = sa.select(sa.func.pg_advisory_xact_lock(advisory_locks.UPLOADED_PARTS, key))
     columns = upload_table.c
     ids = sa.select(columns.parts["upload_id"].astext).where(
         columns.storage == storage, columns.location == location
     )
-    with transaction() as connection:
+    with _errors_as_ours():
+        connection.execute(lock)
         return set(filter(None, connection.execute(ids).scalars()))
 
 
@@ -174,22 +183,28 @@ class Writer:
             .returning(columns.expires)
         )
         with transaction() as connection:
-            self.expires = connection.execute(take_over).scalar()
-        if self.expires is None:
+            expires = connection.execute(take_over).scalar()
+        if expires is None:
             raise UploadBusyError
+        self.expires: datetime = expires
 
     @contextmanager
     def lock(self) -> Iterator[Connection]:
         """Lock the upload while a few MiB are stored, and what the block changes is committed.
 
+        The upload gets its whole lifetime again: none expires while its bytes arrive.
+
         :raises UploadBusyError: another request has taken over, or the upload was removed.
         """
         columns = upload_table.c
-        mine = sa.select(columns.id).where(columns.id == self._id, columns.writer == self._mark)
+        mine = sa.update(upload_table).where(columns.id == self._id, columns.writer == self._mark)
+        lock = mine.values(expires=_new_expiry()).returning(columns.expires)
         with transaction() as connection:
-            if connection.execute(mine.with_for_update()).first() is None:
+            expires = connection.execute(lock).scalar()
+            if expires is None:
                 raise UploadBusyError
             yield connection
+        self.expires = expires
 
 
 def update_upload(connection: Any, id_: str, **values: Any) -> None:
@@ -211,9 +226,22 @@ def lock_upload(connection: Any, id_: str) -> Upload:
     return Upload(*row)
 
 
+def lock_expired(connection: Any, order: Any, others: Collection[str]) -> Upload | None:
+    """Lock an upload that has expired, other than some, until the transaction ends."""
+    columns = upload_table.c
+    expired = sa.select(*_COLUMNS).where(columns.expires <= sa.func.now())
+    one = expired.where(columns.id.not_in(others)).order_by(order).limit(1)
+    row = connection.execute(one.with_for_update(skip_locked=True)).first()
+    return None if row is None else Upload(*row)
+
+
 @contextmanager
 def transaction() -> Iterator[Connection]:
-    """Begin a transaction of its own, beside the session of CKAN."""
+    """Begin a transaction of its own, beside the session of CKAN.
+
+    A request must have given back the connection of that session, or any other one, before: with
+    two for each request, as many requests as the process has connections wait for each other.
+    """
     assert meta.engine, "CKAN is not set up"
     with _errors_as_ours(), meta.engine.begin() as connection:
         connection.execute(

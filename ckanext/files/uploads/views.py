@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import islice
-from typing import Any
 
 import ckan.plugins.toolkit as tk
 from ckan import model
 from flask import Blueprint, Response
-from sqlalchemy.exc import InvalidRequestError
 from werkzeug.http import http_date
 
 from ckanext.files.csrf import protect
@@ -24,24 +21,20 @@ from .answers import SECONDS_TO_DISCARD, answer_errors
 from .body import Body
 from .creation import begin_upload
 from .errors import (
-    UploadForbiddenError,
     UploadGoneError,
     UploadNotFoundError,
     UploadRefusedError,
     WrongOffsetError,
     WrongTypeError,
 )
-from .expiry import remove_expired, remove_upload
+from .expiry import remove_some_expired, remove_upload
 from .finishing import make_file
 from .receiving import Receiver, too_long
 from .sinks import find_storage
-from .table import Upload, find_upload
+from .table import Upload, find_upload, transaction
 
 blueprint = protect(Blueprint("files_upload", __name__))
 answer_errors(blueprint)
-
-_EXPIRED_AT_ONCE = 3
-"""How many expired uploads one new upload removes."""
 
 
 @blueprint.route("/file/upload", methods=["OPTIONS"], provide_automatic_options=False)
@@ -80,7 +73,7 @@ def create() -> Response:
     if has_body:
         protocol.check_body_type(headers)
     upload = begin_upload(headers)
-    _remove_some_expired()
+    remove_some_expired()
     try:
         answer = _receive(upload) if has_body or not upload.size else _progress(upload)
     except Exception:
@@ -122,7 +115,7 @@ def _continue(id_: str) -> Response:
 
 
 def _end(id_: str) -> Response:
-    upload = _find(id_)
+    upload = _find_own(id_)
     _end_transaction()
     remove_upload(upload.id)
     return Response(status=204)
@@ -132,18 +125,24 @@ _METHODS = {"HEAD": _show, "PATCH": _continue, "DELETE": _end}
 
 
 def _find(id_: str) -> Upload:
-    """Return an upload of the user, who may still upload the file.
+    """Return an upload of the user, who may still upload the file."""
+    upload = _find_own(id_)
+    if upload.file_id is None:
+        checks.check_rights(upload.storage, upload.name)
+        checks.check_size(find_storage(upload.storage), upload.size)
+    return upload
+
+
+def _find_own(id_: str) -> Upload:
+    """Return an upload of the user, who may discard it whatever else has changed.
 
     :raises UploadNotFoundError: there is none, or it is another user's.
     """
-    upload = find_upload(id_)
+    upload = find_upload(model.Session, id_)
     if not tk.current_user.is_authenticated or upload.user_id != tk.current_user.id:
         raise UploadNotFoundError
     if upload.has_expired:
         raise UploadGoneError(tk._("The upload has expired. Begin it again."))
-    if upload.file_id is None:
-        checks.check_rights(upload.storage, upload.name)
-        checks.check_size(find_storage(upload.storage), upload.size)
     return upload
 
 
@@ -161,7 +160,7 @@ def _receive(upload: Upload) -> Response:
         if not upload.is_stored:
             return _progress(upload)
         body.discard(SECONDS_TO_DISCARD)
-        file_id = make_file(upload, _user_again())
+        file_id = make_file(upload)
     except (UploadGoneError, WrongTypeError):
         _remove_quietly(upload)  # it can never be a file
         raise
@@ -173,7 +172,8 @@ def _store(upload: Upload, body: Body, checksum: protocol.Checksum | None) -> Up
     receiver = Receiver(upload, checksum)
     receiver.receive(body)
     if receiver.is_complete:
-        return find_upload(upload.id)
+        with transaction() as connection:
+            return find_upload(connection, upload.id)
     return upload._replace(expires=receiver.expires, offset=receiver.offset)
 
 
@@ -189,29 +189,6 @@ def _progress(upload: Upload) -> Response:
 def _end_transaction() -> None:
     """Give the connection back that CKAN has used to look at the user and the rights."""
     model.Session.remove()
-
-
-def _user_again() -> Any:
-    """Return the user as the database has it now: the bytes may have taken hours.
-
-    It is the object that CKAN asks whether the user is a sysadmin.
-
-    :raises UploadForbiddenError: the user has been deleted meanwhile.
-    """
-    proxy: Any = tk.current_user
-    user = proxy._get_current_object()  # noqa: SLF001 - each proxy of Flask has it
-    with suppress(InvalidRequestError):  # purged
-        model.Session.add(user)
-        model.Session.refresh(user)
-        if user.is_active:
-            return user
-    raise UploadForbiddenError(tk._("Your account is not active any more, ask a sysadmin"))
-
-
-def _remove_some_expired() -> None:
-    """Keep the number of expired uploads small in a portal that removes them by no other way."""
-    for _ in islice(remove_expired(), _EXPIRED_AT_ONCE):
-        pass
 
 
 def _remove_quietly(upload: Upload) -> None:

@@ -133,9 +133,22 @@ def count_commits() -> Iterator[list[str]]:
 @contextmanager
 def at_each_commit(do: Callable[[], Any]) -> Iterator[None]:
     """Do something right before each real COMMIT of this process, but for its own."""
+    with _at_each("commit", do):
+        yield
+
+
+@contextmanager
+def at_each_begin(do: Callable[[], Any]) -> Iterator[None]:
+    """Do something right before each transaction of this process, but for its own."""
+    with _at_each("begin", do):
+        yield
+
+
+@contextmanager
+def _at_each(name: str, do: Callable[[], Any]) -> Iterator[None]:
     busy = False
 
-    def committing(_: Any) -> None:
+    def happening(_: Any) -> None:
         nonlocal busy
         if not busy:
             busy = True
@@ -144,7 +157,7 @@ def at_each_commit(do: Callable[[], Any]) -> Iterator[None]:
             finally:
                 busy = False
 
-    with _listening("commit", committing):
+    with _listening(name, happening):
         yield
 
 

@@ -89,14 +89,17 @@ class Tus:
         answer.raise_for_status()
         return answer.content
 
-    def open(self, url: str, offset: int, length: int) -> socket.socket:
-        """Begin a request whose bytes the caller sends, in its own time."""
+    def open(self, url: str, offset: int, length: int, more: str = "") -> socket.socket:
+        """Begin a request whose bytes the caller sends, in its own time.
+
+        :param more: headers, each with the end of its line.
+        """
         place = urlsplit(urljoin(self.endpoint, url))
         connection = socket.create_connection((str(place.hostname), int(place.port or 80)), 60)
         head = (
             f"PATCH {place.path} HTTP/1.1\r\nHost: {place.netloc}\r\nTus-Resumable: 1.0.0\r\n"
             f"Authorization: {self.token}\r\nContent-Type: {BODY}\r\nUpload-Offset: {offset}\r\n"
-            f"Content-Length: {length}\r\n\r\n"
+            f"Content-Length: {length}\r\n{more}\r\n"
         )
         connection.sendall(head.encode())
         return connection

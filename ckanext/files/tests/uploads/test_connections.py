@@ -146,5 +146,5 @@ def test_lock_of_another_request(tus: Tus) -> None:
     with engine().begin() as connection:
         table.lock_upload(connection, url.rpartition("/")[2])
         answer = tus.send("DELETE", url)
-    assert (answer.status_code, "try again" in answer.text) == (423, True)
+    assert (answer.status_code, "Try again" in answer.text) == (423, True)
     assert tus.send("DELETE", url).status_code == 204

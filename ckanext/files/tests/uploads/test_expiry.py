@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,11 +10,15 @@ from ckan.common import config
 
 from ckanext.files.store.storages import get_storage, storages
 from ckanext.files.tests.support.console import run
-from ckanext.files.tests.support.effects import change, look
-from ckanext.files.tests.support.tus import Tus
-from ckanext.files.tests.uploads.conftest import spooled
+from ckanext.files.tests.support.effects import at_each_begin, change, look
+from ckanext.files.tests.support.tus import Tus, answer_of
+from ckanext.files.tests.support.waiting import wait_for
+from ckanext.files.tests.uploads.conftest import spooled, wait_for_writer
 from ckanext.files.tests.uploads.test_finishing import uploads_in_bucket
+from ckanext.files.tests.uploads.test_protocol import checksum
 from ckanext.files.uploads import remove_expired
+from ckanext.files.uploads.errors import UploadBusyError
+from ckanext.files.uploads.table import Writer, find_upload, transaction
 
 
 @pytest.fixture(autouse=True)
@@ -23,12 +28,16 @@ def none_has_expired() -> None:
 
 def expire(*urls: str) -> None:
     for url in urls:
-        change("UPDATE files_upload SET expires = now() WHERE id = :id", id=url.rpartition("/")[2])
+        change("UPDATE files_upload SET expires = now() WHERE id = :id", id=id_of(url))
 
 
 def exists(url: str) -> bool:
     query = "SELECT EXISTS (SELECT FROM files_upload WHERE id = :id)"
-    return look(query, id=url.rpartition("/")[2])
+    return look(query, id=id_of(url))
+
+
+def id_of(url: str) -> str:
+    return url.rpartition("/")[2]
 
 
 @pytest.fixture
@@ -67,6 +76,61 @@ def test_new_uploads_remove_a_few(tus: Tus) -> None:
     assert sum(map(exists, old)) == 0
 
 
+def test_new_uploads_remove_what_can_be_removed(tus: Tus) -> None:
+    """However many others cannot be removed."""
+    bad, good = [tus.begin(5) for _ in range(3)], [tus.begin(5) for _ in range(3)]
+    for url in bad:
+        change("UPDATE files_upload SET storage = 'gone' WHERE id = :id", id=id_of(url))
+    expire(*bad, *good)
+    try:
+        for _ in range(60):
+            tus.begin(5)
+        assert [*map(exists, bad), *map(exists, good)] == [True] * 3 + [False] * 3
+    finally:
+        change("DELETE FROM files_upload WHERE storage = 'gone'")
+
+
+@pytest.mark.parametrize("checked", [False, True])
+@pytest.mark.parametrize("storage", ["folder", "cloud"])
+def test_bytes_that_arrive_for_longer(tus: Tus, storage: str, checked: bool) -> None:
+    """No upload expires while its bytes are stored, however long ago the request has begun."""
+    content = bytes(9 * 1024 * 1024)
+    url = tus.begin(len(content), storage=storage)
+    header = f"Upload-Checksum: {checksum(content)}\r\n" if checked else ""
+    with tus.open(url, 0, len(content), header) as connection:
+        wait_for_writer(url)
+        expire(url)
+        connection.sendall(content[:-1])
+        is_alive = "SELECT expires > now() FROM files_upload WHERE id = :id"
+        wait_for(lambda: look(is_alive, id=id_of(url)))
+        assert list(remove_expired()) == []
+        connection.sendall(content[-1:])
+        assert answer_of(connection) == 204
+    assert "File-Id" in tus.head(url).headers
+
+
+def test_client_that_goes_on_at_the_last_moment(tus: Tus) -> None:
+    """It either has the upload again or learns that it is gone, whenever the removal looks."""
+    url = tus.begin(5)
+    with transaction() as connection:
+        upload = find_upload(connection, id_of(url))
+    expire(url)
+    outcomes: list[bool] = []
+
+    def go_on() -> None:
+        if len(outcomes) == 1:  # something has been looked at
+            with suppress(UploadBusyError):
+                Writer(upload)
+                outcomes.append(True)
+                return
+        outcomes.append(False)
+
+    with at_each_begin(go_on):
+        list(remove_expired())
+    assert len(outcomes) > 1
+    assert exists(url) == any(outcomes)
+
+
 def test_command(tus: Tus, urls: dict[str, str], monkeypatch: Any) -> None:
     assert run("expire-uploads") == (0, "0 uploads removed, 0 of them unfinished\n")
     expire(urls["cloud"], urls["finished"], urls["empty"])
@@ -79,7 +143,7 @@ def test_command(tus: Tus, urls: dict[str, str], monkeypatch: Any) -> None:
         code, said = run("expire-uploads")
     assert code == 1
     assert "2 uploads removed, 1 of them unfinished" in said
-    assert f"{urls['cloud'].rpartition('/')[2]}: The storage fails" in said
+    assert f"{urls['cloud'].rpartition('/')[2]}: The storage has a problem" in said
     assert exists(urls["cloud"])
     assert run("expire-uploads") == (0, "1 uploads removed, 1 of them unfinished\n")
     assert not exists(urls["cloud"])

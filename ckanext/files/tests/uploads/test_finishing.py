@@ -25,6 +25,8 @@ from ckanext.files.tests.support.tus import Tus, answer_of
 from ckanext.files.tests.support.users import call
 from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.tests.uploads.conftest import folder_of, new_client, spooled
+from ckanext.files.uploads import table
+from ckanext.files.uploads.multipart import Multipart
 
 STORAGES = pytest.mark.parametrize("storage", ["default", "folder", "cloud"])
 OURS = pytest.mark.parametrize("storage", ["folder", "cloud"])
@@ -254,6 +256,42 @@ def uploads_in_bucket() -> list[dict[str, str]]:
     settings = get_storage("cloud").settings
     found = settings.client.list_multipart_uploads(Bucket=settings.bucket).get("Uploads", [])
     return [{name: each[name] for name in ("Key", "UploadId")} for each in found]
+
+
+def test_two_uploads_of_one_location(tus: Tus) -> None:
+    """What one announces while the other one has not committed is no stray of a killed request."""
+    urls = [tus.begin(20_000_000, storage="cloud") for _ in range(2)]
+    for url in urls:
+        change("UPDATE files_upload SET location = 'same' WHERE id = :id", id=id_of(url))
+    with table.transaction() as connection:
+        first, second = (table.find_upload(connection, id_of(url)) for url in urls)
+    with ThreadPoolExecutor(1) as thread:
+        with table.transaction() as connection:
+            Multipart(get_storage("cloud"), first).begin(connection, "text/plain")
+            known = uploads_in_bucket()
+            other = thread.submit(_begin, second)
+            wait_for(lambda: other.done() or is_one_waiting())
+        other.result()
+    assert len(uploads_in_bucket()) == len(known) + 1
+    for url in urls:
+        assert tus.send("DELETE", url).status_code == 204
+
+
+def is_one_waiting() -> bool:
+    """Return whether a session of this database waits for a lock."""
+    return look("""
+        SELECT EXISTS (SELECT FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock')
+    """)
+
+
+def _begin(upload: table.Upload) -> None:
+    with table.transaction() as connection:
+        Multipart(get_storage("cloud"), upload).begin(connection, "text/plain")
+
+
+def id_of(url: str) -> str:
+    return url.rpartition("/")[2]
 
 
 def test_object_in_parts(tus: Tus) -> None:

@@ -72,6 +72,20 @@ def test_limit(tus: Tus, clients: Callable[[], Tus]) -> None:
     assert listed == {url.rpartition("/")[2] for url in urls[3:]}
 
 
+@pytest.mark.parametrize("storage", ["gone", "small", "hidden"])
+def test_discarded_whatever_has_changed(tus: Tus, clients: Callable[[], Tus], storage: str) -> None:
+    """Uploads whose storage is gone, takes less now, or is for others: each leaves its place."""
+    url, *_ = [tus.begin(3000) for _ in range(LIMIT)]
+    assert tus.patch(url, 0, b"123").status_code == 204
+    move = "UPDATE files_upload SET storage = :storage WHERE id = :id"
+    change(move, storage=storage, id=url.rpartition("/")[2])
+    assert tus.patch(url, 3, b"456").status_code in {400, 403, 413}
+    assert clients().send("DELETE", url).status_code == 404
+    assert tus.send("DELETE", url).status_code == 204
+    assert not spooled(url).exists()
+    tus.begin(3)
+
+
 def test_many_at_once(tus: Tus, clients: Callable[[], Tus]) -> None:
     """Requests that all look before the first one has its upload cannot share the last place."""
     requests_, other = 6, clients()

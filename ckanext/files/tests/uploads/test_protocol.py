@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 
+from ckanext.files.store.storages import get_storage
 from ckanext.files.tests.support.effects import change, look
 from ckanext.files.tests.support.tus import BODY, Tus, metadata
 from ckanext.files.tests.support.users import call
@@ -114,6 +115,30 @@ def test_checksums(tus: Tus, storage: str) -> None:
     assert tus.create(3, "a", b"{}", Content_Type="application/json").status_code == 415
     assert tus.create(3, "a", b"1234").status_code == 413
     assert look("SELECT count(*) FROM files_upload") == before
+
+
+@pytest.mark.parametrize("storage", ["pictures", "cloud"])
+def test_type_of_bytes_with_a_wrong_checksum(tus: Tus, storage: str) -> None:
+    """It is not that of the file: it neither ends the upload nor becomes the type of the object."""
+    content = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".ljust(9_000_000, b"\1")
+    url, right = tus.begin(len(content), storage=storage), checksum(content)
+    wrong = tus.patch(url, 0, b"%PDF-1.4".ljust(len(content)), Upload_Checksum=right)
+    assert wrong.status_code == 460
+    done = tus.patch(url, 0, content, Upload_Checksum=right)
+    assert call("file_show", tus.user, id=done.headers["File-Id"])["content_type"] == "image/png"
+    if storage == "cloud":
+        assert type_in_bucket(url) == "image/png"
+    else:  # the type of bytes with the right checksum is refused
+        pdf = b"%PDF-1.4".ljust(5000)
+        refused = tus.patch(tus.begin(5000, storage=storage), 0, pdf, Upload_Checksum=checksum(pdf))
+        assert refused.status_code == 415
+
+
+def type_in_bucket(url: str) -> str:
+    query = "SELECT location FROM files_upload WHERE id = :id"
+    location, storage = look(query, id=url.rpartition("/")[2]), get_storage("cloud")
+    key, settings = storage.full_path(location), storage.settings
+    return settings.client.head_object(Bucket=settings.bucket, Key=key)["ContentType"]
 
 
 def checksum(content: bytes, algorithm: str = "sha1") -> str:
