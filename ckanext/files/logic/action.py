@@ -50,7 +50,7 @@ __all__ = [
 
 
 def _file_create(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
-    name = data_dict.get("name") or getattr(data_dict.get("upload"), "filename", None)
+    name: Any = data_dict.get("name") or getattr(data_dict.get("upload"), "filename", None)
     if not schema.is_title(name) or munge_filename(name) == name:
         return _create(next_action, context, data_dict)
     session: Any = context.get("session") or model.Session
