@@ -70,9 +70,11 @@ def remove_unnamed(
     :param name: name of the storage, as in the table.
     :param storage: the storage itself.
     """
-    with engine.begin() as connection:
+    with engine.connect() as connection, connection.begin() as transaction:
         connection.execute(_SET_TIMEOUT, {"timeout": LOCK_TIMEOUT})
-        return remove_unnamed_within(connection, table, name, storage, data)
+        removed = _remove_if_free(connection, table, name, storage, data)
+        transaction.rollback()
+    return removed
 
 
 def remove_unnamed_within(
@@ -81,10 +83,16 @@ def remove_unnamed_within(
     """Do the same in a transaction of the caller, who has not written a row for the location."""
     savepoint = connection.begin_nested()
     try:
-        is_free = connection.execute(reserve(table, name, str(data.location))).scalar()
-        return bool(is_free and storage.remove(data))
+        return _remove_if_free(connection, table, name, storage, data)
     finally:
         savepoint.rollback()
+
+
+def _remove_if_free(
+    connection: Connection, table: sa.Table, name: str, storage: Any, data: FileData
+) -> bool:
+    is_free = connection.execute(reserve(table, name, str(data.location))).scalar()
+    return bool(is_free and storage.remove(data))
 
 
 def reserve(table: sa.Table, name: str, location: str) -> Any:

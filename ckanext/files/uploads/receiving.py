@@ -96,7 +96,7 @@ class Receiver:
     def _look_at_type(self, head: bytes, is_last: bool) -> None:
         if len(head) == checks.SAMPLE_SIZE or is_last:
             self._content_type = checks.find_type(head)
-            if self._checksum is None:  # else the type of these bytes may not be that of the file
+            if self._checksum is None:  # else the file may have another type
                 self._check_type()
 
     def _check_type(self) -> None:

@@ -162,7 +162,7 @@ def test_much_to_collect_with_little_memory(filled: Connection) -> None:
     """Half of all files, the oldest ones. A small page tempts PostgreSQL to an index's order."""
     move = f"""
         UPDATE {owner_table} SET owner_type = 'user', owner_id = 'plan-user-2'
-        WHERE split_part(file_id, '-', 3)::int >= 51000
+        WHERE file_id IN (SELECT 'plan-file-' || g FROM generate_series(51000, {FILES - 1}) AS g)
     """
     owner = files_of(Owner("user", "plan-user-2"))
     filled.exec_driver_sql("SAVEPOINT before")
