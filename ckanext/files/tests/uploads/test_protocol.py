@@ -119,7 +119,7 @@ def test_checksums(tus: Tus, storage: str) -> None:
 
 @pytest.mark.parametrize("storage", ["pictures", "cloud"])
 def test_type_of_bytes_with_a_wrong_checksum(tus: Tus, storage: str) -> None:
-    """Their type counts for nothing: it neither ends the upload nor becomes the type of the object."""
+    """Their type counts for nothing: it neither ends the upload nor is the type of the object."""
     content = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".ljust(9_000_000, b"\1")
     url, right = tus.begin(len(content), storage=storage), checksum(content)
     wrong = tus.patch(url, 0, b"%PDF-1.4".ljust(len(content)), Upload_Checksum=right)
