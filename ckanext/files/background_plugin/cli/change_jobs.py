@@ -90,9 +90,13 @@ def cancel(job_ids: Sequence[int], now: bool, yes: bool, as_json: bool, **option
     The exit code is 1 if a job has ended already, or does not exist.
     """
     filters = given(options)
-    found, batches = bulk.to_cancel(filters), bulk.cancel_found(filters, now)
-    change = Change("Cancel", "Cancelling jobs", "Being cancelled", found, batches)
-    _change(job_ids, filters, partial(_cancel, now=now), change, yes=yes, as_json=as_json)
+
+    def found() -> Change:
+        batches = bulk.cancel_found(filters, now)
+        words = ("Cancel", "Cancelling jobs", "Being cancelled")
+        return Change(*words, bulk.to_cancel(filters), batches)
+
+    _change(job_ids, filters, partial(_cancel, now=now), found, yes=yes, as_json=as_json)
 
 
 def _cancel(job_id: int, now: bool) -> tuple[bool, str]:
@@ -122,9 +126,13 @@ def retry(job_ids: Sequence[int], yes: bool, as_json: bool, **options: Any) -> N
     The exit code is 1 if a job is in another state, or does not exist.
     """
     filters = given(options)
-    found, batches = bulk.to_retry(filters), bulk.retry_found(filters)
-    change = Change("Retry", "Retrying jobs", "Will run again", found, batches)
-    _change(job_ids, filters, _retry, change, yes=yes, as_json=as_json)
+
+    def found() -> Change:
+        batches = bulk.retry_found(filters)
+        words = ("Retry", "Retrying jobs", "Will run again")
+        return Change(*words, bulk.to_retry(filters), batches)
+
+    _change(job_ids, filters, _retry, found, yes=yes, as_json=as_json)
 
 
 def _retry(job_id: int) -> tuple[bool, str]:
@@ -139,16 +147,16 @@ def _change(
     job_ids: Sequence[int],
     filters: Mapping[str, Any],
     one: Callable[[int], tuple[bool, str]],
-    found: Change,
+    found: Callable[[], Change],
     *,
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Change jobs with IDs, or those that match filters."""
+    """Change jobs with IDs, or those that match filters, which are looked for only then."""
     if bool(job_ids) == bool(filters):
         raise click.UsageError("Give either IDs of jobs, or filters such as --status failed")
     if filters:
-        change_found(found, yes=yes, as_json=as_json)
+        change_found(found(), yes=yes, as_json=as_json)
     else:
         _change_each(job_ids, one, as_json=as_json)
 
