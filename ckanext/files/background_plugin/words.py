@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import ckan.plugins.toolkit as tk
 
 from ckanext.files.background.control import LIVE
-from ckanext.files.background.parts import Parts
+from ckanext.files.background.parts import read_parts
 
 
 class StateWord(NamedTuple):
@@ -75,7 +75,7 @@ def why_waiting(job: dict[str, Any], is_due: bool) -> str:
 
 def part_word(job: dict[str, Any]) -> str:
     """Return which part a chain is at, or has ended in; an empty text if all have succeeded."""
-    parts = Parts(**job["parts"]) if job["parts"] else None
+    parts = read_parts(job["parts"])
     if parts is None or parts.is_over:
         return ""
     sentence = tk._("Part {number} of {total}: {task}")

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
-import ckan.plugins.toolkit as tk
 from ckan import model
 
 from ckanext.files.background import current_job, task
+from ckanext.files.store import is_allowed
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import get_storage
 
@@ -159,8 +159,4 @@ def _may_see(file_id: str) -> bool:
         return True  # a script has asked
     user: Any = model.User.get(job.user_id)
     context: Any = {"user": user.name if user else "", "auth_user_obj": user}
-    try:
-        tk.check_access("file_show", context, {"id": file_id})
-    except (tk.NotAuthorized, tk.ObjectNotFound):
-        return False
-    return True
+    return is_allowed("file_show", {"id": file_id}, context)

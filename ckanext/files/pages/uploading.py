@@ -10,6 +10,7 @@ import ckan.plugins.toolkit as tk
 
 from ckanext.files.error_texts import text_of
 from ckanext.files.search import format_of
+from ckanext.files.store import is_allowed
 from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage, is_configured, storages
 
@@ -70,13 +71,8 @@ def unfinished_uploads(storages: Container[str]) -> list[dict[str, Any]]:
 
 def may_upload(storage: str) -> bool:
     """Return whether the visitor may upload into a storage that is configured."""
-    if not get_storage(storage).supports(Capability.CREATE):
-        return False
-    try:
-        tk.check_access("file_create", {}, {"storage": storage})
-    except tk.NotAuthorized:
-        return False
-    return True
+    takes_uploads = get_storage(storage).supports(Capability.CREATE)
+    return takes_uploads and is_allowed("file_create", {"storage": storage})
 
 
 def upload_all(uploads: Iterable[Any], storage: str) -> list[dict[str, Any]]:

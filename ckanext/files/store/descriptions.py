@@ -44,8 +44,7 @@ _DESCRIPTIONS = sa.select(
 
 def describe_files(session: Session, ids: Collection[str]) -> dict[str, FileDescription]:
     """Return the descriptions of the files that exist, by their ids."""
-    wanted: Any = sa.bindparam("ids", list(ids), type_=ARRAY(sa.TEXT))
-    found = _read(session, _DESCRIPTIONS.where(file_table.c.id == sa.any_(wanted)))
+    found = _read(session, _DESCRIPTIONS.where(_is_one_of(ids)))
     return {file.id: file for file in found}
 
 
@@ -63,9 +62,12 @@ def load_files(session: Session, ids: Collection[str]) -> list[Any]:
     A session has an object only as long as other code refers to it. While the caller keeps these,
     CKAN's auth functions and actions do not read them again one by one.
     """
+    return list(session.execute(sa.select(File).where(_is_one_of(ids))).scalars())
+
+
+def _is_one_of(ids: Collection[str]) -> Any:
     wanted: Any = sa.bindparam("ids", list(ids), type_=ARRAY(sa.TEXT))
-    statement = sa.select(File).where(file_table.c.id == sa.any_(wanted))
-    return list(session.execute(statement).scalars())
+    return file_table.c.id == sa.any_(wanted)
 
 
 def file_dict(session: Session, file_id: str, *, include_plugin_data: bool = False) -> Any:

@@ -6,7 +6,6 @@ import io
 from typing import Any
 
 import ckan.plugins.toolkit as tk
-import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files import advisory_locks
@@ -17,7 +16,7 @@ from .errors import TooManyUploadsError, UploadRefusedError
 from .multipart import takes_parts
 from .options import most_unfinished
 from .sinks import find_storage
-from .table import Upload, count_unfinished, create_upload, transaction
+from .table import Upload, count_unfinished, create_upload, lock_text, transaction
 
 
 def begin_upload(headers: Any) -> Upload:
@@ -56,8 +55,7 @@ def _take_place(connection: Any, user_id: str) -> None:
 
     :raises TooManyUploadsError: the user has as many as the portal allows.
     """
-    key = sa.func.hashtext(user_id)
-    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(advisory_locks.UPLOADS, key)))
+    lock_text(connection, advisory_locks.UPLOADS, user_id)
     limit = most_unfinished()
     if count_unfinished(connection, user_id) >= limit:
         sentence = tk.ungettext(

@@ -39,6 +39,13 @@ class UploadGoneError(UploadRefusedError):
     kind = "Not Found Error"
 
 
+class BytesLostError(UploadGoneError):
+    """The disk or the bucket has not what the row of the upload says."""
+
+    def __init__(self) -> None:
+        super().__init__(tk._("The first part of the file is lost. Upload it again."))
+
+
 class UploadForbiddenError(UploadRefusedError):
     """The user may not upload this file."""
 

@@ -30,7 +30,7 @@ from ckanext.files.filekeeper.safe import SafeStorage
 from ckanext.files.transaction import Block
 
 from . import checks
-from .errors import FileRefusedError, UploadForbiddenError, UploadGoneError
+from .errors import BytesLostError, FileRefusedError, UploadForbiddenError, UploadGoneError
 from .multipart import Multipart
 from .sinks import find_storage, sink_for
 from .spool import Spool
@@ -133,7 +133,7 @@ def _stored(upload: Upload, parts: Multipart) -> fk.Upload:
 def _create_from_spool(upload: Upload, spool: Spool) -> str:
     with spool.open() as file:
         if file.seek(0, io.SEEK_END) != upload.size:
-            raise UploadGoneError(tk._("The first part of the file is lost. Upload it again."))
+            raise BytesLostError
         file.seek(0)
         content = SpooledUpload(file, upload.name, upload.size, upload.content_type)
         storage = find_storage(upload.storage)

@@ -17,14 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import ckan.plugins.toolkit as tk
-
 from ckanext.files.errors import FilesError
 from ckanext.files.filekeeper.safe import SafeStorage
 from ckanext.files.store.storages import Capability, FileData, Location, Upload, exc
 
 from . import table
-from .errors import StorageFailsError, UploadGoneError
+from .errors import BytesLostError, StorageFailsError
 from .tail import Tail
 
 _MIB = 1024 * 1024
@@ -118,7 +116,7 @@ class Multipart:
                 self._store_part(content, content_type)
             except Exception as error:
                 # other servers than Amazon's report that as an error of their own
-                raise (_gone() if self._are_parts_lost() else error) from error
+                raise (BytesLostError() if self._are_parts_lost() else error) from error
         self._has_new_part, self._waiting, self._new = True, 0, b""
 
     def _store_part(self, content: bytes, content_type: str) -> None:
@@ -158,7 +156,7 @@ class Multipart:
     def complete(self) -> Any:
         """Make one object of the parts, or find the one that an earlier attempt has made.
 
-        :raises UploadGoneError: the parts are lost.
+        :raises BytesLostError: the parts are lost.
         """
         data = self.data()
         data.storage_data["uploaded"] = self._size
@@ -175,9 +173,9 @@ class Multipart:
         try:
             found = self._storage.analyze(Location(self._location))
         except exc.MissingFileError as error:
-            raise _gone() from error
+            raise BytesLostError from error
         if found.size != self._size:
-            raise _gone()
+            raise BytesLostError
         return found
 
     def remove(self, connection: Any) -> None:
@@ -198,7 +196,7 @@ class Multipart:
     def _abort(self, id_: str) -> None:
         # not by file-keeper, which aborts nothing unless it finds another one first
         settings = self._storage.settings
-        with suppress(UploadGoneError), _errors_as_ours():
+        with suppress(BytesLostError), _errors_as_ours():
             settings.client.abort_multipart_upload(
                 Bucket=settings.bucket, Key=self._key, UploadId=id_
             )
@@ -216,10 +214,6 @@ def _errors_as_ours() -> Iterator[None]:
         raise
     except Exception as error:  # of boto, which need not be installed
         if getattr(error, "response", {}).get("Error", {}).get("Code") == "NoSuchUpload":
-            raise _gone() from error
+            raise BytesLostError from error
         log.error("A storage does not take an upload: %s", error)
         raise StorageFailsError from error
-
-
-def _gone() -> UploadGoneError:
-    return UploadGoneError(tk._("The first part of the file is lost. Upload it again."))

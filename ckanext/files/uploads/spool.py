@@ -14,9 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import ckan.plugins.toolkit as tk
-
-from .errors import StorageFailsError, UploadGoneError
+from .errors import BytesLostError, StorageFailsError
 from .options import spool_folder
 
 _ONLY_CKAN = 0o700
@@ -81,7 +79,7 @@ class Spool:
     def open(self) -> BinaryIO:
         """Open the bytes for reading.
 
-        :raises UploadGoneError: they are lost.
+        :raises BytesLostError: they are lost.
         """
         with _errors_as_ours():
             return self._path.open("rb")
@@ -144,9 +142,7 @@ def _errors_as_ours() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise UploadGoneError(
-            tk._("The first part of the file is lost. Upload it again.")
-        ) from error
+        raise BytesLostError from error
     except OSError as error:
         log.error("The folder of uploads does not take an upload: %s", error)
         raise StorageFailsError from error

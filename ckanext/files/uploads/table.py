@@ -145,20 +145,27 @@ def _may_continue(user_id: str) -> tuple[Any, ...]:
     return columns.user_id == user_id, columns.file_id.is_(None), is_alive
 
 
+def lock_text(connection: Any, lock: int, text: str) -> None:
+    """Take an advisory lock for a text until the transaction ends.
+
+    :param lock: one of :mod:`ckanext.files.advisory_locks`.
+    """
+    key = sa.func.hashtext(text)
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock, key)))
+
+
 def known_parts(connection: Any, storage: str, location: str) -> set[str]:
     """Return the ids that a bucket has given to the uploads for a location.
 
     No transaction that gets one more, or removes one, can begin until this one ends; those that
     have begun are waited for.
     """
-    key = sa.func.hashtext(sa.func.concat(storage, "/", location))
-    lock = sa.select(sa.func.pg_advisory_xact_lock(advisory_locks.UPLOADED_PARTS, key))
     columns = upload_table.c
     ids = sa.select(columns.parts["upload_id"].astext).where(
         columns.storage == storage, columns.location == location
     )
     with _errors_as_ours():
-        connection.execute(lock)
+        lock_text(connection, advisory_locks.UPLOADED_PARTS, f"{storage}/{location}")
         return set(filter(None, connection.execute(ids).scalars()))
 
 
