@@ -75,6 +75,21 @@ def network(browser: Browser, speed: int = FAST, *, offline: bool = False) -> It
         browser.driver.delete_network_conditions()
 
 
+@contextmanager
+def refused_upload(field: Field, path: Path) -> Iterator[None]:
+    """Upload a file when the session has ended; at the end of the block, try again within it."""
+    browser = field.browser
+    session = browser.driver.get_cookie("ckan")
+    browser.log_out()
+    field.choose(path)
+    browser.wait(lambda _: field.find(".files-retry").is_displayed())
+    assert field.find(".files-state").text == "You are not logged in. Log in, and try again."
+    browser.driver.get_log("browser")  # of course the browser reports it
+    yield
+    browser.driver.add_cookie(session)
+    field.press("retry")
+
+
 def attached(ann: Person, dataset: str, field: str = "report") -> list[str]:
     """Return the names of the files that a field of a dataset names."""
     value = ann.call("package_show", id=dataset)[field]
@@ -247,15 +262,8 @@ def test_retry_after_an_error(browser: Browser, open_form: Any, make: Any) -> No
     """The server refuses a visitor whose session has ended."""
     open_form()
     field = Field(browser, "report")
-    session = browser.driver.get_cookie("ckan")
-    browser.log_out()
-    field.choose(make("budget-2026.pdf"))
-    browser.wait(lambda _: field.find(".files-retry").is_displayed())
-    assert field.find(".files-state").text == "You are not logged in. Log in, and try again."
-    browser.driver.get_log("browser")  # of course the browser reports it
-    browser.inspect(field.block, picture="field-failed")
-    browser.driver.add_cookie(session)
-    field.press("retry")
+    with refused_upload(field, make("budget-2026.pdf")):
+        browser.inspect(field.block, picture="field-failed")
     field.wait_for("budget-2026.pdf")
 
 
@@ -451,14 +459,8 @@ def test_own_files_reload_cancel_and_retry(
         uploads.wait_for_state("per second")
         uploads.press("cancel")
     browser.wait(lambda _: ann.call("files_upload_list") == [])
-    session = browser.driver.get_cookie("ckan")
-    browser.log_out()
-    uploads.choose(make("budget-2026.pdf"))
-    browser.wait(lambda _: uploads.find(".files-retry").is_displayed())
-    assert uploads.find(".files-state").text == "You are not logged in. Log in, and try again."
-    browser.driver.get_log("browser")  # of course the browser reports it
-    browser.driver.add_cookie(session)
-    uploads.press("retry")
+    with refused_upload(uploads, make("budget-2026.pdf")):
+        pass
     uploads.wait_for("budget-2026.pdf", "survey-2026.pdf")
 
 
