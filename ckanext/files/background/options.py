@@ -18,7 +18,7 @@ from .values import as_json
 MAX_NAME_LENGTH = 128
 """Characters of a name of a task, or of the id of a schedule."""
 
-_MAX_QUEUE_BYTES = 40
+MAX_QUEUE_BYTES = 40
 """Bytes of a queue's name: Procrastinate's channel has 23 more, and 63 at most."""
 
 _MAX_KEY_BYTES = 1000
@@ -152,7 +152,7 @@ def checked_queue(name: Any) -> str:
 
     :raises BackgroundError: it is no text, or too long.
     """
-    return checked_key(name, "queue", _MAX_QUEUE_BYTES)
+    return checked_key(name, "queue", MAX_QUEUE_BYTES)
 
 
 def checked_key(value: Any, what: str, max_bytes: int = _MAX_KEY_BYTES) -> str:

@@ -90,8 +90,8 @@ def check(connection: Any) -> None:
 
 
 def explain(error: Exception) -> Exception:
-    """Return the error for the caller in place of one of the database."""
-    code = getattr(getattr(error.__cause__, "orig", None), "pgcode", None)
+    """Return the error for the caller in place of one of the database, or of its driver."""
+    code = getattr(getattr(error.__cause__, "orig", error), "pgcode", None)
     return NotInstalledError(_MISSING) if code in _UNDEFINED else error
 
 

@@ -84,6 +84,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "upgrade": {"backport", "ownership", "search", "store", "errors", "capabilities"},
     "cli": {"uploads", "backport", "upgrade", "store", "transaction", "errors", "capabilities"},
     "background": {"transaction", "advisory_locks", "errors"},
+    "ckan_jobs": {"background", "transaction"},
+    "ckan_jobs_plugin": {"ckan_jobs", "background"},
     "pytest_plugin": {"background"},
     "maintenance": {
         "uploads",

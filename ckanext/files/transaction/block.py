@@ -175,7 +175,7 @@ def after_commit(callback: Callback) -> None:
     journal_of(meta.Session()).callbacks.append(callback)
 
 
-def request_commit(what: str, package: str = __package__ or "") -> None:
+def request_commit(what: str, *packages: str) -> None:
     """Request a commit of the present change, without which something is lost.
 
     The innermost block commits at its end then. Outside of a block the caller has to
@@ -183,13 +183,13 @@ def request_commit(what: str, package: str = __package__ or "") -> None:
     line of code that asked for it.
 
     :param what: what is lost, such as ``The job of task 'greet'``.
-    :param package: the package that passes the request on; the log names its caller.
+    :param packages: packages that pass the request on; the log names their caller.
     """
     block = current_block()
     if block is not None:
         block.require_commit()
     session = meta.Session()
-    request = commit_requests.remember(session, what, {package, __package__ or ""})
+    request = commit_requests.remember(session, what, {*packages, __package__ or ""})
     journal_of(session).requests.append(request)
 
 

@@ -46,7 +46,12 @@ def part(name: str) -> str:
 @cache
 def driver_query(name: str) -> str:
     """Return a named query for a cursor of psycopg2."""
-    return str(query(name).compile(dialect=dialect()))
+    return for_driver(_queries()[name])
+
+
+def for_driver(sql: str) -> str:
+    """Return a query, as :func:`read_queries` reads it, for a cursor of psycopg2."""
+    return str(sa.text(qualified(sql)).compile(dialect=dialect()))
 
 
 @cache
@@ -64,8 +69,13 @@ def scripts() -> tuple[str, str]:
 
 @cache
 def _queries() -> dict[str, str]:
+    return read_queries(_FOLDER / "queries")
+
+
+def read_queries(folder: Path) -> dict[str, str]:
+    """Return the named queries in the files of a folder."""
     found: dict[str, str] = {}
-    for path in sorted(_FOLDER.glob("queries/*.sql")):
+    for path in sorted(folder.glob("*.sql")):
         _, *parts = _HEADER.split(path.read_text())
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             found[name] = _COMMENT.sub("", text).strip()

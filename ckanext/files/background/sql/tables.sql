@@ -26,8 +26,8 @@
 --   claimed                     -> between steps  files_unclaim_jobs: the worker stops, at a later step
 --   claimed                     -> orphaned       the foreign key of worker_id
 --   orphaned                    -> between steps  files_requeue_orphans
---   waiting                     -> cancelled      cancel_jobs
---   between steps, orphaned     -> aborted        cancel_jobs
+--   waiting                     -> cancelled      cancel_jobs, files_rq_cancel, files_rq_empty
+--   between steps, orphaned     -> aborted        cancel_jobs, files_rq_cancel
 --   claimed                     -> claimed        cancel_jobs: it sets abort_requested
 --   failed, cancelled, aborted  -> waiting        retry_jobs
 --   ended                       -> (deleted)      delete_jobs
@@ -66,6 +66,8 @@ ALTER INDEX IF EXISTS files_job_turn_idx RENAME TO files_job_resume_order_idx;
 ALTER TABLE files_job ADD COLUMN IF NOT EXISTS outages integer NOT NULL DEFAULT 0;
 -- whether the request to abort is to interrupt the running step; abort_requested is true, too
 ALTER TABLE files_job ADD COLUMN IF NOT EXISTS interrupt boolean NOT NULL DEFAULT false;
+-- what people read instead of the task's name and the arguments
+ALTER TABLE files_job ADD COLUMN IF NOT EXISTS title text;
 
 CREATE INDEX IF NOT EXISTS files_job_user_idx ON files_job (user_id, job_id) WHERE user_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS files_job_resume_order_idx ON files_job (resume_order)
@@ -99,6 +101,22 @@ CREATE INDEX IF NOT EXISTS files_jobs_waiting_queue_idx ON procrastinate_jobs (q
     WHERE status = 'todo' AND scheduled_at IS NULL;
 CREATE INDEX IF NOT EXISTS files_jobs_due_queue_idx ON procrastinate_jobs (queue_name, scheduled_at)
     WHERE status = 'todo' AND scheduled_at IS NOT NULL;
+
+-- What CKAN's toolkit.enqueue_job has written, see ckan_jobs: procrastinate_jobs has no arguments of these jobs.
+--
+-- An id belongs to the newest job that was asked for with it, the current one. The others are history.
+CREATE TABLE IF NOT EXISTS files_rq_job (
+    job_id bigint PRIMARY KEY REFERENCES procrastinate_jobs ON DELETE CASCADE,
+    rq_id text NOT NULL,
+    current boolean NOT NULL DEFAULT true,
+    -- RQ's name of the queue, with a prefix and of any length
+    origin text NOT NULL,
+    -- all that RQ keeps of a job in Redis, and its signature: the hash has pickles and names of functions
+    hash bytea NOT NULL,
+    signature bytea NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS files_rq_job_current_idx ON files_rq_job (rq_id) WHERE current;
+CREATE INDEX IF NOT EXISTS files_rq_job_origin_idx ON files_rq_job (origin) WHERE current;
 
 -- Queues whose jobs no worker begins, and of whose jobs none takes another step.
 --

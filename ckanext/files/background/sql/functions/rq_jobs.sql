@@ -1,0 +1,81 @@
+-- Jobs of CKAN's toolkit.enqueue_job: each change is one statement, as it may be a transaction of its own.
+
+-- Write a job, and return its id. The job that had the _rq_id loses it, and does not begin any more.
+--
+-- If a concurrent transaction has just written a job with the same _rq_id, the function waits for its end.
+CREATE OR REPLACE FUNCTION files_rq_put(
+    _rq_id text, _origin text, _queue varchar, _task varchar, _priority integer, _at timestamptz,
+    _title text, _user text, _hash bytea, _signature bytea)
+    RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    _job bigint;
+BEGIN
+    INSERT INTO procrastinate_jobs (queue_name, task_name, priority, args, scheduled_at)
+        VALUES (_queue, _task, _priority, '{}', _at) RETURNING id INTO _job;
+    LOOP
+        INSERT INTO files_rq_job (job_id, rq_id, origin, hash, signature)
+            VALUES (_job, _rq_id, _origin, _hash, _signature)
+            ON CONFLICT (rq_id) WHERE current DO NOTHING;
+        EXIT WHEN FOUND;
+        PERFORM files_rq_drop(_rq_id);
+    END LOOP;
+    IF _title IS NOT NULL OR _user IS NOT NULL THEN
+        INSERT INTO files_job (job_id, title, user_id) VALUES (_job, _title, _user);
+    END IF;
+    RETURN _job;
+END;
+$$;
+
+-- Write what was changed of a job; return false if no job has the _rq_id.
+CREATE OR REPLACE FUNCTION files_rq_save(_rq_id text, _title text, _hash bytea, _signature bytea)
+    RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    _job bigint;
+BEGIN
+    UPDATE files_rq_job SET hash = _hash, signature = _signature WHERE rq_id = _rq_id AND current
+        RETURNING job_id INTO _job;
+    INSERT INTO files_job (job_id, title) SELECT _job, _title WHERE _job IS NOT NULL AND _title IS NOT NULL
+        ON CONFLICT (job_id) DO UPDATE SET title = excluded.title;
+    RETURN _job IS NOT NULL;
+END;
+$$;
+
+-- Cancel the job with an id, unless a worker runs it; return its id.
+CREATE OR REPLACE FUNCTION files_rq_cancel(_rq_id text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    _job CONSTANT bigint := (SELECT job_id FROM files_rq_job WHERE rq_id = _rq_id AND current);
+BEGIN
+    UPDATE procrastinate_jobs SET
+        status = CASE status WHEN 'todo' THEN 'cancelled' ELSE 'aborted' END::procrastinate_job_status,
+        attempts = attempts + CASE status WHEN 'doing' THEN 1 ELSE 0 END
+        WHERE id = _job AND (status = 'todo' OR status = 'doing' AND worker_id IS NULL);
+    IF FOUND THEN
+        UPDATE files_job SET resume_order = NULL WHERE job_id = _job;
+    END IF;
+    RETURN _job;
+END;
+$$;
+
+-- Cancel the job with an id likewise, and take the id from it.
+CREATE OR REPLACE FUNCTION files_rq_drop(_rq_id text) RETURNS void LANGUAGE sql AS $$
+    UPDATE files_rq_job SET current = false WHERE job_id = (SELECT files_rq_cancel(_rq_id))
+$$;
+
+-- Cancel all jobs that wait in a queue likewise; return how many.
+CREATE OR REPLACE FUNCTION files_rq_empty(_origin text, _queue varchar) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    _jobs bigint[];
+BEGIN
+    WITH waiting AS (
+        SELECT j.id FROM procrastinate_jobs j JOIN files_rq_job r ON r.job_id = j.id
+        WHERE j.queue_name = _queue AND j.status = 'todo' AND j.scheduled_at IS NULL
+          AND r.origin = _origin AND r.current
+        ORDER BY j.id FOR UPDATE OF j
+    ), emptied AS (
+        UPDATE procrastinate_jobs SET status = 'cancelled' WHERE id IN (SELECT id FROM waiting) RETURNING id
+    )
+    SELECT array_agg(id) INTO _jobs FROM emptied;
+    UPDATE files_rq_job SET current = false WHERE job_id = ANY (_jobs);
+    RETURN coalesce(cardinality(_jobs), 0);
+END;
+$$;

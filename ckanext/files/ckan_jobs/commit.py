@@ -1,0 +1,136 @@
+"""Which commit a change of jobs belongs to.
+
+With RQ a job exists as soon as it is asked for, and its users never had to commit. But a
+worker must not see a job before the change that it is about. So the session decides:
+
+- In a frame or in a step of a job, and in a session that has changed something, the change
+  of jobs is written by the session's next commit, and a rollback takes both back. If no
+  commit comes, the log names the line of code.
+- In a session that has written nothing it is committed at once, over a connection of its own.
+- Likewise in a session whose transaction has failed: it can carry nothing any more, and its
+  code is perhaps reporting that.
+
+PostgreSQL knows best whether a transaction has changed something: it has an id then. Locks
+of rows count, advisory locks and sequences do not.
+
+The own connection is one for the process, beside CKAN's pool: a thread that waited for
+another connection of the pool while it has one could wait for itself. It commits each
+statement.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg2
+from ckan import model
+from ckan.model import meta
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
+
+from ckanext.files.background import schema
+from ckanext.files.transaction import current_block, request_commit
+from ckanext.files.transaction.connection import connect
+
+Rows = Sequence[tuple[Any, ...]]
+
+_BETWEEN = ("ckan.lib.jobs", "rq", __package__ or "")
+"""Packages between code that asks for a job and this one."""
+
+_HAS_ID = "SELECT txid_current_if_assigned() IS NOT NULL"
+
+_PATIENCE = "SELECT set_config('lock_timeout', '10s', false)"
+"""Another transaction may be replacing the same job; all threads wait for the own connection."""
+
+
+def write(query: str, values: Mapping[str, Any], what: str | None = None) -> Rows:
+    """Run a statement that changes jobs, by the rule above; return its rows.
+
+    :param what: what the log calls lost if no commit comes, such as ``The job of ...``.
+    :raises NotInstalledError: the tables are missing.
+    """
+    session, block = model.Session(), current_block()
+    if _has_failed(session) or not (block or _has_changes(session)):
+        return _own.run(query, values)
+    if what:
+        request_commit(what, *_BETWEEN)
+    elif block:
+        block.require_commit()
+    return _run(session.connection().connection, query, values)
+
+
+def read(query: str, values: Mapping[str, Any]) -> Rows:
+    """Run a query that sees the changes of the session, too; return its rows.
+
+    :raises NotInstalledError: the tables are missing.
+    """
+    session = model.Session()
+    if _has_failed(session):
+        return _own.run(query, values)
+    return _run(session.connection().connection, query, values)
+
+
+def _has_failed(session: Any) -> bool:
+    """Return whether the session's transaction can only be rolled back, or is being ended."""
+    return not session.is_active or (
+        session.in_transaction() and _status(session) == TRANSACTION_STATUS_INERROR
+    )
+
+
+def _has_changes(session: Any) -> bool:
+    if session.new or session.deleted or any(map(session.is_modified, session.dirty)):
+        return True
+    if not session.in_transaction():
+        return False
+    [(has_id,)] = _run(session.connection().connection, _HAS_ID, {})
+    return has_id
+
+
+def _status(session: Any) -> int:
+    return session.connection().connection.dbapi_connection.get_transaction_status()
+
+
+def _run(connection: Any, query: str, values: Mapping[str, Any]) -> Rows:
+    """Run a query on a connection of the driver, which takes half as long as by SQLAlchemy."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(query, values)
+            return cursor.fetchall()
+    except psycopg2.ProgrammingError as error:
+        raise schema.explain(error) from error
+
+
+class _OwnConnection:
+    """A connection that threads share, one statement at a time."""
+
+    def __init__(self) -> None:
+        # also in a child process: the parent goes on to use the connection, and may hold the lock
+        self._lock = threading.Lock()
+        self._connection: Any = None
+        self._engine: Any = None
+
+    def run(self, query: str, values: Mapping[str, Any]) -> Rows:
+        """Run a statement; once more if the server has ended the connection meanwhile.
+
+        What :mod:`.store` writes may be written twice.
+        """
+        with self._lock:
+            try:
+                return _run(self._connected(), query, values)
+            except psycopg2.Error:
+                if not self._connection or not self._connection.closed:
+                    raise
+            return _run(self._connected(), query, values)
+
+    def _connected(self) -> Any:
+        if self._connection is None or self._connection.closed or self._engine is not meta.engine:
+            self._engine = meta.engine
+            self._connection = connect(self._engine)
+            _run(self._connection, _PATIENCE, {})
+        return self._connection
+
+
+_own = _OwnConnection()
+os.register_at_fork(after_in_child=_own.__init__)

@@ -1,0 +1,200 @@
+"""RQ's job, kept in a row."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+import rq.job
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+
+from . import payload, store
+from .errors import ForgedJobError, RedisNeededError
+from .store import Row
+
+_STATUS = {
+    "todo": "queued",
+    "doing": "started",
+    "succeeded": "finished",
+    "failed": "failed",
+    "cancelled": "canceled",
+    "aborted": "stopped",
+}
+"""RQ's words for the states of a row."""
+
+_UNKNOWN = dt.datetime(1970, 1, 1)
+"""When a job was asked for that this site has not signed."""
+
+
+class _NoRedis:
+    """Stands in for a connection to Redis where RQ wants one."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise RedisNeededError(f"RQ asked Redis for {name}, but these jobs are in PostgreSQL")
+
+
+NO_REDIS: Any = _NoRedis()
+
+
+class Job(rq.job.Job):
+    """A job as RQ has it. Its state is in the row: what changes the job is written at once."""
+
+    _stored: payload.Payload | None = None
+    """What the row has, as far as this object knows."""
+
+    def __init__(
+        self,
+        id: str | None = None,  # noqa: A002 - as RQ calls it
+        connection: Any = None,
+        serializer: Any = None,
+    ) -> None:
+        super().__init__(id, connection=NO_REDIS, serializer=serializer)
+
+    @classmethod
+    def fetch(cls, id: str, connection: Any = None, serializer: Any = None) -> Job:  # noqa: A002
+        """Return the job with an id.
+
+        :raises NoSuchJobError: there is none, or it was deleted.
+        """
+        [job] = cls.fetch_many([id], serializer=serializer)
+        if job is None:
+            raise NoSuchJobError(f"There is no job {id}")
+        return job
+
+    @classmethod
+    def fetch_many(
+        cls, job_ids: Iterable[str], connection: Any = None, serializer: Any = None
+    ) -> Any:
+        rows = store.find(job_ids := list(job_ids))
+        found = {rq_id: cls.from_row(row, serializer) for rq_id, row in rows.items()}
+        return [found.get(rq_id) for rq_id in job_ids]
+
+    @classmethod
+    def from_row(cls, row: Row, serializer: Any = None) -> Job:
+        """Return the job of a row. One that this site has not signed has nothing but its id."""
+        job = cls(row.rq_id, serializer=serializer)
+        job._read(row)
+        return job
+
+    @classmethod
+    def exists(cls, job_id: str, connection: Any = None) -> bool:
+        return job_id in store.find([job_id])
+
+    @property
+    def dependency_ids(self) -> Any:
+        """The jobs that end before this one begins."""
+        return list(self._dependency_ids)
+
+    @property
+    def task_name(self) -> str:
+        """The path of the function, also of a method of an object."""
+        if self.instance is None:
+            return str(self.func_name)
+        owner = self.instance if isinstance(self.instance, type) else type(self.instance)
+        return f"{owner.__module__}.{owner.__qualname__}.{self.func_name}"
+
+    @property
+    def title(self) -> str | None:
+        """The title that the caller of ``toolkit.enqueue_job`` gave."""
+        title = self.meta.get("title")
+        return None if title is None else str(title)
+
+    def put(self, at: dt.datetime | None = None, at_front: bool = False) -> None:
+        """Write the row of a new job into the queue that ``origin`` names."""
+        place = store.Place(self.origin, self.task_name, at, at_front)
+        self._status = rq.job.JobStatus.SCHEDULED if at else rq.job.JobStatus.QUEUED
+        self._stored = self._payload()
+        store.put(self.id, self._stored, place, self.title)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write what was changed. ``toolkit.enqueue_job`` calls this also where nothing was."""
+        if (changed := self._payload()) != self._stored and store.save(
+            self.id, changed, self.title
+        ):
+            self._stored = changed
+
+    save_meta = save
+
+    def refresh(self) -> None:
+        """Read the row again.
+
+        :raises NoSuchJobError: it was deleted.
+        """
+        rows = store.find([self.id])
+        if not rows:
+            raise NoSuchJobError(f"There is no job {self.id}")
+        self._read(rows[self.id])
+
+    def get_meta(self, refresh: bool = True) -> dict[Any, Any]:
+        if refresh:
+            self.refresh()
+        return self.meta
+
+    def get_status(self, refresh: bool = True) -> Any:
+        """Return the state in RQ's words.
+
+        :raises InvalidJobOperation: the job was deleted.
+        """
+        if refresh:
+            rows = store.find([self.id])
+            if not rows:
+                raise InvalidJobOperation(f"There is no job {self.id}")
+            self._status = _status(rows[self.id])
+        return self._status
+
+    def cancel(self, *args: Any, **kwargs: Any) -> None:
+        """Cancel the job. One that a worker runs goes on, as with RQ.
+
+        :raises InvalidJobOperation: it was cancelled before.
+        """
+        if self.is_canceled:
+            raise InvalidJobOperation(f"Job {self.id} is cancelled already")
+        store.cancel(self.id)
+
+    def delete(self, *args: Any, **kwargs: Any) -> None:
+        """Cancel the job likewise, and give up its id. The row stays, as history."""
+        store.drop(self.id)
+
+    def requeue(self, at_front: bool = False) -> Job:
+        """Run the job again.
+
+        :raises InvalidJobOperation: it has not failed.
+        """
+        if not store.retry(self.id):
+            raise InvalidJobOperation(f"Job {self.id} has not failed")
+        return self
+
+    def perform(self) -> Any:
+        """Run the function here and now, as ``rq.get_current_job()``."""
+        rq.job._job_stack.push(self)  # noqa: SLF001 - RQ has no other place for this
+        try:
+            self._result = self._execute()
+        finally:
+            rq.job._job_stack.pop()  # noqa: SLF001
+        return self._result
+
+    def _payload(self) -> payload.Payload:
+        """:raises ForgedJobError: this site has not signed the job; a change would."""
+        if not self.data:
+            raise ForgedJobError(self.description)
+        # enqueue_job adds the title that it was not given: the row need not change for that
+        meta = self.serializer.dumps({"title": None, **self.meta})
+        return payload.pack(self.id, {**self.to_dict(include_result=False), "meta": meta})
+
+    def _read(self, row: Row) -> None:
+        try:
+            self.restore(payload.unpack(row.rq_id, row.payload))
+        except ForgedJobError as error:
+            # who lists the queue must see it, and RQ refuses to run what it cannot read
+            self.created_at, self.description, self.data = _UNKNOWN, str(error), b""
+        self.origin = row.origin
+        self._stored = row.payload
+        self._status = _status(row)
+
+
+def _status(row: Row) -> Any:
+    is_scheduled = row.status == "todo" and row.scheduled_at is not None
+    return rq.job.JobStatus("scheduled" if is_scheduled else _STATUS[row.status])

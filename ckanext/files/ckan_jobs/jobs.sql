@@ -1,0 +1,51 @@
+-- Jobs of CKAN's toolkit.enqueue_job, see store.py. Only the current job of an id is seen.
+
+-- name: put
+SELECT files_rq_put(:rq_id, :origin, :queue, :task, :priority, :at, :title, :user_id, :hash, :signature)
+
+-- name: save
+SELECT files_rq_save(:rq_id, :title, :hash, :signature)
+
+-- name: cancel
+SELECT count(files_rq_cancel(:rq_id))
+
+-- name: drop
+SELECT files_rq_drop(:rq_id)
+
+-- name: empty
+SELECT files_rq_empty(:origin, :queue)
+
+-- name: find
+SELECT r.job_id, r.rq_id, r.origin, j.status::text, j.scheduled_at, r.hash, r.signature
+FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
+WHERE r.current AND r.rq_id = ANY (:rq_ids)
+
+-- name: waiting
+-- In the order of an index: the range of one name leaves no choice, see files_claim. A page of a
+-- long queue reads no more jobs than it has before its end.
+SELECT r.job_id, r.rq_id, r.origin, j.status::text, j.scheduled_at, r.hash, r.signature
+FROM procrastinate_jobs j JOIN files_rq_job r ON r.job_id = j.id
+WHERE j.status = 'todo' AND j.scheduled_at IS NULL AND j.queue_name BETWEEN :queue AND :queue
+  AND r.current AND r.origin = :origin
+ORDER BY j.queue_name, j.priority DESC, j.id LIMIT :limit OFFSET :offset
+
+-- name: count
+SELECT count(*) FROM procrastinate_jobs j JOIN files_rq_job r ON r.job_id = j.id
+WHERE j.status = 'todo' AND j.scheduled_at IS NULL AND j.queue_name = :queue
+  AND r.current AND r.origin = :origin
+
+-- name: ids
+SELECT r.rq_id FROM procrastinate_jobs j JOIN files_rq_job r ON r.job_id = j.id
+WHERE j.queue_name = :queue AND j.status = :status AND (j.status <> 'todo' OR j.scheduled_at IS NOT NULL)
+  AND r.current AND r.origin = :origin
+ORDER BY j.scheduled_at, j.id
+
+-- name: origins
+-- One look into the index for each.
+WITH RECURSIVE origins (name) AS (
+    (SELECT origin FROM files_rq_job WHERE current AND origin >= :prefix ORDER BY origin LIMIT 1)
+    UNION ALL
+    SELECT (SELECT r.origin FROM files_rq_job r WHERE r.current AND r.origin > origins.name
+            ORDER BY r.origin LIMIT 1)
+    FROM origins WHERE origins.name IS NOT NULL)
+SELECT name FROM origins WHERE starts_with(name, :prefix)

@@ -1,0 +1,65 @@
+"""What a row keeps of a job: RQ's hash, as bytes with a signature.
+
+The hash is what RQ would write into Redis. It has pickles, and names of functions that RQ
+imports, so a program that can write it can run anything. The signature is made with the
+site's secret key, and nothing of a hash is read before its signature is verified. The
+signature is for one id: a hash runs nothing under another one. A program that can write
+rows could still repeat an old one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import pickle
+from typing import Any, NamedTuple
+
+from ckan.common import config
+
+from .errors import ForgedJobError
+
+OLD_KEYS = "ckanext.files.jobs.old_secret_keys"
+
+_PURPOSE = b"ckanext-files jobs\0"
+"""Keeps the key apart from other keys that are made from the same secret."""
+
+
+class Payload(NamedTuple):
+    """The bytes of a hash, and their signature."""
+
+    hash: bytes
+    signature: bytes
+
+
+def pack(rq_id: str, values: dict[str, Any]) -> Payload:
+    """Return the payload of a job.
+
+    :param values: as RQ's ``to_dict`` returns them.
+    """
+    data = pickle.dumps({name.encode(): _as_redis(value) for name, value in values.items()})
+    return Payload(data, _sign(config["SECRET_KEY"], rq_id, data))
+
+
+def unpack(rq_id: str, payload: Payload) -> dict[bytes, bytes]:
+    """Return the values of a job, as RQ would read them from Redis.
+
+    :raises ForgedJobError: this site has not written them for that id.
+    """
+    keys = (config["SECRET_KEY"], *config.get(OLD_KEYS, ()))
+    signatures = [_sign(key, rq_id, payload.hash) for key in keys]
+    if not any(hmac.compare_digest(each, payload.signature) for each in signatures):
+        raise ForgedJobError(
+            f"The signature of job {rq_id} is not by the SECRET_KEY of this site. "
+            f"If the key was changed, put the old one into {OLD_KEYS}"
+        )
+    return pickle.loads(payload.hash)
+
+
+def _sign(secret: str, rq_id: str, data: bytes) -> bytes:
+    key = hashlib.sha256(_PURPOSE + secret.encode()).digest()
+    return hmac.digest(key, rq_id.encode() + b"\0" + data, "sha256")
+
+
+def _as_redis(value: Any) -> bytes:
+    """Return a value as the client of Redis sends it."""
+    return value if isinstance(value, bytes) else str(getattr(value, "value", value)).encode()

@@ -1,0 +1,155 @@
+"""The rows of CKAN's jobs: in which queue they wait, their state, and the payload.
+
+Every change is one statement that may be repeated: the second time it changes nothing, or
+puts the same job into the place of the first one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ckan.lib import jobs
+
+from ckanext.files.background.deferring import requesting_user
+from ckanext.files.background.options import MAX_NAME_LENGTH, MAX_QUEUE_BYTES
+from ckanext.files.background.sql import driver_query, for_driver, read_queries
+
+from . import commit
+from .payload import Payload
+
+_HASH_LENGTH = 8
+"""Characters of the hash that ends the name of a queue that is too long."""
+
+
+class Row(NamedTuple):
+    """A current job."""
+
+    job_id: int
+    rq_id: str
+    origin: str
+    status: str
+    scheduled_at: dt.datetime | None
+    payload: Payload
+
+
+class Place(NamedTuple):
+    """Where a new job goes."""
+
+    origin: str
+    """RQ's name of the queue."""
+
+    task: str
+    """The path of the function; longer ones are cut off."""
+
+    at: dt.datetime | None = None
+    """The time before which the job does not begin."""
+
+    at_front: bool = False
+
+
+def put(rq_id: str, payload: Payload, place: Place, title: str | None) -> None:
+    """Write a job; a job that waits and has the same id is cancelled.
+
+    :raises NotInstalledError: the tables are missing.
+    """
+    values = {
+        **_queue(place.origin),
+        "task": place.task[:MAX_NAME_LENGTH],
+        "priority": int(place.at_front),
+        "at": place.at,
+        "user_id": requesting_user(),
+        "title": title,
+    }
+    what = f"The job of {place.task}"
+    _change("put", what, rq_id=rq_id, **values, **payload._asdict())
+
+
+def save(rq_id: str, payload: Payload, title: str | None) -> bool:
+    """Write another payload of a job; return whether there is such a job."""
+    values = {"rq_id": rq_id, "title": title, **payload._asdict()}
+    return _change("save", **values)
+
+
+def cancel(rq_id: str) -> int:
+    """Cancel a job, unless a worker runs it; return how many jobs there were."""
+    return _change("cancel", f"The end of job {rq_id}", rq_id=rq_id)
+
+
+def drop(rq_id: str) -> None:
+    """Cancel a job likewise, and take its id from it: only the history keeps it."""
+    _change("drop", f"The end of job {rq_id}", rq_id=rq_id)
+
+
+def retry(rq_id: str) -> bool:
+    """Let a job that failed wait again; return False if it has not failed."""
+    row = find([rq_id]).get(rq_id)
+    if row is None or row.status != "failed":
+        return False
+    values = {"ids": [row.job_id]}
+    return bool(commit.write(driver_query("retry_jobs"), values, f"The retry of job {rq_id}"))
+
+
+def empty(origin: str) -> int:
+    """Drop all jobs that wait in a queue, but for those that wait for a time; return how many."""
+    return _change("empty", f"The end of the jobs of queue {origin}", **_queue(origin))
+
+
+def find(rq_ids: Iterable[str]) -> dict[str, Row]:
+    """Return the jobs that exist of these."""
+    return {row.rq_id: row for row in _rows("find", rq_ids=list(rq_ids))}
+
+
+def waiting(origin: str, offset: int = 0, limit: int | None = None) -> Sequence[Row]:
+    """Return the jobs that wait in a queue, the first one first."""
+    return _rows("waiting", **_queue(origin), offset=offset, limit=limit)
+
+
+def count(origin: str) -> int:
+    """Return how many jobs wait in a queue."""
+    return _read("count", **_queue(origin))[0][0]
+
+
+def ids(origin: str, status: str) -> list[str]:
+    """Return the ids of the jobs of a queue in a state; ``todo``: that wait for a time."""
+    return [rq_id for (rq_id,) in _read("ids", **_queue(origin), status=status)]
+
+
+def origins(prefix: str) -> list[str]:
+    """Return the queues that have had jobs, by name."""
+    return [name for (name,) in _read("origins", prefix=prefix)]
+
+
+def _queue(origin: str) -> dict[str, str]:
+    return {"origin": origin, "queue": queue_name(origin)}
+
+
+def queue_name(origin: str) -> str:
+    """Return the name of the queue for our workers: without the prefix, and short enough."""
+    plain = origin.removeprefix(jobs.add_queue_name_prefix(""))
+    if len(plain.encode()) <= MAX_QUEUE_BYTES:
+        return plain
+    beginning = plain.encode()[: MAX_QUEUE_BYTES - _HASH_LENGTH - 1].decode(errors="ignore")
+    return f"{beginning}-{hashlib.sha256(plain.encode()).hexdigest()[:_HASH_LENGTH]}"
+
+
+def _change(name: str, what: str | None = None, /, **values: Any) -> Any:
+    return commit.write(_queries()[name], values, what)[0][0]
+
+
+def _rows(name: str, /, **values: Any) -> list[Row]:
+    return [Row(*row[:-2], payload=Payload(*map(bytes, row[-2:]))) for row in _read(name, **values)]
+
+
+def _read(name: str, /, **values: Any) -> commit.Rows:
+    return commit.read(_queries()[name], values)
+
+
+@cache
+def _queries() -> dict[str, str]:
+    found = read_queries(Path(__file__).parent)
+    return {name: for_driver(sql) for name, sql in found.items()}

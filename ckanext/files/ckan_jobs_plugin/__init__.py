@@ -1,0 +1,1 @@
+"""The plugin ``files_jobs``: every extension's background jobs in PostgreSQL."""

@@ -1,0 +1,43 @@
+"""Wiring of the plugin ``files_jobs``."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import ckan.plugins as p
+import ckan.plugins.toolkit as tk
+from ckan import model
+from ckan.common import CKANConfig
+from ckan.exceptions import CkanConfigurationException
+
+from ckanext.files.background import NotInstalledError, schema
+from ckanext.files.ckan_jobs.install import install, uninstall
+
+log = logging.getLogger(__name__)
+
+
+@tk.blanket.config_declarations
+class FilesJobsPlugin(p.SingletonPlugin):
+    """``toolkit.enqueue_job`` of every extension writes rows, as the commit has it."""
+
+    p.implements(p.IConfigurable)
+
+    def __init__(self, **kwargs: Any) -> None:
+        # CKAN makes its plugins also when it unloads them, and announces that only to others
+        uninstall()
+        if not p.plugin_loaded("files_background"):
+            raise CkanConfigurationException(
+                "The plugin files_jobs needs the plugin files_background before it: "
+                "ckan.plugins = files files_background files_jobs"
+            )
+        super().__init__(**kwargs)
+
+    def configure(self, config: CKANConfig) -> None:
+        install()
+        try:
+            with model.meta.engine.connect() as connection:  # pyright: ignore[reportOptionalMemberAccess]
+                schema.check(connection)
+        except NotInstalledError as error:
+            # not fatal: the command that creates the tables needs a configured CKAN
+            log.critical("Jobs cannot be asked for. %s", error)

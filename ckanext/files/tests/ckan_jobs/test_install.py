@@ -1,0 +1,106 @@
+"""Putting rows under ``ckan.lib.jobs``, and taking them away again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+
+import ckan.plugins as p
+import ckan.plugins.toolkit as tk
+import pytest
+import rq
+from ckan.config.environment import load_environment
+from ckan.exceptions import CkanConfigurationException
+from ckan.lib import jobs
+from ckan.lib.jobs import enqueue, get_queue, job_from_id, test_job
+from ckan.lib.redis import connect_to_redis
+
+from ckanext.files.ckan_jobs.job import Job
+from ckanext.files.ckan_jobs.queue import Queue
+from ckanext.files.tests.support.effects import change
+from ckanext.files.tests.support.jobs import S
+from ckanext.files.tests.support.load_plugins import plugins_loaded
+
+early_enqueue_job = tk.enqueue_job
+"""As an extension has it that imports it when CKAN starts, before any plugin is configured."""
+
+NAMES = ("_queues", "Job", "get_all_queues", "get_queue", "enqueue", "job_from_id", "Worker")
+
+
+def test_early_imports(name: str) -> None:
+    """Also of a queue that this process has used before: it was RQ's then."""
+    for ask in (early_enqueue_job, enqueue):
+        job = ask(test_job, ["x"], queue=name)
+        assert type(job) is type(job_from_id(job.id)) is Job
+        assert type(get_queue(name)) is Queue
+        assert get_queue(name).job_ids[-1] == job.id
+    assert not connect_to_redis().keys(f"*{name}*")
+
+
+def test_process_installs_again(name: str) -> None:
+    """CKAN configures its plugins whenever it loads its environment, as each fork of RQ did."""
+    for _ in range(2):
+        load_environment(tk.config)
+        assert type(get_queue(name)) is Queue
+        assert jobs.Job is Job
+
+
+def test_all_threads_have_one_queue(name: str) -> None:
+    found: set[int] = set()
+    threads = [threading.Thread(target=lambda: found.add(id(get_queue(name)))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {id(get_queue(name))}
+
+
+def test_unloading_restores_everything(name: str) -> None:
+    stand_ins = {each: getattr(jobs, each) for each in NAMES}
+    with plugins_loaded("files", "files_background"):
+        stock = {each: getattr(jobs, each) for each in NAMES}
+        assert {each for each in NAMES if stock[each] is not stand_ins[each]} == {
+            "_queues",
+            "Job",
+            "get_all_queues",
+        }
+        assert stock["Job"] is rq.job.Job
+        if hasattr(jobs, "_connect"):
+            jobs._connect()
+        job = early_enqueue_job(test_job, queue=name)
+        try:
+            assert type(job) is type(job_from_id(job.id)) is rq.job.Job
+            assert get_queue(name) in jobs.get_all_queues()
+        finally:
+            get_queue(name).delete()
+
+
+def test_needs_the_plugin_before_it() -> None:
+    with (
+        pytest.raises(CkanConfigurationException, match="files files_background files_jobs"),
+        plugins_loaded("files", "files_jobs"),
+    ):
+        pass
+    assert jobs.Job is rq.job.Job
+
+
+def test_tables_are_missing(caplog: pytest.LogCaptureFixture) -> None:
+    """CKAN starts, so that the command can create them. Nothing goes to Redis meanwhile."""
+    change(f"ALTER SCHEMA {S} RENAME TO set_aside")
+    try:
+        with caplog.at_level(logging.CRITICAL):
+            load_environment(tk.config)
+        [message] = [r.getMessage() for r in caplog.records if "files_jobs" not in r.name]
+        assert "ckan files background init" in message
+        assert type(get_queue()) is Queue
+    finally:
+        change(f"ALTER SCHEMA set_aside RENAME TO {S}")
+
+
+@pytest.fixture(autouse=True)
+def plugins_of_the_package() -> Iterator[None]:
+    """Load the plugins of the other tests again, if a test has unloaded them."""
+    yield
+    if not p.plugin_loaded("files_jobs"):
+        p.load_all()
