@@ -21,13 +21,8 @@ FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
 WHERE r.current AND r.rq_id = ANY (:rq_ids)
 
 -- name: waiting
--- In the order of an index: the range of one name leaves no choice, see files_claim. A page of a
--- long queue reads no more jobs than it has before its end.
-SELECT r.job_id, r.rq_id, r.origin, j.status::text, j.scheduled_at, r.hash, r.signature
-FROM procrastinate_jobs j JOIN files_rq_job r ON r.job_id = j.id
-WHERE j.status = 'todo' AND j.scheduled_at IS NULL AND j.queue_name BETWEEN :queue AND :queue
-  AND r.current AND r.origin = :origin
-ORDER BY j.queue_name, j.priority DESC, j.id LIMIT :limit OFFSET :offset
+SELECT job_id, rq_id, origin, 'todo', NULL, hash, signature
+FROM files_rq_waiting(:origin, :queue, :offset, :limit)
 
 -- name: count
 SELECT count(*) FROM procrastinate_jobs j JOIN files_rq_job r ON r.job_id = j.id

@@ -52,14 +52,11 @@ def _length(index: Any) -> int:
     return max(index.stop, -1)
 
 
-def _registry(status: str) -> Any:
-    return property(lambda queue: Registry(queue.name, status))
-
-
 class Queue(rq.Queue):
     """A queue as RQ has it, of jobs that begin as soon as a worker is free.
 
-    Jobs that wait for a time are in ``scheduled_job_registry``.
+    Jobs that wait for a time are in ``scheduled_job_registry``. The other registries are
+    ``started``, ``finished``, ``failed`` and ``canceled_job_registry``.
     """
 
     job_class = Job
@@ -140,12 +137,6 @@ class Queue(rq.Queue):
         if delete_jobs:
             self.empty()
 
-    scheduled_job_registry = _registry("todo")
-    started_job_registry = _registry("doing")
-    finished_job_registry = _registry("succeeded")
-    failed_job_registry = _registry("failed")
-    canceled_job_registry = _registry("cancelled")
-
 
 def _check(job: Any, pipeline: Any, unique: bool) -> None:
     """:raises RedisNeededError: the caller wants what rows cannot do."""
@@ -157,3 +148,17 @@ def _check(job: Any, pipeline: Any, unique: bool) -> None:
     for option, is_given in wanted.items():
         if is_given:
             raise RedisNeededError(f"Jobs in PostgreSQL have no option {option}")
+
+
+def _registry(state: str) -> property:
+    return property(lambda queue: Registry(queue.name, state))
+
+
+for _name, _state in {
+    "scheduled": "todo",
+    "started": "doing",
+    "finished": "succeeded",
+    "failed": "failed",
+    "canceled": "cancelled",
+}.items():
+    setattr(Queue, f"{_name}_job_registry", _registry(_state))

@@ -66,8 +66,6 @@ def test_unloading_restores_everything(name: str) -> None:
             "get_all_queues",
         }
         assert stock["Job"] is rq.job.Job
-        if hasattr(jobs, "_connect"):
-            jobs._connect()
         job = early_enqueue_job(test_job, queue=name)
         try:
             assert type(job) is type(job_from_id(job.id)) is rq.job.Job
