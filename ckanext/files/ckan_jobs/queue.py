@@ -128,7 +128,7 @@ class Queue(rq.Queue):
         """Cancel a job, unless a worker runs it."""
         return store.cancel(getattr(job_or_id, "id", job_or_id))
 
-    def empty(self) -> int:
+    def empty(self) -> Any:
         """Delete the jobs that wait; return how many."""
         return store.empty(self.name)
 

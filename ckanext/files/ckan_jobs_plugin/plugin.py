@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from importlib import resources
 from typing import Any
 
 import ckan.plugins as p
-import ckan.plugins.toolkit as tk
+import yaml
 from ckan import model
 from ckan.common import CKANConfig
+from ckan.config.declaration import Declaration, Key
 from ckan.exceptions import CkanConfigurationException
 
 from ckanext.files.background import NotInstalledError, schema
@@ -17,10 +19,16 @@ from ckanext.files.ckan_jobs.install import install, uninstall
 log = logging.getLogger(__name__)
 
 
-@tk.blanket.config_declarations
+def declare(declaration: Declaration, _key: Key) -> None:
+    """Declare the options of jobs."""
+    text = resources.files(__package__ or "").joinpath("config_declaration.yaml").read_text()
+    declaration.load_dict(yaml.safe_load(text))
+
+
 class FilesJobsPlugin(p.SingletonPlugin):
     """``toolkit.enqueue_job`` of every extension writes rows, as the commit has it."""
 
+    p.implements(p.IConfigDeclaration)
     p.implements(p.IConfigurable)
 
     def __init__(self, **kwargs: Any) -> None:
@@ -32,6 +40,9 @@ class FilesJobsPlugin(p.SingletonPlugin):
                 "ckan.plugins = files files_background files_jobs"
             )
         super().__init__(**kwargs)
+
+    def declare_config_options(self, declaration: Declaration, key: Key) -> None:
+        declare(declaration, key)
 
     def configure(self, config: CKANConfig) -> None:
         install()

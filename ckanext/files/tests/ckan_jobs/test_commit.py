@@ -169,6 +169,19 @@ def test_session_with_changes(
     assert f"{__file__}:{line} asked for it" in message
 
 
+def test_savepoint(effects: Effects, name: str) -> None:
+    effects.write(name)
+    savepoint = model.Session.begin_nested()
+    undone = ask()
+    savepoint.rollback()
+    kept = ask()
+    kept.meta["title"] = "Title"
+    kept.save()
+    model.Session.commit()
+    assert [is_written(undone), is_written(kept)] == [False, True]
+    assert jobs.job_from_id(kept.id).meta == {"title": "Title"}
+
+
 def break_statement() -> None:
     model.Session.execute(sa.text("SELECT 1/0"))
 
