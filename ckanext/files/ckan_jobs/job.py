@@ -123,10 +123,9 @@ class Job(rq.job.Job):
 
         :raises NoSuchJobError: it was deleted.
         """
-        rows = store.find([self.id])
-        if not rows:
+        if (row := self._row()) is None:
             raise NoSuchJobError(f"There is no job {self.id}")
-        self._read(rows[self.id])
+        self._read(row)
 
     def get_meta(self, refresh: bool = True) -> dict[Any, Any]:
         if refresh:
@@ -139,10 +138,9 @@ class Job(rq.job.Job):
         :raises InvalidJobOperation: the job was deleted.
         """
         if refresh:
-            rows = store.find([self.id])
-            if not rows:
+            if (row := self._row()) is None:
                 raise InvalidJobOperation(f"There is no job {self.id}")
-            self._status = _status(rows[self.id])
+            self._status = _status(row)
         return self._status
 
     def cancel(self, *args: Any, **kwargs: Any) -> None:
@@ -183,6 +181,9 @@ class Job(rq.job.Job):
         # enqueue_job adds the title that it was not given: the row need not change for that
         meta = self.serializer.dumps({"title": None, **self.meta})
         return payload.pack(self.id, {**self.to_dict(include_result=False), "meta": meta})
+
+    def _row(self) -> Row | None:
+        return store.find([self.id]).get(self.id)
 
     def _read(self, row: Row) -> None:
         try:
