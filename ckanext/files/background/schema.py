@@ -90,9 +90,10 @@ def check(connection: Any) -> None:
 
 
 def explain(error: Exception) -> Exception:
-    """Return the error for the caller in place of one of the database, or of its driver."""
-    code = getattr(getattr(error.__cause__, "orig", error), "pgcode", None)
-    return NotInstalledError(_MISSING) if code in _UNDEFINED else error
+    """Return the error for the caller in place of Procrastinate's, SQLAlchemy's or the driver's."""
+    causes = (error, error.__cause__, getattr(error.__cause__, "orig", None))
+    codes = {getattr(cause, "pgcode", None) for cause in causes}
+    return NotInstalledError(_MISSING) if codes & _UNDEFINED else error
 
 
 def _is_installed(connection: Any) -> bool:

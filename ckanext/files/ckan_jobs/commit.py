@@ -29,6 +29,7 @@ import psycopg2
 from ckan import model
 from ckan.model import meta
 from psycopg2.extensions import TRANSACTION_STATUS_INERROR
+from sqlalchemy.exc import ProgrammingError
 
 from ckanext.files.background import schema
 from ckanext.files.transaction import current_block, request_commit
@@ -41,7 +42,7 @@ _BETWEEN = ("ckan.lib.jobs", "rq", __package__ or "")
 
 _HAS_ID = "SELECT txid_current_if_assigned() IS NOT NULL"
 
-_PATIENCE = "SELECT set_config('lock_timeout', '10s', false)"
+_PATIENCE = "SET lock_timeout = '10s'"
 """Another transaction may be replacing the same job; all threads wait for the own connection."""
 
 
@@ -58,7 +59,7 @@ def write(query: str, values: Mapping[str, Any], what: str | None = None) -> Row
         request_commit(what, *_BETWEEN)
     elif block:
         block.require_commit()
-    return _run(session.connection().connection, query, values)
+    return _run_in(session, query, values)
 
 
 def read(query: str, values: Mapping[str, Any]) -> Rows:
@@ -69,14 +70,20 @@ def read(query: str, values: Mapping[str, Any]) -> Rows:
     session = model.Session()
     if _has_failed(session):
         return _own.run(query, values)
-    return _run(session.connection().connection, query, values)
+    return _run_in(session, query, values)
 
 
 def _has_failed(session: Any) -> bool:
     """Return whether the session's transaction can only be rolled back, or is being ended."""
-    return not session.is_active or (
-        session.in_transaction() and _status(session) == TRANSACTION_STATUS_INERROR
-    )
+    if not session.is_active:
+        return True
+    if not session.in_transaction():
+        return False
+    connection = session.connection()
+    if connection.invalidated:  # SQLAlchemy knows that it is lost
+        return True
+    driver = connection.connection.dbapi_connection
+    return driver.closed or driver.get_transaction_status() == TRANSACTION_STATUS_INERROR
 
 
 def _has_changes(session: Any) -> bool:
@@ -84,21 +91,15 @@ def _has_changes(session: Any) -> bool:
         return True
     if not session.in_transaction():
         return False
-    [(has_id,)] = _run(session.connection().connection, _HAS_ID, {})
+    [(has_id,)] = _run_in(session, _HAS_ID, {})
     return has_id
 
 
-def _status(session: Any) -> int:
-    return session.connection().connection.dbapi_connection.get_transaction_status()
-
-
-def _run(connection: Any, query: str, values: Mapping[str, Any]) -> Rows:
-    """Run a query on a connection of the driver, which takes half as long as by SQLAlchemy."""
+def _run_in(session: Any, query: str, values: Mapping[str, Any]) -> Rows:
+    """Run a query in the session's transaction. SQLAlchemy has to see what fails there."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(query, values)
-            return cursor.fetchall()
-    except psycopg2.ProgrammingError as error:
+        return session.connection().exec_driver_sql(query, dict(values)).all()
+    except ProgrammingError as error:
         raise schema.explain(error) from error
 
 
@@ -118,17 +119,26 @@ class _OwnConnection:
         """
         with self._lock:
             try:
-                return _run(self._connected(), query, values)
+                return self._run(query, values)
             except psycopg2.Error:
                 if not self._connection or not self._connection.closed:
                     raise
-            return _run(self._connected(), query, values)
+            return self._run(query, values)
+
+    def _run(self, query: str, values: Mapping[str, Any]) -> Rows:
+        try:
+            with self._connected().cursor() as cursor:
+                cursor.execute(query, values)
+                return cursor.fetchall()
+        except psycopg2.ProgrammingError as error:
+            raise schema.explain(error) from error
 
     def _connected(self) -> Any:
         if self._connection is None or self._connection.closed or self._engine is not meta.engine:
             self._engine = meta.engine
             self._connection = connect(self._engine)
-            _run(self._connection, _PATIENCE, {})
+            with self._connection.cursor() as cursor:
+                cursor.execute(_PATIENCE)
         return self._connection
 
 

@@ -15,13 +15,13 @@ import sqlalchemy as sa
 from ckan import model
 from ckan.lib import jobs
 from ckan.tests import factories, helpers
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from ckanext.files.background import NotInstalledError
 from ckanext.files.ckan_jobs import commit
 from ckanext.files.tests.support.crash import fork
 from ckanext.files.tests.support.effects import Effects, change, engine, look, rows
-from ckanext.files.tests.support.jobs import S
+from ckanext.files.tests.support.jobs import S, cut
 from ckanext.files.tests.support.probe_plugin import ProbeError, in_action
 
 Hooks = dict[str, Callable[..., Any]]
@@ -192,9 +192,20 @@ def break_flush() -> None:
     model.Session.flush()
 
 
+def lose_connection() -> None:
+    driver: Any = model.Session.connection().connection.dbapi_connection
+    cut([driver.info.backend_pid])
+    model.Session.execute(sa.text("SELECT 1"))
+
+
 @pytest.mark.parametrize("in_frame", [False, True])
 @pytest.mark.parametrize(
-    ("fail", "error"), [(break_statement, DataError), (break_flush, IntegrityError)]
+    ("fail", "error"),
+    [
+        (break_statement, DataError),
+        (break_flush, IntegrityError),
+        (lose_connection, OperationalError),
+    ],
 )
 def test_session_that_has_failed(
     fail: Callable[[], None], error: type[Exception], in_frame: bool
@@ -215,6 +226,19 @@ def test_session_that_has_failed(
     assert is_written(asked[0])
     model.Session.rollback()
     assert is_written(asked[0])
+
+
+@pytest.mark.parametrize("in_session", [False, True])
+def test_connection_is_lost_when_a_job_is_asked_for(in_session: bool, effects: Effects) -> None:
+    """Of the session: its code gets the error, and can go on after a rollback."""
+    effects.write("lost") if in_session else model.Session.execute(sa.text("SELECT 1"))
+    driver: Any = model.Session.connection().connection.dbapi_connection
+    cut([driver.info.backend_pid])
+    with pytest.raises(OperationalError):
+        ask()
+    model.Session.rollback()
+    assert look(f"SELECT count(*) FROM {S}.files_rq_job") == 0
+    assert is_written(ask())
 
 
 def test_all_threads_ask_while_the_pool_is_empty() -> None:
