@@ -101,7 +101,7 @@ def workers(connection: Any, frozen_after: float) -> list[WorkerState]:
 
 
 def _running(job: dict[str, Any]) -> dict[str, Any]:
-    title = title_of(job["task"], read_parts(job["parts"]))
+    title = title_of(job["task"], read_parts(job["parts"]), job["title"])
     return {"id": job["id"], "task": job["task"], "title": title}
 
 

@@ -50,8 +50,13 @@ def read_parts(value: dict[str, Any] | None) -> Parts | None:
     return Parts(**value) if value else None
 
 
-def title_of(task: str, parts: Parts | None) -> str:
-    """Return what lists call a job: its task, or of a chain its parts, as ``load → publish``."""
+def title_of(task: str, parts: Parts | None, title: str | None = None) -> str:
+    """Return what lists call a job: its task, or of a chain its parts, as ``load → publish``.
+
+    :param title: what the caller who asked for the job calls it.
+    """
+    if title:
+        return title
     if not (parts and parts.tasks):
         return task
     names = [short_name(name) for name in parts.tasks[:_MOST_NAMED]]

@@ -26,13 +26,17 @@ class JobRecord(JobFields):
     """A job with its progress, its error and the times of its history."""
 
     title: str
-    """What lists call it: the task, or the parts of a chain, such as ``load → publish``."""
+    """What lists call it: the title that the caller gave, or the task, or the parts of a chain,
+    such as ``load → publish``."""
 
     parts: Parts | None
     """The parts of a chain."""
 
     args_summary: str
     """The beginning of each of the first ten, as JSON on one line; :func:`arguments` has all."""
+
+    by_enqueue_job: bool
+    """Whether ``toolkit.enqueue_job`` was called for it. These tables show no arguments then."""
 
     status: str
     abort_requested: bool
@@ -41,6 +45,9 @@ class JobRecord(JobFields):
 
     locked: bool
     """Whether it waits for another job with the same lock."""
+
+    dependent: bool
+    """Whether it waits for the end of other jobs, as RQ's ``depends_on`` has it."""
 
     paused: bool
     """Whether it waits, and its queue is paused."""
@@ -119,4 +126,5 @@ def _record(row: dict[str, Any]) -> JobRecord:
     if row["status"] in LIVE:
         row["finished"] = None  # the time of an earlier end
     row["parts"] = read_parts(row["parts"])
-    return JobRecord(**row, title=title_of(row["task"], row["parts"]))
+    row["title"] = title_of(row["task"], row["parts"], row["title"])
+    return JobRecord(**row)

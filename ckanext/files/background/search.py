@@ -28,7 +28,9 @@ _CONDITIONS = {
     "status": "j.status = ANY(CAST(:status AS procrastinate_job_status[]))",
     "task": "j.task_name = :task",
     "queue": "j.queue_name = :queue",
-    "text": "strpos(lower(files_searched(j.task_name, j.args, f.text, f.error)), lower(:text)) > 0",
+    "text": "strpos(lower(files_searched(f.title, j.task_name, j.args, f.text, f.error)), "
+    "lower(:text)) > 0",
+    "by_enqueue_job": "EXISTS (SELECT FROM files_rq_job WHERE job_id = j.id) = :by_enqueue_job",
 }
 """The condition of each filter."""
 
@@ -76,8 +78,9 @@ class Search:
     """Jobs that match all of some filters.
 
     :param filters: any of ``id`` (a list of ids), ``task_id``, ``user_id``, ``status`` (a list of
-        states), ``task``, ``queue``, and ``text``, a part of the name of the task, of short
-        arguments, of the progress or of the first line of the error.
+        states), ``task``, ``queue``, ``by_enqueue_job`` (see
+        :class:`~ckanext.files.background.record.JobRecord`), and ``text``, a part of the title, of
+        the name of the task, of short arguments, of the progress or of the first line of the error.
     """
 
     def __init__(self, filters: Mapping[str, Any]) -> None:

@@ -40,9 +40,9 @@ def files_job_list(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     :type user_id: string, optional
     :param id: one id or a list of them
     :type id: int or list of ints, optional
-    :param text: a part of the name of the task, of the arguments as JSON (with the names of the
-        tasks of a chain; unless they have more than 2000 bytes), of the text of the progress, or of
-        the first line of the error
+    :param text: a part of the title, of the name of the task, of the arguments as JSON (with the
+        names of the tasks of a chain; unless they have more than 2000 bytes), of the text of the
+        progress, or of the first line of the error
     :type text: string, optional
     :param limit: the number of jobs on the page, 20 by default and 1000 at most
     :type limit: int, optional
@@ -89,11 +89,15 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     the traceback, and more than the first line of the error. The time of the event ``scheduled``
     is the time at which the job becomes due. ``running`` is true while a worker has the job,
     ``locked`` while the job waits for another one with the same lock, ``paused`` while it waits
-    because its queue is paused.
+    because its queue is paused, ``dependent`` while it waits for the end of jobs on which it
+    depends.
 
-    ``title`` is the name of the task. The title of a chain names its parts, as in ``convert →
-    publish``, and ``parts`` has ``tasks`` (their full names, of the first 100), ``total`` and
-    ``done`` (how many have ended). ``parts`` of other jobs is None.
+    ``title`` is what its caller calls the job, or else the name of the task. The title of a chain
+    names its parts, as in ``convert → publish``, and ``parts`` has ``tasks`` (their full names, of
+    the first 100), ``total`` and ``done`` (how many have ended). ``parts`` of other jobs is None.
+
+    ``by_enqueue_job`` is true if an extension has called ``toolkit.enqueue_job``. The ``task`` of
+    such a job is the path of its function, and ``args`` is empty: arguments may be secret.
 
     Users may see the jobs that they asked for. For example, how far one is, from its address in
     the header ``Taskqueue-Location``::
@@ -107,8 +111,8 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
 
     :returns: ``id``, ``task_id``, ``user_id``, ``task``, ``title``, ``parts``, ``args``,
         ``args_summary``, ``queue``, ``status``, ``priority``, ``lock``, ``queueing_lock``,
-        ``scheduled_at``, ``attempts``, ``abort_requested``, ``running``, ``locked``, ``paused``,
-        ``step``, ``percent``, ``text``,
+        ``scheduled_at``, ``attempts``, ``abort_requested``, ``running``, ``locked``, ``dependent``,
+        ``paused``, ``by_enqueue_job``, ``step``, ``percent``, ``text``,
         ``error``, ``traceback``, ``created``, ``started``, ``finished``, and ``events``, a list of
         dictionaries with ``type`` and ``at``
     :rtype: dictionary
@@ -127,6 +131,8 @@ def files_job_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, A
 
     With ``now`` the worker interrupts the present step as after a timeout, within a second, and
     nothing of the step stays.
+
+    Only sysadmins end jobs of ``toolkit.enqueue_job``, as with ``job_cancel``.
 
     For example, to end a job and to know whether it has ended::
 
@@ -159,6 +165,8 @@ def files_job_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, An
     The job goes on after its last finished step, as soon as a worker is free, also if it was
     scheduled for a later time. It gets its queueing lock back, unless another job waits with the
     same lock.
+
+    Only sysadmins run jobs of ``toolkit.enqueue_job`` again.
 
     For example, all jobs that failed while a server was down::
 

@@ -11,7 +11,7 @@ from ckan.types import Context, Schema
 from ckanext.files.background import bulk
 
 from . import schema
-from .results import commit, explained, filters_of, validated
+from .results import commit, explained, filters_of, sees_all, validated
 
 __all__ = ["files_jobs_cancel", "files_jobs_retry"]
 
@@ -20,8 +20,9 @@ __all__ = ["files_jobs_cancel", "files_jobs_retry"]
 def files_jobs_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """End all background jobs that match filters, as ``files_job_cancel`` ends one.
 
-    A user ends own jobs, a sysadmin the jobs of all users. Without a filter these are all jobs that
-    wait or run. For example, all jobs of a task that wait::
+    A user ends own jobs but for those of ``toolkit.enqueue_job``, a sysadmin the jobs of all users.
+    Without a filter these are all jobs that wait or run. For example, all jobs of a task that
+    wait::
 
         tk.get_action("files_jobs_cancel")(
             {"user": "admin"}, {"task": "ckanext.example.tasks.praise", "status": "todo"}
@@ -47,7 +48,7 @@ def files_jobs_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, 
     tk.check_access("files_jobs_cancel", context, data_dict)
     data = _validated(context, data_dict, schema.jobs_cancel())
     most, now, before = data.pop("most"), data.pop("now"), data.pop("before", None)
-    return _change(context, bulk.cancel_found(filters_of(context, data), now, before), most)
+    return _change(context, bulk.cancel_found(_changeable(context, data), now, before), most)
 
 
 @explained()
@@ -70,7 +71,7 @@ def files_jobs_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, A
     tk.check_access("files_jobs_retry", context, data_dict)
     data = _validated(context, data_dict, schema.jobs_retry())
     most, before = data.pop("most"), data.pop("before", None)
-    return _change(context, bulk.retry_found(filters_of(context, data), before), most)
+    return _change(context, bulk.retry_found(_changeable(context, data), before), most)
 
 
 def _validated(context: Context, data_dict: dict[str, Any], wanted: Schema) -> dict[str, Any]:
@@ -79,6 +80,12 @@ def _validated(context: Context, data_dict: dict[str, Any], wanted: Schema) -> d
         sentence = tk._("The action has no such parameter")
         raise tk.ValidationError({name: [sentence] for name in unknown})
     return validated(context, data_dict, wanted)
+
+
+def _changeable(context: Context, data: dict[str, Any]) -> dict[str, Any]:
+    """Return the filters of a search among the jobs that the user may change."""
+    filters = filters_of(context, data)
+    return filters if sees_all(context) else {**filters, "by_enqueue_job": False}
 
 
 def _change(context: Context, batches: Iterator[int], most: int) -> dict[str, Any]:

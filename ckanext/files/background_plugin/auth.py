@@ -54,13 +54,21 @@ def files_job_show(context: Context, data_dict: DataDict) -> AuthResult:
 
 
 def files_job_cancel(context: Context, data_dict: DataDict) -> AuthResult:
-    """Check if the user asked for the job."""
-    return files_job_show(context, data_dict)
+    """Check if the user asked for the job, and for one of our tasks.
+
+    CKAN leaves the jobs of ``toolkit.enqueue_job`` to sysadmins: they were written for no user to
+    end or repeat.
+    """
+    shown = files_job_show(context, data_dict)
+    if shown["success"] and _is_by_enqueue_job(data_dict):
+        sentence = tk._("Only sysadmins may end jobs of extensions, and run them again")
+        return {"success": False, "msg": sentence}
+    return shown
 
 
 def files_job_retry(context: Context, data_dict: DataDict) -> AuthResult:
-    """Check if the user asked for the job."""
-    return files_job_show(context, data_dict)
+    """Check as for the end of a job."""
+    return files_job_cancel(context, data_dict)
 
 
 def files_jobs_cancel(context: Context, data_dict: DataDict) -> AuthResult:
@@ -107,6 +115,12 @@ def _user(context: Context) -> model.User | None:
     # not auth_user_obj, which is an object for visitors, too
     name = context.get("user")
     return model.User.get(name) if name else None
+
+
+def _is_by_enqueue_job(data_dict: DataDict) -> bool:
+    number = _number(data_dict.get("id"))
+    job = record.find(number) if number else None
+    return job is not None and job.by_enqueue_job
 
 
 def _number(value: Any) -> int | None:

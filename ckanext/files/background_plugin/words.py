@@ -70,7 +70,8 @@ def why_waiting(job: dict[str, Any], is_due: bool) -> str:
         return tk._("Waits for a worker to go on")
     if not is_due:
         return tk._("Waits for its time")
-    return tk._("Waits for another job") if job["locked"] else tk._("Waits for a worker")
+    is_stopped = job["locked"] or job["dependent"]
+    return tk._("Waits for another job") if is_stopped else tk._("Waits for a worker")
 
 
 def part_word(job: dict[str, Any]) -> str:

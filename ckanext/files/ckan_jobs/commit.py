@@ -29,7 +29,7 @@ import psycopg2
 from ckan import model
 from ckan.model import meta
 from psycopg2.extensions import TRANSACTION_STATUS_INERROR
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.background import schema
 from ckanext.files.transaction import current_block, request_commit
@@ -99,8 +99,11 @@ def _run_in(session: Any, query: str, values: Mapping[str, Any]) -> Rows:
     """Run a query in the session's transaction. SQLAlchemy has to see what fails there."""
     try:
         return session.connection().exec_driver_sql(query, dict(values)).all()
-    except ProgrammingError as error:
-        raise schema.explain(error) from error
+    except DBAPIError as error:
+        error.hide_parameters = True  # they have the arguments of the job, which no log must have
+        if (explained := schema.explain(error)) is error:
+            raise
+        raise explained from error
 
 
 class _OwnConnection:

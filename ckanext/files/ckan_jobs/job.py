@@ -15,13 +15,15 @@ from .store import Row
 
 _STATUS = {
     "todo": "queued",
+    "scheduled": "scheduled",
+    "deferred": "deferred",
     "doing": "started",
     "succeeded": "finished",
     "failed": "failed",
     "cancelled": "canceled",
     "aborted": "stopped",
 }
-"""RQ's words for the states of a row."""
+"""RQ's words for the states that :class:`~.store.Row` has."""
 
 _UNKNOWN = dt.datetime(1970, 1, 1)
 """When a job was asked for that this site has not signed."""
@@ -104,10 +106,13 @@ class Job(rq.job.Job):
 
     def put(self, at: dt.datetime | None = None, at_front: bool = False) -> None:
         """Write the row of a new job into the queue that ``origin`` names."""
-        place = store.Place(self.origin, self.task_name, at, at_front)
+        depends_on, allow_failure = self.dependency_ids, bool(self.allow_dependency_failures)
+        place = store.Place(self.origin, self.task_name, at, at_front, depends_on, allow_failure)
         self._status = rq.job.JobStatus.SCHEDULED if at else rq.job.JobStatus.QUEUED
         self._stored = self._payload()
         store.put(self.id, self._stored, place, self.title)
+        if depends_on:
+            self.get_status()  # they may have ended
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write what was changed. ``toolkit.enqueue_job`` calls this also where nothing was."""
@@ -142,6 +147,22 @@ class Job(rq.job.Job):
                 raise InvalidJobOperation(f"There is no job {self.id}")
             self._status = _status(row)
         return self._status
+
+    def return_value(self, refresh: bool = False) -> Any:
+        """Return what the function has returned.
+
+        None if the job has not succeeded, or ``result_ttl`` is over.
+
+        :raises ForgedJobError: another program has written the value.
+        """
+        if refresh or self._result is None:
+            stored = store.result(self.id)
+            self._result = stored and self.serializer.loads(
+                payload.verified_result(self.id, stored)
+            )
+        return self._result
+
+    result = property(return_value)
 
     def cancel(self, *args: Any, **kwargs: Any) -> None:
         """Cancel the job. One that a worker runs goes on, as with RQ.
@@ -197,5 +218,4 @@ class Job(rq.job.Job):
 
 
 def _status(row: Row) -> Any:
-    is_scheduled = row.status == "todo" and row.scheduled_at is not None
-    return rq.job.JobStatus("scheduled" if is_scheduled else _STATUS[row.status])
+    return rq.job.JobStatus(_STATUS[row.status])

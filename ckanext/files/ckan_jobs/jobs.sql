@@ -1,7 +1,8 @@
 -- Jobs of CKAN's toolkit.enqueue_job, see store.py. Only the current job of an id is seen.
 
 -- name: put
-SELECT files_rq_put(:rq_id, :origin, :queue, :task, :priority, :at, :title, :user_id, :hash, :signature)
+SELECT files_rq_put(:rq_id, :origin, :queue, :task, :priority, :at, :title, :user_id, :hash, :signature,
+    :depends_on, :allow_failure)
 
 -- name: save
 SELECT files_rq_save(:rq_id, :title, :hash, :signature)
@@ -16,12 +17,12 @@ SELECT files_rq_drop(:rq_id)
 SELECT files_rq_empty(:origin, :queue)
 
 -- name: find
-SELECT r.job_id, r.rq_id, r.origin, j.status::text, j.scheduled_at, r.hash, r.signature
+SELECT r.job_id, r.rq_id, r.origin, files_rq_status(j.status, j.scheduled_at), r.hash, r.signature
 FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
 WHERE r.current AND r.rq_id = ANY (:rq_ids)
 
 -- name: waiting
-SELECT job_id, rq_id, origin, 'todo', NULL, hash, signature
+SELECT job_id, rq_id, origin, 'todo', hash, signature
 FROM files_rq_waiting(:origin, :queue, :offset, :limit)
 
 -- name: count
@@ -31,8 +32,9 @@ WHERE j.status = 'todo' AND j.scheduled_at IS NULL AND j.queue_name = :queue
 
 -- name: ids
 SELECT r.rq_id FROM procrastinate_jobs j JOIN files_rq_job r ON r.job_id = j.id
-WHERE j.queue_name = :queue AND j.status = :status AND (j.status <> 'todo' OR j.scheduled_at IS NOT NULL)
-  AND r.current AND r.origin = :origin
+WHERE j.queue_name = :queue
+  AND j.status = CASE WHEN :status IN ('scheduled', 'deferred') THEN 'todo' ELSE :status END::procrastinate_job_status
+  AND files_rq_status(j.status, j.scheduled_at) = :status AND r.current AND r.origin = :origin
 ORDER BY j.scheduled_at, j.id
 
 -- name: origins
@@ -44,3 +46,17 @@ WITH RECURSIVE origins (name) AS (
             ORDER BY r.origin LIMIT 1)
     FROM origins WHERE origins.name IS NOT NULL)
 SELECT name FROM origins WHERE starts_with(name, :prefix)
+
+-- name: result
+-- A job that runs again has not returned anything yet.
+SELECT r.result FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
+WHERE r.current AND r.rq_id = :rq_id AND j.status = 'succeeded'
+  AND (r.result_until IS NULL OR r.result_until > now())
+
+-- name: keep_result
+UPDATE files_rq_job SET result = :result, result_until = clock_timestamp() + make_interval(secs => :seconds)
+WHERE job_id = :job_id RETURNING job_id
+
+-- name: look_after
+-- What the heartbeat of a worker does for these jobs: it costs nothing where there is nothing to do.
+SELECT files_rq_free_dependents(), files_rq_forget_results()

@@ -24,6 +24,12 @@ _PURPOSE = b"ckanext-files jobs\0"
 """Keeps the key apart from other keys that are made from the same secret."""
 
 
+_RESULT = "\0result"
+"""Ends the id for which a result is signed. No id has that: a result is no hash, and vice versa."""
+
+_SIGNATURE_LENGTH = 32
+
+
 class Payload(NamedTuple):
     """The bytes of a hash, and their signature."""
 
@@ -45,14 +51,33 @@ def unpack(rq_id: str, payload: Payload) -> dict[bytes, bytes]:
 
     :raises ForgedJobError: this site has not written them for that id.
     """
-    keys = (config["SECRET_KEY"], *config.get(OLD_KEYS, ()))
-    signatures = [_sign(key, rq_id, payload.hash) for key in keys]
-    if not any(hmac.compare_digest(each, payload.signature) for each in signatures):
-        raise ForgedJobError(
-            f"The signature of job {rq_id} is not by the SECRET_KEY of this site. "
-            f"If the key was changed, put the old one into {OLD_KEYS}"
-        )
+    _verify(rq_id, payload.hash, payload.signature)
     return pickle.loads(payload.hash)
+
+
+def sign_result(rq_id: str, data: bytes) -> bytes:
+    """Return what a job has returned, after a signature."""
+    return _sign(config["SECRET_KEY"], rq_id + _RESULT, data) + data
+
+
+def verified_result(rq_id: str, stored: bytes) -> bytes:
+    """Return what :func:`sign_result` has signed.
+
+    :raises ForgedJobError: this site has not written it for that id.
+    """
+    signature, data = stored[:_SIGNATURE_LENGTH], stored[_SIGNATURE_LENGTH:]
+    _verify(rq_id + _RESULT, data, signature)
+    return data
+
+
+def _verify(signed_id: str, data: bytes, signature: bytes) -> None:
+    keys = (config["SECRET_KEY"], *config.get(OLD_KEYS, ()))
+    signatures = [_sign(key, signed_id, data) for key in keys]
+    if not any(hmac.compare_digest(each, signature) for each in signatures):
+        raise ForgedJobError(
+            f"The signature of job {signed_id.removesuffix(_RESULT)} is not by the SECRET_KEY of "
+            f"this site. If the key was changed, put the old one into {OLD_KEYS}"
+        )
 
 
 def _sign(secret: str, rq_id: str, data: bytes) -> bytes:

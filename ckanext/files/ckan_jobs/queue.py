@@ -55,8 +55,9 @@ def _length(index: Any) -> int:
 class Queue(rq.Queue):
     """A queue as RQ has it, of jobs that begin as soon as a worker is free.
 
-    Jobs that wait for a time are in ``scheduled_job_registry``. The other registries are
-    ``started``, ``finished``, ``failed`` and ``canceled_job_registry``.
+    Jobs that wait for a time are in ``scheduled_job_registry``, jobs that wait for other jobs in
+    ``deferred_job_registry``. The other registries are ``started``, ``finished``, ``failed`` and
+    ``canceled_job_registry``.
     """
 
     job_class = Job
@@ -67,16 +68,16 @@ class Queue(rq.Queue):
     def enqueue_job(
         self, job: Any, pipeline: Any = None, at_front: bool = False, unique: bool = False
     ) -> Any:
-        """Write a job that begins as soon as a worker is free."""
-        _check(job, pipeline, unique)
+        """Write a job that begins when those on which it depends have ended."""
+        _refuse(pipeline=pipeline, unique=unique)
         job.enqueued_at = dt.datetime.now(dt.timezone.utc)
-        return self._put(job, None, at_front)
+        return self._put(job, None, at_front or bool(job.enqueue_at_front))
 
     def schedule_job(
         self, job: Any, datetime: dt.datetime, pipeline: Any = None, unique: bool = False
     ) -> Any:
         """Write a job that begins at a time, which is local time if it has no zone."""
-        _check(job, pipeline, unique)
+        _refuse(pipeline=pipeline, unique=unique, depends_on=job.dependency_ids)
         return self._put(job, datetime.astimezone(), bool(job.enqueue_at_front))
 
     def _put(self, job: Any, at: dt.datetime | None, at_front: bool) -> Any:
@@ -138,16 +139,11 @@ class Queue(rq.Queue):
             self.empty()
 
 
-def _check(job: Any, pipeline: Any, unique: bool) -> None:
+def _refuse(**wanted: Any) -> None:
     """:raises RedisNeededError: the caller wants what rows cannot do."""
-    wanted = {
-        "pipeline": pipeline is not None,
-        "unique": unique,
-        "depends_on": job.dependency_ids,
-    }
-    for option, is_given in wanted.items():
-        if is_given:
-            raise RedisNeededError(f"Jobs in PostgreSQL have no option {option}")
+    for option, value in wanted.items():
+        if value not in (None, False, []):
+            raise RedisNeededError(f"Such jobs in PostgreSQL have no option {option}")
 
 
 def _registry(state: str) -> property:
@@ -155,7 +151,8 @@ def _registry(state: str) -> property:
 
 
 for _name, _state in {
-    "scheduled": "todo",
+    "scheduled": "scheduled",
+    "deferred": "deferred",
     "started": "doing",
     "finished": "succeeded",
     "failed": "failed",

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ckan.lib import jobs
+from rq.defaults import DEFAULT_RESULT_TTL
 
 from ckanext.files.background.deferring import requesting_user
 from ckanext.files.background.options import MAX_NAME_LENGTH, MAX_QUEUE_BYTES
 from ckanext.files.background.sql import driver_query, for_driver, read_queries
 
 from . import commit
-from .payload import Payload
+from .payload import Payload, sign_result
 
 _HASH_LENGTH = 8
 """Characters of the hash that ends the name of a queue that is too long."""
@@ -33,7 +34,8 @@ class Row(NamedTuple):
     rq_id: str
     origin: str
     status: str
-    scheduled_at: dt.datetime | None
+    """As jobs have it, but ``scheduled`` while it waits for a time, ``deferred`` for other jobs."""
+
     payload: Payload
 
 
@@ -51,6 +53,12 @@ class Place(NamedTuple):
 
     at_front: bool = False
 
+    depends_on: Sequence[str] = ()
+    """The ids of the jobs that end before this one begins. Ids that no job has do not count."""
+
+    allow_failure: bool = False
+    """Whether it begins also if they have not succeeded."""
+
 
 def put(rq_id: str, payload: Payload, place: Place, title: str | None) -> None:
     """Write a job; a job that waits and has the same id is cancelled.
@@ -62,6 +70,8 @@ def put(rq_id: str, payload: Payload, place: Place, title: str | None) -> None:
         "task": place.task[:MAX_NAME_LENGTH],
         "priority": int(place.at_front),
         "at": place.at,
+        "depends_on": list(place.depends_on),
+        "allow_failure": place.allow_failure,
         "user_id": requesting_user(),
         "title": title,
     }
@@ -115,13 +125,40 @@ def count(origin: str) -> int:
 
 
 def ids(origin: str, status: str) -> list[str]:
-    """Return the ids of the jobs of a queue in a state; ``todo``: that wait for a time."""
+    """Return the ids of the jobs of a queue in a state, see :class:`Row`."""
     return [rq_id for (rq_id,) in _read("ids", **_queue(origin), status=status)]
 
 
 def origins(prefix: str) -> list[str]:
     """Return the queues that have had jobs, by name."""
     return [name for (name,) in _read("origins", prefix=prefix)]
+
+
+def keep_result(job_id: int, rq_id: str, data: bytes, ttl: int | None) -> None:
+    """Keep what a job has returned until its ``result_ttl`` is over, before its end is written.
+
+    :param data: the value as RQ's serializer writes it.
+    :param ttl: seconds as RQ has them: None for the default, 0 for not at all, -1 for ever.
+    """
+    seconds = DEFAULT_RESULT_TTL if ttl is None else ttl
+    if seconds:
+        values = {"job_id": job_id, "seconds": seconds if seconds > 0 else None}
+        commit.write(_queries()["keep_result"], {**values, "result": sign_result(rq_id, data)})
+
+
+def result(rq_id: str) -> bytes | None:
+    """Return what :func:`keep_result` keeps of a job that has succeeded, with its signature."""
+    found = _read("result", rq_id=rq_id)
+    return bytes(found[0][0]) if found and found[0][0] is not None else None
+
+
+def look_after() -> tuple[int, int]:
+    """Let jobs run whose dependencies have ended, and empty results whose time is over.
+
+    :returns: how many of each.
+    """
+    freed, forgotten = commit.write(_queries()["look_after"], {})[0]
+    return freed, forgotten
 
 
 def _queue(origin: str) -> dict[str, str]:

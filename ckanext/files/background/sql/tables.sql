@@ -113,10 +113,25 @@ CREATE TABLE IF NOT EXISTS files_rq_job (
     origin text NOT NULL,
     -- all that RQ keeps of a job in Redis, and its signature: the hash has pickles and names of functions
     hash bytea NOT NULL,
-    signature bytea NOT NULL
+    signature bytea NOT NULL,
+    -- what the function has returned, after its own signature; result_until is NULL to keep it for ever
+    result bytea,
+    result_until timestamptz
 );
 CREATE UNIQUE INDEX IF NOT EXISTS files_rq_job_current_idx ON files_rq_job (rq_id) WHERE current;
 CREATE INDEX IF NOT EXISTS files_rq_job_origin_idx ON files_rq_job (origin) WHERE current;
+CREATE INDEX IF NOT EXISTS files_rq_job_result_idx ON files_rq_job (result_until) WHERE result_until IS NOT NULL;
+
+-- Jobs that wait for the end of others: their status is 'todo', and scheduled_at is files_never().
+--
+-- The others are known by their ids, as for RQ: a job that takes the place of another one has its dependents.
+CREATE TABLE IF NOT EXISTS files_rq_dependency (
+    job_id bigint REFERENCES procrastinate_jobs ON DELETE CASCADE,
+    on_rq_id text,
+    -- whether any end of the other job will do
+    allow_failure boolean NOT NULL,
+    PRIMARY KEY (job_id, on_rq_id)
+);
 
 -- Queues whose jobs no worker begins, and of whose jobs none takes another step.
 --

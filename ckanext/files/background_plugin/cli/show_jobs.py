@@ -81,11 +81,11 @@ def _row(job: record.JobRecord) -> tuple[str, ...]:
         STATES[job.status].word,
         in_utc(job.created),
         job.queue,
-        job.title,
+        _cut(job.title),
         str(job.step),
         _percent(job) or "",
         _cut(remark(job)),
-        _cut(job.args_summary),
+        _cut(job.task if job.by_enqueue_job else job.args_summary),
     )
 
 
@@ -132,6 +132,7 @@ def _print_job(job: record.JobRecord) -> None:
 
 def _facts(job: record.JobRecord) -> Iterable[tuple[str, Any]]:
     holder = record.holder(job.lock) if job.locked and job.lock else None
+    yield "task", job.task if job.title != job.task and job.parts is None else None
     yield "status", STATES[job.status].word
     yield "", remark(job)
     yield "queue", job.queue
@@ -214,6 +215,8 @@ def _waits_for(job: record.JobRecord) -> str:
         return "waits for a worker to go on"
     if job.scheduled_at and job.scheduled_at > dt.datetime.now(dt.timezone.utc):
         return f"due {in_utc(job.scheduled_at)}"
+    if job.dependent:
+        return "waits for the jobs on which it depends"
     return f"waits for the lock {job.lock}" if job.locked else "waits for a worker"
 
 

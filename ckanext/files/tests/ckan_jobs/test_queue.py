@@ -153,7 +153,8 @@ def test_slice_reads_no_more(queue: Any) -> None:
     for _ in range(3):
         queue.enqueue(work)
     put = f"""
-        SELECT {S}.files_rq_put(q || n, o, q, 't', 0, NULL, NULL, NULL, hash, signature)
+        SELECT {S}.files_rq_put(q || n, o, q, 't', 0, NULL, NULL, NULL, hash, signature,
+            NULL, false)
         FROM {S}.files_rq_job, generate_series(1, 3000) n,
             (VALUES (:origin, :queue), ('ckan:test:b', 'b')) AS v (o, q) WHERE rq_id = :id
     """
@@ -338,7 +339,7 @@ def test_queues_of_this_site(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     [
         lambda queue: queue.connection.lpush("x"),
         lambda queue: queue.push_job_id("x"),
-        lambda queue: queue.enqueue(work, depends_on=["a"]),
+        lambda queue: queue.enqueue_in(dt.timedelta(1), work, depends_on=["a"]),
         lambda queue: queue.enqueue(work, pipeline=object()),
         lambda queue: queue.enqueue_many([Queue.prepare_data(work)]),
         lambda _: Queue.all(connection=Queue("x").connection),

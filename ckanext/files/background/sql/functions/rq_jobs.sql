@@ -1,11 +1,23 @@
 -- Jobs of CKAN's toolkit.enqueue_job: each change is one statement, as it may be a transaction of its own.
 
+-- Return the scheduled_at of a job that waits for the end of others.
+CREATE OR REPLACE FUNCTION files_never() RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$
+    SELECT timestamptz '9000-01-01 00:00:00+00'
+$$;
+
+-- Return the status of a job, but of one that waits for a time "scheduled", and for other jobs "deferred".
+CREATE OR REPLACE FUNCTION files_rq_status(_status procrastinate_job_status, _at timestamptz)
+    RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN _status <> 'todo' OR _at IS NULL THEN _status::text
+        WHEN _at = files_never() THEN 'deferred' ELSE 'scheduled' END
+$$;
+
 -- Write a job, and return its id. The job that had the _rq_id loses it, and does not begin any more.
 --
 -- If a concurrent transaction has just written a job with the same _rq_id, the function waits for its end.
 CREATE OR REPLACE FUNCTION files_rq_put(
     _rq_id text, _origin text, _queue varchar, _task varchar, _priority integer, _at timestamptz,
-    _title text, _user text, _hash bytea, _signature bytea)
+    _title text, _user text, _hash bytea, _signature bytea, _depends_on text[], _allow_failure boolean)
     RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     _job bigint;
@@ -22,7 +34,24 @@ BEGIN
     IF _title IS NOT NULL OR _user IS NOT NULL THEN
         INSERT INTO files_job (job_id, title, user_id) VALUES (_job, _title, _user);
     END IF;
+    IF cardinality(_depends_on) > 0 THEN
+        PERFORM files_rq_defer(_job, _depends_on, _allow_failure);
+    END IF;
     RETURN _job;
+END;
+$$;
+
+-- Let a job wait for the end of others. RQ takes ids that no job has for jobs that ended long ago.
+CREATE OR REPLACE FUNCTION files_rq_defer(_job bigint, _depends_on text[], _allow_failure boolean)
+    RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO files_rq_dependency (job_id, on_rq_id, allow_failure)
+        SELECT _job, rq_id, _allow_failure FROM files_rq_job
+        WHERE current AND rq_id = ANY (_depends_on) AND job_id <> _job;
+    IF FOUND THEN
+        UPDATE procrastinate_jobs SET scheduled_at = files_never() WHERE id = _job;
+        PERFORM files_rq_free_dependents(_job);
+    END IF;
 END;
 $$;
 
@@ -90,4 +119,50 @@ CREATE OR REPLACE FUNCTION files_rq_waiting(_origin text, _queue varchar, _offse
         SELECT * FROM files_rq_job WHERE job_id = j.id AND current AND origin = _origin OFFSET 0) AS r
     WHERE j.status = 'todo' AND j.scheduled_at IS NULL AND j.queue_name BETWEEN _queue AND _queue
     ORDER BY j.queue_name, j.priority DESC, j.id OFFSET _offset LIMIT _limit
+$$;
+
+-- Let the jobs run whose dependencies have all ended, or _job only; return how many.
+--
+-- A dependency that has not succeeded holds its dependents up for ever, unless they allow that; a retry of it may
+-- still free them. The function skips jobs that other transactions have locked, and forgets those that wait no more.
+CREATE OR REPLACE FUNCTION files_rq_free_dependents(_job bigint DEFAULT NULL) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    _jobs bigint[];
+    _count integer;
+BEGIN
+    WITH ready AS (
+        SELECT d.job_id FROM files_rq_dependency d
+        LEFT JOIN files_rq_job r ON r.rq_id = d.on_rq_id AND r.current
+        LEFT JOIN procrastinate_jobs other ON other.id = r.job_id
+        WHERE _job IS NULL OR d.job_id = _job
+        GROUP BY d.job_id
+        HAVING bool_and(coalesce(other.status = 'succeeded', false)
+            OR d.allow_failure AND coalesce(other.status NOT IN ('todo', 'doing'), true))
+    ), gone AS (
+        SELECT d.job_id FROM files_rq_dependency d JOIN procrastinate_jobs j ON j.id = d.job_id
+        WHERE _job IS NULL AND (j.status <> 'todo' OR j.scheduled_at IS DISTINCT FROM files_never())
+    )
+    SELECT array_agg(id) INTO _jobs FROM (
+        SELECT id FROM procrastinate_jobs
+        WHERE id IN (SELECT job_id FROM ready UNION ALL SELECT job_id FROM gone)
+        ORDER BY id FOR UPDATE SKIP LOCKED) AS free;
+    UPDATE procrastinate_jobs SET scheduled_at = NULL
+        WHERE id = ANY (_jobs) AND status = 'todo' AND scheduled_at = files_never();
+    GET DIAGNOSTICS _count = ROW_COUNT;
+    DELETE FROM files_rq_dependency WHERE job_id = ANY (_jobs);
+    RETURN _count;
+END;
+$$;
+
+-- Empty the results whose time is over, a thousand at most; return how many.
+CREATE OR REPLACE FUNCTION files_rq_forget_results() RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    _count integer;
+BEGIN
+    UPDATE files_rq_job SET result = NULL, result_until = NULL WHERE job_id IN (
+        SELECT job_id FROM files_rq_job WHERE result_until <= now()
+        ORDER BY result_until LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS _count = ROW_COUNT;
+    RETURN _count;
+END;
 $$;

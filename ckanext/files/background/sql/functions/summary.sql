@@ -49,8 +49,8 @@ $$;
 -- Return what a search for a text looks at. It reads no arguments of more than 2000 bytes, so that it stays fast: a
 -- chain with such arguments is not found by the names of its parts. Of an error it reads the first line, as its owner
 -- does.
-CREATE OR REPLACE FUNCTION files_searched(_task text, _args jsonb, _text text, _error text)
+CREATE OR REPLACE FUNCTION files_searched(_title text, _task text, _args jsonb, _text text, _error text)
     RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT concat_ws(' ', _task, CASE WHEN pg_column_size(_args) <= 2000 THEN _args::text END, _text,
+    SELECT concat_ws(' ', _title, _task, CASE WHEN pg_column_size(_args) <= 2000 THEN _args::text END, _text,
         substring(_error FROM '^[^\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]*'))
 $$;

@@ -5,10 +5,12 @@ INSERT INTO files_job (job_id, task_id, user_id)
 SELECT id, :task_id, :user_id FROM unnest(CAST(:ids AS bigint[])) AS id
 
 -- name: jobs_by_ids
-SELECT j.id, f.task_id, f.user_id, j.task_name AS task,
+SELECT j.id, f.task_id, f.user_id, j.task_name AS task, f.title, r.job_id IS NOT NULL AS by_enqueue_job,
     coalesce(files_summary(j.task_name, j.args), '') AS args_summary,
     files_parts(j.task_name, j.args, f.call, j.status = 'succeeded') AS parts, j.queue_name AS queue,
-    j.status::text AS status, j.priority, j.lock, j.queueing_lock, j.scheduled_at,
+    j.status::text AS status, j.priority, j.lock, j.queueing_lock,
+    nullif(j.scheduled_at, files_never()) AS scheduled_at,
+    j.status = 'todo' AND j.scheduled_at IS NOT DISTINCT FROM files_never() AS dependent,
     j.attempts, j.abort_requested, j.worker_id IS NOT NULL AS running,
     j.status = 'todo' AND j.lock IS NOT NULL
         AND files_is_locked(j.id, j.lock, j.priority) AS locked,
@@ -18,6 +20,7 @@ SELECT j.id, f.task_id, f.user_id, j.task_name AS task,
     f.error, f.traceback, history.*
 FROM unnest(CAST(:ids AS bigint[])) AS page (id) JOIN procrastinate_jobs j ON j.id = page.id
 LEFT JOIN files_job f ON f.job_id = page.id
+LEFT JOIN files_rq_job r ON r.job_id = page.id
 CROSS JOIN LATERAL (
     SELECT min(at) FILTER (WHERE type = 'deferred') AS created,
         min(at) FILTER (WHERE type = 'started') AS started,
@@ -37,7 +40,8 @@ SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'doing' AND task_na
 SELECT min(id) FROM procrastinate_jobs WHERE lock = :lock AND status = 'doing'
 
 -- name: job_events
-SELECT type::text, at FROM procrastinate_events WHERE job_id = :id ORDER BY id
+SELECT type::text, at FROM procrastinate_events
+WHERE job_id = :id AND NOT (type = 'scheduled' AND at = files_never()) ORDER BY id
 
 -- name: queue_has_jobs
 SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queue_name = :queue)

@@ -1,0 +1,151 @@
+"""Jobs that wait for the end of others: RQ's ``depends_on``."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import pytest
+from ckan import model
+from rq.job import Dependency
+
+from ckanext.files.background import control, record
+from ckanext.files.ckan_jobs import store
+from ckanext.files.ckan_jobs.job import Job
+from ckanext.files.tests.ckan_jobs.test_queue import queue, row, set_state, work
+from ckanext.files.tests.support.console import output
+from ckanext.files.tests.support.effects import engine, look, rows
+from ckanext.files.tests.support.jobs import S
+
+__all__ = ["queue"]
+
+
+def states(*asked: Any) -> list[str]:
+    return [each.get_status() for each in asked]
+
+
+def free() -> int:
+    """Do what the heartbeat of a worker does; return how many jobs wait no more."""
+    return store.look_after()[0]
+
+
+def test_chain_of_three(queue: Any) -> None:
+    """Each one begins when the one before it has succeeded, by whichever registry one looks."""
+    first = queue.enqueue(work)
+    second = queue.enqueue(work, depends_on=first)
+    third = queue.enqueue(work, depends_on=[second.id, first], at_front=True)
+    assert states(first, second, third) == ["queued", "deferred", "deferred"]
+    assert third.is_deferred
+    assert Job.fetch(third.id).dependency_ids == [second.id, first.id]
+    assert queue.jobs == [first]
+    assert (queue.count, len(queue.deferred_job_registry)) == (1, 2)
+    assert queue.scheduled_job_registry.get_job_ids() == []
+    set_state(first, "doing")
+    assert free() == 0
+    set_state(first, "succeeded")
+    assert free() == 1
+    assert states(second, third) == ["queued", "deferred"]
+    set_state(second, "succeeded")
+    assert (free(), free()) == (1, 0)
+    assert queue.jobs == [third]
+    assert look(f"SELECT count(*) FROM {S}.files_rq_dependency") == 0
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled", "aborted"])
+def test_dependency_that_has_not_succeeded(queue: Any, end: str) -> None:
+    """It holds up the others for ever, unless they allow that; a second run frees them."""
+    first = queue.enqueue(work)
+    strict = queue.enqueue(work, depends_on=first)
+    tolerant = queue.enqueue(work, depends_on=Dependency([first], allow_failure=True))
+    set_state(first, end)
+    assert free() == 1
+    assert states(strict, tolerant) == ["deferred", "queued"]
+    set_state(first, "succeeded")
+    assert free() == 1
+    assert states(strict) == ["queued"]
+
+
+def test_dependency_that_is_deleted(queue: Any) -> None:
+    first = queue.enqueue(work)
+    strict = queue.enqueue(work, depends_on=first)
+    tolerant = queue.enqueue(work, depends_on=Dependency([first], allow_failure=True))
+    first.delete()
+    assert free() == 1
+    assert states(strict, tolerant) == ["deferred", "queued"]
+
+
+def test_nothing_to_wait_for(queue: Any, name: str) -> None:
+    """Ids that no job has are of jobs that ended long ago, as RQ takes them; also the own one."""
+    done = queue.enqueue(work)
+    set_state(done, "succeeded")
+    later = queue.enqueue(work, job_id=name, depends_on=[done, "unknown", name])
+    assert later.get_status(refresh=False) == "queued"
+    assert queue.jobs == [later]
+    types = f"SELECT type FROM {S}.procrastinate_events WHERE job_id = {row(later).id}"
+    assert [event.type for event in record.history(row(later).id)] == ["deferred"]
+    assert len(rows(types)) == 2  # negative control: the year 9000, which people do not see
+    failed = queue.enqueue(work)
+    set_state(failed, "failed")
+    assert queue.enqueue(work, depends_on=failed).get_status(refresh=False) == "deferred"
+
+
+def test_dependency_that_is_replaced(queue: Any, name: str) -> None:
+    queue.enqueue(work, 1, job_id=name)
+    later = queue.enqueue(work, depends_on=name)
+    replacement = queue.enqueue(work, 2, job_id=name)
+    assert free() == 0
+    set_state(replacement, "succeeded")
+    assert free() == 1
+    assert states(later) == ["queued"]
+
+
+def test_job_that_waits_is_cancelled(queue: Any) -> None:
+    """It is forgotten; run again, it waits for nothing."""
+    first = queue.enqueue(work)
+    later, other = (queue.enqueue(work, depends_on=first) for _ in range(2))
+    assert queue.empty() == 1  # as RQ, which empties the list of what could run
+    later.cancel()
+    assert free() == 0
+    assert states(later, other) == ["canceled", "deferred"]
+    assert look(f"SELECT count(*) FROM {S}.files_rq_dependency") == 1
+    control.retry(row(later).id)
+    model.Session.commit()
+    assert states(later) == ["queued"]
+
+
+def test_with_the_commit(queue: Any) -> None:
+    """The chain is written by one commit, and taken back by one rollback."""
+    model.Session.add(model.Tag(name="tag"))
+    first = queue.enqueue(work)
+    later = queue.enqueue(work, depends_on=first)
+    assert later.get_status() == "deferred"
+    model.Session.rollback()
+    assert Job.fetch_many([first.id, later.id]) == [None, None]
+
+
+def test_what_people_see(queue: Any) -> None:
+    """No year 9000, neither on pages nor in commands; a job for a time is no such job."""
+    first = queue.enqueue(work)
+    later = row(queue.enqueue(work, depends_on=first)).id
+    timed = row(queue.enqueue_in(dt.timedelta(hours=1), work)).id
+    shown = record.find(later)
+    assert shown
+    assert (shown.status, shown.dependent, shown.scheduled_at) == ("todo", True, None)
+    assert record.find(timed).dependent is False  # pyright: ignore[reportOptionalMemberAccess]
+    assert "waits for the jobs on which it depends" in output("list")
+    assert "9000" not in output("list") + output("show", str(later)) + output("list", "--json")
+    sysadmin = {"ignore_auth": True}
+    assert tk.get_action("files_job_show")(sysadmin, {"id": later})["dependent"]
+
+
+def test_locked_job_is_left_for_later(queue: Any) -> None:
+    """A heartbeat does not wait for a transaction that changes the job."""
+    first = queue.enqueue(work)
+    later = queue.enqueue(work, depends_on=first)
+    set_state(first, "succeeded")
+    lock = f"SELECT 1 FROM {S}.procrastinate_jobs WHERE id = {row(later).id} FOR UPDATE"
+    with engine().begin() as connection:
+        connection.exec_driver_sql(lock)
+        assert free() == 0
+    assert free() == 1
