@@ -1,0 +1,162 @@
+"""What people see of jobs of extensions, and may do with them. Arguments hold API tokens."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import pytest
+from ckan import model
+from sqlalchemy.exc import DBAPIError
+
+from ckanext.files.background import overview
+from ckanext.files.tests.background_plugin.conftest import app
+from ckanext.files.tests.background_plugin.test_actions import Cast, ask_for, cast
+from ckanext.files.tests.background_plugin.test_pages import get, post
+from ckanext.files.tests.ckan_jobs.test_queue import queue, row, set_state, work
+from ckanext.files.tests.support import sample
+from ckanext.files.tests.support.console import output
+from ckanext.files.tests.support.effects import change, engine
+from ckanext.files.tests.support.jobs import S
+from ckanext.files.tests.support.portal import Client
+
+__all__ = ["app", "ask_for", "cast", "queue"]
+
+TOKEN = "secret-token"
+TITLE = "Load <b>rivers</b> & lakes"
+ON_PAGE = "Load &lt;b&gt;rivers&lt;/b&gt; &amp; lakes"
+FUNCTION = f"{work.__module__}.work"
+
+
+def enqueue(**more: Any) -> Any:
+    arguments = [TOKEN, {"api_key": TOKEN}]
+    return tk.enqueue_job(work, arguments, {"token": TOKEN}, title=TITLE, **more)
+
+
+@pytest.fixture
+def job(ask_for: Any) -> Any:
+    """A job of an extension, for which the owner has asked."""
+    found = ask_for(enqueue)
+    assert TOKEN in str(found.args)
+    return found
+
+
+def everything(cast: Cast, number: int) -> dict[str, str]:
+    """Return what people see of a job, by where."""
+
+    def search(client: Client) -> str:
+        return json.dumps(client.result("files_job_list", text=TOKEN)["results"])
+
+    def show(client: Client) -> str:
+        return json.dumps(client.result("files_job_show", id=number))
+
+    found: dict[str, str] = {
+        "list": output("list"),
+        "list --json": output("list", "--json"),
+        "show": output("show", str(number)),
+        "show --json": output("show", "--json", str(number)),
+    }
+    for who, client in (("owner", cast.owner), ("sysadmin", cast.sysadmin)):
+        found |= {f"search by {who}": search(client), f"files_job_show by {who}": show(client)}
+        for path in ("/dashboard/jobs", "/job/{}", "/job/rows?id={}"):
+            found[f"{path} of {who}"] = get(client, path.format(number)).body
+    found["/ckan-admin/jobs"] = get(cast.sysadmin, "/ckan-admin/jobs?status=todo").body
+    return found
+
+
+def test_arguments_are_nowhere(cast: Cast, ask_for: Any, job: Any) -> None:
+    number = row(job).id
+    assert [where for where, text in everything(cast, number).items() if TOKEN in text] == []
+    ask = cast.sysadmin.result
+    assert TOKEN not in json.dumps([ask("job_list"), ask("job_show", id=job.id)])
+    ours = everything(cast, ask_for(lambda: sample.write.delay(TOKEN)).id)
+    places = [where for where, text in ours.items() if TOKEN not in text]
+    # negative control: those of our tasks are everywhere but in a list that is not the sysadmin's
+    assert places == ["/dashboard/jobs of sysadmin"]
+
+
+def test_title_and_function_are_shown(cast: Cast, job: Any, ask_for: Any) -> None:
+    number = row(job).id
+    found = everything(cast, number)
+    del found["/dashboard/jobs of sysadmin"]
+    for where, text in found.items():
+        if where.startswith("search"):
+            assert text == "[]"
+        elif where.startswith("/"):
+            assert ON_PAGE in text
+            assert f"<code>{FUNCTION}</code>" in text
+        else:
+            assert TITLE in text
+            assert FUNCTION[:60] in text
+    assert "Arguments" not in found["/job/{} of owner"]
+    [by_title] = cast.owner.result("files_job_list", text="RIVERS")["results"]
+    assert (by_title["id"], by_title["title"], by_title["task"]) == (number, TITLE, FUNCTION)
+    assert by_title["by_enqueue_job"]
+    untitled = row(ask_for(lambda: tk.enqueue_job(work))).id
+    assert cast.owner.result("files_job_show", id=untitled)["title"] == FUNCTION
+    assert get(cast.owner, f"/job/{untitled}").body.count(f"<code>{FUNCTION}</code>") == 1
+
+
+def test_worker_that_runs_it(job: Any) -> None:
+    worker = f"INSERT INTO {S}.procrastinate_workers DEFAULT VALUES RETURNING id"
+    with engine().begin() as connection:
+        worker_id = connection.exec_driver_sql(worker).scalar()
+    set_state(job, f"doing', worker_id = '{worker_id}")
+    with engine().connect() as connection:
+        [running] = [each.running for each in overview.workers(connection, 30) if each.running]
+    assert running == [{"id": row(job).id, "task": FUNCTION, "title": TITLE}]
+    set_state(job, "succeeded', worker_id = NULL, abort_requested = 'false")
+    change(f"DELETE FROM {S}.procrastinate_workers WHERE id = {worker_id}")
+
+
+def test_errors_have_no_arguments(queue: Any) -> None:
+    """SQLAlchemy writes the values of a statement that failed into its error."""
+    model.Session.add(model.Tag(name="tag"))
+    with pytest.raises(DBAPIError) as caught:
+        queue.enqueue(work, TOKEN, job_id=secrets.token_hex(5000), description=TOKEN)
+    assert "index row" in str(caught.value)
+    assert TOKEN not in "".join(traceback.format_exception(caught.value))
+    caught.value.hide_parameters = False
+    assert TOKEN in f"{caught.value} {caught.value.params}"  # negative control
+
+
+def test_only_sysadmins_change_it(cast: Cast, job: Any, ask_for: Any) -> None:
+    """CKAN's own actions on jobs have the same rule. The owner follows the job."""
+    number, ours = row(job).id, ask_for(sample.noop.delay).id
+    assert cast.owner.result("files_job_show", id=number)["status"] == "todo"
+    assert cast.owner.call("job_cancel", id=job.id)[0] == 403
+    for state, verb in (("todo", "cancel"), ("failed", "retry")):
+        set_state(job, state)
+        status, error = cast.owner.call(f"files_job_{verb}", id=number)
+        assert (status, "Only sysadmins" in str(error)) == (403, True)
+        assert "Only sysadmins" not in str(cast.other.call(f"files_job_{verb}", id=number))
+        assert post(cast.owner, f"/job/{verb}/{number}").status_code == 404
+        assert row(job).status == state
+        button = f'id="files-job-{number}-{verb}"'
+        paths = (f"/job/{number}", f"/job/rows?id={number}&id={ours}")
+        assert all(button not in get(cast.owner, path).body for path in paths)
+        assert all(button in get(cast.sysadmin, path).body for path in paths)
+        assert cast.sysadmin.call(f"files_job_{verb}", id=number)[0] == 200
+        assert row(job).status != state
+    assert f'id="files-job-{ours}-cancel"' in get(cast.owner, paths[1]).body
+
+
+@pytest.mark.parametrize(("verb", "before"), [("cancel", "todo"), ("retry", "failed")])
+def test_changes_of_many(
+    verb: str, before: str, cast: Cast, job: Any, ask_for: Callable[..., Any]
+) -> None:
+    """Those of a user leave such jobs out, those of a sysadmin do not."""
+    set_state(job, before)
+    ours = ask_for(sample.noop.delay).id
+    change(f"UPDATE {S}.procrastinate_jobs SET status = '{before}' WHERE id = {ours}")
+    result = cast.owner.result(f"files_jobs_{verb}")
+    assert (result, row(job).status) == ({"changed": 1, "more": False}, before)
+    change(f"UPDATE {S}.procrastinate_jobs SET status = '{before}' WHERE id = {ours}")
+    assert post(cast.owner, "/job/change", action=verb, scope="own").status_code == 302
+    assert row(job).status == before
+    assert cast.sysadmin.result(f"files_jobs_{verb}", user_id=cast.owner.id)["changed"] == 1
+    assert row(job).status != before
