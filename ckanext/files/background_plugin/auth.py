@@ -60,7 +60,7 @@ def files_job_cancel(context: Context, data_dict: DataDict) -> AuthResult:
     end or repeat.
     """
     shown = files_job_show(context, data_dict)
-    if shown["success"] and _is_by_enqueue_job(data_dict):
+    if shown.get("success") and _is_by_enqueue_job(data_dict):
         sentence = tk._("Only sysadmins may end jobs of extensions, and run them again")
         return {"success": False, "msg": sentence}
     return shown

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import rq.exceptions
+
 from ckanext.files.background.errors import BackgroundError
+
+_Duplicate: Any = getattr(rq.exceptions, "DuplicateJobError", Exception)
+"""RQ's error, which RQ of CKAN 2.11 does not have."""
 
 
 class ForgedJobError(BackgroundError):
@@ -11,3 +18,7 @@ class ForgedJobError(BackgroundError):
 
 class RedisNeededError(BackgroundError, NotImplementedError):
     """RQ can do this only with jobs in Redis."""
+
+
+class DuplicateJobError(BackgroundError, _Duplicate):
+    """A job with that id waits or runs, and the caller wants no second one."""

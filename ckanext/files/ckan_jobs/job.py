@@ -10,7 +10,7 @@ import rq.job
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
 from . import payload, store
-from .errors import ForgedJobError, RedisNeededError
+from .errors import DuplicateJobError, ForgedJobError, RedisNeededError
 from .store import Row
 
 _STATUS = {
@@ -104,13 +104,19 @@ class Job(rq.job.Job):
         title = self.meta.get("title")
         return None if title is None else str(title)
 
-    def put(self, at: dt.datetime | None = None, at_front: bool = False) -> None:
-        """Write the row of a new job into the queue that ``origin`` names."""
+    def put(
+        self, at: dt.datetime | None = None, at_front: bool = False, unique: bool = False
+    ) -> None:
+        """Write the row of a new job into the queue that ``origin`` names.
+
+        :raises DuplicateJobError: it is to be unique, and a job with its id waits or runs.
+        """
         depends_on, allow_failure = self.dependency_ids, bool(self.allow_dependency_failures)
         place = store.Place(self.origin, self.task_name, at, at_front, depends_on, allow_failure)
         self._status = rq.job.JobStatus.SCHEDULED if at else rq.job.JobStatus.QUEUED
         self._stored = self._payload()
-        store.put(self.id, self._stored, place, self.title)
+        if not store.put(self.id, self._stored, place, self.title, unique=unique):
+            raise DuplicateJobError(f"Job {self.id} waits or runs already")
         if depends_on:
             self.get_status()  # they may have ended
 
@@ -162,7 +168,10 @@ class Job(rq.job.Job):
             )
         return self._result
 
-    result = property(return_value)
+    @property
+    def result(self) -> Any:
+        """What the function has returned, by its old name."""
+        return self.return_value()
 
     def cancel(self, *args: Any, **kwargs: Any) -> None:
         """Cancel the job. One that a worker runs goes on, as with RQ.

@@ -2,7 +2,7 @@
 
 -- name: put
 SELECT files_rq_put(:rq_id, :origin, :queue, :task, :priority, :at, :title, :user_id, :hash, :signature,
-    :depends_on, :allow_failure)
+    :depends_on, :allow_failure, :unique)
 
 -- name: save
 SELECT files_rq_save(:rq_id, :title, :hash, :signature)
@@ -56,7 +56,3 @@ WHERE r.current AND r.rq_id = :rq_id AND j.status = 'succeeded'
 -- name: keep_result
 UPDATE files_rq_job SET result = :result, result_until = clock_timestamp() + make_interval(secs => :seconds)
 WHERE job_id = :job_id RETURNING job_id
-
--- name: look_after
--- What the heartbeat of a worker does for these jobs: it costs nothing where there is nothing to do.
-SELECT files_rq_free_dependents(), files_rq_forget_results()

@@ -68,23 +68,26 @@ class Queue(rq.Queue):
     def enqueue_job(
         self, job: Any, pipeline: Any = None, at_front: bool = False, unique: bool = False
     ) -> Any:
-        """Write a job that begins when those on which it depends have ended."""
-        _refuse(pipeline=pipeline, unique=unique)
+        """Write a job that begins when those on which it depends have ended.
+
+        :raises DuplicateJobError: it is to be unique, and a job with its id waits or runs.
+        """
+        _refuse(pipeline=pipeline)
         job.enqueued_at = dt.datetime.now(dt.timezone.utc)
-        return self._put(job, None, at_front or bool(job.enqueue_at_front))
+        return self._put(job, None, at_front or bool(job.enqueue_at_front), unique)
 
     def schedule_job(
         self, job: Any, datetime: dt.datetime, pipeline: Any = None, unique: bool = False
     ) -> Any:
         """Write a job that begins at a time, which is local time if it has no zone."""
-        _refuse(pipeline=pipeline, unique=unique, depends_on=job.dependency_ids)
-        return self._put(job, datetime.astimezone(), bool(job.enqueue_at_front))
+        _refuse(pipeline=pipeline, depends_on=job.dependency_ids)
+        return self._put(job, datetime.astimezone(), bool(job.enqueue_at_front), unique)
 
-    def _put(self, job: Any, at: dt.datetime | None, at_front: bool) -> Any:
+    def _put(self, job: Any, at: dt.datetime | None, at_front: bool, unique: bool) -> Any:
         job.origin = self.name
         if job.timeout is None:
             job.timeout = self._default_timeout
-        job.put(at, at_front)
+        job.put(at, at_front, unique)
         return job
 
     def get_jobs(self, offset: int = 0, length: int = -1) -> list[Any]:
@@ -142,7 +145,7 @@ class Queue(rq.Queue):
 def _refuse(**wanted: Any) -> None:
     """:raises RedisNeededError: the caller wants what rows cannot do."""
     for option, value in wanted.items():
-        if value not in (None, False, []):
+        if value not in (None, []):
             raise RedisNeededError(f"Such jobs in PostgreSQL have no option {option}")
 
 

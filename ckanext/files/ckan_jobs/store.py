@@ -60,9 +60,12 @@ class Place(NamedTuple):
     """Whether it begins also if they have not succeeded."""
 
 
-def put(rq_id: str, payload: Payload, place: Place, title: str | None) -> None:
+def put(
+    rq_id: str, payload: Payload, place: Place, title: str | None, unique: bool = False
+) -> bool:
     """Write a job; a job that waits and has the same id is cancelled.
 
+    :param unique: write none instead if a job with the same id waits or runs, and return False.
     :raises NotInstalledError: the tables are missing.
     """
     values = {
@@ -76,7 +79,8 @@ def put(rq_id: str, payload: Payload, place: Place, title: str | None) -> None:
         "title": title,
     }
     what = f"The job of {place.task}"
-    _change("put", what, rq_id=rq_id, **values, **payload._asdict())
+    found = _change("put", what, rq_id=rq_id, unique=unique, **values, **payload._asdict())
+    return found is not None
 
 
 def save(rq_id: str, payload: Payload, title: str | None) -> bool:
@@ -150,15 +154,6 @@ def result(rq_id: str) -> bytes | None:
     """Return what :func:`keep_result` keeps of a job that has succeeded, with its signature."""
     found = _read("result", rq_id=rq_id)
     return bytes(found[0][0]) if found and found[0][0] is not None else None
-
-
-def look_after() -> tuple[int, int]:
-    """Let jobs run whose dependencies have ended, and empty results whose time is over.
-
-    :returns: how many of each.
-    """
-    freed, forgotten = commit.write(_queries()["look_after"], {})[0]
-    return freed, forgotten
 
 
 def _queue(origin: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -19,6 +20,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from ckanext.files.background import NotInstalledError
 from ckanext.files.ckan_jobs import commit
+from ckanext.files.ckan_jobs.errors import DuplicateJobError
 from ckanext.files.tests.support.crash import fork
 from ckanext.files.tests.support.effects import Effects, change, engine, look, rows
 from ckanext.files.tests.support.jobs import S, cut
@@ -312,3 +314,24 @@ def test_two_ask_with_the_same_id(effects: Effects, name: str) -> None:
         FROM {S}.files_rq_job r JOIN {S}.procrastinate_jobs j ON j.id = r.job_id WHERE rq_id = :name
     """
     assert {tuple(row) for row in rows(query, name=name)} == {(False, "cancelled"), (True, "todo")}
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_two_want_the_only_job_with_an_id(commits: bool, effects: Effects, name: str) -> None:
+    """The second one waits likewise, and asks for nothing if the first one commits."""
+    queue = jobs.get_queue()
+
+    def ask_once() -> Any:
+        return queue.enqueue_job(queue.create_job(jobs.test_job, job_id=name), unique=True)
+
+    effects.write(name)
+    ask_once()
+    with ThreadPoolExecutor(1) as threads:
+        second = threads.submit(ask_once)
+        time.sleep(0.2)
+        assert not second.done()
+        (model.Session.commit if commits else model.Session.rollback)()
+        with pytest.raises(DuplicateJobError) if commits else nullcontext():
+            second.result(10)
+        threads.submit(model.Session.remove).result()
+    assert look(f"SELECT count(*) FROM {S}.files_rq_job WHERE rq_id = '{name}'") == 1

@@ -11,7 +11,7 @@ from ckan import model
 from rq.job import Dependency
 
 from ckanext.files.background import control, record
-from ckanext.files.ckan_jobs import store
+from ckanext.files.background.sql import query
 from ckanext.files.ckan_jobs.job import Job
 from ckanext.files.tests.ckan_jobs.test_queue import queue, row, set_state, work
 from ckanext.files.tests.support.console import output
@@ -25,9 +25,16 @@ def states(*asked: Any) -> list[str]:
     return [each.get_status() for each in asked]
 
 
+def look_after() -> tuple[int, int]:
+    """Do what the heartbeat of a worker does; return how many jobs and results it was."""
+    with engine().begin() as connection:
+        freed, forgotten = connection.execute(query("look_after_rq_jobs")).one()
+    return freed, forgotten
+
+
 def free() -> int:
-    """Do what the heartbeat of a worker does; return how many jobs wait no more."""
-    return store.look_after()[0]
+    """Do likewise; return how many jobs wait no more."""
+    return look_after()[0]
 
 
 def test_chain_of_three(queue: Any) -> None:
@@ -135,7 +142,7 @@ def test_what_people_see(queue: Any) -> None:
     assert record.find(timed).dependent is False  # pyright: ignore[reportOptionalMemberAccess]
     assert "waits for the jobs on which it depends" in output("list")
     assert "9000" not in output("list") + output("show", str(later)) + output("list", "--json")
-    sysadmin = {"ignore_auth": True}
+    sysadmin: Any = {"ignore_auth": True}
     assert tk.get_action("files_job_show")(sysadmin, {"id": later})["dependent"]
 
 

@@ -15,7 +15,7 @@ from ckan.tests import factories
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
 from ckanext.files.background import record
-from ckanext.files.ckan_jobs.errors import RedisNeededError
+from ckanext.files.ckan_jobs.errors import DuplicateJobError, RedisNeededError
 from ckanext.files.ckan_jobs.job import Job
 from ckanext.files.ckan_jobs.queue import Queue
 from ckanext.files.tests.support.effects import change, engine, look, rows
@@ -154,7 +154,7 @@ def test_slice_reads_no_more(queue: Any) -> None:
         queue.enqueue(work)
     put = f"""
         SELECT {S}.files_rq_put(q || n, o, q, 't', 0, NULL, NULL, NULL, hash, signature,
-            NULL, false)
+            NULL, false, false)
         FROM {S}.files_rq_job, generate_series(1, 3000) n,
             (VALUES (:origin, :queue), ('ckan:test:b', 'b')) AS v (o, q) WHERE rq_id = :id
     """
@@ -349,3 +349,26 @@ def test_only_redis_can_do(queue: Any, use: Any) -> None:
     with pytest.raises(RedisNeededError, match="PostgreSQL"):
         use(queue)
     assert queue.is_empty()
+
+
+@pytest.mark.parametrize("state", ["todo", "doing"])
+def test_unique(queue: Any, name: str, state: str) -> None:
+    """The id is taken while a job with it waits or runs, and not by one that has ended."""
+    first = queue.create_job(work, args=(1,), job_id=name)
+    queue.enqueue_job(first, unique=True)
+    set_state(first, state)
+    second = queue.create_job(work, args=(2,), job_id=name)
+    soon = dt.datetime.now(UTC) + dt.timedelta(hours=1)
+    for ask in (
+        lambda: queue.enqueue_job(second, unique=True),
+        lambda: queue.schedule_job(second, soon, unique=True),
+    ):
+        with pytest.raises(DuplicateJobError):
+            ask()
+    assert Job.fetch(name).args == (1,)
+    assert look(f"SELECT count(*) FROM {S}.procrastinate_jobs WHERE queue_name = '{name}'") == 1
+    set_state(first, "failed")
+    queue.enqueue_job(second, unique=True)
+    assert Job.fetch(name).args == (2,)
+    queue.enqueue_job(first)  # negative control
+    assert Job.fetch(name).args == (1,)

@@ -10,6 +10,7 @@ import pytest
 from ckanext.files.ckan_jobs import store
 from ckanext.files.ckan_jobs.errors import ForgedJobError
 from ckanext.files.ckan_jobs.job import Job
+from ckanext.files.tests.ckan_jobs.test_dependencies import look_after
 from ckanext.files.tests.ckan_jobs.test_queue import queue, row, set_state, work
 from ckanext.files.tests.support.effects import change, look
 from ckanext.files.tests.support.jobs import S
@@ -60,12 +61,12 @@ def test_its_time_is_over(queue: Any, ttl: int | None, seconds: int) -> None:
     finish(job, ttl)
     finish(other, 10_000)
     put_back(job, seconds - 2)
-    assert store.look_after() == (0, 0)
+    assert look_after() == (0, 0)
     assert Job.fetch(job.id).result == VALUE
     put_back(job, 2)
     assert Job.fetch(job.id).result is None
     assert kept(job)
-    assert store.look_after() == (0, 1)
+    assert look_after() == (0, 1)
     assert kept(job) is None
     assert job.is_finished
     assert Job.fetch(other.id).result == VALUE
@@ -75,7 +76,7 @@ def test_for_ever_and_not_at_all(queue: Any) -> None:
     lasting, none = queue.enqueue(work), queue.enqueue(work)
     finish(lasting, -1)
     finish(none, 0)
-    assert store.look_after() == (0, 0)
+    assert look_after() == (0, 0)
     assert lasting.result == VALUE
     assert none.result is kept(none) is None
 

@@ -12,12 +12,14 @@ CREATE OR REPLACE FUNCTION files_rq_status(_status procrastinate_job_status, _at
         WHEN _at = files_never() THEN 'deferred' ELSE 'scheduled' END
 $$;
 
--- Write a job, and return its id. The job that had the _rq_id loses it, and does not begin any more.
+-- Write a job, and return its id. The job that had the _rq_id loses it, and does not begin any more. If _unique, and
+-- that one waits or runs, no job is written, and NULL is returned.
 --
 -- If a concurrent transaction has just written a job with the same _rq_id, the function waits for its end.
 CREATE OR REPLACE FUNCTION files_rq_put(
     _rq_id text, _origin text, _queue varchar, _task varchar, _priority integer, _at timestamptz,
-    _title text, _user text, _hash bytea, _signature bytea, _depends_on text[], _allow_failure boolean)
+    _title text, _user text, _hash bytea, _signature bytea, _depends_on text[], _allow_failure boolean,
+    _unique boolean)
     RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     _job bigint;
@@ -29,6 +31,12 @@ BEGIN
             VALUES (_job, _rq_id, _origin, _hash, _signature)
             ON CONFLICT (rq_id) WHERE current DO NOTHING;
         EXIT WHEN FOUND;
+        IF _unique AND EXISTS (
+            SELECT FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
+            WHERE r.rq_id = _rq_id AND r.current AND j.status IN ('todo', 'doing')) THEN
+            DELETE FROM procrastinate_jobs WHERE id = _job;
+            RETURN NULL;
+        END IF;
         PERFORM files_rq_drop(_rq_id);
     END LOOP;
     IF _title IS NOT NULL OR _user IS NOT NULL THEN

@@ -14,6 +14,10 @@ SELECT procrastinate_unregister_worker_v1(:worker)
 -- name: heartbeat
 UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = :worker
 
+-- name: look_after_rq_jobs
+-- For the heartbeat: jobs that wait for others, and results whose time is over. Where there are none it costs nothing.
+SELECT files_rq_free_dependents() AS freed, files_rq_forget_results() AS forgotten
+
 -- name: lock_worker
 SELECT pg_try_advisory_lock(:key, :worker)
 
