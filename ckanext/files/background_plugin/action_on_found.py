@@ -20,9 +20,9 @@ __all__ = ["files_jobs_cancel", "files_jobs_retry"]
 def files_jobs_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     """End all background jobs that match filters, as ``files_job_cancel`` ends one.
 
-    A user ends own jobs but for those of ``toolkit.enqueue_job``, a sysadmin the jobs of all users.
-    Without a filter these are all jobs that wait or run. For example, all jobs of a task that
-    wait::
+    A user ends own jobs that no extension has asked for with ``toolkit.enqueue_job``, a sysadmin
+    the jobs of all users. Without a filter these are all jobs that wait or run. For example, all
+    jobs of a task that wait::
 
         tk.get_action("files_jobs_cancel")(
             {"user": "admin"}, {"task": "ckanext.example.tasks.praise", "status": "todo"}
