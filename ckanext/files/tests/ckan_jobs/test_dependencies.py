@@ -10,8 +10,7 @@ import pytest
 from ckan import model
 from rq.job import Dependency
 
-from ckanext.files.background import control, record
-from ckanext.files.background.sql import query
+from ckanext.files.background import control, record, rq_jobs
 from ckanext.files.ckan_jobs.job import Job
 from ckanext.files.tests.ckan_jobs.test_queue import queue, row, set_state, work
 from ckanext.files.tests.support.console import output
@@ -28,8 +27,7 @@ def states(*asked: Any) -> list[str]:
 def look_after() -> tuple[int, int]:
     """Do what the heartbeat of a worker does; return how many jobs and results it was."""
     with engine().begin() as connection:
-        freed, forgotten = connection.execute(query("look_after_rq_jobs")).one()
-    return freed, forgotten
+        return rq_jobs.look_after(connection.connection.cursor())
 
 
 def free() -> int:

@@ -75,7 +75,7 @@ def test_arguments_are_nowhere(cast: Cast, ask_for: Any, job: Any) -> None:
     assert TOKEN not in json.dumps([ask("job_list"), ask("job_show", id=job.id)])
     ours = everything(cast, ask_for(lambda: sample.write.delay(TOKEN)).id)
     places = [where for where, text in ours.items() if TOKEN not in text]
-    # negative control: those of our tasks are everywhere but in a list that is not the sysadmin's
+    # negative control: arguments of our tasks are everywhere but in the sysadmin's own list
     assert places == ["/dashboard/jobs of sysadmin"]
 
 
@@ -149,7 +149,7 @@ def test_only_sysadmins_change_it(cast: Cast, job: Any, ask_for: Any) -> None:
 def test_changes_of_many(
     verb: str, before: str, cast: Cast, job: Any, ask_for: Callable[..., Any]
 ) -> None:
-    """Those of a user leave such jobs out, those of a sysadmin do not."""
+    """The changes of a user leave such jobs out, the changes of a sysadmin do not."""
     set_state(job, before)
     ours = ask_for(sample.noop.delay).id
     change(f"UPDATE {S}.procrastinate_jobs SET status = '{before}' WHERE id = {ours}")

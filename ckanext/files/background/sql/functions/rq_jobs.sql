@@ -122,7 +122,7 @@ $$;
 -- A page at the beginning of a long queue reads no more jobs than it has, with these settings: see files_claim.
 CREATE OR REPLACE FUNCTION files_rq_waiting(_origin text, _queue varchar, _offset bigint, _limit bigint)
     RETURNS SETOF files_rq_job LANGUAGE sql STABLE
-    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_incremental_sort = off AS $$
     SELECT r.* FROM procrastinate_jobs j CROSS JOIN LATERAL (
         SELECT * FROM files_rq_job WHERE job_id = j.id AND current AND origin = _origin OFFSET 0) AS r
     WHERE j.status = 'todo' AND j.scheduled_at IS NULL AND j.queue_name BETWEEN _queue AND _queue
