@@ -119,6 +119,7 @@ CREATE TABLE IF NOT EXISTS files_rq_job (
     result_until timestamptz
 );
 CREATE UNIQUE INDEX IF NOT EXISTS files_rq_job_current_idx ON files_rq_job (rq_id) WHERE current;
+CREATE INDEX IF NOT EXISTS files_rq_job_former_idx ON files_rq_job (rq_id, job_id) WHERE NOT current;
 CREATE INDEX IF NOT EXISTS files_rq_job_origin_idx ON files_rq_job (origin) WHERE current;
 CREATE INDEX IF NOT EXISTS files_rq_job_result_idx ON files_rq_job (result_until) WHERE result_until IS NOT NULL;
 

@@ -80,6 +80,16 @@ def test_dependency_that_is_deleted(queue: Any) -> None:
     assert states(strict, tolerant) == ["deferred", "queued"]
 
 
+def test_dependency_that_is_deleted_after_its_end(queue: Any) -> None:
+    """It has succeeded, though its id is gone before the next heartbeat."""
+    first = queue.enqueue(work)
+    later = queue.enqueue(work, depends_on=first)
+    set_state(first, "succeeded")
+    first.delete()
+    assert free() == 1
+    assert states(later) == ["queued"]
+
+
 def test_nothing_to_wait_for(queue: Any, name: str) -> None:
     """Ids that no job has are of jobs that ended long ago, as RQ takes them; also the own one."""
     done = queue.enqueue(work)

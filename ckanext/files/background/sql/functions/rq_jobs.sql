@@ -131,8 +131,8 @@ $$;
 
 -- Let the jobs run whose dependencies have all ended, or _job only; return how many.
 --
--- A dependency that has not succeeded holds its dependents up for ever, unless they allow that; a retry of it may
--- still free them. The function skips jobs that other transactions have locked, and forgets those that wait no more.
+-- A dependency is the newest job that has its id, or had it when it was deleted. One that has not succeeded holds its
+-- dependents up for ever, unless they allow that; a retry of it may still free them. The function skips jobs that other transactions have locked, and forgets those that wait no more.
 CREATE OR REPLACE FUNCTION files_rq_free_dependents(_job bigint DEFAULT NULL) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     _jobs bigint[];
@@ -140,8 +140,9 @@ DECLARE
 BEGIN
     WITH ready AS (
         SELECT d.job_id FROM files_rq_dependency d
-        LEFT JOIN files_rq_job r ON r.rq_id = d.on_rq_id AND r.current
-        LEFT JOIN procrastinate_jobs other ON other.id = r.job_id
+        LEFT JOIN procrastinate_jobs other ON other.id = greatest(
+            (SELECT job_id FROM files_rq_job WHERE rq_id = d.on_rq_id AND current),
+            (SELECT max(job_id) FROM files_rq_job WHERE rq_id = d.on_rq_id AND NOT current))
         WHERE _job IS NULL OR d.job_id = _job
         GROUP BY d.job_id
         HAVING bool_and(coalesce(other.status = 'succeeded', false)
