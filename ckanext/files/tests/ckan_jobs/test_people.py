@@ -14,8 +14,7 @@ from ckan import model
 from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.background import overview
-from ckanext.files.tests.background_plugin.conftest import app
-from ckanext.files.tests.background_plugin.test_actions import Cast, ask_for, cast
+from ckanext.files.tests.background_plugin.conftest import Cast, app, ask_for, cast
 from ckanext.files.tests.background_plugin.test_pages import get, post
 from ckanext.files.tests.ckan_jobs.test_queue import queue, row, set_state, work
 from ckanext.files.tests.support import sample
