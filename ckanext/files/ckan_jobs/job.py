@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import rq.job
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
@@ -162,10 +162,8 @@ class Job(rq.job.Job):
         :raises ForgedJobError: another program has written the value.
         """
         if refresh or self._result is None:
-            stored = store.result(self.id)
-            self._result = stored and self.serializer.loads(
-                payload.verified_result(self.id, stored)
-            )
+            stored, serializer = store.result(self.id), cast(Any, self.serializer)
+            self._result = stored and serializer.loads(payload.verified_result(self.id, stored))
         return self._result
 
     @property

@@ -79,7 +79,11 @@ class Queue(rq.Queue):
     def schedule_job(
         self, job: Any, datetime: dt.datetime, pipeline: Any = None, unique: bool = False
     ) -> Any:
-        """Write a job that begins at a time, which is local time if it has no zone."""
+        """Write a job that begins at a time, which is local time if it has no zone.
+
+        :raises DuplicateJobError: as for a job without a time.
+        :raises RedisNeededError: the job depends on others.
+        """
         _refuse(pipeline=pipeline, depends_on=job.dependency_ids)
         return self._put(job, datetime.astimezone(), bool(job.enqueue_at_front), unique)
 

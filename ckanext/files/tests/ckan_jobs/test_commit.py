@@ -319,7 +319,7 @@ def test_two_ask_with_the_same_id(effects: Effects, name: str) -> None:
 @pytest.mark.parametrize("commits", [True, False])
 def test_two_want_the_only_job_with_an_id(commits: bool, effects: Effects, name: str) -> None:
     """The second one waits likewise, and asks for nothing if the first one commits."""
-    queue = jobs.get_queue()
+    queue: Any = jobs.get_queue()
 
     def ask_once() -> Any:
         return queue.enqueue_job(queue.create_job(jobs.test_job, job_id=name), unique=True)
