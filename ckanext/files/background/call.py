@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from procrastinate.retry import BaseRetryStrategy
 
-from .errors import ArgumentError, TaskDefinitionError, UnknownTaskError
+from .errors import ArgumentError, StepTimeout, TaskDefinitionError, UnknownTaskError
 
 _MARK = "__call__"
 
@@ -80,7 +80,11 @@ class RegisteredTask(Protocol):
     aliases: Sequence[str]
     options: dict[str, Any]
     retry_strategy: BaseRetryStrategy | None
-    timeout: float | None
+    atomic: bool
+    """Whether a step is one commit. Otherwise it runs without a transaction around it."""
+
+    timeout_error: type[StepTimeout]
+    """What interrupts a step that takes too long, or whose job is to end at once."""
 
     @property
     def function(self) -> Callable[..., Any]: ...
@@ -90,8 +94,21 @@ class RegisteredTask(Protocol):
     def run(self, call: Call) -> Any: ...
     def percent_of(self, call: Call) -> float | None: ...
 
+    def timeout_of(self, job_id: int) -> float | None:
+        """Return the seconds that the next step of a job may take; before the step begins.
+
+        :returns: 0 for no limit, None for the limit of the worker.
+        """
+        ...
+
 
 _tasks: dict[str, RegisteredTask] = {}
+
+resolvers: list[Callable[[str], RegisteredTask | None]] = []
+"""Each may know tasks that no decorator has registered, by their names.
+
+Also the main threads of workers ask, so a resolver does not wait for anything.
+"""
 
 
 def register_task(task: RegisteredTask) -> None:
@@ -123,7 +140,7 @@ def _is_another(task: RegisteredTask, other: RegisteredTask) -> bool:
 
 def is_known(name: str) -> bool:
     """Return whether there is a task of that name."""
-    return name in _tasks
+    return _look_up(name) is not None
 
 
 def find_task(name: str) -> RegisteredTask:
@@ -131,14 +148,20 @@ def find_task(name: str) -> RegisteredTask:
 
     :raises UnknownTaskError: there is none.
     """
-    if name in _tasks:
-        return _tasks[name]
+    if (task := _look_up(name)) is not None:
+        return task
     similar = difflib.get_close_matches(name, _tasks, n=1)
     hint = f" Did you mean {similar[0]}?" if similar else ""
     raise UnknownTaskError(
         f"There is no task {name}: its source was deleted or renamed, or the module that "
         f"defines it is not loaded here.{hint}"
     )
+
+
+def _look_up(name: str) -> RegisteredTask | None:
+    if (task := _tasks.get(name)) is not None:
+        return task
+    return next((task for resolve in resolvers if (task := resolve(name)) is not None), None)
 
 
 def all_tasks() -> list[RegisteredTask]:

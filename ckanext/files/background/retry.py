@@ -3,7 +3,8 @@
 A task asks for a retry by :meth:`Task.retry`, its decorator by ``retry=``; retries
 are counted for each step. If PostgreSQL, Solr or Redis cannot be reached, which CKAN
 itself needs, the step runs again after a pause, and that is no retry of the task.
-After :data:`MAX_OUTAGES` such pauses the error counts as the task's.
+After :data:`MAX_OUTAGES` such pauses the error counts as the task's. A step that is
+not atomic has perhaps committed something: only its task decides whether it runs again.
 
 Other servers, and storages of files, are the task's own: the type of an error does
 not show whether it comes from CKAN's storage or from any other address.
@@ -26,7 +27,7 @@ from psycopg2 import InterfaceError, OperationalError
 from pysolr import SolrError
 from sqlalchemy.exc import DBAPIError
 
-from .call import Call, find_task
+from .call import Call, RegisteredTask, find_task
 from .context import JobContext, current_job
 from .errors import (
     ArgumentError,
@@ -116,7 +117,8 @@ def classify_failure(error: BaseException, job: ClaimedJob) -> Failure:
     """Decide what becomes of a job whose step has raised an error."""
     trace = _printed(traceback.format_exception, error)
     failure = Failure(error=_summary(error), traceback=trace)
-    service = unreachable_service(error)
+    task = _task_of(job)
+    service = unreachable_service(error) if task is None or task.atomic else None
     if service and job.outages < MAX_OUTAGES:
         return _after_outage(failure, service, job.outages)
     if isinstance(error, Retry):
@@ -126,7 +128,7 @@ def classify_failure(error: BaseException, job: ClaimedJob) -> Failure:
     if isinstance(error, MaxRetriesExceededError):
         return failure
     try:
-        return _with_decision(failure, _decide(error, job))
+        return _with_decision(failure, _decide(error, job, task))
     except Exception as broken:
         also = _printed(traceback.format_exception, broken)
         return dataclasses.replace(
@@ -182,12 +184,18 @@ def _after_outage(failure: Failure, service: str, before: int) -> Failure:
     )
 
 
-def _decide(error: BaseException, job: ClaimedJob) -> RetryDecision | None:
-    """Return the decision of the task's retry strategy, if it has one."""
+def _task_of(job: ClaimedJob) -> RegisteredTask | None:
     try:
-        strategy = find_task(job.call.task_name).retry_strategy
+        return find_task(job.call.task_name)
     except UnknownTaskError:
         return None
+
+
+def _decide(
+    error: BaseException, job: ClaimedJob, task: RegisteredTask | None
+) -> RetryDecision | None:
+    """Return the decision of the task's retry strategy, if it has one."""
+    strategy = task and task.retry_strategy
     try:
         again = strategy and strategy.get_retry_exception(error, job.for_strategy())
     except OverflowError:  # the wait ends after the last date of Python

@@ -3,15 +3,21 @@
 The changes of the step, where the job goes on, its progress and the fence commit
 together. If the worker has lost the job, nothing commits. CKAN's actions may commit
 within a step as they like, see :mod:`ckanext.files.transaction`.
+
+The step of a task that is not atomic commits as it likes, and that is real. No transaction
+is open but its own ones. After it the end is written apart, with the same fence: a worker
+that is killed in between leaves a job that runs again.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol
 
 from ckan import model
+from sqlalchemy.exc import SQLAlchemyError
 
 from ckanext.files.transaction import Block
 
@@ -36,6 +42,13 @@ class StepOwner(Protocol):
         """Note that the step has committed; its callbacks of ``on_commit`` run after this."""
         ...
 
+    def write_end(self, values: Mapping[str, Any]) -> str:
+        """Write the end of a step that is not atomic, and commit it; return the outcome.
+
+        :param values: of the query ``end_open_step``.
+        """
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class StepResult:
@@ -51,15 +64,37 @@ class StepResult:
 def perform(
     job: ClaimedJob, context: JobContext, owner: StepOwner, within: AbstractContextManager[Any]
 ) -> StepResult:
-    """Run a step of a job in one commit.
+    """Run a step of a job in one commit, unless its task is not atomic.
 
     :param within: entered around the task's code.
     :raises LostJobError: the job is not this worker's any more.
     """
+    if not find_task(job.call.task_name).atomic:
+        return _perform_open(job, context, owner, within)
     with Block(eager=True) as block:
         with within:
             result, percent = _run(job.call, context)
         return _end(job, context, result, percent, owner, block)
+
+
+def _perform_open(
+    job: ClaimedJob, context: JobContext, owner: StepOwner, within: AbstractContextManager[Any]
+) -> StepResult:
+    """Run a step that commits by itself, and write its end.
+
+    :raises LostJobError: the job is not this worker's any more.
+    """
+    with within:
+        result, percent = _run(job.call, context)
+    with suppress(SQLAlchemyError):  # what is not committed is lost with its connection, too
+        model.Session.remove()
+    outcome = owner.write_end(_end_values(job, context, result, percent, owner))
+    if outcome == "lost":
+        raise LostJobError(
+            f"Job {job.id} was taken away from worker {owner.worker_id} while its step ran: "
+            "the step may have run twice"
+        )
+    return StepResult(outcome)
 
 
 def _run(call: Call, context: JobContext) -> tuple[Any, float | None]:
@@ -84,7 +119,6 @@ def _end(
 
     :raises LostJobError: the job is not this worker's any more.
     """
-    call = result if isinstance(result, Call) else None
     session = model.Session()
     session.flush()
     block.commit_with_last_statement()
@@ -93,12 +127,7 @@ def _end(
         claims = False  # a callback may take long: the next job must not wait for it
         block.callbacks.insert(0, owner.committed)
     values = {
-        "job": job.id,
-        "worker": owner.worker_id,
-        "attempts": job.attempts,
-        "call": stored_call(call),
-        "percent": percent,
-        "text": context.text,
+        **_end_values(job, context, result, percent, owner),
         "queues": queues,
         "claim": claims,
     }
@@ -107,9 +136,21 @@ def _end(
     if outcome == "lost":
         raise LostJobError(f"Job {job.id} was taken away from worker {owner.worker_id}")
     if outcome == "stays":
-        assert call
-        return StepResult(outcome, job.after(call))
+        return StepResult(outcome, job.after(result))
     return StepResult(outcome, ClaimedJob.read(following))
+
+
+def _end_values(
+    job: ClaimedJob, context: JobContext, result: Any, percent: float | None, owner: StepOwner
+) -> dict[str, Any]:
+    return {
+        "job": job.id,
+        "worker": owner.worker_id,
+        "attempts": job.attempts,
+        "call": stored_call(result if isinstance(result, Call) else None),
+        "percent": percent,
+        "text": context.text,
+    }
 
 
 def _driver_row(session: Any, query: str, values: dict[str, Any]) -> Any:

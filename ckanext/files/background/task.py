@@ -24,7 +24,7 @@ from .definition import (
     default_options,
     path_of,
 )
-from .errors import BackgroundError
+from .errors import BackgroundError, StepTimeout
 from .job import Job
 from .options import DeferOptions, JobOptions, defer_options, refuse_unknown
 from .retry import retry_step
@@ -43,6 +43,7 @@ class TaskOptions(JobOptions, total=False):
     percent: Callable[..., float | None] | None
     pass_context: bool
     timeout: float | None
+    atomic: bool
 
 
 class Task(ABC, Generic[F]):
@@ -50,6 +51,8 @@ class Task(ABC, Generic[F]):
 
     Calling it runs nothing: it returns a :class:`Call`, which ``isinstance`` takes for a task, too.
     """
+
+    timeout_error = StepTimeout
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Task(ABC, Generic[F]):
         percent: Callable[..., float | None] | None = None,
         pass_context: bool = False,
         timeout: float | None = None,
+        atomic: bool = True,
         **options: Unpack[JobOptions],
     ) -> None:
         self.path = path_of(function)
@@ -73,6 +77,7 @@ class Task(ABC, Generic[F]):
         self.percent = percent
         self.pass_context = pass_context
         self.timeout = timeout
+        self.atomic = atomic
         self.retry_strategy = get_retry_strategy(retry)
         self.signature = Signature(function, self.name, pass_context)
         self.__doc__ = function.__doc__
@@ -132,7 +137,7 @@ class Task(ABC, Generic[F]):
     ) -> NoReturn:
         """End the running step, and try it again later.
 
-        The step's changes of the database are undone.
+        The step's changes of the database are undone, unless the task is not atomic.
 
         :param args: positional arguments for the next try; the arguments of this one if
             neither these nor ``kwargs`` are given. A single string is one argument.
@@ -195,6 +200,10 @@ class Task(ABC, Generic[F]):
             log.exception("The progress of %r is not known", call)
             return None
 
+    def timeout_of(self, job_id: int) -> float | None:
+        """Return the seconds that a step may take; None for the limit of the worker."""
+        return self.timeout
+
 
 # For Celery and Procrastinate a Task is the function. In other code for CKAN a Task is what calling
 # a task returns: that code uses isinstance(result, Task) to find out whether a step goes on, and
@@ -247,6 +256,8 @@ def task(function: Any = None, /, **options: Any) -> Any:
         100) at which the call begins, or None to keep the last one. It must change nothing.
     :param pass_context: the function's first argument is the :class:`JobContext`.
     :param timeout: seconds that a step may take.
+    :param atomic: False to run its steps without a transaction around them: what a step commits
+        stays, also when it fails, and a step that has lost its worker runs again.
     :raises TaskDefinitionError: a worker could not find or run it.
     """
     refuse_unknown(options, TaskOptions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypedDict
 
@@ -119,6 +119,12 @@ class TasksManager:
 
     def committed(self) -> None:
         """Do nothing: only a worker notes the commit of a step, see :class:`.StepOwner`."""
+
+    def write_end(self, values: Mapping[str, Any]) -> str:
+        """Write the end of a step that is not atomic, see :class:`.StepOwner`."""
+        outcome = model.Session.execute(query("end_open_step"), values).scalar_one()
+        model.Session.commit()
+        return outcome
 
     def _with_status(self, *states: str) -> list[JobRow]:
         return [job for job in self.jobs.values() if job["status"] in states]

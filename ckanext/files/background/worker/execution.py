@@ -3,6 +3,10 @@
 The worker's main thread reads and changes what the slot's thread runs. A step
 that has passed its deadline is interrupted in its own code only, never while its
 end is written.
+
+What a step that is not atomic has committed stays. So such a step may catch the
+interrupt, and gets time to clean up; nothing but the end of its process stops it
+for certain.
 """
 
 from __future__ import annotations
@@ -16,13 +20,17 @@ from contextlib import contextmanager
 
 from ckanext.files.errors import CommitUnknownError
 
+from ..call import RegisteredTask
 from ..context import JobContext
-from ..errors import JobAborted, StepTimeout
+from ..errors import JobAborted, LostJobError, StepTimeout
 from ..job import ClaimedJob
 from ..retry import pgcodes
 
 _GRACE = 5.0
 """Seconds that a step gets to end after its deadline, before the worker gives up its thread."""
+
+_OPEN_GRACE = 60.0
+"""Likewise for a step that is not atomic, before the worker itself ends. RQ has as much."""
 
 _CONFLICTS = ("40001", "40P01")
 """PostgreSQL's codes for a serialization failure and a deadlock: it undoes one transaction."""
@@ -31,22 +39,28 @@ _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
 class Interruptible:
-    """Code of a thread that another thread may interrupt, by :class:`StepTimeout`.
+    """Code of a thread that another thread may interrupt, by an exception.
 
     Python raises the exception between two of its instructions: code that waits
     in C, as for a socket, gets it after the wait.
+
+    :param may_catch: whether the code may go on to its end if it has caught the exception.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, error: type[StepTimeout] = StepTimeout, may_catch: bool = False) -> None:
+        self._error = error
+        self._may_catch = may_catch
         self._lock = threading.Lock()
         self._thread: int | None = None
         self.interrupted = False
+        self.ended = False
+        """The code has ended, whatever its thread does now."""
 
     @contextmanager
     def within(self) -> Iterator[None]:
         """Allow interrupts of the code within, and of nothing after it.
 
-        :raises StepTimeout: it was interrupted, even if the code has caught that.
+        :raises StepTimeout: it was interrupted, also if the code has caught that and may not.
         """
         with self._lock:
             self.interrupted = False
@@ -55,8 +69,8 @@ class Interruptible:
             yield
         finally:
             self._close()
-        if self.interrupted:
-            raise StepTimeout
+        if self.interrupted and not self._may_catch:
+            raise self._error
 
     def interrupt(self, end_wait: Callable[[], None]) -> None:
         """Interrupt the code, if it still runs.
@@ -66,7 +80,7 @@ class Interruptible:
         with self._lock:
             if self._thread is not None:
                 self.interrupted = True
-                _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(StepTimeout))
+                _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(self._error))
                 end_wait()
 
     def _close(self) -> None:
@@ -79,6 +93,7 @@ class Interruptible:
         except StepTimeout:
             self._thread = None
             self.interrupted = False
+        self.ended = True
 
 
 @dataclasses.dataclass
@@ -89,6 +104,9 @@ class Execution:
     context: JobContext
     timeout: float
     """Seconds; 0 for no limit."""
+
+    atomic: bool = True
+    """Whether the step is one commit."""
 
     started_at: float = dataclasses.field(default_factory=time.monotonic)
     published: tuple[float | None, str | None] = (None, None)
@@ -107,22 +125,49 @@ class Execution:
     cancelled_at: float | None = None
     """When a user cancelled the job at once, by the monotonic clock."""
 
+    lost: bool = False
+    """The job does not belong to the worker any more, but a step that is not atomic goes on."""
+
     committed: bool = False
     """The step has committed, and its callbacks of ``on_commit`` run."""
 
     interruptible: Interruptible = dataclasses.field(default_factory=Interruptible)
 
     @property
+    def key(self) -> tuple[int, int]:
+        """What shows whether the worker still owns the job: its id and number of attempts."""
+        return self.job.id, self.job.attempts
+
+    @property
     def deadline(self) -> float | None:
         """When the main thread interrupts the step, by the monotonic clock."""
+        if self.interruptible.ended and not self.atomic:
+            return None  # its end may have to wait for the database
         if self.cancelled_at is not None:
             return self.cancelled_at
         return self.started_at + self.timeout if self.timeout else None
+
+    def follow(self, task: RegisteredTask) -> None:
+        """Take what the task determines about its steps, before this one begins.
+
+        Until then the step cannot be interrupted, and has the timeout of the worker.
+        """
+        timeout = task.timeout_of(self.job.id)
+        if timeout is not None:
+            self.timeout = timeout
+        self.atomic = task.atomic
+        self.interruptible = Interruptible(task.timeout_error, may_catch=not task.atomic)
 
     def cancel(self) -> None:
         """Move the deadline to this moment."""
         if self.cancelled_at is None:
             self.cancelled_at = time.monotonic()
+
+    def lose(self) -> None:
+        """Move it likewise, if the step can commit something although another worker has its job."""
+        if not self.atomic:
+            self.lost = True
+            self.cancel()
 
     def is_overdue(self, now: float) -> bool:
         """Return whether the deadline has passed."""
@@ -130,27 +175,47 @@ class Execution:
 
     def is_stuck(self, now: float) -> bool:
         """Return whether the step has not ended in the time of grace after its deadline."""
-        return self.deadline is not None and now >= self.deadline + _GRACE
+        return self.deadline is not None and now >= self.deadline + self._grace
 
     def next_check(self, now: float) -> float | None:
         """Return when :meth:`is_overdue` or :meth:`is_stuck` becomes true next."""
         if self.deadline is None or now < self.deadline:
             return self.deadline
-        return self.deadline + _GRACE
+        return self.deadline + self._grace
 
-    def interruption(self, more: str = "") -> JobAborted | StepTimeout:
+    @property
+    def _grace(self) -> float:
+        return _GRACE if self.atomic else _OPEN_GRACE
+
+    def ends_by_interrupt(self, error: BaseException) -> bool:
+        """Return whether a step that has raised an error has failed because of an interrupt.
+
+        One that is not atomic may catch its timeout, and fail in its own words.
+        """
+        caught = not self.atomic and self.cancelled_at is None
+        return self.interruptible.interrupted and not (
+            caught and not isinstance(error, StepTimeout)
+        )
+
+    def interruption(self, more: str = "") -> JobAborted | LostJobError | StepTimeout:
         """Return the error of the step, after an interrupt.
 
         :param more: the rest of the sentence.
         """
+        if self.lost:
+            return LostJobError(f"The job was taken away while the step ran{more}")
         if self.cancelled_at is not None:
             return JobAborted(f"The job was cancelled while the step ran{more}")
         return StepTimeout(f"The step took longer than {self.timeout:g} seconds{more}")
 
     def must_run_again(self, error: BaseException) -> bool:
-        """Return whether the database caused the error of the step, and not the task."""
+        """Return whether the database caused the error of the step, and not the task.
+
+        It has undone an atomic step. Of any other one it has not: after a conflict that has
+        failed, and only a lost connection is like a lost worker.
+        """
         lost = self.connection_failed or isinstance(error, CommitUnknownError)
-        return lost or self.conflicted or is_conflict(error)
+        return lost or self.atomic and (self.conflicted or is_conflict(error))
 
 
 def is_conflict(error: BaseException) -> bool:

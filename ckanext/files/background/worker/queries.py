@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -20,11 +20,16 @@ from psycopg2.errors import UniqueViolation
 from ckanext.files import advisory_locks
 from ckanext.files.transaction.connection import connect
 
+from ..call import find_task, is_known
 from ..context import JobContext
 from ..job import ClaimedJob
 from ..retry import Failure
 from ..sql import driver_query
 from ..step import fail
+
+
+_PATIENCE = 10
+"""How many times as long a worker may be silent while it runs a step that is not atomic."""
 
 
 class OwnedJob(NamedTuple):
@@ -82,6 +87,10 @@ class WorkerQueries:
             return None  # another worker has just claimed a job with the same lock
         return ClaimedJob.read(claimed)
 
+    def end(self, values: Mapping[str, Any]) -> str:
+        """Write the end of a successful step that is not atomic; return the outcome."""
+        return self._value("end_open_step", **values)
+
     def fail(self, job: ClaimedJob, context: JobContext, failure: Failure) -> bool:
         """Write that a step failed; return whether the job was still this worker's."""
         with self._cursor() as cursor:
@@ -119,13 +128,19 @@ class WorkerQueries:
         """Release the jobs of dead and frozen workers.
 
         First it ends their database sessions: a frozen worker can commit nothing
-        when it wakes up.
+        when it wakes up. But a step that is not atomic can, with a new session. And it may run
+        foreign code that stops all threads of its worker, the heartbeat as well, for a while.
+        So such a worker may be silent for longer, unless it is known to be dead.
 
         :returns: the number of jobs by worker.
         """
         values = {"key": advisory_locks.WORKER, "worker": self.worker_id, "silence": frozen_after}
         with self._executed("lost_workers", **values) as cursor:
-            lost = [row[0] for row in cursor.fetchall()]
+            lost = [
+                worker_id
+                for worker_id, dead, silence, tasks in cursor.fetchall()
+                if dead or all(map(_is_atomic, tasks)) or silence > _PATIENCE * frozen_after
+            ]
         rescued = {}
         for worker_id in lost:
             with self._executed("end_all_sessions", name=application_name(worker_id)):
@@ -197,6 +212,10 @@ class WorkerQueries:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _is_atomic(task: str) -> bool:
+    return is_known(task) and find_task(task).atomic
 
 
 def application_name(worker_id: int) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from ckan import model
 from psycopg2 import DataError
 
-from ..call import find_task, is_known
+from ..call import find_task
 from ..errors import LostJobError, StepTimeout
 from ..job import ClaimedJob
 from ..retry import Failure, classify_failure
@@ -63,14 +63,18 @@ class Slot(threading.Thread):
         assert self.execution
         self.execution.committed = True
 
+    def write_end(self, values: Mapping[str, Any]) -> str:
+        """See :class:`~ckanext.files.background.step.StepOwner`."""
+        return self._supply.write(lambda: self._supply.queries.end(values))
+
     def _run_step(self, job: ClaimedJob) -> ClaimedJob | None:
         context = job.context(lambda: execution.abort_requested)
-        execution = Execution(job, context, self._timeout(job))
+        execution = Execution(job, context, self._supply.options.timeout)
         self.execution = execution
         try:
             with self._request_context(), _own_session():
-                within = execution.interruptible.within()
-                result = perform(job, context, self, within)
+                execution.follow(find_task(job.call.task_name))
+                result = perform(job, context, self, execution.interruptible.within())
             log.debug("Job %s: %s %s", job.id, job.call, result.outcome)
             return result.next
         except LostJobError as error:
@@ -86,7 +90,10 @@ class Slot(threading.Thread):
     def _end_badly(self, execution: Execution, error: BaseException) -> None:
         """Write what becomes of a job whose step has raised an error."""
         job = execution.job
-        if execution.interruptible.interrupted:
+        if execution.lost:
+            log.warning("Job %s: %s", job.id, execution.interruption())
+            return
+        if execution.ends_by_interrupt(error):
             interruption = execution.interruption()
             interruption.__cause__ = None if isinstance(error, StepTimeout) else error
             error = interruption.with_traceback(error.__traceback__)
@@ -108,11 +115,6 @@ class Slot(threading.Thread):
             queries.fail(
                 job, job.context(bool), Failure(error=f"{type(error).__name__}: see the log")
             )
-
-    def _timeout(self, job: ClaimedJob) -> float:
-        name = job.call.task_name
-        own = find_task(name).timeout if is_known(name) else None
-        return own or self._supply.options.timeout
 
 
 def _log(job: ClaimedJob, failure: Failure) -> None:

@@ -34,6 +34,8 @@ class SlotPool:
         self._request_context = request_context
         self._slots: list[Slot] = []
         self._unknown_jobs: set[tuple[int, int, int]] = set()
+        self.stuck: list[Execution] = []
+        """Steps that are not atomic and cannot be interrupted: they may commit until the end."""
 
     def start(self) -> None:
         """Start as many slots as the worker's concurrency."""
@@ -62,17 +64,19 @@ class SlotPool:
             self._publish(execution)
 
     def check_jobs(self) -> None:
-        """Release jobs that no slot runs, and request aborts.
+        """Release jobs that no slot runs, end steps whose job is lost, and request aborts.
 
         A COMMIT whose answer was lost may have claimed such a job. The request for an abort may
         have come while the worker was not connected to hear of it.
         """
-        held = {(execution.job.id, execution.job.attempts) for execution in self.executions()}
-        unknown = {
-            (job.id, job.attempts, job.step)
-            for job in self.request_aborts()
-            if (job.id, job.attempts) not in held
-        }
+        # in this order: a job that a slot runs was claimed before
+        executions = self.executions()
+        owned = {(job.id, job.attempts): job for job in self.request_aborts()}
+        for execution in executions:
+            if execution.key not in owned:
+                execution.lose()
+        held = {execution.key for execution in executions}
+        unknown = {(*key, job.step) for key, job in owned.items() if key not in held}
         # a job that is unknown only once at a step may be one that a slot is about to run
         for job_id, attempts, _ in unknown & self._unknown_jobs:
             log.warning("Job %s was claimed by a commit that got lost", job_id)
@@ -85,7 +89,7 @@ class SlotPool:
         owned = self._queries.owned()
         found = {(job.id, job.attempts): job for job in owned}
         for execution in self.executions():
-            job = found.get((execution.job.id, execution.job.attempts))
+            job = found.get(execution.key)
             if job and job.abort_requested:
                 execution.abort_requested = True
             if job and job.interrupt:
@@ -105,11 +109,18 @@ class SlotPool:
                 self._interrupt(execution)
 
     def hand_back_jobs(self) -> None:
-        """Undo the steps that run, and leave all jobs of the worker to others."""
+        """Undo the steps that run, and leave all jobs of the worker to others.
+
+        A step that is not atomic is not undone: its next run is another attempt.
+        """
         for execution in self.executions():
             if not execution.committed:
                 log.warning("Job %s is handed back", execution.job.id)
             self._queries.end_sessions(execution.backend_pids)
+            if not execution.atomic:
+                self._queries.release(*execution.key, None)
+        for execution in self.stuck:
+            self._write_stuck(execution)
         self._queries.release_all()
 
     def _start_slot(self, number: int) -> None:
@@ -136,28 +147,40 @@ class SlotPool:
         )
 
     def _give_up(self, slot: Slot, execution: Execution) -> None:
-        """Replace the thread of a slot that cannot be interrupted."""
-        if execution.committed:
+        """Replace the thread of a slot that cannot be interrupted, or end the worker with it."""
+        if not execution.atomic:
+            log.error("Job %s: %s: the worker ends", execution.job.id, _stuck_error(execution))
+            self.stuck.append(execution)
+            self._supply.stop()
+        elif execution.committed:
             log.warning("Job %s: its callbacks of on_commit take long", execution.job.id)
         elif not self._fail_stuck(slot, execution):
             return
         slot.given_up = True
         self._slots.remove(slot)
-        self._start_slot(len(self._slots))
+        if not self._supply.stopping:
+            self._start_slot(len(self._slots))
 
     def _fail_stuck(self, slot: Slot, execution: Execution) -> bool:
         """Fail the job of a stuck step, and end its sessions: the step cannot commit any more.
 
         :returns: False if the step has ended at the last moment, or if its end is being written.
         """
-        job = execution.job
-        error = execution.interruption(" and could not be interrupted")
         self._queries.end_sessions(execution.backend_pids)
         try:
-            self._queries.fail(job, execution.context, classify_failure(error, job))
+            self._write_stuck(execution)
         except LockNotAvailable:
             return False  # the next check tries it again
         if slot.execution is not execution or execution.committed:
             return False
-        log.error("Job %s: %s", job.id, error)
+        log.error("Job %s: %s", execution.job.id, _stuck_error(execution))
         return True
+
+    def _write_stuck(self, execution: Execution) -> None:
+        """Write that a stuck step has failed, unless it has just ended."""
+        failure = classify_failure(_stuck_error(execution), execution.job)
+        self._queries.fail(execution.job, execution.context, failure)
+
+
+def _stuck_error(execution: Execution) -> BaseException:
+    return execution.interruption(" and could not be interrupted")

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg2 import InterfaceError, OperationalError
 from psycopg2.errors import LockNotAvailable
@@ -18,6 +18,8 @@ from .options import WorkerOptions
 from .queries import WorkerQueries
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LOST = (OperationalError, InterfaceError, SessionOperationalError)
 """Errors by which a thread notices that the database cannot be reached."""
@@ -133,13 +135,12 @@ class JobSupply:
         self.queries.release(job.id, job.attempts, self.options.most_rescues)
         self.wake_signal.send()
 
-    def write(self, statement: Callable[[], Any]) -> None:
-        """Run a statement, again and again until the database can be reached."""
+    def write(self, statement: Callable[[], T]) -> T:
+        """Run a statement, again and again until the database can be reached; return its result."""
         warned = False
         while True:
             try:
-                statement()
-                return
+                return statement()
             except LockNotAvailable as error:
                 if not warned:
                     log.warning("The end of a step cannot be written yet: %s", first_line(error))

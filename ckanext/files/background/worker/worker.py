@@ -59,6 +59,7 @@ class Worker:
         """Work; return after :meth:`stop`, when the slots have ended.
 
         :raises NotInstalledError: the tables are missing.
+        :raises BackgroundError: it has to be replaced by a new process.
         """
         self._start()
         try:
@@ -66,6 +67,8 @@ class Worker:
                 self._reconnecting(self._loop_once)
         finally:
             self._end()
+        if self._slots.stuck:
+            raise BackgroundError("A step could not be interrupted, and ends with its worker")
 
     def stop(self, *_: Any) -> None:
         """Stop, once the steps that run have ended. A signal handler."""

@@ -58,6 +58,16 @@ BEGIN
 END;
 $$;
 
+-- Write the end of a successful step that had no transaction, and return the outcome. The worker claims apart.
+--
+-- A second call after a lost answer changes nothing: a job that goes on has yielded. The function waits for no
+-- other transaction, as files_fail.
+CREATE OR REPLACE FUNCTION files_end_open_step(
+    _job bigint, _worker bigint, _attempts integer, _call jsonb, _percent real, _text text)
+    RETURNS text LANGUAGE sql SET lock_timeout = '100ms' AS $$
+    SELECT _outcome FROM files_end_step(_job, _worker, _attempts, _call, _percent, _text, NULL, false)
+$$;
+
 -- Record in files_job that a step has succeeded, what the next step is, and the progress.
 CREATE OR REPLACE FUNCTION files_record_step(_job bigint, _call jsonb, _percent real, _text text)
     RETURNS void LANGUAGE sql AS $$

@@ -7,6 +7,9 @@ SELECT files_claim(:queues, :worker, true)
 SELECT _outcome, _next, _transaction FROM files_end_step(
     :job, :worker, :attempts, :call, :percent, :text, :queues, :claim)
 
+-- name: end_open_step
+SELECT files_end_open_step(:job, :worker, :attempts, :call, :percent, :text)
+
 -- name: fail_step
 SELECT files_fail(
     :job, :worker, :attempts, :status, :error, :traceback, :percent, :text, :at, :outage,

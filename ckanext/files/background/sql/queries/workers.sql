@@ -28,9 +28,13 @@ WHERE locktype = 'advisory' AND classid = :key AND objid = :worker AND objsubid 
   AND application_name = :name AND pid <> pg_backend_pid()
 
 -- name: lost_workers
--- Workers that have jobs, and are dead or frozen. OFFSET 0 keeps the planner from taking the lock
+-- Workers that have jobs, and are dead or silent, with the tasks of their steps. OFFSET 0 keeps the planner from taking the lock
 -- of workers that have no job.
-SELECT id FROM (
+SELECT id, free, extract(epoch FROM now() - last_heartbeat)::float, ARRAY(
+    SELECT coalesce(f.call ->> 'task', j.task_name)
+    FROM procrastinate_jobs j LEFT JOIN files_job f ON f.job_id = j.id
+    WHERE j.worker_id = worker.id AND j.status = 'doing')
+FROM (
     SELECT w.id, last_heartbeat, pg_try_advisory_xact_lock(:key, w.id::integer) AS free
     FROM procrastinate_workers w
     WHERE w.id <> :worker AND EXISTS (
