@@ -84,10 +84,12 @@ def _perform_open(
 
     :raises LostJobError: the job is not this worker's any more.
     """
-    with within:
-        result, percent = _run(job.call, context)
-    with suppress(SQLAlchemyError):  # what is not committed is lost with its connection, too
-        model.Session.remove()
+    try:
+        with within:
+            result, percent = _run(job.call, context)
+    finally:
+        with suppress(SQLAlchemyError):  # with its connection lost, nothing is left to undo
+            model.Session.remove()
     outcome = owner.write_end(_end_values(job, context, result, percent, owner))
     if outcome == "lost":
         raise LostJobError(

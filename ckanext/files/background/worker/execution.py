@@ -164,7 +164,7 @@ class Execution:
             self.cancelled_at = time.monotonic()
 
     def lose(self) -> None:
-        """Move it likewise, if the step can commit something although another worker has its job."""
+        """Note that the job was taken away: a step that can still commit something must end."""
         if not self.atomic:
             self.lost = True
             self.cancel()
@@ -192,10 +192,9 @@ class Execution:
 
         One that is not atomic may catch its timeout, and fail in its own words.
         """
-        caught = not self.atomic and self.cancelled_at is None
-        return self.interruptible.interrupted and not (
-            caught and not isinstance(error, StepTimeout)
-        )
+        if not (self.atomic or self.cancelled_at or isinstance(error, StepTimeout)):
+            return False
+        return self.interruptible.interrupted
 
     def interruption(self, more: str = "") -> JobAborted | LostJobError | StepTimeout:
         """Return the error of the step, after an interrupt.
@@ -211,11 +210,12 @@ class Execution:
     def must_run_again(self, error: BaseException) -> bool:
         """Return whether the database caused the error of the step, and not the task.
 
-        It has undone an atomic step. Of any other one it has not: after a conflict that has
-        failed, and only a lost connection is like a lost worker.
+        A step that is not atomic has failed after a conflict, which has undone only a part of
+        it. A lost connection is like a lost worker.
         """
-        lost = self.connection_failed or isinstance(error, CommitUnknownError)
-        return lost or self.atomic and (self.conflicted or is_conflict(error))
+        if self.connection_failed or isinstance(error, CommitUnknownError):
+            return True
+        return self.atomic and (self.conflicted or is_conflict(error))
 
 
 def is_conflict(error: BaseException) -> bool:

@@ -27,7 +27,6 @@ from ..retry import Failure
 from ..sql import driver_query
 from ..step import fail
 
-
 _PATIENCE = 10
 """How many times as long a worker may be silent while it runs a step that is not atomic."""
 

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from psycopg2 import InterfaceError, OperationalError
 from psycopg2.errors import LockNotAvailable

@@ -13,7 +13,14 @@ from typing import Any
 import sqlalchemy as sa
 from ckan import model
 
-from ckanext.files.background import Call, JobAborted, JobContext, set_progress, task
+from ckanext.files.background import (
+    Call,
+    JobAborted,
+    JobContext,
+    StepTimeout,
+    set_progress,
+    task,
+)
 from ckanext.files.shared import on_commit
 from ckanext.files.tests.support.jobs import effect_at_once, effects_of, running
 from ckanext.files.tests.support.sample import effect, noop
@@ -21,6 +28,8 @@ from ckanext.files.tests.support.waiting import wait_for
 
 _SECONDS_TO_HOLD = 600
 """Longer than any test."""
+
+_DEADLOCK = "DO $$ BEGIN RAISE deadlock_detected; END $$"
 
 
 def wait_until_let_go(name: str) -> None:
@@ -63,6 +72,19 @@ def hold(name: str, fails: bool = False) -> None:
     effect(f"{name}-ended")
     if fails:
         raise ValueError("wrong")
+
+
+@task
+def write_and_hold(name: str) -> None:
+    """Hold within the transaction of the step, which has written something."""
+    effect(name)
+    hold.function(name)
+
+
+@task(timeout=_SECONDS_TO_HOLD)
+def hold_for_long(name: str) -> None:
+    """As :func:`hold`, on a worker with less patience."""
+    hold.function(name)
 
 
 @task
@@ -113,7 +135,7 @@ def deadlock_in_a_savepoint(name: str, catches: bool) -> None:
     effect(f"{name}-{running().attempts}")
     with suppress(*[Exception] if catches else []), model.Session.begin_nested():
         if not running().attempts:
-            model.Session.execute(sa.text("DO $$ BEGIN RAISE deadlock_detected; END $$"))
+            model.Session.execute(sa.text(_DEADLOCK))
     if catches:
         raise ValueError("something else is wrong")
 
@@ -217,6 +239,69 @@ async def meet_async(name: str, number: int, of: int, fails: bool) -> None:
     assert _backend_pid() == before
     if fails:
         raise ValueError(f"{number} fails")
+
+
+@task(atomic=False)
+def commit_and_hold(name: str, file: str, steps: int = 0) -> Call | None:
+    """Commit, in the last step hold the first time, and commit; the file lets it go.
+
+    It does not use the database meanwhile.
+    """
+    if steps:
+        effect(f"{name}-step-{steps}")
+        model.Session.commit()
+        return commit_and_hold(name, file, steps - 1)
+    attempts = running().attempts
+    effect(f"{name}-begun-{attempts}")
+    model.Session.commit()
+    while not attempts and not Path(file).exists():
+        time.sleep(0.01)
+    effect(f"{name}-ended-{attempts}")
+    model.Session.commit()
+    return None
+
+
+class TooSlowError(StepTimeout, RuntimeError):
+    """Interrupts :func:`interrupted_openly`, which knows only the second base."""
+
+
+@task(atomic=False)
+def interrupted_openly(name: str, then: str) -> None:
+    """Go on for ever, and end as told after an interrupt."""
+    effect(f"{name}-begun")
+    model.Session.commit()
+    try:
+        _go_on_for_ever(in_sql=then == "SQL")
+    except RuntimeError:
+        model.Session.rollback()
+        effect(f"{name}-clean")
+        model.Session.commit()
+        if then == "other error":
+            raise ValueError("it was too slow") from None
+        if then == "same error":
+            raise
+
+
+interrupted_openly.timeout_error = TooSlowError
+
+
+@task(atomic=False)
+def stuck_openly(name: str, pipe: str) -> None:
+    """Go on until the test writes into a pipe, whatever interrupts it, and commit something."""
+    effect_at_once(f"{name}-begun-{running().attempts}")
+    with suppress(BaseException):
+        Path(pipe).read_bytes()  # no exception interrupts this call
+    effect_at_once(f"{name}-back")
+
+
+@task(atomic=False)
+def conflict_openly(name: str, lost: bool) -> None:
+    """The first time lose the connection, or be the one of two that PostgreSQL ends."""
+    effect(f"{name}-{running().attempts}")
+    model.Session.commit()
+    sql = "SELECT pg_terminate_backend(pg_backend_pid())" if lost else _DEADLOCK
+    if not running().attempts:
+        model.Session.execute(sa.text(sql))
 
 
 @task
