@@ -11,8 +11,10 @@ from ckan import model
 from ckan.common import config
 from flask.ctx import RequestContext
 from flask.sessions import SecureCookieSession
+from psycopg2 import InterfaceError, OperationalError
 from sqlalchemy import engine_from_config, event
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DisconnectionError
 
 from .execution import Execution, is_conflict
 from .slot import Slot
@@ -46,7 +48,7 @@ def new_engine(concurrency: int) -> Any:
     """Give CKAN an engine with a connection for each slot.
 
     The pool does not test a connection before each step: a step that finds its
-    connection dead runs again.
+    connection dead runs again. For steps that are not atomic :func:`watch_sessions` does so.
     """
     own = {"sqlalchemy.pool_size": concurrency + 3, "sqlalchemy.pool_pre_ping": False}
     before: Any = model.Session.get_bind()
@@ -75,6 +77,8 @@ def watch_sessions(engine: Any) -> None:
     @event.listens_for(engine, "checkout")
     def checked_out(connection: Any, record: Any, proxy: Any) -> None:
         if execution := _current_execution():
+            if not execution.atomic:
+                _check(connection)
             execution.backend_pids.add(connection.get_backend_pid())
 
     @event.listens_for(engine, "checkin")
@@ -84,6 +88,19 @@ def watch_sessions(engine: Any) -> None:
             execution.backend_pids.discard(connection.get_backend_pid())
 
     _watch_errors(engine)
+
+
+def _check(connection: Any) -> None:
+    """Refuse a connection that has died in the pool, so that the pool opens another one.
+
+    :raises DisconnectionError: it is dead.
+    """
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.rollback()
+    except (OperationalError, InterfaceError) as error:
+        raise DisconnectionError from error
 
 
 def _watch_errors(engine: Any) -> None:

@@ -164,7 +164,7 @@ class Execution:
             self.cancelled_at = time.monotonic()
 
     def lose(self) -> None:
-        """Note that the job was taken away: a step that can still commit something must end."""
+        """Note that the job was taken away. A step that can still commit something must end."""
         if not self.atomic:
             self.lost = True
             self.cancel()

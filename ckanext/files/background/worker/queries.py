@@ -41,6 +41,11 @@ class OwnedJob(NamedTuple):
     interrupt: bool
     """Whether the request is to interrupt the running step."""
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """As :attr:`.Execution.key`."""
+        return self.id, self.attempts
+
 
 class WorkerQueries:
     """Runs statements for all threads of a worker."""

@@ -64,19 +64,13 @@ class SlotPool:
             self._publish(execution)
 
     def check_jobs(self) -> None:
-        """Release jobs that no slot runs, end steps whose job is lost, and request aborts.
+        """Release jobs that no slot runs, and request aborts.
 
         A COMMIT whose answer was lost may have claimed such a job. The request for an abort may
         have come while the worker was not connected to hear of it.
         """
-        # in this order: a job that a slot runs was claimed before
-        executions = self.executions()
-        owned = {(job.id, job.attempts): job for job in self.request_aborts()}
-        for execution in executions:
-            if execution.key not in owned:
-                execution.lose()
-        held = {execution.key for execution in executions}
-        unknown = {(*key, job.step) for key, job in owned.items() if key not in held}
+        held = {execution.key for execution in self.executions()}
+        unknown = {(*job.key, job.step) for job in self.request_aborts() if job.key not in held}
         # a job that is unknown only once at a step may be one that a slot is about to run
         for job_id, attempts, _ in unknown & self._unknown_jobs:
             log.warning("Job %s was claimed by a commit that got lost", job_id)
@@ -85,11 +79,17 @@ class SlotPool:
         self.check_deadlines()
 
     def request_aborts(self) -> list[OwnedJob]:
-        """Request the steps of cancelled jobs to end; return all jobs that belong to the worker."""
+        """Request the steps of cancelled jobs to end; return all jobs that belong to the worker.
+
+        So must steps whose job was taken away.
+        """
+        begun = self.executions()  # their jobs were claimed before the query
         owned = self._queries.owned()
-        found = {(job.id, job.attempts): job for job in owned}
+        found = {job.key: job for job in owned}
         for execution in self.executions():
             job = found.get(execution.key)
+            if job is None and execution in begun:
+                execution.lose()
             if job and job.abort_requested:
                 execution.abort_requested = True
             if job and job.interrupt:

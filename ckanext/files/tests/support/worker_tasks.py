@@ -18,11 +18,13 @@ from ckanext.files.background import (
     JobAborted,
     JobContext,
     StepTimeout,
+    Task,
     set_progress,
     task,
 )
 from ckanext.files.shared import on_commit
-from ckanext.files.tests.support.jobs import effect_at_once, effects_of, running
+from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.jobs import S, effect_at_once, effects_of, running
 from ckanext.files.tests.support.sample import effect, noop
 from ckanext.files.tests.support.waiting import wait_for
 
@@ -265,8 +267,16 @@ class TooSlowError(StepTimeout, RuntimeError):
     """Interrupts :func:`interrupted_openly`, which knows only the second base."""
 
 
-@task(atomic=False)
-def interrupted_openly(name: str, then: str) -> None:
+class _TaskWithTimeouts(Task[Any]):
+    """Its jobs have timeouts of their own, and its steps are interrupted by its own exception."""
+
+    timeout_error = TooSlowError
+
+    def timeout_of(self, job_id: int) -> float:
+        return look(f"SELECT args->'seconds' FROM {S}.procrastinate_jobs WHERE id = :id", id=job_id)
+
+
+def _interrupted_openly(name: str, then: str, seconds: float) -> None:
     """Go on for ever, and end as told after an interrupt."""
     effect(f"{name}-begun")
     model.Session.commit()
@@ -282,7 +292,7 @@ def interrupted_openly(name: str, then: str) -> None:
             raise
 
 
-interrupted_openly.timeout_error = TooSlowError
+interrupted_openly = _TaskWithTimeouts(_interrupted_openly, atomic=False)
 
 
 @task(atomic=False)

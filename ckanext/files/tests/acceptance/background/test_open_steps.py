@@ -99,7 +99,10 @@ def test_silent(
 def test_end_that_has_to_wait(
     held: Any, file: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For the connection or for a lock: the step is done, so it neither runs again nor too long."""
+    """The connections are cut while the step runs, and its job is locked when it has ended.
+
+    The step is done: it does not run again, and does not take too long either.
+    """
     monkeypatch.setattr("ckanext.files.background.worker.execution._OPEN_GRACE", 0.1)
     worker = workers.start(timeout=1)
     job = held()
@@ -135,18 +138,26 @@ def test_handed_back(held: Any, workers: Workers, name: str) -> None:
     ],
 )
 def test_timeout(then: str, status: str, error: str | None, workers: Workers, name: str) -> None:
-    """A step may clean up, by the exception of its task, and decides how it ends."""
-    workers.start(timeout=0.5)
-    job = jobs.begun(tasks.interrupted_openly, name, then)
+    """A step may clean up, by the exception of its task, and decides how it ends.
+
+    The task has a limit for each job.
+    """
+    workers.start(timeout=3600)
+    job = jobs.begun(tasks.interrupted_openly, name, then, 0.5)
     jobs.wait_for_job(job, status=status)
     assert (error or "") in (jobs.state(job, "error") or "")
     assert jobs.effects_of(name) == [f"{name}-begun", f"{name}-clean"]
 
 
 def test_cancelled(workers: Workers, name: str) -> None:
-    """A job that fails after it was cancelled is aborted, whatever its error is."""
-    workers.start()
-    job = jobs.begun(tasks.interrupted_openly, name, "other error")
+    """A job that fails after it was cancelled is aborted, whatever its error is.
+
+    It has no timeout, although those of the worker have.
+    """
+    workers.start(timeout=0.5)
+    job = jobs.begun(tasks.interrupted_openly, name, "other error", 0)
+    time.sleep(1)
+    assert jobs.state(job) == "doing"
     jobs.cancel(job, now=True)
     jobs.wait_for_job(job, status="aborted")
     assert jobs.effects_of(name) == [f"{name}-begun", f"{name}-clean"]
