@@ -23,6 +23,7 @@ import ckan.plugins.toolkit as tk
 import pytest
 from ckan import plugins
 from ckan.common import config, config_declaration
+from ckan.tests import factories
 from procrastinate.periodic import PeriodicDeferrer
 
 import ckanext
@@ -46,7 +47,7 @@ PAGES = ("README.rst", DOCS, RETRIES, SCHEDULES, LONG_WORK, JOBS, TEST)
 WORKERS = "docs/operating/workers.rst"
 
 MODULES = {
-    "tasks": [(DOCS, 0), (RETRIES, 0), (SCHEDULES, 0), *((LONG_WORK, n) for n in range(3))],
+    "tasks": [(DOCS, 0), (RETRIES, 0), (SCHEDULES, 0), *((LONG_WORK, n) for n in range(4))],
     "plugin": [(DOCS, 1), (JOBS, 1)],
     "listing": [(JOBS, 0)],
     "names": [(DOCS, 2)],
@@ -308,6 +309,17 @@ def test_job_that_looks_whether_it_is_wanted(module: Any, tasks: Any, monkeypatc
     tasks.run_pending_jobs()
     assert tasks.jobs[job.id]["status"] == "aborted"
     assert module.watch.timeout == 3600
+
+
+def test_work_that_commits_by_itself(
+    module: Any, tasks: Any, address: str, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    dataset = factories.Dataset(resources=[{"url": address}])
+    module.measure.delay(dataset["resources"][0]["id"])
+    tasks.run_pending_jobs()
+    assert tasks.failed_jobs == []
+    assert shown(dataset["id"])["resources"][0]["size"] > 0
 
 
 def test_location(tasks: Any, app: Any) -> None:

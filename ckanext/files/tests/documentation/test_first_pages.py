@@ -67,7 +67,7 @@ def test_every_block_has_a_test() -> None:
         "docs/learning/background-tasks.rst": {"ini": 2, "python": 5, "cfg": 1},
         "docs/recipes/retries.rst": {"python": 1},
         "docs/recipes/schedules.rst": {"python": 1},
-        "docs/recipes/long-work.rst": {"python": 3},
+        "docs/recipes/long-work.rst": {"python": 4},
         "docs/recipes/jobs.rst": {"python": 2},
         "docs/testing/your-extension.rst": {"ini": 1, "python": 2},
         "docs/operating/workers.rst": {"ini": 3, "text": 1},

@@ -152,7 +152,7 @@ def test_timeout(then: str, status: str, error: str | None, workers: Workers, na
 def test_cancelled(workers: Workers, name: str) -> None:
     """A job that fails after it was cancelled is aborted, whatever its error is.
 
-    It has no timeout, although those of the worker have.
+    It has no timeout, although other jobs of the worker have one.
     """
     workers.start(timeout=0.5)
     job = jobs.begun(tasks.interrupted_openly, name, "other error", 0)
