@@ -195,7 +195,7 @@ def _decide(
     error: BaseException, job: ClaimedJob, task: RegisteredTask | None
 ) -> RetryDecision | None:
     """Return the decision of the task's retry strategy, if it has one."""
-    strategy = task and task.retry_strategy
+    strategy = task.retry_strategy if task else None
     try:
         again = strategy and strategy.get_retry_exception(error, job.for_strategy())
     except OverflowError:  # the wait ends after the last date of Python

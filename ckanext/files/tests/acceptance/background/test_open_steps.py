@@ -174,13 +174,16 @@ def test_cannot_be_interrupted(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     worker = workers.start("--processes", "2", "-c", "2", "-q", "alone", timeout=0.5)
-    other = jobs.begun(tasks.hold_for_long.configure(queue="alone"), f"{name}-other")
+    # in all other slots, so also in the other slot of that worker
+    hold = tasks.hold_for_long.configure(queue="alone")
+    others = [jobs.begun(hold, f"{name}-{number}") for number in range(3)]
     job = jobs.begun(tasks.stuck_openly.configure(queue="alone"), f"{name}-stuck", str(pipe))
     before = set(worker.children)
     wait_for(lambda: "and could not be interrupted: the worker ends" in worker.said)
     assert jobs.state(job) == "doing"
-    jobs.let_go(f"{name}-other")
-    jobs.wait_for_job(other)
+    for number in range(3):
+        jobs.let_go(f"{name}-{number}")
+    jobs.wait_for_job(*others)
     jobs.wait_for_job(job, status="failed")
     assert "0.5 seconds and could not be interrupted" in jobs.state(job, "error")
     wait_for(lambda: len(worker.children) == 2 and set(worker.children) != before)
