@@ -84,6 +84,7 @@ def _perform_open(
 
     :raises LostJobError: the job is not this worker's any more.
     """
+    model.Session.remove()  # the search for the task may have read something
     try:
         with within:
             result, percent = _run(job.call, context)

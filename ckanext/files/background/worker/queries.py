@@ -20,15 +20,12 @@ from psycopg2.errors import UniqueViolation
 from ckanext.files import advisory_locks
 from ckanext.files.transaction.connection import connect
 
-from ..call import find_task, is_known
 from ..context import JobContext
 from ..job import ClaimedJob
 from ..retry import Failure
 from ..sql import driver_query
 from ..step import fail
-
-_PATIENCE = 10
-"""How many times as long a worker may be silent while it runs a step that is not atomic."""
+from .deaths import Deaths, SilentWorker
 
 
 class OwnedJob(NamedTuple):
@@ -54,6 +51,7 @@ class WorkerQueries:
         self._engine = engine
         self._lock = threading.Lock()
         self._connection: Any = None
+        self._deaths = Deaths()
         self.worker_id = 0
 
     def close(self) -> None:
@@ -132,21 +130,15 @@ class WorkerQueries:
         """Release the jobs of dead and frozen workers.
 
         First it ends their database sessions: a frozen worker can commit nothing
-        when it wakes up. But a step that is not atomic can, with a new session. And it may run
-        foreign code that stops all threads of its worker, the heartbeat as well, for a while.
-        So such a worker may be silent for longer, unless it is known to be dead.
+        when it wakes up.
 
         :returns: the number of jobs by worker.
         """
         values = {"key": advisory_locks.WORKER, "worker": self.worker_id, "silence": frozen_after}
         with self._executed("lost_workers", **values) as cursor:
-            lost = [
-                worker_id
-                for worker_id, dead, silence, tasks in cursor.fetchall()
-                if dead or all(map(_is_atomic, tasks)) or silence > _PATIENCE * frozen_after
-            ]
+            silent = [SilentWorker(*row) for row in cursor.fetchall()]
         rescued = {}
-        for worker_id in lost:
+        for worker_id in self._deaths.among(silent, frozen_after):
             with self._executed("end_all_sessions", name=application_name(worker_id)):
                 pass
             rescued[worker_id] = self._release(worker_id, None, None, max_rescues)
@@ -216,10 +208,6 @@ class WorkerQueries:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _is_atomic(task: str) -> bool:
-    return is_known(task) and find_task(task).atomic
 
 
 def application_name(worker_id: int) -> str:

@@ -28,7 +28,7 @@ WHERE locktype = 'advisory' AND classid = :key AND objid = :worker AND objsubid 
   AND application_name = :name AND pid <> pg_backend_pid()
 
 -- name: lost_workers
--- Workers that have jobs, and are dead or silent, with the tasks of their steps. OFFSET 0 keeps the planner from taking the lock
+-- Workers that have jobs, but no lock or no heartbeat, and the tasks of their steps. OFFSET 0 keeps the planner from taking the lock
 -- of workers that have no job.
 SELECT id, free, extract(epoch FROM now() - last_heartbeat)::float, ARRAY(
     SELECT coalesce(f.call ->> 'task', j.task_name)

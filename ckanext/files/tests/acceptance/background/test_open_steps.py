@@ -62,8 +62,9 @@ def test_no_transaction_while_it_runs(held: Any, file: Path, workers: Workers, n
     assert jobs.events_of(job) == ["deferred", "started", "succeeded"]
 
 
-def test_killed(held: Any, workers: Workers, name: str) -> None:
+def test_killed(held: Any, workers: Workers, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it had committed stays, finished steps are not repeated, and this one is."""
+    monkeypatch.setattr("ckanext.files.background.worker.deaths._RECONNECTING", 1.0)
     one, other = workers.start_two(frozen_after=3600)
     job = held(steps=1)
     killed = one if jobs.state(job, "worker_id") == one.id else other
@@ -85,7 +86,7 @@ def test_silent(
     job = held()
     frozen.freeze()
     last = jobs.last_heartbeat(frozen.id)
-    monkeypatch.setattr("ckanext.files.background.worker.queries._PATIENCE", 4)
+    monkeypatch.setattr("ckanext.files.background.worker.deaths._PATIENCE", 4)
     workers.start("-q", "default", frozen_after=1)
     jobs.wait_for_job(job)
     assert look("SELECT now()") - last > dt.timedelta(seconds=4)
@@ -94,6 +95,23 @@ def test_silent(
     file.touch()
     assert frozen.stop() == 0
     assert jobs.effects_of(name) == [f"{name}-{each}" for each in ("begun-0", "begun-1", "ended-1")]
+
+
+def test_lost_its_connections(held: Any, file: Path, workers: Workers, name: str) -> None:
+    """A worker that lives has no lock for a while: the others give it time to connect again."""
+    worker = workers.start()
+    job = held()
+    worker.freeze()
+    jobs.cut(jobs.sessions_of(worker.id))
+    other = workers.start()
+    jobs.wait_for_heartbeats(other.id, 5)
+    worker.wake()
+    wait_for(lambda: jobs.listener_of(worker.id))
+    jobs.wait_for_heartbeats(other.id, 5)
+    file.touch()
+    jobs.wait_for_job(job)
+    assert jobs.effects_of(name) == [f"{name}-begun-0", f"{name}-ended-0"]
+    assert "Rescued" not in other.said
 
 
 def test_end_that_has_to_wait(
