@@ -263,6 +263,16 @@ def commit_and_hold(name: str, file: str, steps: int = 0) -> Call | None:
     return None
 
 
+@task(atomic=False)
+def time_open_steps(name: str, step: int, of: int, seconds: float) -> Call | None:
+    """Write and commit when each run of each step began and ended."""
+    for what in ("began", "ended"):
+        effect(f"{name}-{time.time_ns()}-{what}-{step}-{running().attempts}")
+        model.Session.commit()
+        time.sleep(seconds)
+    return time_open_steps(name, step + 1, of, seconds) if step < of else None
+
+
 class TooSlowError(StepTimeout, RuntimeError):
     """Interrupts :func:`interrupted_openly`, which knows only the second base."""
 

@@ -17,6 +17,7 @@ from ckanext.files.tests.support import worker_tasks as tasks
 from ckanext.files.tests.support.effects import look, rows
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.waiting import wait_for
+from ckanext.files.tests.support.witness import Storm
 from ckanext.files.tests.support.workers import Workers
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("effects")]
@@ -218,3 +219,35 @@ def test_error_of_the_database(lost: bool, workers: Workers, name: str) -> None:
     jobs.wait_for_job(job, status="succeeded" if lost else "failed")
     assert len(jobs.effects_of(name)) == 1 + lost
     assert (jobs.state(job, "rescues") or 0) == lost
+
+
+def runs_of(name: str) -> list[tuple[str, str, str]]:
+    """Return what the runs of a job's steps have noted: what happened, the step, the attempt."""
+    found = [effect.rsplit("-", 3) for effect in jobs.effects_of(f"{name}-")]
+    return [(what, step, attempts) for _, what, step, attempts in found]
+
+
+def test_at_least_once(
+    workers: Workers, name: str, full_size: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers are killed, frozen and disconnected: no step is left out, and no two runs meet."""
+    monkeypatch.setattr("ckanext.files.background.worker.deaths._RECONNECTING", 1.0)
+    names, steps = [f"{name}-{number}" for number in range(400 if full_size else 24)], 4
+    asked = [jobs.defer(tasks.time_open_steps, each, 1, steps, 0.05) for each in names]
+    storm = Storm(
+        list(workers.start_two("-c", "4", frozen_after=1)),
+        kills=60 if full_size else 4,
+        freezes=15 if full_size else 1,
+        cuts=30 if full_size else 4,
+        standstill=(1.5, 2.0),
+    )
+    succeeded = f"SELECT count(*) FROM {jobs.S}.procrastinate_jobs WHERE status = 'succeeded'"
+    storm.rage(lambda: look(succeeded), len(names))
+    jobs.wait_for_job(*asked)
+    for each in names:
+        runs = runs_of(each)
+        for number in range(1, steps + 1):
+            assert {what for what, step, _ in runs if step == str(number)} == {"began", "ended"}
+        order = [(int(step), int(attempts)) for _, step, attempts in runs]
+        assert order == sorted(order)
+    assert any(attempts != "0" for each in names for *_, attempts in runs_of(each))
