@@ -233,7 +233,7 @@ def test_at_least_once(
     """Workers are killed, frozen and disconnected: no step is left out, and no two runs meet."""
     monkeypatch.setattr("ckanext.files.background.worker.deaths._RECONNECTING", 1.0)
     names, steps = [f"{name}-{number}" for number in range(400 if full_size else 24)], 4
-    asked = [jobs.defer(tasks.time_open_steps, each, 1, steps, 0.05) for each in names]
+    asked = [jobs.defer(tasks.time_open_steps, each, 1, steps, 0.1) for each in names]
     storm = Storm(
         list(workers.start_two("-c", "4", frozen_after=1)),
         kills=60 if full_size else 4,
@@ -241,8 +241,8 @@ def test_at_least_once(
         cuts=30 if full_size else 4,
         standstill=(1.5, 2.0),
     )
-    succeeded = f"SELECT count(*) FROM {jobs.S}.procrastinate_jobs WHERE status = 'succeeded'"
-    storm.rage(lambda: look(succeeded), len(names))
+    ended = f"SELECT coalesce(sum(step), 0) FROM {jobs.S}.files_job"
+    storm.rage(lambda: look(ended), len(names) * steps)
     jobs.wait_for_job(*asked)
     for each in names:
         runs = runs_of(each)
