@@ -150,9 +150,14 @@ def find_task(name: str) -> RegisteredTask:
     """
     if (task := _look_up(name)) is not None:
         return task
+    raise unknown_task(name)
+
+
+def unknown_task(name: str) -> UnknownTaskError:
+    """Return the error that there is no task of a name."""
     similar = difflib.get_close_matches(name, _tasks, n=1)
     hint = f" Did you mean {similar[0]}?" if similar else ""
-    raise UnknownTaskError(
+    return UnknownTaskError(
         f"There is no task {name}: its source was deleted or renamed, or the module that "
         f"defines it is not loaded here.{hint}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -35,6 +36,8 @@ class JobContext:
     queue: str = "default"
     priority: int = 0
     lock: str | None = None
+    scheduled_at: dt.datetime | None = None
+    """The time before which the job did not begin."""
 
     percent: float | None = None
     text: str | None = None

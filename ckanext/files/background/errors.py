@@ -40,6 +40,9 @@ class MaxRetriesExceededError(BackgroundError):
 class JobAborted(BackgroundError):  # noqa: N818 - the name is Procrastinate's
     """A job ends during a step: the task has looked at ``should_abort``, or is interrupted."""
 
+    status = "aborted"
+    """What the job is then."""
+
 
 class LostJobError(BackgroundError):
     """Another worker or an operator took the job from this worker during a step."""

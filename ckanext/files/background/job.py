@@ -115,6 +115,7 @@ class ClaimedJob(JobFields):
             queue=self.queue,
             priority=self.priority,
             lock=self.lock,
+            scheduled_at=self.scheduled_at,
             aborting=aborting,
         )
 

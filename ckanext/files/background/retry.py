@@ -124,7 +124,7 @@ def classify_failure(error: BaseException, job: ClaimedJob) -> Failure:
     if isinstance(error, Retry):
         return dataclasses.replace(failure, at=error.at, call=error.call)
     if isinstance(error, JobAborted):
-        return dataclasses.replace(failure, status="aborted")
+        return dataclasses.replace(failure, status=error.status)
     if isinstance(error, MaxRetriesExceededError):
         return failure
     try:

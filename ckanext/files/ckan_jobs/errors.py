@@ -6,7 +6,7 @@ from typing import Any
 
 import rq.exceptions
 
-from ckanext.files.background.errors import BackgroundError
+from ckanext.files.background.errors import BackgroundError, JobAborted
 
 _Duplicate: Any = getattr(rq.exceptions, "DuplicateJobError", Exception)
 """RQ's error, which RQ of CKAN 2.11 does not have."""
@@ -22,3 +22,13 @@ class RedisNeededError(BackgroundError, NotImplementedError):
 
 class DuplicateJobError(BackgroundError, _Duplicate):
     """A job with that id waits or runs, and the caller wants no second one."""
+
+
+class PolicyError(BackgroundError):
+    """An option about jobs has a value without a meaning."""
+
+
+class JobExpired(JobAborted):
+    """A job had waited longer than its caller wanted when a worker took it."""
+
+    status = "cancelled"

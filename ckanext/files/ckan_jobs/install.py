@@ -3,6 +3,8 @@
 Extensions import ``enqueue``, ``get_queue`` and ``job_from_id`` before any plugin is
 configured. So these stay, and what they look up in their module at each call is replaced:
 ``get_queue`` asks ``_queues`` before it makes a queue of RQ.
+
+Workers of :mod:`ckanext.files.background` learn to run the functions.
 """
 
 from __future__ import annotations
@@ -11,7 +13,10 @@ from typing import Any
 
 from ckan.lib import jobs
 
+from ckanext.files.background.call import resolvers
+
 from . import store
+from .function import resolve
 from .job import Job
 from .queue import Queue
 
@@ -38,10 +43,13 @@ def install() -> None:
         for name, stand_in in stand_ins.items():
             _originals[name] = getattr(jobs, name)
             setattr(jobs, name, stand_in)
+        resolvers.append(resolve)
 
 
 def uninstall() -> None:
     """Give ``ckan.lib.jobs`` back what it had."""
+    if _originals:
+        resolvers.remove(resolve)
     while _originals:
         name, original = _originals.popitem()
         setattr(jobs, name, original)

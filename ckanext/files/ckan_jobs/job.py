@@ -47,6 +47,9 @@ class Job(rq.job.Job):
     _stored: payload.Payload | None = None
     """What the row has, as far as this object knows."""
 
+    _row_id: str | None = None
+    """The id that the row has, where ``id`` is the one of a later run."""
+
     def __init__(
         self,
         id: str | None = None,  # noqa: A002 - as RQ calls it
@@ -71,19 +74,28 @@ class Job(rq.job.Job):
         cls, job_ids: Iterable[str], connection: Any = None, serializer: Any = None
     ) -> Any:
         rows = store.find(job_ids := list(job_ids))
-        found = {rq_id: cls.from_row(row, serializer) for rq_id, row in rows.items()}
+        found = {rq_id: cls.from_row(row, serializer, rq_id) for rq_id, row in rows.items()}
         return [found.get(rq_id) for rq_id in job_ids]
 
     @classmethod
-    def from_row(cls, row: Row, serializer: Any = None) -> Job:
-        """Return the job of a row. One that this site has not signed has nothing but its id."""
-        job = cls(row.rq_id, serializer=serializer)
+    def from_row(cls, row: Row, serializer: Any = None, run_id: str | None = None) -> Job:
+        """Return the job of a row. One that this site has not signed has nothing but its id.
+
+        :param run_id: the id of the run, see :func:`.store.run_id`.
+        """
+        job = cls(run_id or row.rq_id, serializer=serializer)
+        job._row_id = row.rq_id
         job._read(row)
         return job
 
     @classmethod
     def exists(cls, job_id: str, connection: Any = None) -> bool:
         return job_id in store.find([job_id])
+
+    @property
+    def row_id(self) -> str:
+        """The id that the row has: each later run of a job has an id of its own."""
+        return self._row_id or self.id
 
     @property
     def dependency_ids(self) -> Any:
@@ -115,6 +127,7 @@ class Job(rq.job.Job):
         place = store.Place(self.origin, self.task_name, at, at_front, depends_on, allow_failure)
         self._status = rq.job.JobStatus.SCHEDULED if at else rq.job.JobStatus.QUEUED
         self._stored = self._payload()
+        self._row_id = None
         if not store.put(self.id, self._stored, place, self.title, unique=unique):
             raise DuplicateJobError(f"Job {self.id} waits or runs already")
         if depends_on:
@@ -123,7 +136,7 @@ class Job(rq.job.Job):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write what was changed. ``toolkit.enqueue_job`` calls this also where nothing was."""
         if (changed := self._payload()) != self._stored and store.save(
-            self.id, changed, self.title
+            self.row_id, changed, self.title
         ):
             self._stored = changed
 
@@ -162,8 +175,8 @@ class Job(rq.job.Job):
         :raises ForgedJobError: another program has written the value.
         """
         if refresh or self._result is None:
-            stored, serializer = store.result(self.id), cast(Any, self.serializer)
-            self._result = stored and serializer.loads(payload.verified_result(self.id, stored))
+            stored, serializer = store.result(self.row_id), cast(Any, self.serializer)
+            self._result = stored and serializer.loads(payload.verified_result(self.row_id, stored))
         return self._result
 
     @property
@@ -178,20 +191,30 @@ class Job(rq.job.Job):
         """
         if self.is_canceled:
             raise InvalidJobOperation(f"Job {self.id} is cancelled already")
-        store.cancel(self.id)
+        store.cancel(self.row_id)
 
     def delete(self, *args: Any, **kwargs: Any) -> None:
         """Cancel the job likewise, and give up its id. The row stays, as history."""
-        store.drop(self.id)
+        store.drop(self.row_id)
 
     def requeue(self, at_front: bool = False) -> Job:
         """Run the job again.
 
         :raises InvalidJobOperation: it has not failed.
         """
-        if not store.retry(self.id):
+        if not store.retry(self.row_id):
             raise InvalidJobOperation(f"Job {self.id} has not failed")
         return self
+
+    @property
+    def exc_info(self) -> str | None:
+        """The traceback of a job that has failed."""
+        return store.traceback(self.row_id)
+
+    def check(self) -> None:
+        """:raises ForgedJobError: this site has not signed the job."""
+        if not self.data:
+            raise ForgedJobError(self.description)
 
     def perform(self) -> Any:
         """Run the function here and now, as ``rq.get_current_job()``."""
@@ -204,14 +227,13 @@ class Job(rq.job.Job):
 
     def _payload(self) -> payload.Payload:
         """:raises ForgedJobError: this site has not signed the job; a change would."""
-        if not self.data:
-            raise ForgedJobError(self.description)
+        self.check()
         # enqueue_job adds the title that it was not given: the row need not change for that
         meta = self.serializer.dumps({"title": None, **self.meta})
-        return payload.pack(self.id, {**self.to_dict(include_result=False), "meta": meta})
+        return payload.pack(self.row_id, {**self.to_dict(include_result=False), "meta": meta})
 
     def _row(self) -> Row | None:
-        return store.find([self.id]).get(self.id)
+        return store.find([self.row_id]).get(self.row_id)
 
     def _read(self, row: Row) -> None:
         try:

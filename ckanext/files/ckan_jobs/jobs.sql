@@ -21,6 +21,20 @@ SELECT r.job_id, r.rq_id, r.origin, files_rq_status(j.status, j.scheduled_at), r
 FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
 WHERE r.current AND r.rq_id = ANY (:rq_ids)
 
+-- name: find_run
+-- By the id of a run, which the job has begun.
+SELECT r.job_id, r.rq_id, r.origin, files_rq_status(j.status, j.scheduled_at), r.hash, r.signature
+FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
+WHERE r.current AND r.rq_id = :rq_id AND :run BETWEEN 2 AND j.attempts + (j.status = 'doing')::integer
+
+-- name: of_job
+SELECT r.job_id, r.rq_id, r.origin, files_rq_status(j.status, j.scheduled_at), r.hash, r.signature
+FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id WHERE r.job_id = :job_id
+
+-- name: traceback
+SELECT f.traceback FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id JOIN files_job f ON f.job_id = j.id
+WHERE r.current AND r.rq_id = :rq_id AND j.status = 'failed'
+
 -- name: waiting
 SELECT job_id, rq_id, origin, 'todo', hash, signature
 FROM files_rq_waiting(:origin, :queue, :offset, :limit)

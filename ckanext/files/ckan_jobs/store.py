@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,10 @@ from .payload import Payload, sign_result
 
 _HASH_LENGTH = 8
 """Characters of the hash that ends the name of a queue that is too long."""
+
+
+_RUN = re.compile(r"(?P<rq_id>.+)-(?P<run>[1-9]\d{0,8})")
+"""The id of a later run."""
 
 
 class Row(NamedTuple):
@@ -114,8 +119,36 @@ def empty(origin: str) -> int:
 
 
 def find(rq_ids: Iterable[str]) -> dict[str, Row]:
-    """Return the jobs that exist of these."""
-    return {row.rq_id: row for row in _rows("find", rq_ids=list(rq_ids))}
+    """Return the jobs that exist of these, also by the ids of their later runs."""
+    wanted = list(rq_ids)
+    found = {row.rq_id: row for row in _rows("find", rq_ids=wanted)}
+    for rq_id in wanted:
+        if rq_id not in found and (later := _RUN.fullmatch(rq_id)):
+            for row in _rows("find_run", rq_id=later["rq_id"], run=int(later["run"])):
+                found[rq_id] = row
+    return found
+
+
+def of_job(job_id: int) -> Row | None:
+    """Return a job by the id that workers and pages have, even if its own id is given up."""
+    return next(iter(_rows("of_job", job_id=job_id)), None)
+
+
+def run_id(rq_id: str, attempts: int) -> str:
+    """Return the id that a function has as its current job's: each later run has one of its own.
+
+    Functions may keep their job's id, and refuse to run twice with it: xloader's table of jobs
+    has it as its key.
+
+    :param attempts: how many runs there were before.
+    """
+    return f"{rq_id}-{attempts + 1}" if attempts else rq_id
+
+
+def traceback(rq_id: str) -> str | None:
+    """Return the traceback of a job that has failed."""
+    found = _read("traceback", rq_id=rq_id)
+    return found[0][0] if found else None
 
 
 def waiting(origin: str, offset: int = 0, limit: int | None = None) -> Sequence[Row]:
@@ -138,16 +171,17 @@ def origins(prefix: str) -> list[str]:
     return [name for (name,) in _read("origins", prefix=prefix)]
 
 
-def keep_result(job_id: int, rq_id: str, data: bytes, ttl: int | None) -> None:
+def keep_result(job_id: int, rq_id: str, data: bytes | None, ttl: int | None) -> None:
     """Keep what a job has returned until its ``result_ttl`` is over, before its end is written.
 
-    :param data: the value as RQ's serializer writes it.
+    :param data: the value as RQ's serializer writes it; None to empty what is kept.
     :param ttl: seconds as RQ has them: None for the default, 0 for not at all, -1 for ever.
     """
     seconds = DEFAULT_RESULT_TTL if ttl is None else ttl
     if seconds:
-        values = {"job_id": job_id, "seconds": seconds if seconds > 0 else None}
-        commit.write(_queries()["keep_result"], {**values, "result": sign_result(rq_id, data)})
+        result = None if data is None else sign_result(rq_id, data)
+        values = {"job_id": job_id, "seconds": seconds if seconds > 0 else None, "result": result}
+        commit.write(_queries()["keep_result"], values)
 
 
 def result(rq_id: str) -> bytes | None:

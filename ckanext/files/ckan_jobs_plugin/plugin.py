@@ -14,6 +14,8 @@ from ckan.config.declaration import Declaration, Key
 from ckan.exceptions import CkanConfigurationException
 
 from ckanext.files.background import NotInstalledError, schema
+from ckanext.files.ckan_jobs import policy
+from ckanext.files.ckan_jobs.errors import PolicyError
 from ckanext.files.ckan_jobs.install import install, uninstall
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,10 @@ class FilesJobsPlugin(p.SingletonPlugin):
         declare(declaration, key)
 
     def configure(self, config: CKANConfig) -> None:
+        try:
+            policy.check()
+        except PolicyError as error:
+            raise CkanConfigurationException(str(error)) from error
         install()
         try:
             with model.meta.engine.connect() as connection:  # pyright: ignore[reportOptionalMemberAccess]

@@ -19,6 +19,7 @@
 --   claimed                     -> waiting        files_fail: the step is tried again later
 --   claimed                     -> failed         files_fail: the step is not tried again
 --   claimed                     -> aborted        files_fail: likewise, after a request to abort
+--   claimed                     -> cancelled      files_fail: the ttl of a job of toolkit.enqueue_job was over
 --   claimed                     -> between steps  files_release_jobs: the step is lost, with its worker or connection
 --   claimed                     -> failed         files_release_jobs: the same step was lost too often
 --   claimed                     -> aborted        files_release_jobs, files_unclaim_jobs: after a request to abort

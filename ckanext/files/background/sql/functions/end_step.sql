@@ -110,6 +110,8 @@ BEGIN
             abort_requested = false,
             status = CASE WHEN _aborted AND _retry_at IS NOT NULL THEN 'aborted' ELSE _status END
             WHERE id = _job;
+        -- Procrastinate knows this only of jobs that wait
+        INSERT INTO procrastinate_events (job_id, type) SELECT _job, 'cancelled' WHERE _status = 'cancelled';
     ELSE
         UPDATE procrastinate_jobs SET attempts = attempts + 1, queue_name = coalesce(_queue, queue_name),
             priority = coalesce(_priority, priority) WHERE id = _job;

@@ -1,0 +1,303 @@
+"""How a worker runs a function; run here by the worker's own code for steps."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import pytest
+from ckan.lib import jobs
+from rq import Callback, Retry
+
+from ckanext.files.background import UnknownTaskError, send_task
+from ckanext.files.background.call import find_task
+from ckanext.files.background.record import JobRecord
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.ckan_jobs.function import FunctionTask
+from ckanext.files.ckan_jobs.job import Job
+from ckanext.files.tests.ckan_jobs.test_queue import row, set_state
+from ckanext.files.tests.support import functions
+from ckanext.files.tests.support.effects import change
+from ckanext.files.tests.support.jobs import S, effects_of, let_time_pass, shown
+from ckanext.files.tests.support.sample import noop
+
+pytestmark = pytest.mark.usefixtures("effects")
+
+
+def enqueue(function: Any, *args: Any, title: str | None = None, **options: Any) -> Any:
+    return tk.enqueue_job(function, list(args), title=title, rq_kwargs=options)
+
+
+@pytest.fixture
+def run(tasks: TasksManager) -> Callable[[Any], JobRecord]:
+    """Run a job, and all others that wait; return what is known of it then."""
+
+    def run(job: Any) -> JobRecord:
+        tasks.run_pending_jobs()
+        return shown(row(job))
+
+    return run
+
+
+def test_own_commits_are_real(run: Any, name: str) -> None:
+    """What the function leaves without a commit is dropped, as with RQ."""
+    job = enqueue(functions.commit, name, title="Title")
+    assert run(job).status == "succeeded"
+    assert effects_of(name) == [f"{name}-{job.id}"]
+    assert job.get_status() == "finished"
+    assert job.result == {"run": job.id}
+
+
+def test_atomic(run: Any, name: str, ckan_config: Any) -> None:
+    """One commit, with all that the function has written; none if it fails."""
+    paths = [f"{functions.__name__}.{each}" for each in ("commit", "fail")]
+    with_option(ckan_config, "atomic", paths)
+    job = enqueue(functions.commit, name)
+    assert run(job).status == "succeeded"
+    assert effects_of(name) == [f"{name}-{job.id}", f"{name}-left"]
+    assert job.result == {"run": job.id}
+    failed = enqueue(functions.fail, f"{name}-2")
+    assert run(failed).status == "failed"
+    assert effects_of(f"{name}-2") == []
+    with_option(ckan_config, "atomic", [])
+    run(enqueue(functions.fail, f"{name}-2"))
+    assert len(effects_of(f"{name}-2")) == 1  # negative control
+
+
+def with_option(ckan_config: Any, option: str, value: Any) -> None:
+    ckan_config[f"ckanext.files.jobs.{option}"] = value
+
+
+@pytest.mark.parametrize("value", [None, 0, [1, {"a": dt.date(2020, 2, 2)}]])
+def test_result(value: Any, run: Any) -> None:
+    job = enqueue(functions.give_back, value)
+    run(job)
+    assert Job.fetch(job.id).result == value
+
+
+def test_result_that_pickle_cannot_hold(run: Any, name: str) -> None:
+    job = enqueue(functions.give_back, functions.Loader(name))
+    assert run(job).status == "succeeded"
+    assert job.result.name == name
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(functions, "give_back", lambda value: lambda: value)
+        failed = run(enqueue(f"{functions.__name__}.give_back", 1))
+    assert failed.status == "failed"
+    assert "pickle" in failed.error
+
+
+def test_methods_and_calls(run: Any, name: str) -> None:
+    """A bound method; a call that is returned goes on as the job's next step."""
+    job = enqueue(functions.Loader(name).load)
+    assert run(job).status == "succeeded"
+    assert effects_of(name) == [f"{name}-{job.id}"]
+    job = enqueue(functions.go_on_with_a_task, f"{name}-2")
+    found = run(job)
+    assert (found.status, found.step) == ("succeeded", 2)
+    assert effects_of(f"{name}-2") == [f"{name}-2"]
+
+
+def test_callbacks(run: Any, name: str) -> None:
+    """RQ's, with its arguments. One that fails is a failure of the job."""
+    options = {"on_success": functions.succeeded, "on_failure": functions.failed}
+    job = enqueue(functions.commit, name, **options)
+    run(job)
+    assert effects_of(f"{name}-succeeded") == [f"{name}-succeeded-{job.id}-finished"]
+    failed = f"{name}-fails"
+    assert run(enqueue(functions.fail, failed, **options)).error == "ValueError: it fails"
+    assert effects_of(f"{failed}-failed") == [f"{failed}-failed-ValueError-it fails"]
+    broken = f"{name}-broken"
+    callbacks = {"on_success": Callback(functions.break_down), "on_failure": functions.failed}
+    assert run(enqueue(functions.commit, broken, **callbacks)).error.startswith("RuntimeError")
+    assert len(effects_of(f"{broken}-failed-RuntimeError")) == 1
+
+
+def test_exc_info(run: Any, name: str) -> None:
+    job = enqueue(functions.fail, name)
+    assert job.exc_info is None
+    run(job)
+    assert job.is_failed
+    assert "ValueError: it fails" in (job.exc_info or "")
+
+
+# retries
+
+
+def test_no_retry_by_default(run: Any, name: str) -> None:
+    found = run(enqueue(functions.fail, name))
+    assert (found.status, found.attempts) == ("failed", 1)
+
+
+def test_retry_of_the_caller(run: Any, name: str, ckan_config: Any) -> None:
+    """It counts more than the site's options. Each run has an id of its own, which is found."""
+    with_option(ckan_config, "retries", ["7"])
+    job = enqueue(functions.fail, name, 2, retry=Retry(max=3))
+    found = run(job)
+    assert (found.status, found.attempts) == ("succeeded", 3)
+    ids = [job.id, f"{job.id}-2", f"{job.id}-3"]
+    assert effects_of(name) == [f"{name}-{each}" for each in ids]
+    for rq_id in ids:
+        assert Job.fetch(rq_id).id == rq_id
+        assert Job.fetch(rq_id).result == "at last"
+        assert Job.exists(rq_id)
+    for rq_id in (f"{job.id}-4", f"{job.id}-1", f"{job.id}-0", f"{job.id}-2-2", "x-2"):
+        assert not Job.exists(rq_id)
+
+
+def test_intervals(run: Any, name: str) -> None:
+    """As RQ has them: the first one is repeated."""
+    job = enqueue(functions.fail, name, retry=Retry(max=3, interval=[100, 200]))
+    waits = []
+    for _ in range(3):
+        assert run(job).status == "todo"
+        waits.append(round((row(job).scheduled_at - now()).total_seconds(), -1))
+        assert job.get_status() == "scheduled"
+        let_time_pass()
+    assert waits == [100, 100, 200]
+    assert run(job).status == "failed"
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("option", "retries"),
+    [
+        ([], 0),
+        (["2"], 2),
+        (["2", "default=1"], 1),
+        (["2", "other=1"], 2),
+        (["2", "default=1", f"{functions.__name__}.fail=0"], 0),
+    ],
+)
+def test_retries_of_the_site(
+    option: list[str], retries: int, run: Any, name: str, ckan_config: Any
+) -> None:
+    """By function, by queue, or for all."""
+    with_option(ckan_config, "retries", option)
+    with_option(ckan_config, "retry_wait", 0)
+    found = run(enqueue(functions.fail, name))
+    assert (found.status, found.attempts) == ("failed", 1 + retries)
+    assert found.error == "ValueError: it fails"
+
+
+def test_retry_that_is_returned(run: Any, name: str) -> None:
+    found = run(enqueue(functions.ask_again, name, 2))
+    assert (found.status, found.attempts) == ("failed", 3)
+    assert len(effects_of(name)) == 3
+
+
+# what does not run
+
+
+def test_ttl(run: Any, name: str) -> None:
+    late = enqueue(functions.refuse_to_begin, name, ttl=-1 + 60)
+    change(
+        f"UPDATE {S}.procrastinate_jobs SET scheduled_at = now() - interval '61 s' WHERE id = :id",
+        id=row(late).id,
+    )
+    found = run(late)
+    assert (found.status, late.get_status()) == ("cancelled", "canceled")
+    assert "its ttl of 59 seconds" in found.error
+    in_time = enqueue(functions.commit, name, ttl=60)
+    assert run(in_time).status == "succeeded"
+
+
+class Bomb:
+    """Does something when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self._path,)
+
+
+def test_forged_row_runs_nothing(run: Any, name: str, tmp_path: Path) -> None:
+    """Neither the function nor a callback; nothing of the hash is unpickled."""
+    job = enqueue(functions.commit, name, on_failure=functions.failed)
+    mark = tmp_path / "unpickled"
+    bomb = pickle.dumps(Bomb(mark))
+    change(f"UPDATE {S}.files_rq_job SET hash = :hash WHERE rq_id = :id", hash=bomb, id=job.id)
+    found = run(job)
+    assert (found.status, job.get_status()) == ("failed", "failed")
+    assert "ForgedJobError" in found.error
+    assert "SECRET_KEY" in found.error
+    assert effects_of(name) == []
+    assert not mark.exists()
+    pickle.loads(bomb)
+    assert mark.exists()  # negative control
+
+
+def test_row_of_another_job(run: Any, name: str) -> None:
+    """A signed hash runs only with its own id."""
+    job, other = enqueue(functions.commit, name), enqueue(functions.commit, f"{name}-2")
+    change(
+        f"""UPDATE {S}.files_rq_job r SET hash = o.hash, signature = o.signature
+        FROM {S}.files_rq_job o WHERE r.rq_id = :id AND o.rq_id = :other""",
+        id=job.id,
+        other=other.id,
+    )
+    assert "ForgedJobError" in run(job).error
+    assert effects_of(name) == [f"{name}-2-{other.id}"]
+
+
+def test_function_is_gone(run: Any) -> None:
+    found = run(enqueue("ckanext.files.no_such_module.work"))
+    assert found.status == "failed"
+    assert found.error == "ValueError: Invalid attribute name: work"  # RQ's words
+
+
+def test_task_is_unknown(tasks: TasksManager, name: str) -> None:
+    """What no task and no job has is refused as without the plugin."""
+    job = send_task("mails.send", [name])
+    tasks.run_pending_jobs()
+    found = shown(job)
+    assert found.status == "failed"
+    assert "There is no task mails.send: its source was deleted" in found.error
+    for use in (lambda: find_task(f"{noop.name}s").delay(), lambda: find_task("a.b").function):
+        with pytest.raises(UnknownTaskError):
+            use()
+    assert isinstance(find_task("mails.send"), FunctionTask)
+    assert find_task(noop.name) is noop
+
+
+def test_deleted_while_it_runs(run: Any, name: str) -> None:
+    """It goes on, as with RQ."""
+    job = enqueue(functions.commit, name)
+    change(f"UPDATE {S}.files_rq_job SET current = false WHERE rq_id = :id", id=job.id)
+    assert run(job).status == "succeeded"
+    assert effects_of(name) == [f"{name}-{job.id}"]
+
+
+def test_logs(run: Any, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """CKAN's lines, in its own logger; none of them has arguments."""
+    with caplog.at_level(logging.INFO, jobs.__name__):
+        job = enqueue(functions.fail, f"{name}-secret", title="Load")
+        caplog.clear()
+        run(job)
+    found = [r.getMessage() for r in caplog.records if r.name == jobs.__name__]
+    assert len(found) == 3
+    assert f'starts job {job.id} (Load) from queue "default"' in found[0]
+    assert f"Job {job.id} on worker" in found[1]
+    assert found[1].endswith("raised an exception: it fails")
+    assert "has finished job" in found[2]
+    assert "secret" not in caplog.text
+
+
+def test_rerun_by_a_sysadmin(run: Any, name: str) -> None:
+    """Another run, another id."""
+    job = enqueue(functions.fail, name, 1)
+    assert run(job).status == "failed"
+    Job.fetch(job.id).requeue()
+    assert run(job).status == "succeeded"
+    assert effects_of(name) == [f"{name}-{job.id}", f"{name}-{job.id}-2"]
+    set_state(job, "failed")
+    assert Job.fetch(f"{job.id}-2").requeue().id == f"{job.id}-2"
+    assert row(job).status == "todo"
