@@ -19,6 +19,7 @@ from . import store
 from .function import resolve
 from .job import Job
 from .queue import Queue
+from .worker import Worker
 
 _originals: dict[str, Any] = {}
 
@@ -39,7 +40,12 @@ def get_all_queues() -> list[Any]:
 def install() -> None:
     """Keep all jobs of this process in PostgreSQL, until :func:`uninstall`."""
     if not _originals:
-        stand_ins = {"_queues": Queues(), "Job": Job, "get_all_queues": get_all_queues}
+        stand_ins = {
+            "_queues": Queues(),
+            "Job": Job,
+            "Worker": Worker,
+            "get_all_queues": get_all_queues,
+        }
         for name, stand_in in stand_ins.items():
             _originals[name] = getattr(jobs, name)
             setattr(jobs, name, stand_in)

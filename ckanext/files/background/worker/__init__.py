@@ -8,8 +8,9 @@ database sessions of the first one, which can commit nothing when it wakes up.
 The top of ``background/sql/tables.sql`` lists the states of a job, and what changes them.
 """
 
-from .options import WorkerOptions
+from .burst import run_burst
+from .options import WorkerOptions, configured_options
 from .processes import run_processes
 from .worker import Worker
 
-__all__ = ["Worker", "WorkerOptions", "run_processes"]
+__all__ = ["Worker", "WorkerOptions", "configured_options", "run_burst", "run_processes"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ckan import model
@@ -20,8 +21,13 @@ from .execution import Execution, is_conflict
 from .slot import Slot
 
 
-def request_contexts(flask_app: Any) -> Callable[[], RequestContext]:
-    """Return what makes the request context that CKAN's code expects, for each step a new one."""
+def request_contexts(flask_app: Any) -> Callable[[], AbstractContextManager[Any]]:
+    """Return what makes the request context that CKAN's code expects, for each step a new one.
+
+    :param flask_app: None for no request context.
+    """
+    if flask_app is None:
+        return nullcontext
     with flask_app.test_request_context() as request:
         environ = request.request.environ
 

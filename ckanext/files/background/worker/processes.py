@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -10,30 +11,34 @@ import time
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from ckan import model
+from ckan import model, plugins
 
 from .. import schema
 from .environment import close_connections
 from .options import WorkerOptions
-from .worker import run_worker
+from .worker import SIGNALS, run_worker
 
 log = logging.getLogger(__name__)
 
 _PAUSE = 1.0
 """Seconds before a worker that has died is replaced."""
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_USED_UP = 3
+"""The status of a process that is to be replaced, though nothing is wrong with it."""
 
 
 def run_processes(flask_app: Any, options: WorkerOptions, count: int) -> None:
     """Run workers in processes of their own until a signal ends them.
 
-    This process replaces a worker that dies; it has neither connections to the
-    database nor threads. When it ends, its workers stop soon.
+    This process replaces a worker that dies, or has run ``max_jobs``; it has neither
+    connections to the database nor threads. When it ends, its workers stop soon.
 
     :raises NotInstalledError: the tables are missing.
     """
-    if count == 1:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # what tasks print appears at once, also in a log file
+        sys.stdout.reconfigure(line_buffering=True)
+    if count == 1 and not options.max_jobs:
         run_worker(flask_app, options)
         return
     _Processes(flask_app, options).run(count)
@@ -52,7 +57,7 @@ class _Processes:
         with engine.connect() as connection:
             schema.check(connection)  # without tables each worker would end at once
         close_connections()
-        for number in _SIGNALS:
+        for number in SIGNALS:
             signal.signal(number, self._stop)
         for _ in range(count):
             self._start()
@@ -61,31 +66,34 @@ class _Processes:
             if pid not in self._pids:
                 continue  # the first process of a container becomes the parent of orphans
             self._pids.remove(pid)
-            done = self._stopping or (status == 0 and not self._options.wait)
-            if not done:
+            if self._stopping or (status == 0 and self._options.may_end):
+                continue
+            if os.waitstatus_to_exitcode(status) != _USED_UP:
                 log.error("Worker process %s has ended with status %s", pid, status)
                 time.sleep(_PAUSE)
-                self._start()
+            self._start()
 
     def _start(self) -> None:
+        for plugin in plugins.PluginImplementations(plugins.IForkObserver):
+            plugin.before_fork()
         # a signal that comes now must stop the new worker, too
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         if not self._stopping:
             pid = os.fork()
             if not pid:
                 self._work()
             self._pids.add(pid)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def _work(self) -> NoReturn:
         """Run the worker in the forked process."""
         status = 1
         try:
-            for number in _SIGNALS:
+            for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-            run_worker(self._flask_app, self._options, parent=self._pid)
-            status = 0
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            used_up = run_worker(self._flask_app, self._options, parent=self._pid)
+            status = _USED_UP if used_up else 0
         except BaseException:
             log.exception("A worker has failed")
         finally:

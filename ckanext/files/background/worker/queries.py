@@ -23,6 +23,7 @@ from ckanext.files.transaction.connection import connect
 from ..context import JobContext
 from ..job import ClaimedJob
 from ..retry import Failure
+from ..rq_jobs import look_after
 from ..sql import driver_query
 from ..step import fail
 from .deaths import Deaths, SilentWorker
@@ -144,6 +145,12 @@ class WorkerQueries:
             rescued[worker_id] = self._release(worker_id, None, None, max_rescues)
         self._value("requeue_orphans")
         return {worker_id: count for worker_id, count in rescued.items() if count}
+
+    def look_after_rq_jobs(self) -> int:
+        """Do what jobs of ``toolkit.enqueue_job`` need; return how many wait no more for others."""
+        with self._cursor() as cursor:
+            freed, _ = look_after(cursor)
+        return freed
 
     def forget_dead(self) -> None:
         """Delete the rows of workers that died long ago."""

@@ -55,7 +55,8 @@ class Slot(threading.Thread):
     def next_queues(self) -> tuple[bool, list[str] | None]:
         """See :class:`~ckanext.files.background.step.StepOwner`."""
         self._in_a_row += 1
-        claims = self._in_a_row < _MAX_IN_A_ROW and not self._supply.stopping
+        ends = self._supply.stopping or self._supply.used_up
+        claims = self._in_a_row < _MAX_IN_A_ROW and not ends
         return claims, list(self._supply.options.queues) or None
 
     def committed(self) -> None:
@@ -71,6 +72,7 @@ class Slot(threading.Thread):
         context = job.context(lambda: execution.abort_requested)
         execution = Execution(job, context, self._supply.options.timeout)
         self.execution = execution
+        self._supply.begun += 1
         try:
             with self._request_context(), _own_session():
                 execution.follow(find_task(job.call.task_name))

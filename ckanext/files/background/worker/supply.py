@@ -100,6 +100,9 @@ class JobSupply:
         self.wake_signal = WakeSignal()
         self.outage = Outage()
         self.stopping = False
+        self.begun = 0
+        """Steps that have begun."""
+
         self._on_stop = on_stop
 
     def stop(self) -> None:
@@ -107,14 +110,24 @@ class JobSupply:
         self.stopping = True
         self._on_stop()
 
+    @property
+    def used_up(self) -> bool:
+        """Whether the process is to be replaced by a new one before the next job."""
+        return 0 < self.options.max_jobs <= self.begun
+
     def next_job(self) -> ClaimedJob | None:
         """Wait for a job and claim it; return None when the worker stops."""
         while not self.stopping:
+            if self.used_up:
+                self.stop()
+                break
             seen = self.wake_signal.before_look()
             try:
                 # in this order: a step may write a new job before it ends
                 idle = not self.options.wait and not self.queries.owned()
                 job = self.queries.claim(self.options.queues)
+                if idle and job is None and self.queries.look_after_rq_jobs():
+                    continue
             except LOST as error:
                 self.outage.notice(error)
                 time.sleep(RETRY_PAUSE)

@@ -29,6 +29,9 @@ from .supply import LOST, RETRY_PAUSE, JobSupply, first_line
 
 log = logging.getLogger(__name__)
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""They stop a worker."""
+
 _HEARTBEAT_INTERVAL = 1.0
 """Seconds between heartbeats, and between looks at what notifications may have missed."""
 
@@ -54,6 +57,18 @@ class Worker:
         self._schedule = Schedule()
         self._last_heartbeat = 0.0
         self._heard_of_job = False
+        self._busy_at = time.monotonic()
+        self._begun_then = 0
+
+    @property
+    def steps(self) -> int:
+        """How many steps it has run."""
+        return self._supply.begun
+
+    @property
+    def used_up(self) -> bool:
+        """Whether a new process is to take its place."""
+        return self._supply.used_up
 
     def run(self) -> None:
         """Work; return after :meth:`stop`, when the slots have ended.
@@ -128,7 +143,17 @@ class Worker:
         self._slots.check_jobs()
         self._schedule.defer()
         self._queries.forget_dead()
+        self._queries.look_after_rq_jobs()
+        self._stop_if_idle()
         self._supply.wake_signal.send_to_all()
+
+    def _stop_if_idle(self) -> None:
+        if self._slots.executions() or self.steps != self._begun_then:
+            self._begun_then = self.steps
+            self._busy_at = time.monotonic()
+        limit = self._options.max_idle
+        if limit is not None and time.monotonic() - self._busy_at >= limit:
+            self.stop()
 
     def _rescue(self) -> None:
         options = self._options
@@ -186,9 +211,13 @@ class Worker:
         self._slots.publish_progress()
 
 
-def run_worker(flask_app: Any, options: WorkerOptions, parent: int | None = None) -> None:
-    """Run a worker in this process until it gets a signal, or its parent ends."""
+def run_worker(flask_app: Any, options: WorkerOptions, parent: int | None = None) -> bool:
+    """Run a worker in this process until it gets a signal, or its parent ends.
+
+    :returns: whether a new process is to take its place.
+    """
     worker = Worker(flask_app, options, parent)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         signal.signal(number, worker.stop)
     worker.run()
+    return worker.used_up

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from ckanext.files.background import overview, schema
 from ckanext.files.background.call import all_tasks
 from ckanext.files.background.discovery import not_loaded
 from ckanext.files.background.overview import QueueState, ScheduleState, WorkerState
-from ckanext.files.background.worker import WorkerOptions, run_processes
+from ckanext.files.background.worker import configured_options, run_processes
 from ckanext.files.background_plugin.words import STATES
 from ckanext.files.cli.options import JSON
 from ckanext.files.cli.output import in_utc, print_json
@@ -77,21 +76,10 @@ def worker(
     Several queues: "-q mails -q reports" or "-q mails reports".
     """
     chosen = (*queues, *more_queues)
-    options = WorkerOptions(
-        queues=chosen,
-        concurrency=concurrency,
-        wait=wait,
-        timeout=config[f"{_PREFIX}.timeout"],
-        shutdown_timeout=config[f"{_PREFIX}.shutdown_timeout"],
-        frozen_after=config[f"{_PREFIX}.frozen_after"],
-        most_rescues=config[f"{_PREFIX}.most_rescues"],
-    )
+    options = configured_options(queues=chosen, concurrency=concurrency, wait=wait)
     logging.getLogger("ckanext.files.background").setLevel(
         logging.DEBUG if verbose else logging.INFO
     )
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # what tasks print appears at once, also in a log file
-        sys.stdout.reconfigure(line_buffering=True)
     click.echo("Tasks loaded:")
     for task in all_tasks():
         click.echo(f"  {task.name}")

@@ -19,17 +19,12 @@ DOES_NOT_APPLY = {
 }
 """Tests that do not apply, and why."""
 
-LATER = {"TestWorker", "TestJobsWorker"}
-"""Classes whose tests start a worker of CKAN."""
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in (each for each in items if here in each.path.parents):
         if item.name in DOES_NOT_APPLY:
             item.add_marker(pytest.mark.skip(reason=DOES_NOT_APPLY[item.name]))
-        elif LATER & set(item.nodeid.split("::")):
-            item.add_marker(pytest.mark.skip(reason="needs the worker"))
 
 
 @pytest.fixture(autouse=True)
