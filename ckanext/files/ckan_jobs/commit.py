@@ -73,6 +73,11 @@ def read(query: str, values: Mapping[str, Any]) -> Rows:
     return _run_in(session, query, values)
 
 
+def disconnect() -> None:
+    """Close the connection of this process until its next use."""
+    _own.close()
+
+
 def _has_failed(session: Any) -> bool:
     """Return whether the session's transaction can only be rolled back, or is being ended."""
     if not session.is_active:
@@ -128,6 +133,12 @@ class _OwnConnection:
                     raise
             return self._run(query, values)
 
+    def close(self) -> None:
+        """Close the connection; the next statement opens another one."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+
     def _run(self, query: str, values: Mapping[str, Any]) -> Rows:
         try:
             with self._connected().cursor() as cursor:
@@ -137,7 +148,9 @@ class _OwnConnection:
             raise schema.explain(error) from error
 
     def _connected(self) -> Any:
-        if self._connection is None or self._connection.closed or self._engine is not meta.engine:
+        if self._connection is not None and self._engine is not meta.engine:
+            self._connection.close()
+        if self._connection is None or self._connection.closed:
             self._engine = meta.engine
             self._connection = connect(self._engine)
             with self._connection.cursor() as cursor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -13,27 +12,36 @@ from ckan import model
 
 from ckanext.files.transaction.index_repair import repair_due
 
-from .supply import LOST, JobSupply
+from .supply import LOST
 
 log = logging.getLogger(__name__)
 
 _PAUSE = 1.0
 """Seconds between looks."""
 
+_PATIENCE = 5.0
+"""Seconds in which the last look may end."""
+
 
 class Repairs(threading.Thread):
     """Looks each second; apart from the worker's main thread, which must not wait for Solr."""
 
-    def __init__(
-        self, supply: JobSupply, request_context: Callable[[], AbstractContextManager[Any]]
-    ) -> None:
+    def __init__(self, request_context: Callable[[], AbstractContextManager[Any]]) -> None:
         super().__init__(name="repairs", daemon=True)
-        self._supply = supply
         self._request_context = request_context
         self._error = ""
+        self._ended = threading.Event()
+
+    def end(self) -> None:
+        """Let the thread end."""
+        self._ended.set()
+
+    def wait(self) -> None:
+        """Wait until it has ended, but not for a Solr that does not answer."""
+        self.join(_PATIENCE)
 
     def run(self) -> None:
-        while not self._supply.stopping:
+        while not self._ended.is_set():
             try:
                 self._repair_due()
                 self._error = ""
@@ -43,13 +51,13 @@ class Repairs(threading.Thread):
                 if str(error) != self._error:  # not once a second
                     log.warning("The search index cannot be looked after: %s", error)
                 self._error = str(error)
-            time.sleep(_PAUSE)
+            self._ended.wait(_PAUSE)
 
     def _repair_due(self) -> None:
         with self._request_context():
             try:
                 for _ in repair_due():
-                    if self._supply.stopping:
+                    if self._ended.is_set():
                         break
             finally:
                 model.Session.remove()

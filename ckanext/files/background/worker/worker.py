@@ -54,6 +54,7 @@ class Worker:
         self._listener = Listener(self._engine, options.queues)
         self._supply = JobSupply(self._queries, options, on_stop=self._listener.poke)
         self._slots = SlotPool(self._supply, self._request_context)
+        self._repairs = Repairs(self._request_context)
         self._schedule = Schedule()
         self._last_heartbeat = 0.0
         self._heard_of_job = False
@@ -98,7 +99,7 @@ class Worker:
         self._listener.open(worker_id)
         log.info("Worker %s knows: %s", worker_id, ", ".join(t.name for t in all_tasks()))
         self._slots.start()
-        Repairs(self._supply, self._request_context).start()
+        self._repairs.start()
 
     def _loop_once(self) -> None:
         """Wait for a notification, a deadline or the next heartbeat, and handle it."""
@@ -181,6 +182,7 @@ class Worker:
     def _end(self) -> None:
         """Wait for the steps that run, then hand back the jobs of the rest."""
         self._supply.stopping = True
+        self._repairs.end()
         self._supply.wake_signal.send_to_all()
         self._log_end()
         end = time.monotonic() + self._options.shutdown_timeout
@@ -195,6 +197,7 @@ class Worker:
             log.warning("The end of the worker cannot be written: %s", first_line(error))
         self._listener.close()
         self._queries.close()
+        self._repairs.wait()
 
     def _log_end(self) -> None:
         names = ", ".join(

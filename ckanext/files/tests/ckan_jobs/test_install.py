@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import ckan.plugins as p
 import ckan.plugins.toolkit as tk
@@ -16,6 +17,9 @@ from ckan.lib import jobs
 from ckan.lib.jobs import enqueue, get_queue, job_from_id, test_job
 from ckan.lib.redis import connect_to_redis
 
+from ckanext.files.background.call import is_known
+from ckanext.files.ckan_jobs import policy
+from ckanext.files.ckan_jobs.errors import PolicyError
 from ckanext.files.ckan_jobs.job import Job
 from ckanext.files.ckan_jobs.queue import Queue
 from ckanext.files.tests.support.effects import change
@@ -58,14 +62,18 @@ def test_all_threads_have_one_queue(name: str) -> None:
 
 def test_unloading_restores_everything(name: str) -> None:
     stand_ins = {each: getattr(jobs, each) for each in NAMES}
+    assert is_known(f"{test_job.__module__}.test_job")
     with plugins_loaded("files", "files_background"):
         stock = {each: getattr(jobs, each) for each in NAMES}
         assert {each for each in NAMES if stock[each] is not stand_ins[each]} == {
             "_queues",
             "Job",
+            "Worker",
             "get_all_queues",
         }
         assert stock["Job"] is rq.job.Job
+        assert issubclass(stock["Worker"], rq.Worker)
+        assert not is_known(f"{test_job.__module__}.test_job")
         job = early_enqueue_job(test_job, queue=name)
         try:
             assert type(job) is type(job_from_id(job.id)) is rq.job.Job
@@ -81,6 +89,33 @@ def test_needs_the_plugin_before_it() -> None:
     ):
         pass
     assert jobs.Job is rq.job.Job
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("retries", "1 xloader=many", "'xloader=many' is neither a number nor NAME=NUMBER"),
+        ("retries", "-1", "'-1' is neither a number"),
+        ("retries", "=3", "'=3' is neither a number"),
+        ("retries", "a=1 a=2", "two numbers for a"),
+        ("retries", "1 2", "two numbers for all others"),
+        ("atomic", "update_totals", "'update_totals' is no path of a function"),
+        ("atomic", "example.jobs:update", "no path of a function"),
+    ],
+)
+def test_options_without_a_meaning(option: str, value: str, words: str, ckan_config: Any) -> None:
+    ckan_config[f"ckanext.files.jobs.{option}"] = value.split()
+    with pytest.raises(PolicyError, match=words):
+        policy.check()
+
+
+def test_ckan_does_not_start_with_them() -> None:
+    options: Any = {"ckanext.files.jobs.retries": "many"}
+    with (
+        pytest.raises(CkanConfigurationException, match="'many' is neither a number"),
+        plugins_loaded("files", "files_background", "files_jobs", **options),
+    ):
+        pass
 
 
 def test_tables_are_missing(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -150,3 +152,14 @@ class Loader:
 
     def load(self) -> None:
         commit(self.name)
+
+
+def note_process(name: str) -> int:
+    effect_at_once(f"{name}-{_job().id}")
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def kill_the_worker(name: str) -> None:
+    effect_at_once(f"{name}-{_job().id}")
+    os.kill(os.getpid(), signal.SIGKILL)

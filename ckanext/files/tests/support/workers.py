@@ -11,11 +11,12 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
+from ckan.cli.jobs import jobs as ckans_jobs
 from ckan.common import config
 
 from ckanext.files.background_plugin.cli import get_commands
@@ -23,8 +24,7 @@ from ckanext.files.tests.support.crash import Fork
 from ckanext.files.tests.support.server import write_ini
 from ckanext.files.tests.support.waiting import wait_for
 
-_PLUGINS = {
-    "ckan.plugins": "files files_background",
+_MODULES = {
     "ckanext.files.background.task_modules": "ckanext.files.tests.support.sample"
     " ckanext.files.tests.support.worker_tasks ckanext.files.tests.support.witness",
 }
@@ -34,10 +34,15 @@ Start = Callable[[BinaryIO], "Fork | subprocess.Popen[bytes]"]
 """Starts a process that prints into a file."""
 
 
-def command(ini: Path, *arguments: str) -> Start:
-    """Start workers by CKAN's command."""
+OURS = ("files", "background", "worker")
+CKANS = ("jobs", "worker")
+"""CKAN's own command for background jobs."""
+
+
+def command(ini: Path, name: Sequence[str], *arguments: str) -> Start:
+    """Start workers by a command of CKAN."""
     environment = {name: os.environ[name] for name in os.environ if name != "PYTHONUNBUFFERED"}
-    ckan = ("ckan", "-c", str(ini), "files", "background", "worker", *arguments)
+    ckan = ("ckan", "-c", str(ini), *name, *arguments)
     return lambda log: subprocess.Popen(
         ["setpriv", "--pdeathsig", "TERM", *ckan],
         env=environment,
@@ -47,22 +52,31 @@ def command(ini: Path, *arguments: str) -> Start:
     )
 
 
-def forked(app: Any, ini: Path, options: Mapping[str, Any], *arguments: str) -> Start:
+def forked(
+    app: Any, ini: Path, options: Mapping[str, Any], name: Sequence[str], *arguments: str
+) -> Start:
     """Start the command's function in forks, with the tasks and the configuration of the tests.
 
     :param ini: configures the log.
     :param options: more configuration.
+    :param name: of the command.
     """
+    group, *names = name
 
     def work() -> None:
         logging.config.fileConfig(ini, disable_existing_loggers=False)
         config.update(options)
-        [files] = get_commands()
+        groups = {each.name: each for each in [*get_commands(), ckans_jobs]}
         ckan = click.Context(click.Group("ckan"))
         ckan.meta["flask_app"] = app.flask_app
-        files.main(["background", "worker", *arguments], parent=ckan)
+        groups[group].main([*names, *arguments], parent=ckan)
 
     return lambda log: Fork(work, log)
+
+
+def _option(name: str) -> str:
+    group, _, option = name.rpartition("__")
+    return f"ckanext.files.{group or 'background'}.{option}"
 
 
 class Worker:
@@ -171,30 +185,42 @@ class Worker:
 class Workers:
     """The workers of a test.
 
-    :param app: of the tests, whose forks they are; None for CKAN's command.
+    :param app: of the tests, whose forks they are; None for processes of the command.
+    :param name: of the command.
+    :param plugins: of these processes.
     """
 
-    def __init__(self, folder: Path, base_ini: Path, app: Any = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        base_ini: Path,
+        app: Any = None,
+        name: Sequence[str] = OURS,
+        plugins: str = "files files_background",
+    ) -> None:
         self._folder = folder
         self._base_ini = base_ini
         self._app = app
+        self._name = name
+        self._plugins = plugins
         self._workers: list[Worker] = []
 
     def prepare(self, *arguments: str, **options: Any) -> Worker:
         """Return one more, not started.
 
         :param arguments: of the command.
-        :param options: options of ``ckanext.files.background``.
+        :param options: options of ``ckanext.files.background``, or of the name before ``__``.
         """
         number = len(self._workers)
-        options = {f"ckanext.files.background.{name}": each for name, each in options.items()}
+        options = {_option(name): value for name, value in options.items()}
         if self._app:
-            start = forked(self._app, self._base_ini, options, *arguments)
+            start = forked(self._app, self._base_ini, options, self._name, *arguments)
         else:
             ini = self._folder / f"worker-{number}.ini"
             texts = {name: str(value) for name, value in options.items()}
-            write_ini(ini, self._base_ini, {**_PLUGINS, **texts})
-            start = command(ini, *arguments)
+            plugins = {"ckan.plugins": self._plugins, **_MODULES}
+            write_ini(ini, self._base_ini, {**plugins, **texts})
+            start = command(ini, self._name, *arguments)
         worker = Worker(self._folder / f"worker-{number}.log", start)
         self._workers.append(worker)
         return worker
