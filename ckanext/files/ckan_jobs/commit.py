@@ -73,11 +73,6 @@ def read(query: str, values: Mapping[str, Any]) -> Rows:
     return _run_in(session, query, values)
 
 
-def disconnect() -> None:
-    """Close the connection of this process until its next use."""
-    _own.close()
-
-
 def _has_failed(session: Any) -> bool:
     """Return whether the session's transaction can only be rolled back, or is being ended."""
     if not session.is_active:
@@ -132,12 +127,6 @@ class _OwnConnection:
                 if not self._connection or not self._connection.closed:
                     raise
             return self._run(query, values)
-
-    def close(self) -> None:
-        """Close the connection; the next statement opens another one."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
 
     def _run(self, query: str, values: Mapping[str, Any]) -> Rows:
         try:

@@ -18,7 +18,6 @@ from ckan.lib import jobs
 
 from ckanext.files.background.worker import configured_options, run_burst, run_processes
 
-from . import commit
 from .function import worker_key
 from .store import queue_name
 
@@ -77,10 +76,7 @@ class Worker:
             max_jobs=0 if burst else config[MAX_JOBS],
         )
         if burst:
-            try:
-                return run_burst(_flask_app(), options) > 0
-            finally:
-                commit.disconnect()  # it has the name of the worker's sessions
+            return run_burst(_flask_app(), options) > 0
         run_processes(_flask_app(), options, config[PROCESSES])
         return True
 
