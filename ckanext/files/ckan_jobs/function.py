@@ -70,7 +70,7 @@ class FunctionTask:
     """
 
     aliases: Sequence[str] = ()
-    retry_strategy = None
+    retry_strategy: Any = None
     timeout_error: type[StepTimeout] = JobTimeout
 
     def __init__(self, name: str) -> None:

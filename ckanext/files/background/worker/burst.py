@@ -11,6 +11,7 @@ from typing import Any
 
 from ckan import model
 
+from .environment import name_sessions_of_tasks
 from .options import WorkerOptions
 from .worker import SIGNALS, Worker
 
@@ -23,16 +24,25 @@ def run_burst(flask_app: Any, options: WorkerOptions) -> int:
     :param flask_app: None if there is none: then the steps have no request context.
     :raises NotInstalledError: the tables are missing.
     """
-    before: Any = model.meta.engine
-    worker = Worker(flask_app, dataclasses.replace(options, wait=False))
-    own: Any = model.meta.engine
-    try:
+    with _own_engine():
+        worker = Worker(flask_app, dataclasses.replace(options, wait=False))
         with _stopped_by_signals(worker):
             worker.run()
+    return worker.steps
+
+
+@contextmanager
+def _own_engine() -> Iterator[None]:
+    """Put back the engine that a worker within replaces, and the names of sessions."""
+    before: Any = model.meta.engine
+    name = name_sessions_of_tasks(None)
+    try:
+        yield
     finally:
+        name_sessions_of_tasks(name)
+        own: Any = model.meta.engine
         model.init_model(before)
         own.dispose()
-    return worker.steps
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +20,9 @@ from sqlalchemy.exc import DisconnectionError
 
 from .execution import Execution, is_conflict
 from .slot import Slot
+
+_NAME_OF_SESSIONS = "PGAPPNAME"
+"""The library of PostgreSQL reads this variable."""
 
 
 def request_contexts(flask_app: Any) -> Callable[[], AbstractContextManager[Any]]:
@@ -75,6 +79,18 @@ def name_sessions(engine: Any, name: str) -> None:
         connection.commit()
 
     engine.dispose()
+
+
+def name_sessions_of_tasks(name: str | None) -> str | None:
+    """Give all connections an application name that tasks open by engines of their own.
+
+    :param name: None for none.
+    :returns: the name before.
+    """
+    before = os.environ.pop(_NAME_OF_SESSIONS, None)
+    if name is not None:
+        os.environ[_NAME_OF_SESSIONS] = name
+    return before
 
 
 def watch_sessions(engine: Any) -> None:

@@ -28,6 +28,9 @@ from ..sql import driver_query
 from ..step import fail
 from .deaths import Deaths, SilentWorker
 
+_MAX_NAME = 63
+"""Bytes of the name of a session."""
+
 
 class OwnedJob(NamedTuple):
     """A job that belongs to a worker, according to the tables."""
@@ -54,6 +57,13 @@ class WorkerQueries:
         self._connection: Any = None
         self._deaths = Deaths()
         self.worker_id = 0
+
+    def name_of_tasks(self, worker_id: int) -> str:
+        """Return the name of the sessions that tasks of a worker open by themselves.
+
+        They may be in another database, where workers of other sites have sessions, too.
+        """
+        return f"{application_name(worker_id)}@{self._engine.url.database}"[:_MAX_NAME]
 
     def close(self) -> None:
         """Close the connection."""
@@ -140,8 +150,7 @@ class WorkerQueries:
             silent = [SilentWorker(*row) for row in cursor.fetchall()]
         rescued = {}
         for worker_id in self._deaths.among(silent, frozen_after):
-            with self._executed("end_all_sessions", name=application_name(worker_id)):
-                pass
+            self._end_all_sessions(worker_id)
             rescued[worker_id] = self._release(worker_id, None, None, max_rescues)
         self._value("requeue_orphans")
         return {worker_id: count for worker_id, count in rescued.items() if count}
@@ -151,6 +160,11 @@ class WorkerQueries:
         with self._cursor() as cursor:
             freed, _ = look_after(cursor)
         return freed
+
+    def _end_all_sessions(self, worker_id: int) -> None:
+        names = {"name": application_name(worker_id), "tasks_name": self.name_of_tasks(worker_id)}
+        with self._executed("end_all_sessions", **names):
+            pass
 
     def forget_dead(self) -> None:
         """Delete the rows of workers that died long ago."""
@@ -218,5 +232,5 @@ class WorkerQueries:
 
 
 def application_name(worker_id: int) -> str:
-    """Return the name of all database sessions of a worker."""
+    """Return the name of the sessions of a worker by CKAN's engine, and by its own."""
     return f"ckan-files-worker:{worker_id}"

@@ -18,7 +18,13 @@ from typing import Any
 from .. import schema
 from ..call import all_tasks
 from ..errors import BackgroundError
-from .environment import name_sessions, new_engine, request_contexts, watch_sessions
+from .environment import (
+    name_sessions,
+    name_sessions_of_tasks,
+    new_engine,
+    request_contexts,
+    watch_sessions,
+)
 from .listener import Listener
 from .options import WorkerOptions
 from .queries import WorkerQueries, application_name
@@ -95,6 +101,7 @@ class Worker:
             schema.check(connection)
         worker_id = self._queries.register(self._options.queues, self._options.concurrency)
         name_sessions(self._engine, application_name(worker_id))
+        name_sessions_of_tasks(self._queries.name_of_tasks(worker_id))
         watch_sessions(self._engine)
         self._listener.open(worker_id)
         log.info("Worker %s knows: %s", worker_id, ", ".join(t.name for t in all_tasks()))

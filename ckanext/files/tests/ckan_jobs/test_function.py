@@ -260,7 +260,7 @@ def test_task_is_unknown(tasks: TasksManager, name: str) -> None:
     tasks.run_pending_jobs()
     found = shown(job)
     assert found.status == "failed"
-    assert "There is no task mails.send: its source was deleted" in found.error
+    assert "There is no task mails.send: its source was deleted" in str(found.error)
     for use in (lambda: find_task(f"{noop.name}s").delay(), lambda: find_task("a.b").function):
         with pytest.raises(UnknownTaskError):
             use()

@@ -10,6 +10,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 import requests
 import rq
+import sqlalchemy as sa
 from ckan import model
 from rq.timeouts import JobTimeoutException
 
@@ -163,3 +164,16 @@ def note_process(name: str) -> int:
 def kill_the_worker(name: str) -> None:
     effect_at_once(f"{name}-{_job().id}")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def lock_elsewhere(name: str) -> str:
+    """Take a lock in another database, and at the first run wait for the test."""
+    url = model.meta.engine.url.set(database="postgres")  # pyright: ignore[reportOptionalMemberAccess]
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
+        effect_at_once(f"{name}-locked-{_job().id}")
+        if "-2" not in _job().id[-2:]:
+            wait_for(lambda: effects_of(f"go-{name}"), 600)
+    engine.dispose()
+    return _job().id

@@ -50,8 +50,10 @@ WHERE last_heartbeat < now() - interval '1 hour'
   AND NOT EXISTS (SELECT FROM procrastinate_jobs WHERE worker_id = w.id)
 
 -- name: end_all_sessions
+-- Also those that functions have opened by themselves, in any database, as far as our role may end them.
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE application_name = :name AND datname = current_database() AND pid <> pg_backend_pid()
+WHERE (application_name = :name AND datname = current_database() OR application_name = :tasks_name)
+  AND pid <> pg_backend_pid() AND pg_has_role(usesysid, 'MEMBER')
 
 -- name: end_sessions
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity

@@ -57,7 +57,7 @@ def test_both_commands(of: str, name: str, request: pytest.FixtureRequest) -> No
 
 
 def test_queues(ckans: Workers, name: str) -> None:
-    """It begins no jobs but those of its queues; without names of the default one."""
+    """It begins jobs of its queues only; without names of the default one."""
     others = [enqueue(functions.commit, f"{name}-{queue}", queue=queue) for queue in ("a", "b")]
     ckans.start()
     wait_for_job(enqueue(functions.commit, name))
@@ -208,6 +208,24 @@ def test_pause(ckans: Workers, name: str) -> None:
         queues.resume("bulk")
         model.Session.commit()
     wait_for_job(job)
+
+
+def test_frozen_with_connections_of_its_own(
+    workers: Workers, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are ended before the next run, in whichever database they are, as a COPY in one is."""
+    monkeypatch.setattr("ckanext.files.background.worker.deaths._PATIENCE", 2)
+    frozen = workers.start()
+    job = enqueue(functions.lock_elsewhere, name)
+    jobs.wait_for_effect(f"{name}-locked")
+    frozen.freeze()
+    workers.start(frozen_after=1)
+    wait_for_job(job)
+    assert job.result == f"{job.id}-2"
+    frozen.wake()
+    wait_for(lambda: "raised an exception" in frozen.said)
+    assert frozen.stop() == 0
+    assert (job.get_status(), job.result) == ("finished", f"{job.id}-2")
 
 
 # processes
