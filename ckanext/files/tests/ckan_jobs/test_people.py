@@ -14,6 +14,7 @@ from ckan import model
 from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.background import overview
+from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background_plugin.conftest import Cast, app, ask_for, cast
 from ckanext.files.tests.background_plugin.test_pages import get, post
 from ckanext.files.tests.ckan_jobs.test_queue import queue, row, set_state, work
@@ -76,6 +77,22 @@ def test_arguments_are_nowhere(cast: Cast, ask_for: Any, job: Any) -> None:
     places = [where for where, text in ours.items() if TOKEN not in text]
     # negative control: arguments of our tasks are everywhere but in the sysadmin's own list
     assert places == ["/dashboard/jobs of sysadmin"]
+
+
+def fail(*_: Any, **__: Any) -> None:
+    raise ValueError("it fails")
+
+
+def test_arguments_are_nowhere_after_a_failure(
+    cast: Cast, ask_for: Any, tasks: TasksManager
+) -> None:
+    """The error is shown, its traceback to sysadmins, and no values of variables."""
+    job = ask_for(lambda: tk.enqueue_job(fail, [TOKEN], title=TITLE))
+    tasks.run_pending_jobs()
+    found = everything(cast, row(job).id)
+    assert [where for where, text in found.items() if TOKEN in text] == []
+    for where in ("show", "files_job_show by owner", "/job/{} of owner"):
+        assert "ValueError: it fails" in found[where]
 
 
 def test_title_and_function_are_shown(cast: Cast, job: Any, ask_for: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import threading
@@ -192,6 +193,42 @@ def test_chain_that_waits(ckans: Workers, name: str) -> None:
     wait_for_job(failed, status="failed")
     time.sleep(0.5)
     assert waits.get_status() == "deferred"
+
+
+def test_times(ckans: Workers, name: str) -> None:
+    """A job begins at its time, and a second one with its id takes its place before that.
+
+    CKAN's datastore asks so, again and again, for one count of its rows.
+    """
+    ckans.start()
+    queue = ckans_jobs.get_queue()
+    soon, later = dt.timedelta(seconds=0.5), dt.timedelta(hours=1)
+    first = queue.enqueue_in(later, functions.commit, f"{name}-first", job_id=name)
+    replaced = row(first).id
+    second = queue.enqueue_in(soon, functions.hold, f"{name}-second", job_id=name)
+    before = dt.datetime.now(dt.timezone.utc)
+    jobs.wait_for_effect(f"{name}-second-begun")
+    running = row(second).id
+    assert dt.datetime.now(dt.timezone.utc) - before > soon - dt.timedelta(seconds=0.1)
+    # one that runs goes on, and its id belongs to the next one
+    third = queue.enqueue_in(soon, functions.commit, f"{name}-third", job_id=name)
+    assert third.get_status() == "scheduled"
+    jobs.let_go(f"{name}-second")
+    jobs.wait_for_job(Job(running), ours(third))
+    assert jobs.state(Job(replaced)) == "cancelled"
+    assert ckans_jobs.job_from_id(name).result == {"run": name}
+    assert not jobs.effects_of(f"{name}-first")
+
+
+def test_forged_row(ckans: Workers, name: str) -> None:
+    """It runs nothing, and the worker goes on."""
+    job = enqueue(functions.commit, name)
+    change(f"UPDATE {jobs.S}.files_rq_job SET signature = hash WHERE rq_id = :id", id=job.id)
+    worker = ckans.start()
+    wait_for_job(enqueue(functions.commit, f"{name}-2"))
+    assert job.get_status() == "failed"
+    assert jobs.effects_of(f"{name}-{job.id}") == []
+    assert "ForgedJobError" in worker.said
 
 
 def test_pause(ckans: Workers, name: str) -> None:
