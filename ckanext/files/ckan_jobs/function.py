@@ -24,7 +24,6 @@ from ckan import model
 from ckan.lib import jobs
 from psycopg2 import InterfaceError, OperationalError
 from rq.job import JobStatus
-from rq.timeouts import JobTimeoutException, TimerDeathPenalty
 from sqlalchemy.exc import SQLAlchemyError
 
 from ckanext.files.background import (
@@ -45,22 +44,13 @@ from . import policy, store
 from .errors import JobExpired
 from .job import Job
 from .store import Row
+from .timeout import CallbackTimer, JobTimeout
 
 log = logging.getLogger(jobs.__name__)
 """CKAN's own: its lines about a job keep their words and their place."""
 
 _ENDS = (JobAborted, MaxRetriesExceededError, Retry)
 """Errors that say themselves what becomes of a job."""
-
-
-class JobTimeout(StepTimeout, JobTimeoutException):
-    """Interrupts a function whose job has passed its timeout, or is to end at once.
-
-    As with RQ, the function may catch it, and return or clean up.
-    """
-
-    def __init__(self, *args: object) -> None:
-        super().__init__(*(args or ("The job has passed its timeout, or is to end at once",)))
 
 
 class FunctionTask:
@@ -174,14 +164,14 @@ def _perform(job: Job) -> tuple[Any, bytes | None]:
         if isinstance(result, rq.Retry):
             raise _again(result)
         job._status = JobStatus.FINISHED  # noqa: SLF001 - callbacks may look
-        job.execute_success_callback(TimerDeathPenalty, result)
+        job.execute_success_callback(CallbackTimer, result)
         no_data = result is None or isinstance(result, Call)
         return result, None if no_data else job.serializer.dumps(result)
     except _ENDS:
         raise
     except BaseException:
         job._status = JobStatus.FAILED  # noqa: SLF001
-        job.execute_failure_callback(TimerDeathPenalty, *sys.exc_info())
+        job.execute_failure_callback(CallbackTimer, *sys.exc_info())
         raise
 
 

@@ -67,7 +67,7 @@ def after_retries(most: int, intervals: Sequence[int] | None, retries: int) -> d
 
 
 def _retries() -> dict[str, int]:
-    """Return the numbers of retries by function or queue; that of all others by an empty name.
+    """Return the numbers of retries by function or queue, for all others by an empty name.
 
     :raises PolicyError: an item is not of that form, or a name has two numbers.
     """

@@ -13,6 +13,7 @@ import ckan.plugins.toolkit as tk
 import pytest
 from ckan.lib import jobs
 from rq import Callback, Retry
+from rq.timeouts import JobTimeoutException, TimerDeathPenalty
 
 from ckanext.files.background import UnknownTaskError, send_task
 from ckanext.files.background.call import find_task
@@ -20,6 +21,7 @@ from ckanext.files.background.record import JobRecord
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.ckan_jobs.function import FunctionTask
 from ckanext.files.ckan_jobs.job import Job
+from ckanext.files.ckan_jobs.timeout import JobTimeout
 from ckanext.files.tests.ckan_jobs.test_queue import row, set_state
 from ckanext.files.tests.support import functions
 from ckanext.files.tests.support.effects import change
@@ -115,6 +117,23 @@ def test_callbacks(run: Any, name: str) -> None:
     callbacks = {"on_success": Callback(functions.break_down), "on_failure": functions.failed}
     assert run(enqueue(functions.commit, broken, **callbacks)).error.startswith("RuntimeError")
     assert len(effects_of(f"{broken}-failed-RuntimeError")) == 1
+
+
+def test_callback_takes_too_long(run: Any, name: str) -> None:
+    """It is interrupted by RQ's exception; in the words of both, whichever timer RQ has used."""
+    TimerDeathPenalty(60, JobTimeoutException)  # changes the class
+    failed = run(
+        enqueue(
+            functions.commit,
+            name,
+            on_success=Callback(functions.dawdle, timeout=1),
+            on_failure=Callback(functions.failed),
+        )
+    )
+    assert failed.status == "failed"
+    words = "The job has passed its timeout, or is to end at once"
+    assert failed.error == f"{JobTimeout.__module__}.JobTimeout: {words}"
+    assert effects_of(f"{name}-failed") == [f"{name}-failed-JobTimeout-{words}"]
 
 
 def test_exc_info(run: Any, name: str) -> None:

@@ -80,6 +80,12 @@ def failed(job: Any, connection: Any, kind: Any, error: Any, traceback: Any) -> 
     model.Session.commit()
 
 
+def dawdle(job: Any, connection: Any, result: Any) -> None:
+    """Take longer than a callback may."""
+    for _ in range(3000):
+        time.sleep(0.01)
+
+
 def break_down(job: Any, *_: Any) -> None:
     raise RuntimeError("the callback fails, too")
 
