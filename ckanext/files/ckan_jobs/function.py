@@ -15,6 +15,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -51,6 +52,9 @@ log = logging.getLogger(jobs.__name__)
 
 _ENDS = (JobAborted, MaxRetriesExceededError, Retry)
 """Errors that say themselves what becomes of a job."""
+
+_begins = threading.local()
+"""The row of the job that is about to begin in a thread: its timeout was read before."""
 
 
 class FunctionTask:
@@ -93,6 +97,7 @@ class FunctionTask:
         if (row := store.of_job(job_id)) is None:
             return None
         job = _verified(row)
+        _begins.row = row
         return max(job.timeout or rq.Queue.DEFAULT_TIMEOUT, 0)
 
     def run(self, call: Call) -> Any:
@@ -103,7 +108,7 @@ class FunctionTask:
         """
         if (context := current_job()) is None:
             raise NotInJobError(f"Only a worker can run {self.name}: no job runs here")
-        if (row := store.of_job(context.id)) is None:
+        if (row := _row_of(context)) is None:
             raise unknown_task(self.name)
         job = _verified(row, store.run_id(row.rq_id, context.attempts))
         _check_ttl(job, context)
@@ -129,6 +134,11 @@ def resolve(name: str) -> RegisteredTask:
 def worker_key() -> str:
     """Return what logs call the worker of this process."""
     return f"{socket.gethostname()}.{os.getpid()}"
+
+
+def _row_of(context: JobContext) -> Row | None:
+    row: Row | None = vars(_begins).pop("row", None)
+    return row if row and row.job_id == context.id else store.of_job(context.id)
 
 
 def _verified(row: Row, run_id: str | None = None) -> Job:

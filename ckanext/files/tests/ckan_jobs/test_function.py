@@ -163,6 +163,7 @@ def test_retry_of_the_caller(run: Any, name: str, ckan_config: Any) -> None:
     for rq_id in ids:
         assert Job.fetch(rq_id).id == rq_id
         assert Job.fetch(rq_id).result == "at last"
+        assert Job.fetch(rq_id).meta["run"] == ids[-1]
         assert Job.exists(rq_id)
     for rq_id in (f"{job.id}-4", f"{job.id}-1", f"{job.id}-0", f"{job.id}-2-2", "x-2"):
         assert not Job.exists(rq_id)

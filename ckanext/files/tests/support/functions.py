@@ -35,6 +35,8 @@ def _job() -> Any:
 
 def commit(name: str) -> Any:
     """Write which run it is, commit, and write something more."""
+    _job().meta["run"] = _job().id
+    _job().save_meta()
     effect(f"{name}-{_job().id}")
     model.Session.commit()
     effect(f"{name}-left")

@@ -20,6 +20,7 @@ class ProbePlugin(p.SingletonPlugin):
     """
 
     p.implements(p.IActions)
+    p.implements(p.IForkObserver)
     p.implements(p.IDomainObjectModification, inherit=True)
     p.implements(p.IPackageController, inherit=True)
     p.implements(p.IResourceController, inherit=True)
@@ -38,6 +39,9 @@ class ProbePlugin(p.SingletonPlugin):
             "probe_eager": with_task_queue(eager=True)(_probe),
             "probe_apart": with_task_queue(atomic=False)(_probe),
         }
+
+    def before_fork(self) -> None:
+        self.call("before_fork")
 
     def notify(self, entity: Any, operation: Any) -> None:
         self.call("notify", entity, operation)

@@ -268,8 +268,9 @@ def test_frozen_with_connections_of_its_own(
 # processes
 
 
-def test_processes(ckans: Workers, name: str, hooks: Any, monkeypatch: Any) -> None:
-    """New ones take the places of those that have run their jobs; that is no error."""
+def test_processes(ckans: Workers, name: str, hooks: Any) -> None:
+    """New ones take the places of others that have run their jobs; that is no error."""
+    hooks["before_fork"] = lambda: print("now it forks")  # noqa: T201
     worker = ckans.start(jobs__max_jobs=3, jobs__processes=2)
     wait_for(lambda: len(worker.children) == 2)
     asked = [enqueue(functions.note_process, name) for _ in range(12)]
@@ -279,6 +280,7 @@ def test_processes(ckans: Workers, name: str, hooks: Any, monkeypatch: Any) -> N
     assert max(processes.count(each) for each in set(processes)) == 3
     assert worker.pid not in processes
     assert " ERROR " not in worker.said
+    assert worker.said.count("now it forks") >= 4
     assert worker.stop() == 0
 
 
