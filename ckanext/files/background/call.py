@@ -138,6 +138,11 @@ def _is_another(task: RegisteredTask, other: RegisteredTask) -> bool:
     return being_imported and other.function.__globals__ is names
 
 
+def is_registered(name: str) -> bool:
+    """Return whether a decorator has made a task of that name."""
+    return name in _tasks
+
+
 def is_known(name: str) -> bool:
     """Return whether there is a task of that name."""
     return _look_up(name) is not None

@@ -9,6 +9,9 @@ from typing import Any, cast
 import rq.job
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
+from ckanext.files.background import ArgumentError
+from ckanext.files.background.call import is_registered
+
 from . import payload, store
 from .errors import DuplicateJobError, ForgedJobError, RedisNeededError
 from .store import Row
@@ -122,7 +125,10 @@ class Job(rq.job.Job):
         """Write the row of a new job into the queue that ``origin`` names.
 
         :raises DuplicateJobError: it is to be unique, and a job with its id waits or runs.
+        :raises ArgumentError: the function is a task, which takes its arguments another way.
         """
+        if is_registered(self.task_name):
+            raise ArgumentError(f"{self.task_name} is a background task: use its method delay()")
         depends_on, allow_failure = self.dependency_ids, bool(self.allow_dependency_failures)
         place = store.Place(self.origin, self.task_name, at, at_front, depends_on, allow_failure)
         self._status = rq.job.JobStatus.SCHEDULED if at else rq.job.JobStatus.QUEUED

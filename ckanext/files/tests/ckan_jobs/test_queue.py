@@ -14,10 +14,11 @@ from ckan.lib import jobs
 from ckan.tests import factories
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
-from ckanext.files.background import record
+from ckanext.files.background import ArgumentError, record
 from ckanext.files.ckan_jobs.errors import DuplicateJobError, RedisNeededError
 from ckanext.files.ckan_jobs.job import Job
 from ckanext.files.ckan_jobs.queue import Queue
+from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.effects import change, engine, look, rows
 from ckanext.files.tests.support.jobs import S
 
@@ -109,6 +110,13 @@ def test_methods_and_paths(queue: Any) -> None:
     assert queue.fetch_job(method.id).func() == 3
     path = queue.enqueue("far.away")
     assert row(path).task_name == path.func_name == "far.away"
+
+
+def test_background_task(queue: Any) -> None:
+    """A worker would look for the arguments of a task elsewhere, and run it without them."""
+    with pytest.raises(ArgumentError, match=r"use its method delay\(\)"):
+        queue.enqueue(sample.write.name, "x")
+    assert queue.is_empty()
 
 
 def test_long_names(name: str) -> None:

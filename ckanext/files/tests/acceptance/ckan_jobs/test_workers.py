@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -161,6 +162,20 @@ def test_timeout(
     assert cleaned == [f"{name}-clean-JobTimeout"] * (function is functions.clean_up)
     if not error:
         assert "passed its timeout" in job.result
+
+
+def test_stuck(ckans: Workers, name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """A function that nothing interrupts ends with its process, and another one takes its place."""
+    monkeypatch.setattr("ckanext.files.background.worker.execution._OPEN_GRACE", 0.5)
+    os.mkfifo(tmp_path / "pipe")
+    worker = ckans.start(shutdown_timeout=1)
+    before = worker.children
+    job = enqueue(functions.read, str(tmp_path / "pipe"), timeout=1)
+    wait_for_job(job, status="failed")
+    assert "could not be interrupted" in jobs.state(ours(job), "error")
+    wait_for_job(enqueue(functions.commit, name))
+    assert worker.children != before
+    assert "has ended with status" in worker.said
 
 
 def test_timeout_and_retry(workers: Workers, name: str) -> None:
