@@ -13,6 +13,7 @@ import requests
 import rq
 import sqlalchemy as sa
 from ckan import model
+from ckan.lib.jobs import job_from_id
 from rq.timeouts import JobTimeoutException
 
 from ckanext.files.background import current_job, set_progress
@@ -190,3 +191,21 @@ def lock_elsewhere(name: str) -> str:
 
 def read(path: str) -> None:
     Path(path).read_bytes()  # no exception interrupts this call
+
+
+def begin_and_end(name: str) -> str:
+    """Commit twice, with time to be killed in between."""
+    for what in ("begun", "ended"):
+        effect(f"{name}-{what}-{_job().id}")
+        model.Session.commit()
+        time.sleep(0.05)
+    return _job().id
+
+
+def once(name: str) -> str:
+    """Write what the job before has returned, with time to be killed before the commit."""
+    [before] = _job().dependency_ids
+    effect(f"{name}-once-{_job().id}-after-{job_from_id(before).result}")
+    model.Session.commit()
+    time.sleep(0.05)
+    return _job().id

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import random
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from ckan.tests import factories
 from rq import Retry
 
 from ckanext.files.background import Job, queues
+from ckanext.files.ckan_jobs.store import run_id
 from ckanext.files.tests.ckan_jobs.test_queue import row
 from ckanext.files.tests.support import functions, jobs, sample
 from ckanext.files.tests.support.effects import change, look
@@ -106,7 +110,7 @@ def test_killed(ckans: Workers, name: str) -> None:
     job = enqueue(functions.hold, name)
     jobs.wait_for_effect(f"{name}-begun")
     assert len(worker.children) == 1
-    os.kill(worker.children[0], 9)
+    os.kill(worker.children[0], signal.SIGKILL)
     wait_for_job(job)
     second = f"{job.id}-2"
     assert jobs.effects_of(f"{name}-begun") == [f"{name}-begun-{each}" for each in (job.id, second)]
@@ -351,3 +355,52 @@ def test_burst_leaves_the_process_as_it_was(name: str) -> None:
     assert jobs.effects_of(name) == [f"{name}-{job.id}"]
     assert threading.active_count() == threads
     change("DELETE FROM files_test_effect")
+
+
+# all at once
+
+
+def test_processes_are_killed_again_and_again(
+    ckans: Workers, name: str, ckan_config: Any, full_size: bool
+) -> None:
+    """Each job is done, in order, one that is atomic exactly once; ids show the runs."""
+    ckan_config["ckanext.files.jobs.atomic"] = [f"{functions.__name__}.once"]
+    worker = ckans.start(jobs__processes=3, jobs__max_jobs=7, most_rescues=1000)
+    pairs = []
+    for number in range(1000 if full_size else 40):
+        first = enqueue(functions.begin_and_end, f"{name}-{number:04}")
+        second = enqueue(functions.once, f"{name}-{number:04}", depends_on=first)
+        pairs.append((first, second))
+    for _ in range(200 if full_size else 12):
+        time.sleep(random.uniform(0.05, 0.4))
+        for child in worker.children[:1]:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+    wait_for_job(*[job for pair in pairs for job in pair])
+    again = 0
+    for number, (first, second) in enumerate(pairs):
+        prefix = f"{name}-{number:04}-"
+        found = [each.removeprefix(prefix) for each in jobs.effects_of(prefix)]
+        once = [each for each in found if each.startswith("once")]
+        begun = {each for each in found if each.startswith("begun")}
+        attempts = jobs.state(ours(first), "attempts")
+        assert len(once) == 1
+        assert f"ended-{first.result}" in found
+        # a run may be killed before its first commit
+        assert begun <= {f"begun-{run_id(first.id, each)}" for each in range(attempts)}
+        assert first.result == run_id(first.id, attempts - 1)
+        assert once == [f"once-{second.result}-after-{first.result}"]
+        again += attempts - 1
+    assert again
+    assert worker.stop() == 0
+
+
+def test_command(ckans_commands: Workers, name: str) -> None:
+    """As systemd starts and stops it."""
+    worker = ckans_commands.start(jobs__processes=2)
+    job = enqueue(functions.note_process, name)
+    wait_for_job(job)
+    assert job.result in worker.children
+    assert len(worker.children) == 2
+    assert worker.stop() == 0
+    assert "has stopped" in worker.said
