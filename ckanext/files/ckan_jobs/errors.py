@@ -28,6 +28,10 @@ class PolicyError(BackgroundError):
     """An option about jobs has a value without a meaning."""
 
 
+class BridgeError(BackgroundError):
+    """Jobs cannot be moved between Redis and PostgreSQL now."""
+
+
 class JobExpired(JobAborted):
     """A job had waited longer than its caller wanted when a worker took it."""
 

@@ -171,6 +171,19 @@ def origins(prefix: str) -> list[str]:
     return [name for (name,) in _read("origins", prefix=prefix)]
 
 
+def last_id() -> int:
+    """Return an id that all rows of later jobs exceed."""
+    return _read("last_id")[0][0]
+
+
+def is_written(rq_id: str, after: int) -> bool:
+    """Return whether there is a job with an id that is newer than a row, also one that has ended.
+
+    :param after: the id of the row.
+    """
+    return _read("is_written", rq_id=rq_id, after=after)[0][0]
+
+
 def keep_result(job_id: int, rq_id: str, data: bytes | None, ttl: int | None) -> None:
     """Keep what a job has returned until its ``result_ttl`` is over, before its end is written.
 

@@ -18,6 +18,8 @@ from ckanext.files.ckan_jobs import policy
 from ckanext.files.ckan_jobs.errors import PolicyError
 from ckanext.files.ckan_jobs.install import install, uninstall
 
+from .cli import get_commands
+
 log = logging.getLogger(__name__)
 
 
@@ -32,6 +34,7 @@ class FilesJobsPlugin(p.SingletonPlugin):
 
     p.implements(p.IConfigDeclaration)
     p.implements(p.IConfigurable)
+    p.implements(p.IClick)
 
     def __init__(self, **kwargs: Any) -> None:
         # CKAN makes its plugins also when it unloads them, and announces that only to others
@@ -58,3 +61,6 @@ class FilesJobsPlugin(p.SingletonPlugin):
         except NotInstalledError as error:
             # not fatal: the command that creates the tables needs a configured CKAN
             log.critical("Jobs cannot be asked for. %s", error)
+
+    def get_commands(self) -> list[Any]:
+        return get_commands()

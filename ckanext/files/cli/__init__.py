@@ -13,17 +13,24 @@ from .uploads import expire_uploads
 __all__ = ["get_commands"]
 
 
+_PLUGINS = {
+    "background": "files files_background",
+    "jobs": "files files_background files_jobs",
+}
+"""What loads the groups of commands that are not always there."""
+
+
 class FilesGroup(click.Group):
     """The group, which names the plugin of the commands that are not loaded."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        is_absent = args[:1] == ["background"] and "background" not in self.commands
-        if is_absent and not ctx.resilient_parsing:  # which completion in a shell needs
+        plugins = _PLUGINS.get(args[0]) if args and args[0] not in self.commands else None
+        if plugins and not ctx.resilient_parsing:  # which completion in a shell needs
             ctx.fail(
-                "The plugin files_background has these commands:"
-                " write ckan.plugins = files files_background"
+                f"The plugin {plugins.split()[-1]} has these commands:"
+                f" write ckan.plugins = {plugins}"
             )
         return super().resolve_command(ctx, args)
 

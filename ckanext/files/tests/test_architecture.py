@@ -84,8 +84,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "upgrade": {"backport", "ownership", "search", "store", "errors", "capabilities"},
     "cli": {"uploads", "backport", "upgrade", "store", "transaction", "errors", "capabilities"},
     "background": {"transaction", "advisory_locks", "errors"},
-    "ckan_jobs": {"background", "transaction"},
-    "ckan_jobs_plugin": {"ckan_jobs", "background"},
+    "ckan_jobs": {"background", "transaction", "advisory_locks"},
+    "ckan_jobs_plugin": {"ckan_jobs", "background_plugin", "background", "cli"},
     "pytest_plugin": {"background"},
     "maintenance": {
         "uploads",

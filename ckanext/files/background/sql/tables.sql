@@ -135,6 +135,11 @@ CREATE TABLE IF NOT EXISTS files_rq_dependency (
     PRIMARY KEY (job_id, on_rq_id)
 );
 
+-- Jobs on their way back to Redis, see ckan_jobs/way_back.py: here they are cancelled.
+CREATE TABLE IF NOT EXISTS files_rq_outbox (
+    job_id bigint PRIMARY KEY REFERENCES procrastinate_jobs ON DELETE CASCADE
+);
+
 -- Queues whose jobs no worker begins, and of whose jobs none takes another step.
 --
 -- Each claim reads this table, and so holds a lock on it until its transaction ends: see open_claims.

@@ -21,7 +21,7 @@ from .workers import status, worker
 __all__ = ["get_commands"]
 
 
-class _BackgroundGroup(click.Group):
+class BackgroundGroup(click.Group):
     """Prints an error of the background as ``Error: ...``, with the exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -31,7 +31,7 @@ class _BackgroundGroup(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@files.group(cls=_BackgroundGroup)
+@files.group(cls=BackgroundGroup)
 def background() -> None:
     """Set up background tasks, run workers, and look after jobs."""
 

@@ -56,7 +56,12 @@ def change_found(change: Change, *, yes: bool, as_json: bool) -> None:
         click.echo(f"{change.done}: {_number_of(Count(changed, is_exact=True))}")
 
 
+def number_of(count: int) -> str:
+    """Return a number of jobs in words."""
+    return "1 job" if count == 1 else f"{count} jobs"
+
+
 def _number_of(count: Count) -> str:
     if count.is_exact:
-        return "1 job" if count.number == 1 else f"{count.number} jobs"
+        return number_of(count.number)
     return f"more than {count.number} jobs" if count.number else "an unknown number of jobs"

@@ -176,3 +176,21 @@ BEGIN
     RETURN _count;
 END;
 $$;
+
+-- Cancel those of the _jobs that wait, and note that they are on their way to Redis; return how many.
+CREATE OR REPLACE FUNCTION files_rq_send(_jobs bigint[]) RETURNS bigint LANGUAGE sql AS $$
+    WITH waiting AS (
+        SELECT id FROM procrastinate_jobs WHERE id = ANY (_jobs) AND status = 'todo' ORDER BY id FOR UPDATE
+    ), cancelled AS (
+        UPDATE procrastinate_jobs SET status = 'cancelled' WHERE id IN (SELECT id FROM waiting) RETURNING id
+    ), noted AS (
+        INSERT INTO files_rq_outbox (job_id) SELECT id FROM cancelled RETURNING job_id
+    )
+    SELECT count(*) FROM noted
+$$;
+
+-- Note that a job is in Redis, which has its id from now on.
+CREATE OR REPLACE FUNCTION files_rq_sent(_job bigint) RETURNS void LANGUAGE sql AS $$
+    DELETE FROM files_rq_outbox WHERE job_id = _job;
+    UPDATE files_rq_job SET current = false WHERE job_id = _job;
+$$;
