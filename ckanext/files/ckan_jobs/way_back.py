@@ -129,17 +129,18 @@ def _push(redis: Any, mark: str, noted: _Noted, left: set[str]) -> None:
     :param left: the ids of jobs that are to follow.
     """
     job = _read_job(redis, noted)
+    named = job._dependency_ids  # noqa: SLF001 - its public name is for what Redis has of them
 
     def write(pipeline: Any) -> None:
         if pipeline.hexists(mark, noted.job_id):
             return
-        deferred = job.dependency_ids if noted.status == "deferred" else []
+        deferred = named if noted.status == "deferred" else []
         waits_for = [id_ for id_ in deferred if id_ in left or not _has_ended(redis, job, id_)]
         pipeline.multi()
         pipeline.hset(mark, noted.job_id, 1)
         _enqueue(pipeline, job, noted, waits_for)
 
-    redis.transaction(write, mark, *map(Job.key_for, job.dependency_ids))
+    redis.transaction(write, mark, *map(Job.key_for, named))
 
 
 def _has_ended(redis: Any, job: Any, rq_id: str) -> bool:
@@ -155,7 +156,7 @@ def _enqueue(pipeline: Any, job: Any, noted: _Noted, waits_for: list[str]) -> No
     queue = rq.Queue(noted.origin, connection=job.connection)
     pipeline.sadd(queue.redis_queues_keys, queue.key)
     if waits_for:
-        job._dependency_ids = waits_for  # noqa: SLF001 - it has no other name
+        job._dependency_ids = waits_for  # noqa: SLF001 - likewise
         job.set_status(JobStatus.DEFERRED, pipeline=pipeline)
         job.register_dependency(pipeline=pipeline)
     elif noted.at:

@@ -145,7 +145,7 @@ def test_jobs_of_dead_workers(old: Any, new: Any, redis: Any) -> None:
 def test_what_stays(old: Any, new: Any, redis: Any) -> None:
     """It stays as it was, and is named; ids without a job are forgotten, as RQ does."""
     unreadable, expired, doubled = (old.enqueue(give_back, number) for number in range(3))
-    redis.hset(unreadable.key, "data", b"\x80no pickle")
+    redis.hset(unreadable.key, "data", b"\x80\x04no pickle")
     redis.delete(expired.key)
     other = new.enqueue_call(give_back, job_id=doubled.id)
     empty = old.enqueue(give_back)
