@@ -19,6 +19,7 @@ from rq.registry import DeferredJobRegistry, ScheduledJobRegistry, StartedJobReg
 from ckanext.files.ckan_jobs import bridge, commit, way_back
 from ckanext.files.ckan_jobs.errors import BridgeError
 from ckanext.files.ckan_jobs.queue import Queue
+from ckanext.files.tests.support.console import run_jobs
 from ckanext.files.tests.support.crash import fork, kill_now, was_killed
 from ckanext.files.tests.support.effects import change, rows
 from ckanext.files.tests.support.functions import give_back
@@ -317,24 +318,17 @@ def test_way_back_is_killed_everywhere(old: Any, new: Any, redis: Any) -> None:
 def test_commands(old: Any, new: Any, redis: Any) -> None:
     good, bad = old.enqueue(give_back, "secret"), old.enqueue(give_back)
     redis.hset(bad.key, "data", b"no pickle")
-    code, said = run("drain", typed="n\n")
+    code, said = run_jobs("drain", typed="n\n")
     assert (code, new.count) == (1, 0)
     assert "Take 2 jobs over from Redis" in said
-    code, said = run("drain", typed="y\n")
+    code, said = run_jobs("drain", typed="y\n")
     assert (code, new.job_ids) == (1, [good.id])
     assert "Taken over: 1 job\n" in said
     assert f"  - {bad.id}: it cannot be read" in said
     assert "secret" not in said
-    assert run("drain", "--json")[0] == 2
-    code, said = run("to-redis", "--json", "--yes")
+    assert run_jobs("drain", "--json")[0] == 2
+    code, said = run_jobs("to-redis", "--json", "--yes")
     assert (code, said) == (0, '{\n  "moved": 1,\n  "stay": {}\n}\n')
     bad.delete()
-    assert run("drain", "--yes") == (0, "Taken over: 1 job\n")
-    assert run("drain") == (0, "Taken over: 0 jobs\n")
-
-
-def run(*arguments: str, typed: str | None = None) -> tuple[int, str]:
-    from ckanext.files.ckan_jobs_plugin.cli import get_commands
-    from ckanext.files.tests.support.console import _invoke
-
-    return _invoke(get_commands()[0], ["jobs", *arguments], input=typed)
+    assert run_jobs("drain", "--yes") == (0, "Taken over: 1 job\n")
+    assert run_jobs("drain") == (0, "Taken over: 0 jobs\n")

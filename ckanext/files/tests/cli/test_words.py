@@ -15,7 +15,7 @@ from click.shell_completion import ShellComplete
 
 from ckanext.files.background import Job, queues, schema
 from ckanext.files.background.schema import SCHEMA
-from ckanext.files.background_plugin.cli import get_commands
+from ckanext.files.ckan_jobs_plugin.cli import get_commands
 from ckanext.files.store.storages import storages
 from ckanext.files.tests.background.conftest import job_tables, no_jobs_left
 from ckanext.files.tests.support import portal, sample
@@ -73,7 +73,7 @@ def test_exit_codes() -> None:
     for name, command in commands():
         assert run_background(*name.split()[1:], "--wrong")[0] == 2 or "background" not in name
         if "background" not in name:
-            assert run(name, "--wrong")[0] == 2
+            assert run(*name.split(), "--wrong")[0] == 2
         assert not re.search(r"exit (code|status)(?! is 1)", command.help or ""), name
 
 

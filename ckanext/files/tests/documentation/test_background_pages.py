@@ -122,7 +122,7 @@ def test_readme(tasks: Any, tmp_path: Path) -> None:
     [name] = re.findall(r"This is ``(\w+\.py)``", text, re.M)
     (tmp_path / name).write_text(documented.blocks("README.rst", "python")[0])
     portal = (documented.ROOT / "test.ini").read_text()
-    options = documented.blocks("README.rst", "ini")[-1]
+    options = documented.blocks("README.rst", "ini")[1]
     ini = tmp_path / "ckan.ini"
     ini.write_text(portal.replace("ckan.plugins = files\n", options))
     [commands] = [text for text in documented.blocks("README.rst", "bash") if " worker " in text]

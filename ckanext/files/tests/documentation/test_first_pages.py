@@ -49,7 +49,7 @@ def load() -> Iterator[Any]:
 def test_every_block_has_a_test() -> None:
     """A block that is added needs one."""
     assert documented.counts("bash", "ini", "yaml", "python", "cfg", "text", "html\\+jinja") == {
-        "README.rst": {"bash": 4, "ini": 2, "yaml": 1, "python": 1},
+        "README.rst": {"bash": 4, "ini": 3, "yaml": 1, "python": 1},
         INSTALL: {"bash": 2, "ini": 1},
         ATTACHMENTS: {"bash": 1, "ini": 1, "yaml": 2, "python": 2},
         "docs/learning/queued-tasks.rst": {"python": 1},

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from ckanext.files import cli
 from ckanext.files.background_plugin import cli as background_cli
+from ckanext.files.ckan_jobs_plugin import cli as jobs_cli
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -29,6 +30,12 @@ def run_background(*arguments: str, typed: str | None = None) -> tuple[int, str]
     if "worker" in arguments:
         ckan.meta["flask_app"] = _get_test_app().flask_app
     return _invoke(files, ["background", *arguments], input=typed, parent=ckan)
+
+
+def run_jobs(*arguments: str, typed: str | None = None) -> tuple[int, str]:
+    """Run ``ckan files jobs ...``; return the exit code and what was printed."""
+    [files] = jobs_cli.get_commands()
+    return _invoke(files, ["jobs", *arguments], input=typed)
 
 
 def output(*arguments: str, typed: str | None = None) -> str:
