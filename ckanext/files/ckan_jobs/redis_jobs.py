@@ -23,9 +23,11 @@ from rq.registry import DeferredJobRegistry, ScheduledJobRegistry, StartedJobReg
 
 from .job import Job
 
+_POPPED = ":intermediate"
+
 _KEYS = {
     "started": StartedJobRegistry.key_template,
-    "popped": rq.Queue.redis_queue_namespace_prefix + "{0}:intermediate",
+    "popped": rq.Queue.redis_queue_namespace_prefix + "{0}" + _POPPED,
     "queued": rq.Queue.redis_queue_namespace_prefix + "{0}",
     "scheduled": ScheduledJobRegistry.key_template,
     "deferred": DeferredJobRegistry.key_template,
@@ -56,7 +58,7 @@ class Entry:
     """RQ's name of it."""
 
     member: str
-    """The id; of a job that has started also that of its execution."""
+    """The id; if the job has started, with the id of its execution."""
 
     rq_id: str
     score: float | None = None
@@ -148,7 +150,7 @@ class RedisJobs:
         pattern = f"{head}{_escaped(self._prefix)}*{tail}"
         names = {key.decode() for key in self._redis.scan_iter(pattern, _SCAN)}
         if state == "queued":
-            names = {name for name in names if not name.endswith(":intermediate")}
+            names = {name for name in names if _POPPED not in name}
         return sorted(name[len(head) : len(name) - len(tail)] for name in names)
 
     def _entries(self, state: str, queue: str) -> Iterator[Entry]:

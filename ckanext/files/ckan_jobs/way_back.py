@@ -65,7 +65,7 @@ def to_redis() -> Iterator[Moved]:
         _check_that_none_runs()
         going: dict[str, int] = {}
         yield from _choose(redis, going)
-        _change("send", jobs=[*going.values()])
+        _note(redis, mark, [*going.values()])
         left = {rq_id for _, rq_id in _all("outbox")}
         for job_id, rq_id in _all("outbox"):
             if noted := _noted(job_id):
@@ -74,6 +74,19 @@ def to_redis() -> Iterator[Moved]:
                 left.remove(rq_id)
                 yield Moved(rq_id)
         redis.delete(mark)  # none is noted any more
+
+
+def _note(redis: Any, mark: str, job_ids: list[int]) -> None:
+    """Cancel jobs, all or none, and note that they are on their way.
+
+    :raises BridgeError: some do not wait any more.
+    """
+    if not _all("outbox"):
+        redis.delete(mark)
+    if _change("send", jobs=job_ids)[0][0] != len(job_ids):
+        raise BridgeError(
+            "Jobs have begun or ended meanwhile. Stop the workers, and run this command again"
+        )
 
 
 def _choose(redis: Any, going: dict[str, int]) -> Iterator[Moved]:
@@ -206,8 +219,8 @@ def _read(name: str, /, **values: Any) -> commit.Rows:
     return commit.read(_queries()[name], values)
 
 
-def _change(name: str, /, **values: Any) -> None:
-    commit.write(_queries()[name], values)
+def _change(name: str, /, **values: Any) -> commit.Rows:
+    return commit.write(_queries()[name], values)
 
 
 @cache

@@ -130,6 +130,7 @@ def test_jobs_of_dead_workers(old: Any, new: Any, redis: Any) -> None:
     redis.hset("rq:worker:alive", "birth", "now")
     redis.lrem(old.key, 1, popped.id)
     redis.lpush(f"{old.key}:intermediate", popped.id)
+    redis.set(f"{old.key}:intermediate:first_seen:{popped.id}", 1)
     redis.sadd(f"rq:workers:{old.name}", "rq:worker:alive")
     found = drain()
     assert found.pop(dead.id) is None
@@ -282,6 +283,14 @@ def test_what_stays_on_the_way_back(old: Any, new: Any, redis: Any) -> None:
     change(status.format("doing"), id=good.id)
     with pytest.raises(BridgeError, match="run 1 of the jobs"):
         to_redis()
+    change(status.format("todo"), id=good.id)
+    # a worker begins a job after the look at it
+    moved = way_back.to_redis()
+    assert next(moved).rq_id == forged.id
+    change(status.format("doing"), id=good.id)
+    with pytest.raises(BridgeError, match="meanwhile"):
+        [*moved]
+    assert rows(f"SELECT FROM {S}.procrastinate_jobs WHERE status = 'cancelled'") == []
     change(status.format("todo"), id=good.id)
     change(status.format("failed"), id=failed.id)
     found = to_redis()

@@ -49,7 +49,7 @@ def test_page_renders_and_its_links_lead_somewhere(page: Path) -> None:
 def test_readme_is_short_and_leads_to_all_pages() -> None:
     """Sphinx warns of a page to which ``docs/index.rst`` does not lead."""
     text = (ROOT / "README.rst").read_text()
-    assert len(text.splitlines()) <= 150
+    assert len(text.splitlines()) <= 170
     named = set(links(text))
     assert len(PAGES) == 3
     assert {str(page) for page in PAGES} - named == {"README.rst"}

@@ -177,12 +177,17 @@ BEGIN
 END;
 $$;
 
--- Cancel those of the _jobs that wait, and note that they are on their way to Redis; return how many.
+-- Cancel jobs, and note that they are on their way to Redis; return how many. If some of them do not wait any more,
+-- the function changes none.
 CREATE OR REPLACE FUNCTION files_rq_send(_jobs bigint[]) RETURNS bigint LANGUAGE sql AS $$
     WITH waiting AS (
         SELECT id FROM procrastinate_jobs WHERE id = ANY (_jobs) AND status = 'todo' ORDER BY id FOR UPDATE
     ), cancelled AS (
-        UPDATE procrastinate_jobs SET status = 'cancelled' WHERE id IN (SELECT id FROM waiting) RETURNING id
+        UPDATE procrastinate_jobs SET status = 'cancelled'
+        WHERE id IN (SELECT id FROM waiting) AND (SELECT count(*) FROM waiting) = cardinality(_jobs)
+        RETURNING id
+    ), resumed AS (
+        UPDATE files_job SET resume_order = NULL WHERE job_id IN (SELECT id FROM cancelled)
     ), noted AS (
         INSERT INTO files_rq_outbox (job_id) SELECT id FROM cancelled RETURNING job_id
     )
