@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import click
 from ckan import model
@@ -21,7 +21,8 @@ from ckanext.files.cli.output import ProgressBar, print_heading, print_json, pri
 __all__ = ["get_commands"]
 
 
-class _Move(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Move:
     """What a command does."""
 
     question: str

@@ -71,6 +71,23 @@ def keys(redis: Any, *but: str) -> set[str]:
     return found - {"rq:queues", *but}
 
 
+def test_real_worker_that_was_killed(old: Any, new: Any, redis: Any) -> None:
+    job = old.enqueue(kill_now)
+
+    def work() -> None:
+        connect_to_redis().connection_pool.disconnect()
+        rq.SimpleWorker([old], connection=connect_to_redis()).work(burst=True)
+
+    assert was_killed(fork(work))
+    assert "a worker of RQ runs it" in str(drain()[job.id])
+    [worker] = redis.keys("rq:worker:*")
+    assert 0 < redis.ttl(worker) < 600
+    redis.delete(worker)  # as Redis does then
+    assert drain() == {job.id: None}
+    assert new.job_ids == [job.id]
+    assert not [key for key in keys(redis) if key.startswith(("rq:wip", "rq:job", "ckanext"))]
+
+
 def begin(redis: Any, job: Any, worker: str) -> None:
     """Put a job where RQ has it while a worker runs it, see ``prepare_for_execution``."""
     # RQ 2 has the id of the execution beside the job's
@@ -289,7 +306,7 @@ def test_what_stays_on_the_way_back(old: Any, new: Any, redis: Any) -> None:
     assert next(moved).rq_id == forged.id
     change(status.format("doing"), id=good.id)
     with pytest.raises(BridgeError, match="meanwhile"):
-        [*moved]
+        list(moved)
     assert rows(f"SELECT FROM {S}.procrastinate_jobs WHERE status = 'cancelled'") == []
     change(status.format("todo"), id=good.id)
     change(status.format("failed"), id=failed.id)
