@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from ckanext.files.tests.support.crash import fork, kill_now, was_killed
 from ckanext.files.tests.support.effects import change, rows
 from ckanext.files.tests.support.functions import give_back
 from ckanext.files.tests.support.jobs import S
+from ckanext.files.tests.support.waiting import wait_for
 
 UTC = dt.timezone.utc
 LATER = dt.datetime(2100, 1, 1, tzinfo=UTC)
@@ -71,14 +73,20 @@ def keys(redis: Any, *but: str) -> set[str]:
     return found - {"rq:queues", *but}
 
 
-def test_real_worker_that_was_killed(old: Any, new: Any, redis: Any) -> None:
-    job = old.enqueue(kill_now)
+def fork_worker(queue: Any) -> int:
+    """Let a worker of RQ run in a process of its own until no job waits."""
 
     def work() -> None:
         connect_to_redis().connection_pool.disconnect()
-        rq.SimpleWorker([old], connection=connect_to_redis()).work(burst=True)
+        rq.SimpleWorker([queue], connection=connect_to_redis()).work(burst=True)
 
-    assert was_killed(fork(work))
+    return fork(work)
+
+
+def test_real_worker_that_was_killed(old: Any, new: Any, redis: Any) -> None:
+    job = old.enqueue(kill_now)
+
+    assert was_killed(fork_worker(old))
     assert "a worker of RQ runs it" in str(drain()[job.id])
     [worker] = redis.keys("rq:worker:*")
     assert 0 < redis.ttl(worker) < 600
@@ -86,6 +94,22 @@ def test_real_worker_that_was_killed(old: Any, new: Any, redis: Any) -> None:
     assert drain() == {job.id: None}
     assert new.job_ids == [job.id]
     assert not [key for key in keys(redis) if key.startswith(("rq:wip", "rq:job", "ckanext"))]
+
+
+def test_rqs_workers_go_on_meanwhile(old: Any, new: Any) -> None:
+    """Each job is run by RQ or becomes a row, and none does both."""
+    ids = {old.enqueue(give_back, number).id for number in range(100)}
+
+    worker = fork_worker(old)
+    wait_for(lambda: old.count < len(ids))
+    drain()
+    os.waitpid(worker, 0)
+    drain()
+    run, moved = set(old.finished_job_registry.get_job_ids()), set(new.job_ids)
+    assert run
+    assert moved
+    assert run | moved == ids
+    assert run & moved == set()
 
 
 def begin(redis: Any, job: Any, worker: str) -> None:
