@@ -25,7 +25,7 @@ class Refusal(enum.Enum):
     """The file does not exist, or the user may not use it. The message does not reveal which."""
 
     PINNED = enum.auto()
-    """The owner keeps the file. Only a user who may edit the file gets this answer."""
+    """The file is pinned to its owner. Only a user who may edit the file gets this answer."""
 
     TWICE = enum.auto()
     """Two fields name the file, and only one of their owners can have it."""
@@ -73,7 +73,7 @@ def refusal_for(
     :param new_owner: None if it has no id yet.
     :param scope: the owners within the dataset of the new owner. Files move freely among them.
     :param may_edit: returns whether the user may edit the file.
-    :param force: move the file also if its owner keeps it. That takes the right to edit the
+    :param force: move the file also if it is pinned. That takes the right to edit the
         file, even within the dataset.
     """
     if file is None:

@@ -102,8 +102,8 @@ def test_what_users_may_do(role: str, site: Site, pages: Pages) -> None:
     assert "there is no such owner" in refused
     assert 'value="nowhere"' in refused
     own = {"owner_type": "user", "owner_id": user}
-    kept = pages.post(f"/file/transfer/{file}", user, **own).text
-    assert "tick the box" in kept[kept.index("files-not-done") :]
+    pinned = pages.post(f"/file/transfer/{file}", user, **own).text
+    assert "the file is pinned to its owner" in pinned[pinned.index("files-not-done") :]
     assert portal.owner(file)[0] == "package"
     pages.post(f"/file/transfer/{file}", user, **own, force="true")
     assert portal.owner(file)[0] == "user"
