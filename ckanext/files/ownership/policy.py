@@ -122,7 +122,7 @@ class Actor:
         """
         if form_request.is_form() and self.may("file_show", {"id": file_id}):
             found = describe_files(model.Session(), [file_id]).get(file_id)
-            return (found.title or found.name) if found else file_id
+            return found.display_name if found else file_id
         return file_id
 
     def may(self, auth_function: str, data_dict: dict[str, Any]) -> bool:
