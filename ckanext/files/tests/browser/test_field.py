@@ -256,8 +256,9 @@ def test_a_file_that_belongs_elsewhere_now(browser: Browser, ann: Person, edit: 
     annexes = Field(browser, "annexes")
     assert browser.texts(f"{annexes.part} .files-lost-hint") == [
         "It belongs to “Water quality” now. Detach it, or choose another file.",
-        "It is no longer available here. Detach it, or choose another file.",
+        "It was deleted, or you are not allowed to see it. Detach it, or choose another file.",
     ]
+    assert "Unavailable file" in browser.find(annexes.part).text
     browser.inspect(annexes.block, picture="field-elsewhere")
     for number in (1, 2):
         if browser.scripts:

@@ -223,10 +223,12 @@ def test_with_an_error(author: str, visit: Visit) -> None:
     assert f'aria-describedby="{described}"' in page
     assert 'aria-invalid="true"' in page
     assert "Some help" in page
-    assert "Not available: unknown" in page
+    assert "Unavailable file <small" in page
+    assert "(unknown)</small>" in page
+    assert 'data-label="Unavailable file unknown"' in page
 
 
-GONE = "It is no longer available here. Detach it, or choose another file."
+GONE = "It was deleted, or you are not allowed to see it. Detach it, or choose another file."
 
 
 def test_files_that_belong_elsewhere_now(author: str, visit: Visit) -> None:
