@@ -87,10 +87,13 @@ def test_replace_and_withdraw(browser: Browser, ann: Person, edit: Any) -> None:
     assert (field.chosen, field.values) == ([], [""])
     browser.select(f"{field.part} .files-taken-out li:nth-child(2) select").select_by_index(1)
     browser.select(f"{field.part} .files-taken-out li:nth-child(3) select").select_by_index(2)
+    details = f"{field.part} .files-taken-out .files-details"
+    assert browser.texts(details) == ["(CSV, 8 bytes)", "(PDF, 8 bytes)", "(CSV, 8 bytes)"]
     browser.inspect(field.block, picture="field-taken-out")
     browser.fill("#field-pages", "many")
     browser.submit()
     field.wait_until_ready()
+    assert browser.texts(details) == ["(CSV, 8 bytes)", "(PDF, 8 bytes)", "(CSV, 8 bytes)"]
     selects = [browser.select(f"{field.part} li:nth-child({n}) select") for n in (1, 2, 3)]
     chosen = [each.first_selected_option.text for each in selects]
     assert chosen == ["Keep it with the dataset", "Give it back to me", "Delete it"]
