@@ -13,10 +13,11 @@ from .choices import find_choices
 from .dictionaries import file_dicts, title_of
 from .formats import format_of, known_formats
 from .formats_in_use import formats_in_use
-from .found import MOST_COUNTED, Found, Query, search
+from .found import MOST_COUNTED, Found, search
 from .indexes import create_indexes, drop_indexes, left_out_silently
 from .mentions import Mention, fields_of_owners, find_mentions
 from .owners import OwnerDescription, describe_owners
+from .query import Query
 from .scope import ALL, Scope, files_of, files_of_type
 from .sorting import NEWEST_FIRST, SORTS, Sort, parse_sort
 from .words import LONGEST_SEARCH

@@ -89,7 +89,7 @@ class Scope(NamedTuple):
         """Return the conditions on the owner of a file."""
         if self.owner is None:
             is_any = owner_table.c.owner_type.in_(self.types) if self.types else sa.true()
-            return ScopeConditions(is_any, is_any)
+            return ScopeConditions(is_any, is_any, is_of_any=True, is_for_all=not self.types)
         if not self.has_parts:
             is_one = _is_one_of([self.owner])
             return ScopeConditions(is_one, is_one)
@@ -122,6 +122,12 @@ class ScopeConditions(NamedTuple):
 
     has_many_owners: bool = False
     """To read the ids of all owners takes as long as the rest of a page."""
+
+    is_of_any: bool = False
+    """No owner is named."""
+
+    is_for_all: bool = False
+    """All files, also those without an owner."""
 
 
 def _is_one_of(owners: list[Owner]) -> Any:
