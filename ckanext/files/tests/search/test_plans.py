@@ -24,6 +24,7 @@ from ckanext.files.search import (
     search,
 )
 from ckanext.files.search.indexes import create_indexes, drop_indexes
+from ckanext.files.search.page import Page
 from ckanext.files.store import Owner
 from ckanext.files.store.models import file_table, owner_table
 from ckanext.files.tests.support.effects import engine
@@ -179,6 +180,21 @@ def test_few_files_are_read_for_a_choice(filled: Connection) -> None:
     owner = Owner("user", "plan-user-0")
     found = plans(filled, lambda session: find_choices(session, owner, [owner], "report"))
     assert 0 < sum(map(files_read, found)) <= 1100, json.dumps(found, indent=1)
+
+
+@pytest.mark.parametrize("order", ["created desc", "name", "owner", "owner desc"])
+@pytest.mark.parametrize("name", [name for name in SCOPES if name != "all"])
+def test_each_way_finds_the_same(name: str, order: str, filled: Connection) -> None:
+    sort = parse_sort(order)
+    assert sort
+    session = Session(bind=filled)
+    owned = SCOPES[name].conditions(session)
+    for start, rows in ((0, 20), (90, 20), (4990, 20), (0, 0), (0, 1000)):
+        page = Page(owned, Query(sort=sort), start, rows)
+        expected = session.execute(page.along_order()).scalars().all()
+        assert search(session, owned, page.query, start, rows).ids == expected
+        assert session.execute(page.collected(FILES)).one()[1] == expected
+        assert expected or start or not rows
 
 
 def test_much_to_collect_with_little_memory(filled: Connection) -> None:
