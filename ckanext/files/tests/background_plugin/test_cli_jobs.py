@@ -57,7 +57,7 @@ def test_list(one_of_each: dict[str, Job]) -> None:
     assert listed("--status", "aborted") == []
     assert listed("--limit", "2") == [mail.id, one_of_each["todo"].id]
     assert "And 3 older" in output("list", "--limit", "2")
-    assert "no such jobs" in output("list", "--queue", "elsewhere")
+    assert "no such jobs" in output("list", "--queue", "mails", "--status", "failed")
     for wrong in ("--limit 1" + "0" * 30, "--status lost"):
         assert run("list", *wrong.split())[0] == 2
 

@@ -39,9 +39,6 @@ SELECT min(id) FROM procrastinate_jobs WHERE lock = :lock AND status = 'doing'
 -- name: job_events
 SELECT type::text, at FROM procrastinate_events WHERE job_id = :id ORDER BY id
 
--- name: queue_has_jobs
-SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queue_name = :queue)
-
 -- name: lock_jobs
 -- In the order of their ids, so that two requests that change many jobs wait for each other once.
 SELECT id FROM procrastinate_jobs WHERE id = ANY (:ids) ORDER BY id FOR NO KEY UPDATE
