@@ -120,10 +120,23 @@ class Actor:
         People who fill in a form know a file by its name, programs by its id. The id is also the
         answer for a file that the user may not see.
         """
-        if form_request.is_form() and self.may("file_show", {"id": file_id}):
-            found = describe_files(model.Session(), [file_id]).get(file_id)
-            return found.display_name if found else file_id
-        return file_id
+        return (self._seen_name(file_id) if form_request.is_form() else None) or file_id
+
+    def name_among_several(self, file_id: str) -> str:
+        """Return what the user calls a file, in an error that is not at the file's own field.
+
+        Without the field a program gets the name as well.
+        """
+        name = self._seen_name(file_id)
+        if name is None:
+            return file_id
+        return name if form_request.is_form() else f"{name} ({file_id})"
+
+    def _seen_name(self, file_id: str) -> str | None:
+        if not self.may("file_show", {"id": file_id}):
+            return None
+        found = describe_files(model.Session(), [file_id]).get(file_id)
+        return found.display_name if found else None
 
     def may(self, auth_function: str, data_dict: dict[str, Any]) -> bool:
         """Return the answer of one of CKAN's auth functions."""

@@ -13,7 +13,7 @@ from ckanext.files.form_answers import next_page
 from ckanext.files.pages.refused import refused
 from ckanext.files.pages.suggestions import Suggestion
 
-from .page import RefusedForm, readable_file, show_file, to_page
+from .page import RefusedForm, readable_file, to_page
 
 
 class NotDoneError(Exception):
@@ -32,7 +32,7 @@ def carry_out(
     form: str,
     change: Callable[[], object],
     sentence: str,
-    show: Callable[..., str] = show_file,
+    show: Callable[..., str],
 ) -> Any:
     """Change a file, and lead back to its page with a message.
 

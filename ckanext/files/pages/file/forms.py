@@ -15,7 +15,15 @@ from ckanext.files.search import describe_owners, find_mentions
 from ckanext.files.store import is_allowed
 
 from .changes import NotDoneError, carry_out
-from .page import NO_FORM, RefusedForm, blueprint, common_variables, readable_file, to_page
+from .page import (
+    NO_FORM,
+    RefusedForm,
+    blueprint,
+    common_variables,
+    readable_file,
+    show_file,
+    to_page,
+)
 
 
 @blueprint.route("/file/<any(edit, transfer):form>/<id>", methods=["GET", "POST"])
@@ -27,11 +35,17 @@ def change(form: str, id: str) -> Any:  # noqa: A002 - CKAN's name for it
     if tk.request.method == "GET":  # the address of a form that was shown again
         return to_page(id)
     changes = {
-        "edit": (_edit, tk._("{file} was changed")),
-        "transfer": (_transfer, tk._("{file} has a new owner")),
+        "edit": (_edit, tk._("{file} was changed"), show_file),
+        "transfer": (_transfer, tk._("{file} has a new owner"), _show_with_mentions),
     }
-    do, sentence = changes[form]
-    return carry_out(file, form, partial(do, file), sentence)
+    do, sentence, show = changes[form]
+    return carry_out(file, form, partial(do, file), sentence, show)
+
+
+def _show_with_mentions(file: dict[str, Any], refused_form: RefusedForm) -> str:
+    """Show a file again; with what names it, if the visitor can force the transfer."""
+    mentions = _visible_mentions(file["id"]) if file["pinned"] else []
+    return show_file(file, refused_form, mentions)
 
 
 def _edit(file: dict[str, Any]) -> None:
