@@ -424,6 +424,9 @@ def test_organization(browser: Browser, ann: Person, tmp_path: Path) -> None:
         "organization",
         "organization",
     ]
+    browser.go(f"/files-preset-organization/about/{organization}")
+    assert browser.texts("dd .files-attachment") == ["logo.csv", "statutes.csv"]
+    assert organization in browser.texts("dd")
 
 
 @without_javascript
