@@ -42,7 +42,7 @@ class Refusal(enum.Enum):
         :param file: what the user calls the file: see :meth:`Actor.name_of`.
         """
         if self is Refusal.PINNED:
-            sentence = tk._("File {file} is pinned to another owner")
+            sentence = tk._("File {file} is pinned to its owner")
         elif self is Refusal.TWICE:
             sentence = tk._("File {file} is named in two places, and can belong to one only")
         elif self is Refusal.TAKEN:

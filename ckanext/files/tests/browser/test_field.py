@@ -286,7 +286,7 @@ def test_error_at_the_field(browser: Browser, ann: Person, edit: Any) -> None:
     new_dataset(ann, report=file)
     browser.submit()
     (message,) = browser.texts("#field-report-error")
-    assert message == "File wanted.csv is pinned to another owner"
+    assert message == "File wanted.csv is pinned to its owner"
     assert message in browser.find(".error-explanation").text
     assert file not in browser.find(".error-explanation").text
     assert field.chosen == ["wanted.csv"]
