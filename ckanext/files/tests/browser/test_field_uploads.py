@@ -333,6 +333,8 @@ def test_saving_before_the_upload_is_finished(
         browser.inspect(field.block, picture="field-unsaved")
         save = browser.find(".form-actions .btn-primary")
         field.press("finish")
+        waiting = "The form is saved as soon as the uploads are complete."
+        browser.wait_for_text(f"{field.part} .files-notice", waiting)
     browser.wait(staleness_of(save))
     assert attached(ann, dataset) == ["budget-2026.pdf"]
 
