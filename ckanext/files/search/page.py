@@ -42,9 +42,10 @@ class Page(NamedTuple):
         ]
         matching = _materialized("matching", sa.union_all(*each) if len(each) > 1 else each[0])
         found = _materialized("found", sa.select(matching).limit(most + 1))
-        number = sa.select(sa.func.count()).select_from(found).scalar_subquery()
-        page = self._cut(sa.select(found.c.id), self._keys_of(found))
-        return sa.select(number, sa.case((number <= most, sa.func.array(page.scalar_subquery()))))
+        counted = sa.select(sa.func.count().label("number")).select_from(found).subquery()
+        number = counted.c.number
+        page = self._cut(sa.select(found.c.id), self._keys_of(found)).scalar_subquery()
+        return sa.select(number, sa.case((number <= most, sa.func.array(page))))
 
     def at_beginning(self) -> Any:
         """Return the statement of the page as far as it is among the first files of the order.
