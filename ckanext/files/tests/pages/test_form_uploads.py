@@ -128,7 +128,7 @@ def test_an_upload_survives_an_error_of_another_field(form: Form, author: str) -
     answer = form.send({"name": "Not A Name", "files-upload:attachment": file()})
     assert "levels.csv" not in errors(answer)
     assert names_of(*own(author)) == ["levels.csv"]
-    # the form of this dataset type does not show the field: see tests/browser/field/test_without_javascript.py
+    # the form of this dataset type does not show the field: see browser/field
 
 
 @pytest.mark.parametrize("reason", ["too large", "not allowed"])
