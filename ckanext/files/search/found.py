@@ -81,6 +81,8 @@ def page_at_beginning(session: Session, page: Page) -> Sequence[str] | None:
     """Return the ids on a page if the first files of the order fill it."""
     if page.query.sort.is_by_owner:
         return _ids(session, page.along_owners())
+    if not page.may_be_at_beginning:
+        return None
     ids = _ids(session, page.at_beginning())
     return ids if len(ids) == page.rows else None
 

@@ -11,7 +11,7 @@ from ckanext.files.store.models import file_table, owner_table
 from .query import Query
 from .scope import ScopeConditions
 
-_LOOKED_AT = 50
+_LOOKED_AT = 40
 """How many times as many files a search looks at, at the beginning of the order, as it needs."""
 
 _MOST_LOOKED_AT = 5000
@@ -34,18 +34,25 @@ class Page(NamedTuple):
 
         It collects the files, up to a limit, and sorts them: fast for few.
         """
-        # PostgreSQL reads no more of it than is needed, but plans it for all: without its own
-        # limit it uses the index of the words where it would otherwise look for them row by row
         each = [
             _with_owners([*self._keys, _ID]).where(self.owned.to_collect, *conditions)
             for conditions in self.query.alternatives
         ]
-        matching = _materialized("matching", sa.union_all(*each) if len(each) > 1 else each[0])
-        found = _materialized("found", sa.select(matching).limit(most + 1))
+        matching = sa.union_all(*each) if len(each) > 1 else each[0]
+        if not self.query.is_for_all:
+            # PostgreSQL reads no more of it than is needed, but plans it for all: with the limit
+            # it would look for words row by row instead of in their index
+            matching = sa.select(_materialized("matching", matching))
+        found = _materialized("found", matching.limit(most + 1))
         counted = sa.select(sa.func.count().label("number")).select_from(found).subquery()
         number = counted.c.number
         page = self._cut(sa.select(found.c.id), self._keys_of(found)).scalar_subquery()
         return sa.select(number, sa.case((number <= most, sa.func.array(page))))
+
+    @property
+    def may_be_at_beginning(self) -> bool:
+        """Whether :meth:`at_beginning` may return a whole page."""
+        return self.start + self.rows <= _MOST_LOOKED_AT
 
     def at_beginning(self) -> Any:
         """Return the statement of the page as far as it is among the first files of the order.
