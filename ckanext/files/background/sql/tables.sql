@@ -66,6 +66,8 @@ ALTER INDEX IF EXISTS files_job_turn_idx RENAME TO files_job_resume_order_idx;
 ALTER TABLE files_job ADD COLUMN IF NOT EXISTS outages integer NOT NULL DEFAULT 0;
 -- whether the request to abort is to interrupt the running step; abort_requested is true, too
 ALTER TABLE files_job ADD COLUMN IF NOT EXISTS interrupt boolean NOT NULL DEFAULT false;
+-- the parts of the chain that a step has returned, see files_parts_of_calls; NULL if the job has begun with its chain
+ALTER TABLE files_job ADD COLUMN IF NOT EXISTS parts jsonb;
 
 CREATE INDEX IF NOT EXISTS files_job_user_idx ON files_job (user_id, job_id) WHERE user_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS files_job_resume_order_idx ON files_job (resume_order)

@@ -7,7 +7,7 @@ SELECT id, :task_id, :user_id FROM unnest(CAST(:ids AS bigint[])) AS id
 -- name: jobs_by_ids
 SELECT j.id, f.task_id, f.user_id, j.task_name AS task,
     coalesce(files_summary(j.task_name, j.args), '') AS args_summary,
-    files_parts(j.task_name, j.args, f.call, j.status = 'succeeded') AS parts, j.queue_name AS queue,
+    files_parts(j.task_name, j.args, f.parts, f.call, j.status = 'succeeded') AS parts, j.queue_name AS queue,
     j.status::text AS status, j.priority, j.lock, j.queueing_lock, j.scheduled_at,
     j.attempts, j.abort_requested, j.worker_id IS NOT NULL AS running,
     j.status = 'todo' AND j.lock IS NOT NULL
@@ -37,7 +37,16 @@ SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'doing' AND task_na
 SELECT min(id) FROM procrastinate_jobs WHERE lock = :lock AND status = 'doing'
 
 -- name: job_events
-SELECT type::text, at FROM procrastinate_events WHERE job_id = :id ORDER BY id
+-- What a job waits for is an event of its own in the table, "scheduled", right before the event that
+-- has put the job off. Each failure puts it off to a time. Without one its step was lost: see
+-- files_release_jobs.
+SELECT CASE WHEN type = 'deferred_for_retry' AND due IS NULL THEN 'interrupted' ELSE type::text END
+    AS type, at, due
+FROM (
+    SELECT id, type, at, CASE WHEN type IN ('deferred', 'deferred_for_retry')
+        AND lag(type) OVER by_id = 'scheduled' THEN lag(at) OVER by_id END AS due
+    FROM procrastinate_events WHERE job_id = :id WINDOW by_id AS (ORDER BY id)) AS event
+WHERE type <> 'scheduled' ORDER BY id
 
 -- name: lock_jobs
 -- In the order of their ids, so that two requests that change many jobs wait for each other once.
