@@ -83,7 +83,7 @@ def test_a_chain_that_has_succeeded(tasks: TasksManager, cast: Cast, ask_for: An
 def test_a_chain_that_a_task_returns(
     cast: Cast, ask_for: Any, tasks: TasksManager, make_task: Any, unique: Any
 ) -> None:
-    """Its parts are known from then on; the text of one is not shown as that of the next."""
+    """Its parts are known from then on; the text of one goes when it ends."""
     name = unique("job")
 
     @make_task(name="publish_and_praise")
