@@ -54,7 +54,9 @@ def test_only_its_user_sees_an_upload(server: CkanServer, tus: Tus, clients: Any
     assert [(each["name"], each["size"], each["offset"]) for each in listed] == [
         ("secret.txt", 6, 3)
     ]
-    assert set(listed[0]) == {"id", "name", "size", "offset", "storage", "created", "expires"}
+    times, given = {"created", "expires"}, {"id", "name", "size", "offset", "storage", "metadata"}
+    assert set(listed[0]) == times | given
+    assert listed[0]["metadata"] == {"filename": "secret.txt"}
     assert url.endswith(listed[0]["id"])
     assert call("files_upload_list", sysadmin.user) == []
     assert server.action("files_upload_list").status_code == 403
