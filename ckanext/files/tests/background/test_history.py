@@ -67,7 +67,7 @@ def test_lost_with_its_worker(row: str, tasks: TasksManager) -> None:
 
 
 def test_steps_are_no_events(tasks: TasksManager, name: str) -> None:
-    """Those of a job that gives its slot to another one between them."""
+    """Also where a job gives its slot to another one between them."""
     job, other = (ask(sample.count_down, f"{name}-{n}", 3, 3) for n in range(2))
     tasks.run_pending_jobs()
     assert history(job) == history(other) == ["deferred", "started", "succeeded"]
