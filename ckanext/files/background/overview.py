@@ -160,9 +160,12 @@ def _schedule(connection: Any, task: str, periodic_id: str, times: Cron) -> Sche
     )
 
 
-def used_queues(connection: Any) -> set[str]:
-    """Return the queues that have jobs or are paused, without a look at the jobs."""
-    return set(connection.execute(query("used_queues")).scalars())
+def known_queues(connection: Any) -> set[str]:
+    """Return the queues that have jobs or are paused, and :func:`named_queues`.
+
+    Without a look at the jobs.
+    """
+    return named_queues() | set(connection.execute(query("used_queues")).scalars())
 
 
 def named_queues() -> set[str]:

@@ -149,7 +149,7 @@ class WithdrawalTask:
         return {id_: sentence for id_, sentence in sentences.items() if sentence}
 
     def _deletion_error(self, file_id: str) -> str | None:
-        """Delete a file; return what keeps it."""
+        """Delete a file; return why it was not deleted, if it was not."""
         context: Context = {**tk.fresh_context(self._actor.context), "defer_commit": True}
         try:
             tk.get_action("file_delete")(context, {"id": file_id})

@@ -60,9 +60,9 @@ def offered_files(
         return []
     found = find_choices(model.Session(), user, owners, words, start, rows, without)
     of_others = {file.id: file.owner for file in found if file.owner and file.owner != user}
-    titles = describe_owners(model.Session(), of_others.values())
+    described = describe_owners(model.Session(), of_others.values())
     return [
-        dataclasses.replace(file, owner=titles[of_others[file.id]])
+        dataclasses.replace(file, owner=described[of_others[file.id]])
         if file.id in of_others
         else file
         for file in visible_files(found)

@@ -92,7 +92,8 @@ def _upload(upload: Any, storage: str) -> dict[str, Any] | None:
         tk.h.flash_error(str(error))
         return None
     # people see the name that was sent, and not what CKAN makes of it
-    name = describe_files(model.Session(), [file["id"]])[file["id"]].display_name
+    made = describe_files(model.Session(), [file["id"]]).get(file["id"])
+    name = made.display_name if made else file["name"]
     tk.h.flash_success(tk._("{name} was uploaded").format(name=name))
     return file
 

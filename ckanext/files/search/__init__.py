@@ -4,7 +4,8 @@ Purpose: what :func:`files_search` and the pages of files need: the SQL and its 
 of an owner, and the names of owners and formats.
 
 Guarantee: the first pages of a search take little longer among a hundred thousand files than among
-a hundred, because no search counts or sorts more than :data:`MOST_COUNTED` files.
+a hundred. A search counts at most :data:`MOST_COUNTED` files, and sorts at most 50,000, all of one
+owner. The order by owner is an exception where no owner is named.
 
 Refused: deciding whose files a user may list. The auth function of the action does.
 """

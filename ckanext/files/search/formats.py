@@ -40,7 +40,9 @@ def known_formats() -> list[str]:
 
 
 def format_alternatives(name: str) -> list[Any]:
-    """Return conditions of which a file with a format fulfils one.
+    """Return conditions of which a file with a format fulfils one, and other files none.
+
+    No file fulfils both: callers add up what they find.
 
     :param name: any of CKAN's names for it.
     """

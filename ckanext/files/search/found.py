@@ -1,9 +1,16 @@
 """The search itself.
 
-It takes one of several ways, because PostgreSQL can estimate neither how many files some owners
-have together, nor where these are in an order. :class:`.page.Page` has the ways. A limit ends the
-count that people see: to count a hundred thousand files takes longer than the rest of a page, and
-no person needs the number.
+PostgreSQL can estimate neither how many files some owners have together, nor where these are in an
+order. So a search takes one of several ways of :class:`.page.Page`:
+
+1. Where only the owners decide what is found: the first files of the order, if they fill the page.
+   With words or a format the count needs the second way anyhow.
+2. Else it collects the files up to a limit, and sorts them. The limit is higher for one owner,
+   whose files may all be old; where no owner is named, many files are spread over the order.
+3. If there are more, it goes along the order until it has enough.
+
+Another limit ends the count that people see: to count a hundred thousand files takes longer than
+the rest of a page, and no person needs the number.
 """
 
 from __future__ import annotations
@@ -66,21 +73,25 @@ def search(
 
 
 def _search(session: Session, page: Page) -> Found:
-    if page.query.is_for_all and not page.owned.is_for_all:
+    ids = None
+    if page.depends_on_owners_only and page.query.sort.is_by_owner:
+        ids = _ids(session, page.along_owners())
+    elif page.depends_on_owners_only:
         ids = page_at_beginning(session, page)
-        if ids is not None:
-            return _found(ids, session.execute(page.count_owned(MOST_COUNTED)).scalar() or 0)
-    return _found(*page_of_collected(session, page))
-
-
-def _found(ids: Sequence[str], number: int) -> Found:
+    if ids is None:
+        ids, number = page_of_collected(session, page)
+    else:
+        number = session.execute(page.count_owned(MOST_COUNTED)).scalar() or 0
+        # others may have deleted files between the two statements
+        number = max(number, page.start + len(ids)) if ids else number
     return Found(list(ids), min(number, MOST_COUNTED), number <= MOST_COUNTED)
 
 
 def page_at_beginning(session: Session, page: Page) -> Sequence[str] | None:
-    """Return the ids on a page if the first files of the order fill it."""
-    if page.query.sort.is_by_owner:
-        return _ids(session, page.along_owners())
+    """Return the ids on a page if the first files of the order fill it.
+
+    An index has to have the order: it is not by owner.
+    """
     if not page.may_be_at_beginning:
         return None
     ids = _ids(session, page.at_beginning())
@@ -89,7 +100,6 @@ def page_at_beginning(session: Session, page: Page) -> Sequence[str] | None:
 
 def page_of_collected(session: Session, page: Page) -> tuple[Sequence[str], int]:
     """Return the ids on a page, and the number of files, as far as it is counted."""
-    # where no owner is named, many files are everywhere along the order
     most = MOST_COUNTED if page.owned.is_of_any else _MOST_COLLECTED
     number, ids = session.execute(page.collected(most)).one()
     return _ids(session, page.along_order()) if ids is None else ids, number

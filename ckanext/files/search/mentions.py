@@ -1,7 +1,7 @@
 """The fields that name a file: what breaks when it is deleted or moves away.
 
-Reads rows and not actions, so that no plugin can hide a field, and leaves out what was deleted. A
-caller shows only what the visitor may see.
+Reads rows and not actions, so that no plugin can hide a field, in the columns that CKAN has; leaves
+out what was deleted. A caller shows only what the visitor may see.
 
 ``ckanext.files.maintenance.mentions`` asks another question, about many files at once: whether any
 row of any table names them. It finds no fields.
@@ -84,7 +84,8 @@ def find_mentions(session: Session, file_id: str) -> list[Mention]:
 
 
 def _find(session: Session, file_id: str) -> Iterator[Mention]:
-    pattern = f"%{file_id.replace('%', '').replace('_', '')}%"
+    # an underscore in an id stands for any character here, and for itself in what is found
+    pattern = f"%{file_id.replace('%', '')}%"
     for kind in _MODELS:
         statement = _statement(kind, by_id=False)
         for id_, row in session.execute(statement, {"pattern": pattern}):
@@ -109,7 +110,7 @@ def _statement(kind: str, *, by_id: bool) -> Any:
     return sa.text(f"""
         SELECT row.id, to_jsonb(row) - 'password' - 'apikey' {extras} FROM "{kind}" AS row
         WHERE state <> 'deleted' AND ({_IDS if by_id else names})
-        LIMIT {_MOST}
+        {"" if by_id else f"LIMIT {_MOST}"}
     """)
 
 

@@ -14,10 +14,7 @@ from .words import contains_words
 
 @dataclasses.dataclass(frozen=True)
 class Query:
-    """What the files of a search have in common, and their order.
-
-    Conditions name the columns of a file without its table.
-    """
+    """Conditions on files, and an order. Conditions name a file's columns without its table."""
 
     words: str = ""
     storage: str = ""
@@ -25,21 +22,22 @@ class Query:
     sort: Sort = NEWEST_FIRST
 
     @property
-    def is_for_all(self) -> bool:
-        """It leaves out no files."""
-        return not (self.format or self._common)
+    def has_conditions(self) -> bool:
+        """Whether it leaves out any files."""
+        return bool(self.format or self._common)
 
     @property
     def condition(self) -> Any:
         """The condition on a file's row."""
-        return sa.or_(*(sa.and_(sa.true(), *each) for each in self.alternatives))
+        return sa.or_(*(sa.and_(*each) for each in self.alternatives))
 
     @property
     def alternatives(self) -> list[list[Any]]:
-        """The same condition, as conditions of which a file fulfils one.
+        """The same condition, as conditions of which a file fulfils at most one.
 
-        An index answers each of them. PostgreSQL would check what they are together for each
-        row again, which takes as long as everything else.
+        A caller adds up what they find: an index answers each of them. With one OR, PostgreSQL
+        evaluates the expressions again for each row that the indexes have found, which takes as
+        long as everything else.
         """
         formats = format_alternatives(self.format) if self.format else [sa.true()]
         return [[format_, *self._common] for format_ in formats]

@@ -27,8 +27,11 @@ def check_queues(names: Iterable[str], advice: str = "") -> None:
 def check_task(name: str) -> None:
     """:raises click.BadParameter: the name is not known."""
     known = [task.name for task in all_tasks()]
-    if name not in known and not Search({"task": name}).find(1).ids:
-        model.Session.rollback()
+    try:
+        is_known = name in known or bool(Search({"task": name}).find(1).ids)
+    finally:
+        model.Session.rollback()  # it only reads
+    if not is_known:
         sentence = f"There is no task {name}, and no job has one of that name."
         _refuse([_with_hint(sentence, name, known)])
 
@@ -38,7 +41,7 @@ def unknown_queues(names: Iterable[str]) -> list[str]:
     engine: Any = model.Session.get_bind()
     with engine.connect() as connection:
         schema.check(connection)
-        known = overview.named_queues() | overview.used_queues(connection)
+        known = overview.known_queues(connection)
     sentence = "There is no queue {}: it has no jobs, and no task or schedule names it."
     return [_with_hint(sentence.format(name), name, known) for name in names if name not in known]
 

@@ -21,7 +21,6 @@ from .page import (
     blueprint,
     common_variables,
     readable_file,
-    show_file,
     to_page,
 )
 
@@ -35,17 +34,11 @@ def change(form: str, id: str) -> Any:  # noqa: A002 - CKAN's name for it
     if tk.request.method == "GET":  # the address of a form that was shown again
         return to_page(id)
     changes = {
-        "edit": (_edit, tk._("{file} was changed"), show_file),
-        "transfer": (_transfer, tk._("{file} has a new owner"), _show_with_mentions),
+        "edit": (_edit, tk._("{file} was changed")),
+        "transfer": (_transfer, tk._("{file} has a new owner")),
     }
-    do, sentence, show = changes[form]
-    return carry_out(file, form, partial(do, file), sentence, show)
-
-
-def _show_with_mentions(file: dict[str, Any], refused_form: RefusedForm) -> str:
-    """Show a file again; with what names it, if the visitor can force the transfer."""
-    mentions = _visible_mentions(file["id"]) if file["pinned"] else []
-    return show_file(file, refused_form, mentions)
+    do, sentence = changes[form]
+    return carry_out(file, form, partial(do, file), sentence)
 
 
 def _edit(file: dict[str, Any]) -> None:
@@ -69,23 +62,23 @@ def _transfer(file: dict[str, Any]) -> None:
     except tk.NotAuthorized:
         with_force = {**data, "force": True}
         if not data["force"] and is_allowed("files_transfer_ownership", with_force):
-            raise _pinned() from None
+            raise _pinned(data["id"]) from None
         # the same for a name that does not exist and one that is not for the user
         raise _no_such_owner(data) from None
     except tk.ValidationError as error:  # of sysadmins, whom no auth function stops
         if "force" in error.error_dict:
-            raise _pinned() from None
+            raise _pinned(data["id"]) from None
         if "owner_id" in error.error_dict:
             raise _no_such_owner(data) from None
         raise
 
 
-def _pinned() -> NotDoneError:
+def _pinned(file_id: str) -> NotDoneError:
     sentence = tk._(
         "Nothing was changed: the file is pinned to its owner. To transfer it nevertheless, tick"
         " the box."
     )
-    return NotDoneError(sentence)
+    return NotDoneError(sentence, mentions=_visible_mentions(file_id))
 
 
 def _no_such_owner(data: dict[str, Any]) -> NotDoneError:

@@ -32,11 +32,14 @@ class RefusedForm(NamedTuple):
     sent: dict[str, str]
     reason: str
 
-    suggestions: list[Suggestion]
+    suggestions: Sequence[Suggestion] = ()
     """Owners that the visitor may have meant."""
 
+    mentions: Sequence[Mapping[str, Any]] = ()
+    """What names the file, if the visitor can force the change."""
 
-NO_FORM = RefusedForm("", {}, "", [])
+
+NO_FORM = RefusedForm("", {}, "")
 
 
 def readable_file(id_: str) -> dict[str, Any] | None:
@@ -53,19 +56,11 @@ def readable_file(id_: str) -> dict[str, Any] | None:
     return file
 
 
-def show_file(
-    file: dict[str, Any],
-    refused_form: RefusedForm = NO_FORM,
-    mentions: Sequence[Mapping[str, Any]] = (),
-) -> str:
-    """Return the page of a file.
-
-    :param mentions: what names the file, if a transfer was refused that can be forced.
-    """
+def show_file(file: dict[str, Any], refused_form: RefusedForm = NO_FORM) -> str:
+    """Return the page of a file."""
     variables = {
         "preview": preview_of(file),
         "refused_form": refused_form,
-        "mentions": mentions,
         "owner_types": OWNER_TYPES,
     }
     return tk.render("files/pages/file.html", {**common_variables(file), **variables})

@@ -125,14 +125,18 @@ def test_a_refused_transfer_shows_the_file(site: Site, pages: Pages) -> None:
     assert "what is in the file" in pages.shown(f"/file/{file}", site.admin)
     assert "files-mentions" not in pages.shown(f"/file/{file}", site.admin)
     for user, sees_both in ((site.admin, False), (site.sysadmin, True)):
-        form = {"owner_type": "user", "owner_id": site.other}
+        form = {"owner_type": "user", "owner_id": user}
         page = pages.post(f"/file/transfer/{file}", user, **form).text
-        assert "is pinned to its owner" in page
+        assert "Nothing was changed: the file is pinned to its owner" in page
         assert "what is in the file" in page
         mentions = page[page.index("files-mentions") :].partition("</ul>")[0]
         assert "&lt;b&gt;Open" in mentions
         assert "Field: attachment" in mentions
         assert ("Hidden" in mentions) == sees_both
+        # a tick would not help
+        unknown = pages.post(f"/file/transfer/{file}", user, **{**form, "owner_id": "nowhere"}).text
+        assert "there is no such owner" in unknown
+        assert "files-mentions" not in unknown
         refused = pages.post(f"/file/edit/{file}", user, title="x" * 501, name="n").text
         assert "what is in the file" in refused
         assert "files-mentions" not in refused
