@@ -95,7 +95,7 @@ def _leave_open(site: Site, cast: Cast, ckan: Path) -> None:
     except KeyboardInterrupt:
         print("\nThe site is stopped.")
         return
-    raise ProcessError("the web server has ended")
+    raise ProcessError("the web server has ended: make demo makes a new site")
 
 
 def _show_logs() -> None:

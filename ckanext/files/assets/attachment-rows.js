@@ -97,7 +97,9 @@
       const row = this.clone('.files-taken-out-template', { id, label })
       row.querySelector('.files-name').textContent = label
       for (const option of row.querySelectorAll('option')) option.value = `${id} ${option.dataset.then}`
-      Object.assign(row.dataset, linkOf(chosen))
+      const link = linkOf(chosen)
+      Object.assign(row.dataset, link)
+      if (link.details) row.querySelector('.files-details').textContent = `(${link.details})`
       return row
     }
 

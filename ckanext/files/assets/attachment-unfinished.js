@@ -1,11 +1,9 @@
-/* The uploads that were begun on an earlier page: each goes on when its file is chosen again. */
+/* The uploads that were begun on an earlier page, in any browser: each goes on when its file is
+   chosen again. */
 (() => {
   'use strict'
 
   window.ckanFiles = window.ckanFiles || {}
-
-  /* Where the browser remembers which field an upload was begun for. */
-  const KEY = 'ckan-files-uploads'
 
   window.ckanFiles.Unfinished = class {
     // goOn: called with a file and the address of its upload
@@ -17,51 +15,43 @@
       this.list = field.querySelector('.files-uploads')
       this.picker = this.filePicker()
       const template = field.querySelector('.files-unfinished-template')
-      for (const row of template.content.cloneNode(true).children) {
-        if (this.isOurs(row.dataset.url)) this.enhance(row)
+      // an array: each row leaves the template while the loop goes through it
+      for (const row of [...template.content.cloneNode(true).children]) {
+        if (this.isOurs(row)) this.enhance(row)
       }
     }
 
-    // an upload is shown by the field for which it was begun, or by the first one on the page; a
-    // page that is for no field shows all
-    isOurs(url) {
-      if (!this.field.dataset.name) return true
-      const begun = remembered()[url]
-      return begun ? begun.field === this.key : document.querySelector('.files-field') === this.field
+    // a field shows what was begun in it; a page that is for no field shows all
+    isOurs(row) {
+      const { name } = this.field.dataset
+      return !name || row.dataset.field === name
     }
 
-    get key() {
-      return `${location.pathname} ${this.field.dataset.name}`
-    }
-
-    remember(url, file) {
-      store({ ...remembered(), [url]: { field: this.key, modified: file.lastModified } })
-    }
-
-    forget(url) {
-      const { [url]: forgotten, ...others } = remembered()
-      store(others)
-      this.rows.filter((row) => row.dataset.url === url).forEach((row) => row.remove())
-    }
-
-    get rows() {
-      return [...this.list.querySelectorAll('.files-unfinished-upload')]
+    // the address of the upload of a file, which leaves the list; undefined if there is none
+    take(fingerprint, storage) {
+      const rows = [...this.list.querySelectorAll('.files-unfinished-upload')]
+      const isSame = ({ dataset }) => dataset.fingerprint === fingerprint && dataset.storage === storage
+      const row = fingerprint && rows.find(isSame)
+      if (!row) return undefined
+      row.remove()
+      return row.dataset.url
     }
 
     enhance(row) {
       const part = (name) => row.querySelector(`.files-${name}`)
       const name = row.dataset.label
-      part('go-on').setAttribute('aria-label', this.words.get('goOn', { name }))
-      part('discard').setAttribute('aria-label', this.words.get('discard', { name }))
-      part('go-on').addEventListener('click', () => {
+      // missing where the upload was begun by a program
+      part('go-on')?.setAttribute('aria-label', this.words.get('goOn', { name }))
+      part('go-on')?.addEventListener('click', () => {
         this.chosen = row
         this.picker.click()
       })
+      part('discard').setAttribute('aria-label', this.words.get('discard', { name }))
       part('discard').addEventListener('click', () => this.discard(row))
       this.list.append(row)
     }
 
-    // not the field's own input: its choice begins a new upload
+    // not the field's own input: another file is refused here, and uploaded there
     filePicker() {
       const picker = document.createElement('input')
       picker.type = 'file'
@@ -72,19 +62,20 @@
         event.stopPropagation()
         const [file] = picker.files
         picker.value = ''
-        if (file) this.take(file)
+        if (file) this.check(file)
       })
       this.field.append(picker)
       return picker
     }
 
-    take(file) {
-      const { url, label, size } = this.chosen.dataset
-      const modified = remembered()[url]?.modified ?? file.lastModified
-      const isSame = file.name === label && file.size === Number(size) && file.lastModified === modified
+    async check(file) {
+      const row = this.chosen
+      const { url, label, fingerprint } = row.dataset
+      const isSame = (await window.ckanFiles.fingerprint(file)) === fingerprint
       if (!isSame) return this.messages.warn(this.words.get('otherFile', { name: file.name, expected: label }))
+      if (!row.isConnected) return // it goes on already
       this.messages.clear()
-      this.chosen.remove()
+      row.remove()
       this.goOn(file, url)
     }
 
@@ -97,28 +88,10 @@
       } catch {
         return this.messages.warn(this.words.get('failed'))
       }
-      this.forget(url)
       row.remove()
       this.messages.clear()
       this.messages.announce('cancelled', { name: label })
       this.field.querySelector('input[type=file]').focus()
-    }
-  }
-
-  // a browser may keep nothing: then uploads go on only until the page is left
-  function remembered() {
-    try {
-      return JSON.parse(localStorage.getItem(KEY)) || {}
-    } catch {
-      return {}
-    }
-  }
-
-  function store(uploads) {
-    try {
-      localStorage.setItem(KEY, JSON.stringify(uploads))
-    } catch {
-      // nothing is remembered
     }
   }
 })();

@@ -14,11 +14,7 @@
       this.input = element.querySelector('input[type=file]')
       this.unfinished = new window.ckanFiles.Unfinished(element, words, messages, (file, url) => this.add([file], url))
       this.uploads = new window.ckanFiles.Uploads(element, words, messages, {
-        started: (url, file) => {
-          this.unfinished.forget(url)
-          this.unfinished.remember(url, file)
-        },
-        ended: (url) => this.unfinished.forget(url),
+        unfinished: (fingerprint, storage) => this.unfinished.take(fingerprint, storage),
         finished,
       })
       this.listen()

@@ -21,7 +21,7 @@
       this.field = field
       this.words = words
       this.messages = messages
-      // started(url, file), ended(url), finished(file)
+      // unfinished(fingerprint, storage): the address of an upload; finished(file)
       this.listeners = listeners
       this.list = field.querySelector('.files-uploads')
       this.rows = new Map()
@@ -41,11 +41,14 @@
         chunkSize: CHUNK_SIZE,
         retryDelays: RETRY_DELAYS,
         limit: 3,
-        removeFingerprintOnSuccess: true,
+        // which upload goes on is found out by `prepare`, and not by what a browser has stored
+        storeFingerprintForResuming: false,
+        urlStorage: { findUploadsByFingerprint: async () => [] },
         headers: () => ({ 'X-CSRFToken': window.ckanFiles.csrfToken() }),
-        allowedMetaFields: ['name', 'storage'],
+        allowedMetaFields: ['name', 'storage', 'form', 'field', 'fingerprint'],
         onShouldRetry: (error, attempt, options, byDefault) => this.onShouldRetry(error, byDefault),
       })
+      uppy.addPreProcessor((ids) => this.prepare(ids))
       uppy.on('upload-progress', (file, progress) => file && this.onProgress(file.id, progress))
       uppy.on('upload-success', (file, response) => this.onSuccess(file, response))
       uppy.on('upload-error', (file, error, response) => file && this.onError(file.id, response))
@@ -56,13 +59,28 @@
     add(file, storage, unfinished) {
       let id
       try {
-        id = this.uppy.addFile({ name: file.name, type: file.type, data: file, meta: { storage } })
+        const { form = '', name: field = '' } = this.field.dataset
+        const meta = { storage, form, field }
+        id = this.uppy.addFile({ name: file.name, type: file.type, data: file, meta })
         if (unfinished) this.uppy.setFileState(id, { tus: { uploadUrl: unfinished } })
       } catch {
         return // the same file is being uploaded
       }
       this.rows.set(id, this.row(id, file))
       this.messages.announce('started', { name: file.name })
+    }
+
+    // an upload of the same file goes on, instead of a new one beside it
+    async prepare(ids) {
+      for (const id of ids) {
+        const { data, meta, tus } = this.uppy.getFile(id) || {}
+        if (!data || meta.fingerprint !== undefined) continue
+        const fingerprint = await window.ckanFiles.fingerprint(data)
+        if (!this.rows.has(id)) continue
+        this.uppy.setFileMeta(id, { fingerprint })
+        const uploadUrl = tus?.uploadUrl || this.listeners.unfinished(fingerprint, meta.storage)
+        if (uploadUrl) this.uppy.setFileState(id, { tus: { uploadUrl } })
+      }
     }
 
     row(id, file) {
@@ -77,8 +95,7 @@
       this.list.append(element)
       const row = { element, name: file.name, total: file.size, done: 0, samples: [], state: '' }
       row.turn = ++this.turns
-      row.moved = performance.now() / 1000
-      this.show(row, 'starting')
+      this.showStarting(row)
       return row
     }
 
@@ -94,21 +111,12 @@
     onProgress(id, { bytesUploaded, bytesTotal }) {
       const row = this.rows.get(id)
       if (!row || row.state === 'paused') return
-      this.noticeUrl(id, row)
       row.done = bytesUploaded
       row.total = bytesTotal
       const now = performance.now() / 1000
       row.moved = now
       row.samples = [...row.samples.filter(([time]) => time > now - SPEED_SECONDS), [now, bytesUploaded]]
       this.show(row, 'running')
-    }
-
-    noticeUrl(id, row) {
-      const file = this.uppy.getFile(id)
-      const url = file?.tus?.uploadUrl
-      if (!url || row.url) return
-      row.url = new URL(url, location.href).pathname
-      this.listeners.started(row.url, file.data)
     }
 
     onShouldRetry(error, byDefault) {
@@ -183,9 +191,14 @@
 
     startAgain(row) {
       row.samples = []
-      row.moved = performance.now() / 1000
-      this.show(row, 'starting')
+      this.showStarting(row)
       row.element.querySelector('.files-pause').focus()
+    }
+
+    // Uppy sends nothing while the browser is offline
+    showStarting(row) {
+      row.moved = performance.now() / 1000
+      this.show(row, navigator.onLine ? 'starting' : 'lost')
     }
 
     cancel(id, row) {
@@ -216,10 +229,8 @@
     }
 
     forget(id) {
-      const { element, url } = this.rows.get(id)
-      element.remove()
+      this.rows.get(id).element.remove()
       this.rows.delete(id)
-      if (url) this.listeners.ended(url)
     }
 
     show(row, state) {
@@ -243,6 +254,7 @@
       const done = this.words.size(row.done)
       const total = this.words.size(row.total)
       if (state === 'failed') return row.reason || this.words.get('failed')
+      if (state === 'starting' && row.done) return this.words.get('done', { done, total })
       if (state !== 'running') return this.words.get(state, { done, total })
       const [[time, bytes], [now]] = [row.samples[0], row.samples.at(-1)]
       const speed = (row.done - bytes) / (now - time)

@@ -80,23 +80,27 @@ ckan.module('files-attachment', function () {
       const notice = template.content.firstElementChild.cloneNode(true)
       const names = uploads.unfinished.map((row) => this.words.get('unfinished', { name: row.name }))
       notice.querySelector('.files-unfinished').textContent = names.join(' ')
-      const answer = (part, then) =>
-        notice.querySelector(`.files-${part}`).addEventListener('click', () => {
-          this.messages.clear()
-          then()
-        })
+      const part = (name) => notice.querySelector(`.files-${name}`)
+      const answer = (name, then) => part(name).addEventListener('click', then)
       answer('finish', () => {
         this.submit = submit
         uploads.resumeAll()
-        input.focus()
+        for (const name of ['unfinished', 'finish', 'without']) part(name).hidden = true
+        part('waiting').hidden = false
+        part('stay').focus()
       })
       answer('without', () => {
+        this.messages.clear()
         uploads.cancelAll()
         submit()
       })
-      answer('stay', () => input.focus())
+      answer('stay', () => {
+        this.messages.clear()
+        this.submit = undefined
+        input.focus()
+      })
       this.messages.show(notice)
-      notice.querySelector('.files-finish').focus()
+      part('finish').focus()
     }
   }
 

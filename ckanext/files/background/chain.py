@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .call import Call, deserialize_task, find_task
-from .context import progress_between
+from .context import forget_text, progress_between
 from .errors import ArgumentError
+from .parts import CHAIN
 from .task import Task
 
 
@@ -55,7 +56,10 @@ def _chain(calls: list[Any], total: int | None = None, begun: bool = False) -> A
         result = deserialize_task(first).run_once()
     if isinstance(result, Call):
         return chain([result, *rest], total, begun=True)
-    return chain(rest, total) if rest else result
+    if not rest:
+        return result
+    forget_text()
+    return chain(rest, total)
 
 
-chain = _Chain(_chain, name="ckanext.files.chain", percent=_percent)
+chain = _Chain(_chain, name=CHAIN, percent=_percent)

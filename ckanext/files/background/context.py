@@ -116,7 +116,8 @@ def set_progress(percent: float, text: str | None = None) -> None:
     Other sessions see it within a second. The commit of the step makes it permanent.
 
     :param percent: 0 to 100 of the task; in a :func:`chain`, of its part of the job.
-    :param text: for people, such as ``3 of 7 files``; None keeps the last one.
+    :param text: for people, such as ``3 of 7 files``; None keeps the last one, and an empty
+        text removes it. The text is shown as it is, in one language: a worker knows no visitor's.
     :raises NotInJobError: no step of a job runs here.
     :raises ValueError: the percentage is not from 0 to 100.
     :raises TypeError: the text is no string.
@@ -129,6 +130,13 @@ def set_progress(percent: float, text: str | None = None) -> None:
     context.percent = _in_share(context.share, checked_percent(percent))
     if text is not None:
         context.text = storable_text(text)
+
+
+def forget_text() -> None:
+    """Remove the text of the progress: the part of the job that has set it is over."""
+    context = current_job()
+    if context is not None:
+        context.text = ""
 
 
 def checked_percent(value: Any) -> float:

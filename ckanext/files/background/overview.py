@@ -160,15 +160,12 @@ def _schedule(connection: Any, task: str, periodic_id: str, times: Cron) -> Sche
     )
 
 
-def is_used(connection: Any, queue: str) -> bool:
-    """Return whether there is a job of a queue, or a task or a schedule that names it."""
-    has_jobs = query("queue_has_jobs")
-    return queue in named_queues() or connection.execute(has_jobs, {"queue": queue}).scalar()
+def known_queues(connection: Any) -> set[str]:
+    """Return the queues that have jobs or are paused, and :func:`named_queues`.
 
-
-def used_queues(connection: Any) -> set[str]:
-    """Return the queues that have jobs or are paused, without a look at the jobs."""
-    return set(connection.execute(query("used_queues")).scalars())
+    Without a look at the jobs.
+    """
+    return named_queues() | set(connection.execute(query("used_queues")).scalars())
 
 
 def named_queues() -> set[str]:

@@ -6,13 +6,16 @@ import dataclasses
 from itertools import zip_longest
 from typing import Any
 
+CHAIN = "ckanext.files.chain"
+"""The name of the task that runs the calls of a chain, which functions in SQL know, too."""
+
 _MOST_NAMED = 5
 """Parts that a title names."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """The calls of a :func:`~ckanext.files.background.chain` that a job began with."""
+    """The calls of a :func:`~ckanext.files.background.chain` with which a job began or goes on."""
 
     tasks: list[str]
     """The names of their tasks, of the first hundred."""
@@ -50,14 +53,21 @@ def read_parts(value: dict[str, Any] | None) -> Parts | None:
     return Parts(**value) if value else None
 
 
+def is_chain(task: str, parts: Any) -> bool:
+    """Return whether a job with such parts began with its chain, which its arguments describe."""
+    return task == CHAIN and parts is not None
+
+
 def title_of(task: str, parts: Parts | None, title: str | None = None) -> str:
     """Return what lists call a job: its task, or of a chain its parts, as ``load → publish``.
+
+    A job whose task has returned a chain keeps its title: this name was chosen for all its parts.
 
     :param title: what the caller who asked for the job calls it.
     """
     if title:
         return title
-    if not (parts and parts.tasks):
+    if not (is_chain(task, parts) and parts and parts.tasks):
         return task
     names = [short_name(name) for name in parts.tasks[:_MOST_NAMED]]
     return " → ".join([*names, "…"] if parts.total > len(names) else names)

@@ -69,9 +69,15 @@ class Event:
     """An event in the history of a job."""
 
     type: str
-    """One of Procrastinate's types of events."""
+    """One of Procrastinate's types of events without ``scheduled``, which is the :attr:`due` of
+    another one.
+
+    Or ``interrupted``: a step was lost with its worker, or undone by the database, and runs again.
+    """
 
     at: dt.datetime
+    due: dt.datetime | None
+    """For which time the event has put the job off."""
 
 
 def find(job_id: int) -> JobRecord | None:
@@ -119,7 +125,7 @@ def holder(lock: str) -> int | None:
 def history(job_id: int) -> Sequence[Event]:
     """Return the events of a job, the first one first."""
     rows = schema.connection().execute(query("job_events"), {"id": job_id})
-    return [Event(type_, at) for type_, at in rows]
+    return [Event(**row) for row in rows.mappings()]
 
 
 def _record(row: dict[str, Any]) -> JobRecord:

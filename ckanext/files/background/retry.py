@@ -22,6 +22,7 @@ from typing import NoReturn
 import psycopg2
 import redis
 from ckan.lib.search.common import SearchError, SearchIndexError, SolrConnectionError
+from ckan.logic import ValidationError
 from procrastinate.retry import RetryDecision
 from psycopg2 import InterfaceError, OperationalError
 from pysolr import SolrError
@@ -29,6 +30,7 @@ from sqlalchemy.exc import DBAPIError
 
 from .call import Call, RegisteredTask, find_task
 from .context import JobContext, current_job
+from .error_line import text_of_validation
 from .errors import (
     ArgumentError,
     BackgroundError,
@@ -256,7 +258,15 @@ def _replacement(call: Call, job: JobContext) -> Call | None:
 
 def _summary(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error, Retry) else None
-    return _printed(traceback.format_exception_only, cause or error).strip()
+    return _printed(_lines, cause or error).strip()
+
+
+def _lines(error: BaseException) -> list[str]:
+    """Return what an exception says; a validation says it by field, and not as a dictionary."""
+    if isinstance(error, ValidationError):
+        name = f"{type(error).__module__}.{type(error).__qualname__}"
+        return [f"{name}: {text_of_validation(error.error_dict)}"]
+    return traceback.format_exception_only(error)
 
 
 def _printed(write: Callable[[BaseException], list[str]], error: BaseException) -> str:

@@ -85,19 +85,24 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
 
     Times are in UTC. ``percent`` (0 to 100) and ``text`` are the progress, if the task sets it;
     ``step`` is the number of finished steps. A job that waits between two steps is ``doing``.
-    ``error`` and ``traceback`` are of the last failure, until a step succeeds; only sysadmins get
-    the traceback, and more than the first line of the error. The time of the event ``scheduled``
-    is the time at which the job becomes due. ``running`` is true while a worker has the job,
-    ``locked`` while the job waits for another one with the same lock, ``paused`` while it waits
-    because its queue is paused, ``dependent`` while it waits for the end of jobs on which it
-    depends.
+    ``error`` and ``traceback`` are of the last failure, until a step succeeds; users who are no
+    sysadmins get no traceback, and of the error the words of its first line, without the name of
+    the exception. ``running`` is true while a worker has the job, ``locked`` while the job waits
+    for another one with the same lock, ``paused`` while it waits because its queue is paused,
+    ``dependent`` while it waits for the end of jobs on which it depends.
 
     ``title`` is what its caller calls the job, or else the name of the task. The title of a chain
     names its parts, as in ``convert → publish``, and ``parts`` has ``tasks`` (their full names, of
-    the first 100), ``total`` and ``done`` (how many have ended). ``parts`` of other jobs is None.
+    the first 100), ``total`` and ``done`` (how many have ended). A job whose task has returned a
+    chain keeps its title, and has ``parts`` from then on. ``parts`` of other jobs is None.
 
     ``by_enqueue_job`` is true if an extension has called ``toolkit.enqueue_job``. The ``task`` of
     such a job is the path of its function, and ``args`` is empty: arguments may be secret.
+
+    The ``events`` are in the order in which they happened. ``deferred`` and ``deferred_for_retry``
+    have the time for which they have put the job off as ``due``, which else is None.
+    ``interrupted`` is no failure: a step was lost with its worker, or undone by the database, and
+    runs again.
 
     Users may see the jobs that they asked for. For example, how far one is, from its address in
     the header ``Taskqueue-Location``::
@@ -114,7 +119,7 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
         ``scheduled_at``, ``attempts``, ``abort_requested``, ``running``, ``locked``, ``dependent``,
         ``paused``, ``by_enqueue_job``, ``step``, ``percent``, ``text``,
         ``error``, ``traceback``, ``created``, ``started``, ``finished``, and ``events``, a list of
-        dictionaries with ``type`` and ``at``
+        dictionaries with ``type``, ``at`` and ``due``
     :rtype: dictionary
     """
     tk.check_access("files_job_show", context, data_dict)

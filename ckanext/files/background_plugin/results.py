@@ -14,6 +14,8 @@ from ckan.types import Context, Schema
 
 from ckanext.files.background import NotInstalledError, record
 
+from .words import error_words
+
 
 @contextmanager
 def explained() -> Iterator[None]:
@@ -71,7 +73,7 @@ def commit(context: Context) -> None:
 
 def whole(context: Context, job: record.JobRecord) -> dict[str, Any]:
     """Return a job with its arguments and events."""
-    events = [{"type": event.type, "at": in_utc(event.at)} for event in record.history(job.id)]
+    events = [as_json(event) for event in record.history(job.id)]
     args = record.arguments(job.id)
     return {**dictized(context, job), "args": args, "events": events}
 
@@ -82,7 +84,7 @@ def dictized(context: Context, job: record.JobRecord) -> dict[str, Any]:
     if not sees_all(context):
         # they contain paths of the server, and SQL statements with their values
         shown["traceback"] = None
-        shown["error"] = next(iter((job.error or "").splitlines()), None)
+        shown["error"] = error_words(job.error)
     return shown
 
 

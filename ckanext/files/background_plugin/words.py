@@ -5,11 +5,13 @@ The codes of states, such as ``todo``, are what programs get and send.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ckan.plugins.toolkit as tk
 
 from ckanext.files.background.control import LIVE
+from ckanext.files.background.error_line import words_of
 from ckanext.files.background.parts import read_parts
 
 
@@ -36,6 +38,21 @@ STATES = {
 }
 """Each state of a job, in English, as commands print it."""
 
+EVENTS = {
+    "deferred": N_("requested"),
+    "scheduled": N_("requested for {time}"),
+    "started": N_("started"),
+    "deferred_for_retry": N_("failed, to be tried again at {time}"),
+    "interrupted": N_("interrupted: lost with its worker, or undone by the database"),
+    "retried": N_("retry requested"),
+    "abort_requested": N_("cancellation requested"),
+    "failed": N_("failed"),
+    "succeeded": N_("succeeded"),
+    "cancelled": N_("cancelled"),
+    "aborted": N_("aborted"),
+}
+"""Each event in the history of a job, likewise; ``scheduled`` for a request with a time."""
+
 
 def state_word(status: str) -> StateWord:
     """Return the word for the state of a job, in the language of the request."""
@@ -43,21 +60,20 @@ def state_word(status: str) -> StateWord:
     return state._replace(word=tk._(state.word))
 
 
-def event_word(type_: str) -> str:
-    """Return the words for an event in the history of a job."""
-    words = {
-        "deferred": tk._("requested"),
-        "scheduled": tk._("scheduled for this time"),
-        "started": tk._("started"),
-        "deferred_for_retry": tk._("to be retried after a failure"),
-        "retried": tk._("retry requested"),
-        "abort_requested": tk._("cancellation requested"),
-        "failed": tk._("failed"),
-        "succeeded": tk._("succeeded"),
-        "cancelled": tk._("cancelled"),
-        "aborted": tk._("aborted"),
-    }
-    return words.get(type_, type_)
+def event_word(type_: str, due: str, translate: Callable[[str], str] = tk._) -> str:
+    """Return the words for an event in the history of a job.
+
+    :param due: the time for which the event has put the job off; empty if it has not.
+    """
+    name = "scheduled" if due and type_ == "deferred" else type_
+    return translate(EVENTS[name]).format(time=due) if name in EVENTS else name
+
+
+def error_words(error: str | None) -> str | None:
+    """Return what an error says to people who are no operators."""
+    if not error:
+        return error
+    return words_of(error) or tk._("The task has failed without giving a reason")
 
 
 def why_waiting(job: dict[str, Any], is_due: bool) -> str:

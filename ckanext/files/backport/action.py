@@ -29,6 +29,7 @@ from ckanext.files.filekeeper.removal import (
     remove_when_committed,
     reserve,
 )
+from ckanext.files.transaction.connection import LastingConnection
 
 from . import schema
 from .model import File, FileOwner, FileOwnerTransferHistory, find_file, lock_file
@@ -47,6 +48,14 @@ __all__ = [
     "file_show",
     "file_unpin",
 ]
+
+_IS_COMMITTED = f"""
+    SELECT EXISTS (
+        SELECT FROM {file_table} WHERE storage = %(storage)s AND location = %(location)s)
+"""
+
+_committed = LastingConnection()
+"""Sees what is committed. The own transaction does not see any more what it has deleted."""
 
 
 @tk.validate_action_data(schema.file_create)
@@ -325,9 +334,11 @@ def _may_exist(storage: Any, data: FileData) -> bool:
 
 def _is_committed(session: Any, storage: str, location: str) -> bool:
     """Return whether a file has the location, even if this transaction has deleted it."""
-    place = File.by_location(location, storage).with_only_columns(file_table.c.id)
-    with session.get_bind().engine.connect() as connection:
-        return connection.execute(place).first() is not None
+    # not by a second connection of the pool: as many uploads as it has connections, each with its
+    # own transaction, would wait for each other
+    place = {"storage": storage, "location": location}
+    [(found,)] = _committed.fetch_all(session.get_bind().engine, _IS_COMMITTED, place)
+    return found
 
 
 def _refuse_other_names(storage: Any, location: str) -> None:

@@ -20,8 +20,6 @@ statement.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,7 +31,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.background import schema
 from ckanext.files.transaction import current_block, request_commit
-from ckanext.files.transaction.connection import connect
+from ckanext.files.transaction.connection import LastingConnection
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -106,46 +104,26 @@ def _run_in(session: Any, query: str, values: Mapping[str, Any]) -> Rows:
         raise explained from error
 
 
-class _OwnConnection:
-    """A connection that threads share, one statement at a time."""
+class _OwnConnection(LastingConnection):
+    """A connection that threads share, one statement at a time.
 
-    def __init__(self) -> None:
-        # also in a child process: the parent goes on to use the connection, and may hold the lock
-        self._lock = threading.Lock()
-        self._connection: Any = None
-        self._engine: Any = None
+    Where the server has ended it meanwhile, what :mod:`.store` writes may be written twice.
+    """
 
     def run(self, query: str, values: Mapping[str, Any]) -> Rows:
-        """Run a statement; once more if the server has ended the connection meanwhile.
+        """Run a statement; return its rows."""
+        return self.fetch_all(meta.engine, query, values)
 
-        What :mod:`.store` writes may be written twice.
-        """
-        with self._lock:
-            try:
-                return self._run(query, values)
-            except psycopg2.Error:
-                if not self._connection or not self._connection.closed:
-                    raise
-            return self._run(query, values)
-
-    def _run(self, query: str, values: Mapping[str, Any]) -> Rows:
+    def _run(self, engine: Any, query: str, values: Mapping[str, Any]) -> Rows:
         try:
-            with self._connected().cursor() as cursor:
-                cursor.execute(query, values)
-                return cursor.fetchall()
+            return super()._run(engine, query, values)
         except psycopg2.ProgrammingError as error:
             raise schema.explain(error) from error
 
-    def _connected(self) -> Any:
-        if self._connection is not None and self._engine is not meta.engine:
-            self._connection.close()
-        if self._connection is None or self._connection.closed:
-            self._engine = meta.engine
-            self._connection = connect(self._engine)
-            with self._connection.cursor() as cursor:
-                cursor.execute(_PATIENCE)
-        return self._connection
+    def _open(self, engine: Any) -> None:
+        super()._open(engine)
+        with self._connection.cursor() as cursor:
+            cursor.execute(_PATIENCE)
 
 
 _own = _OwnConnection()
-os.register_at_fork(after_in_child=_own.__init__)

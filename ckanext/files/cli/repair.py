@@ -56,7 +56,7 @@ def check(storage: Sequence[str], as_json: bool) -> None:
     """
     for name in storage:
         if not is_configured(name):
-            raise click.ClickException(f"There is no option ckan.files.storage.{name}.type")
+            raise click.BadParameter(f"There is no option ckan.files.storage.{name}.type")
     engine: Any = model.Session.get_bind()
     with engine.connect() as connection:
         found = _check(connection, storage)

@@ -164,10 +164,10 @@ def files_transfer_ownership(context: Context, data_dict: dict[str, Any]) -> dic
     :type owner_type: str
     :param owner_id: id or name of the new owner
     :type owner_id: str
-    :param force: move the file even if its owner keeps it, and unpin it
-        unless ``pin`` is set. Default: `False`
+    :param force: move the file even if it is pinned, and unpin it unless
+        ``pin`` is set. Default: `False`
     :type force: bool
-    :param pin: let the new owner keep the file, so that it does not move
+    :param pin: pin the file to the new owner, so that it does not move
         without ``force``. Default: `False`
     :type pin: bool
 

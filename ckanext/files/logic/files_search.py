@@ -96,9 +96,10 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     access = FileAccess(BEFORE_DOWNLOAD, context)
     scope = _scope(context, data_dict)
     has_to_ask = access.decides_by_part if scope.has_parts else access.decides_by_file
+    owned = scope.conditions(session)
     found = search(
         session,
-        scope,
+        owned,
         Query(data_dict["q"], data_dict["storage"], data_dict["format"], data_dict["sort"]),
         data_dict["start"],
         data_dict["rows"],
@@ -111,7 +112,7 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
         "results": file_dicts(session, found.ids, include_plugin_data=with_plugin_data),
     }
     if data_dict["include_formats"]:
-        answer["formats"] = None if has_to_ask else formats_in_use(session, scope)
+        answer["formats"] = None if has_to_ask else formats_in_use(session, owned)
     return answer
 
 

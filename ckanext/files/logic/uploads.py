@@ -9,7 +9,7 @@ from ckan import model
 from ckan.types import Context
 
 from ckanext.files.ownership import Actor
-from ckanext.files.uploads import unfinished_uploads
+from ckanext.files.uploads import read_metadata, unfinished_uploads
 
 _SHOWN = ("id", "name", "size", "offset", "storage")
 
@@ -22,7 +22,8 @@ def files_upload_list(context: Context, data_dict: dict[str, Any]) -> list[dict[
     until it expires. See :doc:`/recipes/uploads`.
 
     :returns: dictionaries with ``id``, ``name``, ``size``, ``offset`` (the number of bytes that
-        have arrived), ``storage``, ``created`` and ``expires``
+        have arrived), ``storage``, ``metadata`` (what the client has sent as ``Upload-Metadata``),
+        ``created`` and ``expires``
     :rtype: list of dicts
     """
     tk.check_access("files_upload_list", context, data_dict)
@@ -31,6 +32,7 @@ def files_upload_list(context: Context, data_dict: dict[str, Any]) -> list[dict[
     return [
         {
             **{name: getattr(upload, name) for name in _SHOWN},
+            "metadata": read_metadata(upload.metadata),
             "created": upload.created.isoformat(),
             "expires": upload.expires.isoformat(),
         }

@@ -40,7 +40,7 @@ def files_transfer_ownership(
     files move freely. The files get their new owner in the same commit in which
     the dataset changes, or not at all. These are errors of the field: a value
     that is not an id, a file that does not exist or that the user may not use,
-    a file that another owner keeps, and a file that is named twice.
+    a file that is pinned to another owner, and a file that is named twice.
 
     A file that the field no longer names stays with its owner, unless
     ``files_withdrawn`` of the request says otherwise. A value that the
@@ -50,8 +50,8 @@ def files_transfer_ownership(
         field of a resource whose files are to belong to the dataset),
         ``resource``, ``group``, ``organization`` or ``user``.
     :param id_field: field of the owner that holds its id.
-    :param pin: whether the owner keeps the files: they do not move without
-        force.
+    :param pin: whether to pin the files to the owner: they do not move
+        without force.
     :returns: the validator. It does not change the value, but removes a list
         of empty values.
     :raises FieldArgumentError: the arguments are anything else.

@@ -103,10 +103,12 @@ def verify_upload(file_id: str) -> str:
     if finding.verdict is Verdict.UNREADABLE:
         # the storage's own message may contain its folder, which is not for users
         log.error("The file %s of storage %s: %s", file.id, file.storage, finding.reason)
-        raise ContentError(f"The file {file.name} is {finding.verdict.value}")
+        raise ContentError(f"The file {file.display_name} is {finding.verdict.value}")
     if finding.verdict is not Verdict.SOUND:
-        raise ContentError(f"The file {file.name} is {finding.verdict.value}: {finding.reason}")
-    here.publish(f"{file.name}: {file.algorithm} is {file.hash}, as it was stored")
+        raise ContentError(
+            f"The file {file.display_name} is {finding.verdict.value}: {finding.reason}"
+        )
+    here.publish(f"{file.display_name}: {file.algorithm} is {file.hash}, as it was stored")
     return finding.verdict.value
 
 
@@ -115,7 +117,7 @@ def _verify(here: BatchProgress, file: StoredFile) -> Finding:
 
     def progress(size: int) -> None:
         here.done += size
-        here.publish(f"{file.name}: {int(here.done - start)} of {file.size} bytes")
+        here.publish(f"{file.display_name}: {int(here.done - start)} of {file.size} bytes")
 
     finding = _read(file, progress)
     here.done = start + file.size

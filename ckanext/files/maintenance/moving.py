@@ -182,7 +182,7 @@ def _copy(here: BatchProgress, copier: Copier, file: StoredFile) -> Copy | Maint
 
     def progress(size: int) -> None:
         here.done += size
-        here.publish(f"copying {file.name}")
+        here.publish(f"copying {file.display_name}")
 
     try:
         return copier.copy(model.Session(), file, progress)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
+from ckanext.files.store import TITLE
 from ckanext.files.store.models import array_literal, file_table, flush_files, owner_table
 from ckanext.files.store.storages import FileData, Location
 
@@ -26,6 +27,12 @@ class StoredFile(NamedTuple):
     hash: str
     algorithm: str
     storage_data: dict[str, Any]
+    title: str | None
+
+    @property
+    def display_name(self) -> str:
+        """What people see: the title, else the name."""
+        return self.title or self.name
 
     @property
     def data(self) -> Any:
@@ -33,7 +40,10 @@ class StoredFile(NamedTuple):
         return as_data(self._asdict())
 
 
-_COLUMNS = [file_table.c[name] for name in StoredFile._fields]
+_COLUMNS = [
+    sa.literal_column(TITLE) if name == "title" else file_table.c[name]
+    for name in StoredFile._fields
+]
 
 
 def as_data(values: dict[str, Any]) -> Any:

@@ -166,8 +166,8 @@ class Claims:
         return self._stored[updated]
 
     def _record(self, file: FileRecord, field: RequestField) -> None:
-        is_kept = file.pinned or not field.arguments.pin
-        if file.owner is not None and file.owner == field.new_owner and is_kept:
+        stays = file.pinned or not field.arguments.pin
+        if file.owner is not None and file.owner == field.new_owner and stays:
             self._moving.pop(file.id, None)
             return
         self._moving[file.id] = Claim(file, field)

@@ -25,7 +25,7 @@ class Refusal(enum.Enum):
     """The file does not exist, or the user may not use it. The message does not reveal which."""
 
     PINNED = enum.auto()
-    """The owner keeps the file. Only a user who may edit the file gets this answer."""
+    """The file is pinned to its owner. Only a user who may edit the file gets this answer."""
 
     TWICE = enum.auto()
     """Two fields name the file, and only one of their owners can have it."""
@@ -42,7 +42,7 @@ class Refusal(enum.Enum):
         :param file: what the user calls the file: see :meth:`Actor.name_of`.
         """
         if self is Refusal.PINNED:
-            sentence = tk._("File {file} is pinned to another owner")
+            sentence = tk._("File {file} is pinned to its owner")
         elif self is Refusal.TWICE:
             sentence = tk._("File {file} is named in two places, and can belong to one only")
         elif self is Refusal.TAKEN:
@@ -73,7 +73,7 @@ def refusal_for(
     :param new_owner: None if it has no id yet.
     :param scope: the owners within the dataset of the new owner. Files move freely among them.
     :param may_edit: returns whether the user may edit the file.
-    :param force: move the file also if its owner keeps it. That takes the right to edit the
+    :param force: move the file also if it is pinned. That takes the right to edit the
         file, even within the dataset.
     """
     if file is None:
@@ -120,10 +120,23 @@ class Actor:
         People who fill in a form know a file by its name, programs by its id. The id is also the
         answer for a file that the user may not see.
         """
-        if form_request.is_form() and self.may("file_show", {"id": file_id}):
-            found = describe_files(model.Session(), [file_id]).get(file_id)
-            return (found.title or found.name) if found else file_id
-        return file_id
+        return (self._seen_name(file_id) if form_request.is_form() else None) or file_id
+
+    def name_among_several(self, file_id: str) -> str:
+        """Return what the user calls a file, in an error that is not at the file's own field.
+
+        Without the field a program gets the name as well.
+        """
+        name = self._seen_name(file_id)
+        if name is None:
+            return file_id
+        return name if form_request.is_form() else f"{name} ({file_id})"
+
+    def _seen_name(self, file_id: str) -> str | None:
+        if not self.may("file_show", {"id": file_id}):
+            return None
+        found = describe_files(model.Session(), [file_id]).get(file_id)
+        return found.display_name if found else None
 
     def may(self, auth_function: str, data_dict: dict[str, Any]) -> bool:
         """Return the answer of one of CKAN's auth functions."""

@@ -51,7 +51,7 @@ def transfer_together(
     :param files: records of the files that exist, by id.
     :param changes: the new owners, by id of the file. A pinned file stays pinned unless the
         transfer is forced.
-    :param force: unpin files that the new owner does not keep.
+    :param force: unpin files, unless the change pins them to the new owner.
     :returns: the ids of the files that have another owner now.
     :raises TransferRefusedError: at least one of the files may not move.
     """
@@ -91,11 +91,11 @@ def transfer(
 
     :param actor: name of the user for the files' history.
     :param may_edit: returns whether the user may edit a file; by default the caller has checked.
-    :param force: move files also if their owners keep them, and unpin those that the new
-        owner does not keep.
+    :param force: move files also if they are pinned, and unpin them unless the change pins them
+        to the new owner.
     :returns: the ids of the files that have another owner now.
-    :raises TransferRefusedError: a file does not exist, may not be edited, or its owner keeps
-        it. The caller has to roll back.
+    :raises TransferRefusedError: a file does not exist, may not be edited, or is pinned. The
+        caller has to roll back.
     """
     scope = scope_of(session, change.owner)
 

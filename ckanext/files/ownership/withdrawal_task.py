@@ -112,7 +112,7 @@ class WithdrawalTask:
             sentence = tk._(
                 "File {file} does not belong here. It may have been withdrawn meanwhile"
             )
-        return sentence.format(file=self._actor.name_of(file_id))
+        return sentence.format(file=self._actor.name_among_several(file_id))
 
     def _is_back_already(self, saved: _Saved, file_id: str) -> bool:
         """Return whether the user has the file: a form that is sent twice is no error."""
@@ -130,7 +130,9 @@ class WithdrawalTask:
         user = self._actor.as_owner
         if user is None:
             sentence = tk._("File {file} can only be given back to a user")
-            return {id_: sentence.format(file=self._actor.name_of(id_)) for id_ in file_ids}
+            return {
+                id_: sentence.format(file=self._actor.name_among_several(id_)) for id_ in file_ids
+            }
         request = {"owner_type": user.type, "owner_id": user.id, "force": True}
         access = FileAccess(["files_transfer_ownership"], self._actor.context, request)
         files = describe_files(model.Session(), file_ids)
@@ -139,7 +141,7 @@ class WithdrawalTask:
         transfer(model.Session(), allowed, to_user, self._actor.name, force=True)
         sentence = tk._("You are not allowed to take back file {file}")
         refused = [id_ for id_ in file_ids if id_ not in allowed]
-        return {id_: sentence.format(file=self._actor.name_of(id_)) for id_ in refused}
+        return {id_: sentence.format(file=self._actor.name_among_several(id_)) for id_ in refused}
 
     def _delete(self, file_ids: list[str]) -> dict[str, str]:
         files = load_files(model.Session(), file_ids)  # with one query
@@ -147,17 +149,17 @@ class WithdrawalTask:
         return {id_: sentence for id_, sentence in sentences.items() if sentence}
 
     def _deletion_error(self, file_id: str) -> str | None:
-        """Delete a file; return what keeps it."""
+        """Delete a file; return why it was not deleted, if it was not."""
         context: Context = {**tk.fresh_context(self._actor.context), "defer_commit": True}
-        name = self._actor.name_of(file_id)
         try:
             tk.get_action("file_delete")(context, {"id": file_id})
         except (tk.NotAuthorized, tk.ObjectNotFound):
-            return tk._("You are not allowed to delete file {file}").format(file=name)
+            sentence, reason = tk._("You are not allowed to delete file {file}"), ""
         except tk.ValidationError as error:
-            sentence = tk._("File {file} cannot be deleted: {reason}")
-            return sentence.format(file=name, reason=text_of(error))
-        return None
+            sentence, reason = tk._("File {file} cannot be deleted: {reason}"), text_of(error)
+        else:
+            return None
+        return sentence.format(file=self._actor.name_among_several(file_id), reason=reason)
 
 
 class _Saved:

@@ -7,6 +7,7 @@ it; without JavaScript the field leaves out what is stored, and what the form ha
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -15,7 +16,7 @@ from ckan import authz, model
 
 from ckanext.files import form_request
 from ckanext.files.ownership import find_owner, is_id, is_uuid, place_of, stored_fields_of
-from ckanext.files.search import find_choices
+from ckanext.files.search import describe_owners, find_choices
 from ckanext.files.store import Owner
 
 from .page_files import PageFile, visible_files
@@ -48,6 +49,8 @@ def offered_files(
 ) -> list[PageFile]:
     """Return files that the visitor may put into a field, newest first.
 
+    Those that are not the visitor's own have their owner, which is one of what the form edits.
+
     :param owners: what the form edits.
     :param words: parts of the name.
     :param without: ids of files that are not offered.
@@ -56,7 +59,14 @@ def offered_files(
     if user is None:
         return []
     found = find_choices(model.Session(), user, owners, words, start, rows, without)
-    return visible_files(found)
+    of_others = {file.id: file.owner for file in found if file.owner and file.owner != user}
+    described = describe_owners(model.Session(), of_others.values())
+    return [
+        dataclasses.replace(file, owner=described[of_others[file.id]])
+        if file.id in of_others
+        else file
+        for file in visible_files(found)
+    ]
 
 
 def stored_ids(owners: Iterable[Owner]) -> set[str]:

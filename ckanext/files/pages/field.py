@@ -37,8 +37,15 @@ class Field:
     storage: UploadStorage | None
     """The storage of the uploads; None if the visitor may upload nothing here."""
 
+    form: str
+    """The page of the form, as its uploads remember it."""
+
     unfinished: list[dict[str, Any]]
-    """The visitor's uploads into the storage that can go on."""
+    """The visitor's uploads into the storage that were begun in this form, and can go on.
+
+    What was begun elsewhere is among the user's own files: here it would be offered for a field for
+    which it was never meant.
+    """
 
 
 def files_field(
@@ -71,5 +78,11 @@ def files_field(
         owners=owners,
         then=tk.config["ckanext.files.withdrawn"],
         storage=target,
-        unfinished=unfinished_uploads([target.name]) if target else [],
+        form=tk.request.path,
+        unfinished=_unfinished(target) if target else [],
     )
+
+
+def _unfinished(storage: UploadStorage) -> list[dict[str, Any]]:
+    uploads = unfinished_uploads([storage.name])
+    return [each for each in uploads if each["metadata"].get("form") == tk.request.path]

@@ -11,7 +11,7 @@ import ckan.plugins.toolkit as tk
 from ckan import model
 
 from ckanext.files.ownership import NoFileIdsError, file_ids
-from ckanext.files.search import format_of
+from ckanext.files.search import OwnerDescription, format_of
 from ckanext.files.store import BEFORE_DOWNLOAD, FileAccess, FileDescription, describe_files
 
 
@@ -37,6 +37,9 @@ class PageFile:
     """CKAN's name of the format; None if CKAN does not know it."""
 
     created: datetime | None = None
+
+    owner: OwnerDescription | None = None
+    """What it belongs to, where that distinguishes it from others."""
 
     @property
     def display_name(self) -> str | None:

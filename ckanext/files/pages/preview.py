@@ -3,7 +3,8 @@
 - An image is shown by ``<img>``: no script runs there, also not of SVG.
 - A PDF is shown in a frame, by an address that sends bytes only if they are a PDF.
 - Text is read up to 64 KiB and becomes text of the page: HTML and SVG appear as their source.
-- Everything else has no preview, and neither has a file whose storage fails.
+- Everything else has no preview, and neither has a file that is empty or whose storage fails. The
+  page says so in one sentence, without a reason: format and size stand above it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 HEAD = 64 * 1024
 """Bytes of a file that a preview reads."""
 
-_IMAGES = frozenset(f"image/{name}" for name in ("png", "jpeg", "gif", "webp", "avif", "svg+xml"))
+_IMAGE_NAMES = ("png", "jpeg", "gif", "webp", "avif", "bmp", "x-ms-bmp", "svg+xml")
+_IMAGES = frozenset(f"image/{name}" for name in _IMAGE_NAMES)
 _TEXTS = frozenset(
     f"application/{name}"
     for name in ("json", "ld+json", "geo+json", "xml", "sql", "yaml", "x-yaml", "javascript", "csv")

@@ -7,10 +7,11 @@ from collections.abc import Container, Iterable
 from typing import Any
 
 import ckan.plugins.toolkit as tk
+from ckan import model
 
 from ckanext.files.error_texts import text_of
 from ckanext.files.search import format_of
-from ckanext.files.store import is_allowed
+from ckanext.files.store import describe_files, is_allowed
 from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage, is_configured, storages
 
@@ -90,7 +91,10 @@ def _upload(upload: Any, storage: str) -> dict[str, Any] | None:
     except NotUploadedError as error:
         tk.h.flash_error(str(error))
         return None
-    tk.h.flash_success(tk._("{name} was uploaded").format(name=file["name"]))
+    # people see the name that was sent, and not what CKAN makes of it
+    made = describe_files(model.Session(), [file["id"]]).get(file["id"])
+    name = made.display_name if made else file["name"]
+    tk.h.flash_success(tk._("{name} was uploaded").format(name=name))
     return file
 
 

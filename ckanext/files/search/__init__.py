@@ -4,7 +4,8 @@ Purpose: what :func:`files_search` and the pages of files need: the SQL and its 
 of an owner, and the names of owners and formats.
 
 Guarantee: the first pages of a search take little longer among a hundred thousand files than among
-a hundred, because no search counts or sorts more than :data:`MOST_COUNTED` files.
+a hundred. A search counts at most :data:`MOST_COUNTED` files, and sorts at most 50,000, all of one
+owner. The order by owner is an exception where no owner is named.
 
 Refused: deciding whose files a user may list. The auth function of the action does.
 """
@@ -13,10 +14,11 @@ from .choices import find_choices
 from .dictionaries import file_dicts, title_of
 from .formats import format_of, known_formats
 from .formats_in_use import formats_in_use
-from .found import MOST_COUNTED, Found, Query, search
+from .found import MOST_COUNTED, Found, search
 from .indexes import create_indexes, drop_indexes, left_out_silently
 from .mentions import Mention, fields_of_owners, find_mentions
 from .owners import OwnerDescription, describe_owners
+from .query import Query
 from .scope import ALL, Scope, files_of, files_of_type
 from .sorting import NEWEST_FIRST, SORTS, Sort, parse_sort
 from .words import LONGEST_SEARCH

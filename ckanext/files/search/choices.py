@@ -10,12 +10,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from ckanext.files.store import FileDescription, Owner, describe_files
-from ckanext.files.store.models import file_table, flush_files, owner_table
+from ckanext.files.store.models import flush_files, owner_table
 
-from .words import contains_words
-
-_FILES = sa.select(file_table.c.id).join_from(file_table, owner_table)
-_NEWEST_FIRST = (file_table.c.created.desc(), file_table.c.id)
+from .found import page_at_beginning, page_of_collected
+from .page import Page
+from .query import Query
+from .scope import ScopeConditions
 
 
 def find_choices(
@@ -34,22 +34,22 @@ def find_choices(
     :param words: see :func:`.words.contains_words`.
     :param without: ids of files that are not offered.
     """
+    offered = _offered(user, edited, without)
+    owned = ScopeConditions(offered, offered)
     flush_files(session)
-    found = _FILES.where(_offered(user, edited))
-    if (condition := contains_words(words)) is not None:
-        found = found.where(condition)
-    if without:
-        left_out: Any = sa.bindparam("without", list(without), type_=ARRAY(sa.TEXT))
-        found = found.where(file_table.c.id != sa.all_(left_out))
-    ids = session.execute(found.order_by(*_NEWEST_FIRST).offset(start).limit(rows)).scalars().all()
+    page = Page(owned, Query(words), start, rows)
+    ids = page_at_beginning(session, page) or page_of_collected(session, page)[0]
     files = describe_files(session, ids) if ids else {}
     return [files[id_] for id_ in ids if id_ in files]
 
 
-def _offered(user: Owner, edited: Iterable[Owner]) -> Any:
-    columns = owner_table.c
-    own = sa.and_(_is(user), columns.pinned.is_(False))
-    return sa.or_(own, *(_is(owner) for owner in edited))
+def _offered(user: Owner, edited: Iterable[Owner], without: Collection[str]) -> Any:
+    own = sa.and_(_is(user), owner_table.c.pinned.is_(False))
+    offered = sa.or_(own, *(_is(owner) for owner in edited))
+    if not without:
+        return offered
+    left_out: Any = sa.bindparam("without", list(without), type_=ARRAY(sa.TEXT))
+    return sa.and_(offered, owner_table.c.file_id != sa.all_(left_out))
 
 
 def _is(owner: Owner) -> Any:

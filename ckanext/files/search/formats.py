@@ -39,10 +39,15 @@ def known_formats() -> list[str]:
     return sorted({found[1] for found in known.values() if "/" in (found[0] or "")}, key=str.lower)
 
 
-def has_format(name: str) -> Any:
-    """Return the condition that a file has a format, by any of CKAN's names for it."""
+def format_alternatives(name: str) -> list[Any]:
+    """Return conditions of which a file with a format fulfils one, and other files none.
+
+    No file fulfils both: callers add up what they find.
+
+    :param name: any of CKAN's names for it.
+    """
     known: dict[str, Any] = tk.h.resource_formats()
     wanted = known.get(name.lower())
     hints = [hint for hint, found in known.items() if found is wanted] or [name.lower()]
     suffix, type_ = sa.literal_column(SUFFIX), sa.literal_column(CONTENT_TYPE)
-    return sa.or_(suffix.in_(hints), sa.and_(type_.in_(hints), suffix.not_in(list(known))))
+    return [suffix.in_(hints), sa.and_(type_.in_(hints), suffix.not_in([*known, *hints]))]

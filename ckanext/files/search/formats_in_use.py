@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from ckanext.files.store.models import array_literal, file_table, owner_table
 
 from .formats import CONTENT_TYPE, SUFFIX, format_by
-from .scope import Scope
+from .scope import ScopeConditions
 
 _MOST_FILES = 1000
 """The most files of owners whose formats are read."""
@@ -22,16 +22,13 @@ _OF_IDS = f"""
 """
 
 
-def formats_in_use(session: Session, scope: Scope) -> list[str] | None:
+def formats_in_use(session: Session, owned: ScopeConditions) -> list[str] | None:
     """Return the names of the formats that the files of an owner have, in their order.
 
     :returns: None if it would take longer than the rest of a page: without an owner, or if there
         are too many files, parts of the owner, or pairs of a type and a suffix.
     """
-    if scope.owner is None:
-        return None
-    owned = scope.conditions(session)
-    if owned.has_many_owners:
+    if owned.is_of_any or owned.has_many_owners:
         return None
     statement = sa.select(owner_table.c.file_id).where(owned.to_collect).limit(_MOST_FILES + 1)
     ids = session.execute(statement).scalars().all()

@@ -1,7 +1,7 @@
 """The fields that name a file: what breaks when it is deleted or moves away.
 
-Reads rows and not actions, so that no plugin can hide a field, and leaves out what was deleted. A
-caller shows only what the visitor may see.
+Reads rows and not actions, so that no plugin can hide a field, in the columns that CKAN has; leaves
+out what was deleted. A caller shows only what the visitor may see.
 
 ``ckanext.files.maintenance.mentions`` asks another question, about many files at once: whether any
 row of any table names them. It finds no fields.
@@ -32,7 +32,8 @@ _MODELS: dict[str, Any] = {
 }
 _PARTS = ("extras", "plugin_extras")
 _IDS = "row.id = ANY(CAST(:ids AS text[]))"
-_NAMES = "CAST(row.* AS text) LIKE :pattern"
+_WITHOUT_IDS = (sa.DateTime, sa.Boolean, sa.Integer, sa.Float)
+"""Types of columns that name no file. PostgreSQL writes a time as slowly as all other columns."""
 
 # CKAN 2.11 has extras in a table of their own, CKAN 2.12 in a column
 _EXTRAS = """
@@ -77,13 +78,14 @@ def fields_of_owners(session: Session, owned: Mapping[str, Owner]) -> dict[str, 
 def find_mentions(session: Session, file_id: str) -> list[Mention]:
     """Return the datasets, resources, groups, organizations and users that name a file.
 
-    Reads all of them, which takes a second for a hundred thousand datasets.
+    Reads all of them, which takes tenths of a second for a hundred thousand datasets.
     """
     return list(_find(session, file_id))[:_MOST]
 
 
 def _find(session: Session, file_id: str) -> Iterator[Mention]:
-    pattern = f"%{file_id.replace('%', '').replace('_', '')}%"
+    # an underscore in an id stands for any character here, and for itself in what is found
+    pattern = f"%{file_id.replace('%', '')}%"
     for kind in _MODELS:
         statement = _statement(kind, by_id=False)
         for id_, row in session.execute(statement, {"pattern": pattern}):
@@ -98,13 +100,17 @@ def _kind(owner_type: str) -> str:
 
 @functools.cache
 def _statement(kind: str, *, by_id: bool) -> Any:
-    has_table = "_extras" in sa.inspect(_MODELS[kind]).relationships
-    extras = _EXTRAS.format(kind=kind) if has_table else ""
-    names = _NAMES + (_EXTRA_NAMES.format(kind=kind) if has_table else "")
+    mapper: Any = sa.inspect(_MODELS[kind])
+    columns = [f'"{c.name}"' for c in mapper.columns if not isinstance(c.type, _WITHOUT_IDS)]
+    names = f"concat_ws(' ', {', '.join(columns)}) LIKE :pattern"
+    extras = ""
+    if "_extras" in mapper.relationships:
+        extras = _EXTRAS.format(kind=kind)
+        names += _EXTRA_NAMES.format(kind=kind)
     return sa.text(f"""
         SELECT row.id, to_jsonb(row) - 'password' - 'apikey' {extras} FROM "{kind}" AS row
         WHERE state <> 'deleted' AND ({_IDS if by_id else names})
-        LIMIT {_MOST}
+        {"" if by_id else f"LIMIT {_MOST}"}
     """)
 
 

@@ -89,7 +89,7 @@ class Scope(NamedTuple):
         """Return the conditions on the owner of a file."""
         if self.owner is None:
             is_any = owner_table.c.owner_type.in_(self.types) if self.types else sa.true()
-            return ScopeConditions(is_any, is_any)
+            return ScopeConditions(is_any, is_any, is_of_any=True, includes_unowned=not self.types)
         if not self.has_parts:
             is_one = _is_one_of([self.owner])
             return ScopeConditions(is_one, is_one)
@@ -112,7 +112,7 @@ class Scope(NamedTuple):
 
 
 class ScopeConditions(NamedTuple):
-    """The same condition on a file's owner, in two forms."""
+    """The same condition on a file's row of owners, in two forms."""
 
     to_collect: Any
     """For a statement that reads all files of the scope."""
@@ -122,6 +122,12 @@ class ScopeConditions(NamedTuple):
 
     has_many_owners: bool = False
     """To read the ids of all owners takes as long as the rest of a page."""
+
+    is_of_any: bool = False
+    """No owner is named."""
+
+    includes_unowned: bool = False
+    """All files, also those without an owner."""
 
 
 def _is_one_of(owners: list[Owner]) -> Any:

@@ -37,6 +37,11 @@ class Sort(NamedTuple):
         return f"{self.by} {'desc' if self.descending else 'asc'}"
 
     @property
+    def is_by_owner(self) -> bool:
+        """The files of an owner are together. The table of files has no index of this order."""
+        return self.by == "owner"
+
+    @property
     def columns(self) -> list[Any]:
         """What it sorts by. The id at the end gives each file one place on one page."""
         return [*_COLUMNS[self.by], file_table.c.id]

@@ -32,6 +32,11 @@ class FileDescription(NamedTuple):
 
     owner: Owner | None
 
+    @property
+    def display_name(self) -> str:
+        """What people see: the title, else the name."""
+        return self.title or self.name
+
 
 _COLUMNS = ("id", "name", "content_type", "size", "created", "storage")
 _DESCRIPTIONS = sa.select(

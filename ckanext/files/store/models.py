@@ -48,7 +48,7 @@ class FileRecord(NamedTuple):
     id: str
     owner: Owner | None
     pinned: bool
-    """The owner keeps the file: it does not move without force."""
+    """It moves to another owner only with force."""
 
 
 def flush_files(session: Session) -> None:

@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transaction": {"advisory_locks", "errors", "capabilities"},
     "queue": {"transaction", "chained", "errors", "capabilities"},
     "filekeeper": {"transaction"},
-    "backport": {"filekeeper", "parameters", "capabilities"},
+    "backport": {"filekeeper", "transaction", "parameters", "capabilities"},
     "store": {"backport", "filekeeper", "errors", "capabilities"},
     "search": {"store", "capabilities"},
     "core_files": {"backport", "store", "views", "capabilities"},

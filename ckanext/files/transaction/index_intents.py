@@ -16,8 +16,6 @@ Without the table everything works, but such a change stays in Solr.
 from __future__ import annotations
 
 import logging
-import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -29,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from ckanext.files.advisory_locks import INDEX_INTENTS
 
-from .connection import connect
+from .connection import LastingConnection
 
 log = logging.getLogger(__name__)
 
@@ -59,53 +57,30 @@ _MISSING_FOR = 60.0
 """Seconds until the next look for a table that was missing."""
 
 
-class _IntentConnection:
-    """The one connection of this process for intents, beside the engine's pool.
-
-    Requests that wait for a second connection of the pool could wait for each other.
-    """
+class _IntentConnection(LastingConnection):
+    """The connection for intents. It returns no rows while their table is missing."""
 
     def __init__(self) -> None:
-        self._engine: Any = None
-        self._connection: Any = None
+        super().__init__()
         self._missing_until = 0.0
         self._warned = False
-        self._lock = threading.Lock()
 
     @property
     def is_missing(self) -> bool:
         """Whether the table was missing at its last use."""
         return time.monotonic() < self._missing_until
 
-    def fetch_all(self, engine: Any, query: str, values: Mapping[str, Any]) -> list[Any]:
-        """Run a query and commit it; return its rows, none if the table is missing."""
-        with self._lock:
-            if self.is_missing:
-                return []
-            try:
-                return self._run(engine, query, values)
-            except UndefinedTable:
-                self._note_missing()
-                return []
-            except (Error, SQLAlchemyError):
-                self._drop()  # it may be an old one, of a server that was restarted
-                return self._run(engine, query, values)
-
-    def abandon(self) -> None:
-        """Leave the connection to the process that this one was forked from."""
-        self._connection = None  # psycopg2 closes only what its own process has opened
-        self._lock = threading.Lock()
-
     def _run(self, engine: Any, query: str, values: Mapping[str, Any]) -> list[Any]:
-        if self._connection is None or self._engine is not engine:
-            self._drop()
-            self._connection, self._engine = connect(engine), engine
-            self._look_for_table()
-        with self._connection.cursor() as cursor:
-            cursor.execute(query, values)
-            return cursor.fetchall()
+        if self.is_missing:
+            return []
+        try:
+            return super()._run(engine, query, values)
+        except UndefinedTable:
+            self._note_missing()
+            return []
 
-    def _look_for_table(self) -> None:
+    def _open(self, engine: Any) -> None:
+        super()._open(engine)
         with self._connection.cursor() as cursor:
             cursor.execute(_TABLE)
             if not cursor.fetchone()[0]:
@@ -122,14 +97,8 @@ class _IntentConnection:
                 "Run: ckan db upgrade -p files"
             )
 
-    def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
 
 _connection = _IntentConnection()
-os.register_at_fork(after_in_child=_connection.abandon)
 
 
 class Written(NamedTuple):

@@ -219,7 +219,7 @@ class _Batch:
             return "does not exist"
         owner = file.owner
         if owner and file.pinned:
-            return f"belongs to {owner.type} {owner.id}, which keeps it"
+            return f"is pinned to {owner.type} {owner.id}"
         if file.id in self._several:
             return "is named by several, and can belong to one only"
         if owner is None or owner in self._scope(mention):

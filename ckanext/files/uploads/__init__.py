@@ -11,6 +11,13 @@ Refused: deciding who may upload what. That is asked of ``file_create`` and of t
 """
 
 from .expiry import RemovedUpload, count_expired, remove_expired
+from .protocol import read_metadata
 from .table import unfinished_uploads
 
-__all__ = ["RemovedUpload", "count_expired", "remove_expired", "unfinished_uploads"]
+__all__ = [
+    "RemovedUpload",
+    "count_expired",
+    "read_metadata",
+    "remove_expired",
+    "unfinished_uploads",
+]

@@ -36,13 +36,21 @@ JSON are plain text for some versions of libmagic, and a name that ends in .ts m
 TypeScript."""
 
 
+def check_login() -> None:
+    """Check if the request has a user.
+
+    :raises UploadForbiddenError: it has none.
+    """
+    if _user() is None:
+        raise UploadForbiddenError(tk._("You are not logged in. Log in, and try again."))
+
+
 def check_rights(storage: str, name: str) -> None:
     """Check if the user of the request may make a file of that name.
 
     :raises UploadForbiddenError: the user may not.
     """
-    if _user() is None:
-        raise UploadForbiddenError(tk._("You are not logged in. Log in, and try again."))
+    check_login()
     context: Any = {"user": tk.current_user.name, "auth_user_obj": _user()}
     try:
         tk.check_access("file_create", context, {"name": name, "storage": storage})

@@ -136,10 +136,12 @@ def _find(id_: str) -> Upload:
 def _find_own(id_: str) -> Upload:
     """Return an upload of the user, who may discard it whatever else has changed.
 
+    :raises UploadForbiddenError: the user has logged out meanwhile: the upload may still be there.
     :raises UploadNotFoundError: there is none, or it is another user's.
     """
+    checks.check_login()
     upload = find_upload(model.Session, id_)
-    if not tk.current_user.is_authenticated or upload.user_id != tk.current_user.id:
+    if upload.user_id != tk.current_user.id:
         raise UploadNotFoundError
     if upload.has_expired:
         raise UploadGoneError(tk._("The upload has expired. Begin it again."))

@@ -69,6 +69,8 @@ ALTER TABLE files_job ADD COLUMN IF NOT EXISTS outages integer NOT NULL DEFAULT 
 ALTER TABLE files_job ADD COLUMN IF NOT EXISTS interrupt boolean NOT NULL DEFAULT false;
 -- what people read instead of the task's name and the arguments
 ALTER TABLE files_job ADD COLUMN IF NOT EXISTS title text;
+-- the parts of the chain that a step has returned, see files_parts_of_calls; NULL if the job has begun with its chain
+ALTER TABLE files_job ADD COLUMN IF NOT EXISTS parts jsonb;
 
 CREATE INDEX IF NOT EXISTS files_job_user_idx ON files_job (user_id, job_id) WHERE user_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS files_job_resume_order_idx ON files_job (resume_order)

@@ -15,7 +15,7 @@ from typing import Any
 import click
 from ckan import model
 
-from ckanext.files.background import bulk, control, record
+from ckanext.files.background import UnknownTaskError, bulk, control, record
 from ckanext.files.background.call import find_task
 from ckanext.files.background_plugin.words import STATES
 from ckanext.files.cli.options import DRY_RUN, JSON
@@ -48,7 +48,11 @@ def send(task: str, arguments: Sequence[str], as_json: bool) -> None:
         if name in values:
             raise click.BadParameter(f"{name} is given twice")
         values[name] = value
-    job = find_task(task).delay(**values)
+    try:
+        found = find_task(task)
+    except UnknownTaskError as error:
+        raise click.BadParameter(str(error)) from error
+    job = found.delay(**values)
     model.Session.commit()
     if as_json:
         print_json({"id": job.id, "task": task, "args": values})

@@ -14,14 +14,14 @@ def complete_queues(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[str]:
     """Return names of queues: with jobs, paused ones, and those that a task or schedule names."""
-    return words_with(incomplete, overview.named_queues() | _queues_in_use())
+    return words_with(incomplete, _known_queues())
 
 
-def _queues_in_use() -> set[str]:
+def _known_queues() -> set[str]:
     try:
-        return overview.used_queues(schema.connection())
+        return overview.known_queues(schema.connection())
     except BackgroundError:
-        return set()  # without tables no queue is in use
+        return overview.named_queues()  # without tables no other queue is in use
     finally:
         model.Session.rollback()
 

@@ -11,6 +11,7 @@ from ckan import model
 from ckanext.files.background_plugin.words import STATES
 
 from .completion import complete_queues, complete_tasks
+from .names import check_queues, check_task
 
 _Choice: Any = click.Choice
 """A generic class since click 8.2 only."""
@@ -39,6 +40,18 @@ def _given(context: click.Context, parameter: click.Parameter, value: str | None
     raise click.BadParameter("It is blank")
 
 
+def _queue(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if _given(context, parameter, value) and not context.resilient_parsing:
+        check_queues([str(value)])
+    return value
+
+
+def _task(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if _given(context, parameter, value) and not context.resilient_parsing:
+        check_task(str(value))
+    return value
+
+
 def _user_id(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Return the id of a user who is given by id or name."""
     if not _given(context, parameter, value) or context.resilient_parsing:
@@ -59,13 +72,13 @@ _OPTIONS = (
     click.option(
         "-q",
         "--queue",
-        callback=_given,
+        callback=_queue,
         shell_complete=complete_queues,
         help="Only jobs of this queue.",
     ),
     click.option(
         "--task",
-        callback=_given,
+        callback=_task,
         shell_complete=complete_tasks,
         help="Only jobs of the task of this name.",
     ),

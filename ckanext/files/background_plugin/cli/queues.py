@@ -13,7 +13,7 @@ from ckanext.files.cli.options import JSON
 from ckanext.files.cli.output import print_json
 
 from .completion import complete_queues
-from .workers import warn_of_unused
+from .names import check_queues
 
 _QUEUES = click.argument(
     "names", metavar="QUEUE...", nargs=-1, required=True, shell_complete=complete_queues
@@ -21,17 +21,22 @@ _QUEUES = click.argument(
 
 
 @click.command()
+@click.option("--new", is_flag=True, help="Pause also queues that do not exist before a first job.")
 @JSON
 @_QUEUES
-def pause(names: Sequence[str], as_json: bool) -> None:
+def pause(names: Sequence[str], new: bool, as_json: bool) -> None:
     """Let the jobs of queues wait, until you resume the queues.
 
     Steps that run end, and no other one begins, in any worker, also after it was
     started again. New jobs wait, also jobs of schedules.
 
+    A name that no queue has is an error, and no queue is paused. With --new you can
+    pause a queue before its first job.
+
     The exit code is 1 if a queue is paused already.
     """
-    warn_of_unused(names)
+    if not new:
+        check_queues(names, "To pause a queue before its first job, add --new.")
     changed = _change(names, queues.pause)
     if not queues.wait_for_claims():
         sentence = "A worker may still begin a step that it has just claimed"
@@ -45,8 +50,11 @@ def pause(names: Sequence[str], as_json: bool) -> None:
 def resume(names: Sequence[str], as_json: bool) -> None:
     """Have workers run the jobs of paused queues again.
 
+    A name that no queue has is an error, and no queue is resumed.
+
     The exit code is 1 if a queue is not paused.
     """
+    check_queues(names)
     _print(_change(names, queues.resume), "is resumed", "is not paused", as_json=as_json)
 
 

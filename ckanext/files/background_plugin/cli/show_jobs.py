@@ -12,9 +12,11 @@ import click
 from ckan import model
 
 from ckanext.files.background import control, record
+from ckanext.files.background.error_line import first_line, shortened
+from ckanext.files.background.parts import is_chain
 from ckanext.files.background.search import Count, Search
 from ckanext.files.background_plugin.results import as_json as as_dict
-from ckanext.files.background_plugin.words import STATES
+from ckanext.files.background_plugin.words import STATES, event_word
 from ckanext.files.cli.options import JSON
 from ckanext.files.cli.output import in_utc, print_json, print_table
 
@@ -124,8 +126,7 @@ def _print_job(job: record.JobRecord) -> None:
             click.echo(f"  {name:<14}{value}")
     _print_block("Parts", _parts(job))
     _print_block("Arguments", _arguments(job))
-    events = [f"{in_utc(event.at)}  {event.type}" for event in record.history(job.id)]
-    _print_block("Events", "\n".join(events))
+    _print_block("Events", "\n".join(map(_event, record.history(job.id))))
     _print_block("Error", job.error)
     _print_block("Traceback", job.traceback)
 
@@ -151,6 +152,10 @@ def _facts(job: record.JobRecord) -> Iterable[tuple[str, Any]]:
     yield "to end", "yes" if job.abort_requested else None
 
 
+def _event(event: record.Event) -> str:
+    return f"{in_utc(event.at)}  {event_word(event.type, in_utc(event.due), str)}"
+
+
 def _user_name(user_id: str | None) -> str | None:
     user = model.User.get(user_id) if user_id else None
     return user.name if user else user_id
@@ -171,7 +176,7 @@ def _parts(job: record.JobRecord) -> str:
 def _arguments(job: record.JobRecord) -> str:
     """Return the arguments; of a chain, by its parts."""
     args = record.arguments(job.id)
-    if job.parts is None:
+    if not job.parts or not is_chain(job.task, job.parts):
         return _lines(args)
     return "\n".join(
         f"{number}. {task}\n{indent(_lines(call['args']), '  ')}".rstrip()
@@ -197,7 +202,7 @@ def remark(job: record.JobRecord) -> str:
     parts = [_part(job), *([_waits_for(job), _tries(job.attempts)] if waits else [])]
     # a job that runs again still has the error of its last run: the progress is newer
     error = job.error if job.status != "succeeded" and not (job.running and job.text) else None
-    return "; ".join(filter(None, [*parts, _first_line(error or job.text)]))
+    return "; ".join(filter(None, [*parts, shortened(error) or first_line(job.text)]))
 
 
 def _part(job: record.JobRecord) -> str:
@@ -224,7 +229,3 @@ def _tries(attempts: int) -> str:
     if not attempts:
         return ""
     return "tried once" if attempts == 1 else f"tried {attempts} times"
-
-
-def _first_line(text: str | None) -> str:
-    return next(iter((text or "").splitlines()), "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import logging
 import sys
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from ckanext.files.cli.options import JSON
 from ckanext.files.cli.output import in_utc, print_json
 
 from .completion import complete_queues
+from .names import unknown_queues
 
 _PREFIX = "ckanext.files.background"
 
@@ -73,7 +73,8 @@ def worker(
 
     On SIGTERM and Ctrl-C the worker lets its present steps end, and hands jobs
     that have further steps to other workers.
-    Several queues: "-q mails -q reports" or "-q mails reports".
+    Several queues: "-q mails -q reports" or "-q mails reports". It warns of a queue
+    that does not exist, and waits for its first job.
     """
     chosen = (*queues, *more_queues)
     options = configured_options(queues=chosen, concurrency=concurrency, wait=wait)
@@ -87,26 +88,9 @@ def worker(
         click.echo("Tasks left out:")
     for reason in not_loaded:
         click.echo(f"  {reason}")
-    warn_of_unused(chosen)
+    for sentence in unknown_queues(chosen) if chosen else ():
+        click.secho(sentence, fg="yellow", err=True)
     run_processes(context.meta["flask_app"], options, processes)
-
-
-def warn_of_unused(queues: Sequence[str]) -> None:
-    """Warn of queues whose names may be misspelt."""
-    if not queues:
-        return
-    engine: Any = model.Session.get_bind()
-    with engine.connect() as connection:
-        schema.check(connection)
-        unused = [queue for queue in queues if not overview.is_used(connection, queue)]
-    for queue in unused:
-        similar = difflib.get_close_matches(queue, overview.named_queues(), n=1)
-        hint = f" Did you mean {similar[0]}?" if similar else ""
-        click.secho(
-            f"Nothing was ever sent to the queue {queue}, and no task or schedule names it.{hint}",
-            fg="yellow",
-            err=True,
-        )
 
 
 @click.command()

@@ -12,7 +12,7 @@ from babel.numbers import format_percent
 from ckan.lib.i18n import get_lang
 
 from ckanext.files.background.control import LIVE
-from ckanext.files.background.parts import Parts
+from ckanext.files.background.parts import Parts, is_chain
 from ckanext.files.background.record import STATES
 
 from .. import words
@@ -20,6 +20,7 @@ from .. import words
 __all__ = [
     "files_job_argument",
     "files_job_event",
+    "files_job_is_chain",
     "files_job_is_live",
     "files_job_part",
     "files_job_parts",
@@ -106,9 +107,14 @@ def files_job_state(status: str) -> words.StateWord:
     return words.state_word(status)
 
 
-def files_job_event(type_: str) -> str:
+def files_job_event(event: dict[str, Any]) -> str:
     """Return the words for an event."""
-    return words.event_word(type_)
+    return words.event_word(event["type"], files_job_time(event["due"]))
+
+
+def files_job_is_chain(job: dict[str, Any]) -> bool:
+    """Return whether a job began with its chain: its arguments are the calls."""
+    return is_chain(job["task"], job["parts"])
 
 
 def files_job_part(job: dict[str, Any]) -> str:

@@ -72,15 +72,17 @@ def _workers() -> dict[str, Any]:
 def _found(wanted: dict[str, Any]) -> dict[str, Any]:
     """Return a page of jobs; none, with the errors, if a filter is invalid.
 
-    ``newest`` is the id of the newest job found, which may be on an earlier page.
+    ``newest`` is the id of the newest job found, which the address of an older page has: later
+    jobs were on none of the pages. An address made by hand may lack it.
     """
-    before = tk.request.args.get("before")
+    args = tk.request.args
+    before = args.get("before")
     try:
         found = call("files_job_list", **wanted, limit=_ROWS, before=before)
     except tk.ValidationError as error:
         return {"jobs": [], "found": None, "errors": error.error_dict}
-    first = call("files_job_list", **wanted, limit=1) if before else found
-    newest = next((job["id"] for job in first["results"]), None)
+    jobs = [job["id"] for job in found["results"]]
+    newest = args.get("newest", type=int) if before else next(iter(jobs), None)
     return {"jobs": found["results"], "found": found, "newest": newest, "errors": {}}
 
 

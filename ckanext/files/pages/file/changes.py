@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -20,11 +20,18 @@ class NotDoneError(Exception):
     """A reason for which nothing was changed, in words for the visitor.
 
     :param suggestions: owners that the visitor may have meant.
+    :param mentions: what names the file, if the visitor can force the change.
     """
 
-    def __init__(self, reason: str, suggestions: Collection[Suggestion] = ()) -> None:
+    def __init__(
+        self,
+        reason: str,
+        suggestions: Collection[Suggestion] = (),
+        mentions: Collection[Mapping[str, Any]] = (),
+    ) -> None:
         super().__init__(reason)
         self.suggestions = list(suggestions)
+        self.mentions = list(mentions)
 
 
 def carry_out(
@@ -58,6 +65,6 @@ def carry_out(
 def _refused_form(form: str, error: Exception) -> RefusedForm:
     sent = tk.request.form.to_dict()
     if isinstance(error, NotDoneError):
-        return RefusedForm(form, sent, str(error), error.suggestions)
+        return RefusedForm(form, sent, str(error), error.suggestions, error.mentions)
     reason = tk._("Nothing was changed: {reason}").format(reason=text_of(error))
-    return RefusedForm(form, sent, reason, [])
+    return RefusedForm(form, sent, reason)

@@ -15,7 +15,14 @@ from ckanext.files.search import describe_owners, find_mentions
 from ckanext.files.store import is_allowed
 
 from .changes import NotDoneError, carry_out
-from .page import NO_FORM, RefusedForm, blueprint, common_variables, readable_file, to_page
+from .page import (
+    NO_FORM,
+    RefusedForm,
+    blueprint,
+    common_variables,
+    readable_file,
+    to_page,
+)
 
 
 @blueprint.route("/file/<any(edit, transfer):form>/<id>", methods=["GET", "POST"])
@@ -55,22 +62,23 @@ def _transfer(file: dict[str, Any]) -> None:
     except tk.NotAuthorized:
         with_force = {**data, "force": True}
         if not data["force"] and is_allowed("files_transfer_ownership", with_force):
-            raise _kept() from None
+            raise _pinned(data["id"]) from None
         # the same for a name that does not exist and one that is not for the user
         raise _no_such_owner(data) from None
     except tk.ValidationError as error:  # of sysadmins, whom no auth function stops
         if "force" in error.error_dict:
-            raise _kept() from None
+            raise _pinned(data["id"]) from None
         if "owner_id" in error.error_dict:
             raise _no_such_owner(data) from None
         raise
 
 
-def _kept() -> NotDoneError:
+def _pinned(file_id: str) -> NotDoneError:
     sentence = tk._(
-        "Nothing was changed: the owner keeps this file. To transfer it nevertheless, tick the box."
+        "Nothing was changed: the file is pinned to its owner. To transfer it nevertheless, tick"
+        " the box."
     )
-    return NotDoneError(sentence)
+    return NotDoneError(sentence, mentions=_visible_mentions(file_id))
 
 
 def _no_such_owner(data: dict[str, Any]) -> NotDoneError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ckan.plugins.toolkit as tk
@@ -12,7 +13,7 @@ from ckanext.files.csrf import protect
 from ckanext.files.form_answers import next_page
 from ckanext.files.ownership import is_id
 from ckanext.files.pages.listing import OWNER_TYPES, with_fields
-from ckanext.files.pages.preview import NOTHING, Preview, pdf_response, preview_of
+from ckanext.files.pages.preview import pdf_response, preview_of
 from ckanext.files.pages.refused import refused
 from ckanext.files.pages.rights import may_see
 from ckanext.files.pages.suggestions import Suggestion
@@ -31,11 +32,14 @@ class RefusedForm(NamedTuple):
     sent: dict[str, str]
     reason: str
 
-    suggestions: list[Suggestion]
+    suggestions: Sequence[Suggestion] = ()
     """Owners that the visitor may have meant."""
 
+    mentions: Sequence[Mapping[str, Any]] = ()
+    """What names the file, if the visitor can force the change."""
 
-NO_FORM = RefusedForm("", {}, "", [])
+
+NO_FORM = RefusedForm("", {}, "")
 
 
 def readable_file(id_: str) -> dict[str, Any] | None:
@@ -52,11 +56,13 @@ def readable_file(id_: str) -> dict[str, Any] | None:
     return file
 
 
-def show_file(
-    file: dict[str, Any], preview: Preview = NOTHING, refused_form: RefusedForm = NO_FORM
-) -> str:
+def show_file(file: dict[str, Any], refused_form: RefusedForm = NO_FORM) -> str:
     """Return the page of a file."""
-    variables = {"preview": preview, "refused_form": refused_form, "owner_types": OWNER_TYPES}
+    variables = {
+        "preview": preview_of(file),
+        "refused_form": refused_form,
+        "owner_types": OWNER_TYPES,
+    }
     return tk.render("files/pages/file.html", {**common_variables(file), **variables})
 
 
@@ -79,7 +85,7 @@ def to_page(id_: str) -> Any:
 def show(id: str) -> Any:  # noqa: A002 - CKAN's name for it
     """Show a file to a visitor who may download it."""
     file = readable_file(id)
-    return show_file(file, preview_of(file)) if file else refused()
+    return show_file(file) if file else refused()
 
 
 @blueprint.route("/file/preview/<id>")

@@ -16,10 +16,11 @@ import pytest
 from ckan import model
 from ckan.common import CKANConfig, config, config_declaration
 
-from ckanext.files.background import Job, periodic, schema, sql
+from ckanext.files.background import Job, periodic, queues, schema, sql
 from ckanext.files.background.app import app
 from ckanext.files.background.errors import NotInstalledError
 from ckanext.files.background.schema import SCHEMA
+from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background_plugin.conftest import LiveWorker
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.console import output
@@ -198,8 +199,7 @@ def test_pause_and_resume() -> None:
     """A queue that waits because it is paused raises no alarm, and is shown."""
     job = ask(queue="mails")
     assert run("status")[0] == 1
-    assert output("pause", "mails", "letters").splitlines() == [
-        "Nothing was ever sent to the queue letters, and no task or schedule names it.",
+    assert output("pause", "mails", "letters", "--new").splitlines() == [
         "The queue mails is paused",
         "The queue letters is paused",
     ]
@@ -218,7 +218,40 @@ def test_pause_and_resume() -> None:
         "The queue letters is resumed\nThe queue mails is not paused\n",
     )
     assert "waits for a worker" in output("list")
-    assert run("pause", "x" * 50)[0] == 1
+    assert run("pause", "--new", "x" * 50)[0] == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["pause mails mial", "resume mial", "list -q mial", "cancel -q mial --yes", "retry -q mial -y"],
+)
+def test_a_misspelt_queue(command: str, no_schedules: None) -> None:
+    """The command line is wrong, and nothing was done."""
+    job = ask(queue="mails")
+    code, said = run(*command.split())
+    assert code == 2
+    sentence = "There is no queue mial: it has no jobs, and no task or schedule names it."
+    assert f"{sentence} Did you mean mails?" in said
+    assert ("add --new" in said) == command.startswith("pause")
+    assert (queues.paused(), state(job)) == ({}, "todo")
+    # by its right name
+    code, said = run(*command.replace("mial", "mails").split())
+    assert "There is no queue" not in said
+    queues.resume("mails")
+    model.Session.commit()
+
+
+def test_a_misspelt_task(tasks: TasksManager) -> None:
+    job = ask()
+    wrong = sample.noop.name.replace("noop", "nop")
+    for command in ("send", "list --task", "cancel --yes --task", "retry --yes --task"):
+        code, said = run(*command.split(), wrong)
+        assert (code, f"There is no task {wrong}" in said) == (2, True)
+        assert f"Did you mean {sample.noop.name}?" in said
+    assert state(job) == "todo"
+    # a task that is not there any more, with jobs that are
+    change(f"UPDATE {SCHEMA}.procrastinate_jobs SET task_name = :name", name=wrong)
+    assert wrong in output("list", "--task", wrong)
 
 
 def test_status_of_workers(worker: LiveWorker, name: str) -> None:
@@ -343,10 +376,10 @@ def test_worker_for_a_queue_that_is_not_there(make_task: Callable[..., Any]) -> 
 
     ask(queue="mails", countdown=3600)
     said = output("worker", "--no-wait", "-q", "mails", "reports", "yearly", "default")
-    assert "Nothing was ever sent" not in said
+    assert "There is no queue" not in said
     said = output("worker", "--no-wait", "-q", "mails", "-q", "report")
-    assert [line for line in said.splitlines() if line.startswith("Nothing")] == [
-        "Nothing was ever sent to the queue report, and no task or schedule names it."
+    assert [line for line in said.splitlines() if line.startswith("There")] == [
+        "There is no queue report: it has no jobs, and no task or schedule names it."
         " Did you mean reports?"
     ]
 

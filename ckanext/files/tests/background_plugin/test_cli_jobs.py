@@ -57,7 +57,7 @@ def test_list(one_of_each: dict[str, Job]) -> None:
     assert listed("--status", "aborted") == []
     assert listed("--limit", "2") == [mail.id, one_of_each["todo"].id]
     assert "And 3 older" in output("list", "--limit", "2")
-    assert "no such jobs" in output("list", "--queue", "elsewhere")
+    assert "no such jobs" in output("list", "--queue", "mails", "--status", "failed")
     for wrong in ("--limit 1" + "0" * 30, "--status lost"):
         assert run("list", *wrong.split())[0] == 2
 
@@ -112,6 +112,25 @@ def test_list_cuts_texts(tasks: TasksManager) -> None:
     assert '\n  long = "' + "x" * 100_000 + '"\n' in output("show", str(job.id))
 
 
+def test_list_shows_the_words_of_an_error(tasks: TasksManager) -> None:
+    """Before a long error is cut; its class is named without the module."""
+    job = defer(sample.noop)
+    name = "ckanext.memo.tasks.publish_it"
+    change(f"UPDATE {SCHEMA}.procrastinate_jobs SET task_name = :name", name=name)
+    tasks.run_pending_jobs()
+    assert f"  UnknownTaskError: There is no task {name}: " in output("list")
+    assert ".errors.UnknownTaskError: There is" in output("show", str(job.id))
+
+
+def test_show_a_job_that_was_put_off(tasks: TasksManager, name: str) -> None:
+    job = sample.flaky.configure(eta=dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc))
+    job_id = defer(job, name, 1, 3600).id
+    tasks.run_pending_jobs()
+    said = output("show", str(job_id))
+    assert re.search(r"^  [-\d]+ [:\d]+  requested for 2020-01-01 00:00:00$", said, re.M)
+    assert re.search(r"  failed, to be tried again at 2\d\d\d-[-\d]+ [:\d]+$", said, re.M)
+
+
 def test_show(one_of_each: dict[str, Job]) -> None:
     failed = one_of_each["failed"]
     said = output("show", str(failed.id))
@@ -121,7 +140,7 @@ def test_show(one_of_each: dict[str, Job]) -> None:
     name = json.loads(facts["name"].removeprefix("= "))
     assert name.startswith("job-")
     events = re.findall(r"^  [-\d]+ [:\d]+  (\w+)$", said, re.M)
-    assert events == ["deferred", "started", "failed"]
+    assert events == ["requested", "started", "failed"]
     assert f"\nError\n  ValueError: {name} is wrong\n" in said
     assert "\nTraceback\n  Traceback (most recent call last):\n" in said
     assert "sample.py" in said

@@ -84,7 +84,24 @@ def test_notice_of_a_failure_and_of_several_jobs(browser: Any, save: Any, tasks:
     tasks.run_pending_jobs()
     body = browser.get(page).text
     assert body.count("has failed") == 5
+    assert "ValueError" not in body
     assert "<img src=x" not in body
+
+
+def test_notice_of_an_error_without_words(
+    browser: Any, save: Any, tasks: Any, make_task: Any
+) -> None:
+    """A visitor gets a sentence, and no name of a class."""
+
+    @make_task
+    def give_up() -> None:
+        raise NotImplementedError
+
+    page = save(give_up.delay)
+    tasks.run_pending_jobs()
+    body = browser.get(page).text
+    assert "The task has failed without giving a reason" in body
+    assert "NotImplementedError" not in body
 
 
 @pytest.mark.parametrize("kind", ["resource", "organization"])

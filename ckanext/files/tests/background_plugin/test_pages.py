@@ -17,7 +17,7 @@ from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background_plugin.conftest import Cast
 from ckanext.files.tests.background_plugin.test_actions import SECRET
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.effects import change, engine
+from ckanext.files.tests.support.effects import change, engine, statements
 from ckanext.files.tests.support.jobs import UNKNOWN, state
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.portal import Client
@@ -169,7 +169,9 @@ def test_traceback_for_sysadmins_only(cast: Cast, ask_for: Any, tasks: TasksMana
     job = ask_for(lambda: sample.fail_after.delay("this\n[SQL: SELECT secret]"))
     tasks.run_pending_jobs()
     own, all_ = (get(each, f"/job/{job.id}").body for each in (cast.owner, cast.sysadmin))
-    assert "ValueError: this" in own
+    assert "this" in own
+    assert "ValueError" not in own
+    assert "ValueError: this" in all_
     assert "Traceback" not in own
     assert own.count("SELECT secret") == 1  # in the arguments, which are the owner's
     assert "Traceback (most recent call last)" in all_
@@ -194,11 +196,14 @@ def test_filters_and_pages(cast: Cast, ask_for: Any) -> None:
     def ids(body: str) -> list[int]:
         return [int(found) for found in re.findall(r'<tr id="files-job-(\d+)"', body)]
 
-    body = get(cast.owner, "/dashboard/jobs").body
+    with statements() as for_first_page:
+        body = get(cast.owner, "/dashboard/jobs").body
     assert len(ids(body)) == 20
     assert "More than 1,000 jobs found" in body
     older = re.findall(r'rel="next" href="([^"]+)"', body)[0]
-    assert ids(get(cast.owner, html.unescape(older)).body)[0] == ids(body)[-1] - 1
+    with statements() as for_older_page:
+        assert ids(get(cast.owner, html.unescape(older)).body)[0] == ids(body)[-1] - 1
+    assert len(for_older_page) == len(for_first_page)
     body = get(cast.owner, "/dashboard/jobs?status=todo").body
     assert ids(body) == [job.id for job in reversed(jobs)]
     assert "3 jobs found" in body
@@ -218,15 +223,19 @@ def test_change_all_that_was_shown(cast: Cast, ask_for: Any) -> None:
     """A job that comes while a page is open is not changed, whichever page of the list it is."""
     jobs = [ask_for(sample.noop.delay) for _ in range(3)]
 
-    def cancel(query: str) -> list[str]:
-        page = get(cast.owner, f"/dashboard/jobs?status=todo{query}").body
+    def cancel(path: str) -> list[str]:
+        page = get(cast.owner, path).body
         [before] = re.findall(r'name="before" value="(\d+)"', page)
         jobs.append(ask_for(sample.noop.delay))
         post(cast.owner, "/job/change", action="cancel", status="todo", before=before)
         return [state(job) for job in jobs]
 
-    assert cancel(f"&before={jobs[1].id}") == ["cancelled"] * 3 + ["todo"]
-    assert cancel("") == ["cancelled"] * 4 + ["todo"]
+    assert cancel("/dashboard/jobs?status=todo") == ["cancelled"] * 3 + ["todo"]
+    jobs += [ask_for(sample.noop.delay) for _ in range(20)]
+    page = get(cast.owner, "/dashboard/jobs?status=todo").body
+    [older] = re.findall(r'rel="next" href="([^"]+)"', page)
+    jobs.append(ask_for(sample.noop.delay))
+    assert cancel(html.unescape(older)) == ["cancelled"] * 24 + ["todo"] * 2
     post(cast.owner, "/job/change", action="cancel", before="")
     assert state(jobs[-1]) == "todo"
 

@@ -10,8 +10,10 @@ import logging
 import os
 import random
 import signal
+import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -25,7 +27,7 @@ from ckanext.files.filekeeper import removal
 from ckanext.files.shared import on_commit
 from ckanext.files.tests.support.console import run
 from ckanext.files.tests.support.crash import fork, kill_at_the_commit, kill_now, was_killed
-from ckanext.files.tests.support.effects import change, look
+from ckanext.files.tests.support.effects import change, engine, look
 from ckanext.files.tests.support.plain_storage import (
     call,
     create,
@@ -174,6 +176,39 @@ def test_delete_and_create_in_one_transaction(undo: bool) -> None:
         assert kept() == {}
         create("a.txt", b"new")
         assert kept() == {"a.txt": b"new"}
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_more_uploads_than_the_pool_has_connections(end: str) -> None:
+    """They end at once: none needs a second connection while it has one, and so waits for others.
+
+    Three uploads have all connections when each looks whether its location is taken.
+    """
+    small = sa.create_engine(engine().url, pool_size=2, max_overflow=1, pool_timeout=5)
+    all_connected = threading.Barrier(3)
+
+    def upload(number: int) -> None:
+        try:
+            model.Session.execute(sa.text("SELECT 1"))
+            if number < 3:
+                all_connected.wait(30)
+            create(f"{number}.txt", defer_commit=True)
+            if number < 3:
+                all_connected.wait(30)
+            getattr(model.Session, end)()
+        finally:
+            model.Session.remove()
+
+    model.Session.remove()
+    model.Session.configure(bind=small)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(upload, range(8)))  # raises what one of them has raised
+    finally:
+        model.Session.remove()
+        model.Session.configure(bind=engine())
+        small.dispose()
+    assert set(kept()) == ({f"{number}.txt" for number in range(8)} if end == "commit" else set())
 
 
 def test_location_that_the_own_transaction_keeps_locked(

@@ -109,6 +109,30 @@ def test_hostile_titles_are_text(browser: Browser, ann: Person) -> None:
     assert browser.find("h1").text == HOSTILE
     assert browser.find("#files-title").get_attribute("value") == HOSTILE
     browser.inspect(PAGE)
+    browser.submit(".files-edit button")
+    assert HOSTILE in browser.find(".flash-messages").text
+    browser.inspect(".flash-messages")
+    browser.inspect(".toolbar")
+    browser.find(".files-delete").click()
+    browser.submit(".btn-danger")
+    assert HOSTILE in browser.find(".flash-messages").text
+    browser.inspect(".flash-messages")
+
+
+@with_javascript
+def test_images_that_cannot_be_shown(browser: Browser, ann: Person) -> None:
+    whole = b"<svg xmlns='http://www.w3.org/2000/svg'><rect width='9' height='9'/></svg>"
+    shown, broken = (ann.upload("map.svg", each) for each in (whole, whole[:-9]))
+    browser.log_in(ann.name)
+    browser.go(f"/file/{broken}")
+    browser.wait_for_text(".files-not-shown", "The browser cannot show this image.")
+    assert not browser.find(".files-preview img").is_displayed()
+    browser.inspect(PAGE)
+    browser.go(f"/file/{shown}")
+    loaded = "return document.querySelector('.files-preview img').decode().then(() => true)"
+    assert browser.driver.execute_script(loaded)
+    assert browser.find(".files-preview img").is_displayed()
+    assert not browser.find(".files-not-shown").is_displayed()
 
 
 def test_give_and_delete(browser: Browser, ann: Person) -> None:

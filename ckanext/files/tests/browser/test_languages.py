@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from babel.dates import UTC, format_date, format_datetime
+from babel.dates import UTC, format_datetime
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from ckan import model
@@ -107,7 +107,7 @@ def test_dates_and_sizes(language: str, browser: Browser, admin: Person) -> None
     assert any(text.startswith(f"{size} ") for text in details)
     browser.go(f"/{language}/dashboard/files")
     cells = browser.texts(".files-table tbody td")
-    assert format_date(created, "long", language) in cells
+    assert format_datetime(created, "long", UTC, language) in cells
     assert any(text.startswith(f"{size} ") for text in cells)
 
 

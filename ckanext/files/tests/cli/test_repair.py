@@ -42,7 +42,7 @@ def loaded(folder: Path) -> Iterator[None]:
 
 def test_check(folder: Path) -> None:
     code, said = run("check", "nowhere")
-    assert code == 1
+    assert code == 2
     assert "ckan.files.storage.nowhere.type" in said
     sysadmin, left = new_user(sysadmin=True), folder / "left"
     file = call("file_create", sysadmin, name="a.txt", upload=b"hello", storage="checked")

@@ -127,9 +127,8 @@ def test_json_of_jobs(job_tables: Any, queue: str) -> None:
     assert {name: shown[name] for name in job} == job
     assert shown["args"] == {"name": "a"}
     assert [event["type"] for event in shown["events"]] == ["deferred"]
-    # a warning about the queue goes to stderr
     paused = {"queues": [{"queue": queue, "changed": True}]}
-    assert document("background", "pause", queue) == (0, paused)
+    assert document("background", "pause", "--new", queue) == (0, paused)
     paused["queues"][0]["changed"] = False
     assert document("background", "pause", queue) == (1, paused)
     assert document("background", "resume", queue)[0] == 0

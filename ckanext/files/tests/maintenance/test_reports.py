@@ -185,9 +185,9 @@ def _verify_for(tasks: TasksManager, user: str | None, file_id: str) -> tuple[st
 def test_upload_that_the_user_may_see(tasks: TasksManager) -> None:
     """Scripts may see all files. The error is the same as for a file that does not exist."""
     user, other = new_user(), new_user()
-    own, of_dataset = site.upload(user, name="b.txt"), site.upload()
+    own, of_dataset = site.upload(user, name="Größe b.txt"), site.upload()
     site.attach(of_dataset, "package", factories.Dataset()["id"])
-    sound = f"b.txt: md5 is {hashlib.md5(b'hello').hexdigest()}, as it was stored"
+    sound = f"Größe b.txt: md5 is {hashlib.md5(b'hello').hexdigest()}, as it was stored"
     for asking in (user, None):
         assert _verify_for(tasks, asking, own)[:2] == ("succeeded", sound)
     assert _verify_for(tasks, other, of_dataset)[0] == "succeeded"

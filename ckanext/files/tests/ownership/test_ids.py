@@ -37,7 +37,7 @@ def test_other_id_fields(author: str) -> None:
     dataset["resources"][0]["name"] = "c"
     portal.update(author, dataset, title="and again")
     assert portal.owner(files[2]) == ("resource", "B7", True)
-    # a file that its owner keeps, named anew
+    # a file that is pinned, named anew
     for file in ("", files[0]):
         portal.update(author, shown(dataset["id"]), by_name=file)
     assert portal.owner(files[0]) == ("package", dataset["name"], True)

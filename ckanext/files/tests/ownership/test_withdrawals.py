@@ -131,6 +131,22 @@ def test_ten_actions(action: str, author: str) -> None:
             tk.get_action(action)({"user": sysadmin}, data)
 
 
+def test_errors_name_the_file(author: str) -> None:
+    """With the id; a file that the user may not see is the same as one that does not exist."""
+    named, [hidden], missing = portal.new_file(author), portal.upload(new_user()), str(uuid.uuid4())
+    call("files_title_update", author, id=named, title="Größe")
+    dataset = portal.new_dataset(author, attachment=named)
+    for file, sentence in (
+        (named, f"File Größe ({named}) {IN_USE}. Take it out of all fields first"),
+        (hidden, f"File {hidden} {NOT_HERE}. It may have been withdrawn meanwhile"),
+        (missing, f"File {missing} {NOT_HERE}. It may have been withdrawn meanwhile"),
+    ):
+        for then in ("give_back", "delete"):
+            with pytest.raises(ValidationError) as caught:
+                call("package_update", author, **{**dataset, KEY: words(file, then=then)})
+            assert caught.value.error_dict[KEY] == [sentence]
+
+
 @pytest.fixture
 def deciding_plugin() -> Iterator[type[HiddenFilePlugin]]:
     """A plugin that decides who may edit each single file."""
@@ -147,7 +163,7 @@ def test_a_plugin_refuses_one_of_like_files(
     dataset = portal.new_dataset(author, several=files)
     deciding_plugin.not_editable = files[1]
     data = {**dataset, "several": [], KEY: words(*files, then="give_back")}
-    with portal.refused(f"{NOT_ALLOWED} take back file {files[1]}", KEY):
+    with portal.refused(f"{NOT_ALLOWED} take back file a.txt ({files[1]})", KEY):
         call("package_update", author, **data)
     assert portal.owners(*files) == [("package", dataset["id"], True)] * 2
     deciding_plugin.not_editable = ""

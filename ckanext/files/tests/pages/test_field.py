@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -107,6 +109,31 @@ def test_what_another_field_names_is_not_offered(
     # a form of the dataset has no fields of its resources
     assert sorted(chooser) == sorted([attached, kept, own, sent])
     assert of_resource not in chooser
+
+
+def test_files_of_one_name(app: Any, author: str, visit: Visit) -> None:
+    """The choices have size, time of day and, of a file that is not the user's own, the owner."""
+    files = portal.upload(author, 3)
+    place = {"owner_org": organization_of(author), "title": "<Levels>", "name": f"n{files[0]}"}
+    dataset = portal.new_dataset(author, attachment=files[2], **place)
+    call("package_patch", author, id=dataset["id"], attachment="")
+    visit(author)
+    texts = []
+    for file, owner in zip(files, ("", "", ", belongs to “<Levels>”"), strict=True):
+        created = datetime(2026, 11, 28, 1, 59, len(texts))
+        update(file, created=created)
+        at = tk.h.render_datetime(created, with_hours=True, with_seconds=True)
+        assert f"59:0{len(texts)}" in at
+        texts.append(f"a.txt (TXT, 1 bytes, {at}{owner})")
+    headers = {"Authorization": portal.Api(app).token(author)}
+    address = f"/file/choose?owner_type=package&owner={dataset['id']}"
+    chooser = app.get(address, headers=headers).body
+    field_of: Any = {"value": "", "owner_types": ["package"], "owner": dataset["id"]}
+    labels = re.findall('aria-label="Choose (.*?)"', chooser)
+    for page in (field(**field_of), field(multiple=True, **field_of), chooser, "\n".join(labels)):
+        assert "<Levels>" not in page
+        for text in texts:
+            assert text in html.unescape(page)
 
 
 @pytest.fixture
@@ -223,10 +250,12 @@ def test_with_an_error(author: str, visit: Visit) -> None:
     assert f'aria-describedby="{described}"' in page
     assert 'aria-invalid="true"' in page
     assert "Some help" in page
-    assert "Not available: unknown" in page
+    assert "Unavailable file <small" in page
+    assert "(unknown)</small>" in page
+    assert 'data-label="Unavailable file unknown"' in page
 
 
-GONE = "It is no longer available here. Detach it, or choose another file."
+GONE = "It was deleted, or you are not allowed to see it. Detach it, or choose another file."
 
 
 def test_files_that_belong_elsewhere_now(author: str, visit: Visit) -> None:

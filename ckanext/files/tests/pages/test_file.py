@@ -20,6 +20,7 @@ from ckanext.files.tests.support.file_pages import (
     Pages,
     Site,
     titles,
+    uploaded,
 )
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.users import new_user
@@ -102,8 +103,8 @@ def test_what_users_may_do(role: str, site: Site, pages: Pages) -> None:
     assert "there is no such owner" in refused
     assert 'value="nowhere"' in refused
     own = {"owner_type": "user", "owner_id": user}
-    kept = pages.post(f"/file/transfer/{file}", user, **own).text
-    assert "tick the box" in kept[kept.index("files-not-done") :]
+    pinned = pages.post(f"/file/transfer/{file}", user, **own).text
+    assert "the file is pinned to its owner" in pinned[pinned.index("files-not-done") :]
     assert portal.owner(file)[0] == "package"
     pages.post(f"/file/transfer/{file}", user, **own, force="true")
     assert portal.owner(file)[0] == "user"
@@ -112,6 +113,33 @@ def test_what_users_may_do(role: str, site: Site, pages: Pages) -> None:
     done = pages.post(f"/file/delete/{file}", user, next=back)
     assert done.headers["Location"].endswith(back.replace(" ", "%20"))
     assert pages.get(page, user).status_code == 404
+
+
+def test_a_refused_transfer_shows_the_file(site: Site, pages: Pages) -> None:
+    """And what may break, as far as the visitor may see it, for the decision to do it anyway."""
+    file = uploaded(site.admin, "notes.txt", b"what is in the file")
+    org = site.organization["id"]
+    portal.new_dataset(site.admin, attachment=file, title="<b>Open", owner_org=org)
+    hidden = {"owner_org": portal.organization_of(site.sysadmin), "private": True}
+    portal.new_dataset(site.sysadmin, title="Hidden", notes=f"see {file}", **hidden)
+    assert "what is in the file" in pages.shown(f"/file/{file}", site.admin)
+    assert "files-mentions" not in pages.shown(f"/file/{file}", site.admin)
+    for user, sees_both in ((site.admin, False), (site.sysadmin, True)):
+        form = {"owner_type": "user", "owner_id": user}
+        page = pages.post(f"/file/transfer/{file}", user, **form).text
+        assert "Nothing was changed: the file is pinned to its owner" in page
+        assert "what is in the file" in page
+        mentions = page[page.index("files-mentions") :].partition("</ul>")[0]
+        assert "&lt;b&gt;Open" in mentions
+        assert "Field: attachment" in mentions
+        assert ("Hidden" in mentions) == sees_both
+        # a tick would not help
+        unknown = pages.post(f"/file/transfer/{file}", user, **{**form, "owner_id": "nowhere"}).text
+        assert "there is no such owner" in unknown
+        assert "files-mentions" not in unknown
+        refused = pages.post(f"/file/edit/{file}", user, title="x" * 501, name="n").text
+        assert "what is in the file" in refused
+        assert "files-mentions" not in refused
 
 
 def test_suggested_owners(site: Site, pages: Pages) -> None:

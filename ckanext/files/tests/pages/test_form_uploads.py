@@ -128,7 +128,7 @@ def test_an_upload_survives_an_error_of_another_field(form: Form, author: str) -
     answer = form.send({"name": "Not A Name", "files-upload:attachment": file()})
     assert "levels.csv" not in errors(answer)
     assert names_of(*own(author)) == ["levels.csv"]
-    # the form of this dataset type does not show the field: see tests/browser/test_field_plain.py
+    # the form of this dataset type does not show the field: see browser/field
 
 
 @pytest.mark.parametrize("reason", ["too large", "not allowed"])
@@ -161,7 +161,7 @@ def test_error_names_the_file(app: Any, form: Form, author: str, dataset: dict[s
     """In a form: a program gets the id, and so does a user who may not see the file."""
     (taken,) = portal.upload(author)
     portal.new_dataset(author, attachment=taken)
-    assert "File a.txt is pinned to another owner" in errors(form.send({"attachment": taken}))
+    assert "File a.txt is pinned to its owner" in errors(form.send({"attachment": taken}))
     (hidden,) = portal.upload(portal.new_user())
     assert f"File {hidden} does not exist" in errors(form.send({"attachment": hidden}))
     changed = {**portal.shown(dataset["id"]), "attachment": taken}

@@ -122,10 +122,11 @@ def test_search_filters_order_and_pages(pages: Pages) -> None:
 
 
 def test_uploads(author: str, pages: Pages) -> None:
-    data = [(io.BytesIO(b"a"), "one.txt"), (io.BytesIO(b"b"), "two.txt")]
+    data = [(io.BytesIO(b"a"), "one.txt"), (io.BytesIO(b"b"), "Zwölf Monate.txt")]
     assert pages.post("/dashboard/files", author, upload=data).status_code == 302
     shown = pages.shown("/dashboard/files", author)
     assert "one.txt was uploaded" in shown
+    assert "Zwölf Monate.txt was uploaded" in shown
     assert "2 files" in shown
     pages.post("/dashboard/files", author, upload=(io.BytesIO(b""), ""))
     assert "Choose a file first" in pages.shown("/dashboard/files", author)

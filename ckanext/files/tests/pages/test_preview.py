@@ -28,6 +28,7 @@ PREVIEWS: dict[str, tuple[str, bytes, str, str, str]] = {
     "html": ("a.html", b"<script>alert(1)</script>", "", "&lt;script&gt;alert(1)", "<script>alert"),
     "xml": ("a.xml", b"<?xml version='1.0'?><a/>", "", "&lt;a/&gt;", "<a/>"),
     "svg": ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml", "<img", "<svg"),
+    "bmp": ("a.bmp", b"BM", "image/bmp", "<img", "iframe"),
     "png": ("a.png", b"\x89PNG\r\n\x1a\n", "image/png", "<img", "iframe"),
     "pdf": ("a.pdf", b"%PDF-1.4\n", "application/pdf", "<iframe", "sandbox="),
 }
@@ -55,7 +56,9 @@ def test_preview(kind: str, author: str, pages: Pages) -> None:
 @pytest.mark.parametrize("kind", NO_PREVIEWS)
 def test_no_preview(kind: str, author: str, pages: Pages) -> None:
     file = uploaded(author, *NO_PREVIEWS[kind])
-    assert "files-preview" not in pages.shown(f"/file/{file}", author)
+    shown = pages.shown(f"/file/{file}", author)
+    assert "files-preview" not in shown
+    assert "There is no preview of this file." in shown
     assert pages.get(f"/file/preview/{file}", author).status_code == 404
 
 

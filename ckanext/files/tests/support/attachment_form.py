@@ -56,6 +56,21 @@ def open_form(browser: Browser, person: Person, dataset: str, *, wait: bool = Tr
     browser.driver.get_log("browser")  # of earlier pages
 
 
+def table(folder: Path, name: str = "levels.csv", content: bytes = b"a,b\n1,2\n") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def owner_type(ann: Person, file: str) -> str:
+    return ann.call("file_show", id=file)["owner_type"]
+
+
+def exists(person: Person, file: str) -> bool:
+    answer = person.site.action("file_show", person.token, id=file)
+    return bool(answer.json()["success"])
+
+
 class Field:
     """One attachment field of the form that is open in a browser."""
 

@@ -28,7 +28,7 @@ FILES, OWNERS, HISTORY = str(file_table), str(owner_table), str(history_table)
 """Names of the tables."""
 
 UNKNOWN = "does not exist, or you are not allowed to use it"
-PINNED = "is pinned to another owner"
+PINNED = "is pinned to its owner"
 TWICE = "is named in two places"
 NO_OWNER = "it cannot be told what it would belong to"
 NO_ID = "Must be the id of a file"

@@ -115,7 +115,7 @@ def test_resource(user: str, field: str) -> None:
     assert owners(*resources) == [("resource", id_, True) for id_ in resources.values()]
     # and back to the dataset: what is pinned stays where it is
     assert reasons(claim("package", f"resources.{field}")) == {
-        file: f"belongs to resource {id_}, which keeps it" for file, id_ in resources.items()
+        file: f"is pinned to resource {id_}" for file, id_ in resources.items()
     }
 
 
@@ -192,7 +192,7 @@ def test_refused(user: str, other: str, field: str) -> None:
         of_sysadmin: f"belongs to the sysadmin {sysadmin}, who takes no part in this"
         " (see --trust-sysadmins)",
         of_dataset: f"belongs to package {elsewhere}",
-        pinned: f"belongs to user {id_of(user)}, which keeps it",
+        pinned: f"is pinned to user {id_of(user)}",
         unknown: "does not exist",
     }
     before = owners(*expected)
@@ -258,7 +258,7 @@ def test_named_by_another_that_does_not_have_it(user: str, field: str) -> None:
     dataset(user, **{field: file})
     report = claim("package", field)
     assert report.theirs == {file}
-    assert reasons(report) == {file: f"belongs to package {made['id']}, which keeps it"}
+    assert reasons(report) == {file: f"is pinned to package {made['id']}"}
 
 
 @pytest.mark.parametrize("attempts", [1, 5])
@@ -282,7 +282,7 @@ def test_file_that_moves_meanwhile(
         report = claim("package", field)
     finally:
         event.remove(engine(), "before_cursor_execute", take)
-    taken = f"belongs to package {rival['id']}, which keeps it"
+    taken = f"is pinned to package {rival['id']}"
     busy = "others were working with it: run the command again"
     expected = {free: taken, owned: taken} | ({third: busy} if attempts == 1 else {})
     assert reasons(report) == expected

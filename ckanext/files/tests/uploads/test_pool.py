@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ckanext.files import capabilities
 from ckanext.files.store.storages import Location, get_storage
 from ckanext.files.tests.support.effects import change, engine
 from ckanext.files.tests.support.server import CkanServer, CkanServers
@@ -26,13 +25,11 @@ MIB = 1024 * 1024
 
 @pytest.fixture(scope="module")
 def server(app: Any, lasting_servers: CkanServers) -> CkanServer:
-    return lasting_servers.fork(app, _have_few_connections)
+    return lasting_servers.fork(app, _have_one_connection)
 
 
-def _have_few_connections() -> None:
-    # file_create of the backport looks at what is committed beside its own transaction
-    number = 1 if capabilities.CORE_FILES else 2
-    few = sa.create_engine(engine().url, pool_size=number, max_overflow=0, pool_timeout=5)
+def _have_one_connection() -> None:
+    few = sa.create_engine(engine().url, pool_size=1, max_overflow=0, pool_timeout=5)
     engine().pool = few.pool
 
 

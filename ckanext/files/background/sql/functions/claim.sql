@@ -117,6 +117,14 @@ BEGIN
     IF _id = begun.id THEN
         UPDATE files_job SET resume_order = NULL WHERE job_id = _id;
     END IF;
+    -- Procrastinate's trigger sees no change of the status when a step begins again that was lost; such a job has
+    -- its own id as rank. (No order by id: without sorts PostgreSQL would read the events of all jobs.)
+    IF _id = begun.id AND begun.rank = _id AND (
+        SELECT max(id) FILTER (WHERE type = 'deferred_for_retry') > max(id) FILTER (WHERE type = 'started')
+        FROM procrastinate_events WHERE job_id = _id
+    ) THEN
+        INSERT INTO procrastinate_events (job_id, type) VALUES (_id, 'started');
+    END IF;
     RETURN (
         SELECT json_build_object(
             'id', j.id, 'task_name', j.task_name, 'args', j.args, 'queue_name', j.queue_name,

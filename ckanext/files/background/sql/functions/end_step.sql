@@ -71,8 +71,10 @@ $$;
 -- Record in files_job that a step has succeeded, what the next step is, and the progress.
 CREATE OR REPLACE FUNCTION files_record_step(_job bigint, _call jsonb, _percent real, _text text)
     RETURNS void LANGUAGE sql AS $$
-    INSERT INTO files_job AS f (job_id, call, step, percent, text) VALUES (_job, _call, 1, _percent, _text)
+    INSERT INTO files_job AS f (job_id, call, parts, step, percent, text)
+        VALUES (_job, _call, files_returned_parts(_call), 1, _percent, _text)
         ON CONFLICT (job_id) DO UPDATE SET call = coalesce(_call, f.call), step = f.step + 1,
+        parts = coalesce(excluded.parts, f.parts),
         retries = 0, outages = 0, rescues = 0, percent = coalesce(_percent, f.percent),
         text = coalesce(_text, f.text), error = NULL, traceback = NULL
 $$;

@@ -5,6 +5,9 @@
 -- The function skips jobs that other transactions have locked. A job with a request to abort is aborted. Each
 -- release counts as a rescue, and at the _max_rescues-th rescue at the same step the job fails: it may be what
 -- kills its workers. NULL counts none.
+--
+-- The history gets an event deferred_for_retry without an event scheduled before it: job_events knows it by that
+-- from one after a failure. files_claim writes the event started of the repetition.
 CREATE OR REPLACE FUNCTION files_release_jobs(_worker bigint, _job bigint, _attempts integer, _max_rescues integer)
     RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
@@ -97,6 +100,8 @@ BEGIN
     ), requeued AS (
         UPDATE procrastinate_jobs SET attempts = attempts + 1
         WHERE id IN (SELECT id FROM orphans) RETURNING id
+    ), history AS (
+        INSERT INTO procrastinate_events (job_id, type) SELECT id, 'deferred_for_retry' FROM requeued
     )
     INSERT INTO files_job (job_id, resume_order) SELECT id, id FROM requeued
         ON CONFLICT (job_id) DO UPDATE SET resume_order = excluded.resume_order;

@@ -13,18 +13,6 @@ CREATE OR REPLACE FUNCTION files_summary_of_call(_args jsonb) RETURNS text LANGU
     FROM jsonb_each(_args) WITH ORDINALITY AS argument (key, value, number) WHERE number <= 11
 $$;
 
--- Return whether a task is the one that runs the calls of a chain. Its name is in chain.py.
-CREATE OR REPLACE FUNCTION files_is_chain(_task text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
-    SELECT _task = 'ckanext.files.chain'
-$$;
-
--- Return the calls of a chain; NULL for any other job, and for one whose arguments are no such calls.
-CREATE OR REPLACE FUNCTION files_calls(_task text, _args jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN files_is_chain(_task) AND _args -> 'calls' = jsonb_path_query_array(_args, '$.calls[*]
-        ? (@.type() == "object" && @.__call__.type() == "string" && @.args.type() == "object")')
-        THEN _args -> 'calls' END
-$$;
-
 -- Return the arguments of a job on one line for lists; of a chain, the first ten calls with theirs.
 CREATE OR REPLACE FUNCTION files_summary(_task text, _args jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN files_calls(_task, _args) IS NULL THEN files_summary_of_call(_args) ELSE (
@@ -32,18 +20,6 @@ CREATE OR REPLACE FUNCTION files_summary(_task text, _args jsonb) RETURNS text L
             CASE WHEN number > 10 THEN '...' ELSE files_abbreviated(regexp_replace(call ->> '__call__', '.*[.]', ''))
                 || '(' || coalesce(files_summary_of_call(call -> 'args'), '') || ')' END, ' → ' ORDER BY number)
         FROM jsonb_path_query(_args, '$.calls[0 to 10]') WITH ORDINALITY AS part (call, number)) END
-$$;
-
--- Return the parts of a chain: the names of the tasks of the first hundred, how many there are, and how many have
--- ended; NULL for any other job.
-CREATE OR REPLACE FUNCTION files_parts(_task text, _args jsonb, _call jsonb, _has_succeeded boolean)
-    RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
-    SELECT jsonb_build_object(
-        'tasks', jsonb_path_query_array(calls, '$[0 to 99].__call__'), 'total', total,
-        'done', CASE WHEN _has_succeeded THEN total ELSE total - coalesce(jsonb_array_length(
-            jsonb_path_query_array(_call, '$.args.calls[*]')), total) END)
-    FROM files_calls(_task, _args) AS calls, jsonb_array_length(calls) AS total
-    WHERE calls IS NOT NULL
 $$;
 
 -- Return what a search for a text looks at. It reads no arguments of more than 2000 bytes, so that it stays fast: a

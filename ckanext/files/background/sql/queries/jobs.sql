@@ -7,7 +7,7 @@ SELECT id, :task_id, :user_id FROM unnest(CAST(:ids AS bigint[])) AS id
 -- name: jobs_by_ids
 SELECT j.id, f.task_id, f.user_id, j.task_name AS task, f.title, r.job_id IS NOT NULL AS by_enqueue_job,
     coalesce(files_summary(j.task_name, j.args), '') AS args_summary,
-    files_parts(j.task_name, j.args, f.call, j.status = 'succeeded') AS parts, j.queue_name AS queue,
+    files_parts(j.task_name, j.args, f.parts, f.call, j.status = 'succeeded') AS parts, j.queue_name AS queue,
     j.status::text AS status, j.priority, j.lock, j.queueing_lock,
     nullif(j.scheduled_at, files_never()) AS scheduled_at,
     j.status = 'todo' AND j.scheduled_at IS NOT DISTINCT FROM files_never() AS dependent,
@@ -40,11 +40,16 @@ SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'doing' AND task_na
 SELECT min(id) FROM procrastinate_jobs WHERE lock = :lock AND status = 'doing'
 
 -- name: job_events
-SELECT type::text, at FROM procrastinate_events
-WHERE job_id = :id AND NOT (type = 'scheduled' AND at = files_never()) ORDER BY id
-
--- name: queue_has_jobs
-SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queue_name = :queue)
+-- What a job waits for is an event of its own in the table, "scheduled", right before the event that
+-- has put the job off. Each failure puts it off to a time. Without one its step was lost: see
+-- files_release_jobs. A job that depends on others is put off to no time that people read.
+SELECT CASE WHEN type = 'deferred_for_retry' AND due IS NULL THEN 'interrupted' ELSE type::text END
+    AS type, at, nullif(due, files_never()) AS due
+FROM (
+    SELECT id, type, at, CASE WHEN type IN ('deferred', 'deferred_for_retry')
+        AND lag(type) OVER by_id = 'scheduled' THEN lag(at) OVER by_id END AS due
+    FROM procrastinate_events WHERE job_id = :id WINDOW by_id AS (ORDER BY id)) AS event
+WHERE type <> 'scheduled' ORDER BY id
 
 -- name: lock_jobs
 -- In the order of their ids, so that two requests that change many jobs wait for each other once.

@@ -73,7 +73,7 @@ SELECT w.id, host, pid, queues, concurrency, since,
                 SELECT oid FROM pg_database WHERE datname = current_database())) AS connected,
     coalesce((
         SELECT json_agg(json_build_object('id', j.id, 'task', j.task_name, 'title', f.title,
-            'parts', files_parts(j.task_name, j.args, f.call, false)) ORDER BY j.id)
+            'parts', files_parts(j.task_name, j.args, f.parts, f.call, false)) ORDER BY j.id)
         FROM procrastinate_jobs j LEFT JOIN files_job f ON f.job_id = j.id
         WHERE j.worker_id = w.id AND j.status = 'doing'), '[]') AS running
 FROM procrastinate_workers w LEFT JOIN files_worker ON worker_id = w.id ORDER BY w.id

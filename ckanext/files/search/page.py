@@ -1,0 +1,117 @@
+"""The statements that read one page of the files of a search."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from ckanext.files.store.models import file_table, owner_table
+
+from .query import Query
+from .scope import ScopeConditions
+
+_LOOKED_AT = 40
+"""How many times as many files a search looks at, at the beginning of the order, as it needs."""
+
+_MOST_LOOKED_AT = 5000
+"""The most files that it looks at: that takes milliseconds."""
+
+_ID = file_table.c.id.label("id")
+_TABLES = file_table.outerjoin(owner_table, owner_table.c.file_id == file_table.c.id)
+
+
+class Page(NamedTuple):
+    """A page, and the ways to read it."""
+
+    owned: ScopeConditions
+    query: Query
+    start: int
+    rows: int
+
+    @property
+    def depends_on_owners_only(self) -> bool:
+        """Whether the table of owners alone says which files are found."""
+        return not (self.query.has_conditions or self.owned.includes_unowned)
+
+    def collected(self, most: int) -> Any:
+        """Return the statement of the number of files, and of the page unless they are more.
+
+        It collects the files, up to a limit, and sorts them: fast for few.
+        """
+        each = [
+            _with_owners([*self._keys, _ID]).where(self.owned.to_collect, *conditions)
+            for conditions in self.query.alternatives
+        ]
+        matching = sa.union_all(*each) if len(each) > 1 else each[0]
+        if self.query.has_conditions:
+            # no LIMIT inside: with one, the planner would expect to stop early, and would look for
+            # words row by row instead of in their index
+            matching = sa.select(_materialized("matching", matching))
+        found = _materialized("found", matching.limit(most + 1))
+        counted = sa.select(sa.func.count().label("number")).select_from(found).subquery()
+        number = counted.c.number
+        page = self._cut(sa.select(found.c.id), self._keys_of(found)).scalar_subquery()
+        return sa.select(number, sa.case((number <= most, sa.func.array(page))))
+
+    @property
+    def may_be_at_beginning(self) -> bool:
+        """Whether :meth:`at_beginning` may return a whole page."""
+        return self.start + self.rows <= _MOST_LOOKED_AT
+
+    def at_beginning(self) -> Any:
+        """Return the statement of the page as far as it is among the first files of the order.
+
+        It leaves out files without an owner. Fast for many files that are spread over the portal;
+        for others it reads at most 5,000 files in vain.
+        """
+        looked_at = min(_LOOKED_AT * (self.start + self.rows), _MOST_LOOKED_AT)
+        first = sa.select(file_table, *self._keys).order_by(*self._ordered())
+        first = first.limit(looked_at).subquery("first")
+        tables = first.join(owner_table, owner_table.c.file_id == first.c.id)
+        owned = sa.select(first).select_from(tables).where(self.owned.to_filter)
+        # the offset is an optimization fence: PostgreSQL looks for words in these files only
+        owned = owned.order_by(*self._ordered(self._keys_of(first))).offset(0).subquery("owned")
+        statement = sa.select(owned.c.id).where(self.query.condition)
+        return self._cut(statement, self._keys_of(owned))
+
+    def along_order(self) -> Any:
+        """Return the statement of the page that goes along the order until it has enough."""
+        statement = _with_owners([file_table.c.id])
+        return self._cut(statement.where(self.owned.to_filter, self.query.condition))
+
+    def along_owners(self) -> Any:
+        """Return the same for the order by owner, without a look at files.
+
+        Only where :attr:`depends_on_owners_only`.
+        """
+        statement = sa.select(owner_table.c.file_id).where(self.owned.to_collect)
+        return self._cut(statement, [*self.query.sort.columns[:-1], owner_table.c.file_id])
+
+    def count_owned(self, most: int) -> Any:
+        """Return the statement of the number of the owners' files, at most one more than most."""
+        some = sa.select(sa.literal(1)).select_from(owner_table).where(self.owned.to_collect)
+        return sa.select(sa.func.count()).select_from(some.limit(most + 1).subquery())
+
+    @property
+    def _keys(self) -> list[Any]:
+        return [key.label(f"key{i}") for i, key in enumerate(self.query.sort.columns)]
+
+    def _keys_of(self, table: Any) -> list[Any]:
+        return [table.c[key.name] for key in self._keys]
+
+    def _cut(self, statement: Any, columns: list[Any] | None = None) -> Any:
+        return statement.order_by(*self._ordered(columns)).offset(self.start).limit(self.rows)
+
+    def _ordered(self, columns: list[Any] | None = None) -> list[Any]:
+        descending = self.query.sort.descending
+        columns = self.query.sort.columns if columns is None else columns
+        return [column.desc() if descending else column.asc() for column in columns]
+
+
+def _with_owners(columns: list[Any]) -> Any:
+    return sa.select(*columns).select_from(_TABLES)
+
+
+def _materialized(name: str, statement: Any) -> Any:
+    return statement.cte(name).prefix_with("MATERIALIZED")

@@ -1,0 +1,142 @@
+"""Uploads that a page before has begun, and that go on: in any browser, with the same file only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from ckanext.files.tests.support.attachment_form import TYPE, Field, OwnUploads, new_dataset
+from ckanext.files.tests.support.attachment_form import open_form as open_form_of
+from ckanext.files.tests.support.browser import Browser, Person, chromium, with_javascript
+from ckanext.files.tests.support.browser_uploads import SLOW, attached, network
+from ckanext.files.tests.support.server import CkanServer
+from ckanext.files.tests.support.tus import Tus, metadata
+
+pytestmark = with_javascript
+
+LARGE = b"%PDF-1.4\n" + b"\0" * 20_000_000
+"""More than the field sends with one request."""
+
+OTHER = LARGE[:-1] + b"1"
+"""As long as the other one, and different at the end only."""
+
+
+@pytest.fixture(scope="module")
+def other_browser(site: CkanServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Knows nothing of what happened in the first one."""
+    folder = tmp_path_factory.mktemp("other")
+    with chromium(site.url, folder, javascript=True, records=False) as browser:
+        yield browser
+
+
+@pytest.fixture
+def begin(browser: Browser, ann: Person) -> Callable[..., None]:
+    """Begin uploads in the field ``annexes`` of a form, and leave the page."""
+
+    def begin(dataset: str, *files: Path) -> None:
+        open_form_of(browser, ann, dataset)
+        field = Field(browser, "annexes")
+        with network(browser, SLOW):
+            field.choose(*files)
+            browser.wait(lambda _: len(unfinished(ann)) == len(files))
+            field.wait_for_state("per second")
+            browser.go("/about")
+        browser.wait(lambda _: all(each["offset"] for each in unfinished(ann)))
+
+    return begin
+
+
+def unfinished(ann: Person) -> Any:
+    return ann.call("files_upload_list")
+
+
+def names(ann: Person) -> list[str]:
+    """Return the names of the unfinished uploads, the newest first."""
+    return [each["name"] for each in unfinished(ann)]
+
+
+def content(ann: Person, file: str) -> bytes:
+    address, headers = f"{ann.site.url}/file/download/{file}", {"Authorization": ann.token}
+    return requests.get(address, headers=headers, timeout=60).content
+
+
+def listed(field: Field) -> list[str]:
+    return [each.text for each in field.find_all(".files-unfinished-upload .files-name")]
+
+
+def test_in_another_browser(ann: Person, make: Any, begin: Any, other_browser: Browser) -> None:
+    """Also by the normal input. All that were begun are listed, and each goes on once."""
+    files = [make("budget-2026.pdf", LARGE), make("survey-2026.pdf", LARGE)]
+    dataset, field = new_dataset(ann), Field(other_browser, "annexes")
+    begin(dataset, *files)
+    open_form_of(other_browser, ann, dataset)
+    assert sorted(listed(field)) == ["budget-2026.pdf", "survey-2026.pdf"]
+    other_browser.inspect(field.block)
+    field.choose(files[0])
+    field.wait_for("budget-2026.pdf")
+    assert listed(field) == names(ann) == ["survey-2026.pdf"]
+    field.press("go-on")
+    field.find(".files-picker").send_keys(str(files[1]))
+    field.wait_for("budget-2026.pdf", "survey-2026.pdf")
+    assert unfinished(ann) == []
+    other_browser.submit()
+    assert attached(ann, dataset, "annexes") == ["budget-2026.pdf", "survey-2026.pdf"]
+    ids: Any = ann.call("package_show", id=dataset)["annexes"]
+    assert [content(ann, id_) for id_ in ids] == [LARGE] * 2
+
+
+def test_bytes_of_two_files_are_never_mixed(
+    ann: Person, make: Any, begin: Any, tmp_path: Path, other_browser: Browser
+) -> None:
+    """A file of the same name, size and time is another one: its upload begins anew."""
+    first, second = make("levels-2026.bin", LARGE), tmp_path / "new/levels-2026.bin"
+    second.parent.mkdir()
+    second.write_bytes(OTHER)
+    os.utime(second, ns=(first.stat().st_atime_ns, first.stat().st_mtime_ns))
+    dataset, field = new_dataset(ann), Field(other_browser, "annexes")
+    begin(dataset, first)
+    open_form_of(other_browser, ann, dataset)
+    field.press("go-on")
+    field.find(".files-picker").send_keys(str(second))
+    sentence = "levels-2026.bin is another file. To go on, choose levels-2026.bin again."
+    other_browser.wait_for_text(f"{field.part} .files-notice", sentence)
+    field.choose(second)
+    field.wait_for("levels-2026.bin")
+    assert listed(field) == names(ann) == ["levels-2026.bin"]
+    assert content(ann, field.values[-1]) == OTHER
+
+
+def test_each_form_lists_what_was_begun_in_it(
+    browser: Browser, ann: Person, site: CkanServer, make: Any, begin: Any
+) -> None:
+    """The page of the own files lists all; what a program has begun goes on only there."""
+    dataset, other = new_dataset(ann), new_dataset(ann)
+    budget = make("budget-2026.pdf", LARGE)
+    begin(dataset, budget)
+    of_program = metadata(filename="by-a-program.bin")
+    Tus(site.url, token=ann.token).send("POST", Upload_Length=3, Upload_Metadata=of_program)
+    found: dict[str, list[str]] = {}
+    for page in (dataset, other):
+        browser.go(f"/{TYPE}/edit/{page}")
+        for name in ("report", "annexes"):
+            Field(browser, name).wait_until_ready()
+            found[f"{page} {name}"] = listed(Field(browser, name))
+    assert [key for key in found if found[key]] == [f"{dataset} annexes"]
+
+    uploads = OwnUploads(browser)
+    browser.go("/dashboard/files")
+    uploads.wait_until_ready()
+    assert listed(uploads) == ["by-a-program.bin", "budget-2026.pdf"]
+    assert len(uploads.find_all(".files-go-on")) == 1
+    browser.driver.get_log("browser")
+    browser.inspect(".files-own")
+    uploads.choose(budget)
+    uploads.wait_for("budget-2026.pdf")
+    assert names(ann) == ["by-a-program.bin"]
+    uploads.press("discard")
+    browser.wait(lambda _: unfinished(ann) == [])

@@ -1,0 +1,153 @@
+"""People upload files in the attachment field, save the form, and others download them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from selenium.webdriver.support.expected_conditions import staleness_of
+
+from ckanext.files.tests.support.attachment_form import Field, new_dataset, table
+from ckanext.files.tests.support.browser import Browser, Person, new_person, with_javascript
+from ckanext.files.tests.support.browser_uploads import LARGE, SLOW, attached, network
+from ckanext.files.tests.support.server import CkanServer
+
+pytestmark = with_javascript
+
+
+def test_the_publishers_pdf_in_three_steps(
+    browser: Browser, ann: Person, site: CkanServer, make: Any
+) -> None:
+    dataset, pdf, steps = new_dataset(ann), make("budget-2026.pdf", LARGE), []
+    browser.log_in(ann.name)
+    field = Field(browser, "report")
+
+    def step(act: Callable[..., Any], *arguments: Any) -> None:
+        steps.append(act(*arguments))
+
+    step(browser.go, f"/files-attachment/edit/{dataset}")
+    field.wait_until_ready()
+    browser.inspect(field.block, picture="field-empty")
+    step(field.choose, pdf)
+    field.wait_for("budget-2026.pdf")
+    browser.inspect(field.block, picture="field-chosen")
+    step(browser.submit)
+    assert len(steps) == 3
+
+    assert browser.texts(".dataset-details .files-attachment") == ["budget-2026.pdf"]
+    browser.log_in(new_person(site, "Ben Lee").name)
+    browser.go(f"/files-attachment/{dataset}")
+    saved = browser.download(browser.find(".dataset-details .files-attachment"))
+    assert saved.read_bytes() == LARGE
+
+
+def test_two_fields_and_an_error_of_another_one(
+    browser: Browser, ann: Person, open_form: Any, make: Any
+) -> None:
+    """What is uploaded stays, in its order, when the form comes back with an error."""
+    dataset = open_form()
+    report, annexes = Field(browser, "report"), Field(browser, "annexes")
+    report.choose(make("report.pdf"))
+    annexes.choose(make("a.pdf", LARGE), make("b.pdf"))
+    report.wait_for("report.pdf")
+    browser.wait(lambda _: len(annexes.chosen) == 2)
+    order = ["a.pdf", "b.pdf"]
+    assert annexes.chosen == order, "files are in the order in which they were chosen"
+    browser.fill("#field-pages", "many")
+    browser.submit()
+    assert browser.texts(".error-explanation")
+    report.wait_until_ready()
+    assert (report.chosen, annexes.chosen) == (["report.pdf"], order)
+    browser.inspect(report.block)
+    browser.fill("#field-pages", "2")
+    browser.submit()
+    assert attached(ann, dataset) == ["report.pdf"]
+    assert attached(ann, dataset, "annexes") == order
+
+
+def test_saving_before_the_upload_is_finished(
+    browser: Browser, ann: Person, open_form: Any, make: Any
+) -> None:
+    dataset, field = open_form(), Field(browser, "report")
+    with network(browser, SLOW):
+        field.choose(make("budget-2026.pdf", LARGE))
+        field.wait_for_state("per second")
+        browser.find(".form-actions .btn-primary").click()
+        browser.wait_for_text(f"{field.part} .files-notice", "budget-2026.pdf is not finished.")
+        browser.inspect(field.block, picture="field-unsaved")
+        save = browser.find(".form-actions .btn-primary")
+        field.press("finish")
+        waiting = "The form is saved as soon as the uploads are complete."
+        browser.wait_for_text(f"{field.part} .files-notice", waiting)
+    browser.wait(staleness_of(save))
+    assert attached(ann, dataset) == ["budget-2026.pdf"]
+
+    browser.go(f"/files-attachment/edit/{dataset}")
+    field.wait_until_ready()
+    with network(browser, SLOW):
+        field.choose(make("larger.pdf", LARGE + b"more"))
+        field.wait_for_state("per second")
+        browser.find(".form-actions .btn-primary").click()
+        save = browser.find(".form-actions .btn-primary")
+        field.press("without")
+        browser.wait(staleness_of(save))
+    assert attached(ann, dataset) == ["budget-2026.pdf"]
+
+
+def test_resource(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
+    dataset = open_form()
+    browser.go(f"/files-attachment/{dataset}/resource/new")
+    field = Field(browser, "codebook")
+    field.wait_until_ready()
+    browser.fill("#field-name", "Levels")
+    browser.submit()
+    assert browser.texts("#field-codebook-error") == ["Missing value"]
+    field.wait_until_ready()
+    field.choose(make("codebook.pdf"))
+    field.wait_for("codebook.pdf")
+    browser.submit()
+    (resource,) = ann.call("package_show", id=dataset)["resources"]
+    assert ann.call("file_show", id=resource["codebook"])["owner_type"] == "resource"
+
+
+def test_repeating_subfields(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
+    """Also a field that CKAN's page gets later; one that is removed ends its upload."""
+    dataset = open_form(citations=[{"paper": ann.upload("first.csv")}])
+    browser.wait(lambda _: not browser.find_all("[name=repeating-template]"))
+    browser.find("[name=repeating-add]").click()
+    field = Field(browser, "citations-1-paper")
+    field.wait_until_ready()
+    browser.wait(lambda _: field.find("[type=file]").is_displayed())
+    field.choose(make("second.pdf"))
+    field.wait_for("second.pdf")
+    browser.find("[name=repeating-add]").click()
+    removed = Field(browser, "citations-2-paper")
+    removed.wait_until_ready()
+    browser.wait(lambda _: removed.find("[type=file]").is_displayed())
+    with network(browser, SLOW):
+        removed.choose(make("third.pdf", LARGE))
+        removed.wait_for_state("per second")
+        assert len(ann.call("files_upload_list")) == 1
+        browser.find_all("[name=repeating-remove]")[-1].click()
+        browser.wait(lambda _: not removed.find_all("input"))
+    browser.wait(lambda _: ann.call("files_upload_list") == [])
+    assert ann.call("files_search", q="third")["count"] == 0
+    browser.submit()
+    citations = ann.call("package_show", id=dataset)["citations"]
+    names = [ann.call("file_show", id=each["paper"])["name"] for each in citations]
+    assert names == ["first.csv", "second.pdf"]
+
+
+def test_user(browser: Browser, ann: Person, tmp_path: Path) -> None:
+    """A portal without ckanext-scheming uses the macro."""
+    browser.log_in(ann.name)
+    browser.go(f"/user/edit/{ann.name}")
+    field = Field(browser, "avatar")
+    field.wait_until_ready()
+    field.choose(table(tmp_path, "me.csv"))
+    field.wait_for("me.csv")
+    (file,) = field.values
+    browser.submit(".form-actions [name=save]")
+    found = ann.call("file_show", id=file)
+    assert (found["owner_type"], found["pinned"]) == ("user", True)

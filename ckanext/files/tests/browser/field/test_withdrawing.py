@@ -1,0 +1,95 @@
+"""Files are taken out of the attachment field, or are gone already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ckanext.files.tests.support.attachment_form import (
+    Field,
+    exists,
+    new_dataset,
+    owner_type,
+    table,
+)
+from ckanext.files.tests.support.browser import Browser, Person, with_javascript
+
+
+@with_javascript
+def test_replace_and_withdraw(browser: Browser, ann: Person, edit: Any) -> None:
+    """What is taken out is kept, given back or deleted, also after an error of another field."""
+    names = ("stations.csv", "draft.pdf", "levels-2025.csv", "loose.csv")
+    kept, given, deleted, loose = map(ann.upload, names)
+    dataset, field = new_dataset(ann, annexes=[kept, given, deleted]), Field(browser, "annexes")
+
+    edit(dataset)
+    for _ in range(3):
+        field.press("remove")
+    assert field.status == "levels-2025.csv is detached."
+    assert (field.chosen, field.values) == ([], [""])
+    browser.select(f"{field.part} .files-taken-out li:nth-child(2) select").select_by_index(1)
+    browser.select(f"{field.part} .files-taken-out li:nth-child(3) select").select_by_index(2)
+    details = f"{field.part} .files-taken-out .files-details"
+    assert browser.texts(details) == ["(CSV, 8 bytes)", "(PDF, 8 bytes)", "(CSV, 8 bytes)"]
+    browser.inspect(field.block, picture="field-taken-out")
+    browser.fill("#field-pages", "many")
+    browser.submit()
+    field.wait_until_ready()
+    assert browser.texts(details) == ["(CSV, 8 bytes)", "(PDF, 8 bytes)", "(CSV, 8 bytes)"]
+    selects = [browser.select(f"{field.part} li:nth-child({n}) select") for n in (1, 2, 3)]
+    chosen = [each.first_selected_option.text for each in selects]
+    assert chosen == ["Keep it with the dataset", "Give it back to me", "Delete it"]
+    browser.fill("#field-pages", "2")
+    browser.submit()
+
+    assert ann.call("package_show", id=dataset)["annexes"] == []
+    assert (owner_type(ann, kept), owner_type(ann, given)) == ("package", "user")
+    assert not exists(ann, deleted)
+    assert owner_type(ann, loose) == "user"
+
+
+@with_javascript
+def test_a_new_file_replaces_the_one_of_a_single_field(
+    browser: Browser, ann: Person, edit: Any, tmp_path: Path
+) -> None:
+    old, field = ann.upload("old.csv"), Field(browser, "report")
+    dataset = new_dataset(ann, report=old)
+    edit(dataset)
+    field.choose(table(tmp_path, "new.csv"))
+    field.wait_for("new.csv")
+    assert field.find(".files-taken-out .files-name").text == "old.csv"
+    field.press("undo")
+    assert field.chosen == ["old.csv"]
+    assert field.find_all(".files-taken-out li") == []  # the new one is nothing to withdraw
+    field.choose(table(tmp_path, "newer.csv", b"a,c\n"))
+    field.wait_for("newer.csv")
+    browser.submit()
+    assert browser.texts(".dataset-details .files-attachment") == ["newer.csv"]
+    assert owner_type(ann, old) == "package"
+
+
+def test_a_file_that_belongs_elsewhere_now(browser: Browser, ann: Person, edit: Any) -> None:
+    """The entry says so, and can be taken out; nothing else happens to the file."""
+    moved, deleted = ann.upload("levels-2025.csv"), ann.upload("notes-2025.csv")
+    dataset, other = new_dataset(ann, annexes=[moved, deleted]), new_dataset(ann)
+    ann.call("package_patch", id=other, title="Water quality")
+    to_other = {"owner_type": "package", "owner_id": other, "force": True, "pin": True}
+    ann.call("files_transfer_ownership", id=moved, **to_other)
+    ann.call("file_delete", id=deleted)
+    edit(dataset, wait=bool(browser.scripts))
+    annexes = Field(browser, "annexes")
+    assert browser.texts(f"{annexes.part} .files-lost-hint") == [
+        "It belongs to “Water quality” now. Detach it, or choose another file.",
+        "It was deleted, or you are not allowed to see it. Detach it, or choose another file.",
+    ]
+    assert "Unavailable file" in browser.find(annexes.part).text
+    browser.inspect(annexes.block, picture="field-elsewhere")
+    for number in (1, 2):
+        if browser.scripts:
+            annexes.press("remove")
+        else:
+            select = f"{annexes.part} li:nth-child({number}) select"
+            browser.select(select).select_by_visible_text("Detach")
+    browser.submit()
+    assert ann.call("package_show", id=dataset)["annexes"] == []
+    assert owner_type(ann, moved) == "package"

@@ -1,0 +1,48 @@
+"""What tests of uploads in a browser share: files, networks, and sessions that have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ckanext.files.tests.support.attachment_form import Field
+from ckanext.files.tests.support.browser import Browser, Person
+
+PDF = b"%PDF-1.4\n" + b"\0" * 1000
+LARGE = b"%PDF-1.4\n" + b"\0" * 3_000_000
+FAST, SLOW = -1, 400_000
+"""Bytes in a second."""
+
+
+@contextmanager
+def network(browser: Browser, speed: int = FAST, *, offline: bool = False) -> Iterator[None]:
+    """Change the network of the browser for a while."""
+    conditions = {"latency": 0, "offline": offline, "upload_throughput": speed}
+    browser.driver.set_network_conditions(**conditions, download_throughput=FAST)
+    try:
+        yield
+    finally:
+        browser.driver.delete_network_conditions()
+
+
+@contextmanager
+def refused_upload(field: Field, path: Path) -> Iterator[None]:
+    """Upload a file when the session has ended; at the end of the block, try again within it."""
+    browser = field.browser
+    session = browser.driver.get_cookie("ckan")
+    browser.log_out()
+    field.choose(path)
+    browser.wait(lambda _: field.find(".files-retry").is_displayed())
+    assert field.find(".files-state").text == "You are not logged in. Log in, and try again."
+    browser.driver.get_log("browser")  # of course the browser reports it
+    yield
+    browser.driver.add_cookie(session)
+    field.press("retry")
+
+
+def attached(ann: Person, dataset: str, field: str = "report") -> list[str]:
+    """Return the names of the files that a field of a dataset names."""
+    value = ann.call("package_show", id=dataset)[field]
+    ids = value if isinstance(value, list) else [value]
+    return [ann.call("file_show", id=id_)["name"] for id_ in ids if id_]
