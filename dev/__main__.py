@@ -1,7 +1,7 @@
 """The commands of dev: ``python3 -m dev COMMAND ...``.
 
 run VERSION COMMAND...   run a command with everything in place for a version of CKAN
-venv VERSION             make its virtual environment
+venv VERSION             make its virtual environment; 2.12-extensions has extensions of others, too
 browser                  install a browser for the tests
 start, stop              start or stop the servers
 clean                    stop them, and remove everything that was made
@@ -52,13 +52,13 @@ def main(*arguments: str) -> None:
             sys.exit(f"error: no such command\n\n{__doc__}")
 
 
-def run(version: str, command: list[str]) -> None:
+def run(environment: str, command: list[str]) -> None:
     start()
-    environments.make(version)
+    environments.make(environment)
     with lock("runs"):
         remove_ended_runs()
-        variables = make_run(version)
-    path = f"{environments.folder_of(version) / 'bin'}:{os.environ['PATH']}"
+        variables = make_run(environments.version_of(environment))
+    path = ":".join([*map(str, environments.programs_of(environment)), os.environ["PATH"]])
     os.environ.update({**variables, OUR_VARIABLES: " ".join(variables), "PATH": path})
     # each start of CKAN would compile all modules again
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
