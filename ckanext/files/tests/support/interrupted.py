@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import ckan.plugins.toolkit as tk
 from ckan import model
 from ckan.lib import jobs
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from ckanext.files.ckan_jobs import commit
 from ckanext.files.tests.support.crash import fork
@@ -160,7 +160,7 @@ def cut(way: Way, name: str) -> tuple[bool, bool]:
     try:
         way(name, asked)
         returned = True
-    except DBAPIError:
+    except SQLAlchemyError:
         returned = False
     [cutter] = cutters
     cutter.join()
