@@ -1,0 +1,86 @@
+"""What an extension tests about its jobs passes on rows if it passes with RQ.
+
+At full size both run, and have to agree; otherwise some of the tests run on rows.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import ckan
+import pytest
+
+from ckanext.files.tests.ckan_jobs.extensions.suites import SUITES, Suite
+from ckanext.files.tests.support.documented import ROOT
+from ckanext.files.tests.support.server import write_ini
+from dev.__main__ import OUR_VARIABLES
+from dev.environments import EXTENSIONS
+
+VERSION = ckan.__version__.rpartition(".")[0]
+ENVIRONMENT = f"{VERSION}{EXTENSIONS}"
+
+pytestmark = pytest.mark.skipif(
+    "CKAN_SQLALCHEMY_URL" not in os.environ.get(OUR_VARIABLES, ""),
+    reason="each run of these tests needs databases of its own, as dev/run.sh makes them",
+)
+
+OURS = ("files", "files_background", "files_jobs")
+ON_ROWS = f"{__package__}.on_rows"
+
+
+def outcomes(name: str, ini: Path, folder: Path, on_rows: bool, some: str = "") -> dict[str, bool]:
+    """Run the tests of an extension; return which ones have passed."""
+    suite, folder = SUITES[name], folder / ("rows" if on_rows else "redis")
+    folder.mkdir()
+    plugins = [*suite.pytest_plugins, *([ON_ROWS] if on_rows else [])]
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "dev",
+            "run",
+            ENVIRONMENT,
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+        ),
+        *(part for plugin in plugins for part in ("-p", plugin)),
+        *("-o", "filterwarnings=ignore", "-o", "xfail_strict=false", "-k", some),
+        f"--ckan-ini={configured(suite, ini, folder, on_rows)}",
+        f"--junitxml={folder / 'report.xml'}",
+        *("--pyargs", *(f"ckanext.{name}.tests.{module}" for module in suite.modules)),
+    ]
+    # some tests look into /tmp, and those of the other version run at the same time
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert (folder / "report.xml").exists(), done.stdout[-5000:] + done.stderr[-5000:]
+    cases = ET.parse(folder / "report.xml").iter("testcase")
+    return {f"{case.get('classname')}::{case.get('name')}": not len(case) for case in cases}
+
+
+def configured(suite: Suite, ini: Path, folder: Path, on_rows: bool) -> Path:
+    plugins = " ".join([*(OURS if on_rows else ()), suite.plugins])
+    options = {name: value.format(folder=folder) for name, value in suite.options.items()}
+    write_ini(folder / "test.ini", ini, {"ckan.plugins": plugins, **options})
+    return folder / "test.ini"
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_extension(name: str, ini: Path, tmp_path: Path, full_size: bool) -> None:
+    suite = SUITES[name]
+    if full_size:
+        with_rq = outcomes(name, ini, tmp_path, on_rows=False)
+        on_rows = outcomes(name, ini, tmp_path, on_rows=True)
+        assert on_rows == with_rq
+        assert sum(on_rows.values()) == suite.passed[VERSION]
+    elif suite.some:
+        found = outcomes(name, ini, tmp_path, on_rows=True, some=suite.some)
+        assert found
+        assert all(found.values()), found
+    else:
+        pytest.skip("only at full size: it has no jobs of CKAN")
