@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 import ckan
 import pytest
 
+from ckanext.files.tests.ckan_jobs.extensions import on_rows as rows
 from ckanext.files.tests.ckan_jobs.extensions.suites import SUITES, Suite
 from ckanext.files.tests.support.documented import ROOT
 from ckanext.files.tests.support.server import write_ini
@@ -21,50 +22,37 @@ from dev.__main__ import OUR_VARIABLES
 from dev.environments import EXTENSIONS
 
 VERSION = ckan.__version__.rpartition(".")[0]
-ENVIRONMENT = f"{VERSION}{EXTENSIONS}"
 
 pytestmark = pytest.mark.skipif(
     "CKAN_SQLALCHEMY_URL" not in os.environ.get(OUR_VARIABLES, ""),
     reason="each run of these tests needs databases of its own, as dev/run.sh makes them",
 )
 
-OURS = ("files", "files_background", "files_jobs")
-ON_ROWS = f"{__package__}.on_rows"
+OPTIONS = ("-q", "-pno:cacheprovider", "-ofilterwarnings=ignore", "-oxfail_strict=false")
 
 
 def outcomes(name: str, ini: Path, folder: Path, on_rows: bool, some: str = "") -> dict[str, bool]:
     """Run the tests of an extension; return which ones have passed."""
     suite, folder = SUITES[name], folder / ("rows" if on_rows else "redis")
     folder.mkdir()
-    plugins = [*suite.pytest_plugins, *([ON_ROWS] if on_rows else [])]
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "dev",
-            "run",
-            ENVIRONMENT,
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-        ),
-        *(part for plugin in plugins for part in ("-p", plugin)),
-        *("-o", "filterwarnings=ignore", "-o", "xfail_strict=false", "-k", some),
-        f"--ckan-ini={configured(suite, ini, folder, on_rows)}",
-        f"--junitxml={folder / 'report.xml'}",
-        *("--pyargs", *(f"ckanext.{name}.tests.{module}" for module in suite.modules)),
-    ]
+    report = folder / "report.xml"
+    plugins = [*suite.pytest_plugins, *([rows.__name__] if on_rows else [])]
+    files = [f"--ckan-ini={configured(suite, ini, folder, on_rows)}", f"--junitxml={report}"]
+    arguments = [*(f"-p{plugin}" for plugin in plugins), *files, "-k", some, "--pyargs"]
+    modules = [f"ckanext.{name}.tests.{module}" for module in suite.modules]
+    run = [sys.executable, "-m", "dev", "run", f"{VERSION}{EXTENSIONS}"]
+    command = [*run, "pytest", *OPTIONS, *arguments, *modules]
     # some tests look into /tmp, and those of the other version run at the same time
     environment = {**os.environ, "TMPDIR": str(folder)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
-    assert (folder / "report.xml").exists(), done.stdout[-5000:] + done.stderr[-5000:]
-    cases = ET.parse(folder / "report.xml").iter("testcase")
+    assert report.exists(), done.stdout[-5000:] + done.stderr[-5000:]
+    cases = ET.parse(report).iter("testcase")
     return {f"{case.get('classname')}::{case.get('name')}": not len(case) for case in cases}
 
 
 def configured(suite: Suite, ini: Path, folder: Path, on_rows: bool) -> Path:
-    plugins = " ".join([*(OURS if on_rows else ()), suite.plugins])
+    """Return a configuration file as the extension wants it."""
+    plugins = f"{rows.PLUGINS} {suite.plugins}" if on_rows else suite.plugins
     options = {name: value.format(folder=folder) for name, value in suite.options.items()}
     write_ini(folder / "test.ini", ini, {"ckan.plugins": plugins, **options})
     return folder / "test.ini"
