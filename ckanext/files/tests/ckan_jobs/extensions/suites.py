@@ -29,7 +29,7 @@ SUITES = {
             "ckanext.xloader.queue_names": "default0 default1",
             "ckanext.xloader.jobs_db.uri": "sqlite:///{folder}/xloader.db",
         },
-        some="job_timeout or data_into_datastore or ignore_hash or 502 or ValueError or submit",
+        some="data_into_datastore or 502 or ValueError or submit",
     ),
     # It is older than these versions of CKAN: what fails is what they do in another way.
     "validation": Suite(
