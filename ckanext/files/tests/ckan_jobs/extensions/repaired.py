@@ -24,5 +24,6 @@ def _tables_exist() -> bool:
 # the extension imports them by name when CKAN loads it
 validation.create_tables = _create_tables
 validation.tables_exist = _tables_exist
-vars(uploader).setdefault("ALLOWED_UPLOAD_TYPES", (FileStorage,))
-vars(uploader).setdefault("_storage_path", None)
+for _name, _value in {"ALLOWED_UPLOAD_TYPES": (FileStorage,), "_storage_path": None}.items():
+    if not hasattr(uploader, _name):
+        setattr(uploader, _name, _value)
