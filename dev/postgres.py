@@ -17,7 +17,7 @@ from .process import HOST
 from .servers import Server
 
 OWNER, READER = "ckan_default", "datastore_reader"
-"""The roles: that of CKAN, and the one by which the datastore is read."""
+"""The roles: of CKAN, and of what reads the datastore."""
 
 UNFINISHED = "unfinished"
 """The name of a database that is to be copied while it is made."""

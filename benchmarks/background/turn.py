@@ -61,7 +61,7 @@ class Team:
     def ask_without_workers(self) -> dict[str, float]:
         """Ask for jobs, and remove them; return how many in a second.
 
-        ``asked`` are those of a session that has changed nothing, ``committed`` those of requests
+        ``asked`` is for a session that has changed nothing, ``committed`` for requests
         that have written a row.
         """
 

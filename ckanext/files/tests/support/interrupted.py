@@ -105,7 +105,7 @@ class Attempts(NamedTuple):
 
     interrupted: set[str]
     returned: set[str]
-    """Those whose caller was not interrupted, or has been answered nevertheless."""
+    """The caller was not interrupted, or has been answered nevertheless."""
 
 
 def make(way: Way, how: Callable[[Way, str], tuple[bool, bool]], name: str, count: int) -> Attempts:

@@ -55,7 +55,7 @@ def _all_jobs(_: Any) -> list[Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded() -> Iterator[None]:
-    """Our plugins, for tests that load those of the extension beside what is loaded."""
+    """Our plugins, for tests that load the extension beside what is loaded."""
     plugins.load(*PLUGINS.split())
     yield
     plugins.unload_all()

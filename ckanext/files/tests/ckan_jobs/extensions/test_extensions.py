@@ -55,7 +55,7 @@ def run(folder: Path, arguments: Sequence[str]) -> dict[str, bool]:
     report.unlink(missing_ok=True)
     dev = [sys.executable, "-m", "dev", "run", f"{VERSION}{EXTENSIONS}"]
     command = [*dev, "pytest", *OPTIONS, f"--junitxml={report}", *arguments]
-    # some tests look into /tmp, and those of the other version run at the same time
+    # some tests look into /tmp, and the other version's tests run at the same time
     environment = {**os.environ, "TMPDIR": str(folder)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
     assert report.exists(), done.stdout[-5000:] + done.stderr[-5000:]
