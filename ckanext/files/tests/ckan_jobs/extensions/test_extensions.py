@@ -1,6 +1,6 @@
 """What an extension tests about its jobs passes on rows if it passes with RQ.
 
-At full size both run, and have to agree; otherwise some of the tests run on rows.
+At full size all run, with RQ and on rows; otherwise some of them on rows.
 """
 
 from __future__ import annotations
@@ -77,8 +77,9 @@ def test_extension(name: str, ini: Path, tmp_path: Path, full_size: bool) -> Non
     if full_size:
         with_rq = outcomes(name, ini, tmp_path, on_rows=False)
         on_rows = outcomes(name, ini, tmp_path, on_rows=True)
-        assert on_rows == with_rq
-        assert sum(on_rows.values()) == suite.passed[VERSION]
+        assert on_rows.keys() == with_rq.keys()
+        assert {test for test, passed in with_rq.items() if passed and not on_rows[test]} == set()
+        assert sum(on_rows.values()) >= suite.passed[VERSION]
     elif suite.some:
         found = outcomes(name, ini, tmp_path, on_rows=True, some=suite.some)
         assert found
