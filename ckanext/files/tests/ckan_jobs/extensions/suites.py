@@ -21,7 +21,7 @@ class Suite(NamedTuple):
 
 
 SUITES = {
-    # One more on a machine that is not busy: its job has to be at the right place after two seconds.
+    # One more where the machine is not busy: a job has to be at the right place after two seconds.
     "xloader": Suite(
         ("test_jobs", "test_action", "test_plugin"),
         "datastore xloader",
