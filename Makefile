@@ -18,7 +18,7 @@ each = @$(MAKE) --no-print-directory --jobs --keep-going $(VERSIONS:%=$(1)-%)
 marked = </dev/null 2>&1 | sed -u 's/^/2.$* | /'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs messages test test-quick browser test-crash lint types assets bench bench-background bench-jobs bench-files services stop clean
+.PHONY: help demo docs messages test test-quick browser test-crash test-extensions lint types assets bench bench-background bench-jobs bench-files services stop clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ test-crash: ## run the tests that kill and race, at full size
 
 test-crash-2.%:
 	@$(DEV) run "2.$*" pytest -m crash --full-size $(ARGS) $(marked)
+
+test-extensions: ## run the job tests of other extensions, on our rows and with RQ
+	$(call each,test-extensions)
+
+test-extensions-2.%:
+	@$(DEV) run "2.$*" pytest --full-size ckanext/files/tests/ckan_jobs/extensions $(ARGS) $(marked)
 
 # in two halves side by side, unless both would have the same database
 parts = $(if $(CKAN_SQLALCHEMY_URL),1,1 2)

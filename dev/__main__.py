@@ -1,12 +1,12 @@
 """The commands of dev: ``python3 -m dev COMMAND ...``.
 
 run VERSION COMMAND...   run a command with everything in place for a version of CKAN
-venv VERSION             make its virtual environment
+venv VERSION             make its virtual environment; 2.12-extensions has extensions of others, too
 browser                  install a browser for the tests
 start, stop              start or stop the servers
 clean                    stop them, and remove everything that was made
 
-A run has a database, a Solr core, a Redis database and a folder of its own. The process that makes
+A run has databases, a Solr core, a Redis database and a folder of its own. The process that makes
 these becomes the command: it has the terminal and gets all signals. A later run removes them.
 """
 
@@ -21,11 +21,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from . import environments
+from .datastore import Datastore
 from .environments import LOGS, NOTES, ROOT, RUNS, STATE, lock
-from .servers import Postgres, Redis, Solr, migrate_given
+from .postgres import Postgres, migrate_given
+from .servers import Redis, Solr
 
 # PostgreSQL last: its migrations need the other two
 SERVERS = Solr(), Redis(), Postgres()
+DATASTORE = Datastore(SERVERS[-1])
 OUR_VARIABLES = "CKANEXT_FILES_OWN"
 """The environment variable that names the variables that a run has set."""
 
@@ -49,13 +52,13 @@ def main(*arguments: str) -> None:
             sys.exit(f"error: no such command\n\n{__doc__}")
 
 
-def run(version: str, command: list[str]) -> None:
+def run(environment: str, command: list[str]) -> None:
     start()
-    environments.make(version)
+    environments.make(environment)
     with lock("runs"):
         remove_ended_runs()
-        variables = make_run(version)
-    path = f"{environments.folder_of(version) / 'bin'}:{os.environ['PATH']}"
+        variables = make_run(environments.version_of(environment))
+    path = ":".join([*map(str, environments.programs_of(environment)), os.environ["PATH"]])
     os.environ.update({**variables, OUR_VARIABLES: " ".join(variables), "PATH": path})
     # each start of CKAN would compile all modules again
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -71,6 +74,8 @@ def make_run(version: str) -> dict[str, str]:
     for server in SERVERS:
         if server.is_ours:
             ours[server.variable] = server.create(name, version, ours)
+    if DATASTORE.is_ours:
+        ours |= DATASTORE.create(name, version)
     if os.environ.get(Postgres.variable):
         migrate_given(version, ours)
     return ours
@@ -84,6 +89,8 @@ def remove_ended_runs() -> None:
                 for server in SERVERS:
                     if server.running:
                         server.remove(folder.name)
+                if SERVERS[-1].running:
+                    DATASTORE.remove(folder.name)
                 shutil.rmtree(folder)
 
 

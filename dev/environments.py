@@ -1,4 +1,9 @@
-"""What is installed: packages of Debian, and a virtual environment for each version of CKAN."""
+"""What is installed: packages of Debian, and a virtual environment for each version of CKAN.
+
+Another environment for a version, ``2.12-extensions``, has extensions of other authors, of which
+some need other releases of packages than CKAN. What it does not have itself it takes from the
+environment of the version.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,11 @@ LOGS, NOTES, RUNS = STATE / "log", STATE / "run", STATE / "runs"
 RELEASES = {"2.12": "2.12.0", "2.11": "2.11.6", "legacy": "2.11.6"}
 """The release of CKAN in each; ``legacy`` is a portal that moves in, with ckanext-files 1.3.4."""
 
+EXTENSIONS = "-extensions"
+"""Follows the version in the name of the environment with extensions of others."""
+
 _INPUTS = ("requirements.txt", "dev-requirements.txt", "setup.cfg", "setup.py")
+_EXTENSIONS = ("dev/extensions.txt",)
 _PACKAGES = ("ca-certificates", "python3-venv", "python3-dev", "gcc", "libpq-dev", "libmagic1")
 _SIGNS = {
     "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
@@ -51,19 +60,34 @@ def install(*packages: str) -> None:
             run_logged(f"installing {missing}", [*sudo, *command], "packages")
 
 
-def folder_of(version: str) -> Path:
-    """Return the folder of an environment."""
-    if version not in RELEASES:
+def version_of(environment: str) -> str:
+    """Return the version of CKAN in an environment."""
+    if (version := environment.removesuffix(EXTENSIONS)) not in RELEASES:
         sys.exit(f"error: CKAN '{version}' is not supported: give one of {' '.join(RELEASES)}")
-    return STATE / f"venv-{version}"
+    return version
 
 
-def make(version: str) -> None:
+def folder_of(environment: str) -> Path:
+    """Return the folder of an environment."""
+    version_of(environment)
+    return STATE / f"venv-{environment}"
+
+
+def programs_of(environment: str) -> list[Path]:
+    """Return the folders of its programs."""
+    names = dict.fromkeys([environment, version_of(environment)])
+    return [folder_of(name) / "bin" for name in names]
+
+
+def make(environment: str) -> None:
     """Make an environment, or install again if a file that it is installed from has changed."""
-    folder, steps = folder_of(version), _steps(version)
+    if (version := version_of(environment)) != environment:
+        make(version)
+    folder, steps = folder_of(environment), _steps(environment)
     python, stamp = folder / "bin/python", folder / "inputs"
-    digests = [hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in _INPUTS]
-    inputs = f"{steps} {digests if version != 'legacy' else ''}"
+    files = _EXTENSIONS if version != environment else () if version == "legacy" else _INPUTS
+    digests = [hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in files]
+    inputs = f"{steps} {digests}"
     install(*_PACKAGES)
     with lock(folder.name):
         works = python.exists() and not subprocess.call([python, "-c", ""])
@@ -71,15 +95,35 @@ def make(version: str) -> None:
             return
         if not works:
             subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        if version != environment:
+            _lay_over(folder, folder_of(version))
         for number, step in enumerate(steps, 1):
             what = f"installing CKAN {RELEASES[version]}, step {number} of {len(steps)}"
             pip = [python, "-m", "pip", "install", "--no-compile", *step]
             run_logged(what, pip, folder.name, cwd=ROOT)
+        for module in folder.glob("lib/*/site-packages/ckanext/__init__.py"):
+            module.unlink()  # with it, Python would look for no more of ckanext in other folders
         stamp.write_text(inputs)
 
 
-def _steps(version: str) -> list[list[str]]:
+def _lay_over(folder: Path, base: Path) -> None:
+    """Let an environment find the packages of another one behind its own, also as a program."""
+    [packages] = base.glob("lib/*/site-packages")
+    [own_packages] = folder.glob("lib/*/site-packages")
+    line = f"import site; site.addsitedir({str(packages)!r})\n"
+    (own_packages / "base.pth").write_text(line)
+    for name in ("ckan", "pytest"):
+        _, _, text = (base / "bin" / name).read_text().partition("\n")
+        program = folder / "bin" / name
+        program.write_text(f"#!{folder}/bin/python\n{text}")
+        program.chmod(0o755)
+
+
+def _steps(environment: str) -> list[list[str]]:
     """Return the arguments of each call of ``pip install``."""
+    version = version_of(environment)
+    if version != environment:
+        return [["-r", *_EXTENSIONS]]
     # CKAN still imports pkg_resources, which setuptools 81 has no more
     tools, release = ["setuptools>=77,<81", "wheel"], RELEASES[version]
     if version == "legacy":

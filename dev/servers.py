@@ -1,4 +1,4 @@
-"""PostgreSQL, Redis and Solr for this checkout, and what each run of a command has in them.
+"""Servers for this checkout, and what each run of a command has in them: Redis and Solr.
 
 They listen on ports of their own of the loopback address, and run until they are stopped: Debian's
 ``start-stop-daemon`` knows their processes by notes of their ids. A server that an environment
@@ -7,13 +7,10 @@ variable names is used as it is: neither installed, started nor stopped.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +18,7 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
-from .environments import LOGS, NOTES, RELEASES, ROOT, RUNS, STATE, folder_of, lock, run_logged, say
+from .environments import LOGS, NOTES, RUNS, STATE, folder_of, lock, run_logged, say
 from .process import HOST, free_port
 
 _SECONDS = 120
@@ -103,110 +100,6 @@ class Server:
 
     def remove(self, run: str) -> None:
         """Remove what a run had."""
-
-
-class Postgres(Server):
-    """With ``fsync`` on: tests that kill processes must find what a real server keeps.
-
-    It refuses to run as root, and its own user may not read root's folders: so it is in /var/tmp.
-    """
-
-    name, variable, packages = "postgres", "CKAN_SQLALCHEMY_URL", ("postgresql",)
-    ready = "database system is ready"
-    stop_signal = "INT"  # TERM waits for the clients
-
-    def __init__(self) -> None:
-        super().__init__()
-        if os.geteuid() == 0:
-            self.account = {"user": "postgres", "group": "postgres", "extra_groups": []}
-        self._note, self._password = NOTES / "postgres.folder", NOTES / "postgres.password"
-        if self._note.exists():
-            self.folder = Path(self._note.read_text())
-
-    def prepare(self) -> None:
-        if self._note.exists():
-            return
-        self.folder = Path(tempfile.mkdtemp(prefix="ckanext-files-", dir="/var/tmp"))
-        if self.account:
-            shutil.chown(self.folder, "postgres", "postgres")
-        as_postgres: Any = {"cwd": self.folder, **self.account}
-        options = ["--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "data"]
-        run_logged("making databases", [_program("initdb"), *options], "initdb", **as_postgres)
-        self._password.touch(0o600)
-        self._password.write_text(secrets.token_hex(16))
-        role = f"CREATE ROLE ckan_default LOGIN CREATEDB PASSWORD '{self._password.read_text()}'"
-        single = [_program("postgres"), "--single", "-D", "data", "postgres"]
-        subprocess.run(single, input=role.encode(), check=True, capture_output=True, **as_postgres)
-        self._note.write_text(str(self.folder))
-
-    def command(self) -> list[Any]:
-        settings = [f"listen_addresses={HOST}", "unix_socket_directories=", "max_connections=300"]
-        options = [part for setting in settings for part in ("-c", setting)]
-        return [_program("postgres"), "-D", "data", "-p", self.port, *options]
-
-    def create(self, run: str, version: str, variables: Mapping[str, str]) -> str:
-        """Copy a database in which all migrations have run; make that first if it is missing."""
-        template = f"template_{_digest(version)}"
-        if not self._execute(f"SELECT 1 FROM pg_database WHERE datname = '{template}'"):
-            url = self._copy("template1", "unfinished")
-            migrate("a database", version, {**variables, self.variable: url})
-            self._execute(f"ALTER DATABASE unfinished RENAME TO {template}")
-        return self._copy(template, run)
-
-    def _copy(self, template: str, name: str) -> str:
-        self.remove(name)
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        return f"postgresql://ckan_default:{self._password.read_text()}@{HOST}:{self.port}/{name}"
-
-    def remove(self, run: str) -> None:
-        self._execute(f"DROP DATABASE IF EXISTS {run} WITH (FORCE)")
-
-    def _execute(self, statement: str) -> str:
-        where = ["-h", HOST, "-p", self.port, "-U", "ckan_default", "-d", "postgres"]
-        command = [_program("psql"), *where, "-XqAtc", statement]
-        quiet = {"PGOPTIONS": "--client-min-messages=warning"}
-        environment = {**os.environ, **quiet, "PGPASSWORD": self._password.read_text()}
-        return subprocess.check_output(command, env=environment, text=True).strip()
-
-
-def _program(name: str) -> Path:
-    """Return a program of the newest PostgreSQL that is installed."""
-    folders = Path("/usr/lib/postgresql").glob("*/bin")
-    return max(folders, key=lambda folder: float(folder.parent.name)) / name
-
-
-def migrate(database: str, version: str, variables: Mapping[str, str]) -> None:
-    """Run all migrations of CKAN and of the extension in the database of the variables."""
-    command = [folder_of(version) / "bin/ckan", "-c", "test.ini", "db", "upgrade"]
-    what = f"running the migrations of CKAN {version} in {database}"
-    run_logged(what, command, f"migrations-{version}", cwd=ROOT, env={**os.environ, **variables})
-
-
-def migrate_given(version: str, variables: Mapping[str, str]) -> None:
-    """Run them in the given database, unless it is as they have left it the last time."""
-    note = NOTES / "given-database"
-    show = [folder_of(version) / "bin/python", "-c", _SHOW_VERSIONS]
-    done = subprocess.run(show, capture_output=True, text=True, check=False).stdout
-    if not note.exists() or note.read_text() != f"{_digest(version)} {done}":
-        migrate("the given database (which may be of another version)", version, variables)
-        done = subprocess.check_output(show, text=True)
-        note.write_text(f"{_digest(version)} {done}")
-
-
-_SHOW_VERSIONS = """
-import os, sqlalchemy
-connection = sqlalchemy.create_engine(os.environ["CKAN_SQLALCHEMY_URL"]).connect()
-for table in ("alembic_version", "ckanext_files_alembic_version"):
-    print(*connection.execute(sqlalchemy.text(f"SELECT version_num FROM {table}")))
-"""
-
-
-def _digest(version: str) -> str:
-    """Return a digest of all migrations."""
-    digest = hashlib.sha256(RELEASES[version].encode())
-    for file in sorted(ROOT.glob("ckanext/files/migration/files/versions/*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 class Redis(Server):

@@ -23,6 +23,7 @@ class Contender(NamedTuple):
     :param jobs: how many are done for one rate.
     :param requests: how many jobs find an idle worker.
     :param history: how many finished jobs the queue holds, of those that keep them.
+    :param asks: how many jobs are asked for one by one, without a worker.
     """
 
     title: str
@@ -34,12 +35,14 @@ class Contender(NamedTuple):
     requests: int = 100
     history: int = 0
     plugins: str = ""
+    asks: int = 0
 
 
 _FILE = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
 _GROUPS = {name: [Contender(**each) for each in group] for name, group in _FILE.items()}
-[CKAN], OTHERS, [OWN], VARIANTS = (_GROUPS[n] for n in ("ckan", "others", "own", "variants"))
-CONTENDERS = [CKAN, *OTHERS, OWN, *VARIANTS]
+_NAMES = ("ckan", "jobs", "others", "own", "variants")
+[CKAN], [JOBS], OTHERS, [OWN], VARIANTS = (_GROUPS[name] for name in _NAMES)
+CONTENDERS = [CKAN, JOBS, *OTHERS, OWN, *VARIANTS]
 
 
 def make_tables(rounds: Rounds, count: int) -> dict[str, str]:
@@ -56,11 +59,13 @@ def make_tables(rounds: Rounds, count: int) -> dict[str, str]:
     names = [contender.title for contender in CONTENDERS]
     rates = [(name, *rate(name, "nothing"), *rate(name, "write")) for name in names]
     waits = [(n, *_cells(_wait(rounds, n, 0.5)), *_cells(_wait(rounds, n, 0.99))) for n in names]
+    asking = [(name, *rate(name, "asked"), *rate(name, "committed")) for name in names[:2]]
     variants = [(v.title, *to_own(v.title, "nothing"), *to_own(v.title, "write")) for v in VARIANTS]
     head = ("", "no-op", "interval", "to CKAN", "one row", "interval", "to CKAN")
     return {
         "goals": table(("", "goal", "measured", "interval", "goal is"), _goals(rounds)),
         "rates": table(head, rates),
+        "asking": table(("", "alone", *head[2:4], "with a row", *head[5:]), asking),
         "waits": table(("", "p50", "interval", "p99", "interval"), waits),
         "variants": table(("", "no-op", "interval", "one row", "interval"), variants),
         "commands": "\n\n".join(map(_command, CONTENDERS)),

@@ -105,10 +105,26 @@ class OwnQueue(TableQueue):
         model.Session.commit()
 
 
-ckan = Queue(
-    lambda number: tk.enqueue_job(jobs.nothing, [number], queue="benchmark"),
-    lambda number: tk.enqueue_job(jobs.write, [number], queue="benchmark"),
-    keys="rq:*:benchmark",
-)
+class EnqueuedQueue(OwnQueue):
+    """CKAN's jobs on our rows: with the commit of a change, or at once without one."""
+
+    def enqueue(self, work: str, numbers: Iterable[int]) -> None:
+        Queue.enqueue(self, work, numbers)
+
+    def commit_and_ask(self, number: int) -> None:
+        self.nothing(number)
+        model.Session.commit()
+
+
+def _make_tables() -> None:
+    schema.install(model.Session.get_bind())
+
+
+_functions = [
+    lambda number, function=function: tk.enqueue_job(function, [number], queue="benchmark")
+    for function in (jobs.nothing, jobs.write)
+]
+ckan = Queue(*_functions, keys="rq:*:benchmark")
+enqueued = EnqueuedQueue(schema.SCHEMA, _make_tables, *_functions)
 _tasks = task(name="nothing")(jobs.nothing), task(name="write")(jobs.write)
-own = OwnQueue(schema.SCHEMA, lambda: schema.install(model.Session.get_bind()), *_tasks)
+own = OwnQueue(schema.SCHEMA, _make_tables, *_tasks)

@@ -26,18 +26,19 @@ from .contenders import WORKS, Contender
 def take(contender: Contender) -> dict[str, Any]:
     """Start the workers, measure them, and stop them.
 
-    Returns jobs a second for each piece of work, and the seconds until each of some jobs
-    started on an idle worker (``waits``).
+    Returns jobs a second for each piece of work, the seconds until each of some jobs started on an
+    idle worker (``waits``), and how many jobs a second were asked for.
     """
     say(contender.title)
     team = _team(contender)
     team.queue.clean()
+    asking = team.ask_without_workers() if contender.asks else {}
     team.workers.start()
     try:
         for work in WORKS:
             team.warm_up(work)
         waits = [team.ask() for _ in range(contender.requests)]
-        return {"waits": waits} | {work: team.measure(work) for work in WORKS}
+        return {"waits": waits, **asking} | {work: team.measure(work) for work in WORKS}
     finally:
         team.workers.stop()
         jobs.take_notes()
@@ -56,6 +57,28 @@ class Team:
         self.workers = Process(contender.command.split(), log)
         self._contender = contender
         self._numbers = itertools.count(1)
+
+    def ask_without_workers(self) -> dict[str, float]:
+        """Ask for jobs, and remove them; return how many in a second.
+
+        ``asked`` is for a session that has changed nothing, ``committed`` for requests
+        that have written a row.
+        """
+
+        def change(number: int) -> None:
+            jobs.add_row(number)
+            self.queue.commit_and_ask(number)
+
+        rates = {}
+        for name, ask in {"asked": self.queue.nothing, "committed": change}.items():
+            first, *numbers = itertools.islice(self._numbers, self._contender.asks + 1)
+            ask(first)  # it connects
+            began = time.monotonic()
+            for number in numbers:
+                ask(number)
+            rates[name] = len(numbers) / (time.monotonic() - began)
+            self.queue.clean()
+        return rates
 
     def warm_up(self, work: str) -> None:
         """Let jobs be done until each process has had some."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ckan.lib import jobs
 from ckan.tests import helpers
+from ckan.tests.pytest_ckan import ckan_setup
 
 from ckanext.files.ckan_jobs.queue import Queue
 from ckanext.files.tests.support.server import write_ini
@@ -42,6 +43,13 @@ def jobs_of_postgresql(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def clean_queues(no_jobs_left: None) -> None:
     """Takes the place of CKAN's."""
+
+
+@pytest.fixture
+def ckan_config(ckan_config: Any) -> Any:
+    """CKAN's fixture. The mark of a test names its own plugins: these remain the loaded ones."""
+    ckan_config["ckan.plugins"] = ckan_setup._config["ckan.plugins"]
+    return ckan_config
 
 
 @pytest.fixture
