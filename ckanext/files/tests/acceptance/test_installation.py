@@ -45,10 +45,12 @@ with flask_app.test_request_context():
         "places": [str(root), template.filename],
         "requires": ours.requires,
         "description": ours.metadata.get_payload(),
-        "loaded": [plugin_loaded("files"), plugin_loaded("files_background")],
+        "loaded": [plugin_loaded(n) for n in ("files", "files_background", "files_jobs")],
         "preset": tk.h.scheming_get_preset("files_attachment")["validators"],
         "migrations": len(list(root.glob("migration/files/versions/*.py"))),
-        "there": [(root / n).exists() for n in ("background/sql/tables.sql", "py.typed", "tests")],
+        "there": [(root / name).exists() for name in (
+            "background/sql/tables.sql", "ckan_jobs/jobs.sql", "py.typed", "tests"
+        )],
         # each can be loaded
         "entry_points": [point.name for point in ours.entry_points if point.load()],
         "help": tk.get_action("help_show")({}, {"name": "package_update"})[:16],
@@ -105,9 +107,9 @@ def test_installed_wheel_works(installed: Path, tmp_path: Path) -> None:
     found = _look(installed, tmp_path)
     for place in found["places"]:
         assert Path(place).is_relative_to(installed)
-    assert found["loaded"] == [True, True]
-    assert found["there"] == [True, True, False]
-    assert {"files", "files_background"} < set(found["entry_points"])
+    assert found["loaded"] == [True] * 3
+    assert found["there"] == [True, True, True, False]
+    assert {"files", "files_background", "files_jobs"} < set(found["entry_points"])
     assert found["migrations"] == 4
     assert "files_attachment" in found["preset"]
     assert found["help"].startswith("Update a dataset")
@@ -124,7 +126,7 @@ def test_installed_wheel_works(installed: Path, tmp_path: Path) -> None:
 def _look(installed: Path, tmp_path: Path) -> dict[str, Any]:
     ini, script, answer = tmp_path / "ckan.ini", tmp_path / "look.py", tmp_path / "answer.json"
     plugins = (
-        "ckan.plugins = files files_background scheming_datasets\n"
+        "ckan.plugins = files files_background files_jobs scheming_datasets\n"
         "scheming.presets = ckanext.scheming:presets.json ckanext.files:presets.yaml"
     )
     ini.write_text((ROOT / "test.ini").read_text().replace("ckan.plugins = files", plugins))
