@@ -35,7 +35,10 @@ FILES = 100_000
 
 # A tenth of the files belongs to users; the others belong to 5,000 datasets and 50,000 resources.
 # Most of the datasets are in a large organization, ten in a small one.
+# Files of other tests would be the newest ones.
 FILL = f"""
+    TRUNCATE {file_table} CASCADE;
+
     INSERT INTO "group" (id, name, title, type, is_organization, state, approval_status)
     SELECT 'plan-org-' || g, 'plan-org-' || g, 'O', 'organization', true, 'active', 'approved'
     FROM generate_series(0, 1) AS g;
