@@ -1,16 +1,17 @@
 /* What tells whether a file is the one of an unfinished upload, in any browser: an upload that goes
    on with another file would mix their bytes. The upload keeps it from its beginning.
 
-   It is made of the name, the size, the second of the last change, and pieces of the content, as
-   files that were unpacked together may be equal in all others. A file that was copied without the
-   time of its change counts as another one. All of the content would take minutes to read. */
+   It is made of the name, the size, the second of the last change, and the content, as files that
+   were unpacked together may be equal in all others: the whole content up to 64 MiB, which takes
+   less than a second, and of larger files as much in pieces that are spread over it. A file that was
+   copied without the time of its change counts as another one. */
 (() => {
   'use strict'
 
   window.ckanFiles = window.ckanFiles || {}
 
-  const PIECES = 32
-  const PIECE_SIZE = 16 * 1024
+  const PIECES = 256
+  const PIECE_SIZE = 256 * 1024
 
   // empty if the browser cannot read the file
   window.ckanFiles.fingerprint = async (file) => {

@@ -10,6 +10,9 @@ from typing import Any
 from psycopg2 import Error
 from sqlalchemy.exc import SQLAlchemyError
 
+_PATIENCE = "SET lock_timeout = '10s'"
+"""All threads of the process wait for a statement that waits, as for an operator's ALTER TABLE."""
+
 
 def connect(engine: Any) -> Any:
     """Return a new connection of the driver that commits each statement.
@@ -40,7 +43,7 @@ class LastingConnection:
         os.register_at_fork(after_in_child=self._abandon)
 
     def fetch_all(self, engine: Any, query: str, values: Mapping[str, Any]) -> list[Any]:
-        """Run a query, which must not wait for locks, and commit it; return its rows."""
+        """Run a query and commit it; return its rows. It waits ten seconds for a lock at most."""
         with self._lock:
             try:
                 return self._run(engine, query, values)
@@ -63,6 +66,8 @@ class LastingConnection:
 
     def _open(self, engine: Any) -> None:
         self._connection, self._engine = connect(engine), engine
+        with self._connection.cursor() as cursor:
+            cursor.execute(_PATIENCE)
 
     def _drop(self) -> None:
         if self._connection is not None:

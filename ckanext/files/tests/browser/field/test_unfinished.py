@@ -22,8 +22,8 @@ pytestmark = with_javascript
 LARGE = b"%PDF-1.4\n" + b"\0" * 20_000_000
 """More than the field sends with one request."""
 
-OTHER = LARGE[:-1] + b"1"
-"""As long as the other one, and different at the end only."""
+OTHER = LARGE[:5_000_000] + b"1" + LARGE[5_000_001:]
+"""As long as the other one, and different in one byte."""
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,24 @@ def test_bytes_of_two_files_are_never_mixed(
     field.wait_for("levels-2026.bin")
     assert listed(field) == names(ann) == ["levels-2026.bin"]
     assert content(ann, field.values[-1]) == OTHER
+
+
+def test_a_page_that_is_older_than_the_end_of_an_upload(
+    ann: Person, make: Any, begin: Any, site: CkanServer, other_browser: Browser
+) -> None:
+    """The file of that upload may be attached elsewhere: the same file is uploaded once more."""
+    file, dataset = make("rain-2026.pdf", LARGE), new_dataset(ann)
+    field = Field(other_browser, "annexes")
+    begin(dataset, file)
+    open_form_of(other_browser, ann, dataset)
+    assert listed(field) == ["rain-2026.pdf"]
+    [upload] = unfinished(ann)
+    tus, url = Tus(site.url, token=ann.token), f"/file/upload/{upload['id']}"
+    ended = tus.patch(url, upload["offset"], LARGE[upload["offset"] :])
+    field.choose(file)
+    field.wait_for("rain-2026.pdf")
+    assert field.values[-1] != ended.headers["File-Id"]
+    assert content(ann, field.values[-1]) == LARGE
 
 
 def test_each_form_lists_what_was_begun_in_it(
