@@ -40,9 +40,6 @@ _BETWEEN = ("ckan.lib.jobs", "rq", __package__ or "")
 
 _HAS_ID = "SELECT txid_current_if_assigned() IS NOT NULL"
 
-_PATIENCE = "SET lock_timeout = '10s'"
-"""Another transaction may be replacing the same job; all threads wait for the own connection."""
-
 
 def write(query: str, values: Mapping[str, Any], what: str | None = None) -> Rows:
     """Run a statement that changes jobs, by the rule above; return its rows.
@@ -119,11 +116,6 @@ class _OwnConnection(LastingConnection):
             return super()._run(engine, query, values)
         except psycopg2.ProgrammingError as error:
             raise schema.explain(error) from error
-
-    def _open(self, engine: Any) -> None:
-        super()._open(engine)
-        with self._connection.cursor() as cursor:
-            cursor.execute(_PATIENCE)
 
 
 _own = _OwnConnection()

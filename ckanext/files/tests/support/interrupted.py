@@ -193,7 +193,7 @@ def _coin() -> bool:
 def _backend(way: Way) -> int:
     """Return PostgreSQL's process for the transaction of an attempt."""
     session: Any = model.Session.connection().connection.dbapi_connection
-    return (commit._own._connected() if way is alone else session).info.backend_pid
+    return (commit._own._connected(model.meta.engine) if way is alone else session).info.backend_pid
 
 
 @functools.cache
