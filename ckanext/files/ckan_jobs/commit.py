@@ -111,7 +111,7 @@ class _OwnConnection(LastingConnection):
         """Run a statement; return its rows."""
         return self.fetch_all(meta.engine, query, values)
 
-    def _run(self, engine: Any, query: str, values: Mapping[str, Any]) -> Rows:
+    def _run(self, engine: Any, query: str, values: Mapping[str, Any]) -> list[Any]:
         try:
             return super()._run(engine, query, values)
         except psycopg2.ProgrammingError as error:

@@ -17,6 +17,7 @@ from redis.connection import AbstractConnection
 from rq.job import Dependency
 from rq.registry import DeferredJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 
+from ckanext.files.advisory_locks import JOBS_BRIDGE
 from ckanext.files.ckan_jobs import bridge, commit, way_back
 from ckanext.files.ckan_jobs.errors import BridgeError
 from ckanext.files.ckan_jobs.queue import Queue
@@ -246,6 +247,12 @@ def die_after(number: int) -> None:
         setattr(owner, name, killing(getattr(owner, name)))
 
 
+LOCKED = f"""
+    SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND objid = {JOBS_BRIDGE}
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
 def kill_everywhere(move: Callable[[], Any], prepare: Callable[[], Any]) -> int:
     """Let a process that moves jobs be killed after each thing that it does; return how often.
 
@@ -260,6 +267,7 @@ def kill_everywhere(move: Callable[[], Any], prepare: Callable[[], Any]) -> int:
             move()
 
         killed = was_killed(fork(move_and_die))
+        wait_for(lambda: not rows(LOCKED))  # PostgreSQL has noticed
         move()
         if not killed:
             return number - 1
