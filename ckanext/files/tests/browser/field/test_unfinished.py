@@ -111,24 +111,6 @@ def test_bytes_of_two_files_are_never_mixed(
     assert content(ann, field.values[-1]) == OTHER
 
 
-def test_a_page_that_is_older_than_the_end_of_an_upload(
-    ann: Person, make: Any, begin: Any, site: CkanServer, other_browser: Browser
-) -> None:
-    """The file of that upload may be attached elsewhere: the same file is uploaded once more."""
-    file, dataset = make("rain-2026.pdf", LARGE), new_dataset(ann)
-    field = Field(other_browser, "annexes")
-    begin(dataset, file)
-    open_form_of(other_browser, ann, dataset)
-    assert listed(field) == ["rain-2026.pdf"]
-    [upload] = unfinished(ann)
-    tus, url = Tus(site.url, token=ann.token), f"/file/upload/{upload['id']}"
-    ended = tus.patch(url, upload["offset"], LARGE[upload["offset"] :])
-    field.choose(file)
-    field.wait_for("rain-2026.pdf")
-    assert field.values[-1] != ended.headers["File-Id"]
-    assert content(ann, field.values[-1]) == LARGE
-
-
 def test_each_form_lists_what_was_begun_in_it(
     browser: Browser, ann: Person, site: CkanServer, make: Any, begin: Any
 ) -> None:
