@@ -78,19 +78,8 @@
         const fingerprint = await window.ckanFiles.fingerprint(data)
         if (!this.rows.has(id)) continue
         this.uppy.setFileMeta(id, { fingerprint })
-        const known = tus?.uploadUrl || this.listeners.unfinished(fingerprint, meta.storage)
-        const uploadUrl = known && (await this.isUnfinished(known)) ? known : undefined
-        if (this.rows.has(id)) this.uppy.setFileState(id, { tus: { uploadUrl } })
-      }
-    }
-
-    // the page may be older than the end of an upload: its file is attached elsewhere by now
-    async isUnfinished(url) {
-      try {
-        const answer = await fetch(url, { method: 'HEAD', headers: { 'Tus-Resumable': '1.0.0' } })
-        return answer.ok && !answer.headers.has('File-Id')
-      } catch {
-        return true // the connection is lost: the upload asks again
+        const uploadUrl = tus?.uploadUrl || this.listeners.unfinished(fingerprint, meta.storage)
+        if (uploadUrl) this.uppy.setFileState(id, { tus: { uploadUrl } })
       }
     }
 

@@ -262,11 +262,21 @@ def _summary(error: BaseException) -> str:
 
 
 def _lines(error: BaseException) -> list[str]:
-    """Return what an exception says; a validation says it by field, and not as a dictionary."""
+    """Return what an exception says to the owner of the job, and not only to operators.
+
+    A validation says it by field, and not as a dictionary. The paths of the server, which Python
+    adds to errors of files, are in the traceback.
+    """
     if isinstance(error, ValidationError):
-        name = f"{type(error).__module__}.{type(error).__qualname__}"
-        return [f"{name}: {text_of_validation(error.error_dict)}"]
-    return traceback.format_exception_only(error)
+        text = text_of_validation(error.error_dict)
+    elif isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    elif isinstance(error, SyntaxError):
+        text = error.msg
+    else:
+        return traceback.format_exception_only(error)
+    module, name = type(error).__module__, type(error).__qualname__
+    return [f"{name}: {text}" if module == "builtins" else f"{module}.{name}: {text}"]
 
 
 def _printed(write: Callable[[BaseException], list[str]], error: BaseException) -> str:

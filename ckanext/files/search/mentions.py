@@ -30,7 +30,6 @@ _MODELS: dict[str, Any] = {
     "group": model.Group,
     "user": model.User,
 }
-_PARTS = ("extras", "plugin_extras")
 _IDS = "row.id = ANY(CAST(:ids AS text[]))"
 _WITHOUT_IDS = (sa.DateTime, sa.Boolean, sa.Integer, sa.Float)
 """Types of columns that name no file. PostgreSQL writes a time as slowly as all other columns."""
@@ -121,8 +120,9 @@ def _fields(row: Mapping[str, Any], file_id: str) -> list[str]:
 
 
 def _values(row: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    # plugin_extras stay one field: CKAN shows what is in them to sysadmins only
     for name, value in row.items():
-        if name in _PARTS:
+        if name == "extras":
             yield from _loaded(value).items()
         else:
             yield name, value

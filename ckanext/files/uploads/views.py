@@ -14,7 +14,7 @@ from flask import Blueprint, Response
 from werkzeug.http import http_date
 
 from ckanext.files.csrf import protect
-from ckanext.files.store import is_configured
+from ckanext.files.store import Owner, is_configured, read_files
 
 from . import checks, protocol
 from .answers import SECONDS_TO_DISCARD, answer_errors
@@ -125,11 +125,21 @@ _METHODS = {"HEAD": _show, "PATCH": _continue, "DELETE": _end}
 
 
 def _find(id_: str) -> Upload:
-    """Return an upload of the user, who may still upload the file."""
+    """Return an upload of the user, who may still upload the file, or still owns it.
+
+    :raises UploadGoneError: the file is attached by now, or deleted: a client that has missed the
+        end of the upload must not attach the same file once more.
+    """
     upload = _find_own(id_)
     if upload.file_id is None:
         checks.check_rights(upload.storage, upload.name)
         checks.check_size(find_storage(upload.storage), upload.size)
+        return upload
+    file = read_files(model.Session(), [upload.file_id]).get(upload.file_id)
+    if file is None or file.owner != Owner("user", upload.user_id):
+        raise UploadGoneError(
+            tk._("The file of this upload was attached elsewhere or deleted. Upload it again.")
+        )
     return upload
 
 

@@ -15,14 +15,7 @@ from ckanext.files.search import describe_owners, find_mentions
 from ckanext.files.store import is_allowed
 
 from .changes import NotDoneError, carry_out
-from .page import (
-    NO_FORM,
-    RefusedForm,
-    blueprint,
-    common_variables,
-    readable_file,
-    to_page,
-)
+from .page import NO_FORM, RefusedForm, blueprint, common_variables, readable_file, to_page
 
 
 @blueprint.route("/file/<any(edit, transfer):form>/<id>", methods=["GET", "POST"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,3 +58,24 @@ def test_validation(make_task: Any, run: Any) -> None:
     text = "title: Missing value; resources: url: No, Never"
     assert run(refuse.delay(True)).error == f"ckan.logic.ValidationError: {text}"
     assert run(refuse.delay(False)).error == "ckan.logic.ValidationError: Not now"
+
+
+def test_paths_of_the_server(make_task: Any, run: Any, tmp_path: Path) -> None:
+    """They are in the traceback, for operators: the error is for the owner of the job."""
+
+    @make_task
+    def read() -> None:
+        (tmp_path / "levels.csv").read_text()
+
+    @make_task
+    def compiled() -> None:
+        compile("1 +", str(tmp_path / "rules.py"), "exec")
+
+    errors = {
+        read: "FileNotFoundError: No such file or directory",
+        compiled: "SyntaxError: invalid syntax",
+    }
+    for task, error in errors.items():
+        failed = run(task.delay())
+        assert failed.error == error
+        assert str(tmp_path) in failed.traceback

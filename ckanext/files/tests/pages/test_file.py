@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 
 from ckanext.files.store.models import file_table
 from ckanext.files.tests.support import portal
-from ckanext.files.tests.support.effects import engine, look
+from ckanext.files.tests.support.effects import change, engine, look
 from ckanext.files.tests.support.file_pages import (
     ALL,
     MAY_EDIT,
@@ -122,6 +123,9 @@ def test_a_refused_transfer_shows_the_file(site: Site, pages: Pages) -> None:
     portal.new_dataset(site.admin, attachment=file, title="<b>Open", owner_org=org)
     hidden = {"owner_org": portal.organization_of(site.sysadmin), "private": True}
     portal.new_dataset(site.sysadmin, title="Hidden", notes=f"see {file}", **hidden)
+    extras = json.dumps({"of_a_plugin": {"portrait": file}})
+    update = 'UPDATE "user" SET plugin_extras = CAST(:extras AS jsonb) WHERE name = :name'
+    change(update, extras=extras, name=site.other)
     assert "what is in the file" in pages.shown(f"/file/{file}", site.admin)
     assert "files-mentions" not in pages.shown(f"/file/{file}", site.admin)
     for user, sees_both in ((site.admin, False), (site.sysadmin, True)):
@@ -132,6 +136,8 @@ def test_a_refused_transfer_shows_the_file(site: Site, pages: Pages) -> None:
         mentions = page[page.index("files-mentions") :].partition("</ul>")[0]
         assert "&lt;b&gt;Open" in mentions
         assert "Field: attachment" in mentions
+        assert "Field: plugin_extras" in mentions
+        assert "of_a_plugin" not in mentions  # sysadmins read it with user_show
         assert ("Hidden" in mentions) == sees_both
         # a tick would not help
         unknown = pages.post(f"/file/transfer/{file}", user, **{**form, "owner_id": "nowhere"}).text

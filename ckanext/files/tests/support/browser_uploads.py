@@ -27,6 +27,15 @@ def network(browser: Browser, speed: int = FAST, *, offline: bool = False) -> It
 
 
 @contextmanager
+def slow_upload(field: Field, path: Path) -> Iterator[None]:
+    """Upload a file slowly; the block begins when its bytes are on their way."""
+    with network(field.browser, SLOW):
+        field.choose(path)
+        field.wait_for_state("per second")
+        yield
+
+
+@contextmanager
 def refused_upload(field: Field, path: Path) -> Iterator[None]:
     """Upload a file when the session has ended; at the end of the block, try again within it."""
     browser = field.browser

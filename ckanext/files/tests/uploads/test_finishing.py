@@ -14,6 +14,7 @@ import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
 from ckan import model
+from ckan.tests import factories
 
 from ckanext.files import capabilities
 from ckanext.files.store.models import file_table
@@ -207,6 +208,20 @@ def test_one_commit(tus: Tus, storage: str) -> None:
     id_ = url.rpartition("/")[2]
     file = look(f"SELECT xmin::text FROM {file_table} WHERE id = :id", id=file_id)
     assert file == look("SELECT xmin::text FROM files_upload WHERE id = :id", id=id_)
+
+
+@pytest.mark.parametrize("end", ["files_transfer_ownership", "file_delete"])
+def test_a_file_that_is_the_users_no_more(tus: Tus, end: str) -> None:
+    """A client that has missed the end of the upload begins a new one, with a file of its own."""
+    url = tus.begin(3)
+    file_id = tus.patch(url, 0, b"123").headers["File-Id"]
+    assert tus.head(url).headers["File-Id"] == file_id
+    dataset = factories.Dataset()["id"]
+    call(end, None, id=file_id, owner_type="package", owner_id=dataset)
+    for answer in (tus.head(url), tus.patch(url, 3, b"")):
+        assert answer.status_code == 410
+        assert "File-Id" not in answer.headers
+    assert tus.send("DELETE", url).status_code == 204
 
 
 def test_no_copy_on_the_same_file_system(tus: Tus) -> None:

@@ -8,7 +8,7 @@ from selenium.webdriver.common.keys import Keys
 
 from ckanext.files.tests.support.attachment_form import Field
 from ckanext.files.tests.support.browser import Browser, Person, with_javascript
-from ckanext.files.tests.support.browser_uploads import LARGE, SLOW, attached, network
+from ckanext.files.tests.support.browser_uploads import LARGE, attached, slow_upload
 
 pytestmark = with_javascript
 
@@ -51,9 +51,7 @@ def test_with_keys_only(browser: Browser, ann: Person, open_form: Any, make: Any
     press(Keys.SPACE)
     assert field.chosen == ["second.csv"]
     assert focused() == "Detach second.csv"
-    with network(browser, SLOW):
-        field.choose(make("budget-2026.pdf", LARGE))
-        field.wait_for_state("per second")
+    with slow_upload(field, make("budget-2026.pdf", LARGE)):
         press(Keys.TAB, Keys.TAB, Keys.TAB)
         assert focused() == "Pause the upload of budget-2026.pdf"
         press(Keys.ENTER)

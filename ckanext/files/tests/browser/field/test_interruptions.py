@@ -9,10 +9,10 @@ from ckanext.files.tests.support.attachment_form import Field
 from ckanext.files.tests.support.browser import Browser, Person, with_javascript
 from ckanext.files.tests.support.browser_uploads import (
     LARGE,
-    SLOW,
     attached,
     network,
     refused_upload,
+    slow_upload,
 )
 from ckanext.files.tests.support.server import CkanServer
 from ckanext.files.tests.support.waiting import wait_for
@@ -22,9 +22,7 @@ pytestmark = with_javascript
 
 def test_pause_and_resume(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
     dataset, field = open_form(), Field(browser, "report")
-    with network(browser, SLOW):
-        field.choose(make("budget-2026.pdf", LARGE))
-        field.wait_for_state("per second")
+    with slow_upload(field, make("budget-2026.pdf", LARGE)):
         browser.inspect(field.block, picture="field-uploading")
         field.press("pause")
         field.wait_for_state("Paused at")
@@ -43,9 +41,7 @@ def test_pause_and_resume(browser: Browser, ann: Person, open_form: Any, make: A
 
 def test_lost_connection(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
     dataset, field = open_form(), Field(browser, "report")
-    with network(browser, SLOW):
-        field.choose(make("budget-2026.pdf", LARGE))
-        field.wait_for_state("per second")
+    with slow_upload(field, make("budget-2026.pdf", LARGE)):
         # what the browser has begun to send it goes on sending
         field.press("pause")
         with network(browser, offline=True):
@@ -67,9 +63,7 @@ def test_the_server_is_killed(
     browser: Browser, ann: Person, site: CkanServer, open_form: Any, make: Any
 ) -> None:
     dataset, field = open_form(), Field(browser, "report")
-    with network(browser, SLOW):
-        field.choose(make("budget-2026.pdf", LARGE))
-        field.wait_for_state("per second")
+    with slow_upload(field, make("budget-2026.pdf", LARGE)):
         site.kill()
         field.wait_for_state("The connection is lost.")
     site.start()
@@ -105,9 +99,7 @@ def test_reload_and_resume(browser: Browser, ann: Person, open_form: Any, make: 
     def uploads() -> Any:
         return ann.call("files_upload_list")
 
-    with network(browser, SLOW):
-        field.choose(large)
-        field.wait_for_state("per second")
+    with slow_upload(field, large):
         browser.go(f"/files-attachment/edit/{dataset}")
         wait_for(lambda: uploads()[0]["offset"])
         browser.driver.refresh()
@@ -136,9 +128,7 @@ def test_discard_an_unfinished_upload(
     browser: Browser, ann: Person, open_form: Any, make: Any
 ) -> None:
     dataset, field = open_form(), Field(browser, "annexes")
-    with network(browser, SLOW):
-        field.choose(make("budget-2026.pdf", LARGE))
-        field.wait_for_state("per second")
+    with slow_upload(field, make("budget-2026.pdf", LARGE)):
         browser.go(f"/files-attachment/edit/{dataset}")
         field.wait_until_ready()
     field.press("discard")
@@ -149,9 +139,7 @@ def test_discard_an_unfinished_upload(
 def test_cancel(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
     open_form()
     field = Field(browser, "report")
-    with network(browser, SLOW):
-        field.choose(make("budget-2026.pdf", LARGE))
-        field.wait_for_state("per second")
+    with slow_upload(field, make("budget-2026.pdf", LARGE)):
         field.press("cancel")
     assert field.find(".files-uploads").text == ""
     assert field.status == "The upload of budget-2026.pdf is cancelled."

@@ -6,7 +6,13 @@ from typing import Any
 
 from ckanext.files.tests.support.attachment_form import SMALL, Field, OwnUploads
 from ckanext.files.tests.support.browser import Browser, Person, with_javascript
-from ckanext.files.tests.support.browser_uploads import LARGE, SLOW, network, refused_upload
+from ckanext.files.tests.support.browser_uploads import (
+    LARGE,
+    SLOW,
+    network,
+    refused_upload,
+    slow_upload,
+)
 
 pytestmark = with_javascript
 
@@ -89,9 +95,7 @@ def test_own_files_reload_cancel_and_retry(
     """An upload that was begun in a form is there as well: its file belongs to its user."""
     uploads, large = OwnUploads(browser), make("survey-2026.pdf", LARGE)
     open_form()
-    with network(browser, SLOW):
-        Field(browser, "report").choose(large)
-        Field(browser, "report").wait_for_state("per second")
+    with slow_upload(Field(browser, "report"), large):
         browser.go("/dashboard/files")
         uploads.wait_until_ready()
         browser.driver.get_log("browser")
@@ -101,9 +105,7 @@ def test_own_files_reload_cancel_and_retry(
     uploads.wait_for("survey-2026.pdf")
     assert ann.call("files_upload_list") == []
 
-    with network(browser, SLOW):
-        uploads.choose(make("cancelled.pdf", LARGE + b"more"))
-        uploads.wait_for_state("per second")
+    with slow_upload(uploads, make("cancelled.pdf", LARGE + b"more")):
         uploads.press("cancel")
     browser.wait(lambda _: ann.call("files_upload_list") == [])
     with refused_upload(uploads, make("budget-2026.pdf")):

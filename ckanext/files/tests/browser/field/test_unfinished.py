@@ -114,7 +114,7 @@ def test_bytes_of_two_files_are_never_mixed(
 def test_a_page_that_is_older_than_the_end_of_an_upload(
     ann: Person, make: Any, begin: Any, site: CkanServer, other_browser: Browser
 ) -> None:
-    """The file of that upload may be attached elsewhere: the same file is uploaded once more."""
+    """The file of that upload is attached elsewhere: the same bytes become another file."""
     file, dataset = make("rain-2026.pdf", LARGE), new_dataset(ann)
     field = Field(other_browser, "annexes")
     begin(dataset, file)
@@ -123,10 +123,16 @@ def test_a_page_that_is_older_than_the_end_of_an_upload(
     [upload] = unfinished(ann)
     tus, url = Tus(site.url, token=ann.token), f"/file/upload/{upload['id']}"
     ended = tus.patch(url, upload["offset"], LARGE[upload["offset"] :])
+    attached_first = ended.headers["File-Id"]
+    first = new_dataset(ann, annexes=[attached_first])
     field.choose(file)
     field.wait_for("rain-2026.pdf")
-    assert field.values[-1] != ended.headers["File-Id"]
-    assert content(ann, field.values[-1]) == LARGE
+    other_browser.driver.get_log("browser")  # of course the browser reports the answer 410
+    other_browser.submit()
+    assert ann.call("package_show", id=first)["annexes"] == [attached_first]
+    [attached_now] = ann.call("package_show", id=dataset)["annexes"]
+    assert attached_now != attached_first
+    assert [content(ann, each) for each in (attached_first, attached_now)] == [LARGE] * 2
 
 
 def test_each_form_lists_what_was_begun_in_it(

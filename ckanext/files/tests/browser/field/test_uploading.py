@@ -10,7 +10,7 @@ from selenium.webdriver.support.expected_conditions import staleness_of
 
 from ckanext.files.tests.support.attachment_form import Field, new_dataset, table
 from ckanext.files.tests.support.browser import Browser, Person, new_person, with_javascript
-from ckanext.files.tests.support.browser_uploads import LARGE, SLOW, attached, network
+from ckanext.files.tests.support.browser_uploads import LARGE, attached, slow_upload
 from ckanext.files.tests.support.server import CkanServer
 
 pytestmark = with_javascript
@@ -70,9 +70,7 @@ def test_saving_before_the_upload_is_finished(
     browser: Browser, ann: Person, open_form: Any, make: Any
 ) -> None:
     dataset, field = open_form(), Field(browser, "report")
-    with network(browser, SLOW):
-        field.choose(make("budget-2026.pdf", LARGE))
-        field.wait_for_state("per second")
+    with slow_upload(field, make("budget-2026.pdf", LARGE)):
         browser.find(".form-actions .btn-primary").click()
         browser.wait_for_text(f"{field.part} .files-notice", "budget-2026.pdf is not finished.")
         browser.inspect(field.block, picture="field-unsaved")
@@ -85,9 +83,7 @@ def test_saving_before_the_upload_is_finished(
 
     browser.go(f"/files-attachment/edit/{dataset}")
     field.wait_until_ready()
-    with network(browser, SLOW):
-        field.choose(make("larger.pdf", LARGE + b"more"))
-        field.wait_for_state("per second")
+    with slow_upload(field, make("larger.pdf", LARGE + b"more")):
         browser.find(".form-actions .btn-primary").click()
         save = browser.find(".form-actions .btn-primary")
         field.press("without")
@@ -125,9 +121,7 @@ def test_repeating_subfields(browser: Browser, ann: Person, open_form: Any, make
     removed = Field(browser, "citations-2-paper")
     removed.wait_until_ready()
     browser.wait(lambda _: removed.find("[type=file]").is_displayed())
-    with network(browser, SLOW):
-        removed.choose(make("third.pdf", LARGE))
-        removed.wait_for_state("per second")
+    with slow_upload(removed, make("third.pdf", LARGE)):
         assert len(ann.call("files_upload_list")) == 1
         browser.find_all("[name=repeating-remove]")[-1].click()
         browser.wait(lambda _: not removed.find_all("input"))
