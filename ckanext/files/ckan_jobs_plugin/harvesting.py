@@ -14,8 +14,7 @@ from ckan.common import config
 from ckan.exceptions import CkanConfigurationException
 
 from ckanext.files.background.errors import BackgroundError
-
-ENABLED = "ckanext.files.harvest.jobs"
+from ckanext.files.harvest_jobs.options import ENABLED
 
 _ROOM = "ckanext.files.harvest_jobs"
 

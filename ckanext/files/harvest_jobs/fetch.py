@@ -17,9 +17,8 @@ from ckanext.files.transaction import Block
 
 from . import records
 from .message import deliver
+from .options import ATOMIC
 from .stage import FETCH
-
-ATOMIC = "ckanext.files.harvest.atomic"
 
 
 def fetch(harvest_object_id: str) -> None:

@@ -14,9 +14,8 @@ from ckanext.harvest import queue as harvest  # pyright: ignore[reportMissingImp
 
 from .consumer import Consumer, purge_queues
 from .errors import HarvestQueueError
+from .options import ENABLED
 from .publisher import Publisher
-
-ENABLED = "ckanext.files.harvest.jobs"
 
 _TYPE = "ckan.harvest.mq.type"
 
@@ -66,7 +65,7 @@ def install() -> None:
             f"missing in ckanext.harvest.queue. Keep its own queues: {ENABLED} = false"
         )
     if config.get(_TYPE) != "postgresql":
-        _types[:] = [config.get(_TYPE)]
+        _types[:] = [config.get(_TYPE, "redis")]
         config[_TYPE] = "postgresql"
     if not _originals:
         for name, stand_in in _STAND_INS.items():

@@ -36,10 +36,8 @@ def objects_in_progress(job_id: str) -> list[str]:
 
 def is_sent(job_id: str) -> bool:
     """Return whether fetch has had an object of a harvest job: then it has had all of them."""
-    ids = [
-        FETCH.rq_id(object_id) for (object_id,) in _objects(HarvestObject.harvest_job_id == job_id)
-    ]
-    return bool(store.statuses(ids))
+    found = _objects(HarvestObject.harvest_job_id == job_id)
+    return bool(store.statuses(FETCH.rq_id(object_id) for (object_id,) in found))
 
 
 def is_gathered(job_id: str) -> bool:

@@ -14,6 +14,7 @@ from ckan.lib import jobs
 from ckanext.files.ckan_jobs.errors import DuplicateJobError
 
 from .errors import HarvestQueueError
+from .options import TIMEOUT
 
 MOST_TRIES = 4
 """As often ckanext-harvest tries to fetch an object."""
@@ -54,7 +55,7 @@ class Stage:
             f"{__package__}.{self.name}.{self.name}",
             args=[about],
             job_id=self.rq_id(about),
-            timeout=config[f"ckanext.files.harvest.{self.name}_timeout"] or -1,
+            timeout=config[TIMEOUT.format(stage=self.name)] or -1,
             retry=rq.Retry(self.retries, RETRY_WAIT) if self.retries else None,
             meta={"title": f"{self.name.capitalize()} {about}"},
         )
@@ -86,6 +87,4 @@ def by_routing_key(routing_key: str) -> Stage:
     for stage in (GATHER, FETCH):
         if routing_key.rpartition(":")[2] == stage.message_key:
             return stage
-    raise HarvestQueueError(
-        f"Harvesting has no queue {routing_key}: only gather and fetch are jobs"
-    )
+    raise HarvestQueueError(f"Harvesting has no queue {routing_key}: gather and fetch are jobs")
