@@ -31,6 +31,12 @@ SIZE = 3
 
 
 @pytest.fixture
+def clean_db(reset_db: Callable[[], None], migrate_db_for: Callable[[str], None]) -> None:
+    reset_db()
+    migrate_db_for("harvest")
+
+
+@pytest.fixture
 def notes(clean_db: None) -> Iterator[Callable[[], Counter[str]]]:
     """How often each stage has begun with each object."""
     columns = "(stage text, name text)"
