@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import ckan.plugins as p
@@ -21,6 +24,8 @@ from ckanext.files.ckan_jobs_plugin import harvesting
 from ckanext.files.harvest_jobs.errors import HarvestQueueError
 from ckanext.files.tests.ckan_jobs.extensions import catalog
 from ckanext.files.tests.support.jobs import S, let_time_pass
+from ckanext.files.tests.support.waiting import wait_for
+from ckanext.files.tests.support.workers import CKANS, Worker, Workers
 
 pytestmark = [
     pytest.mark.usefixtures("with_plugins", "clean_db", "notes"),
@@ -240,6 +245,38 @@ def test_commands(source: str) -> None:
     assert not waiting("gather")
     assert finished(job_id)["status"] == "Running"
     assert waiting("gather") == [job_id]
+
+
+@pytest.mark.crash
+def test_workers_are_killed(
+    app: Any, ini: Path, tmp_path: Path, full_size: bool, notes: Callable[[], Counter[str]]
+) -> None:
+    """Each dataset is there once, and no object is stuck."""
+    size, kills = (20_000, 500) if full_size else (40, 5)
+    values = {"title": "K", "name": "k", "url": f"catalog:{size}", "source_type": "catalog"}
+    workers = Workers(tmp_path, ini, app, CKANS)
+    try:
+        job_id = create(action("harvest_source_create", **values)["id"])
+        running = [start_killable(workers) for _ in range(2)]
+        for number in range(kills):
+            # at any point of gather, fetch and import
+            time.sleep(random.uniform(0.05, 1))
+            running[number % 2].kill()
+            running[number % 2].start()
+        wait_for(lambda: states() == {"COMPLETE": size}, 3600 if full_size else 120)
+    finally:
+        workers.stop()
+    job = finished(job_id)
+    assert (job["status"], job["stats"]["added"]) == ("Finished", size)
+    datasets = model.Session.query(model.Package).filter_by(type="dataset", state="active")
+    assert datasets.count() == size
+
+
+def start_killable(workers: Workers) -> Worker:
+    """Start a worker without processes below it: a kill ends what it does."""
+    return workers.start(
+        "harvest-gather", "harvest-fetch", jobs__max_jobs=0, most_rescues=1_000_000
+    )
 
 
 def test_other_queues_are_refused() -> None:
