@@ -18,10 +18,11 @@ from .options import ENABLED
 from .publisher import Publisher
 
 _TYPE = "ckan.harvest.mq.type"
+_OURS = "postgresql"
 
 _originals: dict[str, Any] = {}
-_types: list[Any] = []
-"""What the configuration had as the type of queue."""
+_types = ["redis"]
+"""What the configuration had last as the type of queue; a copy of ours may be restored there."""
 
 
 def refuse(*_args: Any, **_kwargs: Any) -> NoReturn:
@@ -64,9 +65,9 @@ def install() -> None:
             f"This ckanext-harvest has other queues than release 1.6: {', '.join(missing)} is "
             f"missing in ckanext.harvest.queue. Keep its own queues: {ENABLED} = false"
         )
-    if config.get(_TYPE) != "postgresql":
-        _types[:] = [config.get(_TYPE, "redis")]
-        config[_TYPE] = "postgresql"
+    if config[_TYPE] != _OURS:
+        _types[:] = [config[_TYPE]]
+        config[_TYPE] = _OURS
     if not _originals:
         for name, stand_in in _STAND_INS.items():
             _originals[name] = getattr(harvest, name)
@@ -75,8 +76,8 @@ def install() -> None:
 
 def uninstall() -> None:
     """Give ckanext-harvest back what it had."""
+    if _originals:
+        config[_TYPE] = _types[0]
     while _originals:
         name, original = _originals.popitem()
         setattr(harvest, name, original)
-    while _types:
-        config[_TYPE] = _types.pop()

@@ -57,10 +57,11 @@ def delete_gathered(job_id: str) -> None:
 
 def end_object(object_id: str, reason: str) -> None:
     """Give an object the state ERROR, unless it has ended meanwhile."""
-    ended = _objects(HarvestObject.id == object_id, *_IN_PROGRESS).update(
-        {"state": "ERROR", "report_status": "errored"}, synchronize_session=False
-    )
-    if ended:
+    if _update(
+        HarvestObject,
+        (HarvestObject.id == object_id, *_IN_PROGRESS),
+        {"state": "ERROR", "report_status": "errored"},
+    ):
         model.Session.add(HarvestObjectError(harvest_object_id=object_id, message=reason))
     model.Session.commit()
 
@@ -69,10 +70,8 @@ def end_gathering(job_id: str, reason: str) -> None:
     """Note that the gather stage of a harvest job has failed, so that the job can finish."""
     delete_gathered(job_id)
     model.Session.add(HarvestGatherError(harvest_job_id=job_id, message=reason))
-    _jobs(HarvestJob.id == job_id).update(
-        {"gather_finished": dt.datetime.now(dt.timezone.utc).replace(tzinfo=None)},
-        synchronize_session=False,
-    )
+    now = dt.datetime.now(dt.timezone.utc).replace(tzinfo=None)
+    _update(HarvestJob, (HarvestJob.id == job_id,), {"gather_finished": now})
     model.Session.commit()
 
 
@@ -90,6 +89,12 @@ def _objects(*conditions: Any) -> Any:
 
 def _jobs(*conditions: Any) -> Any:
     return model.Session.query(HarvestJob.id).filter(*conditions)
+
+
+def _update(kind: Any, conditions: tuple[Any, ...], values: dict[str, Any]) -> int:
+    """Return how many rows there were."""
+    found = model.Session.query(kind).filter(*conditions)
+    return found.update(values, synchronize_session=False)
 
 
 def _delete(kind: Any, condition: Any) -> None:

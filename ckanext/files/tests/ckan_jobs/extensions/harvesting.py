@@ -17,7 +17,7 @@ from ckan import model
 from ckan.lib import jobs
 from ckan.model import meta
 from ckanext.harvest import queue, utils  # pyright: ignore[reportMissingImports]
-from ckanext.harvest.model import HarvestObject  # pyright: ignore[reportMissingImports]
+from ckanext.harvest.model import HarvestJob, HarvestObject  # pyright: ignore[reportMissingImports]
 from sqlalchemy import event
 
 from ckanext.files.ckan_jobs_plugin import harvesting
@@ -68,7 +68,7 @@ def execute(*statements: str) -> None:
             connection.execute(sa.text(statement))
 
 
-def action(name: str, **values: Any) -> Any:
+def action(name: str, /, **values: Any) -> Any:
     user = tk.get_action("get_site_user")({"ignore_auth": True}, {})["name"]
     context = {"ignore_auth": True, "user": user, "model": model, "session": model.Session}
     return tk.get_action(name)(context, values)
@@ -76,7 +76,7 @@ def action(name: str, **values: Any) -> Any:
 
 @pytest.fixture
 def source() -> str:
-    values = {"title": "S", "name": "s", "url": f"catalog:{SIZE}", "source_type": "catalog"}
+    values = {"title": "S", "name": "source", "url": f"catalog:{SIZE}", "source_type": "catalog"}
     return action("harvest_source_create", **values)["id"]
 
 
@@ -168,7 +168,7 @@ def test_gather_that_was_cut_off(source: str) -> None:
     """Its objects are there, but no job for them: they are gathered anew."""
     job_id = create(source)
     for _ in range(2):
-        HarvestObject(guid="cut off", harvest_job_id=job_id).save()
+        HarvestObject(guid="cut off", job=HarvestJob.get(job_id)).save()
     work("gather")
     assert states() == {"WAITING": SIZE}
     assert len(waiting("fetch")) == SIZE
@@ -230,7 +230,7 @@ def test_job_that_has_ended_badly(source: str, status: str) -> None:
     execute(end)
     job = finished(job_id)
     assert job["status"] == "Finished"
-    assert status in job["gather_error_summary"][0][0]
+    assert status in job["gather_error_summary"][0]["message"]
     job_id = create(source)
     work("gather")
     execute(f"{end} WHERE status = 'todo'")
@@ -253,7 +253,7 @@ def test_workers_are_killed(
 ) -> None:
     """Each dataset is there once, and no object is stuck."""
     size, kills = (20_000, 500) if full_size else (40, 5)
-    values = {"title": "K", "name": "k", "url": f"catalog:{size}", "source_type": "catalog"}
+    values = {"title": "K", "name": "kills", "url": f"catalog:{size}", "source_type": "catalog"}
     workers = Workers(tmp_path, ini, app, CKANS)
     try:
         job_id = create(action("harvest_source_create", **values)["id"])
@@ -265,6 +265,7 @@ def test_workers_are_killed(
             running[number % 2].start()
         wait_for(lambda: states() == {"COMPLETE": size}, 3600 if full_size else 120)
     finally:
+        print(workers.logs())
         workers.stop()
     job = finished(job_id)
     assert (job["status"], job["stats"]["added"]) == ("Finished", size)
