@@ -91,7 +91,7 @@ def _jobs(*conditions: Any) -> Any:
     return model.Session.query(HarvestJob.id).filter(*conditions)
 
 
-def _update(kind: Any, conditions: tuple[Any, ...], values: dict[str, Any]) -> int:
+def _update(kind: Any, conditions: tuple[Any, ...], values: Any) -> int:
     """Return how many rows there were."""
     found = model.Session.query(kind).filter(*conditions)
     return found.update(values, synchronize_session=False)

@@ -54,7 +54,7 @@ class CatalogHarvester(p.SingletonPlugin):
         name = json.loads(harvest_object.content)["name"]
         note("import", name)
         user = tk.get_action("get_site_user")({"ignore_auth": True}, {})["name"]
-        context = {"ignore_auth": True, "user": user}
+        context: Any = {"ignore_auth": True, "user": user}
         dataset = tk.get_action("package_create")(context, {"name": name})
         harvest_object.package_id, harvest_object.current = dataset["id"], True
         harvest_object.save()

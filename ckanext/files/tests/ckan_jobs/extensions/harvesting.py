@@ -70,7 +70,7 @@ def execute(*statements: str) -> None:
 
 def action(name: str, /, **values: Any) -> Any:
     user = tk.get_action("get_site_user")({"ignore_auth": True}, {})["name"]
-    context = {"ignore_auth": True, "user": user, "model": model, "session": model.Session}
+    context: Any = {"ignore_auth": True, "user": user, "model": model, "session": model.Session}
     return tk.get_action(name)(context, values)
 
 
