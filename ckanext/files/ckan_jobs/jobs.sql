@@ -21,6 +21,11 @@ SELECT r.job_id, r.rq_id, r.origin, files_rq_status(j.status, j.scheduled_at), r
 FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
 WHERE r.current AND r.rq_id = ANY (:rq_ids)
 
+-- name: statuses
+SELECT r.rq_id, files_rq_status(j.status, j.scheduled_at)
+FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
+WHERE r.current AND r.rq_id = ANY (:rq_ids)
+
 -- name: find_run
 -- By the id of a run, which the job has begun.
 SELECT r.job_id, r.rq_id, r.origin, files_rq_status(j.status, j.scheduled_at), r.hash, r.signature

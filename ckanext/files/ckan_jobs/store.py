@@ -129,6 +129,11 @@ def find(rq_ids: Iterable[str]) -> dict[str, Row]:
     return found
 
 
+def statuses(rq_ids: Iterable[str]) -> dict[str, str]:
+    """Return the states of the jobs that exist of these, see :class:`Row`, by their ids."""
+    return dict(_read("statuses", rq_ids=list(rq_ids)))
+
+
 def of_job(job_id: int) -> Row | None:
     """Return a job by the id that workers and pages have, even if its own id is given up."""
     return next(iter(_rows("of_job", job_id=job_id)), None)

@@ -18,6 +18,7 @@ from ckanext.files.ckan_jobs import policy
 from ckanext.files.ckan_jobs.errors import PolicyError
 from ckanext.files.ckan_jobs.install import install, uninstall
 
+from . import harvesting
 from .cli import get_commands
 
 log = logging.getLogger(__name__)
@@ -34,11 +35,13 @@ class FilesJobsPlugin(p.SingletonPlugin):
 
     p.implements(p.IConfigDeclaration)
     p.implements(p.IConfigurable)
+    p.implements(p.IActions)
     p.implements(p.IClick)
 
     def __init__(self, **kwargs: Any) -> None:
         # CKAN makes its plugins also when it unloads them, and announces that only to others
         uninstall()
+        harvesting.uninstall()
         if not p.plugin_loaded("files_background"):
             raise CkanConfigurationException(
                 "The plugin files_jobs needs the plugin files_background before it: "
@@ -55,12 +58,16 @@ class FilesJobsPlugin(p.SingletonPlugin):
         except PolicyError as error:
             raise CkanConfigurationException(str(error)) from error
         install()
+        harvesting.configure()
         try:
             with model.meta.engine.connect() as connection:  # pyright: ignore[reportOptionalMemberAccess]
                 schema.check(connection)
         except NotInstalledError as error:
             # not fatal: the command that creates the tables needs a configured CKAN
             log.critical("Jobs cannot be asked for. %s", error)
+
+    def get_actions(self) -> dict[str, Any]:
+        return harvesting.get_actions()
 
     def get_commands(self) -> list[Any]:
         return get_commands()

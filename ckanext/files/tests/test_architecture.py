@@ -85,7 +85,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"uploads", "backport", "upgrade", "store", "transaction", "errors", "capabilities"},
     "background": {"transaction", "advisory_locks", "errors"},
     "ckan_jobs": {"background", "transaction", "advisory_locks"},
-    "ckan_jobs_plugin": {"ckan_jobs", "background_plugin", "background", "cli"},
+    "harvest_jobs": {"ckan_jobs", "background", "queue", "transaction"},
+    "ckan_jobs_plugin": {"harvest_jobs", "ckan_jobs", "background_plugin", "background", "cli"},
     "pytest_plugin": {"background"},
     "maintenance": {
         "uploads",

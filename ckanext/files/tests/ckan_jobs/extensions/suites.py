@@ -16,6 +16,9 @@ class Suite(NamedTuple):
 
     options: Mapping[str, str] = {}
     pytest_plugins: tuple[str, ...] = ()
+    about_redis: frozenset[str] = frozenset()
+    """Those that look into Redis by themselves, and are skipped with any other queue."""
+
     some: str = ""
     """Those that each run of our own tests has, as pytest's ``-k``; without it none."""
 
@@ -48,11 +51,15 @@ SUITES = {
     "downloadall": Suite(
         ("test_plugin", "test_action"), "", {"2.12": 10, "2.11": 11}, some="TestNotify"
     ),
-    # Its queues are its own, in Redis.
+    # Its queues are its own, and become jobs likewise.
     "harvest": Suite(
         ("test_queue", "test_queue2", "test_timeouts"),
         "harvest ckan_harvester test_harvester test_harvester2 test_action_harvester",
-        {"2.12": 15, "2.11": 15},
+        {"2.12": 12, "2.11": 12},
         {"ckan.harvest.mq.type": "redis", "ckan.harvest.timeout": "5"},
+        about_redis=frozenset(
+            ("test_redis_queue_purging", "test_resubmit_objects", "test_redis_corrupt")
+        ),
+        some="test_01_basic_harvester",
     ),
 }

@@ -1,0 +1,307 @@
+"""Tests of harvesting as jobs, with ckanext-harvest: ``test_harvesting.py`` runs them."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ckan.plugins as p
+import ckan.plugins.toolkit as tk
+import pytest
+import sqlalchemy as sa
+from ckan import model
+from ckan.lib import jobs
+from ckan.model import meta
+from ckanext.harvest import queue, utils  # pyright: ignore[reportMissingImports]
+from ckanext.harvest.model import HarvestJob, HarvestObject  # pyright: ignore[reportMissingImports]
+from sqlalchemy import event
+
+from ckanext.files.ckan_jobs_plugin import harvesting
+from ckanext.files.harvest_jobs.errors import HarvestQueueError
+from ckanext.files.tests.ckan_jobs.extensions import catalog
+from ckanext.files.tests.support.jobs import S, let_time_pass
+from ckanext.files.tests.support.waiting import wait_for
+from ckanext.files.tests.support.workers import CKANS, Worker, Workers
+
+pytestmark = [
+    pytest.mark.usefixtures("with_plugins", "clean_db", "notes"),
+    pytest.mark.ckan_config("ckan.plugins", "harvest files_test_catalog"),
+]
+
+SIZE = 3
+
+
+@pytest.fixture
+def clean_db(reset_db: Callable[[], None], migrate_db_for: Callable[[str], None]) -> None:
+    reset_db()
+    migrate_db_for("harvest")
+
+
+@pytest.fixture
+def notes(clean_db: None) -> Iterator[Callable[[], Counter[str]]]:
+    """How often each stage has begun with each object."""
+    columns = "(stage text, name text)"
+    execute(
+        f"CREATE TABLE IF NOT EXISTS {catalog.NOTES} {columns}",
+        f"TRUNCATE {catalog.NOTES}",
+        f"DELETE FROM {S}.procrastinate_jobs",
+    )
+
+    def counted() -> Counter[str]:
+        with meta.engine.connect() as connection:  # pyright: ignore[reportOptionalMemberAccess]
+            return Counter(
+                f"{stage} {name}"
+                for stage, name in connection.execute(sa.text(f"SELECT * FROM {catalog.NOTES}"))
+            )
+
+    yield counted
+    catalog.failing.clear()
+
+
+def execute(*statements: str) -> None:
+    with meta.engine.begin() as connection:  # pyright: ignore[reportOptionalMemberAccess]
+        for statement in statements:
+            connection.execute(sa.text(statement))
+
+
+def action(name: str, /, **values: Any) -> Any:
+    user = tk.get_action("get_site_user")({"ignore_auth": True}, {})["name"]
+    context: Any = {"ignore_auth": True, "user": user, "model": model, "session": model.Session}
+    return tk.get_action(name)(context, values)
+
+
+@pytest.fixture
+def source() -> str:
+    values = {"title": "S", "name": "source", "url": f"catalog:{SIZE}", "source_type": "catalog"}
+    return action("harvest_source_create", **values)["id"]
+
+
+def create(source: str) -> str:
+    return action("harvest_job_create", source_id=source, run=True)["id"]
+
+
+def work(stage: str) -> None:
+    """Run all jobs of a stage, as workers do."""
+    jobs.Worker([f"harvest-{stage}"]).work(burst=True)
+    model.Session.remove()
+
+
+def waiting(stage: str) -> list[str]:
+    return [job.args[0] for job in jobs.get_queue(f"harvest-{stage}").jobs]
+
+
+def states() -> Counter[str]:
+    model.Session.remove()
+    return Counter(state for (state,) in model.Session.query(HarvestObject.state))
+
+
+def finished(job_id: str) -> dict[str, Any]:
+    """Let ckanext-harvest look after all, and return the harvest job."""
+    action("harvest_jobs_run")
+    model.Session.remove()
+    job = action("harvest_job_show", id=job_id)
+    model.Session.remove()
+    return job
+
+
+def test_from_source_to_datasets(source: str, notes: Callable[[], Counter[str]]) -> None:
+    job_id = create(source)
+    assert waiting("gather") == [job_id]
+    work("gather")
+    assert len(waiting("fetch")) == SIZE
+    assert finished(job_id)["status"] == "Running"
+    work("fetch")
+    assert states() == {"COMPLETE": SIZE}
+    job = finished(job_id)
+    assert (job["status"], job["stats"]["added"]) == ("Finished", SIZE)
+    assert set(notes().values()) == {1}
+    assert not waiting("gather") + waiting("fetch")
+
+
+def test_one_commit_creates_and_sends(source: str) -> None:
+    """Neither a harvest job that runs without a job, nor one that is new for ever."""
+    model.Session.remove()
+    commits: list[str] = []
+
+    def note_commit(_: Any) -> None:
+        commits.append("")
+
+    event.listen(meta.engine, "commit", note_commit)
+    try:
+        create(source)
+    finally:
+        event.remove(meta.engine, "commit", note_commit)
+    assert len(commits) == 1
+    assert len(waiting("gather")) == 1
+
+
+def test_replay_doubles_nothing(source: str, notes: Callable[[], Counter[str]]) -> None:
+    """What harvest#420 did every five minutes: each object that has not ended was sent again."""
+    job_id = create(source)
+
+    def replay() -> None:
+        for _ in range(100):
+            queue.get_gather_publisher().send({"harvest_job_id": job_id})
+            for (object_id,) in model.Session.query(HarvestObject.id):
+                queue.get_fetch_publisher().send({"harvest_object_id": object_id})
+            model.Session.remove()
+
+    replay()
+    assert len(waiting("gather")) == 1
+    work("gather")
+    replay()
+    assert len(waiting("fetch")) == SIZE
+    work("fetch")
+    replay()
+    work("gather")
+    work("fetch")
+    assert states() == {"COMPLETE": SIZE}
+    assert set(notes().values()) == {1}
+    assert finished(job_id)["stats"]["added"] == SIZE
+
+
+def test_gather_that_was_cut_off(source: str) -> None:
+    """Its objects are there, but no job for them: they are gathered anew."""
+    job_id = create(source)
+    for _ in range(2):
+        HarvestObject(guid="cut off", job=HarvestJob.get(job_id)).save()
+    work("gather")
+    assert states() == {"WAITING": SIZE}
+    assert len(waiting("fetch")) == SIZE
+
+
+def test_import_that_fails(source: str, notes: Callable[[], Counter[str]]) -> None:
+    """Nothing of it stays; after the last try the object has ended, and the harvest job can."""
+    catalog.failing.add("1")
+    job_id = create(source)
+    work("gather")
+    work("fetch")
+    assert states() == {"COMPLETE": SIZE - 1, "WAITING": 1}
+    name = f"d-{source}-1"
+    assert model.Package.get(name) is None
+    for _ in range(3):
+        assert finished(job_id)["status"] == "Running"
+        let_time_pass()
+        work("fetch")
+    assert states() == {"COMPLETE": SIZE - 1, "ERROR": 1}
+    assert model.Package.get(name) is None
+    assert notes()[f"import {name}"] == 4
+    job = finished(job_id)
+    assert (job["status"], job["stats"]["errored"]) == ("Finished", 1)
+    [report] = action("harvest_job_report", id=job_id)["object_errors"].values()
+    assert "cannot be imported" in report["errors"][0]["message"]
+
+
+def test_without_one_commit(source: str, ckan_config: Any) -> None:
+    ckan_config["ckanext.files.harvest.atomic"] = False
+    catalog.failing.add("1")
+    create(source)
+    work("gather")
+    work("fetch")
+    assert states() == {"COMPLETE": SIZE - 1, "IMPORT": 1}
+    assert model.Package.get(f"d-{source}-1")
+
+
+@pytest.mark.parametrize("stage", ["gather", "fetch"])
+def test_job_that_is_lost(source: str, stage: str) -> None:
+    """Another queue had it, or its row was deleted: ``harvest_jobs_run`` sends it again."""
+    job_id = create(source)
+    if stage == "fetch":
+        work("gather")
+    lost = waiting(stage)
+    execute(f"DELETE FROM {S}.procrastinate_jobs")
+    assert finished(job_id)["status"] == "Running"
+    assert sorted(waiting(stage)) == sorted(lost)
+    work("gather")
+    work("fetch")
+    assert states() == {"COMPLETE": SIZE}
+    assert finished(job_id)["status"] == "Finished"
+
+
+@pytest.mark.parametrize("status", ["failed", "aborted", "cancelled"])
+def test_job_that_has_ended_badly(source: str, status: str) -> None:
+    """For example by its timeout, or as its worker was killed too often."""
+    job_id = create(source)
+    end = f"UPDATE {S}.procrastinate_jobs SET status = '{status}'"
+    execute(end)
+    job = finished(job_id)
+    assert job["status"] == "Finished"
+    assert status in job["gather_error_summary"][0]["message"]
+    job_id = create(source)
+    work("gather")
+    execute(f"{end} WHERE status = 'todo'")
+    job = finished(job_id)
+    assert (job["status"], job["stats"]["errored"]) == ("Finished", SIZE)
+
+
+def test_commands(source: str) -> None:
+    """``purge-queues`` ends the jobs that wait."""
+    job_id = create(source)
+    utils.purge_queues()
+    assert not waiting("gather")
+    assert finished(job_id)["status"] == "Running"
+    assert waiting("gather") == [job_id]
+
+
+@pytest.mark.crash
+def test_workers_are_killed(
+    app: Any, ini: Path, tmp_path: Path, full_size: bool, notes: Callable[[], Counter[str]]
+) -> None:
+    """Each dataset is there once, and no object is stuck."""
+    size, kills = (20_000, 500) if full_size else (40, 5)
+    values = {"title": "K", "name": "kills", "url": f"catalog:{size}", "source_type": "catalog"}
+    workers = Workers(tmp_path, ini, app, CKANS)
+    try:
+        job_id = create(action("harvest_source_create", **values)["id"])
+        running = [start_killable(workers) for _ in range(2)]
+        for number in range(kills):
+            # at any point of gather, fetch and import
+            time.sleep(random.uniform(0.05, 1))
+            running[number % 2].kill()
+            running[number % 2].launch()
+        wait_for(lambda: states() == {"COMPLETE": size}, 3600 if full_size else 120)
+    finally:
+        workers.stop()
+    job = finished(job_id)
+    assert (job["status"], job["stats"]["added"]) == ("Finished", size)
+    datasets = model.Session.query(model.Package).filter_by(type="dataset", state="active")
+    assert datasets.count() == size
+
+
+def start_killable(workers: Workers) -> Worker:
+    """Start a worker without processes below it: a kill ends what it does.
+
+    The migrations of ckanext-harvest have disabled the loggers by which it would say that it is
+    ready.
+    """
+    worker = workers.prepare(
+        "harvest-gather", "harvest-fetch", jobs__max_jobs=0, most_rescues=1_000_000
+    )
+    worker.launch()
+    return worker
+
+
+def test_other_queues_are_refused() -> None:
+    for name in ("get_connection", "get_connection_redis", "RedisPublisher"):
+        with pytest.raises(HarvestQueueError, match="get_fetch_publisher"):
+            getattr(queue, name)()
+    with pytest.raises(HarvestQueueError, match="gather and fetch"):
+        queue.get_publisher("ckanext-harvest:default:other")
+    with pytest.raises(HarvestQueueError, match="harvest_object_id"):
+        queue.get_fetch_publisher().send({"harvest_job_id": "1"})
+
+
+def test_own_queues_come_back(ckan_config: Any) -> None:
+    ckan_config["ckanext.files.harvest.jobs"] = False
+    harvesting.configure()
+    assert queue.get_connection().ping()
+    assert isinstance(queue.get_fetch_publisher(), queue.RedisPublisher)
+    assert harvesting.get_actions() == {}
+    ckan_config["ckanext.files.harvest.jobs"] = True
+    p.plugins_update()
+    with pytest.raises(HarvestQueueError):
+        queue.get_connection()
