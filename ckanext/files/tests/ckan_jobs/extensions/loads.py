@@ -17,8 +17,9 @@ import signal
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,7 +46,9 @@ from dev.datastore import WRITE
 from dev.process import HOST, answers, free_port
 
 PLUGINS = "datastore xloader files_test_hurried"
-OUR_PLUGINS = f"files files_background files_jobs {PLUGINS}"
+OUR_PLUGINS = {"redis": "", "rows": "files files_background files_jobs"}
+OUR_PLUGINS["held"] = f"{OUR_PLUGINS['rows']} files_test_held"
+"""Loaded before them; with the last one ``resource_create`` is one commit from its start on."""
 
 
 class Size(NamedTuple):
@@ -86,6 +89,9 @@ class Report(NamedTuple):
     runs: int
     """How often jobs have begun to load."""
 
+    again: int
+    """How many of these are second and later runs of a job, which have ids of their own."""
+
     looks: int
     """How often the witness has looked."""
 
@@ -95,11 +101,11 @@ class Report(NamedTuple):
 class Site:
     """A site with a server and a worker, which are forks of this process.
 
-    :param size: of the files.
+    :param jobs: where they are, a key of :data:`OUR_PLUGINS`.
     """
 
-    def __init__(self, base_ini: Path, folder: Path, on_rows: bool, size: Size) -> None:
-        self.size, self.folder, self.on_rows = size, folder, on_rows
+    def __init__(self, base_ini: Path, folder: Path, jobs: str, size: Size) -> None:
+        self.size, self.folder, self.on_rows = size, folder, jobs != "redis"
         self.port, self.files_port = free_port(), free_port()
         self.url = f"http://{HOST}:{self.port}"
         self.xloader_db, self.sleeps = folder / "xloader.db", folder / "sleeps"
@@ -108,14 +114,14 @@ class Site:
         self.ini = folder / "ckan.ini"
         os.environ.pop("CKAN_SITE_URL", None)
         options = {
-            "ckan.plugins": OUR_PLUGINS if on_rows else PLUGINS,
+            "ckan.plugins": f"{OUR_PLUGINS[jobs]} {PLUGINS}",
             "ckan.site_url": self.url,
             "testing": "false",
             "ckanext.xloader.jobs_db.uri": f"sqlite:///{self.xloader_db}",
             OPTION: str(self.sleeps),
         }
         # a job may be killed often, and is not to blame
-        ours = {"ckanext.files.background.most_rescues": "1000"} if on_rows else {}
+        ours = {"ckanext.files.background.most_rescues": "1000"} if self.on_rows else {}
         write_ini(self.ini, base_ini, {**options, **ours})
         self.app: Any = make_app(load_config(str(self.ini)))
         logging.config.fileConfig(self.ini, disable_existing_loggers=False)
@@ -268,7 +274,9 @@ class Loads:
             }
 
     def _is_loaded(self, rows: Any, resource: str, name: str) -> bool:
-        query = "count(*), count(DISTINCT line), count(_full_text), min(file), max(file)"
+        query = (
+            "count(*), count(DISTINCT line), count(_full_text), min(file::text), max(file::text)"
+        )
         try:
             found = rows(f'SELECT {query} FROM "{resource}"')
         except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn):
@@ -316,7 +324,8 @@ def run(site: Site) -> Report:
         early=sorted(witness.early),
         sleeps=len(site.sleeps.read_text().splitlines()),
         kills=site.kills,
-        runs=_runs(site),
+        runs=len(runs := _runs(site)),
+        again=sum(len(each) > len(str(uuid.uuid4())) for each in runs),
         looks=witness.looks,
         seconds=round(time.monotonic() - began, 1),
     )
@@ -331,11 +340,10 @@ def measure(loads: Loads) -> tuple[float, float]:
     return made - began, time.monotonic() - made
 
 
-def _runs(site: Site) -> int:
-    connection = sqlite3.connect(site.xloader_db)
-    [(count,)] = connection.execute("SELECT count(*) FROM jobs")
-    connection.close()
-    return count
+def _runs(site: Site) -> list[str]:
+    """Return the ids of the runs that have got as far as to write theirs down."""
+    with closing(sqlite3.connect(site.xloader_db)) as connection:
+        return [each for (each,) in connection.execute("SELECT job_id FROM jobs")]
 
 
 def main() -> None:
@@ -345,9 +353,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("resources", type=int)
     parser.add_argument("lines", type=int)
-    parser.add_argument("--on-rows", action="store_true")
+    parser.add_argument("jobs", choices=OUR_PLUGINS)
     given = parser.parse_args()
-    site = Site(given.ini, given.folder, given.on_rows, Size(given.resources, given.lines))
+    site = Site(given.ini, given.folder, given.jobs, Size(given.resources, given.lines))
     try:
         report = run(site)
     finally:
