@@ -9,7 +9,7 @@ from typing import Any
 import ckan.plugins as p
 import yaml
 from ckan import model
-from ckan.common import CKANConfig
+from ckan.common import CKANConfig, config
 from ckan.config.declaration import Declaration, Key
 from ckan.exceptions import CkanConfigurationException
 
@@ -17,11 +17,14 @@ from ckanext.files.background import NotInstalledError, schema
 from ckanext.files.ckan_jobs import policy
 from ckanext.files.ckan_jobs.errors import PolicyError
 from ckanext.files.ckan_jobs.install import install, uninstall
+from ckanext.files.queue.core import held_core_actions
 
 from . import harvesting
 from .cli import get_commands
 
 log = logging.getLogger(__name__)
+
+_ONE_COMMIT = "ckanext.files.jobs.one_commit"
 
 
 def declare(declaration: Declaration, _key: Key) -> None:
@@ -67,7 +70,9 @@ class FilesJobsPlugin(p.SingletonPlugin):
             log.critical("Jobs cannot be asked for. %s", error)
 
     def get_actions(self) -> dict[str, Any]:
-        return harvesting.get_actions()
+        # hooks ask for jobs after CKAN's own commit: a kill in between would lose the job
+        held = held_core_actions() if config[_ONE_COMMIT] else {}
+        return {**held, **harvesting.get_actions()}
 
     def get_commands(self) -> list[Any]:
         return get_commands()

@@ -1,4 +1,4 @@
-"""The ten actions of CKAN that carry a task queue."""
+"""The ten actions of CKAN that create and update: with a task queue, or as one commit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ckan.types import Action, ChainedAction, Context
 
 from ckanext.files.capabilities import DEFERRED_PACKAGE_IS_LOST
 from ckanext.files.chained import chain_core_action
-from ckanext.files.transaction import current_block
+from ckanext.files.transaction import Block, current_block
 
 from .decorator import with_task_queue
 
@@ -25,11 +25,30 @@ def chained_core_actions(*guards: ChainedAction) -> dict[str, ChainedAction]:
     :param guards: chained actions that run within the queue. Each calls the next one, the last
         one calls the action.
     """
-    return {
-        core.__name__: _with_task_queue(core, guards)
-        for entity in ENTITIES
-        for core in (getattr(create, f"{entity}_create"), getattr(update, f"{entity}_update"))
-    }
+    return {core.__name__: _with_task_queue(core, guards) for core in _core_actions()}
+
+
+def held_core_actions() -> dict[str, ChainedAction]:
+    """Return the ten actions, chained so that each is one commit from its start on.
+
+    CKAN commits within them before it calls the hooks of plugins, such as
+    ``after_resource_create``.
+    """
+    return {core.__name__: _held(core) for core in _core_actions()}
+
+
+def _core_actions() -> Iterator[Action]:
+    for entity in ENTITIES:
+        yield getattr(create, f"{entity}_create")
+        yield getattr(update, f"{entity}_update")
+
+
+def _held(core: Action) -> ChainedAction:
+    def chained(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
+        with Block(eager=True, commit=not context.get("defer_commit")):
+            return next_action(context, data_dict)
+
+    return chain_core_action(core, chained)
 
 
 def _with_task_queue(core: Action, guards: tuple[ChainedAction, ...]) -> ChainedAction:

@@ -86,7 +86,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "background": {"transaction", "advisory_locks", "errors"},
     "ckan_jobs": {"background", "transaction", "advisory_locks"},
     "harvest_jobs": {"ckan_jobs", "background", "queue", "transaction"},
-    "ckan_jobs_plugin": {"harvest_jobs", "ckan_jobs", "background_plugin", "background", "cli"},
+    "ckan_jobs_plugin": {
+        "harvest_jobs",
+        "ckan_jobs",
+        "background_plugin",
+        "background",
+        "queue",
+        "cli",
+    },
     "pytest_plugin": {"background"},
     "maintenance": {
         "uploads",

@@ -11,9 +11,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import ckan.plugins as p
-import ckan.plugins.toolkit as tk
-
-from ckanext.files.shared import with_task_queue
 
 OPTION = "ckanext.files.tests.sleeps"
 """Names the file with a line for each sleep."""
@@ -32,22 +29,3 @@ class HurriedPlugin(p.SingletonPlugin):
                 file.write(f"{seconds}\n")
 
         jobs.time = SimpleNamespace(time=time.time, sleep=note)
-
-
-class HeldPlugin(p.SingletonPlugin):
-    """Makes ``resource_create`` one commit with the jobs that plugins ask for after it.
-
-    CKAN commits the resource before it calls ``after_resource_create``, where xloader asks.
-    """
-
-    p.implements(p.IActions)
-
-    def get_actions(self) -> dict[str, Any]:
-        return {"resource_create": resource_create}
-
-
-@tk.chained_action
-@with_task_queue(eager=True)
-def resource_create(next_action: Any, context: Any, data_dict: Any) -> Any:
-    """Hold from the start."""
-    return next_action(context, data_dict)

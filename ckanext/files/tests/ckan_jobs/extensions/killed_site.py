@@ -31,8 +31,7 @@ from dev.process import HOST, answers, free_port
 
 PLUGINS = "datastore xloader files_test_hurried"
 OUR_PLUGINS = {"redis": "", "rows": "files files_background files_jobs"}
-OUR_PLUGINS["held"] = f"{OUR_PLUGINS['rows']} files_test_held"
-"""Loaded before them; with the last one ``resource_create`` is one commit from its start on."""
+"""Loaded before them, by the place where the jobs are."""
 
 
 class Size(NamedTuple):

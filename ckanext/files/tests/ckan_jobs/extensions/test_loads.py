@@ -30,29 +30,12 @@ def report(ini: Path, folder: Path, full_size: bool, jobs: str) -> dict[str, Any
     return json.loads((folder / "report.json").read_text())
 
 
-def test_one_commit(ini: Path, tmp_path: Path, full_size: bool, record_property: Any) -> None:
-    """Each is loaded where ``resource_create`` is one commit with the jobs that it asks for.
-
-    Completely, and no job and no table is there before its resource is committed.
-    """
-    found = report(ini, tmp_path, full_size, "held")
+def test_on_rows(ini: Path, tmp_path: Path, full_size: bool, record_property: Any) -> None:
+    """Each is loaded completely; no job and no table is there before its resource is committed."""
+    found = report(ini, tmp_path, full_size, "rows")
     record_property("report", found)
     assert (found["lost"], found["early"], found["sleeps"]) == ([], [], 0), found
     assert found["again"]
-
-
-def test_as_ckan_commits(ini: Path, tmp_path: Path, full_size: bool, record_property: Any) -> None:
-    """Each is loaded that the client knows of.
-
-    CKAN commits a resource before it calls the hook in which xloader asks for its job. A server
-    that is killed in between leaves a resource without a job, and a client without an answer.
-    """
-    if not full_size:
-        pytest.skip("only at full size: the other way has all but the gap")
-    found = report(ini, tmp_path, full_size, "rows")
-    record_property("report", found)
-    assert (found["lost_answered"], found["early"], found["sleeps"]) == ([], [], 0), found
-    assert len(found["lost"]) <= found["resources"] - found["answered"]
 
 
 def test_with_rq(ini: Path, tmp_path: Path, full_size: bool, record_property: Any) -> None:
