@@ -132,6 +132,9 @@ class TasksManager:
     def _claim(self) -> ClaimedJob | None:
         values = {"worker": self.worker_id, "queues": None}
         claimed = model.Session.execute(query("claim_job"), values).scalar()
+        # as the heartbeat of a worker does: a job may have waited for one that has just ended
+        if claimed is None and model.Session.execute(query("look_after_rq_jobs")).scalar():
+            claimed = model.Session.execute(query("claim_job"), values).scalar()
         model.Session.commit()
         return ClaimedJob.read(claimed)
 

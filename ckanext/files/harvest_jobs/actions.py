@@ -5,37 +5,44 @@ from __future__ import annotations
 from typing import Any
 
 import ckan.plugins.toolkit as tk
+from ckanext.harvest.logic.action import (  # pyright: ignore[reportMissingImports]
+    create,
+    update,
+)
 
-from ckanext.files.queue import with_task_queue
+from ckanext.files.chained import chain_core_action
+from ckanext.files.transaction import Block
 
 from .recovery import recover
 
 
-@tk.chained_action
-@with_task_queue(eager=True)
-def harvest_job_create(next_action: Any, context: Any, data_dict: dict[str, Any]) -> Any:
-    """Create a harvest job and send it to the gather queue, in one commit."""
-    return next_action(context, data_dict)
+def _in_one_commit(original: Any) -> Any:
+    def chained(next_action: Any, context: Any, data_dict: dict[str, Any]) -> Any:
+        with Block(eager=True):
+            return next_action(context, data_dict)
+
+    return chain_core_action(original, chained)
 
 
-@tk.chained_action
-@with_task_queue(eager=True)
-def harvest_send_job_to_gather_queue(
-    next_action: Any, context: Any, data_dict: dict[str, Any]
-) -> Any:
-    """Let a harvest job run, and send it to the gather queue, in one commit."""
-    return next_action(context, data_dict)
-
-
-@tk.chained_action
-def harvest_jobs_run(next_action: Any, context: Any, data_dict: dict[str, Any]) -> Any:
+def _with_recovery(original: Any) -> Any:
     """Let what has lost its job go on, before finished harvest jobs are marked."""
-    tk.check_access("harvest_jobs_run", context, data_dict)
-    recover()
-    return next_action(context, data_dict)
+
+    def chained(next_action: Any, context: Any, data_dict: dict[str, Any]) -> Any:
+        tk.check_access(original.__name__, context, data_dict)
+        recover()
+        return next_action(context, data_dict)
+
+    return chain_core_action(original, chained)
 
 
 ACTIONS: dict[str, Any] = {
-    action.__name__: action
-    for action in (harvest_job_create, harvest_send_job_to_gather_queue, harvest_jobs_run)
+    **{
+        original.__name__: _in_one_commit(original)
+        for original in (
+            create.harvest_job_create,
+            create.harvest_job_create_all,
+            update.harvest_send_job_to_gather_queue,
+        )
+    },
+    "harvest_jobs_run": _with_recovery(update.harvest_jobs_run),
 }

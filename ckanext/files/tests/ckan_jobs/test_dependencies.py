@@ -11,6 +11,7 @@ from ckan import model
 from rq.job import Dependency
 
 from ckanext.files.background import control, record, rq_jobs
+from ckanext.files.background.testing import TasksManager
 from ckanext.files.ckan_jobs.job import Job
 from ckanext.files.tests.ckan_jobs.test_queue import queue, row, set_state, work
 from ckanext.files.tests.support.console import output
@@ -164,3 +165,11 @@ def test_locked_job_is_left_for_later(queue: Any) -> None:
         connection.exec_driver_sql(lock)
         assert free() == 0
     assert free() == 1
+
+
+def test_with_the_fixture(tasks: TasksManager, queue: Any) -> None:
+    first = queue.enqueue(work)
+    second = queue.enqueue(work, depends_on=first)
+    third = queue.enqueue(work, depends_on=second)
+    assert tasks.run_pending_jobs().steps == 3
+    assert states(first, second, third) == ["finished"] * 3

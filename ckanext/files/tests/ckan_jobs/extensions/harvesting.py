@@ -122,7 +122,8 @@ def test_from_source_to_datasets(source: str, notes: Callable[[], Counter[str]])
     assert not waiting("gather") + waiting("fetch")
 
 
-def test_one_commit_creates_and_sends(source: str) -> None:
+@pytest.mark.parametrize("of_all", [False, True])
+def test_one_commit_creates_and_sends(source: str, of_all: bool) -> None:
     """Neither a harvest job that runs without a job, nor one that is new for ever."""
     model.Session.remove()
     commits: list[str] = []
@@ -132,19 +133,24 @@ def test_one_commit_creates_and_sends(source: str) -> None:
 
     event.listen(meta.engine, "commit", note_commit)
     try:
-        create(source)
+        if of_all:
+            action("harvest_job_create_all", run=True)
+        else:
+            create(source)
     finally:
         event.remove(meta.engine, "commit", note_commit)
     assert len(commits) == 1
     assert len(waiting("gather")) == 1
 
 
-def test_replay_doubles_nothing(source: str, notes: Callable[[], Counter[str]]) -> None:
+def test_replay_doubles_nothing(
+    source: str, full_size: bool, notes: Callable[[], Counter[str]]
+) -> None:
     """What harvest#420 did every five minutes: each object that has not ended was sent again."""
     job_id = create(source)
 
     def replay() -> None:
-        for _ in range(100):
+        for _ in range(1000 if full_size else 100):
             queue.get_gather_publisher().send({"harvest_job_id": job_id})
             for (object_id,) in model.Session.query(HarvestObject.id):
                 queue.get_fetch_publisher().send({"harvest_object_id": object_id})

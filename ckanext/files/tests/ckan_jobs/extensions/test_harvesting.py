@@ -10,7 +10,7 @@ from ckanext.files.tests.ckan_jobs.extensions.test_extensions import run
 from ckanext.files.tests.support.server import write_ini
 
 
-def test_harvesting(ini: Path, tmp_path: Path) -> None:
+def test_harvesting(ini: Path, tmp_path: Path, full_size: bool) -> None:
     options = {"ckan.plugins": f"{rows.PLUGINS} harvest files_test_catalog"}
     write_ini(tmp_path / "test.ini", ini, options)
     cases = Path(__file__).with_name("harvesting.py")
@@ -20,6 +20,7 @@ def test_harvesting(ini: Path, tmp_path: Path) -> None:
             f"-p{rows.__name__}",
             f"--ckan-ini={tmp_path}/test.ini",
             f"-ocache_dir={tmp_path}/cache",
+            *(["--full-size"] if full_size else []),
             str(cases),
         ],
     )
