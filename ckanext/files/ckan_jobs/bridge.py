@@ -149,6 +149,9 @@ def _read(rq_id: str, values: dict[str, bytes]) -> Job:
     except Exception as error:
         cause = error.__cause__ or error.__context__ or error
         raise _StaysError(f"it cannot be read: {type(cause).__name__}: {cause}") from error
+    for option, value in job.options_of_redis.items():
+        if value:
+            raise _StaysError(f"jobs in PostgreSQL have no option {option}")
     return job
 
 

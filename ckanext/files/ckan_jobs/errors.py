@@ -36,3 +36,13 @@ class JobExpired(JobAborted):
     """A job had waited longer than its caller wanted when a worker took it."""
 
     status = "cancelled"
+
+
+def refuse(**wanted: Any) -> None:
+    """Refuse options that rows cannot have.
+
+    :raises RedisNeededError: the caller wants one of them.
+    """
+    for option, value in wanted.items():
+        if value not in (None, False, []):
+            raise RedisNeededError(f"Such jobs in PostgreSQL have no option {option}")

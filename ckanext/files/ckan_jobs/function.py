@@ -189,10 +189,11 @@ def _again(wanted: rq.Retry) -> BaseException:
     """Return the error of a function that has returned what RQ takes for a wish for a retry."""
     context = current_job()
     assert context
-    at = policy.after_retries(wanted.max, wanted.intervals, context.retries)
-    if at is None:
+    if context.retries >= wanted.max:
         return MaxRetriesExceededError(f"The job was tried again {context.retries} times")
-    return Retry(at, None)
+    # for a returned wish RQ repeats the last interval, and not the first one
+    intervals = list(wanted.intervals)[: context.retries + 1] or [0]
+    return Retry(dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=intervals[-1]), None)
 
 
 @contextmanager
@@ -223,7 +224,7 @@ def _logged(job: Job) -> Iterator[None]:
         yield
     except BaseException as error:
         # the worker's own line has the traceback
-        reason = error.__cause__ or error
+        reason = (isinstance(error, Retry) and error.__cause__) or error
         log.error("Job %s on worker %s raised an exception: %s", job.id, worker, reason)
         raise
     finally:

@@ -13,7 +13,7 @@ from ckanext.files.background import ArgumentError
 from ckanext.files.background.call import is_registered
 
 from . import payload, store
-from .errors import DuplicateJobError, ForgedJobError, RedisNeededError
+from .errors import DuplicateJobError, ForgedJobError, RedisNeededError, refuse
 from .store import Row
 
 _STATUS = {
@@ -106,6 +106,14 @@ class Job(rq.job.Job):
         return list(self._dependency_ids)
 
     @property
+    def options_of_redis(self) -> dict[str, Any]:
+        """What RQ of CKAN 2.12 can do with a job that has run, and our workers cannot."""
+        return {
+            "repeat": getattr(self, "repeats_left", None),
+            "webhooks": getattr(self, "webhooks", None),
+        }
+
+    @property
     def task_name(self) -> str:
         """The path of the function, also of a method of an object."""
         if self.instance is None:
@@ -132,8 +140,8 @@ class Job(rq.job.Job):
         depends_on, allow_failure = self.dependency_ids, bool(self.allow_dependency_failures)
         place = store.Place(self.origin, self.task_name, at, at_front, depends_on, allow_failure)
         self._status = rq.job.JobStatus.SCHEDULED if at else rq.job.JobStatus.QUEUED
+        self._row_id = None  # a later run that is asked for again is a job of its own
         self._stored = self._payload()
-        self._row_id = None
         if not store.put(self.id, self._stored, place, self.title, unique=unique):
             raise DuplicateJobError(f"Job {self.id} waits or runs already")
         if depends_on:
@@ -190,24 +198,42 @@ class Job(rq.job.Job):
         """What the function has returned, by its old name."""
         return self.return_value()
 
-    def cancel(self, *args: Any, **kwargs: Any) -> None:
+    def cancel(
+        self,
+        pipeline: Any = None,
+        enqueue_dependents: bool = False,
+        remove_from_dependencies: bool = False,
+    ) -> None:
         """Cancel the job. One that a worker runs goes on, as with RQ.
 
+        :raises RedisNeededError: the jobs that wait for this one are to begin.
         :raises InvalidJobOperation: it was cancelled before.
         """
+        refuse(pipeline=pipeline, enqueue_dependents=enqueue_dependents)
         if self.is_canceled:
             raise InvalidJobOperation(f"Job {self.id} is cancelled already")
         store.cancel(self.row_id)
 
-    def delete(self, *args: Any, **kwargs: Any) -> None:
-        """Cancel the job likewise, and give up its id. The row stays, as history."""
+    def delete(
+        self,
+        pipeline: Any = None,
+        remove_from_queue: bool = True,
+        delete_dependents: bool = False,
+    ) -> None:
+        """Cancel the job likewise, and give up its id. The row stays, as history.
+
+        :raises RedisNeededError: the jobs that wait for this one are to be deleted, too.
+        """
+        refuse(pipeline=pipeline, delete_dependents=delete_dependents)
         store.drop(self.row_id)
 
     def requeue(self, at_front: bool = False) -> Job:
         """Run the job again.
 
+        :raises RedisNeededError: it is to begin before others.
         :raises InvalidJobOperation: it has not failed.
         """
+        refuse(at_front=at_front)
         if not store.retry(self.row_id):
             raise InvalidJobOperation(f"Job {self.id} has not failed")
         return self

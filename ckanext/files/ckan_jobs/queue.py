@@ -10,7 +10,7 @@ import rq
 from rq.exceptions import NoSuchJobError
 
 from . import store
-from .errors import RedisNeededError
+from .errors import refuse
 from .job import NO_REDIS, Job
 from .registry import Registry
 
@@ -72,7 +72,7 @@ class Queue(rq.Queue):
 
         :raises DuplicateJobError: it is to be unique, and a job with its id waits or runs.
         """
-        _refuse(pipeline=pipeline)
+        refuse(pipeline=pipeline)
         job.enqueued_at = dt.datetime.now(dt.timezone.utc)
         return self._put(job, None, at_front or bool(job.enqueue_at_front), unique)
 
@@ -84,10 +84,11 @@ class Queue(rq.Queue):
         :raises DuplicateJobError: as for a job without a time.
         :raises RedisNeededError: the job depends on others.
         """
-        _refuse(pipeline=pipeline, depends_on=job.dependency_ids)
+        refuse(pipeline=pipeline, depends_on=job.dependency_ids)
         return self._put(job, datetime.astimezone(), bool(job.enqueue_at_front), unique)
 
     def _put(self, job: Any, at: dt.datetime | None, at_front: bool, unique: bool) -> Any:
+        refuse(**job.options_of_redis)
         job.origin = self.name
         if job.timeout is None:
             job.timeout = self._default_timeout
@@ -128,13 +129,14 @@ class Queue(rq.Queue):
         return job if job.origin == self.name else None
 
     def get_job_position(self, job_or_id: Any) -> int | None:
-        job_id = getattr(job_or_id, "id", job_or_id)
+        job_id = _row_id(job_or_id)
         ids = self.get_job_ids()
         return ids.index(job_id) if job_id in ids else None
 
     def remove(self, job_or_id: Any, pipeline: Any = None) -> Any:
         """Cancel a job, unless a worker runs it."""
-        return store.cancel(getattr(job_or_id, "id", job_or_id))
+        refuse(pipeline=pipeline)
+        return store.cancel(_row_id(job_or_id))
 
     def empty(self) -> Any:
         """Delete the jobs that wait; return how many."""
@@ -146,11 +148,8 @@ class Queue(rq.Queue):
             self.empty()
 
 
-def _refuse(**wanted: Any) -> None:
-    """:raises RedisNeededError: the caller wants what rows cannot do."""
-    for option, value in wanted.items():
-        if value not in (None, []):
-            raise RedisNeededError(f"Such jobs in PostgreSQL have no option {option}")
+def _row_id(job_or_id: Any) -> str:
+    return getattr(job_or_id, "row_id", job_or_id)
 
 
 def _registry(state: str) -> property:

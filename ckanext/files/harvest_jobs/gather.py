@@ -30,8 +30,9 @@ def gather(harvest_job_id: str) -> None:
     """
     if records.is_sent(harvest_job_id):
         return
-    if _is_repeated() or not records.is_gathered(harvest_job_id):
-        records.delete_gathered(harvest_job_id)
+    if records.is_gathered(harvest_job_id) and not _is_repeated():
+        return  # :mod:`.recovery` looks after its objects
+    records.delete_gathered(harvest_job_id)
     with collected() as messages:
         try:
             deliver(GATHER, harvest_job_id, harvest.gather_callback)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-import rq
 from ckan.common import config
 from ckan.lib import jobs
 
@@ -56,9 +55,10 @@ class Stage:
             args=[about],
             job_id=self.rq_id(about),
             timeout=config[TIMEOUT.format(stage=self.name)] or -1,
-            retry=rq.Retry(self.retries, RETRY_WAIT) if self.retries else None,
             meta={"title": f"{self.name.capitalize()} {about}"},
         )
+        # a number of its own: the site's retries would gather again what has failed
+        job.retries_left, job.retry_intervals = self.retries, [RETRY_WAIT]
         with suppress(DuplicateJobError):
             queue.enqueue_job(job, unique=True)
 

@@ -182,6 +182,17 @@ def test_intervals(run: Any, name: str) -> None:
     assert run(job).status == "failed"
 
 
+def test_intervals_of_a_retry_that_is_returned(run: Any, name: str) -> None:
+    """As RQ has these: the last one is repeated."""
+    job, waits = enqueue(functions.ask_again, name, 3, 100, 200), []
+    for _ in range(3):
+        assert run(job).status == "todo"
+        waits.append(round((row(job).scheduled_at - now()).total_seconds(), -1))
+        let_time_pass()
+    assert waits == [100, 200, 200]
+    assert run(job).status == "failed"
+
+
 def now() -> dt.datetime:
     return dt.datetime.now(dt.timezone.utc)
 
@@ -217,7 +228,7 @@ def test_retry_that_is_returned(run: Any, name: str) -> None:
 
 
 def test_ttl(run: Any, name: str) -> None:
-    late = enqueue(functions.refuse_to_begin, name, ttl=-1 + 60)
+    late = enqueue(functions.refuse_to_begin, name, ttl=59)
     change(
         f"UPDATE {S}.procrastinate_jobs SET scheduled_at = now() - interval '61 s' WHERE id = :id",
         id=row(late).id,
@@ -310,6 +321,23 @@ def test_logs(run: Any, name: str, caplog: pytest.LogCaptureFixture) -> None:
     assert found[1].endswith("raised an exception: it fails")
     assert "has finished job" in found[2]
     assert "secret" not in caplog.text
+
+
+def test_log_of_an_error_with_a_cause(
+    run: Any, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, jobs.__name__):
+        run(enqueue(functions.fail_with_cause, name))
+    assert any(r.getMessage().endswith("raised an exception: it fails") for r in caplog.records)
+
+
+def test_later_run_that_is_asked_for_again(run: Any, name: str) -> None:
+    """It is a job of its own, and is signed as such."""
+    job = enqueue(functions.fail, name, 1, retry=Retry(max=1))
+    assert run(job).status == "succeeded"
+    again = Job.fetch(f"{job.id}-2")
+    jobs.get_queue().enqueue_job(again)
+    assert run(again).status == "succeeded"
 
 
 def test_rerun_by_a_sysadmin(run: Any, name: str) -> None:

@@ -15,6 +15,7 @@ from ckan.tests import factories
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
 from ckanext.files.background import ArgumentError, record
+from ckanext.files.ckan_jobs import store
 from ckanext.files.ckan_jobs.errors import DuplicateJobError, RedisNeededError
 from ckanext.files.ckan_jobs.job import Job
 from ckanext.files.ckan_jobs.queue import Queue
@@ -342,6 +343,13 @@ def test_queues_of_this_site(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert all(queue is jobs.get_queue(f"{name}-{s}") for queue, s in zip(found, "ab", strict=True))
 
 
+def with_option(queue: Any, **options: Any) -> Any:
+    """Return a new job with what RQ of CKAN 2.12 sets for its options."""
+    job = queue.create_job(work)
+    vars(job).update(options)
+    return job
+
+
 @pytest.mark.parametrize(
     "use",
     [
@@ -349,6 +357,8 @@ def test_queues_of_this_site(name: str, monkeypatch: pytest.MonkeyPatch) -> None
         lambda queue: queue.push_job_id("x"),
         lambda queue: queue.enqueue_in(dt.timedelta(1), work, depends_on=["a"]),
         lambda queue: queue.enqueue(work, pipeline=object()),
+        lambda queue: queue.enqueue_job(with_option(queue, repeats_left=2)),
+        lambda queue: queue.schedule_job(with_option(queue, webhooks=["x"]), dt.datetime.now(UTC)),
         lambda queue: queue.enqueue_many([Queue.prepare_data(work)]),
         lambda _: Queue.all(connection=Queue("x").connection),
     ],
@@ -356,6 +366,31 @@ def test_queues_of_this_site(name: str, monkeypatch: pytest.MonkeyPatch) -> None
 def test_only_redis_can_do(queue: Any, use: Any) -> None:
     with pytest.raises(RedisNeededError, match="PostgreSQL"):
         use(queue)
+    assert queue.is_empty()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda job: job.cancel(enqueue_dependents=True),
+        lambda job: job.delete(delete_dependents=True),
+        lambda job: job.requeue(at_front=True),
+    ],
+)
+def test_only_redis_can_do_it_with_a_job(queue: Any, use: Any) -> None:
+    job = queue.enqueue(work)
+    with pytest.raises(RedisNeededError, match="PostgreSQL"):
+        use(job)
+    assert job.get_status() == "queued"
+
+
+def test_place_of_a_later_run(queue: Any) -> None:
+    """By the job, and by the id of the row."""
+    job = queue.enqueue(work)
+    change(f"UPDATE {S}.procrastinate_jobs SET attempts = 1 WHERE id = :id", id=row(job).id)
+    later = Job.from_row(store.find([job.id])[job.id], run_id=f"{job.id}-2")
+    assert queue.get_job_position(later) == queue.get_job_position(job.id) == 0
+    assert queue.remove(later) == 1
     assert queue.is_empty()
 
 

@@ -53,14 +53,21 @@ def fail(name: str, times: int = 1000) -> str:
     return "at last"
 
 
+def fail_with_cause(_name: str) -> None:
+    try:
+        {}["missing"]
+    except KeyError as error:
+        raise ValueError("it fails") from error
+
+
 def give_back(value: Any) -> Any:
     return value
 
 
-def ask_again(name: str, most: int) -> Any:
+def ask_again(name: str, most: int, *intervals: int) -> Any:
     """Return RQ's wish for a retry."""
     commit(name)
-    return rq.Retry(max=most)
+    return rq.Retry(max=most, interval=[*intervals] or 0)
 
 
 def go_on_with_a_task(name: str) -> Any:

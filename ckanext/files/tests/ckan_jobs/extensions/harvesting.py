@@ -180,6 +180,36 @@ def test_gather_that_was_cut_off(source: str) -> None:
     assert len(waiting("fetch")) == SIZE
 
 
+def test_gather_that_fails(
+    source: str, notes: Callable[[], Counter[str]], ckan_config: Any
+) -> None:
+    """It is not tried again, however often the site wants that for jobs of extensions."""
+    ckan_config["ckanext.files.jobs.retries"] = ["1"]
+    catalog.failing.add("gather")
+    job_id = create(source)
+    work("gather")
+    assert finished(job_id)["status"] == "Finished"
+    let_time_pass()
+    work("gather")
+    assert notes()[f"gather {job_id}"] == 1
+    assert states() == {}
+
+
+def test_message_for_what_is_gathered(source: str, notes: Callable[[], Counter[str]]) -> None:
+    """Also after its jobs have gone: nothing is gathered again, and the objects go on."""
+    job_id = create(source)
+    work("gather")
+    utils.purge_queues()
+    queue.get_gather_publisher().send({"harvest_job_id": job_id})
+    model.Session.remove()
+    work("gather")
+    assert notes()[f"gather {job_id}"] == 1
+    finished(job_id)
+    work("fetch")
+    assert states() == {"COMPLETE": SIZE}
+    assert finished(job_id)["status"] == "Finished"
+
+
 def test_import_that_fails(source: str, notes: Callable[[], Counter[str]]) -> None:
     """Nothing of it stays; after the last try the object has ended, and the harvest job can."""
     catalog.failing.add("1")
