@@ -79,7 +79,9 @@ def one_at_a_time() -> Iterator[None]:
             cursor.execute("SELECT pg_try_advisory_lock(%s)", (JOBS_BRIDGE,))
             if not cursor.fetchone()[0]:
                 raise BridgeError("Another process moves jobs between Redis and PostgreSQL")
-        yield
+            yield
+            # the server may notice only later that a connection was closed
+            cursor.execute("SELECT pg_advisory_unlock(%s)", (JOBS_BRIDGE,))
     finally:
         connection.close()
 
