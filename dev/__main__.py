@@ -27,8 +27,9 @@ from .postgres import Postgres, migrate_given
 from .servers import Redis, Solr
 
 # PostgreSQL last: its migrations need the other two
-SERVERS = Solr(), Redis(), Postgres()
-DATASTORE = Datastore(SERVERS[-1])
+POSTGRES = Postgres()
+SERVERS = Solr(), Redis(), POSTGRES
+DATASTORE = Datastore(POSTGRES)
 OUR_VARIABLES = "CKANEXT_FILES_OWN"
 """The environment variable that names the variables that a run has set."""
 
@@ -89,7 +90,7 @@ def remove_ended_runs() -> None:
                 for server in SERVERS:
                     if server.running:
                         server.remove(folder.name)
-                if SERVERS[-1].running:
+                if POSTGRES.running:
                     DATASTORE.remove(folder.name)
                 shutil.rmtree(folder)
 
@@ -108,7 +109,7 @@ def stop() -> None:
 
 def clean() -> None:
     stop()
-    for folder in (SERVERS[-1].folder, STATE, ROOT / "build", ROOT / "dist"):
+    for folder in (POSTGRES.folder, STATE, ROOT / "build", ROOT / "dist"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
