@@ -23,7 +23,6 @@ from ckanext.files.transaction.connection import connect
 from ..context import JobContext
 from ..job import ClaimedJob
 from ..retry import Failure
-from ..rq_jobs import look_after
 from ..sql import driver_query
 from ..step import fail
 from .deaths import Deaths, SilentWorker
@@ -156,10 +155,11 @@ class WorkerQueries:
         return {worker_id: count for worker_id, count in rescued.items() if count}
 
     def look_after_rq_jobs(self) -> int:
-        """Do what jobs of ``toolkit.enqueue_job`` need; return how many wait no more for others."""
-        with self._cursor() as cursor:
-            freed, _ = look_after(cursor)
-        return freed
+        """Let jobs of ``toolkit.enqueue_job`` begin whose dependencies have ended; return how many.
+
+        Results whose time is over are emptied, too. It waits for no lock.
+        """
+        return self._value("look_after_rq_jobs")
 
     def _end_all_sessions(self, worker_id: int) -> None:
         names = {"name": application_name(worker_id), "tasks_name": self.name_of_tasks(worker_id)}

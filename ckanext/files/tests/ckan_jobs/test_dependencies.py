@@ -10,7 +10,8 @@ import pytest
 from ckan import model
 from rq.job import Dependency
 
-from ckanext.files.background import control, record, rq_jobs
+from ckanext.files.background import control, record
+from ckanext.files.background.sql import driver_query
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.ckan_jobs.job import Job
 from ckanext.files.tests.ckan_jobs.test_queue import queue, row, set_state, work
@@ -28,7 +29,7 @@ def states(*asked: Any) -> list[str]:
 def look_after() -> tuple[int, int]:
     """Do what the heartbeat of a worker does; return how many jobs and results it was."""
     with engine().begin() as connection:
-        return rq_jobs.look_after(connection.connection.cursor())
+        return tuple(connection.exec_driver_sql(driver_query("look_after_rq_jobs")).one())
 
 
 def free() -> int:
