@@ -185,7 +185,7 @@ def _dependencies(redis: RedisJobs, job: Job) -> tuple[str, ...]:
             raise _StaysError(f"it waits for job {rq_id}, which stays in Redis")
     if not known:
         raise _StaysError(f"it waits for unknown jobs: {', '.join(job.dependency_ids)}")
-    return tuple(rows)
+    return tuple(row.rq_id for row in rows.values())
 
 
 def _dependencies_first(redis: RedisJobs, entries: list[Entry]) -> list[Entry]:

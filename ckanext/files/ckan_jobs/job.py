@@ -53,6 +53,9 @@ class Job(rq.job.Job):
     _row_id: str | None = None
     """The id that the row has, where ``id`` is the one of a later run."""
 
+    _job_id: int | None = None
+    """Which row it is: a newer job may take its id."""
+
     def __init__(
         self,
         id: str | None = None,  # noqa: A002 - as RQ calls it
@@ -137,21 +140,30 @@ class Job(rq.job.Job):
         """
         if is_registered(self.task_name):
             raise ArgumentError(f"{self.task_name} is a background task: use its method delay()")
-        depends_on, allow_failure = self.dependency_ids, bool(self.allow_dependency_failures)
+        depends_on, allow_failure = self._rows_waited_for(), bool(self.allow_dependency_failures)
         place = store.Place(self.origin, self.task_name, at, at_front, depends_on, allow_failure)
         self._status = rq.job.JobStatus.SCHEDULED if at else rq.job.JobStatus.QUEUED
         self._row_id = None  # a later run that is asked for again is a job of its own
         self._stored = self._payload()
-        if not store.put(self.id, self._stored, place, self.title, unique=unique):
+        self._job_id = store.put(self.id, self._stored, place, self.title, unique=unique)
+        if self._job_id is None:
             raise DuplicateJobError(f"Job {self.id} waits or runs already")
         if depends_on:
             self.get_status()  # they may have ended
 
+    def _rows_waited_for(self) -> list[str]:
+        """Return the ids of the rows: a dependency may be named by the id of a later run."""
+        found = store.find(self.dependency_ids) if self.dependency_ids else {}
+        return [found[id_].rq_id if id_ in found else id_ for id_ in self.dependency_ids]
+
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Write what was changed. ``toolkit.enqueue_job`` calls this also where nothing was."""
-        if (changed := self._payload()) != self._stored and store.save(
-            self.row_id, changed, self.title
-        ):
+        """Write what was changed. ``toolkit.enqueue_job`` calls this also where nothing was.
+
+        If a newer job has taken the id, that one is not changed.
+        """
+        changed = self._payload()
+        if self._job_id is not None and changed != self._stored:
+            store.save(self._job_id, changed, self.title)
             self._stored = changed
 
     save_meta = save
@@ -274,7 +286,7 @@ class Job(rq.job.Job):
             # who lists the queue must see it, and RQ refuses to run what it cannot read
             self.created_at, self.description, self.data = _UNKNOWN, str(error), b""
         self.origin = row.origin
-        self._stored = row.payload
+        self._job_id, self._stored = row.job_id, row.payload
         self._status = _status(row)
 
 

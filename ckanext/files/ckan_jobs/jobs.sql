@@ -5,7 +5,7 @@ SELECT files_rq_put(:rq_id, :origin, :queue, :task, :priority, :at, :title, :use
     :depends_on, :allow_failure, :unique)
 
 -- name: save
-SELECT files_rq_save(:rq_id, :title, :hash, :signature)
+SELECT files_rq_save(:job_id, :title, :hash, :signature)
 
 -- name: cancel
 SELECT count(files_rq_cancel(:rq_id))
@@ -22,9 +22,13 @@ FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
 WHERE r.current AND r.rq_id = ANY (:rq_ids)
 
 -- name: statuses
+-- A job that has lost its id and runs on comes last, and so counts.
 SELECT r.rq_id, files_rq_status(j.status, j.scheduled_at)
 FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
 WHERE r.current AND r.rq_id = ANY (:rq_ids)
+UNION ALL
+SELECT r.rq_id, 'doing' FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
+WHERE NOT r.current AND r.rq_id = ANY (:rq_ids) AND j.status = 'doing'
 
 -- name: find_run
 -- By the id of a run, which the job has begun.

@@ -20,12 +20,8 @@ from .errors import ForgedJobError
 
 OLD_KEYS = "ckanext.files.jobs.old_secret_keys"
 
-_PURPOSE = b"ckanext-files jobs\0"
-"""Keeps the key apart from other keys that are made from the same secret."""
-
-
-_RESULT = "\0result"
-"""Ends the id for which a result is signed. No id has that: a result is no hash, and vice versa."""
+_OF_JOBS, _OF_RESULTS = b"ckanext-files jobs\0", b"ckanext-files results\0"
+"""Keep the keys apart from other keys that are made from the same secret."""
 
 _SIGNATURE_LENGTH = 32
 
@@ -43,7 +39,7 @@ def pack(rq_id: str, values: dict[str, Any]) -> Payload:
     :param values: as RQ's ``to_dict`` returns them.
     """
     data = pickle.dumps({name.encode(): _as_redis(value) for name, value in values.items()})
-    return Payload(data, _sign(config["SECRET_KEY"], rq_id, data))
+    return Payload(data, _sign(config["SECRET_KEY"], _OF_JOBS, rq_id, data))
 
 
 def unpack(rq_id: str, payload: Payload) -> dict[bytes, bytes]:
@@ -51,13 +47,13 @@ def unpack(rq_id: str, payload: Payload) -> dict[bytes, bytes]:
 
     :raises ForgedJobError: this site has not written them for that id.
     """
-    _verify(rq_id, payload.hash, payload.signature)
+    _verify(_OF_JOBS, rq_id, payload.hash, payload.signature)
     return pickle.loads(payload.hash)
 
 
 def sign_result(rq_id: str, data: bytes) -> bytes:
     """Return what a job has returned, after a signature."""
-    return _sign(config["SECRET_KEY"], rq_id + _RESULT, data) + data
+    return _sign(config["SECRET_KEY"], _OF_RESULTS, rq_id, data) + data
 
 
 def verified_result(rq_id: str, stored: bytes) -> bytes:
@@ -66,22 +62,22 @@ def verified_result(rq_id: str, stored: bytes) -> bytes:
     :raises ForgedJobError: this site has not written it for that id.
     """
     signature, data = stored[:_SIGNATURE_LENGTH], stored[_SIGNATURE_LENGTH:]
-    _verify(rq_id + _RESULT, data, signature)
+    _verify(_OF_RESULTS, rq_id, data, signature)
     return data
 
 
-def _verify(signed_id: str, data: bytes, signature: bytes) -> None:
+def _verify(purpose: bytes, rq_id: str, data: bytes, signature: bytes) -> None:
     keys = (config["SECRET_KEY"], *config.get(OLD_KEYS, ()))
-    signatures = [_sign(key, signed_id, data) for key in keys]
+    signatures = [_sign(key, purpose, rq_id, data) for key in keys]
     if not any(hmac.compare_digest(each, signature) for each in signatures):
         raise ForgedJobError(
-            f"The signature of job {signed_id.removesuffix(_RESULT)} is not by the SECRET_KEY of "
-            f"this site. If the key was changed, put the old one into {OLD_KEYS}"
+            f"The signature of job {rq_id} is not by the SECRET_KEY of this site. If the key was "
+            f"changed, put the old one into {OLD_KEYS}"
         )
 
 
-def _sign(secret: str, rq_id: str, data: bytes) -> bytes:
-    key = hashlib.sha256(_PURPOSE + secret.encode()).digest()
+def _sign(secret: str, purpose: bytes, rq_id: str, data: bytes) -> bytes:
+    key = hashlib.sha256(purpose + secret.encode()).digest()
     return hmac.digest(key, rq_id.encode() + b"\0" + data, "sha256")
 
 

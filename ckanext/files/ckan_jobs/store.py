@@ -28,7 +28,7 @@ _HASH_LENGTH = 8
 """Characters of the hash that ends the name of a queue that is too long."""
 
 
-_RUN = re.compile(r"(?P<rq_id>.+)-(?P<run>[1-9]\d{0,8})")
+_RUN = re.compile(r"(?P<rq_id>.+)-run-(?P<run>[1-9]\d{0,8})", re.DOTALL)
 """The id of a later run."""
 
 
@@ -67,10 +67,10 @@ class Place(NamedTuple):
 
 def put(
     rq_id: str, payload: Payload, place: Place, title: str | None, unique: bool = False
-) -> bool:
-    """Write a job; a job that waits and has the same id is cancelled.
+) -> int | None:
+    """Write a job, and return the id of its row; a job that waits and has the same id is cancelled.
 
-    :param unique: write none instead if a job with the same id waits or runs, and return False.
+    :param unique: write none instead if a job with the same id waits or runs, and return None.
     :raises NotInstalledError: the tables are missing.
     """
     values = {
@@ -84,14 +84,12 @@ def put(
         "title": title,
     }
     what = f"The job of {place.task}"
-    found = _change("put", what, rq_id=rq_id, unique=unique, **values, **payload._asdict())
-    return found is not None
+    return _change("put", what, rq_id=rq_id, unique=unique, **values, **payload._asdict())
 
 
-def save(rq_id: str, payload: Payload, title: str | None) -> bool:
-    """Write another payload of a job; return whether there is such a job."""
-    values = {"rq_id": rq_id, "title": title, **payload._asdict()}
-    return _change("save", **values)
+def save(job_id: int, payload: Payload, title: str | None) -> bool:
+    """Write another payload of a job; return False if the row has lost its id meanwhile."""
+    return _change("save", job_id=job_id, title=title, **payload._asdict())
 
 
 def cancel(rq_id: str) -> int:
@@ -130,7 +128,10 @@ def find(rq_ids: Iterable[str]) -> dict[str, Row]:
 
 
 def statuses(rq_ids: Iterable[str]) -> dict[str, str]:
-    """Return the states of the jobs that exist of these, see :class:`Row`, by their ids."""
+    """Return the states of the jobs that exist of these, see :class:`Row`, by their ids.
+
+    A job that was deleted while a worker runs it exists until that run has ended.
+    """
     return dict(_read("statuses", rq_ids=list(rq_ids)))
 
 
@@ -147,7 +148,7 @@ def run_id(rq_id: str, attempts: int) -> str:
 
     :param attempts: how many runs there were before.
     """
-    return f"{rq_id}-{attempts + 1}" if attempts else rq_id
+    return f"{rq_id}-run-{attempts + 1}" if attempts else rq_id
 
 
 def traceback(rq_id: str) -> str | None:

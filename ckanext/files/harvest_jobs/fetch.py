@@ -28,11 +28,10 @@ def fetch(harvest_object_id: str) -> None:
 
     :raises NotHarvestedError: ckanext-harvest wants the object to be tried again.
     """
-    if not records.is_in_progress(harvest_object_id):
-        return
     try:
         with _one_commit():
-            deliver(FETCH, harvest_object_id, harvest.fetch_callback)
+            if records.lock_in_progress(harvest_object_id):
+                deliver(FETCH, harvest_object_id, harvest.fetch_callback)
     except Exception as error:
         if _is_last_try():
             records.end_object(harvest_object_id, f"{type(error).__name__}: {error}")

@@ -23,9 +23,10 @@ ENDED = ("COMPLETE", "ERROR")
 """States of an object after which nothing happens to it."""
 
 
-def is_in_progress(object_id: str) -> bool:
-    """Return whether there is such an object, and it has not ended."""
-    return bool(_objects(HarvestObject.id == object_id, *_IN_PROGRESS).count())
+def lock_in_progress(object_id: str) -> bool:
+    """Lock an object for the transaction; return whether there is one that has not ended."""
+    found = _objects(HarvestObject.id == object_id, *_IN_PROGRESS)
+    return found.with_for_update().first() is not None
 
 
 def objects_in_progress(job_id: str) -> list[str]:

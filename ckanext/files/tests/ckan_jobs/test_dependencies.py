@@ -16,7 +16,7 @@ from ckanext.files.background.testing import TasksManager
 from ckanext.files.ckan_jobs.job import Job
 from ckanext.files.tests.ckan_jobs.test_queue import queue, row, set_state, work
 from ckanext.files.tests.support.console import output
-from ckanext.files.tests.support.effects import engine, look, rows
+from ckanext.files.tests.support.effects import change, engine, look, rows
 from ckanext.files.tests.support.jobs import S
 
 __all__ = ["queue"]
@@ -71,6 +71,18 @@ def test_dependency_that_has_not_succeeded(queue: Any, end: str) -> None:
     set_state(first, "succeeded")
     assert free() == 1
     assert states(strict) == ["queued"]
+
+
+def test_dependency_on_a_later_run(queue: Any) -> None:
+    """As a function asks that has begun again: ``depends_on=rq.get_current_job()``."""
+    first = queue.enqueue(work)
+    set_attempts = f"UPDATE {S}.procrastinate_jobs SET attempts = 1 WHERE id = :id"
+    change(set_attempts, id=row(first).id)
+    set_state(first, "doing")
+    second = queue.enqueue(work, depends_on=Job.fetch(f"{first.id}-run-2"))
+    assert states(second) == ["deferred"]
+    set_state(first, "succeeded")
+    assert free() == 1
 
 
 def test_dependency_that_is_deleted(queue: Any) -> None:

@@ -158,15 +158,15 @@ def test_retry_of_the_caller(run: Any, name: str, ckan_config: Any) -> None:
     job = enqueue(functions.fail, name, 2, retry=Retry(max=3))
     found = run(job)
     assert (found.status, found.attempts) == ("succeeded", 3)
-    ids = [job.id, f"{job.id}-2", f"{job.id}-3"]
+    ids = [job.id, f"{job.id}-run-2", f"{job.id}-run-3"]
     assert effects_of(name) == [f"{name}-{each}" for each in ids]
     for rq_id in ids:
         assert Job.fetch(rq_id).id == rq_id
         assert Job.fetch(rq_id).result == "at last"
         assert Job.fetch(rq_id).meta["run"] == ids[-1]
         assert Job.exists(rq_id)
-    for rq_id in (f"{job.id}-4", f"{job.id}-1", f"{job.id}-0", f"{job.id}-2-2", "x-2"):
-        assert not Job.exists(rq_id)
+    for run in ("run-4", "run-1", "run-0", "2", "run-2-run-2"):
+        assert not Job.exists(f"{job.id}-{run}")
 
 
 def test_intervals(run: Any, name: str) -> None:
@@ -335,7 +335,7 @@ def test_later_run_that_is_asked_for_again(run: Any, name: str) -> None:
     """It is a job of its own, and is signed as such."""
     job = enqueue(functions.fail, name, 1, retry=Retry(max=1))
     assert run(job).status == "succeeded"
-    again = Job.fetch(f"{job.id}-2")
+    again = Job.fetch(f"{job.id}-run-2")
     jobs.get_queue().enqueue_job(again)
     assert run(again).status == "succeeded"
 
@@ -346,7 +346,7 @@ def test_rerun_by_a_sysadmin(run: Any, name: str) -> None:
     assert run(job).status == "failed"
     Job.fetch(job.id).requeue()
     assert run(job).status == "succeeded"
-    assert effects_of(name) == [f"{name}-{job.id}", f"{name}-{job.id}-2"]
+    assert effects_of(name) == [f"{name}-{job.id}", f"{name}-{job.id}-run-2"]
     set_state(job, "failed")
-    assert Job.fetch(f"{job.id}-2").requeue().id == f"{job.id}-2"
+    assert Job.fetch(f"{job.id}-run-2").requeue().id == f"{job.id}-run-2"
     assert row(job).status == "todo"

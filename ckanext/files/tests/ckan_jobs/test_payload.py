@@ -13,7 +13,14 @@ from ckan.lib import jobs
 from rq.exceptions import DeserializationError
 
 from ckanext.files.ckan_jobs.errors import ForgedJobError
-from ckanext.files.ckan_jobs.payload import OLD_KEYS, Payload, pack, unpack
+from ckanext.files.ckan_jobs.payload import (
+    OLD_KEYS,
+    Payload,
+    pack,
+    sign_result,
+    unpack,
+    verified_result,
+)
 from ckanext.files.tests.support.effects import change, look
 from ckanext.files.tests.support.jobs import S
 
@@ -107,3 +114,15 @@ def test_forged_job_is_listed_and_runs_nothing() -> None:
     jobs.job_from_id(job.id).delete()
     model.Session.rollback()
     assert look(f"SELECT count(*) FROM {S}.procrastinate_jobs WHERE status = 'cancelled'") == 1
+
+
+def test_result_is_no_hash(name: str) -> None:
+    """Nor the other way round, whatever a function returns: each kind has a key of its own."""
+    data = pickle.dumps({})
+    signature = sign_result(name, data).removesuffix(data)
+    for forged in (data, b"result\0" + data):
+        with pytest.raises(ForgedJobError):
+            unpack(name, Payload(forged, signature))
+    packed = pack(name, {"data": b""})
+    with pytest.raises(ForgedJobError):
+        verified_result(name, packed.signature + packed.hash)

@@ -388,10 +388,46 @@ def test_place_of_a_later_run(queue: Any) -> None:
     """By the job, and by the id of the row."""
     job = queue.enqueue(work)
     change(f"UPDATE {S}.procrastinate_jobs SET attempts = 1 WHERE id = :id", id=row(job).id)
-    later = Job.from_row(store.find([job.id])[job.id], run_id=f"{job.id}-2")
+    later = Job.from_row(store.find([job.id])[job.id], run_id=f"{job.id}-run-2")
     assert queue.get_job_position(later) == queue.get_job_position(job.id) == 0
     assert queue.remove(later) == 1
     assert queue.is_empty()
+
+
+@pytest.mark.parametrize("state", ["todo", "doing"])
+def test_save_of_a_job_that_was_replaced(queue: Any, name: str, state: str) -> None:
+    """The newer job keeps what it was asked for with."""
+    first = queue.enqueue(work, "first", job_id=name)
+    set_state(first, state)
+    running = Job.fetch(name)
+    queue.enqueue(work, "second", job_id=name)
+    for job in (first, running):
+        job.meta["progress"] = 1
+        job.save_meta()
+        job.save()
+    assert Job.fetch(name).args == ("second",)
+    assert Job.fetch(name).meta == {"title": None}
+
+
+def test_unique_while_a_deleted_one_runs(queue: Any, name: str) -> None:
+    """A deleted job has lost its id, and its run goes on: until its end there is no second one."""
+    first = queue.enqueue(work, job_id=name)
+    set_state(first, "doing")
+    job_id = row(first).id
+    worker = f"(SELECT worker_id FROM {S}.procrastinate_register_worker_v1())"
+    change(
+        f"UPDATE {S}.procrastinate_jobs SET worker_id = {worker} WHERE id = :id",
+        id=job_id,
+    )
+    first.delete()
+    assert store.statuses([name]) == {name: "doing"}
+    second = queue.create_job(work, job_id=name)
+    with pytest.raises(DuplicateJobError):
+        queue.enqueue_job(second, unique=True)
+    change(f"UPDATE {S}.procrastinate_jobs SET status = 'succeeded' WHERE id = :id", id=job_id)
+    assert store.statuses([name]) == {}
+    queue.enqueue_job(second, unique=True)
+    assert store.statuses([name]) == {name: "todo"}
 
 
 @pytest.mark.parametrize("state", ["todo", "doing"])

@@ -190,7 +190,7 @@ def lock_elsewhere(name: str) -> str:
     with engine.begin() as connection:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
         effect_at_once(f"{name}-locked-{_job().id}")
-        if "-2" not in _job().id[-2:]:
+        if not _job().id.endswith("-run-2"):
             wait_for(lambda: effects_of(f"go-{name}"), 600)
     engine.dispose()
     return _job().id

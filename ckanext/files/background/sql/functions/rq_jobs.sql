@@ -13,7 +13,7 @@ CREATE OR REPLACE FUNCTION files_rq_status(_status procrastinate_job_status, _at
 $$;
 
 -- Write a job, and return its id. The job that had the _rq_id loses it, and does not begin any more. If _unique, and
--- that one waits or runs, no job is written, and NULL is returned.
+-- that one waits or runs, or one that has lost the _rq_id runs on, no job is written, and NULL is returned.
 --
 -- If a concurrent transaction has just written a job with the same _rq_id, the function waits for its end.
 CREATE OR REPLACE FUNCTION files_rq_put(
@@ -39,6 +39,11 @@ BEGIN
         END IF;
         PERFORM files_rq_drop(_rq_id);
     END LOOP;
+    IF _unique AND EXISTS (SELECT FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
+        WHERE r.rq_id = _rq_id AND NOT r.current AND j.status = 'doing') THEN
+        DELETE FROM procrastinate_jobs WHERE id = _job;
+        RETURN NULL;
+    END IF;
     IF _title IS NOT NULL OR _user IS NOT NULL THEN
         INSERT INTO files_job (job_id, title, user_id) VALUES (_job, _title, _user);
     END IF;
@@ -63,17 +68,18 @@ BEGIN
 END;
 $$;
 
--- Write what was changed of a job; return false if no job has the _rq_id.
-CREATE OR REPLACE FUNCTION files_rq_save(_rq_id text, _title text, _hash bytea, _signature bytea)
+-- Write what was changed of a job; return false if it has lost its id, to a newer job or as it was deleted.
+DROP FUNCTION IF EXISTS files_rq_save(text, text, bytea, bytea);
+CREATE OR REPLACE FUNCTION files_rq_save(_job bigint, _title text, _hash bytea, _signature bytea)
     RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE
-    _job bigint;
 BEGIN
-    UPDATE files_rq_job SET hash = _hash, signature = _signature WHERE rq_id = _rq_id AND current
-        RETURNING job_id INTO _job;
-    INSERT INTO files_job (job_id, title) SELECT _job, _title WHERE _job IS NOT NULL AND _title IS NOT NULL
-        ON CONFLICT (job_id) DO UPDATE SET title = excluded.title;
-    RETURN _job IS NOT NULL;
+    UPDATE files_rq_job SET hash = _hash, signature = _signature WHERE job_id = _job AND current;
+    IF FOUND AND _title IS NOT NULL THEN
+        INSERT INTO files_job (job_id, title) VALUES (_job, _title)
+            ON CONFLICT (job_id) DO UPDATE SET title = excluded.title;
+        RETURN true;
+    END IF;
+    RETURN FOUND;
 END;
 $$;
 
