@@ -128,9 +128,12 @@ class WorkerQueries:
         """
         self._release(self.worker_id, job_id, attempts, max_rescues)
 
-    def release_all(self) -> None:
-        """Undo all claims of the worker, which stops; skip jobs that are locked."""
-        self._value("unclaim_jobs", worker=self.worker_id)
+    def release_all(self, kept: Iterable[int] = ()) -> None:
+        """Undo all claims of the worker, which stops; skip jobs that are locked.
+
+        :param kept: ids of jobs that stay the worker's: others rescue them.
+        """
+        self._value("unclaim_jobs", worker=self.worker_id, kept=list(kept))
 
     def owned(self) -> list[OwnedJob]:
         """Return the jobs that belong to this worker."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ckanext.files.background import Job
+from ckanext.files.background.worker.repairs import Repairs
 from ckanext.files.tests.support import jobs, sample
 from ckanext.files.tests.support import worker_tasks as tasks
 from ckanext.files.tests.support.effects import look, rows
@@ -136,15 +137,21 @@ def test_end_that_has_to_wait(
     assert worker.running
 
 
-def test_handed_back(held: Any, workers: Workers, name: str) -> None:
-    """By a worker that stops: the next run is another attempt, and sees that."""
+def test_handed_back(workers: Workers, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a worker that stops, beside one that waits for jobs: no two runs meet.
+
+    The last repair takes its time, as when Solr does not answer. The next run is another attempt,
+    and sees that.
+    """
+    monkeypatch.setattr(Repairs, "wait", lambda self: time.sleep(3))
+    monkeypatch.setattr("ckanext.files.background.worker.deaths._RECONNECTING", 1.0)
     worker = workers.start(shutdown_timeout=0)
-    job = held()
+    job = jobs.begun(tasks.hold_a_connection, name)
+    workers.start()
     assert worker.stop() == 0
-    assert (jobs.state(job), jobs.state(job, "attempts")) == ("doing", 1)
-    worker.start()
     jobs.wait_for_job(job)
-    assert jobs.effects_of(name) == [f"{name}-{each}" for each in ("begun-0", "begun-1", "ended-1")]
+    assert jobs.effects_of(f"{name}-met") == [f"{name}-met-False"]
+    assert jobs.state(job, "attempts") == 2
 
 
 @pytest.mark.parametrize(
