@@ -218,6 +218,23 @@ def test_cannot_be_interrupted(
     jobs.wait_for_job(jobs.defer(sample.write.configure(queue="alone"), f"{name}-again"))
 
 
+def test_cannot_be_interrupted_and_is_locked(
+    workers: Workers, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end waits for the transaction that has locked the job, and it does not run again."""
+    monkeypatch.setattr("ckanext.files.background.worker.execution._OPEN_GRACE", 0.1)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    worker = workers.start("-q", "alone", timeout=0.5)
+    job = jobs.begun(tasks.stuck_openly.configure(queue="alone"), name, str(pipe))
+    with jobs.locked_by_us(job):
+        wait_for(lambda: "and could not be interrupted: the worker ends" in worker.said)
+        time.sleep(1)
+    assert worker.wait() == 1
+    assert jobs.state(job) == "failed"
+    assert "could not be interrupted" in jobs.state(job, "error")
+
+
 @pytest.mark.parametrize("lost", [False, True])
 def test_error_of_the_database(lost: bool, workers: Workers, name: str) -> None:
     """After a lost connection it runs again as after a lost worker; after a deadlock it failed."""
