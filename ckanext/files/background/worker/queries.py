@@ -7,6 +7,7 @@ claim is undone waits again.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import threading
@@ -26,9 +27,6 @@ from ..retry import Failure
 from ..sql import driver_query
 from ..step import fail
 from .deaths import Deaths, SilentWorker
-
-_MAX_NAME = 63
-"""Bytes of the name of a session."""
 
 
 class OwnedJob(NamedTuple):
@@ -58,11 +56,8 @@ class WorkerQueries:
         self.worker_id = 0
 
     def name_of_tasks(self, worker_id: int) -> str:
-        """Return the name of the sessions that tasks of a worker open by themselves.
-
-        They may be in another database, where workers of other sites have sessions, too.
-        """
-        return f"{application_name(worker_id)}@{self._engine.url.database}"[:_MAX_NAME]
+        """Return the name of the sessions that tasks of a worker open by themselves."""
+        return name_of_tasks(worker_id, self._engine.url.database)
 
     def close(self) -> None:
         """Close the connection."""
@@ -127,9 +122,12 @@ class WorkerQueries:
         """
         self._release(self.worker_id, job_id, attempts, max_rescues)
 
-    def release_all(self) -> None:
-        """Undo all claims of the worker, which stops; skip jobs that are locked."""
-        self._value("unclaim_jobs", worker=self.worker_id)
+    def release_all(self, kept: Iterable[int] = ()) -> None:
+        """Undo all claims of the worker, which stops; skip jobs that are locked.
+
+        :param kept: ids of jobs that stay the worker's: others rescue them.
+        """
+        self._value("unclaim_jobs", worker=self.worker_id, kept=list(kept))
 
     def owned(self) -> list[OwnedJob]:
         """Return the jobs that belong to this worker."""
@@ -234,3 +232,13 @@ class WorkerQueries:
 def application_name(worker_id: int) -> str:
     """Return the name of the sessions of a worker by CKAN's engine, and by its own."""
     return f"ckan-files-worker:{worker_id}"
+
+
+def name_of_tasks(worker_id: int, database: str) -> str:
+    """Return the name of the sessions that tasks of a worker open by themselves.
+
+    They may be in another database, where workers of other sites have sessions, too. PostgreSQL
+    cuts names after 63 bytes and replaces what is not ASCII: a hash stands for the database.
+    """
+    digest = hashlib.sha256(database.encode()).hexdigest()[:8]
+    return f"{application_name(worker_id)}@{digest}"

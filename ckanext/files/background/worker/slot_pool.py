@@ -15,9 +15,12 @@ from ..retry import classify_failure
 from .execution import Execution
 from .queries import OwnedJob
 from .slot import Slot
-from .supply import JobSupply
+from .supply import RETRY_PAUSE, JobSupply, first_line
 
 log = logging.getLogger(__name__)
+
+_ATTEMPTS = 10
+"""How often a worker that stops tries to write an end whose job is locked."""
 
 
 class SlotPool:
@@ -111,17 +114,22 @@ class SlotPool:
     def hand_back_jobs(self) -> None:
         """Undo the steps that run, and leave all jobs of the worker to others.
 
-        A step that is not atomic is not undone: its next run is another attempt.
+        A step that is not atomic goes on until the end of its process: its job stays the worker's,
+        and others rescue it after that.
         """
         for execution in self.executions():
             if not execution.committed:
                 log.warning("Job %s is handed back", execution.job.id)
-            self._queries.end_sessions(execution.backend_pids)
-            if not execution.atomic:
-                self._queries.release(*execution.key, None)
+            if execution.atomic:
+                self._queries.end_sessions(execution.backend_pids)
+        kept = [execution.job.id for execution in [*self.open_steps(), *self.stuck]]
+        _try_often(lambda: self._queries.release_all(kept))
         for execution in self.stuck:
-            self._write_stuck(execution)
-        self._queries.release_all()
+            _try_often(lambda stuck=execution: self._write_stuck(stuck))
+
+    def open_steps(self) -> list[Execution]:
+        """Return the steps that run and are not atomic."""
+        return [execution for execution in self.executions() if not execution.atomic]
 
     def _start_slot(self, number: int) -> None:
         slot = Slot(self._supply, self._request_context, number)
@@ -180,6 +188,18 @@ class SlotPool:
         """Write that a stuck step has failed, unless it has just ended."""
         failure = classify_failure(_stuck_error(execution), execution.job)
         self._queries.fail(execution.job, execution.context, failure)
+
+
+def _try_often(write: Callable[[], None]) -> None:
+    """Write what has to wait for a lock of another transaction; give up after some attempts."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return write()
+        except LockNotAvailable as error:
+            last = first_line(error)
+        time.sleep(RETRY_PAUSE)
+    log.error("The end of a step could not be written, other workers rescue its job: %s", last)
+    return None
 
 
 def _stuck_error(execution: Execution) -> BaseException:

@@ -202,9 +202,12 @@ class Worker:
         except LOST as error:
             # PostgreSQL undoes the steps that run, and other workers rescue their jobs
             log.warning("The end of the worker cannot be written: %s", first_line(error))
-        self._listener.close()
-        self._queries.close()
         self._repairs.wait()
+        # otherwise the lock of the worker stays while the thread of such a step lives, which
+        # refers to the connection: others take its job after that
+        if not self._slots.open_steps():
+            self._listener.close()
+        self._queries.close()
 
     def _log_end(self) -> None:
         names = ", ".join(

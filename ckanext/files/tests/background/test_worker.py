@@ -27,7 +27,7 @@ from ckanext.files.background.job import ClaimedJob
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background.worker import WorkerOptions, processes
-from ckanext.files.background.worker.queries import WorkerQueries
+from ckanext.files.background.worker.queries import WorkerQueries, name_of_tasks
 from ckanext.files.background.worker.slot_pool import SlotPool
 from ckanext.files.background.worker.supply import JobSupply
 from ckanext.files.tests.support import sample
@@ -282,3 +282,16 @@ def test_key_of_a_lock_in_a_function() -> None:
     _, functions = sql.scripts()
     [key] = re.findall(r"advisory\w+\((\d+),", functions)
     assert int(key) == advisory_locks.SUSPECT_JOBS
+
+
+def test_sessions_of_tasks_have_the_name_that_is_looked_for() -> None:
+    """PostgreSQL cuts long names and replaces letters: the database of a worker has any name."""
+    long = "données-" * 8
+    names = {name_of_tasks(2**31 - 1, database) for database in (long + "1", long + "2")}
+    assert len(names) == 2
+    for name in names:
+        with engine().connect() as connection:
+            set_name = sa.text("SELECT set_config('application_name', :name, true)")
+            connection.execute(set_name, {"name": name})
+            found = "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+            assert connection.execute(sa.text(found)).scalar_one() == name

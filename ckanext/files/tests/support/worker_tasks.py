@@ -264,6 +264,24 @@ def commit_and_hold(name: str, file: str, steps: int = 0) -> Call | None:
 
 
 @task(atomic=False)
+def hold_a_connection(name: str) -> None:
+    """Hold a connection of its own; at a later run note whether anything of the first one lives."""
+    if held := effects_of(f"{name}-begun-"):
+        _, process, session = held[0].rsplit("-", 2)
+        found = look(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = :pid)", pid=int(session)
+        )
+        effect(f"{name}-met-{found or Path('/proc', process).exists()}")
+        model.Session.commit()
+        return
+    url = model.meta.engine.url.set(database="postgres")  # pyright: ignore[reportOptionalMemberAccess]
+    with sa.create_engine(url).connect() as connection:
+        session = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+        effect_at_once(f"{name}-begun-{os.getpid()}-{session}")
+        wait_until_let_go(name)
+
+
+@task(atomic=False)
 def time_open_steps(name: str, step: int, of: int, seconds: float) -> Call | None:
     """Write and commit when each run of each step began and ended."""
     for what in ("began", "ended"):

@@ -53,12 +53,12 @@ CREATE OR REPLACE FUNCTION files_resume_later(_job bigint) RETURNS void LANGUAGE
         ON CONFLICT (job_id) DO UPDATE SET resume_order = excluded.resume_order;
 $$;
 
--- Undo the claims of a worker that stops; skip jobs that other transactions have locked.
+-- Undo the claims of a worker that stops, but not of the jobs _kept; skip jobs that other transactions have locked.
 --
 -- A job at its first step becomes what it was before the claim, with the same history. A job at a later step
 -- waits between two steps. So does a job whose queueing lock an open transaction needs: a worker that stops does
 -- not wait for that transaction. The worker claims no more, so its claims need no new number of attempts.
-CREATE OR REPLACE FUNCTION files_unclaim_jobs(_worker bigint) RETURNS void LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION files_unclaim_jobs(_worker bigint, _kept bigint[]) RETURNS void LANGUAGE plpgsql
     SET lock_timeout = '100ms' AS $$
 DECLARE
     job record;
@@ -67,7 +67,8 @@ BEGIN
         SELECT j.id, j.abort_requested, j.scheduled_at,
             coalesce(f.step, 0) + coalesce(f.rescues, 0) > 0 AS has_begun
         FROM procrastinate_jobs j LEFT JOIN files_job f ON f.job_id = j.id
-        WHERE j.status = 'doing' AND j.worker_id = _worker FOR UPDATE OF j SKIP LOCKED
+        WHERE j.status = 'doing' AND j.worker_id = _worker AND j.id <> ALL (_kept)
+        FOR UPDATE OF j SKIP LOCKED
     LOOP
         IF job.abort_requested THEN
             UPDATE procrastinate_jobs SET worker_id = NULL, attempts = attempts + 1,

@@ -34,7 +34,7 @@ WHERE status = 'doing' AND worker_id = :worker
 SELECT files_release_jobs(:worker, :job, :attempts, :max_rescues)
 
 -- name: unclaim_jobs
-SELECT files_unclaim_jobs(:worker)
+SELECT files_unclaim_jobs(:worker, CAST(:kept AS bigint[]))
 
 -- name: requeue_orphans
 SELECT files_requeue_orphans()

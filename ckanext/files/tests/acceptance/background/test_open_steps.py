@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ckanext.files.background import Job
+from ckanext.files.background.worker.repairs import Repairs
 from ckanext.files.tests.support import jobs, sample
 from ckanext.files.tests.support import worker_tasks as tasks
 from ckanext.files.tests.support.effects import look, rows
@@ -136,15 +137,21 @@ def test_end_that_has_to_wait(
     assert worker.running
 
 
-def test_handed_back(held: Any, workers: Workers, name: str) -> None:
-    """By a worker that stops: the next run is another attempt, and sees that."""
+def test_handed_back(workers: Workers, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a worker that stops, beside one that waits for jobs: no two runs meet.
+
+    The last repair takes its time, as when Solr does not answer. The next run is another attempt,
+    and sees that.
+    """
+    monkeypatch.setattr(Repairs, "wait", lambda self: time.sleep(3))
+    monkeypatch.setattr("ckanext.files.background.worker.deaths._RECONNECTING", 1.0)
     worker = workers.start(shutdown_timeout=0)
-    job = held()
+    job = jobs.begun(tasks.hold_a_connection, name)
+    workers.start()
     assert worker.stop() == 0
-    assert (jobs.state(job), jobs.state(job, "attempts")) == ("doing", 1)
-    worker.start()
     jobs.wait_for_job(job)
-    assert jobs.effects_of(name) == [f"{name}-{each}" for each in ("begun-0", "begun-1", "ended-1")]
+    assert jobs.effects_of(f"{name}-met") == [f"{name}-met-False"]
+    assert jobs.state(job, "attempts") == 2
 
 
 @pytest.mark.parametrize(
@@ -209,6 +216,23 @@ def test_cannot_be_interrupted(
     with pytest.raises(OSError, match="No such device"):  # nothing reads the pipe any more
         os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
     jobs.wait_for_job(jobs.defer(sample.write.configure(queue="alone"), f"{name}-again"))
+
+
+def test_cannot_be_interrupted_and_is_locked(
+    workers: Workers, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end waits for the transaction that has locked the job, and it does not run again."""
+    monkeypatch.setattr("ckanext.files.background.worker.execution._OPEN_GRACE", 0.1)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    worker = workers.start("-q", "alone", timeout=0.5)
+    job = jobs.begun(tasks.stuck_openly.configure(queue="alone"), name, str(pipe))
+    with jobs.locked_by_us(job):
+        wait_for(lambda: "and could not be interrupted: the worker ends" in worker.said)
+        time.sleep(1)
+    assert worker.wait() == 1
+    assert jobs.state(job) == "failed"
+    assert "could not be interrupted" in jobs.state(job, "error")
 
 
 @pytest.mark.parametrize("lost", [False, True])
