@@ -112,7 +112,7 @@ def test_killed(ckans: Workers, name: str) -> None:
     assert len(worker.children) == 1
     os.kill(worker.children[0], signal.SIGKILL)
     wait_for_job(job)
-    second = f"{job.id}-2"
+    second = f"{job.id}-run-2"
     assert jobs.effects_of(f"{name}-begun") == [f"{name}-begun-{each}" for each in (job.id, second)]
     for found in (ckans_jobs.job_from_id(second), ckans_jobs.job_from_id(job.id)):
         assert (found.get_status(), found.result) == ("finished", second)
@@ -128,8 +128,8 @@ def test_atomic_is_killed(workers: Workers, name: str, ckan_config: Any) -> None
     time.sleep(0.2)
     killed.kill()
     wait_for_job(job)
-    assert jobs.effects_of(name) == [f"{name}-begun-{job.id}-2"]
-    assert job.result == f"{job.id}-2"
+    assert jobs.effects_of(name) == [f"{name}-begun-{job.id}-run-2"]
+    assert job.result == f"{job.id}-run-2"
 
 
 def test_killed_again_and_again(ckans: Workers, name: str) -> None:
@@ -277,11 +277,11 @@ def test_frozen_with_connections_of_its_own(
     frozen.freeze()
     workers.start(frozen_after=1)
     wait_for_job(job)
-    assert job.result == f"{job.id}-2"
+    assert job.result == f"{job.id}-run-2"
     frozen.wake()
     wait_for(lambda: "raised an exception" in frozen.said)
     assert frozen.stop() == 0
-    assert (job.get_status(), job.result) == ("finished", f"{job.id}-2")
+    assert (job.get_status(), job.result) == ("finished", f"{job.id}-run-2")
 
 
 # processes
