@@ -104,7 +104,7 @@ def _run_in(session: Any, query: str, values: Mapping[str, Any]) -> Rows:
 class _OwnConnection(LastingConnection):
     """A connection that threads share, one statement at a time.
 
-    Where the server has ended it meanwhile, what :mod:`.store` writes may be written twice.
+    Where the server has ended it meanwhile, it runs the statement again, as :mod:`.store` allows.
     """
 
     def run(self, query: str, values: Mapping[str, Any]) -> Rows:
