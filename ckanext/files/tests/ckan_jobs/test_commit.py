@@ -171,6 +171,14 @@ def test_session_with_changes(
     assert f"{__file__}:{line} asked for it" in message
 
 
+def test_reading_opens_no_transaction() -> None:
+    model.Session.remove()
+    job = ask()
+    for read in (job.get_status, lambda: jobs.job_from_id(job.id), lambda: jobs.get_queue().count):
+        assert read()
+        assert not model.Session().in_transaction()
+
+
 def test_savepoint(effects: Effects, name: str) -> None:
     effects.write(name)
     savepoint = model.Session.begin_nested()
