@@ -130,10 +130,7 @@ def _write(redis: RedisJobs, entry: Entry, job: Job, values: dict[str, bytes]) -
     )
     kept = {name: value for name, value in values.items() if name not in _OF_A_RUN}
     packed = payload.pack(entry.rq_id, kept)
-    # a lost connection may hide that it was written
-    if not store.put(entry.rq_id, packed, place, job.title, unique=True) and not store.is_written(
-        entry.rq_id, entry.after
-    ):
+    if not store.put(entry.rq_id, packed, place, job.title, unique=True):
         redis.put_back(entry)
         return Moved(entry.rq_id, "a job with this id waits or runs in PostgreSQL")
     redis.release(entry.rq_id)

@@ -60,10 +60,12 @@ def write(query: str, values: Mapping[str, Any], what: str | None = None) -> Row
 def read(query: str, values: Mapping[str, Any]) -> Rows:
     """Run a query that sees the changes of the session, too; return its rows.
 
+    Where no transaction is open it opens none: callers that only look need not end one.
+
     :raises NotInstalledError: the tables are missing.
     """
     session = model.Session()
-    if _has_failed(session):
+    if _has_failed(session) or not (current_block() or session.in_transaction()):
         return _own.run(query, values)
     return _run_in(session, query, values)
 
@@ -104,7 +106,7 @@ def _run_in(session: Any, query: str, values: Mapping[str, Any]) -> Rows:
 class _OwnConnection(LastingConnection):
     """A connection that threads share, one statement at a time.
 
-    Where the server has ended it meanwhile, what :mod:`.store` writes may be written twice.
+    Where the server has ended it meanwhile, it runs the statement again, as :mod:`.store` allows.
     """
 
     def run(self, query: str, values: Mapping[str, Any]) -> Rows:

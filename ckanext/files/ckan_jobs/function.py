@@ -112,8 +112,6 @@ class FunctionTask:
             raise unknown_task(self.name)
         job = _verified(row, store.run_id(row.rq_id, context.attempts))
         _check_ttl(job, context)
-        if not self.atomic:
-            model.Session.remove()
         with _logged(job), _retried(job, context):
             result, data = _perform(job)
             if not self.atomic:

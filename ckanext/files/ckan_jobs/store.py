@@ -1,7 +1,7 @@
 """The rows of CKAN's jobs: in which queue they wait, their state, and the payload.
 
-Every change is one statement that may be repeated: the second time it changes nothing, or
-puts the same job into the place of the first one.
+Every change is one statement that may be repeated when its answer was lost: the second time it
+changes nothing. Only a job that was cancelled, changed or put off in between is written again.
 """
 
 from __future__ import annotations

@@ -171,6 +171,14 @@ def test_session_with_changes(
     assert f"{__file__}:{line} asked for it" in message
 
 
+def test_reading_opens_no_transaction() -> None:
+    model.Session.remove()
+    job = ask()
+    for read in (job.get_status, lambda: jobs.job_from_id(job.id), lambda: jobs.get_queue().count):
+        assert read()
+        assert not model.Session().in_transaction()
+
+
 def test_savepoint(effects: Effects, name: str) -> None:
     effects.write(name)
     savepoint = model.Session.begin_nested()
@@ -282,6 +290,51 @@ def test_connection_that_the_server_has_ended() -> None:
     ask()
     change("SELECT pg_terminate_backend(:pid)", pid=commit._own._connection.info.backend_pid)
     assert is_written(ask())
+
+
+class _LosesAnswer(commit._OwnConnection):
+    """Its server ends it once, after the commit of a job and before the answer."""
+
+    def __init__(self, meanwhile: Callable[[], Any]) -> None:
+        super().__init__()
+        self._meanwhile: Callable[[], Any] | None = meanwhile
+
+    def _run(self, engine: Any, query: str, values: Any) -> list[Any]:
+        found = super()._run(engine, query, values)
+        if "files_rq_put" in query and self._meanwhile:
+            meanwhile, self._meanwhile = self._meanwhile, None
+            meanwhile()
+            cut([self._connection.info.backend_pid])
+            super()._run(engine, "SELECT 1", {})  # raises the driver's own error
+        return found
+
+
+@pytest.mark.parametrize("status", ["todo", "doing", "succeeded"])
+@pytest.mark.parametrize("unique", [False, True])
+def test_answer_is_lost(
+    unique: bool, status: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The statement runs again, and finds its job, also if a worker has begun it meanwhile."""
+
+    def go_on() -> None:
+        change(
+            f"UPDATE {S}.procrastinate_jobs SET status = :status WHERE id ="
+            f" (SELECT job_id FROM {S}.files_rq_job WHERE rq_id = :name)",
+            status=status,
+            name=name,
+        )
+
+    model.Session.remove()
+    own = _LosesAnswer(go_on)
+    monkeypatch.setattr(commit, "_own", own)
+    queue: Any = jobs.get_queue()
+    job = queue.create_job(jobs.test_job, job_id=name)
+    queue.enqueue_job(job, unique=unique)
+    assert own._meanwhile is None
+    assert look(f"SELECT count(*) FROM {S}.files_rq_job WHERE rq_id = '{name}'") == 1
+    # negative control: the same object again is another job
+    queue.enqueue_job(job)
+    assert look(f"SELECT count(*) FROM {S}.files_rq_job WHERE rq_id = '{name}'") == 2
 
 
 @pytest.mark.parametrize("in_session", [False, True])

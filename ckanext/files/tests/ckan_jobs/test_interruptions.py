@@ -37,7 +37,7 @@ def test_change_and_job_are_one(
     attempts = make(way, how, name, SIZES[how][full_size])
     for each in attempts._fields:
         record_property(each, len(getattr(attempts, each)))
-    assert examine(way, attempts, name) == Findings(set(), set(), set())
+    assert examine(way, attempts, name) == Findings(set(), set(), set(), set())
 
 
 def test_naive_ways(name: str, record_property: Any) -> None:

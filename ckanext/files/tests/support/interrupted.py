@@ -214,6 +214,16 @@ class Findings(NamedTuple):
     undone: set[str]
     """The caller has been answered, but the change is not committed."""
 
+    doubled: set[str]
+    """There is more than one job that was not cancelled, also without its id."""
+
+
+_DOUBLED = f"""
+    SELECT r.rq_id FROM {S}.files_rq_job r JOIN {S}.procrastinate_jobs j ON j.id = r.job_id
+    WHERE j.status <> 'cancelled' AND starts_with(r.rq_id, :name)
+    GROUP BY r.rq_id HAVING count(*) > 1
+"""
+
 
 def examine(way: Way, attempts: Attempts, name: str) -> Findings:
     """Compare the jobs with the changes, over a second connection."""
@@ -224,6 +234,7 @@ def examine(way: Way, attempts: Attempts, name: str) -> Findings:
         {found for (found,) in rows(query, name=f"{name}-{way.__name__}-")}
         for query in (jobs, changes)
     )
+    doubled = {found for (found,) in rows(_DOUBLED, name=f"{name}-{way.__name__}-")}
     if way is alone:
-        return Findings(attempts.returned - asked, set(), set())
-    return Findings(changed - asked, asked - changed, attempts.returned - changed)
+        return Findings(attempts.returned - asked, set(), set(), doubled)
+    return Findings(changed - asked, asked - changed, attempts.returned - changed, doubled)

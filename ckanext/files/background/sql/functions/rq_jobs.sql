@@ -15,6 +15,9 @@ $$;
 -- Write a job, and return its id. The job that had the _rq_id loses it, and does not begin any more. If _unique, and
 -- that one waits or runs, or one that has lost the _rq_id runs on, no job is written, and NULL is returned.
 --
+-- A call whose answer was lost may be repeated: a job with the same _rq_id, _signature and time is that job, and its id
+-- is returned, also if it has begun or ended meanwhile, but not if it was cancelled, changed or put off.
+--
 -- If a concurrent transaction has just written a job with the same _rq_id, the function waits for its end.
 CREATE OR REPLACE FUNCTION files_rq_put(
     _rq_id text, _origin text, _queue varchar, _task varchar, _priority integer, _at timestamptz,
@@ -23,6 +26,7 @@ CREATE OR REPLACE FUNCTION files_rq_put(
     RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     _job bigint;
+    _same bigint;
 BEGIN
     INSERT INTO procrastinate_jobs (queue_name, task_name, priority, args, scheduled_at)
         VALUES (_queue, _task, _priority, '{}', _at) RETURNING id INTO _job;
@@ -31,6 +35,13 @@ BEGIN
             VALUES (_job, _rq_id, _origin, _hash, _signature)
             ON CONFLICT (rq_id) WHERE current DO NOTHING;
         EXIT WHEN FOUND;
+        SELECT r.job_id INTO _same FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
+            WHERE r.rq_id = _rq_id AND r.current AND r.signature = _signature AND j.status <> 'cancelled'
+              AND (j.scheduled_at IS NOT DISTINCT FROM _at OR cardinality(_depends_on) > 0);
+        IF FOUND THEN
+            DELETE FROM procrastinate_jobs WHERE id = _job;
+            RETURN _same;
+        END IF;
         IF _unique AND EXISTS (
             SELECT FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
             WHERE r.rq_id = _rq_id AND r.current AND j.status IN ('todo', 'doing')) THEN
