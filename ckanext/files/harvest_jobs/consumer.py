@@ -42,11 +42,11 @@ class Consumer:
         """Do nothing: the message was gone with :meth:`basic_get`."""
 
     def queue_purge(self, queue: str | None = None) -> int:
-        """Cancel the jobs that wait; return how many."""
-        return jobs.get_queue(self._stage.queue).empty()
+        """Cancel the jobs that wait, also for a retry; return how many."""
+        return self._stage.purge()
 
 
 def purge_queues() -> None:
     """Cancel the jobs of both stages that wait, for ``ckan harvester purge-queues``."""
     for stage in (GATHER, FETCH):
-        jobs.get_queue(stage.queue).empty()
+        stage.purge()

@@ -10,6 +10,7 @@ from typing import Any
 from ckan.common import config
 from ckan.lib import jobs
 
+from ckanext.files.ckan_jobs import store
 from ckanext.files.ckan_jobs.errors import DuplicateJobError
 
 from .errors import HarvestQueueError
@@ -61,6 +62,14 @@ class Stage:
         job.retries_left, job.retry_intervals = self.retries, [RETRY_WAIT]
         with suppress(DuplicateJobError):
             queue.enqueue_job(job, unique=True)
+
+    def purge(self) -> int:
+        """Cancel the jobs that wait, also for a retry; return how many."""
+        queue = jobs.get_queue(self.queue)
+        waits_for_retry = queue.scheduled_job_registry.get_job_ids()
+        for rq_id in waits_for_retry:
+            store.drop(rq_id)
+        return len(waits_for_retry) + queue.empty()
 
     def about(self, body: Mapping[str, Any]) -> str:
         """Return the id that a message has.

@@ -275,12 +275,18 @@ def test_job_that_has_ended_badly(source: str, status: str) -> None:
 
 
 def test_commands(source: str) -> None:
-    """``purge-queues`` ends the jobs that wait."""
+    """``purge-queues`` ends the jobs that wait, also for a retry."""
     job_id = create(source)
     utils.purge_queues()
     assert not waiting("gather")
     assert finished(job_id)["status"] == "Running"
     assert waiting("gather") == [job_id]
+    catalog.failing.add("1")
+    work("gather")
+    work("fetch")
+    assert jobs.get_queue("harvest-fetch").scheduled_job_registry.count == 1
+    utils.purge_queues()
+    assert jobs.get_queue("harvest-fetch").scheduled_job_registry.count == 0
 
 
 @pytest.mark.crash
