@@ -3,7 +3,8 @@
 One commit cancels the jobs that wait, and notes them in ``files_rq_outbox``. After that each
 job goes to Redis together with a mark that it is there, in one step, and then its note is
 deleted. A kill at any point loses none: the next run goes on with the notes, and skips those
-whose jobs have the mark.
+whose jobs have the mark. Until then the noted jobs are not purged, nor run again here. If a
+new job takes the id of one, that one stays, without its note.
 
 Rows that this site has not signed stay.
 """
@@ -66,12 +67,14 @@ def to_redis() -> Iterator[Moved]:
         going: dict[str, int] = {}
         yield from _choose(redis, going)
         _note(redis, mark, [*going.values()])
-        left = {rq_id for _, rq_id in _all("outbox")}
-        for job_id, rq_id in _all("outbox"):
-            if noted := _noted(job_id):
+        outbox = _all("outbox")
+        left = {rq_id for _, rq_id in outbox}
+        for job_id, rq_id in outbox:
+            noted = _noted(job_id) if _is_noted(job_id) else None
+            if noted:
                 _push(redis, mark, noted, left)
                 _change("sent", job_id=job_id)
-                left.remove(rq_id)
+                left.discard(rq_id)
                 yield Moved(rq_id)
         redis.delete(mark)  # none is noted any more
 
@@ -139,7 +142,7 @@ def _obstacle(redis: Any, noted: _Noted) -> str | None:
 def _push(redis: Any, mark: str, noted: _Noted, left: set[str]) -> None:
     """Write a job into Redis, once.
 
-    :param left: the ids of jobs that are to follow.
+    :param left: the ids of jobs that are to follow, in this run or a later one.
     """
     job = _read_job(redis, noted)
     named = job._dependency_ids  # noqa: SLF001 - its public name is for what Redis has of them
@@ -197,6 +200,11 @@ def _read_job(redis: Any, noted: _Noted) -> Any:
 def _status(redis: Any, rq_id: str) -> str | None:
     found = redis.hget(Job.key_for(rq_id), "status")
     return found.decode() if found else None
+
+
+def _is_noted(job_id: int) -> bool:
+    """Return whether a job is still to go: another one may have taken its id meanwhile."""
+    return _read("is_noted", job_id=job_id)[0][0]
 
 
 def _noted(job_id: int) -> _Noted | None:

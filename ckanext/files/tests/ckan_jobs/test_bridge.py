@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +19,11 @@ from rq.job import Dependency
 from rq.registry import DeferredJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 
 from ckanext.files.advisory_locks import JOBS_BRIDGE
+from ckanext.files.background import control
 from ckanext.files.ckan_jobs import bridge, commit, way_back
 from ckanext.files.ckan_jobs.errors import BridgeError
 from ckanext.files.ckan_jobs.queue import Queue
+from ckanext.files.tests.ckan_jobs.test_queue import row
 from ckanext.files.tests.support.console import run_jobs
 from ckanext.files.tests.support.crash import fork, kill_now, was_killed
 from ckanext.files.tests.support.effects import change, rows
@@ -351,6 +354,67 @@ def test_what_stays_on_the_way_back(old: Any, new: Any, redis: Any) -> None:
     assert len(found) == 4
     assert {job.id for job in new.jobs} == {forged.id, doubled.id}
     assert old.job_ids == [doubled.id, good.id]
+
+
+def interrupt_way_back(queue: Any) -> str:
+    """Stop when one more job is in Redis, which begins before all others; return its id."""
+    front = queue.enqueue_call(give_back, at_front=True)
+    moved = way_back.to_redis()
+    assert next(moved).rq_id == front.id
+    moved.close()
+    wait_for(lambda: not rows(LOCKED))
+    return front.id
+
+
+def test_jobs_on_their_way_back_are_not_purged(old: Any, new: Any) -> None:
+    job = new.enqueue(give_back)
+    front = interrupt_way_back(new)
+    tomorrow = dt.datetime.now(UTC) + dt.timedelta(days=1)
+    for dry_run in (True, False):
+        assert sum(control.purge(tomorrow, dry_run=dry_run), Counter()) == {"cancelled": 1}
+    assert control.delete([row(job).id]) == 0
+    model.Session.commit()
+    assert to_redis() == {job.id: None}
+    assert old.job_ids == [front, job.id]
+    # as soon as it is in Redis, it is history like any other job
+    assert sum(control.purge(tomorrow), Counter()) == {"cancelled": 1}
+
+
+def test_jobs_on_their_way_back_are_not_run_again(old: Any, new: Any) -> None:
+    job = new.enqueue(give_back)
+    front = interrupt_way_back(new)
+    assert not control.retry(row(job).id)
+    model.Session.commit()
+    assert new.count == 0
+    assert to_redis() == {job.id: None}
+    assert old.job_ids == [front, job.id]
+
+
+def test_id_of_a_job_on_its_way_back_is_used_again(old: Any, new: Any, name: str) -> None:
+    """Only the newest job with the id goes to Redis."""
+    new.enqueue_call(give_back, (1,), job_id=name)
+    after = new.enqueue(give_back, depends_on=name)
+    front = interrupt_way_back(new)
+    new.enqueue_call(give_back, (2,), job_id=name)
+    assert to_redis() == {name: None, after.id: None}
+    assert (old.job_ids, new.job_ids) == ([front, name], [])
+    assert old.fetch_job(name).args == (2,)
+    assert old.fetch_job(after.id).get_status() == "deferred"
+
+
+def test_id_is_used_again_during_the_way_back(old: Any, new: Any, name: str) -> None:
+    """The new job stays until the next run, and so does what waits for it."""
+    first = new.enqueue(give_back)
+    new.enqueue_call(give_back, (1,), job_id=name)
+    after = new.enqueue(give_back, depends_on=name)
+    moved = way_back.to_redis()
+    assert next(moved).rq_id == first.id
+    new.enqueue_call(give_back, (2,), job_id=name)
+    assert [each.rq_id for each in moved] == [after.id]
+    assert (old.job_ids, new.job_ids) == ([first.id], [name])
+    assert old.fetch_job(after.id).get_status() == "deferred"
+    assert to_redis() == {name: None}
+    assert old.fetch_job(name).args == (2,)
 
 
 def test_way_back_is_killed_everywhere(old: Any, new: Any, redis: Any) -> None:
