@@ -71,12 +71,14 @@ def to_redis() -> Iterator[Moved]:
         left = {rq_id for _, rq_id in outbox}
         for job_id, rq_id in outbox:
             noted = _noted(job_id) if _is_noted(job_id) else None
-            if noted:
+            if noted and (reason := _flaw(redis, noted)):
+                yield Moved(rq_id, reason)
+            elif noted:
                 _push(redis, mark, noted, left)
                 _change("sent", job_id=job_id)
                 left.discard(rq_id)
                 yield Moved(rq_id)
-        redis.delete(mark)  # none is noted any more
+        _forget(redis, mark)
 
 
 def _note(redis: Any, mark: str, job_ids: list[int]) -> None:
@@ -84,12 +86,17 @@ def _note(redis: Any, mark: str, job_ids: list[int]) -> None:
 
     :raises BridgeError: some do not wait any more.
     """
-    if not _all("outbox"):
-        redis.delete(mark)
+    _forget(redis, mark)
     if _change("send", jobs=job_ids)[0][0] != len(job_ids):
         raise BridgeError(
             "Jobs have begun or ended meanwhile. Stop the workers, and run this command again"
         )
+
+
+def _forget(redis: Any, mark: str) -> None:
+    """Delete the marks of all jobs, unless some are noted yet."""
+    if not _all("outbox"):
+        redis.delete(mark)
 
 
 def _choose(redis: Any, going: dict[str, int]) -> Iterator[Moved]:
@@ -128,14 +135,25 @@ def _obstacle(redis: Any, noted: _Noted) -> str | None:
     """Return why a job cannot go to Redis; None if it can."""
     if noted.is_of_task:
         return "it goes on with a background task, which RQ does not know"
+    if flaw := _flaw(redis, noted):
+        return flaw
+    if _status(redis, noted.rq_id) in _BUSY:
+        return "a job with this id waits or runs in Redis"
+    return None
+
+
+def _flaw(redis: Any, noted: _Noted) -> str | None:
+    """Return why RQ can have no such job; None if it can."""
+    try:
+        rq.job.Job(noted.rq_id, connection=redis)
+    except ValueError as error:
+        return f"RQ refuses its id: {error}"
     try:
         _read_job(redis, noted)
     except ForgedJobError as error:
         return str(error)
     except Exception as error:
         return f"it cannot be read: {type(error).__name__}: {error}"
-    if _status(redis, noted.rq_id) in _BUSY:
-        return "a job with this id waits or runs in Redis"
     return None
 
 
