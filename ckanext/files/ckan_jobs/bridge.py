@@ -21,6 +21,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
 from ckan.model import meta
+from psycopg2.errors import ProgramLimitExceeded
 from rq.job import JobStatus
 
 from ckanext.files.advisory_locks import JOBS_BRIDGE
@@ -94,9 +95,10 @@ def _take(redis: RedisJobs, entry: Entry) -> Iterator[Moved]:
         return
     try:
         job = _read(entry.rq_id, values)
-        _check_is_free(redis, entry, values)
-        if entry.state == "deferred":
-            entry.depends_on = _dependencies(redis, job)
+        with _fitting():
+            _check_is_free(redis, entry, values)
+            if entry.state == "deferred":
+                entry.depends_on = _dependencies(redis, job)
     except _StaysError as reason:
         yield Moved(entry.rq_id, str(reason))
         return
@@ -130,11 +132,27 @@ def _write(redis: RedisJobs, entry: Entry, job: Job, values: dict[str, bytes]) -
     )
     kept = {name: value for name, value in values.items() if name not in _OF_A_RUN}
     packed = payload.pack(entry.rq_id, kept)
-    if not store.put(entry.rq_id, packed, place, job.title, unique=True):
+    try:
+        with _fitting():
+            is_new = store.put(entry.rq_id, packed, place, job.title, unique=True)
+        # a lost connection may hide that it was written
+        if not is_new:
+            raise _StaysError("a job with this id waits or runs in PostgreSQL")
+    except _StaysError as reason:
         redis.put_back(entry)
-        return Moved(entry.rq_id, "a job with this id waits or runs in PostgreSQL")
+        return Moved(entry.rq_id, str(reason))
     redis.release(entry.rq_id)
     return Moved(entry.rq_id)
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """:raises _StaysError: PostgreSQL refuses a text, with a NUL in it or as a very long id."""
+    try:
+        yield
+    except (ValueError, ProgramLimitExceeded) as error:
+        [reason, *_] = str(error).splitlines()
+        raise _StaysError(f"PostgreSQL refuses its id, its title or its queue: {reason}") from error
 
 
 def _read(rq_id: str, values: dict[str, bytes]) -> Job:

@@ -38,6 +38,9 @@ SELECT r.job_id, r.rq_id, r.origin, files_rq_status('todo', j.scheduled_at),
 FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
 LEFT JOIN files_job f ON f.job_id = j.id WHERE r.job_id = :job_id
 
+-- name: is_noted
+SELECT EXISTS (SELECT FROM files_rq_outbox WHERE job_id = :job_id)
+
 -- name: sent
 SELECT files_rq_sent(:job_id)
 

@@ -62,7 +62,8 @@ class Job(rq.job.Job):
         connection: Any = None,
         serializer: Any = None,
     ) -> None:
-        super().__init__(id, connection=NO_REDIS, serializer=serializer)
+        super().__init__(connection=NO_REDIS, serializer=serializer)
+        self._id = id  # RQ 2 refuses ids that RQ 1 has given
 
     @classmethod
     def fetch(cls, id: str, connection: Any = None, serializer: Any = None) -> Job:  # noqa: A002

@@ -3,7 +3,8 @@
 One commit cancels the jobs that wait, and notes them in ``files_rq_outbox``. After that each
 job goes to Redis together with a mark that it is there, in one step, and then its note is
 deleted. A kill at any point loses none: the next run goes on with the notes, and skips those
-whose jobs have the mark.
+whose jobs have the mark. Until then the noted jobs are not purged, nor run again here. If a
+new job takes the id of one, that one stays, without its note.
 
 Rows that this site has not signed stay.
 """
@@ -66,14 +67,18 @@ def to_redis() -> Iterator[Moved]:
         going: dict[str, int] = {}
         yield from _choose(redis, going)
         _note(redis, mark, [*going.values()])
-        left = {rq_id for _, rq_id in _all("outbox")}
-        for job_id, rq_id in _all("outbox"):
-            if noted := _noted(job_id):
+        outbox = _all("outbox")
+        left = {rq_id for _, rq_id in outbox}
+        for job_id, rq_id in outbox:
+            noted = _noted(job_id) if _is_noted(job_id) else None
+            if noted and (reason := _flaw(redis, noted)):
+                yield Moved(rq_id, reason)
+            elif noted:
                 _push(redis, mark, noted, left)
                 _change("sent", job_id=job_id)
-                left.remove(rq_id)
+                left.discard(rq_id)
                 yield Moved(rq_id)
-        redis.delete(mark)  # none is noted any more
+        _forget(redis, mark)
 
 
 def _note(redis: Any, mark: str, job_ids: list[int]) -> None:
@@ -81,12 +86,17 @@ def _note(redis: Any, mark: str, job_ids: list[int]) -> None:
 
     :raises BridgeError: some do not wait any more.
     """
-    if not _all("outbox"):
-        redis.delete(mark)
+    _forget(redis, mark)
     if _change("send", jobs=job_ids)[0][0] != len(job_ids):
         raise BridgeError(
             "Jobs have begun or ended meanwhile. Stop the workers, and run this command again"
         )
+
+
+def _forget(redis: Any, mark: str) -> None:
+    """Delete the marks of all jobs, unless some are noted yet."""
+    if not _all("outbox"):
+        redis.delete(mark)
 
 
 def _choose(redis: Any, going: dict[str, int]) -> Iterator[Moved]:
@@ -125,21 +135,32 @@ def _obstacle(redis: Any, noted: _Noted) -> str | None:
     """Return why a job cannot go to Redis; None if it can."""
     if noted.is_of_task:
         return "it goes on with a background task, which RQ does not know"
+    if flaw := _flaw(redis, noted):
+        return flaw
+    if _status(redis, noted.rq_id) in _BUSY:
+        return "a job with this id waits or runs in Redis"
+    return None
+
+
+def _flaw(redis: Any, noted: _Noted) -> str | None:
+    """Return why RQ can have no such job; None if it can."""
+    try:
+        rq.job.Job(noted.rq_id, connection=redis)
+    except ValueError as error:
+        return f"RQ refuses its id: {error}"
     try:
         _read_job(redis, noted)
     except ForgedJobError as error:
         return str(error)
     except Exception as error:
         return f"it cannot be read: {type(error).__name__}: {error}"
-    if _status(redis, noted.rq_id) in _BUSY:
-        return "a job with this id waits or runs in Redis"
     return None
 
 
 def _push(redis: Any, mark: str, noted: _Noted, left: set[str]) -> None:
     """Write a job into Redis, once.
 
-    :param left: the ids of jobs that are to follow.
+    :param left: the ids of jobs that are to follow, in this run or a later one.
     """
     job = _read_job(redis, noted)
     named = job._dependency_ids  # noqa: SLF001 - its public name is for what Redis has of them
@@ -197,6 +218,11 @@ def _read_job(redis: Any, noted: _Noted) -> Any:
 def _status(redis: Any, rq_id: str) -> str | None:
     found = redis.hget(Job.key_for(rq_id), "status")
     return found.decode() if found else None
+
+
+def _is_noted(job_id: int) -> bool:
+    """Return whether a job is still to go: another one may have taken its id meanwhile."""
+    return _read("is_noted", job_id=job_id)[0][0]
 
 
 def _noted(job_id: int) -> _Noted | None:

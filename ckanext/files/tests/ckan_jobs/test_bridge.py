@@ -5,9 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import os
+import random
+import string
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import ckan.plugins.toolkit as tk
 import pytest
 import rq
 from ckan import model
@@ -18,9 +22,11 @@ from rq.job import Dependency
 from rq.registry import DeferredJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 
 from ckanext.files.advisory_locks import JOBS_BRIDGE
+from ckanext.files.background import control
 from ckanext.files.ckan_jobs import bridge, commit, way_back
 from ckanext.files.ckan_jobs.errors import BridgeError
 from ckanext.files.ckan_jobs.queue import Queue
+from ckanext.files.tests.ckan_jobs.test_queue import row
 from ckanext.files.tests.support.console import run_jobs
 from ckanext.files.tests.support.crash import fork, kill_now, was_killed
 from ckanext.files.tests.support.effects import change, rows
@@ -113,10 +119,14 @@ def test_rqs_workers_go_on_meanwhile(old: Any, new: Any) -> None:
     assert run & moved == set()
 
 
+def has_rq_2() -> bool:
+    return hasattr(rq.job.Job, "execution_registry")
+
+
 def begin(redis: Any, job: Any, worker: str) -> None:
     """Put a job where RQ has it while a worker runs it, see ``prepare_for_execution``."""
     # RQ 2 has the id of the execution beside the job's
-    member = f"{job.id}:execution" if hasattr(rq.job.Job, "execution_registry") else job.id
+    member = f"{job.id}:execution" if has_rq_2() else job.id
     redis.lrem(f"rq:queue:{job.origin}", 1, job.id)
     redis.zadd(StartedJobRegistry.key_template.format(job.origin), {member: 1})
     redis.hset(job.key, mapping={"status": "started", "worker_name": worker})
@@ -216,6 +226,65 @@ def test_what_stays(old: Any, new: Any, redis: Any) -> None:
     other.cancel()
     assert drain()[doubled.id] is None
     assert new.jobs[0].args == (2,)
+
+
+def plant_id(old: Any, rq_id: str, **options: Any) -> None:
+    """Ask for a job with an id that RQ of CKAN 2.11 takes, and RQ of CKAN 2.12 refuses."""
+    job = old.create_job(give_back, (1,), timeout=9, **options)
+    job._id = rq_id
+    old.enqueue_job(job)
+
+
+@pytest.mark.parametrize(
+    "rq_id", ["resource.1:load", "a b", "ä", "%s%(a)s", "x" * 3000], ids=range(5)
+)
+def test_any_id(old: Any, new: Any, rq_id: str) -> None:
+    """The id stays, whatever is in it, and so do the lists of jobs."""
+    plant_id(old, rq_id)
+    last = old.enqueue(give_back, 2)
+    assert drain() == {rq_id: None, last.id: None}
+    assert new.job_ids == [job.id for job in new.jobs] == [rq_id, last.id]
+    listed = tk.get_action("job_list")({"ignore_auth": True}, {})
+    assert [job["id"] for job in listed] == [rq_id, last.id]
+    shown = tk.get_action("job_show")({"ignore_auth": True}, {"id": rq_id})
+    assert shown["id"] == rq_id
+    after = new.enqueue(give_back, 3, depends_on=rq_id)
+    assert after.get_status() == "deferred"
+    jobs.Worker(new.name.rpartition(":")[2]).work(burst=True)
+    assert new.fetch_job(rq_id).get_status() == "finished"
+    assert new.fetch_job(rq_id).result == 1
+    assert new.fetch_job(after.id).get_status() == "finished"
+
+
+def test_way_back_of_any_id(old: Any, new: Any) -> None:
+    """What RQ would not read stays, with what waits for it."""
+    plant_id(old, "a b")
+    drain()
+    after, last = new.enqueue(give_back, depends_on="a b"), new.enqueue(give_back)
+    found = to_redis()
+    assert found.pop(last.id) is None
+    if has_rq_2():
+        assert "RQ refuses its id" in str(found["a b"])
+        assert "a b" in str(found[after.id])
+    assert (old.job_ids, new.job_ids) == (
+        ([last.id], ["a b"]) if has_rq_2() else (["a b", last.id], [])
+    )
+
+
+def test_what_postgresql_refuses(old: Any, new: Any) -> None:
+    """It stays, and stops no other job."""
+    nul, long = "a\0b", "".join(random.Random(1).choices(string.printable, k=9000))
+    for rq_id in (nul, long):
+        plant_id(old, rq_id)
+    titled = old.enqueue_call(give_back, meta={"title": nul})
+    last = old.enqueue(give_back)
+    for _ in range(2):
+        found = drain()
+        assert found.pop(last.id, None) is None
+        assert found.keys() == {nul, long, titled.id}
+        assert all(reason and "PostgreSQL refuses" in reason for reason in found.values())
+        assert set(old.job_ids) == found.keys()
+        assert new.job_ids == [last.id]
 
 
 def test_one_process_at_a_time(old: Any) -> None:
@@ -351,6 +420,82 @@ def test_what_stays_on_the_way_back(old: Any, new: Any, redis: Any) -> None:
     assert len(found) == 4
     assert {job.id for job in new.jobs} == {forged.id, doubled.id}
     assert old.job_ids == [doubled.id, good.id]
+
+
+def interrupt_way_back(queue: Any) -> str:
+    """Stop when one more job is in Redis, which begins before all others; return its id."""
+    front = queue.enqueue_call(give_back, at_front=True)
+    moved = way_back.to_redis()
+    assert next(moved).rq_id == front.id
+    moved.close()
+    wait_for(lambda: not rows(LOCKED))
+    return front.id
+
+
+def test_jobs_on_their_way_back_are_not_purged(old: Any, new: Any) -> None:
+    job = new.enqueue(give_back)
+    front = interrupt_way_back(new)
+    tomorrow = dt.datetime.now(UTC) + dt.timedelta(days=1)
+    for dry_run in (True, False):
+        assert sum(control.purge(tomorrow, dry_run=dry_run), Counter()) == {"cancelled": 1}
+    assert control.delete([row(job).id]) == 0
+    model.Session.commit()
+    assert to_redis() == {job.id: None}
+    assert old.job_ids == [front, job.id]
+    # as soon as it is in Redis, it is history like any other job
+    assert sum(control.purge(tomorrow), Counter()) == {"cancelled": 1}
+
+
+def test_jobs_on_their_way_back_are_not_run_again(old: Any, new: Any) -> None:
+    job = new.enqueue(give_back)
+    front = interrupt_way_back(new)
+    assert not control.retry(row(job).id)
+    model.Session.commit()
+    assert new.count == 0
+    assert to_redis() == {job.id: None}
+    assert old.job_ids == [front, job.id]
+
+
+def test_job_on_its_way_back_becomes_unreadable(old: Any, new: Any) -> None:
+    """It is noted on, for a later run, and the others go."""
+    bad, good = (new.enqueue(give_back, number) for number in range(2))
+    front = interrupt_way_back(new)
+    forge = f"UPDATE {S}.files_rq_job SET hash = {{}} WHERE rq_id = :id"
+    change(forge.format("hash || 'x'"), id=bad.id)
+    found = to_redis()
+    assert "SECRET_KEY" in str(found.pop(bad.id))
+    assert found == {good.id: None}
+    assert (old.job_ids, way_back.count()) == ([front, good.id], 1)
+    change(forge.format("substr(hash, 1, length(hash) - 1)"), id=bad.id)
+    assert to_redis() == {bad.id: None}
+    assert (old.job_ids, way_back.count()) == ([front, good.id, bad.id], 0)
+
+
+def test_id_of_a_job_on_its_way_back_is_used_again(old: Any, new: Any, name: str) -> None:
+    """Only the newest job with the id goes to Redis."""
+    new.enqueue_call(give_back, (1,), job_id=name)
+    after = new.enqueue(give_back, depends_on=name)
+    front = interrupt_way_back(new)
+    new.enqueue_call(give_back, (2,), job_id=name)
+    assert to_redis() == {name: None, after.id: None}
+    assert (old.job_ids, new.job_ids) == ([front, name], [])
+    assert old.fetch_job(name).args == (2,)
+    assert old.fetch_job(after.id).get_status() == "deferred"
+
+
+def test_id_is_used_again_during_the_way_back(old: Any, new: Any, name: str) -> None:
+    """The new job stays until the next run, and so does what waits for it."""
+    first = new.enqueue(give_back)
+    new.enqueue_call(give_back, (1,), job_id=name)
+    after = new.enqueue(give_back, depends_on=name)
+    moved = way_back.to_redis()
+    assert next(moved).rq_id == first.id
+    new.enqueue_call(give_back, (2,), job_id=name)
+    assert [each.rq_id for each in moved] == [after.id]
+    assert (old.job_ids, new.job_ids) == ([first.id], [name])
+    assert old.fetch_job(after.id).get_status() == "deferred"
+    assert to_redis() == {name: None}
+    assert old.fetch_job(name).args == (2,)
 
 
 def test_way_back_is_killed_everywhere(old: Any, new: Any, redis: Any) -> None:

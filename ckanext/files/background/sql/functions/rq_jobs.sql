@@ -110,9 +110,15 @@ BEGIN
 END;
 $$;
 
--- Cancel the job with an id likewise, and take the id from it.
-CREATE OR REPLACE FUNCTION files_rq_drop(_rq_id text) RETURNS void LANGUAGE sql AS $$
-    UPDATE files_rq_job SET current = false WHERE job_id = (SELECT files_rq_cancel(_rq_id))
+-- Cancel the job with an id likewise, and take the id from it. A job on its way to Redis stays here.
+CREATE OR REPLACE FUNCTION files_rq_drop(_rq_id text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    _job CONSTANT bigint := files_rq_cancel(_rq_id);
+BEGIN
+    UPDATE files_rq_job SET current = false WHERE job_id = _job;
+    -- a statement of its own: it sees the note of a transaction for which the function has waited
+    DELETE FROM files_rq_outbox WHERE job_id = _job;
+END;
 $$;
 
 -- Cancel all jobs that wait in a queue likewise; return how many.

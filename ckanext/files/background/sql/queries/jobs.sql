@@ -75,10 +75,11 @@ ON CONFLICT (job_id) DO UPDATE SET interrupt = true
 
 -- name: retry_jobs
 -- Procrastinate's trigger for events only knows the retry of a failed job, and its trigger for
--- notifications no retry at all.
+-- notifications no retry at all. A job on its way to Redis runs there.
 WITH ended AS (
     SELECT id, queue_name, status FROM procrastinate_jobs
-    WHERE id = ANY (:ids) AND status IN ('failed', 'cancelled', 'aborted') FOR NO KEY UPDATE
+    WHERE id = ANY (:ids) AND status IN ('failed', 'cancelled', 'aborted')
+      AND id NOT IN (SELECT job_id FROM files_rq_outbox) FOR NO KEY UPDATE
 ), reset AS (
     UPDATE files_job
     SET retries = 0, outages = 0, rescues = 0, resume_order = NULL, interrupt = false
@@ -96,8 +97,10 @@ SELECT files_return_to_todo(id, NULL, NULL),
 FROM payload
 
 -- name: delete_jobs
+-- A job on its way to Redis has its payload only here.
 DELETE FROM procrastinate_jobs WHERE id = ANY (:ids)
   AND status IN ('succeeded', 'failed', 'cancelled', 'aborted')
+  AND id NOT IN (SELECT job_id FROM files_rq_outbox)
 
 -- name: old_jobs
 -- Pages of all jobs by their ids: each job is read once, whatever the planner's statistics are.
@@ -112,6 +115,7 @@ WITH page AS MATERIALIZED (
       AND j.status = ANY(CAST(:states AS procrastinate_job_status[]))
       AND (SELECT max(at) FROM procrastinate_events
            WHERE job_id = j.id AND type <> 'scheduled') < :before
+      AND j.id NOT IN (SELECT job_id FROM files_rq_outbox)
     {lock}
 )
 SELECT (SELECT max(id) FROM page), array_agg(id), array_agg(status) FROM old
