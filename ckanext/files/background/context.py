@@ -51,6 +51,9 @@ class JobContext:
 
     aborting: Callable[[], bool] = bool
 
+    end_timeout: Callable[[], object] = object
+    """Ends the timeout of the step: for a task that goes on after the code that it limits."""
+
     def should_abort(self) -> bool:
         """Return whether the job is to end; the task should raise :class:`JobAborted` then.
 

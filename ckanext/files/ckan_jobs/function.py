@@ -168,7 +168,7 @@ def _perform(job: Job) -> tuple[Any, bytes | None]:
     """Run the function and RQ's callbacks; return the result, also as it is kept."""
     job.started_at = dt.datetime.now(dt.timezone.utc)
     try:
-        result = job.perform()
+        result = _call(job)
         if isinstance(result, rq.Retry):
             raise _again(result)
         job._status = JobStatus.FINISHED  # noqa: SLF001 - callbacks may look
@@ -181,6 +181,16 @@ def _perform(job: Job) -> tuple[Any, bytes | None]:
         job._status = JobStatus.FAILED  # noqa: SLF001
         job.execute_failure_callback(CallbackTimer, *sys.exc_info())
         raise
+
+
+def _call(job: Job) -> Any:
+    """Run the function: the timeout of the job is for nothing else, as with RQ."""
+    context = current_job()
+    assert context
+    try:
+        return job.perform()
+    finally:
+        context.end_timeout()
 
 
 def _again(wanted: rq.Retry) -> BaseException:

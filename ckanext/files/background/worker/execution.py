@@ -2,7 +2,7 @@
 
 The worker's main thread reads and changes what the slot's thread runs. A step
 that has passed its deadline is interrupted in its own code only, never while its
-end is written.
+end is written. A task may end its timeout before that code ends.
 
 What a step that is not atomic has committed stays. So such a step may catch the
 interrupt, and gets time to clean up; nothing but the end of its process stops it
@@ -68,7 +68,7 @@ class Interruptible:
         try:
             yield
         finally:
-            self._close()
+            self.end()
         if self.interrupted and not self._may_catch:
             raise self._error
 
@@ -83,7 +83,8 @@ class Interruptible:
                 _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(self._error))
                 end_wait()
 
-    def _close(self) -> None:
+    def end(self) -> None:
+        """Let nothing interrupt the code any more; of its own thread."""
         try:
             with self._lock:
                 self._thread = None
@@ -113,6 +114,9 @@ class Execution:
     """The progress that the job's row shows."""
 
     abort_requested: bool = False
+    timeout_ended: bool = False
+    """The task needs no limit any more, see :attr:`.JobContext.end_timeout`."""
+
     backend_pids: set[int] = dataclasses.field(default_factory=set)
     """The PostgreSQL processes of the step's connections."""
 
@@ -145,7 +149,9 @@ class Execution:
             return None  # its end may have to wait for the database
         if self.cancelled_at is not None:
             return self.cancelled_at
-        return self.started_at + self.timeout if self.timeout else None
+        if self.timeout_ended or not self.timeout:
+            return None
+        return self.started_at + self.timeout
 
     def follow(self, task: RegisteredTask) -> None:
         """Take what the task determines about its steps, before this one begins.
@@ -157,6 +163,12 @@ class Execution:
             self.timeout = timeout
         self.atomic = task.atomic
         self.interruptible = Interruptible(task.timeout_error, may_catch=not task.atomic)
+        self.context.end_timeout = self.end_timeout
+
+    def end_timeout(self) -> None:
+        """Interrupt the step no more; only a user or the end of the worker ends it now."""
+        self.interruptible.end()
+        self.timeout_ended = True
 
     def cancel(self) -> None:
         """Move the deadline to this moment."""

@@ -136,6 +136,40 @@ def test_callback_takes_too_long(run: Any, name: str) -> None:
     assert effects_of(f"{name}-failed") == [f"{name}-failed-JobTimeout-{words}"]
 
 
+@pytest.fixture(params=[False, True], ids=["own commits", "atomic"])
+def run_in_time(request: Any, ckan_config: Any, monkeypatch: Any) -> Callable[[Any], JobRecord]:
+    """Run a job as a worker that looks at deadlines; its function may be atomic."""
+    paths = [f"{functions.__name__}.{each}" for each in ("give_slow_result", "fail")]
+    with_option(ckan_config, "atomic", paths if request.param else [])
+    monkeypatch.setattr("ckanext.files.background.worker.execution._GRACE", 0.1)
+
+    def run_in_time(job: Any) -> JobRecord:
+        jobs.Worker().work(burst=True)
+        return shown(row(job))
+
+    return run_in_time
+
+
+def test_timeout_is_over_with_the_function(run_in_time: Any, name: str) -> None:
+    """As with RQ: ``on_success`` has a time of its own, and the result is kept after it."""
+    options = {"timeout": 1, "on_success": functions.outlast, "retry": Retry(max=1)}
+    job = enqueue(functions.give_slow_result, name, **options)
+    found = run_in_time(job)
+    assert (found.status, found.error) == ("succeeded", None)
+    assert effects_of(f"{name}-outlasted") == [f"{name}-outlasted-{job.id}"]
+    assert job.result == name
+
+
+def test_timeout_hides_no_error_of_the_function(run_in_time: Any, name: str) -> None:
+    """The job fails in the words of the function, and has its retries."""
+    options = {"timeout": 1, "on_failure": functions.outlast, "retry": Retry(max=1)}
+    job = enqueue(functions.fail, name, **options)
+    found = run_in_time(job)
+    assert (found.status, found.error) == ("failed", "ValueError: it fails")
+    ids = [job.id, f"{job.id}-2"]
+    assert effects_of(f"{name}-outlasted") == [f"{name}-outlasted-{each}" for each in ids]
+
+
 def test_exc_info(run: Any, name: str) -> None:
     job = enqueue(functions.fail, name)
     assert job.exc_info is None

@@ -35,6 +35,13 @@ def _job() -> Any:
     return job
 
 
+def _wait(seconds: float) -> None:
+    """Wait so that an exception can interrupt it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.01)
+
+
 def commit(name: str) -> Any:
     """Write which run it is, commit, and write something more."""
     _job().meta["run"] = _job().id
@@ -97,6 +104,27 @@ def dawdle(job: Any, connection: Any, result: Any) -> None:
         time.sleep(0.01)
 
 
+def outlast(job: Any, *_: Any) -> None:
+    """Go on for longer than the function of the job may."""
+    _wait(job.timeout + 1)
+    effect_at_once(f"{job.args[0]}-outlasted-{job.id}")
+
+
+class SlowToPickle:
+    """A result that takes two seconds to pickle, and is a name afterwards."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __reduce__(self) -> Any:
+        _wait(2)
+        return str, (self._name,)
+
+
+def give_slow_result(name: str) -> Any:
+    return SlowToPickle(name)
+
+
 def break_down(job: Any, *_: Any) -> None:
     raise RuntimeError("the callback fails, too")
 
@@ -107,9 +135,7 @@ def sleep(name: str, seconds: float) -> None:
     model.Session.query(model.Package).first()
     model.Session.commit()
     effect_at_once(f"{name}-open-{look(_OPEN)}")
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        time.sleep(0.01)
+    _wait(seconds)
     effect_at_once(f"{name}-ended")
 
 
