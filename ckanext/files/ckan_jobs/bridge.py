@@ -134,9 +134,8 @@ def _write(redis: RedisJobs, entry: Entry, job: Job, values: dict[str, bytes]) -
     packed = payload.pack(entry.rq_id, kept)
     try:
         with _fitting():
-            is_new = store.put(entry.rq_id, packed, place, job.title, unique=True)
-        # a lost connection may hide that it was written
-        if not is_new:
+            job_id = store.put(entry.rq_id, packed, place, job.title, unique=True)
+        if job_id is None:
             raise _StaysError("a job with this id waits or runs in PostgreSQL")
     except _StaysError as reason:
         redis.put_back(entry)

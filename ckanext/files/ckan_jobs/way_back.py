@@ -34,6 +34,10 @@ _BUSY = ("queued", "scheduled", "deferred", "started")
 """RQ's states of jobs that have not ended."""
 
 
+_HARVESTING = "ckanext.files.harvest_jobs."
+"""Begins the paths of functions for which ckanext-harvest has queues of its own without us."""
+
+
 class _Noted(NamedTuple):
     """A job in the outbox, or one that could go there."""
 
@@ -149,11 +153,13 @@ def _flaw(redis: Any, noted: _Noted) -> str | None:
     except ValueError as error:
         return f"RQ refuses its id: {error}"
     try:
-        _read_job(redis, noted)
+        function = _read_job(redis, noted).func_name
     except ForgedJobError as error:
         return str(error)
     except Exception as error:
         return f"it cannot be read: {type(error).__name__}: {error}"
+    if function.startswith(_HARVESTING):
+        return "ckan harvester run sends it to the queues of ckanext-harvest"
     return None
 
 

@@ -20,6 +20,7 @@ from ckanext.harvest import queue, utils  # pyright: ignore[reportMissingImports
 from ckanext.harvest.model import HarvestJob, HarvestObject  # pyright: ignore[reportMissingImports]
 from sqlalchemy import event
 
+from ckanext.files.ckan_jobs import way_back
 from ckanext.files.ckan_jobs_plugin import harvesting
 from ckanext.files.harvest_jobs.errors import HarvestQueueError
 from ckanext.files.tests.ckan_jobs.extensions import catalog
@@ -327,6 +328,17 @@ def start_killable(workers: Workers) -> Worker:
     )
     worker.launch()
     return worker
+
+
+def test_way_back(source: str) -> None:
+    """Redis gets no job of harvesting: ``harvester run`` sends what it was about again."""
+    create(source)
+    [job] = jobs.get_queue("harvest-gather").jobs
+    [moved] = way_back.to_redis()
+    model.Session.rollback()
+    assert moved.rq_id == job.id
+    assert "harvester run" in str(moved.reason)
+    assert jobs.get_queue("harvest-gather").job_ids == [job.id]
 
 
 def test_other_queues_are_refused() -> None:
