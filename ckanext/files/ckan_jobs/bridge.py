@@ -3,7 +3,8 @@
 Each job is in Redis until the row is committed, and is deleted there after that. A kill at any
 point loses none: the next run goes on with the job that the killed one held. It can see whether
 that has its row already, as rows have growing ids: then there is a row with the id of the job
-that is newer than the run that held it.
+that is newer than the run that held it, and was asked for at the same time. Another job that has
+taken the id meanwhile was asked for later.
 
 RQ's workers may go on meanwhile. What a worker of RQ runs, what cannot be read, and what waits
 for jobs that Redis does not have, stays in Redis.
@@ -28,7 +29,7 @@ from ckanext.files.advisory_locks import JOBS_BRIDGE
 from ckanext.files.transaction.connection import connect
 
 from . import payload, store
-from .errors import BridgeError
+from .errors import BridgeError, ForgedJobError
 from .job import Job
 from .redis_jobs import STATES, Entry, RedisJobs
 
@@ -110,7 +111,7 @@ def _finish(redis: RedisJobs, entry: Entry) -> Moved:
     """Go on with a job that a killed process held."""
     values = redis.values(entry.rq_id)
     try:
-        if values and not store.is_written(entry.rq_id, entry.after):
+        if values and not _is_written(entry, values):
             return _write(redis, entry, _read(entry.rq_id, values), values)
     except _StaysError as reason:
         redis.put_back(entry)
@@ -135,13 +136,30 @@ def _write(redis: RedisJobs, entry: Entry, job: Job, values: dict[str, bytes]) -
     try:
         with _fitting():
             job_id = store.put(entry.rq_id, packed, place, job.title, unique=True)
-        if job_id is None:
+        # a lost connection may hide that it was written, and a run may have changed it since
+        if job_id is None and not _is_written(entry, values):
             raise _StaysError("a job with this id waits or runs in PostgreSQL")
     except _StaysError as reason:
         redis.put_back(entry)
         return Moved(entry.rq_id, str(reason))
     redis.release(entry.rq_id)
     return Moved(entry.rq_id)
+
+
+def _is_written(entry: Entry, values: dict[str, bytes]) -> bool:
+    """Return whether a job that is held has its row."""
+    return any(
+        _asked_at(entry.rq_id, row) == values.get("created_at", b"")
+        for row in store.written(entry.rq_id, entry.after)
+    )
+
+
+def _asked_at(rq_id: str, row: payload.Payload) -> bytes | None:
+    """Return what no run changes of a job, unlike the rest of its hash."""
+    try:
+        return payload.unpack(rq_id, row).get(b"created_at", b"")
+    except ForgedJobError:
+        return None
 
 
 @contextmanager

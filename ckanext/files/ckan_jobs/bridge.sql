@@ -3,9 +3,10 @@
 -- name: last_id
 SELECT coalesce(max(id), 0) FROM procrastinate_jobs
 
--- name: is_written
-SELECT EXISTS (SELECT FROM files_rq_job WHERE rq_id = :rq_id AND current AND job_id > :after)
-    OR EXISTS (SELECT FROM files_rq_job WHERE rq_id = :rq_id AND NOT current AND job_id > :after)
+-- name: written
+SELECT hash, signature FROM files_rq_job WHERE rq_id = :rq_id AND current AND job_id > :after
+UNION ALL
+SELECT hash, signature FROM files_rq_job WHERE rq_id = :rq_id AND NOT current AND job_id > :after
 
 -- name: sendable
 -- Jobs of a site that wait, in the order in which they would begin; those that wait for others after all others, as

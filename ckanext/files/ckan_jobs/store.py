@@ -182,12 +182,12 @@ def last_id() -> int:
     return _read("last_id")[0][0]
 
 
-def is_written(rq_id: str, after: int) -> bool:
-    """Return whether there is a job with an id that is newer than a row, also one that has ended.
+def written(rq_id: str, after: int) -> list[Payload]:
+    """Return the payloads of the jobs with an id that are newer than a row, current or not.
 
     :param after: the id of the row.
     """
-    return _read("is_written", rq_id=rq_id, after=after)[0][0]
+    return [Payload(*map(bytes, row)) for row in _read("written", rq_id=rq_id, after=after)]
 
 
 def keep_result(job_id: int, rq_id: str, data: bytes | None, ttl: int | None) -> None:

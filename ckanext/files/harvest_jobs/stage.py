@@ -50,7 +50,7 @@ class Stage:
 
         The commit of the session's changes writes it, or it is written at once.
         """
-        queue = jobs.get_queue(self.queue)
+        queue: Any = jobs.get_queue(self.queue)
         job = queue.create_job(
             f"{__package__}.{self.name}.{self.name}",
             args=[about],
@@ -65,7 +65,7 @@ class Stage:
 
     def purge(self) -> int:
         """Cancel the jobs that wait, also for a retry; return how many."""
-        queue = jobs.get_queue(self.queue)
+        queue: Any = jobs.get_queue(self.queue)
         waits_for_retry = queue.scheduled_job_registry.get_job_ids()
         for rq_id in waits_for_retry:
             store.drop(rq_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from psycopg2 import DataError
@@ -15,7 +15,7 @@ from ..retry import classify_failure
 from .execution import Execution
 from .queries import OwnedJob
 from .slot import Slot
-from .supply import RETRY_PAUSE, JobSupply, first_line
+from .supply import RETRY_PAUSE, JobSupply
 
 log = logging.getLogger(__name__)
 
@@ -193,12 +193,10 @@ class SlotPool:
 def _try_often(write: Callable[[], None]) -> None:
     """Write what has to wait for a lock of another transaction; give up after some attempts."""
     for _ in range(_ATTEMPTS):
-        try:
+        with suppress(LockNotAvailable):
             return write()
-        except LockNotAvailable as error:
-            last = first_line(error)
         time.sleep(RETRY_PAUSE)
-    log.error("The end of a step could not be written, other workers rescue its job: %s", last)
+    log.error("The end of a step could not be written, as its row is locked: others rescue its job")
     return None
 
 

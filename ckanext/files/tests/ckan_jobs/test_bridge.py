@@ -23,9 +23,10 @@ from rq.registry import DeferredJobRegistry, ScheduledJobRegistry, StartedJobReg
 
 from ckanext.files.advisory_locks import JOBS_BRIDGE
 from ckanext.files.background import control
-from ckanext.files.ckan_jobs import bridge, commit, way_back
+from ckanext.files.ckan_jobs import bridge, commit, store, way_back
 from ckanext.files.ckan_jobs.errors import BridgeError
 from ckanext.files.ckan_jobs.queue import Queue
+from ckanext.files.ckan_jobs.redis_jobs import RedisJobs
 from ckanext.files.tests.ckan_jobs.test_queue import row
 from ckanext.files.tests.support.console import run_jobs
 from ckanext.files.tests.support.crash import fork, kill_now, was_killed
@@ -359,6 +360,47 @@ def test_drain_is_killed_everywhere(old: Any, new: Any, redis: Any, effects: Any
 
     assert kill_everywhere(drain, prepare) > 20
     check()
+
+
+def hold(rq_id: str) -> None:
+    """Leave a job as a ``drain`` does that is killed before it has written the row."""
+    redis_jobs = RedisJobs()
+    [entry] = [entry for entry in redis_jobs.entries("queued") if entry.rq_id == rq_id]
+    entry.after = store.last_id()
+    assert redis_jobs.hold(entry)
+
+
+def test_held_id_is_used_again(old: Any, new: Any, name: str) -> None:
+    """The job of Redis is another one: it stays until the new one has ended."""
+    old.enqueue_call(give_back, (1,), job_id=name)
+    hold(name)
+    other = new.enqueue_call(give_back, (2,), job_id=name)
+    for _ in range(2):
+        assert drain() == {name: "a job with this id waits or runs in PostgreSQL"}
+        assert (old.job_ids, new.job_ids) == ([name], [name])
+    hold(name)
+    other.cancel()
+    assert drain() == {name: None}
+    assert (old.job_ids, [job.args for job in new.jobs]) == ([], [(1,)])
+
+
+def test_held_job_has_its_row(old: Any, new: Any, redis: Any, name: str) -> None:
+    """It is known also when its function has changed it, and when its id is taken after that."""
+    old.enqueue_call(give_back, (1,), job_id=name)
+    hold(name)
+    left = {key: redis.hgetall(key) for key in keys(redis)}
+    assert drain() == {name: None}
+    assert keys(redis) == set()
+    job = new.fetch_job(name)
+    job.meta["progress"] = 1
+    job.save_meta()
+    for number in (1, 2):
+        for key, values in left.items():
+            redis.hset(key, mapping=values)
+        assert drain() == {name: None}
+        assert keys(redis) == set()
+        assert [job.args for job in new.jobs] == [(number,)]
+        new.enqueue_call(give_back, (2,), job_id=name)
 
 
 def test_way_back(old: Any, new: Any, redis: Any) -> None:

@@ -46,7 +46,7 @@ class Report(NamedTuple):
     """Ids of committed resources that are not loaded completely."""
 
     lost_answered: list[str]
-    """Those of them that the client knows of."""
+    """Ids of these that the client knows of."""
 
     early: list[str]
     """Ids of resources that had a job or a table before their commit."""

@@ -67,6 +67,7 @@ class Witness(threading.Thread):
 
 
 def _titles_in_redis() -> list[str]:
-    with redis.Redis.from_url(os.environ["CKAN_REDIS_URL"]) as server:
+    server: Any = redis.Redis.from_url(os.environ["CKAN_REDIS_URL"])
+    with server:
         metas = [server.hget(key, "meta") for key in server.keys("rq:job:*")]
-    return [pickle.loads(meta).get("title") or "" for meta in metas if isinstance(meta, bytes)]
+    return [pickle.loads(meta).get("title") or "" for meta in metas if meta]
