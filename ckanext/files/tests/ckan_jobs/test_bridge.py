@@ -467,7 +467,7 @@ def test_what_stays_on_the_way_back(old: Any, new: Any, redis: Any) -> None:
 def interrupt_way_back(queue: Any) -> str:
     """Stop when one more job is in Redis, which begins before all others; return its id."""
     front = queue.enqueue_call(give_back, at_front=True)
-    moved = way_back.to_redis()
+    moved: Any = way_back.to_redis()
     assert next(moved).rq_id == front.id
     moved.close()
     wait_for(lambda: not rows(LOCKED))
