@@ -24,6 +24,7 @@ import rq
 from ckan import model
 from ckan.lib import jobs
 from psycopg2 import InterfaceError, OperationalError
+from rq.exceptions import DeserializationError
 from rq.job import JobStatus
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -39,10 +40,10 @@ from ckanext.files.background import (
 )
 from ckanext.files.background.call import RegisteredTask, unknown_task
 from ckanext.files.background.definition import by_name
-from ckanext.files.background.options import checked_name
+from ckanext.files.background.options import MAX_NAME_LENGTH, checked_name
 
 from . import policy, store
-from .errors import JobExpired
+from .errors import ForgedJobError, JobExpired
 from .job import Job
 from .store import Row
 from .timeout import CallbackTimer, JobTimeout
@@ -103,7 +104,7 @@ class FunctionTask:
     def run(self, call: Call) -> Any:
         """Run the function of the job that is the current one.
 
-        :raises ForgedJobError: this site has not signed the job.
+        :raises ForgedJobError: this site has not signed the job, or not for this function.
         :raises UnknownTaskError: it is a job of another task, which this process does not know.
         """
         if (context := current_job()) is None:
@@ -112,6 +113,7 @@ class FunctionTask:
             raise unknown_task(self.name)
         job = _verified(row, store.run_id(row.rq_id, context.attempts))
         _check_ttl(job, context)
+        self._check_name(job)
         with _logged(job), _retried(job, context):
             result, data = _perform(job)
             if not self.atomic:
@@ -122,6 +124,15 @@ class FunctionTask:
         if data is not None or context.attempts:
             _keep(row, data, job.result_ttl, self.atomic)
         return None
+
+    def _check_name(self, job: Job) -> None:
+        """:raises ForgedJobError: the signed job is of another function than the row says."""
+        with suppress(DeserializationError):  # the job fails of it when it runs
+            if job.task_name[:MAX_NAME_LENGTH] != self.name:
+                raise ForgedJobError(
+                    f"The row of job {job.id} has the task {self.name}, and the signed job has "
+                    f"{job.task_name}: another program has changed the row"
+                )
 
 
 def resolve(name: str) -> RegisteredTask:

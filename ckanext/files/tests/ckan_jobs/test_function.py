@@ -314,6 +314,36 @@ def test_row_of_another_job(run: Any, name: str) -> None:
     assert effects_of(f"x{name}") == [f"x{name}-{other.id}"]
 
 
+def test_row_of_another_function(run: Any, name: str, ckan_config: Any) -> None:
+    """The options of one function are not for another one, of which the signed job is."""
+    with_option(ckan_config, "atomic", [f"{functions.__name__}.fail"])
+    job = enqueue(functions.commit, name)
+    rename(job, f"{functions.__name__}.fail")
+    failed = run(job)
+    assert failed.status == "failed"
+    assert "ForgedJobError" in failed.error
+    assert effects_of(name) == []
+    rename(job, f"{functions.__name__}.commit")
+    job.requeue()
+    assert run(job).status == "succeeded"  # negative control
+
+
+def rename(job: Any, task: str) -> None:
+    change(
+        f"UPDATE {S}.procrastinate_jobs SET task_name = :task WHERE id = :id",
+        task=task,
+        id=row(job).id,
+    )
+
+
+def test_long_name(run: Any, name: str, monkeypatch: Any) -> None:
+    """The row has a part of it."""
+    long = "commit_" + 128 * "x"
+    monkeypatch.setattr(functions, long, functions.commit, raising=False)
+    job = enqueue(f"{functions.__name__}.{long}", name)
+    assert run(job).status == "succeeded"
+
+
 def test_function_is_gone(run: Any) -> None:
     found = run(enqueue("ckanext.files.no_such_module.work"))
     assert found.status == "failed"
