@@ -166,7 +166,7 @@ def test_timeout_hides_no_error_of_the_function(run_in_time: Any, name: str) -> 
     job = enqueue(functions.fail, name, **options)
     found = run_in_time(job)
     assert (found.status, found.error) == ("failed", "ValueError: it fails")
-    ids = [job.id, f"{job.id}-2"]
+    ids = [job.id, f"{job.id}-run-2"]
     assert effects_of(f"{name}-outlasted") == [f"{name}-outlasted-{each}" for each in ids]
 
 
