@@ -159,7 +159,7 @@ def _flaw(redis: Any, noted: _Noted) -> str | None:
     except Exception as error:
         return f"it cannot be read: {type(error).__name__}: {error}"
     if function.startswith(_HARVESTING):
-        return "ckan harvester run sends it to the queues of ckanext-harvest"
+        return "it is harvesting, which has queues of its own without this extension"
     return None
 
 

@@ -194,10 +194,10 @@ def _try_often(write: Callable[[], None]) -> None:
     """Write what has to wait for a lock of another transaction; give up after some attempts."""
     for _ in range(_ATTEMPTS):
         with suppress(LockNotAvailable):
-            return write()
+            write()
+            return
         time.sleep(RETRY_PAUSE)
     log.error("The end of a step could not be written, as its row is locked: others rescue its job")
-    return None
 
 
 def _stuck_error(execution: Execution) -> BaseException:

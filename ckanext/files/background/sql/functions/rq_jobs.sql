@@ -80,7 +80,6 @@ END;
 $$;
 
 -- Write what was changed of a job; return false if it has lost its id, to a newer job or as it was deleted.
-DROP FUNCTION IF EXISTS files_rq_save(text, text, bytea, bytea);
 CREATE OR REPLACE FUNCTION files_rq_save(_job bigint, _title text, _hash bytea, _signature bytea)
     RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN

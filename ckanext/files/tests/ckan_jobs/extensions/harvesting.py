@@ -331,13 +331,13 @@ def start_killable(workers: Workers) -> Worker:
 
 
 def test_way_back(source: str) -> None:
-    """Redis gets no job of harvesting: ``harvester run`` sends what it was about again."""
+    """RQ gets no job of harvesting: ckanext-harvest has queues of its own in Redis."""
     create(source)
     [job] = jobs.get_queue("harvest-gather").jobs
     [moved] = way_back.to_redis()
     model.Session.rollback()
     assert moved.rq_id == job.id
-    assert "harvester run" in str(moved.reason)
+    assert "it is harvesting" in str(moved.reason)
     assert jobs.get_queue("harvest-gather").job_ids == [job.id]
 
 
