@@ -24,6 +24,9 @@ from ckanext.files.tests.support.portal import Client
 
 loaded = load_plugins("files", "files_background", "files_test_probe")
 
+MINE = "queue-of-mine"
+"""No page has this by chance, as a user may be called Jasmine."""
+
 HOSTILE = (
     "<script>alert(1)</script>",
     "\"'><img src=x onerror=alert(1)>",
@@ -44,7 +47,7 @@ def all_resumed(loaded: Any) -> Iterator[None]:
 @pytest.fixture
 def mine(ask_for: Any) -> Job:
     """A job of the owner, in a queue of its own."""
-    return ask_for(lambda: sample.write.configure(queue="mine").delay(SECRET))
+    return ask_for(lambda: sample.write.configure(queue=MINE).delay(SECRET))
 
 
 @pytest.fixture
@@ -95,7 +98,7 @@ def test_who_sees_a_page(path: str, cast: Cast, mine: Job) -> None:
         sees = status == 200 and client in (cast.owner, cast.sysadmin)
         sees &= (client, path) != (cast.sysadmin, "/dashboard/jobs")
         assert (SECRET in response.body) == (sees and "/state/" not in path)
-        assert ("mine" in response.body) == sees
+        assert (MINE in response.body) == sees
         if "{job}" in path:
             unknown = get(client, path.format(job=UNKNOWN))
             assert unknown.status_code == (404 if sees and "id=" not in path else status)
@@ -112,7 +115,7 @@ CHANGES: dict[str, tuple[dict[str, str], tuple[int, ...]]] = {
     "/job/dismiss/{job}": ({}, (403, 302, 302, 302)),
     "/job/change": ({"action": "cancel"}, (403, 302, 302, 302)),
     "/job/change?": ({"action": "cancel", "scope": "all"}, (403, 302, 302, 302)),
-    "/ckan-admin/jobs/queue": ({"name": "mine", "action": "pause"}, (403, 403, 403, 302)),
+    "/ckan-admin/jobs/queue": ({"name": MINE, "action": "pause"}, (403, 403, 403, 302)),
 }
 
 
@@ -128,7 +131,7 @@ def test_who_may_change(path: str, cast: Cast, mine: Job) -> None:
         assert get(client, path.format(job=mine.id)).status_code in (302, 404, 405)
     changes = "cancel" in (*data.values(), *path.strip("?").split("/"))
     assert state(mine) == ("cancelled" if changes else "todo")
-    assert list(queues.paused()) == (["mine"] if "name" in data else [])
+    assert list(queues.paused()) == ([MINE] if "name" in data else [])
 
 
 def test_own_jobs_only(cast: Cast, mine: Job, theirs: Job) -> None:
@@ -357,17 +360,17 @@ def test_texts_are_texts(text: str, cast: Cast, ask_for: Any, tasks: TasksManage
 
 def test_queues(cast: Cast, mine: Job) -> None:
     body = get(cast.sysadmin, "/ckan-admin/jobs").body
-    assert 'aria-label="Pause queue mine"' in body
+    assert f'aria-label="Pause queue {MINE}"' in body
     body = get(cast.sysadmin, "/ckan-admin/jobs?status=todo&status=doing").body
-    form = body[body.index('<input type="hidden" name="name" value="mine">') :]
+    form = body[body.index(f'<input type="hidden" name="name" value="{MINE}">') :]
     assert re.findall(r'name="status" value="(\w+)"', form)[:2] == ["todo", "doing"]
-    sent = post(cast.sysadmin, "/ckan-admin/jobs/queue", name="mine", action="pause", status="todo")
+    sent = post(cast.sysadmin, "/ckan-admin/jobs/queue", name=MINE, action="pause", status="todo")
     assert sent.headers["Location"].endswith("/ckan-admin/jobs?status=todo")
-    assert 'aria-label="Resume queue mine"' in get(cast.sysadmin, "/ckan-admin/jobs").body
+    assert f'aria-label="Resume queue {MINE}"' in get(cast.sysadmin, "/ckan-admin/jobs").body
     own = get(cast.owner, "/dashboard/jobs").body
     assert "Waits: its queue is paused" in own
     assert "Resume queue" not in own
-    post(cast.sysadmin, "/ckan-admin/jobs/queue", name="mine", action="resume")
+    post(cast.sysadmin, "/ckan-admin/jobs/queue", name=MINE, action="resume")
     assert not queues.paused()
     post(cast.sysadmin, "/ckan-admin/jobs/queue", name="x" * 50, action="pause")
     assert not queues.paused()

@@ -105,7 +105,7 @@ def test_own_files_reload_cancel_and_retry(
     uploads.wait_for("survey-2026.pdf")
     assert ann.call("files_upload_list") == []
 
-    with slow_upload(uploads, make("cancelled.pdf", LARGE + b"more")):
+    with slow_upload(uploads, make("cancelled.pdf", LARGE * 4)):
         uploads.press("cancel")
     browser.wait(lambda _: ann.call("files_upload_list") == [])
     with refused_upload(uploads, make("budget-2026.pdf")):
