@@ -84,22 +84,22 @@ def put(
         "title": title,
     }
     what = f"The job of {place.task}"
-    return _change("put", what, rq_id=rq_id, unique=unique, **values, **payload._asdict())
+    return change("put", what, rq_id=rq_id, unique=unique, **values, **payload._asdict())
 
 
 def save(job_id: int, payload: Payload, title: str | None) -> bool:
     """Write another payload of a job; return False if the row has lost its id meanwhile."""
-    return _change("save", job_id=job_id, title=title, **payload._asdict())
+    return change("save", job_id=job_id, title=title, **payload._asdict())
 
 
 def cancel(rq_id: str) -> int:
     """Cancel a job, unless a worker runs it; return how many jobs there were."""
-    return _change("cancel", f"The end of job {rq_id}", rq_id=rq_id)
+    return change("cancel", f"The end of job {rq_id}", rq_id=rq_id)
 
 
 def drop(rq_id: str) -> None:
     """Cancel a job likewise, and take its id from it: only the history keeps it."""
-    _change("drop", f"The end of job {rq_id}", rq_id=rq_id)
+    change("drop", f"The end of job {rq_id}", rq_id=rq_id)
 
 
 def retry(rq_id: str) -> bool:
@@ -113,7 +113,7 @@ def retry(rq_id: str) -> bool:
 
 def empty(origin: str) -> int:
     """Drop all jobs that wait in a queue, but for those that wait for a time; return how many."""
-    return _change("empty", f"The end of the jobs of queue {origin}", **_queue(origin))
+    return change("empty", f"The end of the jobs of queue {origin}", **_queue(origin))
 
 
 def find(rq_ids: Iterable[str]) -> dict[str, Row]:
@@ -132,7 +132,7 @@ def statuses(rq_ids: Iterable[str]) -> dict[str, str]:
 
     A job that was deleted while a worker runs it exists until that run has ended.
     """
-    return dict(_read("statuses", rq_ids=list(rq_ids)))
+    return dict(read("statuses", rq_ids=list(rq_ids)))
 
 
 def of_job(job_id: int) -> Row | None:
@@ -153,7 +153,7 @@ def run_id(rq_id: str, attempts: int) -> str:
 
 def traceback(rq_id: str) -> str | None:
     """Return the traceback of a job that has failed."""
-    found = _read("traceback", rq_id=rq_id)
+    found = read("traceback", rq_id=rq_id)
     return found[0][0] if found else None
 
 
@@ -164,22 +164,22 @@ def waiting(origin: str, offset: int = 0, limit: int | None = None) -> Sequence[
 
 def count(origin: str) -> int:
     """Return how many jobs wait in a queue."""
-    return _read("count", **_queue(origin))[0][0]
+    return read("count", **_queue(origin))[0][0]
 
 
 def ids(origin: str, status: str) -> list[str]:
     """Return the ids of the jobs of a queue in a state, see :class:`Row`."""
-    return [rq_id for (rq_id,) in _read("ids", **_queue(origin), status=status)]
+    return [rq_id for (rq_id,) in read("ids", **_queue(origin), status=status)]
 
 
 def origins(prefix: str) -> list[str]:
     """Return the queues that have had jobs, by name."""
-    return [name for (name,) in _read("origins", prefix=prefix)]
+    return [name for (name,) in read("origins", prefix=prefix)]
 
 
 def last_id() -> int:
     """Return an id that all rows of later jobs exceed."""
-    return _read("last_id")[0][0]
+    return read("last_id")[0][0]
 
 
 def written(rq_id: str, after: int) -> list[Payload]:
@@ -187,7 +187,7 @@ def written(rq_id: str, after: int) -> list[Payload]:
 
     :param after: the id of the row.
     """
-    return [Payload(*map(bytes, row)) for row in _read("written", rq_id=rq_id, after=after)]
+    return [Payload(*map(bytes, row)) for row in read("written", rq_id=rq_id, after=after)]
 
 
 def keep_result(job_id: int, rq_id: str, data: bytes | None, ttl: int | None) -> None:
@@ -205,7 +205,7 @@ def keep_result(job_id: int, rq_id: str, data: bytes | None, ttl: int | None) ->
 
 def result(rq_id: str) -> bytes | None:
     """Return what :func:`keep_result` keeps of a job that has succeeded, with its signature."""
-    found = _read("result", rq_id=rq_id)
+    found = read("result", rq_id=rq_id)
     return bytes(found[0][0]) if found and found[0][0] is not None else None
 
 
@@ -222,15 +222,17 @@ def queue_name(origin: str) -> str:
     return f"{beginning}-{hashlib.sha256(plain.encode()).hexdigest()[:_HASH_LENGTH]}"
 
 
-def _change(name: str, what: str | None = None, /, **values: Any) -> Any:
+def change(name: str, what: str | None = None, /, **values: Any) -> Any:
+    """Run a statement of this room that changes jobs; return what it answers."""
     return commit.write(_queries()[name], values, what)[0][0]
 
 
 def _rows(name: str, /, **values: Any) -> list[Row]:
-    return [Row(*row[:-2], payload=Payload(*map(bytes, row[-2:]))) for row in _read(name, **values)]
+    return [Row(*row[:-2], payload=Payload(*map(bytes, row[-2:]))) for row in read(name, **values)]
 
 
-def _read(name: str, /, **values: Any) -> commit.Rows:
+def read(name: str, /, **values: Any) -> commit.Rows:
+    """Return the rows of a query of this room."""
     return commit.read(_queries()[name], values)
 
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import rq
@@ -23,9 +21,7 @@ from ckan.lib.redis import connect_to_redis
 from rq.job import JobStatus
 from rq.registry import ScheduledJobRegistry
 
-from ckanext.files.background.sql import for_driver, read_queries
-
-from . import commit, payload
+from . import commit, payload, store
 from .bridge import Moved, one_at_a_time
 from .errors import BridgeError, ForgedJobError
 from .job import Job
@@ -56,7 +52,7 @@ class _Noted(NamedTuple):
 
 def count() -> int:
     """Return how many jobs would go to Redis, if nothing hinders them."""
-    return _read("sendable_count", **_prefix())[0][0]
+    return store.read("sendable_count", **_prefix())[0][0]
 
 
 def to_redis() -> Iterator[Moved]:
@@ -79,7 +75,7 @@ def to_redis() -> Iterator[Moved]:
                 yield Moved(rq_id, reason)
             elif noted:
                 _push(redis, mark, noted, left)
-                _change("sent", job_id=job_id)
+                store.change("sent", job_id=job_id)
                 left.discard(rq_id)
                 yield Moved(rq_id)
         _forget(redis, mark)
@@ -91,7 +87,7 @@ def _note(redis: Any, mark: str, job_ids: list[int]) -> None:
     :raises BridgeError: some do not wait any more.
     """
     _forget(redis, mark)
-    if _change("send", jobs=job_ids)[0][0] != len(job_ids):
+    if store.change("send", jobs=job_ids) != len(job_ids):
         raise BridgeError(
             "Jobs have begun or ended meanwhile. Stop the workers, and run this command again"
         )
@@ -114,7 +110,7 @@ def _choose(redis: Any, going: dict[str, int]) -> Iterator[Moved]:
             del later[job_id]
         if reason:
             yield Moved(rq_id, reason)
-        waits_for[job_id] = [id_ for (id_,) in _read("unmet", job_id=job_id)]
+        waits_for[job_id] = [id_ for (id_,) in store.read("unmet", job_id=job_id)]
     while ready := [job_id for job_id in later if all(id_ in going for id_ in waits_for[job_id])]:
         going.update({later.pop(job_id): job_id for job_id in ready})
     for job_id, rq_id in later.items():
@@ -127,7 +123,7 @@ def _check_that_none_runs() -> None:
 
     :raises BridgeError: they do.
     """
-    if running := _read("running_count", **_prefix())[0][0]:
+    if running := store.read("running_count", **_prefix())[0][0]:
         raise BridgeError(
             f"Workers run {running} of the jobs, or were killed while they did. Stop the workers "
             "with SIGTERM, and run this command again; if one was killed, start a worker, which "
@@ -228,33 +224,20 @@ def _status(redis: Any, rq_id: str) -> str | None:
 
 def _is_noted(job_id: int) -> bool:
     """Return whether a job is still to go: another one may have taken its id meanwhile."""
-    return _read("is_noted", job_id=job_id)[0][0]
+    return store.read("is_noted", job_id=job_id)[0][0]
 
 
 def _noted(job_id: int) -> _Noted | None:
     found = [
         _Noted(*row[:-2], payload=payload.Payload(*map(bytes, row[-2:])))
-        for row in _read("noted", job_id=job_id)
+        for row in store.read("noted", job_id=job_id)
     ]
     return found[0] if found else None
 
 
 def _all(name: str) -> commit.Rows:
-    return _read(name, **_prefix())
+    return store.read(name, **_prefix())
 
 
 def _prefix() -> dict[str, str]:
     return {"prefix": jobs.add_queue_name_prefix("")}
-
-
-def _read(name: str, /, **values: Any) -> commit.Rows:
-    return commit.read(_queries()[name], values)
-
-
-def _change(name: str, /, **values: Any) -> commit.Rows:
-    return commit.write(_queries()[name], values)
-
-
-@cache
-def _queries() -> dict[str, str]:
-    return {name: for_driver(sql) for name, sql in read_queries(Path(__file__).parent).items()}

@@ -11,17 +11,9 @@ from ckanext.harvest.logic.action import (  # pyright: ignore[reportMissingImpor
 )
 
 from ckanext.files.chained import chain_core_action
-from ckanext.files.transaction import Block
+from ckanext.files.queue.core import held_action
 
 from .recovery import recover
-
-
-def _in_one_commit(original: Any) -> Any:
-    def chained(next_action: Any, context: Any, data_dict: dict[str, Any]) -> Any:
-        with Block(eager=True):
-            return next_action(context, data_dict)
-
-    return chain_core_action(original, chained)
 
 
 def _with_recovery(original: Any) -> Any:
@@ -37,7 +29,7 @@ def _with_recovery(original: Any) -> Any:
 
 ACTIONS: dict[str, Any] = {
     **{
-        original.__name__: _in_one_commit(original)
+        original.__name__: held_action(original)
         for original in (
             create.harvest_job_create,
             create.harvest_job_create_all,

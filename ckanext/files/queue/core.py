@@ -34,7 +34,7 @@ def held_core_actions() -> dict[str, ChainedAction]:
     CKAN commits within them before it calls the hooks of plugins, such as
     ``after_resource_create``.
     """
-    return {core.__name__: _held(core) for core in _core_actions()}
+    return {core.__name__: held_action(core) for core in _core_actions()}
 
 
 def _core_actions() -> Iterator[Action]:
@@ -43,7 +43,9 @@ def _core_actions() -> Iterator[Action]:
         yield getattr(update, f"{entity}_update")
 
 
-def _held(core: Action) -> ChainedAction:
+def held_action(core: Action) -> ChainedAction:
+    """Return an action, chained so that it is one commit from its start on."""
+
     def chained(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
         with Block(eager=True, commit=not context.get("defer_commit")):
             return next_action(context, data_dict)

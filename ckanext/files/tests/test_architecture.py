@@ -85,7 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"uploads", "backport", "upgrade", "store", "transaction", "errors", "capabilities"},
     "background": {"transaction", "advisory_locks", "errors"},
     "ckan_jobs": {"background", "transaction", "advisory_locks"},
-    "harvest_jobs": {"ckan_jobs", "background", "transaction", "chained"},
+    "harvest_jobs": {"ckan_jobs", "background", "queue", "transaction", "chained"},
     "ckan_jobs_plugin": {
         "harvest_jobs",
         "ckan_jobs",
