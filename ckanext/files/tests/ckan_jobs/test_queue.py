@@ -158,9 +158,13 @@ def test_jobs_are_a_list(queue: Any) -> None:
 
 
 def test_slice_reads_no_more(queue: Any) -> None:
-    """However many jobs wait, in this queue and in others."""
+    """However many jobs wait, in this queue and in others, and however old the statistics are."""
     for _ in range(3):
         queue.enqueue(work)
+    # the statistics know no current job
+    change(f"UPDATE {S}.files_rq_job SET current = false")
+    change(f"ANALYZE {S}.files_rq_job, {S}.procrastinate_jobs")
+    change(f"UPDATE {S}.files_rq_job SET current = true WHERE origin = :name", name=queue.name)
     put = f"""
         SELECT {S}.files_rq_put(q || n, o, q, 't', 0, NULL, NULL, NULL, hash, signature,
             NULL, false, false)

@@ -141,13 +141,14 @@ $$;
 
 -- Return the jobs that wait in a queue, the first one first.
 --
--- A page at the beginning of a long queue reads no more jobs than it has, with these settings: see files_claim. No
--- index has origin || '': with old statistics PostgreSQL would look among all jobs of the queue for each one.
+-- A page at the beginning of a long queue reads no more jobs than it has, with these settings: see files_claim. Only
+-- the primary key serves the conditions on files_rq_job as they are written: with old statistics PostgreSQL would read
+-- an index of all current jobs for each one.
 CREATE OR REPLACE FUNCTION files_rq_waiting(_origin text, _queue varchar, _offset bigint, _limit bigint)
     RETURNS SETOF files_rq_job LANGUAGE sql STABLE
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_incremental_sort = off AS $$
     SELECT r.* FROM procrastinate_jobs j CROSS JOIN LATERAL (
-        SELECT * FROM files_rq_job WHERE job_id = j.id AND current AND origin || '' = _origin OFFSET 0) AS r
+        SELECT * FROM files_rq_job WHERE job_id = j.id AND current::integer = 1 AND origin || '' = _origin OFFSET 0) AS r
     WHERE j.status = 'todo' AND j.scheduled_at IS NULL AND j.queue_name BETWEEN _queue AND _queue
     ORDER BY j.queue_name, j.priority DESC, j.id OFFSET _offset LIMIT _limit
 $$;
