@@ -32,7 +32,7 @@ UPLOADED_PARTS = 7_112
 """With the hash of a storage and a location: one upload at a time announces parts to the
 bucket, or removes parts."""
 
-JOBS_BRIDGE = 7_113
+JOBS_MOVE = 7_113
 """One process at a time moves jobs of extensions between Redis and PostgreSQL."""
 
 INSTALLATION = 7_107_000

@@ -28,7 +28,7 @@ class PolicyError(BackgroundError):
     """An option about jobs has a value without a meaning."""
 
 
-class BridgeError(BackgroundError):
+class MoveError(BackgroundError):
     """Jobs cannot be moved between Redis and PostgreSQL now."""
 
 

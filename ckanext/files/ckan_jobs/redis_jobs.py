@@ -1,4 +1,4 @@
-"""What RQ has in Redis of this site's jobs, for :mod:`.bridge`.
+"""What RQ has in Redis of this site's jobs, for :mod:`.drain`.
 
 Redis's own commands, and RQ's names of keys, which RQ 1.16 and 2.10 share: RQ's registries
 move or fail jobs whenever they are read.

@@ -11,9 +11,11 @@ from ckan import model
 
 from ckanext.files.background_plugin.cli import BackgroundGroup
 from ckanext.files.background_plugin.cli.change_found import YES, number_of
-from ckanext.files.ckan_jobs import bridge, way_back
-from ckanext.files.ckan_jobs.bridge import Moved
+from ckanext.files.ckan_jobs.drain import drain as move_to_rows
+from ckanext.files.ckan_jobs.moving import Moved
 from ckanext.files.ckan_jobs.redis_jobs import RedisJobs
+from ckanext.files.ckan_jobs.to_redis import count as count_to_move
+from ckanext.files.ckan_jobs.to_redis import to_redis as move_to_redis
 from ckanext.files.cli import files
 from ckanext.files.cli.options import JSON
 from ckanext.files.cli.output import ProgressBar, print_heading, print_json, print_list
@@ -48,7 +50,7 @@ _DRAIN = _Move(
     "Taken over",
     "Redis",
     lambda: RedisJobs().count(),
-    bridge.drain,
+    move_to_rows,
 )
 
 _TO_REDIS = _Move(
@@ -56,8 +58,8 @@ _TO_REDIS = _Move(
     "Moving jobs",
     "Put into Redis",
     "PostgreSQL",
-    way_back.count,
-    way_back.to_redis,
+    count_to_move,
+    move_to_redis,
 )
 
 

@@ -137,7 +137,7 @@ CREATE TABLE IF NOT EXISTS files_rq_dependency (
     PRIMARY KEY (job_id, on_rq_id)
 );
 
--- Jobs on their way back to Redis, see ckan_jobs/way_back.py: here they are cancelled, and stay until they are there.
+-- Jobs on their way back to Redis, see ckan_jobs/to_redis.py: here they are cancelled, and stay until they are there.
 CREATE TABLE IF NOT EXISTS files_rq_outbox (
     job_id bigint PRIMARY KEY REFERENCES procrastinate_jobs ON DELETE CASCADE
 );

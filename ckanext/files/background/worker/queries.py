@@ -26,7 +26,7 @@ from ..job import ClaimedJob
 from ..retry import Failure
 from ..sql import driver_query
 from ..step import fail
-from .deaths import Deaths, SilentWorker
+from .stalled import SilentWorker, Stalled
 
 
 class OwnedJob(NamedTuple):
@@ -52,7 +52,7 @@ class WorkerQueries:
         self._engine = engine
         self._lock = threading.Lock()
         self._connection: Any = None
-        self._deaths = Deaths()
+        self._stalled = Stalled()
         self.worker_id = 0
 
     def name_of_tasks(self, worker_id: int) -> str:
@@ -146,7 +146,7 @@ class WorkerQueries:
         with self._executed("lost_workers", **values) as cursor:
             silent = [SilentWorker(*row) for row in cursor.fetchall()]
         rescued = {}
-        for worker_id in self._deaths.among(silent, frozen_after):
+        for worker_id in self._stalled.among(silent, frozen_after):
             self._end_all_sessions(worker_id)
             rescued[worker_id] = self._release(worker_id, None, None, max_rescues)
         self._value("requeue_orphans")

@@ -26,7 +26,7 @@ from ckanext.files.tests.support.waiting import wait_for
 
 _MODULES = {
     "ckanext.files.background.task_modules": "ckanext.files.tests.support.sample"
-    " ckanext.files.tests.support.worker_tasks ckanext.files.tests.support.witness",
+    " ckanext.files.tests.support.worker_tasks ckanext.files.tests.support.counted_steps",
 }
 _READY = re.compile(r"Worker (\d+) knows: ")
 

@@ -13,14 +13,14 @@ from ckan import model
 from ckan.tests import factories
 
 from ckanext.files.background import Task
-from ckanext.files.tests.support import sample, witness
+from ckanext.files.tests.support import counted_steps, sample
+from ckanext.files.tests.support.counted_steps import Findings, Storm
 from ckanext.files.tests.support.effects import look, rows
 from ckanext.files.tests.support.jobs import S, effects_of
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.probe_plugin import ProbePlugin
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 from ckanext.files.tests.support.waiting import wait_for, wait_for_the_dead
-from ckanext.files.tests.support.witness import Findings, Storm
 from ckanext.files.tests.support.workers import Worker, Workers
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("effects")]
@@ -30,7 +30,7 @@ loaded = load_plugins("files", "files_background", "files_test_probe")
 
 def prepare(task: Task[Any], run: str, jobs: int, steps: int) -> list[str]:
     """Defer jobs; return the datasets that they change."""
-    witness.create_tables()
+    counted_steps.create_tables()
     datasets = [str(factories.Dataset(title="0")["id"]) for _ in range(6)]
     common = {"run": run, "step": 1, "steps": steps, "datasets": datasets}
     task.batch_defer(*({"number": number, **common} for number in range(jobs)))
@@ -53,7 +53,7 @@ def test_exactly_once(
     """CKAN's command at full size; otherwise forks, which are there again at once."""
     workers = request.getfixturevalue("commands" if full_size else "workers")
     jobs, steps = 2000 if full_size else 30, 5
-    datasets = prepare(witness.work, name, jobs, steps)
+    datasets = prepare(counted_steps.work, name, jobs, steps)
     storm = Storm(
         list(workers.start_two("-c", "4", frozen_after=2 if full_size else 1)),
         kills=120 if full_size else 4,
@@ -62,22 +62,22 @@ def test_exactly_once(
         standstill=(3.0, 4.0) if full_size else (1.5, 2.0),
     )
     start = time.monotonic()
-    storm.rage(lambda: jobs * steps if not waiting() else witness.done(name), jobs * steps)
+    storm.rage(lambda: jobs * steps if not waiting() else counted_steps.done(name), jobs * steps)
     record_property("seconds", time.monotonic() - start)
     taken = f"SELECT count(*) FROM {S}.procrastinate_events WHERE type = 'deferred_for_retry'"
     record_property("taken_over", look(taken))
     for each in ("kills", "freezes", "cuts", "ended"):
         record_property(each, getattr(storm, each))
     time.sleep(2 if full_size else 0.5)  # for workers that were woken last
-    assert witness.examine(name, jobs, steps, datasets, patched=True) == Findings()
+    assert counted_steps.examine(name, jobs, steps, datasets, patched=True) == Findings()
 
 
 def test_the_naive_order_of_commits(workers: Workers, name: str, record_property: Any) -> None:
     """The negative control: the same examination finds what a worker can do wrong."""
     jobs, steps = 24, 3
-    datasets = prepare(witness.work_naively, name, jobs, steps)
+    datasets = prepare(counted_steps.work_naively, name, jobs, steps)
     both = workers.start_two("-c", "4", frozen_after=1)
-    wait_for(lambda: witness.done(name))
+    wait_for(lambda: counted_steps.done(name))
     for worker in both:
         worker.freeze()
         wait_for(lambda worker=worker: not owned_by(worker))
@@ -86,7 +86,7 @@ def test_the_naive_order_of_commits(workers: Workers, name: str, record_property
         worker.kill()
         worker.start()
     wait_for(lambda: not waiting())
-    findings = witness.examine(name, jobs, steps, datasets, patched=False)
+    findings = counted_steps.examine(name, jobs, steps, datasets, patched=False)
     record_property("findings", findings)
     assert findings.doubled > 0
     assert findings.foul > 0

@@ -15,10 +15,10 @@ from ckanext.files.background import Job
 from ckanext.files.background.worker.repairs import Repairs
 from ckanext.files.tests.support import jobs, sample
 from ckanext.files.tests.support import worker_tasks as tasks
+from ckanext.files.tests.support.counted_steps import Storm
 from ckanext.files.tests.support.effects import look, rows
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.waiting import wait_for
-from ckanext.files.tests.support.witness import Storm
 from ckanext.files.tests.support.workers import Workers
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("effects")]
@@ -66,7 +66,7 @@ def test_no_transaction_while_it_runs(held: Any, file: Path, workers: Workers, n
 
 def test_killed(held: Any, workers: Workers, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it had committed stays, finished steps are not repeated, and this one is."""
-    monkeypatch.setattr("ckanext.files.background.worker.deaths._RECONNECTING", 1.0)
+    monkeypatch.setattr("ckanext.files.background.worker.stalled._RECONNECTING", 1.0)
     one, other = workers.start_two(frozen_after=3600)
     job = held(steps=1)
     killed = one if jobs.state(job, "worker_id") == one.id else other
@@ -88,7 +88,7 @@ def test_silent(
     job = held()
     frozen.freeze()
     last = jobs.last_heartbeat(frozen.id)
-    monkeypatch.setattr("ckanext.files.background.worker.deaths._PATIENCE", 4)
+    monkeypatch.setattr("ckanext.files.background.worker.stalled._PATIENCE", 4)
     workers.start("-q", "default", frozen_after=1)
     jobs.wait_for_job(job)
     assert look("SELECT now()") - last > dt.timedelta(seconds=4)
@@ -144,7 +144,7 @@ def test_handed_back(workers: Workers, name: str, monkeypatch: pytest.MonkeyPatc
     and sees that.
     """
     monkeypatch.setattr(Repairs, "wait", lambda self: time.sleep(3))
-    monkeypatch.setattr("ckanext.files.background.worker.deaths._RECONNECTING", 1.0)
+    monkeypatch.setattr("ckanext.files.background.worker.stalled._RECONNECTING", 1.0)
     worker = workers.start(shutdown_timeout=0)
     job = jobs.begun(tasks.hold_a_connection, name)
     workers.start()
@@ -255,7 +255,7 @@ def test_at_least_once(
     workers: Workers, name: str, full_size: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Workers are killed, frozen and disconnected: no step is left out, and no two runs meet."""
-    monkeypatch.setattr("ckanext.files.background.worker.deaths._RECONNECTING", 1.0)
+    monkeypatch.setattr("ckanext.files.background.worker.stalled._RECONNECTING", 1.0)
     names, steps = [f"{name}-{number}" for number in range(400 if full_size else 24)], 4
     asked = [jobs.defer(tasks.time_open_steps, each, 1, steps, 0.1) for each in names]
     storm = Storm(

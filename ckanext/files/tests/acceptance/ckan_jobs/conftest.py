@@ -22,7 +22,7 @@ loaded = load_plugins(*PLUGINS, "files_test_probe")
 @pytest.fixture(autouse=True)
 def quick_rescue(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that has lost its lock gets less time to take it again."""
-    monkeypatch.setattr("ckanext.files.background.worker.deaths._RECONNECTING", 1.0)
+    monkeypatch.setattr("ckanext.files.background.worker.stalled._RECONNECTING", 1.0)
 
 
 @pytest.fixture

@@ -270,7 +270,7 @@ def test_frozen_with_connections_of_its_own(
     workers: Workers, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are ended before the next run, in whichever database they are, as a COPY in one is."""
-    monkeypatch.setattr("ckanext.files.background.worker.deaths._PATIENCE", 2)
+    monkeypatch.setattr("ckanext.files.background.worker.stalled._PATIENCE", 2)
     frozen = workers.start()
     job = enqueue(functions.lock_elsewhere, name)
     jobs.wait_for_effect(f"{name}-locked")

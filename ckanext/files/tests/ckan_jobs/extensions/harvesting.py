@@ -20,7 +20,7 @@ from ckanext.harvest import queue, utils  # pyright: ignore[reportMissingImports
 from ckanext.harvest.model import HarvestJob, HarvestObject  # pyright: ignore[reportMissingImports]
 from sqlalchemy import event
 
-from ckanext.files.ckan_jobs import way_back
+from ckanext.files.ckan_jobs.to_redis import to_redis
 from ckanext.files.ckan_jobs_plugin import harvesting
 from ckanext.files.harvest_jobs.errors import HarvestQueueError
 from ckanext.files.tests.ckan_jobs.extensions import catalog
@@ -330,11 +330,11 @@ def start_killable(workers: Workers) -> Worker:
     return worker
 
 
-def test_way_back(source: str) -> None:
+def test_to_redis(source: str) -> None:
     """RQ gets no job of harvesting: ckanext-harvest has queues of its own in Redis."""
     create(source)
     [job] = jobs.get_queue("harvest-gather").jobs
-    [moved] = way_back.to_redis()
+    [moved] = to_redis()
     model.Session.rollback()
     assert moved.rq_id == job.id
     assert "it is harvesting" in str(moved.reason)

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import psycopg2
 import requests
 
-from ckanext.files.tests.ckan_jobs.extensions.killed_site import OUR_PLUGINS, Site, Size
-from ckanext.files.tests.ckan_jobs.extensions.witness import MAIN, Witness, database
+from ckanext.files.tests.ckan_jobs.extensions.observer import MAIN, Observer, database
+from ckanext.files.tests.ckan_jobs.extensions.xloader_site import OUR_PLUGINS, Site, Size
 from ckanext.files.tests.support.waiting import wait_for
 from dev.datastore import WRITE
 from dev.process import HOST
@@ -62,7 +62,7 @@ class Report(NamedTuple):
     """How many of these are second and later runs of a job, which have ids of their own."""
 
     looks: int
-    """How often the witness has looked."""
+    """How often the observer has looked."""
 
     seconds: float
 
@@ -137,10 +137,10 @@ def committed() -> dict[str, str]:
 
 def run(site: Site) -> Report:
     """Load as many as the size says, and look after each."""
-    loads, witness, began = Loads(site), Witness(site.on_rows), time.monotonic()
+    loads, observer, began = Loads(site), Observer(site.on_rows), time.monotonic()
     for name in ("files", "server", "worker"):
         site.start(name)
-    witness.start()
+    observer.start()
     made, loaded = measure(loads)
     while len(committed()) < site.size.resources:
         kills = [(random.uniform(0, made + loaded), site.kill_worker)]
@@ -149,7 +149,7 @@ def run(site: Site) -> Report:
         loads.round(*kills)
     loads.settle()
     site.stop()
-    witness.stop()
+    observer.stop()
     missing = loads.missing()
     return Report(
         resources=len(committed()),
@@ -157,12 +157,12 @@ def run(site: Site) -> Report:
         undone=loads.undone,
         lost=sorted(missing),
         lost_answered=sorted(missing & loads.answered),
-        early=sorted(witness.early),
+        early=sorted(observer.early),
         sleeps=len(site.sleeps.read_text().splitlines()),
         kills=site.kills,
         runs=len(runs := _runs(site)),
         again=sum(len(each) > len(str(uuid.uuid4())) for each in runs),
-        looks=witness.looks,
+        looks=observer.looks,
         seconds=round(time.monotonic() - began, 1),
     )
 

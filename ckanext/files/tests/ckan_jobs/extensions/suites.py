@@ -44,7 +44,7 @@ SUITES = {
             "scheming.dataset_schemas": "ckanext.validation.examples:ckan_default_schema.json",
             "scheming.presets": "ckanext.scheming:presets.json ckanext.validation:presets.json",
         },
-        (f"{__package__}.repaired", "ckanext.validation.tests.fixtures"),
+        (f"{__package__}.validation_fixes", "ckanext.validation.tests.fixtures"),
         some="test_resource_validation_run_starts_job",
     ),
     # On CKAN 2.12 the datastore changes the resource, too: another job is there already.

@@ -19,32 +19,20 @@ import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
-from typing import NamedTuple
 
-from ckan.model import meta
 from psycopg2.errors import ProgramLimitExceeded
 from rq.job import JobStatus
 
-from ckanext.files.advisory_locks import JOBS_BRIDGE
-from ckanext.files.transaction.connection import connect
-
 from . import payload, store
-from .errors import BridgeError, ForgedJobError
+from .errors import ForgedJobError
 from .job import Job
+from .moving import Moved, one_at_a_time
 from .redis_jobs import STATES, Entry, RedisJobs
 
 _OF_A_RUN = {"started_at", "ended_at", "last_heartbeat", "worker_name", "result", "exc_info"}
 """What RQ's hash has of a run that did not come to its end."""
 
 _UNFINISHED = ("todo", "scheduled", "deferred", "doing")
-
-
-class Moved(NamedTuple):
-    """What has become of a job."""
-
-    rq_id: str
-    reason: str | None = None
-    """Why it stays where it was, as the end of a sentence; None if it does not."""
 
 
 class _StaysError(Exception):
@@ -56,7 +44,7 @@ def drain() -> Iterator[Moved]:
 
     Those that had started come first, then each queue in its order.
 
-    :raises BridgeError: another process moves jobs.
+    :raises MoveError: another process moves jobs.
     """
     redis = RedisJobs()
     with one_at_a_time():
@@ -67,25 +55,6 @@ def drain() -> Iterator[Moved]:
             for entry in _dependencies_first(redis, redis.entries(state)):
                 entry.after = after
                 yield from _take(redis, entry)
-
-
-@contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Let no other process of this site move jobs.
-
-    :raises BridgeError: one does.
-    """
-    connection = connect(meta.engine)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", (JOBS_BRIDGE,))
-            if not cursor.fetchone()[0]:
-                raise BridgeError("Another process moves jobs between Redis and PostgreSQL")
-            yield
-            # the server may notice only later that a connection was closed
-            cursor.execute("SELECT pg_advisory_unlock(%s)", (JOBS_BRIDGE,))
-    finally:
-        connection.close()
 
 
 def _take(redis: RedisJobs, entry: Entry) -> Iterator[Moved]:

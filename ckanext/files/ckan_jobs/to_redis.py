@@ -22,9 +22,9 @@ from rq.job import JobStatus
 from rq.registry import ScheduledJobRegistry
 
 from . import commit, payload, store
-from .bridge import Moved, one_at_a_time
-from .errors import BridgeError, ForgedJobError
+from .errors import ForgedJobError, MoveError
 from .job import Job
+from .moving import Moved, one_at_a_time
 
 _BUSY = ("queued", "scheduled", "deferred", "started")
 """RQ's states of jobs that have not ended."""
@@ -58,7 +58,7 @@ def count() -> int:
 def to_redis() -> Iterator[Moved]:
     """Give RQ the jobs that wait, in the order in which they would begin.
 
-    :raises BridgeError: workers run jobs, or another process moves jobs.
+    :raises MoveError: workers run jobs, or another process moves jobs.
     """
     redis: Any = connect_to_redis()
     mark = f"ckanext-files:returned:{jobs.add_queue_name_prefix('')}"
@@ -84,11 +84,11 @@ def to_redis() -> Iterator[Moved]:
 def _note(redis: Any, mark: str, job_ids: list[int]) -> None:
     """Cancel jobs, all or none, and note that they are on their way.
 
-    :raises BridgeError: some do not wait any more.
+    :raises MoveError: some do not wait any more.
     """
     _forget(redis, mark)
     if store.change("send", jobs=job_ids) != len(job_ids):
-        raise BridgeError(
+        raise MoveError(
             "Jobs have begun or ended meanwhile. Stop the workers, and run this command again"
         )
 
@@ -121,10 +121,10 @@ def _choose(redis: Any, going: dict[str, int]) -> Iterator[Moved]:
 def _check_that_none_runs() -> None:
     """Refuse to go on while jobs run: others may wait for these.
 
-    :raises BridgeError: they do.
+    :raises MoveError: they do.
     """
     if running := store.read("running_count", **_prefix())[0][0]:
-        raise BridgeError(
+        raise MoveError(
             f"Workers run {running} of the jobs, or were killed while they did. Stop the workers "
             "with SIGTERM, and run this command again; if one was killed, start a worker, which "
             "takes such jobs over, and stop it"

@@ -16,7 +16,7 @@ OPTION = "ckanext.files.tests.sleeps"
 """Names the file with a line for each sleep."""
 
 
-class HurriedPlugin(p.SingletonPlugin):
+class NoSleepsPlugin(p.SingletonPlugin):
     """Replaces the module ``time`` in xloader's jobs."""
 
     p.implements(p.IConfigurable)

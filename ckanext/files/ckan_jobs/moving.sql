@@ -1,4 +1,4 @@
--- Jobs on their way from Redis, and back, see bridge.py and way_back.py.
+-- Jobs on their way from Redis, and back, see drain.py and to_redis.py.
 
 -- name: last_id
 SELECT coalesce(max(id), 0) FROM procrastinate_jobs

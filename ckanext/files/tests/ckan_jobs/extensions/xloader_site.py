@@ -22,14 +22,14 @@ from ckan.config.middleware import make_app
 from werkzeug.serving import make_server
 
 from ckanext.files.background import schema
-from ckanext.files.tests.ckan_jobs.extensions.hurried import OPTION
+from ckanext.files.tests.ckan_jobs.extensions.no_sleeps import OPTION
 from ckanext.files.tests.support.crash import Fork
 from ckanext.files.tests.support.server import write_ini
 from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.tests.support.workers import CKANS, forked
 from dev.process import HOST, answers, free_port
 
-PLUGINS = "datastore xloader files_test_hurried"
+PLUGINS = "datastore xloader files_test_no_sleeps"
 OUR_PLUGINS = {"redis": "", "rows": "files files_background files_jobs"}
 """Loaded before them, by the place where the jobs are."""
 

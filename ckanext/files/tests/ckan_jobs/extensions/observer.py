@@ -37,7 +37,7 @@ def database(variable: str) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
         yield rows
 
 
-class Witness(threading.Thread):
+class Observer(threading.Thread):
     """Looks all the time for jobs and tables of resources that are not committed."""
 
     def __init__(self, on_rows: bool) -> None:

@@ -1,4 +1,4 @@
-"""Which workers are lost, so that others take over their jobs.
+"""Which workers are stalled, so that others take over their jobs.
 
 PostgreSQL releases the lock of a worker the moment its process dies, but also when only the
 connection is lost. A frozen worker keeps its lock. Which it is does not matter where each
@@ -36,21 +36,21 @@ class SilentWorker(NamedTuple):
     """Whose steps it runs."""
 
 
-class Deaths:
-    """Finds the lost among silent workers; asked again and again."""
+class Stalled:
+    """Finds the stalled among silent workers; asked again and again."""
 
     def __init__(self) -> None:
         self._unlocked_since: dict[int, float] = {}
 
     def among(self, silent: Sequence[SilentWorker], frozen_after: float) -> list[int]:
-        """Return the ids of the lost workers."""
+        """Return the ids of the stalled workers."""
         now = time.monotonic()
         self._unlocked_since = {
             each.id: self._unlocked_since.get(each.id, now) for each in silent if each.is_unlocked
         }
-        return [each.id for each in silent if self._is_lost(each, now, frozen_after)]
+        return [each.id for each in silent if self._is_stalled(each, now, frozen_after)]
 
-    def _is_lost(self, worker: SilentWorker, now: float, frozen_after: float) -> bool:
+    def _is_stalled(self, worker: SilentWorker, now: float, frozen_after: float) -> bool:
         if all(map(_is_atomic, worker.tasks)):
             return True
         if worker.is_unlocked:
