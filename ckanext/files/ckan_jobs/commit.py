@@ -15,23 +15,28 @@ of rows count, advisory locks and sequences do not.
 
 The own connection is one for the process, beside CKAN's pool: a thread that waited for
 another connection of the pool while it has one could wait for itself. It commits each
-statement.
+statement. A statement that has to wait for another transaction, which writes a job with the
+same id, gets a connection that no other thread waits for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import psycopg2
 from ckan import model
 from ckan.model import meta
+from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.background import schema
 from ckanext.files.transaction import current_block, request_commit
-from ckanext.files.transaction.connection import LastingConnection
+from ckanext.files.transaction.connection import LastingConnection, connect
+
+from .errors import FailedTransactionError
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -46,6 +51,7 @@ def write(query: str, values: Mapping[str, Any], what: str | None = None) -> Row
 
     :param what: what the log calls lost if no commit comes, such as ``The job of ...``.
     :raises NotInstalledError: the tables are missing.
+    :raises FailedTransactionError: the session's transaction has failed, and the job is locked.
     """
     session, block = model.Session(), current_block()
     if _has_failed(session) or not (block or _has_changes(session)):
@@ -109,9 +115,22 @@ class _OwnConnection(LastingConnection):
     Where the server has ended it meanwhile, it runs the statement again, as :mod:`.store` allows.
     """
 
+    lock_timeout = "100ms"
+
     def run(self, query: str, values: Mapping[str, Any]) -> Rows:
         """Run a statement; return its rows."""
-        return self.fetch_all(meta.engine, query, values)
+        try:
+            return self.fetch_all(meta.engine, query, values)
+        except LockNotAvailable as error:
+            # after a savepoint the session's own transaction may have the lock, and wait for us
+            if _has_failed(model.Session()):
+                raise FailedTransactionError(
+                    "An open transaction has changed this job. This session's transaction has "
+                    "failed, and may be that one: call its rollback() before you change the job"
+                ) from error
+        with closing(connect(meta.engine)) as connection, connection.cursor() as cursor:
+            cursor.execute(query, values)
+            return cursor.fetchall()
 
     def _run(self, engine: Any, query: str, values: Mapping[str, Any]) -> list[Any]:
         try:

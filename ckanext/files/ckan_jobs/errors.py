@@ -24,6 +24,10 @@ class DuplicateJobError(BackgroundError, _Duplicate):
     """A job with that id waits or runs, and the caller wants no second one."""
 
 
+class FailedTransactionError(BackgroundError):
+    """A job cannot be changed over another connection while the failed transaction is open."""
+
+
 class PolicyError(BackgroundError):
     """An option about jobs has a value without a meaning."""
 

@@ -10,9 +10,6 @@ from typing import Any
 from psycopg2 import Error
 from sqlalchemy.exc import SQLAlchemyError
 
-_PATIENCE = "SET lock_timeout = '10s'"
-"""All threads of the process wait for a statement that waits, as for an operator's ALTER TABLE."""
-
 
 def connect(engine: Any) -> Any:
     """Return a new connection of the driver that commits each statement.
@@ -36,6 +33,9 @@ class LastingConnection:
     wait for a second one of the pool could wait for each other.
     """
 
+    lock_timeout = "10s"
+    """All threads of the process wait for a statement that waits, as for an ALTER TABLE."""
+
     def __init__(self) -> None:
         self._engine: Any = None
         self._connection: Any = None
@@ -43,7 +43,10 @@ class LastingConnection:
         os.register_at_fork(after_in_child=self._abandon)
 
     def fetch_all(self, engine: Any, query: str, values: Mapping[str, Any]) -> list[Any]:
-        """Run a query and commit it; return its rows. It waits ten seconds for a lock at most."""
+        """Run a query and commit it; return its rows.
+
+        :raises psycopg2.errors.LockNotAvailable: it has waited for a lock too long.
+        """
         with self._lock:
             try:
                 return self._run(engine, query, values)
@@ -67,7 +70,7 @@ class LastingConnection:
     def _open(self, engine: Any) -> None:
         self._connection, self._engine = connect(engine), engine
         with self._connection.cursor() as cursor:
-            cursor.execute(_PATIENCE)
+            cursor.execute("SET lock_timeout = %s", (self.lock_timeout,))
 
     def _drop(self) -> None:
         if self._connection is not None:

@@ -20,11 +20,12 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from ckanext.files.background import NotInstalledError
 from ckanext.files.ckan_jobs import commit
-from ckanext.files.ckan_jobs.errors import DuplicateJobError
+from ckanext.files.ckan_jobs.errors import DuplicateJobError, FailedTransactionError
 from ckanext.files.tests.support.crash import fork
 from ckanext.files.tests.support.effects import Effects, change, engine, look, rows
 from ckanext.files.tests.support.jobs import S, cut
 from ckanext.files.tests.support.probe_plugin import ProbeError, in_action
+from ckanext.files.transaction import Block
 
 Hooks = dict[str, Callable[..., Any]]
 
@@ -367,6 +368,45 @@ def test_two_ask_with_the_same_id(effects: Effects, name: str) -> None:
         FROM {S}.files_rq_job r JOIN {S}.procrastinate_jobs j ON j.id = r.job_id WHERE rq_id = :name
     """
     assert {tuple(row) for row in rows(query, name=name)} == {(False, "cancelled"), (True, "todo")}
+
+
+def test_other_threads_do_not_wait_for_an_id(effects: Effects, name: str) -> None:
+    """They share a connection with the one that waits, which may last."""
+    effects.write(name)
+    ask(job_id=name)
+    with ThreadPoolExecutor(1) as threads:
+        second = threads.submit(ask, job_id=name)
+        time.sleep(0.5)
+        begin = time.monotonic()
+        assert is_written(in_thread(ask))
+        assert time.monotonic() - begin < 5
+        time.sleep(max(0, begin + 11 - time.monotonic()))  # a connection of others waits ten
+        assert not second.done()
+        model.Session.commit()
+        assert is_written(second.result(10))
+        threads.submit(model.Session.remove).result()
+
+
+@pytest.mark.parametrize("fail", [break_statement, break_flush])
+@pytest.mark.parametrize("is_held", [True, False])
+def test_session_does_not_wait_for_itself(
+    is_held: bool, fail: Callable[[], None], effects: Effects, name: str
+) -> None:
+    """Before the part of its transaction that has failed, it has written the id."""
+    with Block(eager=True) if is_held else nullcontext():
+        effects.write(name)
+        ask(job_id=name)
+        if is_held:
+            model.Session.commit()
+        else:
+            model.Session.begin_nested()
+        with pytest.raises((DataError, IntegrityError)):
+            fail()
+        with pytest.raises(FailedTransactionError, match="rollback"):
+            ask(job_id=name)
+        model.Session.rollback()
+        ask(job_id=name)
+    model.Session.commit()
 
 
 @pytest.mark.parametrize("commits", [True, False])
