@@ -63,10 +63,9 @@ ORDER BY j.scheduled_at, j.id
 -- name: origins
 -- One look into the index for each.
 WITH RECURSIVE origins (name) AS (
-    (SELECT origin FROM files_rq_job WHERE current ORDER BY origin LIMIT 1)
+    (SELECT origin FROM files_rq_job ORDER BY origin LIMIT 1)
     UNION ALL
-    SELECT (SELECT r.origin FROM files_rq_job r WHERE r.current AND r.origin > origins.name
-            ORDER BY r.origin LIMIT 1)
+    SELECT (SELECT r.origin FROM files_rq_job r WHERE r.origin > origins.name ORDER BY r.origin LIMIT 1)
     FROM origins WHERE origins.name IS NOT NULL)
 SELECT name FROM origins WHERE starts_with(name, :prefix)
 

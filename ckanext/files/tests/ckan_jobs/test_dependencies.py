@@ -7,6 +7,7 @@ from typing import Any
 
 import ckan.plugins.toolkit as tk
 import pytest
+import sqlalchemy as sa
 from ckan import model
 from rq.job import Dependency
 
@@ -186,3 +187,26 @@ def test_with_the_fixture(tasks: TasksManager, queue: Any) -> None:
     third = queue.enqueue(work, depends_on=second)
     assert tasks.run_pending_jobs().steps == 3
     assert states(first, second, third) == ["finished"] * 3
+
+
+def test_one_that_waits_looks_at_no_other(queue: Any) -> None:
+    """However many jobs there are, and however old the statistics."""
+    first = queue.enqueue(work)
+    put = f"""
+        SELECT {S}.files_rq_put('x' || n, origin, 'q', 't', 0, NULL, NULL, NULL, hash, signature,
+            ARRAY[rq_id], false, false)
+        FROM {S}.files_rq_job, generate_series(1, 2000) n WHERE rq_id = :id
+    """
+    read = f"""
+        SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables
+        WHERE schemaname = '{S}'
+    """
+    change(f"ANALYZE {S}.files_rq_dependency, {S}.files_rq_job, {S}.procrastinate_jobs")
+    change(put, id=first.id)
+    model.Session.remove()
+    engine().dispose()  # other connections have planned for few jobs
+    model.Session.execute(sa.text("SELECT txid_current()"))  # so the session writes the jobs
+    before = model.Session.execute(sa.text(read)).scalar_one()
+    for number in range(10):  # PostgreSQL plans for one job first, and then for any
+        queue.enqueue(work, depends_on=first, job_id=f"y{number}")
+    assert 10 <= model.Session.execute(sa.text(read)).scalar_one() - before <= 300

@@ -156,18 +156,23 @@ $$;
 -- Let the jobs run whose dependencies have all ended, or _job only; return how many.
 --
 -- A dependency is the newest job that has its id, or had it when it was deleted. One that has not succeeded holds its
--- dependents up for ever, unless they allow that; a retry of it may still free them. The function skips jobs that other transactions have locked, and forgets those that wait no more.
+-- dependents up for ever, unless they allow that; a retry of it may still free them. The function skips
+-- jobs that other transactions have locked, and forgets those that wait no more.
+--
+-- Of _job it reads nothing else, however many jobs there are and however old the statistics: it looks each job
+-- up by its id. (An index has scheduled_at, but not coalesce(scheduled_at).)
 CREATE OR REPLACE FUNCTION files_rq_free_dependents(_job bigint DEFAULT NULL) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     _jobs bigint[];
-    _count integer;
+    _id bigint;
+    _count integer := 0;
 BEGIN
     WITH ready AS (
-        SELECT d.job_id FROM files_rq_dependency d
-        LEFT JOIN procrastinate_jobs other ON other.id = greatest(
-            (SELECT job_id FROM files_rq_job WHERE rq_id = d.on_rq_id AND current),
-            (SELECT max(job_id) FROM files_rq_job WHERE rq_id = d.on_rq_id AND NOT current))
-        WHERE _job IS NULL OR d.job_id = _job
+        SELECT d.job_id FROM files_rq_dependency d CROSS JOIN LATERAL (
+            SELECT (SELECT status FROM procrastinate_jobs WHERE id = greatest(
+                (SELECT job_id FROM files_rq_job WHERE rq_id = d.on_rq_id AND current),
+                (SELECT max(job_id) FROM files_rq_job WHERE rq_id = d.on_rq_id AND NOT current))) OFFSET 0) AS other (status)
+        WHERE d.job_id BETWEEN coalesce(_job, 0) AND coalesce(_job, 9223372036854775807)
         GROUP BY d.job_id
         HAVING bool_and(coalesce(other.status = 'succeeded', false)
             OR d.allow_failure AND coalesce(other.status NOT IN ('todo', 'doing'), true))
@@ -175,14 +180,16 @@ BEGIN
         SELECT d.job_id FROM files_rq_dependency d JOIN procrastinate_jobs j ON j.id = d.job_id
         WHERE _job IS NULL AND (j.status <> 'todo' OR j.scheduled_at IS DISTINCT FROM files_never())
     )
-    SELECT array_agg(id) INTO _jobs FROM (
-        SELECT id FROM procrastinate_jobs
-        WHERE id IN (SELECT job_id FROM ready UNION ALL SELECT job_id FROM gone)
-        ORDER BY id FOR UPDATE SKIP LOCKED) AS free;
-    UPDATE procrastinate_jobs SET scheduled_at = NULL
-        WHERE id = ANY (_jobs) AND status = 'todo' AND scheduled_at = files_never();
-    GET DIAGNOSTICS _count = ROW_COUNT;
-    DELETE FROM files_rq_dependency WHERE job_id = ANY (_jobs);
+    SELECT array_agg(job_id ORDER BY job_id) INTO _jobs
+        FROM (SELECT job_id FROM ready UNION SELECT job_id FROM gone) AS found;
+    FOREACH _id IN ARRAY coalesce(_jobs, '{}') LOOP
+        PERFORM FROM procrastinate_jobs WHERE id = _id FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        UPDATE procrastinate_jobs SET scheduled_at = NULL
+            WHERE id = _id AND status = 'todo' AND coalesce(scheduled_at, now()) = files_never();
+        _count := _count + CASE WHEN FOUND THEN 1 ELSE 0 END;
+        DELETE FROM files_rq_dependency WHERE job_id = _id;
+    END LOOP;
     RETURN _count;
 END;
 $$;
