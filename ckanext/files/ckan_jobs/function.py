@@ -37,6 +37,7 @@ from ckanext.files.background import (
     Retry,
     StepTimeout,
     current_job,
+    rq_id,
 )
 from ckanext.files.background.call import RegisteredTask, unknown_task
 from ckanext.files.background.definition import by_name
@@ -111,7 +112,7 @@ class FunctionTask:
             raise NotInJobError(f"Only a worker can run {self.name}: no job runs here")
         if (row := _row_of(context)) is None:
             raise unknown_task(self.name)
-        job = _verified(row, store.run_id(row.rq_id, context.attempts))
+        job = _verified(row, rq_id.of_run(row.rq_id, context.attempts))
         _check_ttl(job, context)
         self._check_name(job)
         with _logged(job), _retried(job, context):
