@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import schema
+from . import rq_id, schema
 from .control import ENDED, LIVE
 from .job import JobFields
 from .parts import Parts, read_parts, title_of
@@ -35,8 +35,11 @@ class JobRecord(JobFields):
     args_summary: str
     """The beginning of each of the first ten, as JSON on one line; :func:`arguments` has all."""
 
-    by_enqueue_job: bool
-    """Whether ``toolkit.enqueue_job`` was called for it. These tables show no arguments then."""
+    rq_id: str | None
+    """The id that ``toolkit.enqueue_job`` gave it; None for jobs of tasks.
+
+    These tables show no arguments of a job that has one.
+    """
 
     status: str
     abort_requested: bool
@@ -80,12 +83,15 @@ class Event:
     """For which time the event has put the job off."""
 
 
-def find(job_id: int) -> JobRecord | None:
+def find(job_id: int | str) -> JobRecord | None:
     """Return a job.
 
+    :param job_id: its number; or a text, the id that ``toolkit.enqueue_job`` gave it, which names
+        the newest job that has or had it.
     :raises NotInstalledError: the tables are missing.
     """
-    return next(iter(read([job_id])), None)
+    number = rq_id.find(job_id) if isinstance(job_id, str) else job_id
+    return next(iter(read([number])), None) if number else None
 
 
 def page(

@@ -78,9 +78,9 @@ class Search:
     """Jobs that match all of some filters.
 
     :param filters: any of ``id`` (a list of ids), ``task_id``, ``user_id``, ``status`` (a list of
-        states), ``task``, ``queue``, ``by_enqueue_job`` (see
-        :class:`~ckanext.files.background.record.JobRecord`), and ``text``, a part of the title, of
-        the name of the task, of short arguments, of the progress or of the first line of the error.
+        states), ``task``, ``queue``, ``by_enqueue_job`` (whether ``toolkit.enqueue_job`` was called
+        for it), and ``text``, a part of the title, of the name of the task, of short arguments, of
+        the progress or of the first line of the error.
     """
 
     def __init__(self, filters: Mapping[str, Any]) -> None:

@@ -96,8 +96,10 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
     the first 100), ``total`` and ``done`` (how many have ended). A job whose task has returned a
     chain keeps its title, and has ``parts`` from then on. ``parts`` of other jobs is None.
 
-    ``by_enqueue_job`` is true if an extension has called ``toolkit.enqueue_job``. The ``task`` of
-    such a job is the path of its function, and ``args`` is empty: arguments may be secret.
+    ``rq_id`` is the id that ``toolkit.enqueue_job`` gave the job, which logs and ``job_show`` have,
+    and None for jobs of tasks. The ``task`` of such a job is the path of its function, and ``args``
+    is empty: arguments may be secret. An ``rq_id`` names the newest job that has or had it, also
+    one that ``job_cancel`` has deleted.
 
     The ``events`` are in the order in which they happened. ``deferred`` and ``deferred_for_retry``
     have the time for which they have put the job off as ``due``, which else is None.
@@ -111,13 +113,13 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
         done = job["status"] == "succeeded"
         bar = f"{job['percent'] or 0:.0f} % {job['text'] or ''}"
 
-    :param id: the id of the job
-    :type id: int
+    :param id: the id of the job, or its ``rq_id``
+    :type id: int or string
 
     :returns: ``id``, ``task_id``, ``user_id``, ``task``, ``title``, ``parts``, ``args``,
         ``args_summary``, ``queue``, ``status``, ``priority``, ``lock``, ``queueing_lock``,
         ``scheduled_at``, ``attempts``, ``abort_requested``, ``running``, ``locked``, ``dependent``,
-        ``paused``, ``by_enqueue_job``, ``step``, ``percent``, ``text``,
+        ``paused``, ``rq_id``, ``step``, ``percent``, ``text``,
         ``error``, ``traceback``, ``created``, ``started``, ``finished``, and ``events``, a list of
         dictionaries with ``type``, ``at`` and ``due``
     :rtype: dictionary
@@ -147,8 +149,8 @@ def files_job_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, A
 
     The action commits, unless the context has ``defer_commit``.
 
-    :param id: the id of the job
-    :type id: int
+    :param id: the id of the job, or its ``rq_id``
+    :type id: int or string
     :param now: interrupt the step that runs, false by default
     :type now: bool, optional
 
@@ -181,8 +183,8 @@ def files_job_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, An
 
     The action commits, unless the context has ``defer_commit``.
 
-    :param id: the id of the job
-    :type id: int
+    :param id: the id of the job, or its ``rq_id``
+    :type id: int or string
 
     :returns: the job, see ``files_job_show``
     :rtype: dictionary

@@ -42,9 +42,9 @@ def files_job_list(context: Context, data_dict: DataDict) -> AuthResult:
 
 def files_job_show(context: Context, data_dict: DataDict) -> AuthResult:
     """Check if the user asked for the job."""
-    user, number = _user(context), _number(data_dict.get("id"))
+    user, job_id = _user(context), _id(data_dict.get("id"))
     try:
-        job = record.find(number) if user and number else None
+        job = record.find(job_id) if user and job_id else None
     except NotInstalledError as error:
         return {"success": False, "msg": str(error)}
     if user and job and job.user_id == user.id:
@@ -118,13 +118,13 @@ def _user(context: Context) -> model.User | None:
 
 
 def _is_by_enqueue_job(data_dict: DataDict) -> bool:
-    number = _number(data_dict.get("id"))
-    job = record.find(number) if number else None
-    return job is not None and job.by_enqueue_job
+    job_id = _id(data_dict.get("id"))
+    job = record.find(job_id) if job_id else None
+    return job is not None and job.rq_id is not None
 
 
-def _number(value: Any) -> int | None:
+def _id(value: Any) -> int | str | None:
     try:
-        return schema.job_id(value)
+        return schema.number_or_rq_id(value)
     except tk.Invalid:
         return None

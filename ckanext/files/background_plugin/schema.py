@@ -34,6 +34,13 @@ def job_id(value: Any) -> int:
     return _integer(value, 1, _MAX_ID, tk._("The id of a job must be a number"))
 
 
+def number_or_rq_id(value: Any) -> int | str:
+    """Validate the id of a job, or the one that ``toolkit.enqueue_job`` gave it."""
+    if isinstance(value, str) and not value.strip().isdecimal():
+        return name(value)
+    return job_id(value)
+
+
 def job_ids(value: Any) -> list[int]:
     """Validate one id of a job, or a list of them."""
     found = value if isinstance(value, list) else [value]
@@ -77,7 +84,7 @@ def most(value: Any) -> int:
 @validator_args
 def job(not_empty: Validator) -> Schema:
     """Return the schema of actions on one job."""
-    return {"id": [not_empty, job_id]}
+    return {"id": [not_empty, number_or_rq_id]}
 
 
 @validator_args

@@ -37,6 +37,7 @@ from ckanext.files.background import (
     Retry,
     StepTimeout,
     current_job,
+    rq_id,
 )
 from ckanext.files.background.call import RegisteredTask, unknown_task
 from ckanext.files.background.definition import by_name
@@ -111,10 +112,10 @@ class FunctionTask:
             raise NotInJobError(f"Only a worker can run {self.name}: no job runs here")
         if (row := _row_of(context)) is None:
             raise unknown_task(self.name)
-        job = _verified(row, store.run_id(row.rq_id, context.attempts))
+        job = _verified(row, rq_id.of_run(row.rq_id, context.attempts))
         _check_ttl(job, context)
         self._check_name(job)
-        with _logged(job), _retried(job, context):
+        with _logged(job, row.job_id), _retried(job, context):
             result, data = _perform(job)
             if not self.atomic:
                 with suppress(SQLAlchemyError):  # with its connection lost, nothing is left to undo
@@ -234,11 +235,11 @@ def _retried(job: Job, context: JobContext) -> Iterator[None]:
 
 
 @contextmanager
-def _logged(job: Job) -> Iterator[None]:
-    """Write CKAN's lines about a job into its log."""
+def _logged(job: Job, number: int) -> Iterator[None]:
+    """Write CKAN's lines about a job into its log. The first one has its number, too."""
     worker, queue = worker_key(), jobs.remove_queue_name_prefix(job.origin)
     name = f"{job.id} ({job.title})" if job.title else job.id
-    log.info('Worker %s starts job %s from queue "%s"', worker, name, queue)
+    log.info('Worker %s starts job %s from queue "%s", number %s', worker, name, queue, number)
     try:
         yield
     except BaseException as error:

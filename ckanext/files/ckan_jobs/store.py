@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from rq.defaults import DEFAULT_RESULT_TTL
 
 from ckanext.files.background.deferring import requesting_user
 from ckanext.files.background.options import MAX_NAME_LENGTH, MAX_QUEUE_BYTES
+from ckanext.files.background.rq_id import read_run
 from ckanext.files.background.sql import driver_query, for_driver, read_queries
 
 from . import commit
@@ -26,10 +26,6 @@ from .payload import Payload, sign_result
 
 _HASH_LENGTH = 8
 """Characters of the hash that ends the name of a queue that is too long."""
-
-
-_RUN = re.compile(r"(?P<rq_id>.+)-run-(?P<run>[1-9]\d{0,8})", re.DOTALL)
-"""The id of a later run."""
 
 
 class Row(NamedTuple):
@@ -121,8 +117,8 @@ def find(rq_ids: Iterable[str]) -> dict[str, Row]:
     wanted = list(rq_ids)
     found = {row.rq_id: row for row in _rows("find", rq_ids=wanted)}
     for rq_id in wanted:
-        if rq_id not in found and (later := _RUN.fullmatch(rq_id)):
-            for row in _rows("find_run", rq_id=later["rq_id"], run=int(later["run"])):
+        if rq_id not in found and (later := read_run(rq_id)):
+            for row in _rows("find_run", rq_id=later.rq_id, run=later.number):
                 found[rq_id] = row
     return found
 
@@ -138,17 +134,6 @@ def statuses(rq_ids: Iterable[str]) -> dict[str, str]:
 def of_job(job_id: int) -> Row | None:
     """Return a job by the id that workers and pages have, even if its own id is given up."""
     return next(iter(_rows("of_job", job_id=job_id)), None)
-
-
-def run_id(rq_id: str, attempts: int) -> str:
-    """Return the id that a function has as its current job's: each later run has one of its own.
-
-    Functions may keep their job's id, and refuse to run twice with it: xloader's table of jobs
-    has it as its key.
-
-    :param attempts: how many runs there were before.
-    """
-    return f"{rq_id}-run-{attempts + 1}" if attempts else rq_id
 
 
 def traceback(rq_id: str) -> str | None:

@@ -24,10 +24,10 @@ from ckanext.files.cli.output import ProgressBar, print_json
 from .change_found import YES, Change, change_found
 from .completion import complete_tasks
 from .filters import StateChoice, given, with_filters
-from .show_jobs import JOB_ID
+from .show_jobs import read_id
 
 _ARGUMENT = re.compile(r"(?P<name>\w+)(?P<kind>[=:])(?P<value>.*)", re.DOTALL)
-_JOB_IDS = click.argument("job_ids", metavar="[ID]...", nargs=-1, type=JOB_ID)
+_JOB_IDS = click.argument("job_ids", metavar="[ID]...", nargs=-1, type=read_id)
 
 
 @click.command()
@@ -79,7 +79,9 @@ def _read_argument(argument: str) -> tuple[str, Any]:
 @YES
 @JSON
 @_JOB_IDS
-def cancel(job_ids: Sequence[int], now: bool, yes: bool, as_json: bool, **options: Any) -> None:
+def cancel(
+    job_ids: Sequence[int | str], now: bool, yes: bool, as_json: bool, **options: Any
+) -> None:
     """End jobs that wait or run: those with these IDs, or all that match filters.
 
     A job that runs ends with its present step, unless that is its last one; a
@@ -118,7 +120,7 @@ def _cancel(job_id: int, now: bool) -> tuple[bool, str]:
 @YES
 @JSON
 @_JOB_IDS
-def retry(job_ids: Sequence[int], yes: bool, as_json: bool, **options: Any) -> None:
+def retry(job_ids: Sequence[int | str], yes: bool, as_json: bool, **options: Any) -> None:
     """Have jobs run again that failed, were cancelled or aborted.
 
     Those with these IDs, or all that match filters: of these the command prints
@@ -148,7 +150,7 @@ def _retry(job_id: int) -> tuple[bool, str]:
 
 
 def _change(
-    job_ids: Sequence[int],
+    job_ids: Sequence[int | str],
     filters: Mapping[str, Any],
     one: Callable[[int], tuple[bool, str]],
     found: Callable[[], Change],
@@ -166,7 +168,7 @@ def _change(
 
 
 def _change_each(
-    job_ids: Sequence[int], change: Callable[[int], tuple[bool, str]], *, as_json: bool
+    job_ids: Sequence[int | str], change: Callable[[int], tuple[bool, str]], *, as_json: bool
 ) -> None:
     """Change jobs, and print what has become of each; exit with 1 if a job was not changed.
 
@@ -174,10 +176,12 @@ def _change_each(
     """
     jobs: list[dict[str, Any]] = []
     for job_id in job_ids:
-        done, text = change(job_id) if record.find(job_id) else (False, "does not exist")
-        jobs.append({"id": job_id, "changed": done, "text": text})
+        job = record.find(job_id)
+        done, text = change(job.id) if job else (False, "does not exist")
+        shown = job.id if job else job_id
+        jobs.append({"id": shown, "changed": done, "text": text})
         if not as_json:
-            click.secho(f"Job {job_id} {text}", fg=None if done else "red")
+            click.secho(f"Job {shown} {text}", fg=None if done else "red")
     if as_json:
         print_json({"jobs": jobs})
     if not all(job["changed"] for job in jobs):

@@ -13,7 +13,7 @@ from ckan import model
 
 from ckanext.files.background import control, record
 from ckanext.files.background.error_line import first_line, shortened
-from ckanext.files.background.parts import is_chain
+from ckanext.files.background.parts import is_chain, title_of
 from ckanext.files.background.search import Count, Search
 from ckanext.files.background_plugin.results import as_json as as_dict
 from ckanext.files.background_plugin.words import STATES, event_word
@@ -22,12 +22,18 @@ from ckanext.files.cli.output import in_utc, print_json, print_table
 
 from .filters import given, with_filters
 
-JOB_ID = click.IntRange(1, 2**63 - 1)
-"""The type of an argument of a command."""
+_NUMBER = click.IntRange(1, 2**63 - 1)
 
-_HEAD = ("id", "status", "created", "queue", "task", "steps", "progress", "remark", "arguments")
-_MAX_WIDTH = 80
+_HEAD = ("id", "status", "created", "queue", "title", "task", "progress", "remark")
+# most lines have less than 200 characters, and a title may have the id of a dataset
+_MAX_TITLE, _MAX_CALL, _MAX_REMARK = 55, 80, 60
+
 _MORE = "And many older: see --limit"
+
+
+def read_id(value: str) -> int | str:
+    """Read the number of a job, or the id that ``toolkit.enqueue_job`` gave it, which is a text."""
+    return _NUMBER.convert(int(value), None, None) if value.isdecimal() else value
 
 
 @click.command("list")
@@ -44,8 +50,8 @@ def list_jobs(limit: int, as_json: bool, **options: Any) -> None:
     """List jobs, the newest first.
 
     The remark is what a job waits for, how often it was tried, and the text of its
-    progress or its error. Long remarks and arguments are cut; see "show". Times
-    are in UTC.
+    progress or its error. A column that is empty for all these jobs is left out,
+    and long texts are cut; see "show". Times are in UTC.
     """
     filters = given(options)
     jobs = _newest(filters, limit)
@@ -60,11 +66,17 @@ def list_jobs(limit: int, as_json: bool, **options: Any) -> None:
 
 def _print_list(jobs: Sequence[record.JobRecord], count: Count, limit: int) -> None:
     if jobs:
-        print_table([_HEAD, *map(_row, jobs)])
+        print_table(_without_empty(list(map(_row, jobs))))
     if len(jobs) == limit and not (count.is_exact and count.number == limit):
         click.echo(f"And {count.number - limit} older: see --limit" if count.is_exact else _MORE)
     elif not jobs:
         click.echo("There are no such jobs.")
+
+
+def _without_empty(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+    """Return the columns in which a row has something, with their heads."""
+    columns = zip(_HEAD, *rows, strict=True)
+    return list(zip(*(column for column in columns if any(column[1:])), strict=True))
 
 
 def _newest(filters: dict[str, Any], limit: int) -> list[record.JobRecord]:
@@ -83,17 +95,23 @@ def _row(job: record.JobRecord) -> tuple[str, ...]:
         STATES[job.status].word,
         in_utc(job.created),
         job.queue,
-        _cut(job.title),
-        str(job.step),
+        _cut(job.title, _MAX_TITLE) if job.title != title_of(job.task, job.parts) else "",
+        _cut(_call(job), _MAX_CALL),
         _percent(job) or "",
-        _cut(remark(job)),
-        _cut(job.task if job.by_enqueue_job else job.args_summary),
+        _cut(remark(job), _MAX_REMARK),
     )
 
 
-def _cut(text: str) -> str:
+def _call(job: record.JobRecord) -> str:
+    """Return the task with its arguments, if there are any to show; of a chain its parts."""
+    if is_chain(job.task, job.parts) or not job.args_summary:
+        return title_of(job.task, job.parts)
+    return f"{job.task}({job.args_summary})"
+
+
+def _cut(text: str, width: int) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _MAX_WIDTH else f"{line[:_MAX_WIDTH]}..."
+    return line if len(line) <= width else f"{line[: width - 3]}..."
 
 
 def _percent(job: record.JobRecord) -> str | None:
@@ -102,11 +120,12 @@ def _percent(job: record.JobRecord) -> str | None:
 
 @click.command()
 @JSON
-@click.argument("job_id", metavar="ID", type=JOB_ID)
-def show(job_id: int, as_json: bool) -> None:
+@click.argument("job_id", metavar="ID", type=read_id)
+def show(job_id: int | str, as_json: bool) -> None:
     """Show a job with its arguments, its events, and the traceback of its last failure.
 
-    Times are in UTC.
+    The ID is the number of the job, or the id that enqueue_job gave it. Times are
+    in UTC.
     """
     job = record.find(job_id)
     if job is None:
@@ -142,6 +161,7 @@ def _facts(job: record.JobRecord) -> Iterable[tuple[str, Any]]:
     yield "queueing lock", job.queueing_lock
     yield "asked by", _user_name(job.user_id)
     yield "task id", job.task_id
+    yield "RQ job id", job.rq_id
     yield "created", in_utc(job.created)
     yield "due", in_utc(job.scheduled_at)
     yield "started", in_utc(job.started)

@@ -40,16 +40,13 @@ def listed(*arguments: str) -> list[int]:
 def test_list(one_of_each: dict[str, Job]) -> None:
     mail = defer(sample.noop.configure(queue="mails"))
     head, *lines = output("list").splitlines()
-    columns = ["id", "status", "created", "queue", "task", "steps", "progress"]
-    assert head.split() == [*columns, "remark", "arguments"]
+    assert head.split() == ["id", "status", "created", "queue", "task", "remark"]
     assert "mails" in lines[0]
     ids = listed()
     assert ids == sorted(ids, reverse=True)
     assert len(ids) == len(lines) == 5
     [failed] = [line for line in lines if "failed" in line]
-    assert f"{sample.fail_after.name}  0" in failed
-    assert "ValueError: job-" in failed
-    assert re.search(r'  name="job-[-\w]+"$', failed)
+    assert re.search(rf'  {sample.fail_after.name}\(name="job-.*  ValueError: job-', failed)
     assert listed("--queue", "mails") == [mail.id]
     assert listed("--task", sample.write.name) == [one_of_each["todo"].id]
     both = [one_of_each["cancelled"].id, one_of_each["succeeded"].id]
@@ -72,10 +69,7 @@ def test_list_shows_why_a_job_waits(tasks: TasksManager, worker: LiveWorker, nam
     free = defer(sample.noop)
     assert worker.claim(["mails"])
     head, *lines = output("list").splitlines()
-    remarks = {
-        int(line.split()[0]): line[head.index("remark") : head.index("arguments")].strip()
-        for line in lines
-    }
+    remarks = {int(line.split()[0]): line[head.index("remark") :] for line in lines}
     due = r"due 20[-\d]+ [:\d]+; tried once; \S*Retry: To be.*"
     assert re.fullmatch(due, remarks.pop(retried.id))
     assert remarks == {
@@ -105,10 +99,9 @@ def test_list_cuts_texts(tasks: TasksManager) -> None:
     tasks.run_pending_jobs()
     job = defer(sample.anything, "a\nb", long="x" * 100_000)
     _, arguments, progress = output("list").splitlines()
-    assert re.search(r"sample\.tell +1 +100 % +a third, or so .*\.\.\.", progress)
-    assert "and more" not in progress.partition(" name=")[0]
-    assert len(arguments) < 500
-    assert re.search(r'\*=\["a\\nb"\], long="xxx.*\.\.\.', arguments)
+    assert re.search(r"sample\.tell\(.* +100 % +a third, or so .*\.\.\.$", progress)
+    assert len(arguments) < len(progress) < 200
+    assert re.search(r'\(\*=\["a\\nb"\], long="xxx.*\.\.\. ', arguments)
     assert '\n  long = "' + "x" * 100_000 + '"\n' in output("show", str(job.id))
 
 
@@ -118,7 +111,7 @@ def test_list_shows_the_words_of_an_error(tasks: TasksManager) -> None:
     name = "ckanext.memo.tasks.publish_it"
     change(f"UPDATE {SCHEMA}.procrastinate_jobs SET task_name = :name", name=name)
     tasks.run_pending_jobs()
-    assert f"  UnknownTaskError: There is no task {name}: " in output("list")
+    assert f"  UnknownTaskError: There is no task {name[:20]}" in output("list")
     assert ".errors.UnknownTaskError: There is" in output("show", str(job.id))
 
 
@@ -146,6 +139,7 @@ def test_show(one_of_each: dict[str, Job]) -> None:
     assert "sample.py" in said
     assert "Traceback" not in output("show", str(one_of_each["todo"].id))
     assert run("show", str(UNKNOWN)) == (1, f"Error: Job {UNKNOWN} does not exist\n")
+    assert run("show", "0")[0] == run("show", str(2**63))[0] == 2
 
 
 # send, retry, cancel
@@ -202,7 +196,6 @@ def test_cancel(one_of_each: dict[str, Job], worker: LiveWorker) -> None:
         f"Job {waiting.id} is cancelled",
     ]
     assert state(waiting) == "cancelled"
-    assert run("cancel", "first")[0] == 2
     job = defer(sample.noop)
     assert worker.claim([])
     assert output("cancel", str(job.id)) == f"Job {job.id} is asked to end: it runs\n"

@@ -44,7 +44,6 @@ def test_a_chain(cast: Cast, ask_for: Any, tasks: TasksManager, unique: Any) -> 
         assert (listed["parts"]["tasks"], listed["parts"]["total"]) == (NAMES, 3)
         line = output("list").splitlines()[1]
         assert TITLE in line
-        assert f'count_down(name="{name}", total=2, remaining=2) → write(' in line
         pages = (f"/job/{job.id}", "/dashboard/jobs")
         page, row = (texts(get(cast.owner, path).body) for path in pages)
         assert TITLE in page

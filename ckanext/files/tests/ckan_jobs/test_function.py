@@ -380,7 +380,8 @@ def test_logs(run: Any, name: str, caplog: pytest.LogCaptureFixture) -> None:
         run(job)
     found = [r.getMessage() for r in caplog.records if r.name == jobs.__name__]
     assert len(found) == 3
-    assert f'starts job {job.id} (Load) from queue "default"' in found[0]
+    started = f'starts job {job.id} (Load) from queue "default", number {row(job).id}'
+    assert found[0].endswith(started)
     assert f"Job {job.id} on worker" in found[1]
     assert found[1].endswith("raised an exception: it fails")
     assert "has finished job" in found[2]

@@ -5,7 +5,7 @@ INSERT INTO files_job (job_id, task_id, user_id)
 SELECT id, :task_id, :user_id FROM unnest(CAST(:ids AS bigint[])) AS id
 
 -- name: jobs_by_ids
-SELECT j.id, f.task_id, f.user_id, j.task_name AS task, f.title, r.job_id IS NOT NULL AS by_enqueue_job,
+SELECT j.id, f.task_id, f.user_id, j.task_name AS task, f.title, r.rq_id,
     coalesce(files_summary(j.task_name, j.args), '') AS args_summary,
     files_parts(j.task_name, j.args, f.parts, f.call, j.status = 'succeeded') AS parts, j.queue_name AS queue,
     j.status::text AS status, j.priority, j.lock, j.queueing_lock,
@@ -28,6 +28,11 @@ CROSS JOIN LATERAL (
             WHERE type IN ('succeeded', 'failed', 'cancelled', 'aborted')) AS finished
     FROM procrastinate_events WHERE job_id = page.id) history
 ORDER BY page.id DESC
+
+-- name: job_with_rq_id
+-- Each index has either the current jobs or the others.
+SELECT greatest((SELECT job_id FROM files_rq_job WHERE rq_id = :rq_id AND current),
+    (SELECT max(job_id) FROM files_rq_job WHERE rq_id = :rq_id AND NOT current))
 
 -- name: job_arguments
 SELECT args FROM procrastinate_jobs WHERE id = :id

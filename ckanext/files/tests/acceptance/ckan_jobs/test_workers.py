@@ -23,7 +23,7 @@ from ckan.tests import factories
 from rq import Retry
 
 from ckanext.files.background import Job, queues
-from ckanext.files.ckan_jobs.store import run_id
+from ckanext.files.background.rq_id import of_run
 from ckanext.files.tests.ckan_jobs.test_queue import row
 from ckanext.files.tests.support import functions, jobs, sample
 from ckanext.files.tests.support.effects import change, look
@@ -387,8 +387,8 @@ def test_processes_are_killed_again_and_again(
         assert len(once) == 1
         assert f"ended-{first.result}" in found
         # a run may be killed before its first commit
-        assert begun <= {f"begun-{run_id(first.id, each)}" for each in range(attempts)}
-        assert first.result == run_id(first.id, attempts - 1)
+        assert begun <= {f"begun-{of_run(first.id, each)}" for each in range(attempts)}
+        assert first.result == of_run(first.id, attempts - 1)
         assert once == [f"once-{second.result}-after-{first.result}"]
         again += attempts - 1
     assert again

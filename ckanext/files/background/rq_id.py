@@ -1,0 +1,49 @@
+"""The ids of the jobs of ``toolkit.enqueue_job``, as RQ gives them. Here a job has a number, too.
+
+Each later run of a job has an id of its own. Functions may keep their job's id, and refuse to run
+twice with it: xloader's table of jobs has it as its key.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from . import schema
+from .sql import query
+
+_RUN = re.compile(r"(?P<rq_id>.+)-run-(?P<number>[1-9]\d{0,8})", re.DOTALL)
+
+
+class Run(NamedTuple):
+    """A later run of a job."""
+
+    rq_id: str
+    number: int
+
+
+def of_run(rq_id: str, attempts: int) -> str:
+    """Return the id that a function has as its current job's.
+
+    :param attempts: how many runs there were before.
+    """
+    return f"{rq_id}-run-{attempts + 1}" if attempts else rq_id
+
+
+def read_run(run_id: str) -> Run | None:
+    """Return which run has an id; None if it is the id of no later run."""
+    found = _RUN.fullmatch(run_id)
+    return Run(found["rq_id"], int(found["number"])) if found else None
+
+
+def find(rq_id: str) -> int | None:
+    """Return the number of the newest job that has or had an id; a later run names its job.
+
+    :raises NotInstalledError: the tables are missing.
+    """
+    later = read_run(rq_id)
+    return _newest(rq_id) or (_newest(later.rq_id) if later else None)
+
+
+def _newest(rq_id: str) -> int | None:
+    return schema.connection().execute(query("job_with_rq_id"), {"rq_id": rq_id}).scalar()
