@@ -24,6 +24,10 @@ class DuplicateJobError(BackgroundError, _Duplicate):
     """A job with that id waits or runs, and the caller wants no second one."""
 
 
+class TextError(BackgroundError, ValueError):
+    """The tables cannot hold the id or the queue of a job."""
+
+
 class PolicyError(BackgroundError):
     """An option about jobs has a value without a meaning."""
 
