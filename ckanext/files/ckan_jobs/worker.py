@@ -16,8 +16,10 @@ from ckan.common import config
 from ckan.config import middleware
 from ckan.lib import jobs
 
+from ckanext.files.background.overview import unknown_queues
 from ckanext.files.background.worker import configured_options, run_burst, run_processes
 
+from . import policy
 from .function import worker_key
 from .store import queue_name
 
@@ -65,9 +67,16 @@ class Worker:
         names = ", ".join(f'"{jobs.remove_queue_name_prefix(name)}"' for name in self.queue_names())
         log.info("Worker %s (PID %s) has started on queue(s) %s", self.key, os.getpid(), names)
         try:
+            self._warn()
             return self._work(burst, max_idle_time)
         finally:
             log.info("Worker %s (PID %s) has stopped", self.key, os.getpid())
+
+    def _warn(self) -> None:
+        """Write into the log what may be misspelt: it stops nothing, and would do nothing."""
+        queues = [queue_name(name) for name in self.queue_names()]
+        for sentence in [*unknown_queues(queues), *policy.without_function()]:
+            log.warning("%s", sentence)
 
     def _work(self, burst: bool, max_idle: int | None) -> bool:
         options = configured_options(

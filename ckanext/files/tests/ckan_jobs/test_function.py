@@ -395,6 +395,31 @@ def test_log_of_an_error_with_a_cause(
     assert any(r.getMessage().endswith("raised an exception: it fails") for r in caplog.records)
 
 
+def test_worker_warns_of_what_may_be_misspelt(
+    name: str, ckan_config: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In queues and in paths of functions; what is right is not named."""
+    there, gone = f"{functions.__name__}.fail", f"{functions.__name__}.fial"
+    with_option(ckan_config, "atomic", [there, gone, f"{jobs.__name__}.Worker.work"])
+    with_option(ckan_config, "retries", ["1", "xloader=3", f"{there}=2", "no_such.module.f=2"])
+    tk.enqueue_job(functions.commit, [name], queue=name)
+    for queues in ([name], [f"{name}s", "default"]):
+        jobs.Worker(queues).work(burst=True)
+    found = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    paths = [
+        f"ckanext.files.jobs.atomic: {gone} names no function: ",
+        "ckanext.files.jobs.retries: no_such.module.f names no function, unless it is a queue: ",
+    ]
+    words = [
+        *paths,
+        f"There is no queue {name}s: it has no jobs, and no task or schedule names it. "
+        f"Did you mean {name}?",
+        *paths,
+    ]
+    assert len(found) == len(words)
+    assert all(map(str.startswith, found, words)), found
+
+
 def test_later_run_that_is_asked_for_again(run: Any, name: str) -> None:
     """It is a job of its own, and is signed as such."""
     job = enqueue(functions.fail, name, 1, retry=Retry(max=1))
