@@ -103,7 +103,7 @@ def put(
         "user_id": requesting_user(),
         "title": _title(title),
     }
-    what = f"The job of {place.task}"
+    what = f"Job {rq_id} ({place.task})"
     return change("put", what, rq_id=rq_id, unique=unique, **values, **payload._asdict())
 
 
