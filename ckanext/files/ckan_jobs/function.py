@@ -46,7 +46,7 @@ from . import policy, store
 from .errors import ForgedJobError, JobExpired
 from .job import Job
 from .store import Row
-from .timeout import CallbackTimer, JobTimeout
+from .timeout import CallbackTimer, JobTimeoutException
 
 log = logging.getLogger(jobs.__name__)
 """CKAN's own: its lines about a job keep their words and their place."""
@@ -66,7 +66,7 @@ class FunctionTask:
 
     aliases: Sequence[str] = ()
     retry_strategy: Any = None
-    timeout_error: type[StepTimeout] = JobTimeout
+    timeout_error: type[StepTimeout] = JobTimeoutException
 
     def __init__(self, name: str) -> None:
         self.name = self.path = name
@@ -235,7 +235,7 @@ def _retried(job: Job, context: JobContext) -> Iterator[None]:
 
 @contextmanager
 def _logged(job: Job) -> Iterator[None]:
-    """Write CKAN's lines about a job into its log."""
+    """Write CKAN's lines about a job into its log; one that fails has not finished."""
     worker, queue = worker_key(), jobs.remove_queue_name_prefix(job.origin)
     name = f"{job.id} ({job.title})" if job.title else job.id
     log.info('Worker %s starts job %s from queue "%s"', worker, name, queue)
@@ -246,7 +246,7 @@ def _logged(job: Job) -> Iterator[None]:
         reason = (isinstance(error, Retry) and error.__cause__) or error
         log.error("Job %s on worker %s raised an exception: %s", job.id, worker, reason)
         raise
-    finally:
+    else:
         log.info('Worker %s has finished job %s from queue "%s"', worker, name, queue)
 
 

@@ -19,9 +19,9 @@ from ckanext.files.background import UnknownTaskError, send_task
 from ckanext.files.background.call import find_task
 from ckanext.files.background.record import JobRecord
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.ckan_jobs import timeout
 from ckanext.files.ckan_jobs.function import FunctionTask
 from ckanext.files.ckan_jobs.job import Job
-from ckanext.files.ckan_jobs.timeout import JobTimeout
 from ckanext.files.tests.ckan_jobs.test_queue import row, set_state
 from ckanext.files.tests.support import functions
 from ckanext.files.tests.support.effects import change
@@ -132,8 +132,8 @@ def test_callback_takes_too_long(run: Any, name: str) -> None:
     )
     assert failed.status == "failed"
     words = "The job has passed its timeout, or is to end at once"
-    assert failed.error == f"{JobTimeout.__module__}.JobTimeout: {words}"
-    assert effects_of(f"{name}-failed") == [f"{name}-failed-JobTimeout-{words}"]
+    assert failed.error == f"{timeout.__name__}.JobTimeoutException: {words}"
+    assert effects_of(f"{name}-failed") == [f"{name}-failed-JobTimeoutException-{words}"]
 
 
 @pytest.fixture(params=[False, True], ids=["own commits", "atomic"])
@@ -379,12 +379,15 @@ def test_logs(run: Any, name: str, caplog: pytest.LogCaptureFixture) -> None:
         caplog.clear()
         run(job)
     found = [r.getMessage() for r in caplog.records if r.name == jobs.__name__]
-    assert len(found) == 3
+    assert len(found) == 2
     assert f'starts job {job.id} (Load) from queue "default"' in found[0]
     assert f"Job {job.id} on worker" in found[1]
     assert found[1].endswith("raised an exception: it fails")
-    assert "has finished job" in found[2]
     assert "secret" not in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO, jobs.__name__):
+        run(enqueue(functions.commit, name))
+    assert "has finished job" in caplog.records[-1].getMessage()
 
 
 def test_log_of_an_error_with_a_cause(
