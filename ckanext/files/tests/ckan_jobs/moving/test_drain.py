@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import ckan.lib.redis
 import ckan.plugins.toolkit as tk
 import pytest
 import rq
@@ -264,7 +265,8 @@ def test_commands(old: Any, new: Any, redis: Any) -> None:
     redis.hset(bad.key, "data", b"no pickle")
     code, said = run_jobs("drain", typed="n\n")
     assert (code, new.count) == (1, 0)
-    assert "Take 2 jobs over from Redis" in said
+    assert "Redis has 2 jobs of this site (waiting: 2). They have no signature: " in said
+    assert "Take them over? [y/N]: n" in said
     code, said = run_jobs("drain", typed="y\n")
     assert (code, new.job_ids) == (1, [good.id])
     assert "Taken over: 1 job\n" in said
@@ -276,3 +278,32 @@ def test_commands(old: Any, new: Any, redis: Any) -> None:
     bad.delete()
     assert run_jobs("drain", "--yes") == (0, "Taken over: 1 job\n")
     assert run_jobs("drain") == (0, "Taken over: 0 jobs\n")
+
+
+def test_question_says_how_many_jobs_there_are(old: Any, redis: Any) -> None:
+    begin(redis, old.enqueue(give_back), "dead")
+    plant(old)
+    said = run_jobs("drain", typed="n\n")[1]
+    parts = "waiting: 2, waiting for a time or for other jobs: 2, begun by a worker: 1"
+    assert f"Redis has 5 jobs of this site ({parts}). " in said
+
+
+def test_worker_says_that_jobs_wait_in_redis(
+    old: Any, name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs no Redis."""
+    plant(old)
+    words = "Jobs wait in Redis: 2. ckan files jobs drain takes them over"
+
+    def logged() -> list[str]:
+        caplog.clear()
+        jobs.Worker().work(burst=True)
+        return [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+
+    assert logged() == [words]
+    with monkeypatch.context() as patch:
+        patch.setitem(tk.config, "ckan.redis.url", "redis://localhost:1/0")
+        patch.setattr(ckan.lib.redis, "_connection_pool", None)
+        assert logged() == []
+    drain()
+    assert logged() == []
