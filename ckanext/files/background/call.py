@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from procrastinate.retry import BaseRetryStrategy
@@ -160,12 +160,17 @@ def find_task(name: str) -> RegisteredTask:
 
 def unknown_task(name: str) -> UnknownTaskError:
     """Return the error that there is no task of a name."""
-    similar = difflib.get_close_matches(name, _tasks, n=1)
-    hint = f" Did you mean {similar[0]}?" if similar else ""
-    return UnknownTaskError(
+    sentence = (
         f"There is no task {name}: its source was deleted or renamed, or the module that "
-        f"defines it is not loaded here.{hint}"
+        "defines it is not loaded here."
     )
+    return UnknownTaskError(with_hint(sentence, name, _tasks))
+
+
+def with_hint(sentence: str, name: str, known: Iterable[str]) -> str:
+    """Return a sentence about a name that is not known, with a similar one that is."""
+    similar = difflib.get_close_matches(name, list(known), n=1)
+    return f"{sentence} Did you mean {similar[0]}?" if similar else sentence
 
 
 def _look_up(name: str) -> RegisteredTask | None:

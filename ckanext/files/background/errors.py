@@ -50,3 +50,6 @@ class LostJobError(BackgroundError):
 
 class StepTimeout(BaseException):
     """A step took longer than its task allows, or its job is to end at once."""
+
+    what = "step"
+    """What took too long, in the words of the log."""

@@ -1,6 +1,6 @@
 """Workers, queues and schedules as they are at the moment, for operators.
 
-Read on a connection of the caller.
+Most is read on a connection of the caller.
 """
 
 from __future__ import annotations
@@ -8,19 +8,24 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from ckan import model
 
 from ckanext.files import advisory_locks
 
-from . import counts
-from .call import all_tasks
+from . import counts, schema
+from .call import all_tasks, with_hint
 from .cron import Cron
 from .parts import read_parts, title_of
 from .periodic import scheduled
 from .queues import paused as paused_queues
 from .search import MOST
 from .sql import query
+
+other_queues: set[str] = set()
+"""Queues that have a use in this process, and no task or schedule."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +165,19 @@ def _schedule(connection: Any, task: str, periodic_id: str, times: Cron) -> Sche
     )
 
 
+def unknown_queues(names: Iterable[str]) -> list[str]:
+    """Return a sentence about each name that no queue has, on a connection of its own.
+
+    :raises NotInstalledError: the tables are missing.
+    """
+    engine: Any = model.Session.get_bind()
+    with engine.connect() as connection:
+        schema.check(connection)
+        known = known_queues(connection)
+    sentence = "There is no queue {}: it has no jobs, and no task or schedule names it."
+    return [with_hint(sentence.format(name), name, known) for name in names if name not in known]
+
+
 def known_queues(connection: Any) -> set[str]:
     """Return the queues that have jobs or are paused, and :func:`named_queues`.
 
@@ -169,6 +187,6 @@ def known_queues(connection: Any) -> set[str]:
 
 
 def named_queues() -> set[str]:
-    """Return the queues that tasks and schedules of this process name."""
-    named = {task.options["queue"] for task in all_tasks()}
+    """Return the queues that tasks and schedules of this process name, and :data:`other_queues`."""
+    named = {task.options["queue"] for task in all_tasks()} | other_queues
     return named | {str(each.configure_kwargs.get("queue")) for each in scheduled().values()}

@@ -21,22 +21,27 @@ same id, gets a connection that no other thread waits for.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import psycopg2
 from ckan import model
+from ckan.lib import jobs
 from ckan.model import meta
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.background import schema
-from ckanext.files.transaction import current_block, request_commit
+from ckanext.files.transaction import current_block, on_rollback, request_commit
 from ckanext.files.transaction.connection import LastingConnection, connect
 
 from .errors import FailedTransactionError
+
+log = logging.getLogger(jobs.__name__)
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -49,7 +54,7 @@ _HAS_ID = "SELECT txid_current_if_assigned() IS NOT NULL"
 def write(query: str, values: Mapping[str, Any], what: str | None = None) -> Rows:
     """Run a statement that changes jobs, by the rule above; return its rows.
 
-    :param what: what the log calls lost if no commit comes, such as ``The job of ...``.
+    :param what: what the log calls lost if no commit comes, or rolled back, such as ``Job ...``.
     :raises NotInstalledError: the tables are missing.
     :raises FailedTransactionError: the session's transaction has failed, and the job is locked.
     """
@@ -58,6 +63,8 @@ def write(query: str, values: Mapping[str, Any], what: str | None = None) -> Row
         return _own.run(query, values)
     if what:
         request_commit(what, *_BETWEEN)
+        # CKAN has logged a job as added by then
+        on_rollback(partial(log.info, "%s is not written: its transaction was rolled back", what))
     elif block:
         block.require_commit()
     return _run_in(session, query, values)

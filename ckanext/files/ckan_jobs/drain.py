@@ -17,14 +17,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
 
-from psycopg2.errors import ProgramLimitExceeded
 from rq.job import JobStatus
 
 from . import payload, store
-from .errors import ForgedJobError
+from .errors import ForgedJobError, TextError
 from .job import Job
 from .moving import Moved, one_at_a_time
 from .redis_jobs import STATES, Entry, RedisJobs
@@ -64,12 +62,12 @@ def _take(redis: RedisJobs, entry: Entry) -> Iterator[Moved]:
         redis.forget(entry)  # as RQ does
         return
     try:
+        store.check(entry.queue, entry.rq_id)
         job = _read(entry.rq_id, values)
-        with _fitting():
-            _check_is_free(redis, entry, values)
-            if entry.state == "deferred":
-                entry.depends_on = _dependencies(redis, job)
-    except _StaysError as reason:
+        _check_is_free(redis, entry, values)
+        if entry.state == "deferred":
+            entry.depends_on = _dependencies(redis, job)
+    except (_StaysError, TextError) as reason:
         yield Moved(entry.rq_id, str(reason))
         return
     if redis.hold(entry):
@@ -103,8 +101,7 @@ def _write(redis: RedisJobs, entry: Entry, job: Job, values: dict[str, bytes]) -
     kept = {name: value for name, value in values.items() if name not in _OF_A_RUN}
     packed = payload.pack(entry.rq_id, kept)
     try:
-        with _fitting():
-            job_id = store.put(entry.rq_id, packed, place, job.title, unique=True)
+        job_id = store.put(entry.rq_id, packed, place, job.title, unique=True)
         # a lost connection may hide that it was written, and a run may have changed it since
         if job_id is None and not _is_written(entry, values):
             raise _StaysError("a job with this id waits or runs in PostgreSQL")
@@ -129,16 +126,6 @@ def _asked_at(rq_id: str, row: payload.Payload) -> bytes | None:
         return payload.unpack(rq_id, row).get(b"created_at", b"")
     except ForgedJobError:
         return None
-
-
-@contextmanager
-def _fitting() -> Iterator[None]:
-    """:raises _StaysError: PostgreSQL refuses a text, with a NUL in it or as a very long id."""
-    try:
-        yield
-    except (ValueError, ProgramLimitExceeded) as error:
-        [reason, *_] = str(error).splitlines()
-        raise _StaysError(f"PostgreSQL refuses its id, its title or its queue: {reason}") from error
 
 
 def _read(rq_id: str, values: dict[str, bytes]) -> Job:

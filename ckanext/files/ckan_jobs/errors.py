@@ -28,6 +28,10 @@ class FailedTransactionError(BackgroundError):
     """A job cannot be changed over another connection while the failed transaction is open."""
 
 
+class TextError(BackgroundError, ValueError):
+    """The tables cannot hold the id or the queue of a job."""
+
+
 class PolicyError(BackgroundError):
     """An option about jobs has a value without a meaning."""
 

@@ -47,7 +47,7 @@ from . import policy, store
 from .errors import ForgedJobError, JobExpired
 from .job import Job
 from .store import Row
-from .timeout import CallbackTimer, JobTimeout
+from .timeout import CallbackTimer, JobTimeoutException
 
 log = logging.getLogger(jobs.__name__)
 """CKAN's own: its lines about a job keep their words and their place."""
@@ -67,7 +67,7 @@ class FunctionTask:
 
     aliases: Sequence[str] = ()
     retry_strategy: Any = None
-    timeout_error: type[StepTimeout] = JobTimeout
+    timeout_error: type[StepTimeout] = JobTimeoutException
 
     def __init__(self, name: str) -> None:
         self.name = self.path = name
@@ -236,7 +236,10 @@ def _retried(job: Job, context: JobContext) -> Iterator[None]:
 
 @contextmanager
 def _logged(job: Job, number: int) -> Iterator[None]:
-    """Write CKAN's lines about a job into its log. The first one has its number, too."""
+    """Write CKAN's lines about a job into its log: the first one with its number.
+
+    A job that fails has not finished.
+    """
     worker, queue = worker_key(), jobs.remove_queue_name_prefix(job.origin)
     name = f"{job.id} ({job.title})" if job.title else job.id
     log.info('Worker %s starts job %s from queue "%s", number %s', worker, name, queue, number)
@@ -247,7 +250,7 @@ def _logged(job: Job, number: int) -> Iterator[None]:
         reason = (isinstance(error, Retry) and error.__cause__) or error
         log.error("Job %s on worker %s raised an exception: %s", job.id, worker, reason)
         raise
-    finally:
+    else:
         log.info('Worker %s has finished job %s from queue "%s"', worker, name, queue)
 
 

@@ -138,7 +138,9 @@ class Job(rq.job.Job):
 
         :raises DuplicateJobError: it is to be unique, and a job with its id waits or runs.
         :raises ArgumentError: the function is a task, which takes its arguments another way.
+        :raises TextError: the tables cannot hold an id, or the name of the queue.
         """
+        store.check(self.origin, self.id, *self.dependency_ids)
         if is_registered(self.task_name):
             raise ArgumentError(f"{self.task_name} is a background task: use its method delay()")
         depends_on, allow_failure = self._rows_waited_for(), bool(self.allow_dependency_failures)

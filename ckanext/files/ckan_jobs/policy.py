@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ckan.common import config
+from rq.utils import import_attribute
 
 from .errors import PolicyError
 
@@ -30,6 +31,28 @@ def check() -> None:
             raise PolicyError(
                 f"{ATOMIC}: {path!r} is no path of a function, such as ckanext.example.jobs.work"
             )
+
+
+def without_function() -> list[str]:
+    """Return a sentence about each path in the options that names no function.
+
+    It imports the modules, which only workers need. A queue, too, may have a name with dots.
+    """
+    paths = [(ATOMIC, path, "") for path in config[ATOMIC]]
+    paths += [(RETRIES, name, ", unless it is a queue") for name in _retries() if "." in name]
+    return [
+        f"{option}: {path} names no function{unless}: {error}"
+        for option, path, unless in paths
+        if (error := _error_of_import(path))
+    ]
+
+
+def _error_of_import(path: str) -> str | None:
+    try:
+        import_attribute(path)
+    except (Exception, SystemExit) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def is_atomic(task: str) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -84,9 +85,16 @@ class RedisJobs:
         self._held = f"ckanext-files:held:{self._prefix}"
         self._hold = self._redis.register_script(_HOLD)
 
-    def count(self) -> int:
-        """Return how many jobs wait, have started or are held."""
-        return self._redis.hlen(self._held) + sum(len(self.entries(state)) for state in STATES)
+    def counts(self) -> Counter[str]:
+        """Return how many jobs there are in each state; those that are held have theirs, too."""
+        found = [*self.held(), *(entry for state in STATES for entry in self.entries(state))]
+        return Counter(entry.state for entry in found)
+
+    def count_waiting(self) -> int:
+        """Return how many jobs wait in the queues that RQ lists: not all keys are looked at."""
+        beginning = f"{rq.Queue.redis_queue_namespace_prefix}{self._prefix}".encode()
+        keys = self._redis.smembers(rq.Queue.redis_queues_keys)
+        return sum(self._redis.llen(key) for key in keys if key.startswith(beginning))
 
     def entries(self, state: str) -> list[Entry]:
         """Return the ids of the jobs in a state, of one queue after the other, the first first."""

@@ -17,11 +17,14 @@ from ckan.lib import jobs
 from rq.defaults import DEFAULT_RESULT_TTL
 
 from ckanext.files.background.deferring import requesting_user
-from ckanext.files.background.options import MAX_NAME_LENGTH, MAX_QUEUE_BYTES
+from ckanext.files.background.errors import BackgroundError
+from ckanext.files.background.options import MAX_NAME_LENGTH, MAX_QUEUE_BYTES, checked_key
 from ckanext.files.background.rq_id import read_run
 from ckanext.files.background.sql import driver_query, for_driver, read_queries
+from ckanext.files.background.values import storable_text
 
 from . import commit
+from .errors import TextError
 from .payload import Payload, sign_result
 
 _HASH_LENGTH = 8
@@ -61,10 +64,27 @@ class Place(NamedTuple):
     """Whether it begins also if they have not succeeded."""
 
 
+def check(origin: str, *rq_ids: str) -> None:
+    """Refuse what the tables cannot hold: a statement with it may end the caller's transaction.
+
+    :param origin: RQ's name of the queue.
+    :param rq_ids: the id of the job, and those for which it waits.
+    :raises TextError: they cannot hold one of these.
+    """
+    try:
+        checked_key(origin, "queue")
+        for rq_id in rq_ids:
+            checked_key(rq_id, "id of the job")
+    except BackgroundError as error:
+        raise TextError(str(error)) from None
+
+
 def put(
     rq_id: str, payload: Payload, place: Place, title: str | None, unique: bool = False
 ) -> int | None:
     """Write a job, and return the id of its row; a job that waits and has the same id is cancelled.
+
+    Its texts have passed :func:`check`.
 
     :param unique: write none instead if a job with the same id waits or runs, and return None.
     :raises NotInstalledError: the tables are missing.
@@ -77,15 +97,15 @@ def put(
         "depends_on": list(place.depends_on),
         "allow_failure": place.allow_failure,
         "user_id": requesting_user(),
-        "title": title,
+        "title": _title(title),
     }
-    what = f"The job of {place.task}"
+    what = f"Job {rq_id} ({place.task})"
     return change("put", what, rq_id=rq_id, unique=unique, **values, **payload._asdict())
 
 
 def save(job_id: int, payload: Payload, title: str | None) -> bool:
     """Write another payload of a job; return False if the row has lost its id meanwhile."""
-    return change("save", job_id=job_id, title=title, **payload._asdict())
+    return change("save", job_id=job_id, title=_title(title), **payload._asdict())
 
 
 def cancel(rq_id: str) -> int:
@@ -114,13 +134,21 @@ def empty(origin: str) -> int:
 
 def find(rq_ids: Iterable[str]) -> dict[str, Row]:
     """Return the jobs that exist of these, also by the ids of their later runs."""
-    wanted = list(rq_ids)
+    wanted = [rq_id for rq_id in rq_ids if _is_possible(rq_id)]
     found = {row.rq_id: row for row in _rows("find", rq_ids=wanted)}
     for rq_id in wanted:
         if rq_id not in found and (later := read_run(rq_id)):
             for row in _rows("find_run", rq_id=later.rq_id, run=later.number):
                 found[rq_id] = row
     return found
+
+
+def _is_possible(rq_id: str) -> bool:
+    try:
+        check("", rq_id)
+    except TextError:
+        return False
+    return True
 
 
 def statuses(rq_ids: Iterable[str]) -> dict[str, str]:
@@ -192,6 +220,10 @@ def result(rq_id: str) -> bytes | None:
     """Return what :func:`keep_result` keeps of a job that has succeeded, with its signature."""
     found = read("result", rq_id=rq_id)
     return bytes(found[0][0]) if found and found[0][0] is not None else None
+
+
+def _title(title: str | None) -> str | None:
+    return None if title is None else storable_text(title)
 
 
 def _queue(origin: str) -> dict[str, str]:

@@ -5,25 +5,27 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from rq.timeouts import BaseDeathPenalty, JobTimeoutException
+from rq import timeouts
 
 from ckanext.files.background import StepTimeout
 from ckanext.files.background.worker.execution import Interruptible
 
 
-class JobTimeout(StepTimeout, JobTimeoutException):
+class JobTimeoutException(StepTimeout, timeouts.JobTimeoutException):
     """Interrupts a function whose job has passed its timeout, or is to end at once.
 
     As with RQ, the function may catch it, and return or clean up.
     """
 
-    def __init__(self) -> None:
+    what = "job"
+
+    def __init__(self, *words: str) -> None:
         super().__init__()
         # RQ's own timer, if code has used it, has replaced the constructor of its class
-        self.args = ("The job has passed its timeout, or is to end at once",)
+        self.args = words or ("The job has passed its timeout, or is to end at once",)
 
 
-class CallbackTimer(BaseDeathPenalty):
+class CallbackTimer(timeouts.BaseDeathPenalty):
     """Interrupts a callback of a job that takes too long.
 
     RQ's class for threads changes the exception for all others, and may interrupt what comes
@@ -32,7 +34,7 @@ class CallbackTimer(BaseDeathPenalty):
 
     def __init__(self, timeout: float, exception: Any = None, **_of_rq: Any) -> None:
         super().__init__(timeout, exception)
-        code = Interruptible(JobTimeout, may_catch=True)
+        code = Interruptible(JobTimeoutException, may_catch=True)
         self._code = code.within()
         self._timer = threading.Timer(timeout, lambda: code.interrupt(lambda: None))
 

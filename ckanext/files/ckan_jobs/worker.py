@@ -10,15 +10,20 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from ckan.common import config
 from ckan.config import middleware
 from ckan.lib import jobs
+from redis.exceptions import RedisError
 
+from ckanext.files.background.overview import unknown_queues
 from ckanext.files.background.worker import configured_options, run_burst, run_processes
 
+from . import policy
 from .function import worker_key
+from .redis_jobs import RedisJobs
 from .store import queue_name
 
 log = logging.getLogger(jobs.__name__)
@@ -65,9 +70,19 @@ class Worker:
         names = ", ".join(f'"{jobs.remove_queue_name_prefix(name)}"' for name in self.queue_names())
         log.info("Worker %s (PID %s) has started on queue(s) %s", self.key, os.getpid(), names)
         try:
+            self._warn()
             return self._work(burst, max_idle_time)
         finally:
             log.info("Worker %s (PID %s) has stopped", self.key, os.getpid())
+
+    def _warn(self) -> None:
+        """Write into the log what stops nothing, and what its operators may not know."""
+        queues = [queue_name(name) for name in self.queue_names()]
+        for sentence in [*unknown_queues(queues), *policy.without_function()]:
+            log.warning("%s", sentence)
+        with suppress(RedisError):
+            if count := RedisJobs().count_waiting():
+                log.warning("Jobs wait in Redis: %s. ckan files jobs drain takes them over", count)
 
     def _work(self, burst: bool, max_idle: int | None) -> bool:
         options = configured_options(

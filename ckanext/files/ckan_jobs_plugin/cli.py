@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import click
 from ckan import model
+from ckan.cli.jobs import jobs as ckans_jobs
 
 from ckanext.files.background_plugin.cli import BackgroundGroup
 from ckanext.files.background_plugin.cli.change_found import YES, number_of
@@ -27,8 +28,8 @@ __all__ = ["get_commands"]
 class _Move:
     """What a command does."""
 
-    question: str
-    """For a number of jobs, such as ``3 jobs``."""
+    ask: Callable[[], tuple[int, str]]
+    """Returns how many jobs there are, and what to ask before they move."""
 
     label: str
     """Of the progress."""
@@ -39,26 +40,42 @@ class _Move:
     place: str
     """Where jobs stay that cannot be moved."""
 
-    count: Callable[[], int]
-
     move: Callable[[], Iterator[Moved]]
 
 
+def _ask_to_drain() -> tuple[int, str]:
+    states = RedisJobs().counts()
+    parts = {
+        "waiting": states["queued"],
+        "waiting for a time or for other jobs": states["scheduled"] + states["deferred"],
+        "begun by a worker": states["started"] + states["popped"],
+    }
+    shown = ", ".join(f"{words}: {count}" for words, count in parts.items() if count)
+    return states.total(), (
+        f"Redis has {number_of(states.total())} of this site ({shown}). They have no signature: "
+        "any program that can write into this Redis may have put them there, and they will run "
+        "on this site. Take them over?"
+    )
+
+
+def _ask_to_go_back() -> tuple[int, str]:
+    count = count_to_move()
+    return count, f"Put {number_of(count)} into Redis, for workers of RQ?"
+
+
 _DRAIN = _Move(
-    "Take {} over from Redis, which does not know who has written them?",
+    _ask_to_drain,
     "Taking jobs over",
     "Taken over",
     "Redis",
-    lambda: RedisJobs().count(),
     move_to_rows,
 )
 
 _TO_REDIS = _Move(
-    "Put {} into Redis, for workers of RQ?",
+    _ask_to_go_back,
     "Moving jobs",
     "Put into Redis",
     "PostgreSQL",
-    count_to_move,
     move_to_redis,
 )
 
@@ -106,10 +123,10 @@ def to_redis(yes: bool, as_json: bool) -> None:
 def _run(move: _Move, *, yes: bool, as_json: bool) -> None:
     if as_json and not yes:
         raise click.UsageError("With --json the command cannot ask: give it --yes, too")
-    count = move.count()
+    count, question = move.ask()
     model.Session.rollback()
     if count and not yes:
-        click.confirm(move.question.format(number_of(count)), abort=True, err=True)
+        click.confirm(question, abort=True, err=True)
     moved, stay = _move(move, count)
     if as_json:
         print_json({"moved": moved, "stay": stay})
@@ -142,5 +159,9 @@ def _print(move: _Move, moved: int, stay: dict[str, str]) -> None:
 
 
 def get_commands() -> list[click.Command]:
-    """Return the commands of the plugin ``files``, to which the group is added."""
+    """Return the commands of the plugin ``files``, to which the group is added.
+
+    CKAN's own ``ckan jobs`` prints errors of the background as they do.
+    """
+    ckans_jobs.__class__ = BackgroundGroup
     return [files]

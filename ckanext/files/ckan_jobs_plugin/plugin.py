@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any
 
 import ckan.plugins as p
+import click
 import yaml
 from ckan import model
 from ckan.common import CKANConfig, config
@@ -62,12 +63,8 @@ class FilesJobsPlugin(p.SingletonPlugin):
             raise CkanConfigurationException(str(error)) from error
         install()
         harvesting.configure()
-        try:
-            with model.meta.engine.connect() as connection:  # pyright: ignore[reportOptionalMemberAccess]
-                schema.check(connection)
-        except NotInstalledError as error:
-            # not fatal: the command that creates the tables needs a configured CKAN
-            log.critical("Jobs cannot be asked for. %s", error)
+        if not click.get_current_context(silent=True):
+            _warn_of_missing_tables()  # a command that needs them says so, and one creates them
 
     def get_actions(self) -> dict[str, Any]:
         # hooks ask for jobs after CKAN's own commit: a kill in between would lose the job
@@ -76,3 +73,11 @@ class FilesJobsPlugin(p.SingletonPlugin):
 
     def get_commands(self) -> list[Any]:
         return get_commands()
+
+
+def _warn_of_missing_tables() -> None:
+    try:
+        with model.meta.engine.connect() as connection:  # pyright: ignore[reportOptionalMemberAccess]
+            schema.check(connection)
+    except NotInstalledError as error:
+        log.critical("Jobs cannot be asked for. %s", error)

@@ -12,13 +12,18 @@ from typing import Any, NoReturn
 from ckan.common import config
 from ckanext.harvest import queue as harvest  # pyright: ignore[reportMissingImports]
 
+from ckanext.files.background import overview
+
 from .consumer import Consumer, purge_queues
 from .errors import HarvestQueueError
 from .options import ENABLED
 from .publisher import Publisher
+from .stage import FETCH, GATHER
 
 _TYPE = "ckan.harvest.mq.type"
 _OURS = "postgresql"
+
+_QUEUES = {GATHER.queue, FETCH.queue}
 
 _originals: dict[str, Any] = {}
 _types = ["redis"]
@@ -68,6 +73,7 @@ def install() -> None:
     if config[_TYPE] != _OURS:
         _types[:] = [config[_TYPE]]
         config[_TYPE] = _OURS
+    overview.other_queues |= _QUEUES
     if not _originals:
         for name, stand_in in _STAND_INS.items():
             _originals[name] = getattr(harvest, name)
@@ -76,6 +82,7 @@ def install() -> None:
 
 def uninstall() -> None:
     """Give ckanext-harvest back what it had."""
+    overview.other_queues -= _QUEUES
     if _originals:
         config[_TYPE] = _types[0]
     while _originals:

@@ -48,7 +48,7 @@ class Interruptible:
     """
 
     def __init__(self, error: type[StepTimeout] = StepTimeout, may_catch: bool = False) -> None:
-        self._error = error
+        self.error = error
         self._may_catch = may_catch
         self._lock = threading.Lock()
         self._thread: int | None = None
@@ -70,7 +70,7 @@ class Interruptible:
         finally:
             self.end()
         if self.interrupted and not self._may_catch:
-            raise self._error
+            raise self.error
 
     def interrupt(self, end_wait: Callable[[], None]) -> None:
         """Interrupt the code, if it still runs.
@@ -80,7 +80,7 @@ class Interruptible:
         with self._lock:
             if self._thread is not None:
                 self.interrupted = True
-                _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(self._error))
+                _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(self.error))
                 end_wait()
 
     def end(self) -> None:
@@ -217,7 +217,8 @@ class Execution:
             return LostJobError(f"The job was taken away while the step ran{more}")
         if self.cancelled_at is not None:
             return JobAborted(f"The job was cancelled while the step ran{more}")
-        return StepTimeout(f"The step took longer than {self.timeout:g} seconds{more}")
+        error = self.interruptible.error
+        return error(f"The {error.what} took longer than {self.timeout:g} seconds{more}")
 
     def must_run_again(self, error: BaseException) -> bool:
         """Return whether the database caused the error of the step, and not the task.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -104,7 +105,10 @@ class Worker:
         name_sessions_of_tasks(self._queries.name_of_tasks(worker_id))
         watch_sessions(self._engine)
         self._listener.open(worker_id)
-        log.info("Worker %s knows: %s", worker_id, ", ".join(t.name for t in all_tasks()))
+        tasks = [task.name for task in all_tasks()]
+        log.debug("Worker %s knows: %s", worker_id, ", ".join(tasks))
+        place = (os.getpid(), socket.gethostname())
+        log.info("Worker %s (process %s on %s) knows %s tasks", worker_id, *place, len(tasks))
         self._slots.start()
         self._repairs.start()
 

@@ -15,14 +15,18 @@ from ckan.common import config
 from ckanext.files.background import overview, schema
 from ckanext.files.background.call import all_tasks
 from ckanext.files.background.discovery import not_loaded
-from ckanext.files.background.overview import QueueState, ScheduleState, WorkerState
+from ckanext.files.background.overview import (
+    QueueState,
+    ScheduleState,
+    WorkerState,
+    unknown_queues,
+)
 from ckanext.files.background.worker import configured_options, run_processes
 from ckanext.files.background_plugin.words import STATES
 from ckanext.files.cli.options import JSON
 from ckanext.files.cli.output import in_utc, print_json
 
 from .completion import complete_queues
-from .names import unknown_queues
 
 _PREFIX = "ckanext.files.background"
 

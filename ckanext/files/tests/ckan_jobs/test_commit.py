@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
@@ -165,10 +166,11 @@ def test_session_with_changes(
     assert is_written(job)
     assert lost() == []
     change(f"{name}-lost")
-    assert not is_written(ask())
+    job = ask()
+    assert not is_written(job)
     model.Session.remove()
     [message] = lost()
-    assert "The job of ckan.lib.jobs.test_job is lost" in message
+    assert f"Job {job.id} (ckan.lib.jobs.test_job) is lost" in message
     assert f"{__file__}:{line} asked for it" in message
 
 
@@ -191,6 +193,59 @@ def test_savepoint(effects: Effects, name: str) -> None:
     model.Session.commit()
     assert [is_written(undone), is_written(kept)] == [False, True]
     assert jobs.job_from_id(kept.id).meta == {"title": "Title"}
+
+
+@pytest.fixture
+def rolled_back(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[Any], int]]:
+    """How often CKAN's log says that a job is not written."""
+
+    def count(job: Any) -> int:
+        words = f"Job {job.id} (ckan.lib.jobs.test_job) is not written"
+        found = [r for r in caplog.records if r.getMessage().startswith(words)]
+        assert {r.name for r in found} <= {jobs.__name__}
+        return len(found)
+
+    with caplog.at_level(logging.INFO, jobs.__name__):
+        yield count
+
+
+@pytest.mark.parametrize("action", ["probe", "probe_eager"])
+def test_log_of_a_failed_action(
+    action: str, effects: Effects, name: str, rolled_back: Callable[[Any], int]
+) -> None:
+    """CKAN has logged the job as added. What was rolled back before is not named again."""
+    asked: list[Any] = []
+
+    def undo_one_and_fail() -> None:
+        effects.write(name)
+        asked.append(ask())
+        model.Session.rollback()
+        asked.append(ask())
+        asked.append(in_thread(ask))
+        raise ProbeError
+
+    with pytest.raises(ProbeError):
+        in_action(undo_one_and_fail, action)
+    assert list(map(rolled_back, asked)) == [1, 1, 0]
+    assert list(map(is_written, asked)) == [False, False, True]
+
+
+def test_log_of_a_rollback(
+    effects: Effects, name: str, lost: Callable[[], list[str]], rolled_back: Callable[[Any], int]
+) -> None:
+    at_once = ask()
+    effects.write(name)
+    outer, savepoint = ask(), model.Session.begin_nested()
+    inner = ask()
+    savepoint.rollback()
+    assert list(map(rolled_back, (at_once, outer, inner))) == [0, 0, 1]
+    model.Session.rollback()
+    assert list(map(rolled_back, (at_once, outer, inner))) == [0, 1, 1]
+    effects.write(name)
+    with model.Session.begin_nested():
+        job = ask()
+    model.Session.commit()
+    assert (rolled_back(job), lost()) == (0, [])
 
 
 def break_statement() -> None:

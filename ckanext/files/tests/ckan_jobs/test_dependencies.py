@@ -144,6 +144,21 @@ def test_job_that_waits_is_cancelled(queue: Any) -> None:
     assert states(later) == ["queued"]
 
 
+def test_circle(queue: Any, name: str) -> None:
+    """Jobs that wait for each other are shown, and go on after one of them was run again."""
+    second = queue.enqueue(work, depends_on=queue.enqueue(work, job_id=name))
+    first = queue.enqueue(work, job_id=name, depends_on=second)
+    assert free() == 0
+    assert states(first, second) == ["deferred", "deferred"]
+    said = output("list", "--status", "waiting")
+    assert said.count("waits for the jobs on which it depends") == 2
+    for command in ("cancel", "retry"):
+        output(command, str(row(first).id))
+    assert states(first, second) == ["queued", "deferred"]
+    set_state(first, "succeeded")
+    assert free() == 1
+
+
 def test_with_the_commit(queue: Any) -> None:
     """The chain is written by one commit, and taken back by one rollback."""
     model.Session.add(model.Tag(name="tag"))

@@ -19,9 +19,9 @@ from ckanext.files.background import UnknownTaskError, send_task
 from ckanext.files.background.call import find_task
 from ckanext.files.background.record import JobRecord
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.ckan_jobs import timeout
 from ckanext.files.ckan_jobs.function import FunctionTask
 from ckanext.files.ckan_jobs.job import Job
-from ckanext.files.ckan_jobs.timeout import JobTimeout
 from ckanext.files.tests.ckan_jobs.test_queue import row, set_state
 from ckanext.files.tests.support import functions
 from ckanext.files.tests.support.effects import change
@@ -132,8 +132,8 @@ def test_callback_takes_too_long(run: Any, name: str) -> None:
     )
     assert failed.status == "failed"
     words = "The job has passed its timeout, or is to end at once"
-    assert failed.error == f"{JobTimeout.__module__}.JobTimeout: {words}"
-    assert effects_of(f"{name}-failed") == [f"{name}-failed-JobTimeout-{words}"]
+    assert failed.error == f"{timeout.__name__}.JobTimeoutException: {words}"
+    assert effects_of(f"{name}-failed") == [f"{name}-failed-JobTimeoutException-{words}"]
 
 
 @pytest.fixture(params=[False, True], ids=["own commits", "atomic"])
@@ -379,13 +379,16 @@ def test_logs(run: Any, name: str, caplog: pytest.LogCaptureFixture) -> None:
         caplog.clear()
         run(job)
     found = [r.getMessage() for r in caplog.records if r.name == jobs.__name__]
-    assert len(found) == 3
+    assert len(found) == 2
     started = f'starts job {job.id} (Load) from queue "default", number {row(job).id}'
     assert found[0].endswith(started)
     assert f"Job {job.id} on worker" in found[1]
     assert found[1].endswith("raised an exception: it fails")
-    assert "has finished job" in found[2]
     assert "secret" not in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO, jobs.__name__):
+        run(enqueue(functions.commit, name))
+    assert "has finished job" in caplog.records[-1].getMessage()
 
 
 def test_log_of_an_error_with_a_cause(
@@ -394,6 +397,32 @@ def test_log_of_an_error_with_a_cause(
     with caplog.at_level(logging.INFO, jobs.__name__):
         run(enqueue(functions.fail_with_cause, name))
     assert any(r.getMessage().endswith("raised an exception: it fails") for r in caplog.records)
+
+
+def test_worker_warns_of_what_may_be_misspelt(
+    name: str, ckan_config: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In queues and in paths of functions; what is right is not named."""
+    there, gone = f"{functions.__name__}.fail", f"{functions.__name__}.fial"
+    with_option(ckan_config, "atomic", [there, gone, f"{jobs.__name__}.Worker.work"])
+    with_option(ckan_config, "retries", ["1", "xloader=3", f"{there}=2", "no_such.module.f=2"])
+    tk.enqueue_job(functions.commit, [name], queue=name)
+    for queues in ([name], [f"{name}s", "default"]):
+        jobs.Worker(queues).work(burst=True)
+    found = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    found = [each for each in found if " no " in each]
+    paths = [
+        f"ckanext.files.jobs.atomic: {gone} names no function: ",
+        "ckanext.files.jobs.retries: no_such.module.f names no function, unless it is a queue: ",
+    ]
+    words = [
+        *paths,
+        f"There is no queue {name}s: it has no jobs, and no task or schedule names it. "
+        f"Did you mean {name}?",
+        *paths,
+    ]
+    assert len(found) == len(words)
+    assert all(map(str.startswith, found, words)), found
 
 
 def test_later_run_that_is_asked_for_again(run: Any, name: str) -> None:

@@ -9,19 +9,23 @@ from typing import Any
 
 import ckan.plugins as p
 import ckan.plugins.toolkit as tk
+import click
 import pytest
 import rq
+from ckan.cli.jobs import jobs as ckans_jobs
 from ckan.config.environment import load_environment
 from ckan.exceptions import CkanConfigurationException
 from ckan.lib import jobs
 from ckan.lib.jobs import enqueue, get_queue, job_from_id, test_job
 from ckan.lib.redis import connect_to_redis
+from click.testing import CliRunner
 
 from ckanext.files.background.call import is_known
 from ckanext.files.ckan_jobs import policy
 from ckanext.files.ckan_jobs.errors import PolicyError
 from ckanext.files.ckan_jobs.job import Job
 from ckanext.files.ckan_jobs.queue import Queue
+from ckanext.files.ckan_jobs_plugin.cli import get_commands
 from ckanext.files.tests.support.effects import change
 from ckanext.files.tests.support.jobs import S
 from ckanext.files.tests.support.load_plugins import plugins_loaded
@@ -118,17 +122,39 @@ def test_ckan_does_not_start_with_them() -> None:
         pass
 
 
-def test_tables_are_missing(caplog: pytest.LogCaptureFixture) -> None:
-    """CKAN starts, so that the command can create them. Nothing goes to Redis meanwhile."""
+@pytest.fixture
+def no_tables() -> Iterator[None]:
     change(f"ALTER SCHEMA {S} RENAME TO set_aside")
-    try:
-        with caplog.at_level(logging.CRITICAL):
-            load_environment(tk.config)
-        [message] = [r.getMessage() for r in caplog.records if "files_jobs" not in r.name]
-        assert "ckan files background init" in message
-        assert type(get_queue()) is Queue
-    finally:
-        change(f"ALTER SCHEMA set_aside RENAME TO {S}")
+    yield
+    change(f"ALTER SCHEMA set_aside RENAME TO {S}")
+
+
+def test_tables_are_missing(no_tables: None, caplog: pytest.LogCaptureFixture) -> None:
+    """CKAN starts, so that the command can create them. Nothing goes to Redis meanwhile."""
+    with caplog.at_level(logging.CRITICAL):
+        load_environment(tk.config)
+    [message] = [r.getMessage() for r in caplog.records if "files_jobs" not in r.name]
+    assert "ckan files background init" in message
+    assert type(get_queue()) is Queue
+
+
+@pytest.mark.parametrize("command", ["list", "test", "clear", "show 1", "cancel 1", "worker"])
+def test_ckans_commands_without_tables(
+    command: str, no_tables: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each says in one line what to run, and the configuration does not say it before."""
+
+    @click.command(cls=click.Group)
+    def ckan() -> None:
+        load_environment(tk.config)
+        get_commands()
+
+    ckan.add_command(ckans_jobs)
+    with caplog.at_level(logging.CRITICAL):
+        found = CliRunner().invoke(ckan, ["jobs", *command.split()])
+    words = "The tables of background tasks are missing. Run: ckan files background init"
+    assert (found.exit_code, found.output) == (1, f"Error: {words}\n")
+    assert caplog.records == []
 
 
 @pytest.fixture(autouse=True)

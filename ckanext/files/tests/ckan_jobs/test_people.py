@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ckanext.files.background import overview, record
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.ckan_jobs import store
 from ckanext.files.tests.background_plugin.conftest import Cast, app, ask_for, cast
 from ckanext.files.tests.background_plugin.test_pages import get, post
 from ckanext.files.tests.ckan_jobs.test_queue import queue, row, set_state, work
@@ -199,8 +200,9 @@ def test_worker_that_runs_it(job: Any) -> None:
 def test_errors_have_no_arguments(queue: Any) -> None:
     """SQLAlchemy writes values of a statement that failed, such as the hash, into its error."""
     model.Session.add(model.Tag(name="tag"))
-    with pytest.raises(DBAPIError) as caught:
-        queue.enqueue(work, job_id=secrets.token_hex(5000), meta={"token": TOKEN})
+    payload = queue.create_job(work, meta={"token": TOKEN})._payload()
+    with pytest.raises(DBAPIError) as caught:  # callers check ids before
+        store.put(secrets.token_hex(5000), payload, store.Place(queue.name, FUNCTION), None)
     assert "index row" in str(caught.value)
     assert TOKEN not in "".join(traceback.format_exception(caught.value))
     caught.value.hide_parameters = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -13,15 +14,16 @@ from ckan import model
 from ckan.lib import jobs
 from ckan.tests import factories
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import Dependency
 
 from ckanext.files.background import ArgumentError, record
 from ckanext.files.ckan_jobs import store
-from ckanext.files.ckan_jobs.errors import DuplicateJobError, RedisNeededError
+from ckanext.files.ckan_jobs.errors import DuplicateJobError, RedisNeededError, TextError
 from ckanext.files.ckan_jobs.job import Job
 from ckanext.files.ckan_jobs.queue import Queue
 from ckanext.files.tests.support import sample
-from ckanext.files.tests.support.effects import change, engine, look, rows
-from ckanext.files.tests.support.jobs import S
+from ckanext.files.tests.support.effects import Effects, change, engine, look, rows
+from ckanext.files.tests.support.jobs import S, effects_of
 
 UTC = dt.timezone.utc
 
@@ -128,6 +130,43 @@ def test_long_names(name: str) -> None:
     assert len(row(job).task_name) == 128
     assert row(job).queue_name != row(other.enqueue(work)).queue_name
     assert queue.job_ids == [job.id]
+
+
+@pytest.mark.parametrize(
+    ("rq_id", "queue_name", "words"),
+    [
+        ("a\0", "b", "NUL"),
+        ("\ud83d", "b", "surrogate"),
+        (os.urandom(5000).hex(), "b", "longer than 1000 bytes"),
+        ("a", "b\0", "NUL"),
+        ("a", "\ud83d", "surrogate"),
+        ("a", "b" * 1001, "longer than 1000 bytes"),
+    ],
+    ids=range(6),
+)
+def test_texts_that_tables_cannot_hold(
+    rq_id: str, queue_name: str, words: str, name: str, effects: Effects
+) -> None:
+    """They are refused with words, and the caller's transaction goes on."""
+    queue: Any = jobs.get_queue(queue_name)
+    effects.write(name)
+    job = queue.create_job(work)
+    job._id = rq_id
+    with pytest.raises(TextError, match=words):
+        queue.enqueue_job(job)
+    if queue_name == "b":
+        with pytest.raises(TextError, match=words):
+            queue.enqueue(work, depends_on=Dependency([job]))
+        assert queue.fetch_job(rq_id) is None
+    model.Session.commit()
+    assert effects_of(name) == [name]
+
+
+def test_title_that_tables_cannot_hold() -> None:
+    """Pages show it with other characters, and the job keeps it."""
+    job = tk.enqueue_job(work, title="a\0\ud83d")
+    assert row(job).title == "a\N{REPLACEMENT CHARACTER}?"
+    assert Job.fetch(job.id).meta["title"] == "a\0\ud83d"
 
 
 def test_order(queue: Any) -> None:

@@ -28,7 +28,7 @@ _MODULES = {
     "ckanext.files.background.task_modules": "ckanext.files.tests.support.sample"
     " ckanext.files.tests.support.worker_tasks ckanext.files.tests.support.counted_steps",
 }
-_READY = re.compile(r"Worker (\d+) knows: ")
+_READY = re.compile(r"Worker (\d+) \(process \d+ on \S+\) knows ")
 
 Start = Callable[[BinaryIO], "Fork | subprocess.Popen[bytes]"]
 """Starts a process that prints into a file."""
@@ -106,7 +106,7 @@ class Worker:
     @property
     def logged(self) -> list[str]:
         """The lines after its start."""
-        _, _, later = self.said.partition(" knows: ")
+        _, _, later = self.said.partition(") knows ")
         return later.splitlines()[1:]
 
     @property

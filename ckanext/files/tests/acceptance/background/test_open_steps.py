@@ -158,7 +158,7 @@ def test_handed_back(workers: Workers, name: str, monkeypatch: pytest.MonkeyPatc
     ("then", "status", "error"),
     [
         ("go on", "succeeded", None),
-        ("same error", "failed", "StepTimeout: The step took longer than 0.5 seconds"),
+        ("same error", "failed", "TooSlowError: The step took longer than 0.5 seconds"),
         ("SQL", "succeeded", None),
         ("other error", "failed", "ValueError: it was too slow"),
     ],

@@ -146,7 +146,7 @@ def test_killed_again_and_again(ckans: Workers, name: str) -> None:
     [
         (functions.catch, "succeeded", None),
         (functions.clean_up, "failed", "ValueError: too slow"),
-        (functions.sleep, "failed", "StepTimeout: The step took longer than 1 seconds"),
+        (functions.sleep, "failed", "JobTimeoutException: The job took longer than 1 seconds"),
     ],
 )
 def test_timeout(
@@ -163,7 +163,7 @@ def test_timeout(
     called = len(jobs.effects_of(f"{name}-failed"))
     assert called == (status == "failed")
     cleaned = jobs.effects_of(f"{name}-clean")
-    assert cleaned == [f"{name}-clean-JobTimeout"] * (function is functions.clean_up)
+    assert cleaned == [f"{name}-clean-JobTimeoutException"] * (function is functions.clean_up)
     if not error:
         assert "passed its timeout" in job.result
 
