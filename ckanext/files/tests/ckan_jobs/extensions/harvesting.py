@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from sqlalchemy import event
 from ckanext.files.ckan_jobs.to_redis import to_redis
 from ckanext.files.ckan_jobs_plugin import harvesting
 from ckanext.files.harvest_jobs.errors import HarvestQueueError
+from ckanext.files.harvest_jobs.fetch import fetch
 from ckanext.files.tests.ckan_jobs.extensions import catalog
 from ckanext.files.tests.support.jobs import S, let_time_pass
 from ckanext.files.tests.support.waiting import wait_for
@@ -209,6 +212,60 @@ def test_message_for_what_is_gathered(source: str, notes: Callable[[], Counter[s
     work("fetch")
     assert states() == {"COMPLETE": SIZE}
     assert finished(job_id)["status"] == "Finished"
+
+
+def test_rescued_gather_after_its_jobs_have_gone(source: str) -> None:
+    """Its messages were committed before the kill, and an object is fetched: that one stays."""
+    create(source)
+    work("gather")
+    fetched, *others = waiting("fetch")
+    fetch(fetched)
+    execute(
+        f"DELETE FROM {S}.procrastinate_jobs WHERE queue_name = 'harvest-fetch'",
+        f"UPDATE {S}.procrastinate_jobs SET status = 'todo', attempts = 1",
+    )
+    work("gather")
+    model.Session.remove()
+    found = model.Session.query(HarvestObject.id, HarvestObject.state)
+    expected = {fetched: "COMPLETE", **dict.fromkeys(others, "WAITING")}
+    assert dict(map(tuple, found)) == expected
+
+
+@contextmanager
+def fetching(object_id: str, end: str) -> Iterator[None]:
+    """Hold the transaction of a fetch, for ten seconds at most; then ``commit`` or ``rollback``."""
+    change = sa.text("UPDATE harvest_object SET state = 'COMPLETE' WHERE id = :id")
+    with meta.engine.connect() as connection:  # pyright: ignore[reportOptionalMemberAccess]
+        connection.execute(change, {"id": object_id})
+        at_last = threading.Timer(10, getattr(connection, end))
+        at_last.start()
+        yield
+        assert at_last.is_alive()
+        at_last.cancel()
+        getattr(connection, end)()
+
+
+def test_abort_during_a_fetch(source: str) -> None:
+    """It does not wait for the fetch, which has the last word; all others have ended."""
+    job_id = create(source)
+    work("gather")
+    with fetching(waiting("fetch")[0], "commit"):
+        assert action("harvest_job_abort", id=job_id)["status"] == "Finished"
+    assert states() == {"COMPLETE": 1, "ERROR": SIZE - 1}
+    work("fetch")
+    assert states() == {"COMPLETE": 1, "ERROR": SIZE - 1}
+
+
+def test_abort_during_a_fetch_that_is_killed(source: str) -> None:
+    """Its next try ends the object."""
+    job_id = create(source)
+    work("gather")
+    with fetching(waiting("fetch")[0], "rollback"):
+        action("harvest_job_abort", id=job_id)
+    assert states() == {"WAITING": 1, "ERROR": SIZE - 1}
+    work("fetch")
+    assert states() == {"ERROR": SIZE}
+    assert model.Session.query(model.Package).filter_by(type="dataset").count() == 0
 
 
 def test_import_that_fails(source: str, notes: Callable[[], Counter[str]]) -> None:
