@@ -54,6 +54,7 @@ def test_change_and_job_are_one(
     for each in attempts._fields:
         record_property(each, len(getattr(attempts, each)))
     assert examine(way, attempts, name) == Findings(set(), set(), set(), set())
+    assert way is not alone or "starts job" in worker.said
 
 
 def test_naive_ways(name: str, record_property: Any) -> None:
