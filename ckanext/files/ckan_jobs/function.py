@@ -106,12 +106,13 @@ class FunctionTask:
         """Run the function of the job that is the current one.
 
         :raises ForgedJobError: this site has not signed the job, or not for this function.
-        :raises UnknownTaskError: it is a job of another task, which this process does not know.
+        :raises UnknownTaskError: the job is one of a task, or goes on with one, that this process
+            does not know.
         """
         if (context := current_job()) is None:
             raise NotInJobError(f"Only a worker can run {self.name}: no job runs here")
-        if (row := _row_of(context)) is None:
-            raise unknown_task(self.name)
+        if (row := _row_of(context)) is None or context.step:
+            raise unknown_task(self.name)  # later steps are tasks
         job = _verified(row, rq_id.of_run(row.rq_id, context.attempts))
         _check_ttl(job, context)
         self._check_name(job)

@@ -5,7 +5,6 @@ Otherwise nothing of it is imported: ckanext-harvest may not be installed.
 
 from __future__ import annotations
 
-import importlib
 import sys
 from typing import Any
 
@@ -16,31 +15,35 @@ from ckan.exceptions import CkanConfigurationException
 from ckanext.files.background.errors import BackgroundError
 from ckanext.files.harvest_jobs.options import ENABLED
 
-_ROOM = "ckanext.files.harvest_jobs"
-
 
 def configure() -> None:
     """Put jobs under the queues of ckanext-harvest, or give it its own ones back."""
     uninstall()
     if not _is_wanted():
         return
+    from ckanext.files.harvest_jobs import install
+
     try:
-        importlib.import_module(f"{_ROOM}.install").install()
+        install.install()
     except BackgroundError as error:
         raise CkanConfigurationException(str(error)) from error
 
 
 def uninstall() -> None:
     """Give ckanext-harvest its own queues back, if they were replaced."""
-    if installed := sys.modules.get(f"{_ROOM}.install"):
-        installed.uninstall()
+    if "ckanext.files.harvest_jobs.install" in sys.modules:
+        from ckanext.files.harvest_jobs import install
+
+        install.uninstall()
 
 
 def get_actions() -> dict[str, Any]:
     """Return the actions of ckanext-harvest that are chained."""
     if not _is_wanted():
         return {}
-    return importlib.import_module(f"{_ROOM}.actions").ACTIONS
+    from ckanext.files.harvest_jobs.actions import ACTIONS
+
+    return ACTIONS
 
 
 def _is_wanted() -> bool:

@@ -13,6 +13,7 @@ from ckanext.harvest.logic.action import (  # pyright: ignore[reportMissingImpor
 from ckanext.files.chained import chain_core_action
 from ckanext.files.queue.core import held_action
 
+from .abort import harvest_job_abort
 from .recovery import recover
 
 
@@ -37,4 +38,5 @@ ACTIONS: dict[str, Any] = {
         )
     },
     "harvest_jobs_run": _with_recovery(update.harvest_jobs_run),
+    "harvest_job_abort": harvest_job_abort,
 }

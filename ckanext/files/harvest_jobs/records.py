@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ckan import model
@@ -29,6 +29,12 @@ def lock_in_progress(object_id: str) -> bool:
     return found.with_for_update().first() is not None
 
 
+def lock_free(object_ids: Iterable[str]) -> set[str]:
+    """Lock the objects that have not ended and that no transaction changes; return their ids."""
+    found = _objects(HarvestObject.id.in_(list(object_ids)), *_IN_PROGRESS)
+    return {object_id for (object_id,) in found.with_for_update(skip_locked=True, key_share=True)}
+
+
 def objects_in_progress(job_id: str) -> list[str]:
     """Return the ids of the objects of a harvest job that have not ended."""
     found = _objects(HarvestObject.harvest_job_id == job_id, *_IN_PROGRESS)
@@ -36,9 +42,15 @@ def objects_in_progress(job_id: str) -> list[str]:
 
 
 def is_sent(job_id: str) -> bool:
-    """Return whether fetch has had an object of a harvest job: then it has had all of them."""
+    """Return whether fetch has had an object of a harvest job: then it has had all of them.
+
+    What it has fetched says so also when the jobs for that are purged.
+    """
     found = _objects(HarvestObject.harvest_job_id == job_id)
-    return bool(store.statuses(FETCH.rq_id(object_id) for (object_id,) in found))
+    return bool(
+        found.filter(HarvestObject.retry_times > 0).count()
+        or store.statuses(FETCH.rq_id(object_id) for (object_id,) in found)
+    )
 
 
 def is_gathered(job_id: str) -> bool:

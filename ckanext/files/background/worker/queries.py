@@ -53,6 +53,9 @@ class WorkerQueries:
         self._lock = threading.Lock()
         self._connection: Any = None
         self._stalled = Stalled()
+        self.watches = True
+        """Whether there may be workers without their locks whose jobs are soon rescued."""
+
         self.worker_id = 0
 
     def name_of_tasks(self, worker_id: int) -> str:
@@ -146,10 +149,12 @@ class WorkerQueries:
         with self._executed("lost_workers", **values) as cursor:
             silent = [SilentWorker(*row) for row in cursor.fetchall()]
         rescued = {}
-        for worker_id in self._stalled.among(silent, frozen_after):
+        stalled = self._stalled.among(silent, frozen_after)
+        for worker_id in stalled:
             self._end_all_sessions(worker_id)
             rescued[worker_id] = self._release(worker_id, None, None, max_rescues)
         self._value("requeue_orphans")
+        self.watches = bool(self._stalled.unlocked.difference(stalled))
         return {worker_id: count for worker_id, count in rescued.items() if count}
 
     def look_after_rq_jobs(self) -> int:

@@ -50,6 +50,11 @@ class Stalled:
         }
         return [each.id for each in silent if self._is_stalled(each, now, frozen_after)]
 
+    @property
+    def unlocked(self) -> set[int]:
+        """The ids of those that had no lock at the last look."""
+        return set(self._unlocked_since)
+
     def _is_stalled(self, worker: SilentWorker, now: float, frozen_after: float) -> bool:
         if all(map(_is_atomic, worker.tasks)):
             return True

@@ -123,8 +123,8 @@ class JobSupply:
                 break
             seen = self.wake_signal.before_look()
             try:
-                # in this order: a step may write a new job before it ends
-                idle = not self.options.wait and not self.queries.owned()
+                # in this order: a step may write a new job before it ends, and so may a rescue
+                idle = not (self.options.wait or self.queries.watches or self.queries.owned())
                 job = self.queries.claim(self.options.queues)
                 if idle and job is None and self.queries.look_after_rq_jobs():
                     continue

@@ -364,6 +364,12 @@ def test_task_is_unknown(tasks: TasksManager, name: str) -> None:
     assert find_task(noop.name) is noop
 
 
+def test_task_that_a_function_goes_on_with_is_unknown(run: Any, name: str) -> None:
+    found = run(enqueue(functions.go_on_with_no_task, name))
+    assert (found.status, found.step) == ("failed", 1)
+    assert "There is no task mails.send: its source was deleted" in str(found.error)
+
+
 def test_deleted_while_it_runs(run: Any, name: str) -> None:
     """It goes on, as with RQ."""
     job = enqueue(functions.commit, name)

@@ -254,6 +254,27 @@ def test_enqueue_at(queue: Any) -> None:
     assert jobs.job_from_id(job.id).enqueued_at is None
 
 
+def test_scheduled_again(queue: Any, name: str) -> None:
+    """A job is there once: for the same time as it was, for another one instead of the first."""
+    soon = dt.datetime.now(UTC) + dt.timedelta(hours=1)
+    later = soon + dt.timedelta(hours=1)
+    states = f"""
+        SELECT string_agg(status::text, ' ' ORDER BY id) FROM {S}.procrastinate_jobs WHERE id IN
+            (SELECT job_id FROM {S}.files_rq_job WHERE rq_id = '{name}')
+    """
+    job = queue.create_job(work, job_id=name)
+    for _ in range(2):
+        queue.schedule_job(job, soon)
+    assert look(states) == "todo"
+    queue.schedule_job(job, later)
+    assert row(job).scheduled_at == later
+    assert look(states) == "cancelled todo"
+    for _ in range(2):
+        queue.enqueue_at(later, work, job_id=name)  # each time another job, with the same id
+    assert look(states) == "cancelled cancelled cancelled todo"
+    assert queue.scheduled_job_registry.get_job_ids() == [name]
+
+
 def test_job_id_is_used_again(queue: Any, name: str) -> None:
     """A waiting job is replaced, as CKAN's datastore expects. One that runs goes on."""
     first = queue.enqueue_in(dt.timedelta(hours=1), work, 1, job_id=name)

@@ -16,7 +16,7 @@ from ckan import model
 from ckan.lib.jobs import job_from_id
 from rq.timeouts import JobTimeoutException
 
-from ckanext.files.background import current_job, set_progress
+from ckanext.files.background import Call, current_job, set_progress
 from ckanext.files.tests.support.effects import look
 from ckanext.files.tests.support.jobs import effect_at_once, effects_of
 from ckanext.files.tests.support.sample import effect, write
@@ -79,6 +79,11 @@ def ask_again(name: str, most: int, *intervals: int) -> Any:
 
 def go_on_with_a_task(name: str) -> Any:
     return write(name)
+
+
+def go_on_with_no_task(name: str) -> Any:
+    """Return a call of a task that no process has, as of one that was renamed."""
+    return Call("mails.send", {"name": name})
 
 
 def refuse_to_begin(name: str) -> None:

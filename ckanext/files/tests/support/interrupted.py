@@ -100,6 +100,14 @@ def naively_after(name: str, asked: Asked) -> None:
     ask(name)
 
 
+def naively_again(name: str, asked: Asked) -> None:
+    """Negative control: the job is asked for again when a worker has begun it."""
+    ask(name)
+    jobs.Worker().work(burst=True)
+    asked()
+    ask(name)
+
+
 class Attempts(NamedTuple):
     """The attempts that were made in a way, by name."""
 

@@ -357,6 +357,16 @@ def test_burst_leaves_the_process_as_it_was(name: str) -> None:
     change("DELETE FROM files_test_effect")
 
 
+def test_burst_after_a_kill(workers: Workers, name: str) -> None:
+    """It waits until the job of a worker that was killed a moment before may begin again."""
+    worker = workers.start()
+    job = enqueue(functions.hold, name)
+    jobs.wait_for_effect(f"{name}-begun")
+    worker.kill()
+    assert ckans_jobs.Worker().work(burst=True)
+    assert (job.get_status(), job.result) == ("finished", f"{job.id}-run-2")
+
+
 # all at once
 
 

@@ -12,6 +12,7 @@ from ckan.tests import helpers
 from ckan.tests.pytest_ckan import ckan_setup
 
 from ckanext.files.ckan_jobs.queue import Queue
+from ckanext.files.tests.ckan_jobs.extensions.on_rows import all_jobs
 from ckanext.files.tests.support.server import write_ini
 
 DOES_NOT_APPLY = {
@@ -30,9 +31,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def jobs_of_postgresql(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def all_jobs(_: Any) -> list[Any]:
-        return [job for queue in jobs.get_all_queues() for job in queue.jobs]
-
     monkeypatch.setattr(helpers.RQTestBase, "all_jobs", all_jobs)
     # RQ 1.16 makes a queue without a connection only after this
     getattr(jobs, "_connect", lambda: None)()

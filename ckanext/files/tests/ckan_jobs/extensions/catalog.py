@@ -16,10 +16,13 @@ from ckan import model
 from ckanext.harvest.interfaces import IHarvester  # pyright: ignore[reportMissingImports]
 from ckanext.harvest.model import HarvestObject  # pyright: ignore[reportMissingImports]
 
+from ckanext.files.tests.support.crash import kill_now
+
 NOTES = "harvest_test_note"
 
 failing: set[str] = set()
-"""The numbers of the datasets whose import fails, and ``gather`` if that does."""
+"""The numbers of the datasets whose import fails; ``gather`` if that does; ``kill`` if an import
+kills its process when the dataset is there."""
 
 
 def note(stage: str, name: str) -> None:
@@ -58,6 +61,8 @@ class CatalogHarvester(p.SingletonPlugin):
         user = tk.get_action("get_site_user")({"ignore_auth": True}, {})["name"]
         context: Any = {"ignore_auth": True, "user": user}
         dataset = tk.get_action("package_create")(context, {"name": name})
+        if "kill" in failing:
+            kill_now()
         harvest_object.package_id, harvest_object.current = dataset["id"], True
         harvest_object.save()
         if name.rpartition("-")[2] in failing:

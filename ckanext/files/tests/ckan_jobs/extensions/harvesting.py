@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ import pytest
 import sqlalchemy as sa
 from ckan import model
 from ckan.lib import jobs
+from ckan.logic import clear_actions_cache
 from ckan.model import meta
 from ckanext.harvest import queue, utils  # pyright: ignore[reportMissingImports]
 from ckanext.harvest.model import HarvestJob, HarvestObject  # pyright: ignore[reportMissingImports]
@@ -24,7 +29,9 @@ from ckanext.files.background import overview
 from ckanext.files.ckan_jobs.to_redis import to_redis
 from ckanext.files.ckan_jobs_plugin import harvesting
 from ckanext.files.harvest_jobs.errors import HarvestQueueError
+from ckanext.files.harvest_jobs.fetch import fetch
 from ckanext.files.tests.ckan_jobs.extensions import catalog
+from ckanext.files.tests.support.crash import fork, was_killed
 from ckanext.files.tests.support.jobs import S, let_time_pass
 from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.tests.support.workers import CKANS, Worker, Workers
@@ -212,6 +219,61 @@ def test_message_for_what_is_gathered(source: str, notes: Callable[[], Counter[s
     assert finished(job_id)["status"] == "Finished"
 
 
+def test_rescued_gather_after_its_jobs_have_gone(source: str) -> None:
+    """Its messages were committed before the kill, and an object is fetched: that one stays."""
+    create(source)
+    work("gather")
+    fetched, *others = waiting("fetch")
+    fetch(fetched)
+    execute(
+        f"DELETE FROM {S}.procrastinate_jobs WHERE queue_name = 'harvest-fetch'",
+        f"UPDATE {S}.procrastinate_jobs SET status = 'todo', attempts = 1",
+    )
+    work("gather")
+    model.Session.remove()
+    found = model.Session.query(HarvestObject.id, HarvestObject.state)
+    expected = {fetched: "COMPLETE", **dict.fromkeys(others, "WAITING")}
+    assert dict(map(tuple, found)) == expected
+
+
+@contextmanager
+def fetching(object_id: str, end: str) -> Iterator[None]:
+    """Hold the transaction of a fetch, for ten seconds at most; then ``commit`` or ``rollback``."""
+    change = sa.text("UPDATE harvest_object SET state = 'COMPLETE' WHERE id = :id")
+    with meta.engine.connect() as connection:  # pyright: ignore[reportOptionalMemberAccess]
+        transaction = connection.begin()
+        connection.execute(change, {"id": object_id})
+        at_last = threading.Timer(10, getattr(transaction, end))
+        at_last.start()
+        yield
+        assert at_last.is_alive()
+        at_last.cancel()
+        getattr(transaction, end)()
+
+
+def test_abort_during_a_fetch(source: str) -> None:
+    """It does not wait for the fetch, which has the last word; all others have ended."""
+    job_id = create(source)
+    work("gather")
+    with fetching(waiting("fetch")[0], "commit"):
+        assert action("harvest_job_abort", id=job_id)["status"] == "Finished"
+    assert states() == {"COMPLETE": 1, "ERROR": SIZE - 1}
+    work("fetch")
+    assert states() == {"COMPLETE": 1, "ERROR": SIZE - 1}
+
+
+def test_abort_during_a_fetch_that_is_killed(source: str) -> None:
+    """Its next try ends the object."""
+    job_id = create(source)
+    work("gather")
+    with fetching(waiting("fetch")[0], "rollback"):
+        action("harvest_job_abort", id=job_id)
+    assert states() == {"WAITING": 1, "ERROR": SIZE - 1}
+    work("fetch")
+    assert states() == {"ERROR": SIZE}
+    assert model.Session.query(model.Package).filter_by(type="dataset").count() == 0
+
+
 def test_import_that_fails(source: str, notes: Callable[[], Counter[str]]) -> None:
     """Nothing of it stays; after the last try the object has ended, and the harvest job can."""
     catalog.failing.add("1")
@@ -289,6 +351,85 @@ def test_commands(source: str) -> None:
     assert jobs.get_queue("harvest-fetch").scheduled_job_registry.count == 1
     utils.purge_queues()
     assert jobs.get_queue("harvest-fetch").scheduled_job_registry.count == 0
+
+
+@pytest.fixture
+def own_queues(with_plugins: Any, notes: Any, ckan_config: Any) -> Iterator[None]:
+    """ckanext-harvest with its own queues in Redis: the negative control."""
+    ckan_config["ckanext.files.harvest.jobs"] = False
+    harvesting.configure()
+    clear_actions_cache()
+    utils.purge_queues()
+    yield
+    utils.purge_queues()
+    ckan_config["ckanext.files.harvest.jobs"] = True
+    p.plugins_update()
+
+
+def messages(stage: str) -> Iterator[Callable[[], Any]]:
+    """Take the messages that wait in Redis, as a consumer does; yield how it handles each."""
+    consumer = getattr(queue, f"get_{stage}_consumer")()
+    callback = getattr(queue, f"{stage}_callback")
+    count = consumer.redis.llen(consumer.routing_key)
+    for method, channel, body in itertools.islice(consumer.consume(None), count):
+        yield functools.partial(callback, channel, method, None, body)
+
+
+def consume(stage: str) -> None:
+    for handle in messages(stage):
+        with suppress(tk.ValidationError):  # of a dataset that is there already
+            handle()
+
+
+@pytest.mark.usefixtures("own_queues")
+def test_own_queues_double(source: str, notes: Callable[[], Counter[str]]) -> None:
+    """The negative control of the replay: ``harvester run`` sends what a consumer has taken."""
+    create(source)
+    consume("gather")
+    taken = messages("fetch")
+    handle_first = next(taken)
+    action("harvest_jobs_run")
+    handle_first()
+    consume("fetch")
+    assert sorted(notes().values()) == [1, 1, 1, 2]
+
+
+@pytest.mark.crash
+@pytest.mark.usefixtures("own_queues")
+def test_own_queues_lose(source: str) -> None:
+    """The negative control of the kills: an object is stuck, and so is the harvest job.
+
+    After three minutes ckanext-harvest would send it again, also while a consumer imports it.
+    """
+    job_id = create(source)
+    consume("gather")
+    die_in_import(consume)
+    for _ in range(2):
+        assert finished(job_id)["status"] == "Running"
+        consume("fetch")
+    assert states() == {"IMPORT": 1, "COMPLETE": SIZE - 1}
+
+
+@pytest.mark.crash
+def test_killed_in_import(source: str) -> None:
+    """The same kill is undone, and the object is imported again."""
+    job_id = create(source)
+    work("gather")
+    die_in_import(work)
+    assert states() == {"WAITING": SIZE}
+    work("fetch")
+    assert states() == {"COMPLETE": SIZE}
+    assert finished(job_id)["status"] == "Finished"
+
+
+def die_in_import(handle: Callable[[str], None]) -> None:
+    """Let a process handle what waits for fetch, which is killed in the first import."""
+
+    def handle_and_die() -> None:
+        catalog.failing.add("kill")
+        handle("fetch")
+
+    assert was_killed(fork(handle_and_die))
 
 
 @pytest.mark.crash

@@ -28,7 +28,7 @@ def pytest_sessionstart() -> None:
     schema.ensure(model.meta.engine)
     # a fixture of this module would lose against CKAN's of the same name
     setattr(fixtures, "_empty_queues", _empty_queues)  # noqa: B010
-    setattr(helpers.RQTestBase, "all_jobs", _all_jobs)  # noqa: B010
+    setattr(helpers.RQTestBase, "all_jobs", all_jobs)  # noqa: B010
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,7 +49,8 @@ def _empty_queues() -> None:
         connection.execute(sa.text(f"DELETE FROM {schema.SCHEMA}.procrastinate_jobs"))
 
 
-def _all_jobs(_: Any) -> list[Any]:
+def all_jobs(_: Any) -> list[Any]:
+    """For ``RQTestBase``: the jobs that wait, of all queues."""
     return [job for queue in jobs.get_all_queues() for job in queue.jobs]
 
 

@@ -104,10 +104,12 @@ LOCKED = f"""
 """
 
 
-def kill_everywhere(move: Callable[[], Any], prepare: Callable[[], Any]) -> int:
+def kill_everywhere(
+    move: Callable[[], Any], prepare: Callable[[], Any], then: Callable[[], Any] | None = None
+) -> int:
     """Let a process that moves jobs be killed after each thing that it does; return how often.
 
-    After each kill a second process does the rest.
+    :param then: called after each kill; without it a second process does the rest.
     """
     for number in itertools.count(1):
         prepare()
@@ -119,7 +121,7 @@ def kill_everywhere(move: Callable[[], Any], prepare: Callable[[], Any]) -> int:
 
         killed = was_killed(fork(move_and_die))
         wait_for(lambda: not rows(LOCKED))  # PostgreSQL has noticed
-        move()
+        (then or move)()
         if not killed:
             return number - 1
     raise AssertionError
