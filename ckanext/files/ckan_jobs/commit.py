@@ -16,7 +16,7 @@ of rows count, advisory locks and sequences do not.
 The own connection is one for the process, beside CKAN's pool: a thread that waited for
 another connection of the pool while it has one could wait for itself. It commits each
 statement. A statement that has to wait for another transaction, which writes a job with the
-same id, gets a connection that no other thread waits for.
+same id, gets a connection for itself: other threads do not wait.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from ckanext.files.background import schema
 from ckanext.files.transaction import current_block, on_rollback, request_commit
 from ckanext.files.transaction.connection import LastingConnection, connect
 
-from .errors import FailedTransactionError
+from .errors import JobLockedError
 
 log = logging.getLogger(jobs.__name__)
 
@@ -47,6 +47,9 @@ Rows = Sequence[tuple[Any, ...]]
 
 _BETWEEN = ("ckan.lib.jobs", "rq", __package__ or "")
 """Packages between code that asks for a job and this one."""
+
+_MOST_PATIENCE = "30s"
+"""How long a statement waits for the transaction of another one: requests wait with it."""
 
 _HAS_ID = "SELECT txid_current_if_assigned() IS NOT NULL"
 
@@ -56,18 +59,19 @@ def write(query: str, values: Mapping[str, Any], what: str | None = None) -> Row
 
     :param what: what the log calls lost if no commit comes, or rolled back, such as ``Job ...``.
     :raises NotInstalledError: the tables are missing.
-    :raises FailedTransactionError: the session's transaction has failed, and the job is locked.
+    :raises JobLockedError: another transaction has changed the job, and does not end.
     """
     session, block = model.Session(), current_block()
     if _has_failed(session) or not (block or _has_changes(session)):
         return _own.run(query, values)
-    if what:
+    rows = _run_in(session, query, values)
+    if what and rows and rows[0][0] is not None:
         request_commit(what, *_BETWEEN)
         # CKAN has logged a job as added by then
         on_rollback(partial(log.info, "%s is not written: its transaction was rolled back", what))
     elif block:
         block.require_commit()
-    return _run_in(session, query, values)
+    return rows
 
 
 def read(query: str, values: Mapping[str, Any]) -> Rows:
@@ -122,28 +126,37 @@ class _OwnConnection(LastingConnection):
     Where the server has ended it meanwhile, it runs the statement again, as :mod:`.store` allows.
     """
 
-    lock_timeout = "100ms"
+    lock_timeout = "20ms"
 
     def run(self, query: str, values: Mapping[str, Any]) -> Rows:
         """Run a statement; return its rows."""
         try:
             return self.fetch_all(meta.engine, query, values)
-        except LockNotAvailable as error:
-            # after a savepoint the session's own transaction may have the lock, and wait for us
-            if _has_failed(model.Session()):
-                raise FailedTransactionError(
-                    "An open transaction has changed this job. This session's transaction has "
-                    "failed, and may be that one: call its rollback() before you change the job"
-                ) from error
-        with closing(connect(meta.engine)) as connection, connection.cursor() as cursor:
-            cursor.execute(query, values)
-            return cursor.fetchall()
+        except LockNotAvailable:
+            return _wait(query, values)
 
     def _run(self, engine: Any, query: str, values: Mapping[str, Any]) -> list[Any]:
         try:
             return super()._run(engine, query, values)
         except psycopg2.ProgrammingError as error:
             raise schema.explain(error) from error
+
+
+def _wait(query: str, values: Mapping[str, Any]) -> Rows:
+    """Run a statement over a connection of its own; return its rows.
+
+    :raises JobLockedError: the other transaction does not end.
+    """
+    with closing(connect(meta.engine)) as connection, connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = %s", (_MOST_PATIENCE,))
+        try:
+            cursor.execute(query, values)
+        except LockNotAvailable as error:
+            raise JobLockedError(
+                f"Another transaction has changed this job, and has not ended for {_MOST_PATIENCE}."
+                " If it is the session's own, and a part of it has failed: call rollback() before"
+            ) from error
+        return cursor.fetchall()
 
 
 _own = _OwnConnection()

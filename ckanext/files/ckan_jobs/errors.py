@@ -24,8 +24,8 @@ class DuplicateJobError(BackgroundError, _Duplicate):
     """A job with that id waits or runs, and the caller wants no second one."""
 
 
-class FailedTransactionError(BackgroundError):
-    """A job cannot be changed over another connection while the failed transaction is open."""
+class JobLockedError(BackgroundError):
+    """Another transaction has changed the job, and does not end."""
 
 
 class TextError(BackgroundError, ValueError):

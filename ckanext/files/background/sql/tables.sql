@@ -124,7 +124,8 @@ CREATE TABLE IF NOT EXISTS files_rq_job (
 CREATE UNIQUE INDEX IF NOT EXISTS files_rq_job_current_idx ON files_rq_job (rq_id) WHERE current;
 CREATE INDEX IF NOT EXISTS files_rq_job_former_idx ON files_rq_job (rq_id, job_id) WHERE NOT current;
 -- Also of former jobs: with old statistics PostgreSQL would take an index of all current ones to find one of them.
-CREATE INDEX IF NOT EXISTS files_rq_job_queue_idx ON files_rq_job (origin);
+CREATE INDEX IF NOT EXISTS files_rq_job_origins_idx ON files_rq_job (origin);
+DROP INDEX IF EXISTS files_rq_job_origin_idx;
 CREATE INDEX IF NOT EXISTS files_rq_job_result_idx ON files_rq_job (result_until) WHERE result_until IS NOT NULL;
 
 -- Jobs that wait for the end of others: their status is 'todo', and scheduled_at is files_never().

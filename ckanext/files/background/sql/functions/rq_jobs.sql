@@ -148,12 +148,13 @@ CREATE OR REPLACE FUNCTION files_rq_waiting(_origin text, _queue varchar, _offse
     RETURNS SETOF files_rq_job LANGUAGE sql STABLE
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_incremental_sort = off AS $$
     SELECT r.* FROM procrastinate_jobs j CROSS JOIN LATERAL (
-        SELECT * FROM files_rq_job WHERE job_id = j.id AND current::integer = 1 AND origin || '' = _origin OFFSET 0) AS r
+        SELECT * FROM files_rq_job
+        WHERE job_id = j.id AND current::integer = 1 AND origin || '' = _origin OFFSET 0) AS r
     WHERE j.status = 'todo' AND j.scheduled_at IS NULL AND j.queue_name BETWEEN _queue AND _queue
     ORDER BY j.queue_name, j.priority DESC, j.id OFFSET _offset LIMIT _limit
 $$;
 
--- Let the jobs run whose dependencies have all ended, or _job only; return how many.
+-- Let the jobs run whose dependencies have all ended, or _job only, a thousand at most; return how many.
 --
 -- A dependency is the newest job that has its id, or had it when it was deleted. One that has not succeeded holds its
 -- dependents up for ever, unless they allow that; a retry of it may still free them. The function skips
@@ -171,7 +172,8 @@ BEGIN
         SELECT d.job_id FROM files_rq_dependency d CROSS JOIN LATERAL (
             SELECT (SELECT status FROM procrastinate_jobs WHERE id = greatest(
                 (SELECT job_id FROM files_rq_job WHERE rq_id = d.on_rq_id AND current),
-                (SELECT max(job_id) FROM files_rq_job WHERE rq_id = d.on_rq_id AND NOT current))) OFFSET 0) AS other (status)
+                (SELECT max(job_id) FROM files_rq_job WHERE rq_id = d.on_rq_id AND NOT current)))
+            OFFSET 0) AS other (status)
         WHERE d.job_id BETWEEN coalesce(_job, 0) AND coalesce(_job, 9223372036854775807)
         GROUP BY d.job_id
         HAVING bool_and(coalesce(other.status = 'succeeded', false)
@@ -181,7 +183,7 @@ BEGIN
         WHERE _job IS NULL AND (j.status <> 'todo' OR j.scheduled_at IS DISTINCT FROM files_never())
     )
     SELECT array_agg(job_id ORDER BY job_id) INTO _jobs
-        FROM (SELECT job_id FROM ready UNION SELECT job_id FROM gone) AS found;
+        FROM (SELECT job_id FROM ready UNION SELECT job_id FROM gone ORDER BY job_id LIMIT 1000) AS found;
     FOREACH _id IN ARRAY coalesce(_jobs, '{}') LOOP
         PERFORM FROM procrastinate_jobs WHERE id = _id FOR UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
