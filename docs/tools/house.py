@@ -11,6 +11,7 @@ import re
 from importlib.util import resolve_name
 from itertools import groupby, pairwise
 from pathlib import Path
+from textwrap import wrap
 
 Graph = dict[str, set[str]]
 Place = tuple[float, float]
@@ -28,6 +29,9 @@ WIDTH, HEIGHT = 136, 34
 
 COLUMN, ROW, GAP, MARGIN = 152, 74, 20, 12
 """The distances between boxes, the space for an arrow beside boxes, and that around all."""
+
+LETTER = 10
+"""The most that a letter takes on average, in pixels."""
 
 STYLE = (
     "text { font: 14px sans-serif; text-anchor: middle; fill: #222 } "
@@ -160,8 +164,9 @@ def draw() -> str:
     bottom = max(y for _, y in found.values()) + ROW
     lines = [_arrow([found[stop] for stop in way]) for way in ways]
     lines += [_box(stop[1], *found[stop]) for stop in sorted(stops) if stop[1] == stop[2]]
-    lines += _leaves(leaves, width, bottom)
-    return _svg(lines, width, bottom + HEIGHT / 2 + MARGIN)
+    names = wrap(", ".join(leaves), int(width / LETTER))
+    lines += _leaves(names, width, bottom)
+    return _svg(lines, width, bottom + (len(names) - 0.5) * HEIGHT + MARGIN)
 
 
 def _is_leaf(part: str) -> bool:
@@ -205,11 +210,14 @@ def _arrow(way: list[Place]) -> str:
     return f'<path class="arrow" d="{path}"/>'
 
 
-def _leaves(names: list[str], width: float, y: float) -> list[str]:
+def _leaves(lines: list[str], width: float, y: float) -> list[str]:
     return [
         f'<rect class="leaf" x="{MARGIN}" y="{y - HEIGHT / 2:.0f}"'
-        f' width="{width - 2 * MARGIN:.0f}" height="{HEIGHT}"/>',
-        f'<text x="{width / 2:.0f}" y="{y + 5:.0f}">{", ".join(names)}</text>',
+        f' width="{width - 2 * MARGIN:.0f}" height="{len(lines) * HEIGHT}"/>',
+        *(
+            f'<text x="{width / 2:.0f}" y="{y + number * HEIGHT + 5:.0f}">{line}</text>'
+            for number, line in enumerate(lines)
+        ),
     ]
 
 

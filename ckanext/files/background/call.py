@@ -7,12 +7,13 @@ task again, in this process or after an upgrade, and refuses two tasks of one na
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from procrastinate.retry import BaseRetryStrategy
+
+from ckanext.files.hint import with_hint
 
 from .errors import ArgumentError, StepTimeout, TaskDefinitionError, UnknownTaskError
 
@@ -165,12 +166,6 @@ def unknown_task(name: str) -> UnknownTaskError:
         "defines it is not loaded here."
     )
     return UnknownTaskError(with_hint(sentence, name, _tasks))
-
-
-def with_hint(sentence: str, name: str, known: Iterable[str]) -> str:
-    """Return a sentence about a name that is not known, with a similar one that is."""
-    similar = difflib.get_close_matches(name, list(known), n=1)
-    return f"{sentence} Did you mean {similar[0]}?" if similar else sentence
 
 
 def _look_up(name: str) -> RegisteredTask | None:

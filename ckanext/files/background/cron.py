@@ -9,12 +9,13 @@ A schedule of every hour follows the clock: it runs in both hours of the same na
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import re
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, available_timezones
 
 from croniter import croniter
+
+from ckanext.files.hint import similar_name
 
 UTC = "UTC"
 
@@ -116,8 +117,8 @@ def find_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError, TypeError):
-        similar = difflib.get_close_matches(str(name), available_timezones(), n=1)
-        hint = f", did you mean {similar[0]}?" if similar else ": write one such as Europe/Berlin"
+        similar = similar_name(str(name), available_timezones())
+        hint = f", did you mean {similar}?" if similar else ": write one such as Europe/Berlin"
         raise ValueError(f"there is no time zone {name!r}{hint}") from None
 
 

@@ -1,6 +1,6 @@
 """Workers, queues and schedules as they are at the moment, for operators.
 
-Most is read on a connection of the caller.
+Read on a connection of the caller; :func:`unknown_queues` has one of its own.
 """
 
 from __future__ import annotations
@@ -14,18 +14,15 @@ from typing import Any
 from ckan import model
 
 from ckanext.files import advisory_locks
+from ckanext.files.hint import with_hint
 
-from . import counts, schema
-from .call import all_tasks, with_hint
+from . import counts, queue_names, schema
 from .cron import Cron
 from .parts import read_parts, title_of
 from .periodic import scheduled
 from .queues import paused as paused_queues
 from .search import MOST
 from .sql import query
-
-other_queues: set[str] = set()
-"""Queues that have a use in this process, and no task or schedule."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,14 +176,8 @@ def unknown_queues(names: Iterable[str]) -> list[str]:
 
 
 def known_queues(connection: Any) -> set[str]:
-    """Return the queues that have jobs or are paused, and :func:`named_queues`.
+    """Return the queues that have jobs or are paused, and those that code names.
 
     Without a look at the jobs.
     """
-    return named_queues() | set(connection.execute(query("used_queues")).scalars())
-
-
-def named_queues() -> set[str]:
-    """Return the queues that tasks and schedules of this process name, and :data:`other_queues`."""
-    named = {task.options["queue"] for task in all_tasks()} | other_queues
-    return named | {str(each.configure_kwargs.get("queue")) for each in scheduled().values()}
+    return queue_names.in_code() | set(connection.execute(query("used_queues")).scalars())

@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import rq_id, schema
+from . import rq_ids, schema
 from .control import ENDED, LIVE
 from .job import JobFields
 from .parts import Parts, read_parts, title_of
@@ -90,7 +90,7 @@ def find(job_id: int | str) -> JobRecord | None:
         the newest job that has or had it.
     :raises NotInstalledError: the tables are missing.
     """
-    number = rq_id.find(job_id) if isinstance(job_id, str) else job_id
+    number = rq_ids.find(job_id) if isinstance(job_id, str) else job_id
     return next(iter(read([number])), None) if number else None
 
 

@@ -30,7 +30,7 @@ _CONDITIONS = {
     "queue": "j.queue_name = :queue",
     "text": "strpos(lower(files_searched(f.title, j.task_name, j.args, f.text, f.error)), "
     "lower(:text)) > 0",
-    "by_enqueue_job": "EXISTS (SELECT FROM files_rq_job WHERE job_id = j.id) = :by_enqueue_job",
+    "has_rq_id": "EXISTS (SELECT FROM files_rq_job WHERE job_id = j.id) = :has_rq_id",
 }
 """The condition of each filter."""
 
@@ -78,7 +78,7 @@ class Search:
     """Jobs that match all of some filters.
 
     :param filters: any of ``id`` (a list of ids), ``task_id``, ``user_id``, ``status`` (a list of
-        states), ``task``, ``queue``, ``by_enqueue_job`` (whether ``toolkit.enqueue_job`` was called
+        states), ``task``, ``queue``, ``has_rq_id`` (whether ``toolkit.enqueue_job`` was called
         for it), and ``text``, a part of the title, of the name of the task, of short arguments, of
         the progress or of the first line of the error.
     """

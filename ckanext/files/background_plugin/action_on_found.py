@@ -85,7 +85,7 @@ def _validated(context: Context, data_dict: dict[str, Any], wanted: Schema) -> d
 def _changeable(context: Context, data: dict[str, Any]) -> dict[str, Any]:
     """Return the filters of a search among the jobs that the user may change."""
     filters = filters_of(context, data)
-    return filters if sees_all(context) else {**filters, "by_enqueue_job": False}
+    return filters if sees_all(context) else {**filters, "has_rq_id": False}
 
 
 def _change(context: Context, batches: Iterator[int], most: int) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def files_job_cancel(context: Context, data_dict: DataDict) -> AuthResult:
     end or repeat.
     """
     shown = files_job_show(context, data_dict)
-    if shown.get("success") and _is_by_enqueue_job(data_dict):
+    if shown.get("success") and _has_rq_id(data_dict):
         sentence = tk._("Only sysadmins may end jobs of extensions, and run them again")
         return {"success": False, "msg": sentence}
     return shown
@@ -117,7 +117,7 @@ def _user(context: Context) -> model.User | None:
     return model.User.get(name) if name else None
 
 
-def _is_by_enqueue_job(data_dict: DataDict) -> bool:
+def _has_rq_id(data_dict: DataDict) -> bool:
     job_id = _id(data_dict.get("id"))
     job = record.find(job_id) if job_id else None
     return job is not None and job.rq_id is not None

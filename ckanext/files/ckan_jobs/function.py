@@ -37,7 +37,7 @@ from ckanext.files.background import (
     Retry,
     StepTimeout,
     current_job,
-    rq_id,
+    rq_ids,
 )
 from ckanext.files.background.call import RegisteredTask, unknown_task
 from ckanext.files.background.definition import by_name
@@ -113,7 +113,7 @@ class FunctionTask:
             raise NotInJobError(f"Only a worker can run {self.name}: no job runs here")
         if (row := _row_of(context)) is None or context.step:
             raise unknown_task(self.name)  # later steps are tasks
-        job = _verified(row, rq_id.of_run(row.rq_id, context.attempts))
+        job = _verified(row, rq_ids.of_run(row.rq_id, context.attempts))
         _check_ttl(job, context)
         self._check_name(job)
         with _logged(job, row.job_id), _retried(job, context):
@@ -239,7 +239,7 @@ def _retried(job: Job, context: JobContext) -> Iterator[None]:
 def _logged(job: Job, number: int) -> Iterator[None]:
     """Write CKAN's lines about a job into its log: the first one with its number.
 
-    A job that fails has not finished.
+    CKAN's "has finished" is only for a job that has not failed.
     """
     worker, queue = worker_key(), jobs.remove_queue_name_prefix(job.origin)
     name = f"{job.id} ({job.title})" if job.title else job.id

@@ -88,7 +88,7 @@ class Job(rq.job.Job):
     def from_row(cls, row: Row, serializer: Any = None, run_id: str | None = None) -> Job:
         """Return the job of a row. One that this site has not signed has nothing but its id.
 
-        :param run_id: the id of the run, see :func:`.rq_id.of_run`.
+        :param run_id: the id of the run, see :func:`.rq_ids.of_run`.
         """
         job = cls(run_id or row.rq_id, serializer=serializer)
         job._row_id = row.rq_id

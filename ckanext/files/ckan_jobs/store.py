@@ -19,7 +19,7 @@ from rq.defaults import DEFAULT_RESULT_TTL
 from ckanext.files.background.deferring import requesting_user
 from ckanext.files.background.errors import BackgroundError
 from ckanext.files.background.options import MAX_NAME_LENGTH, MAX_QUEUE_BYTES, checked_key
-from ckanext.files.background.rq_id import read_run
+from ckanext.files.background.rq_ids import read_run
 from ckanext.files.background.sql import driver_query, for_driver, read_queries
 from ckanext.files.background.values import storable_text
 

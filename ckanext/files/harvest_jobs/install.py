@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from ckan.common import config
 from ckanext.harvest import queue as harvest  # pyright: ignore[reportMissingImports]
 
-from ckanext.files.background import overview
+from ckanext.files.background import queue_names
 
 from .consumer import Consumer, purge_queues
 from .errors import HarvestQueueError
@@ -73,7 +73,7 @@ def install() -> None:
     if config[_TYPE] != _OURS:
         _types[:] = [config[_TYPE]]
         config[_TYPE] = _OURS
-    overview.other_queues |= _QUEUES
+    queue_names.add(_QUEUES)
     if not _originals:
         for name, stand_in in _STAND_INS.items():
             _originals[name] = getattr(harvest, name)
@@ -82,7 +82,7 @@ def install() -> None:
 
 def uninstall() -> None:
     """Give ckanext-harvest back what it had."""
-    overview.other_queues -= _QUEUES
+    queue_names.remove(_QUEUES)
     if _originals:
         config[_TYPE] = _types[0]
     while _originals:

@@ -44,7 +44,7 @@ def objects_in_progress(job_id: str) -> list[str]:
 def is_sent(job_id: str) -> bool:
     """Return whether fetch has had an object of a harvest job: then it has had all of them.
 
-    What it has fetched says so also when the jobs for that are purged.
+    ``retry_times`` of an object says so also when its background job is purged.
     """
     found = _objects(HarvestObject.harvest_job_id == job_id)
     return bool(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from ckan.types import FlattenKey
 
 from ckanext.files.errors import FilesError
+from ckanext.files.hint import similar_name
 from ckanext.files.store import Owner
 
 from .owners import MODELS
@@ -83,9 +83,9 @@ def _read_name(argument: str, word: Any) -> str:
 def _read_owner_type(word: Any) -> str:
     """Read a type, which may be one of a plugin, but is no misspelt one of CKAN."""
     name = _read_name("owner_type", word)
-    if name not in MODELS and (similar := get_close_matches(name.lower(), MODELS, 1, 0.85)):
+    if name not in MODELS and (similar := similar_name(name.lower(), MODELS, least=0.85)):
         raise FieldArgumentError(
-            f"files_transfer_ownership: {name!r} is no owner_type. Did you mean {similar[0]!r}?"
+            f"files_transfer_ownership: {name!r} is no owner_type. Did you mean {similar!r}?"
         )
     return name
 

@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "csrf": set(),
     "form_answers": set(),
     "error_texts": set(),
+    "hint": set(),
     "form_request": set(),
     "transaction": {"advisory_locks", "errors", "capabilities"},
     "queue": {"transaction", "chained", "errors", "capabilities"},
@@ -43,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"backport", "filekeeper", "errors", "capabilities"},
     "search": {"store", "capabilities"},
     "core_files": {"backport", "store", "views", "capabilities"},
-    "ownership": {"queue", "store", "form_request", "error_texts", "errors"},
+    "ownership": {"queue", "store", "form_request", "error_texts", "hint", "errors"},
     "shared": {"transaction", "queue", "ownership", "errors"},
     "uploads": {
         "transaction",
@@ -83,7 +84,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "views": {"parameters"},
     "upgrade": {"backport", "ownership", "search", "store", "errors", "capabilities"},
     "cli": {"uploads", "backport", "upgrade", "store", "transaction", "errors", "capabilities"},
-    "background": {"transaction", "advisory_locks", "errors"},
+    "background": {"transaction", "advisory_locks", "hint", "errors"},
     "ckan_jobs": {"background", "transaction", "advisory_locks"},
     "harvest_jobs": {"ckan_jobs", "background", "queue", "transaction", "chained"},
     "ckan_jobs_plugin": {
@@ -113,6 +114,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "form_answers",
         "parameters",
         "error_texts",
+        "hint",
         "errors",
         "cli",
     },

@@ -34,7 +34,7 @@ class LastingConnection:
     """
 
     lock_timeout = "10s"
-    """All threads of the process wait for a statement that waits, as for an ALTER TABLE."""
+    """How long a statement waits for a lock; all threads wait with it."""
 
     def __init__(self) -> None:
         self._engine: Any = None

@@ -53,7 +53,7 @@ class WorkerQueries:
         self._lock = threading.Lock()
         self._connection: Any = None
         self._stalled = Stalled()
-        self.watches = True
+        self.rescue_pending = True
         """Whether there may be workers without their locks whose jobs are soon rescued."""
 
         self.worker_id = 0
@@ -138,7 +138,7 @@ class WorkerQueries:
             return [OwnedJob(*row) for row in cursor.fetchall()]
 
     def rescue(self, frozen_after: float, max_rescues: int) -> dict[int, int]:
-        """Release the jobs of dead and frozen workers.
+        """Release the jobs of stalled workers: dead, or frozen.
 
         First it ends their database sessions: a frozen worker can commit nothing
         when it wakes up.
@@ -146,7 +146,7 @@ class WorkerQueries:
         :returns: the number of jobs by worker.
         """
         values = {"key": advisory_locks.WORKER, "worker": self.worker_id, "silence": frozen_after}
-        with self._executed("lost_workers", **values) as cursor:
+        with self._executed("silent_workers", **values) as cursor:
             silent = [SilentWorker(*row) for row in cursor.fetchall()]
         rescued = {}
         stalled = self._stalled.among(silent, frozen_after)
@@ -154,7 +154,7 @@ class WorkerQueries:
             self._end_all_sessions(worker_id)
             rescued[worker_id] = self._release(worker_id, None, None, max_rescues)
         self._value("requeue_orphans")
-        self.watches = bool(self._stalled.unlocked.difference(stalled))
+        self.rescue_pending = bool(self._stalled.unlocked.difference(stalled))
         return {worker_id: count for worker_id, count in rescued.items() if count}
 
     def look_after_rq_jobs(self) -> int:

@@ -1,4 +1,4 @@
-"""Which workers are stalled, so that others take over their jobs.
+"""Which workers are stalled, dead or frozen, so that others take over their jobs.
 
 PostgreSQL releases the lock of a worker the moment its process dies, but also when only the
 connection is lost. A frozen worker keeps its lock. Which it is does not matter where each

@@ -124,7 +124,9 @@ class JobSupply:
             seen = self.wake_signal.before_look()
             try:
                 # in this order: a step may write a new job before it ends, and so may a rescue
-                idle = not (self.options.wait or self.queries.watches or self.queries.owned())
+                idle = not (
+                    self.options.wait or self.queries.rescue_pending or self.queries.owned()
+                )
                 job = self.queries.claim(self.options.queues)
                 if idle and job is None and self.queries.look_after_rq_jobs():
                     continue

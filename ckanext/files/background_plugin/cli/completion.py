@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from ckan import model
 
-from ckanext.files.background import BackgroundError, overview, schema
+from ckanext.files.background import BackgroundError, overview, queue_names, schema
 from ckanext.files.background.call import all_tasks
 from ckanext.files.cli.options import words_with
 
@@ -21,7 +21,7 @@ def _known_queues() -> set[str]:
     try:
         return overview.known_queues(schema.connection())
     except BackgroundError:
-        return overview.named_queues()  # without tables no other queue is in use
+        return queue_names.in_code()  # without tables no other queue is in use
     finally:
         model.Session.rollback()
 

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 import click
 from ckan import model
 
-from ckanext.files.background.call import all_tasks, with_hint
+from ckanext.files.background.call import all_tasks
 from ckanext.files.background.overview import unknown_queues
 from ckanext.files.background.search import Search
+from ckanext.files.hint import with_hint
 
 
 def check_queues(names: Iterable[str], advice: str = "") -> None:

@@ -161,7 +161,7 @@ $$;
 -- jobs that other transactions have locked, and forgets those that wait no more.
 --
 -- Of _job it reads nothing else, however many jobs there are and however old the statistics: it looks each job
--- up by its id. (An index has scheduled_at, but not coalesce(scheduled_at).)
+-- up by its id. coalesce(scheduled_at) is written so that no index serves it.
 CREATE OR REPLACE FUNCTION files_rq_free_dependents(_job bigint DEFAULT NULL) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     _jobs bigint[];

@@ -27,7 +27,7 @@ WHERE locktype = 'advisory' AND classid = :key AND objid = :worker AND objsubid 
   AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND application_name = :name AND pid <> pg_backend_pid()
 
--- name: lost_workers
+-- name: silent_workers
 -- Workers that have jobs, but no lock or no heartbeat, and the tasks of their steps. OFFSET 0 keeps the planner from taking the lock
 -- of workers that have no job.
 SELECT id, free, extract(epoch FROM now() - last_heartbeat)::float, ARRAY(

@@ -23,7 +23,7 @@ from ckan.tests import factories
 from rq import Retry
 
 from ckanext.files.background import Job, queues
-from ckanext.files.background.rq_id import of_run
+from ckanext.files.background.rq_ids import of_run
 from ckanext.files.tests.ckan_jobs.test_queue import row
 from ckanext.files.tests.support import functions, jobs, sample
 from ckanext.files.tests.support.effects import change, look

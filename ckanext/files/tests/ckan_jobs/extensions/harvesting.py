@@ -25,7 +25,7 @@ from ckanext.harvest import queue, utils  # pyright: ignore[reportMissingImports
 from ckanext.harvest.model import HarvestJob, HarvestObject  # pyright: ignore[reportMissingImports]
 from sqlalchemy import event
 
-from ckanext.files.background import overview
+from ckanext.files.background import queue_names
 from ckanext.files.ckan_jobs.to_redis import to_redis
 from ckanext.files.ckan_jobs_plugin import harvesting
 from ckanext.files.harvest_jobs.errors import HarvestQueueError
@@ -499,10 +499,10 @@ def test_own_queues_come_back(ckan_config: Any) -> None:
     assert queue.get_connection().ping()
     assert isinstance(queue.get_fetch_publisher(), queue.RedisPublisher)
     assert harvesting.get_actions() == {}
-    assert "harvest-gather" not in overview.named_queues()
+    assert "harvest-gather" not in queue_names.in_code()
     ckan_config["ckanext.files.harvest.jobs"] = True
     p.plugins_update()
     with pytest.raises(HarvestQueueError):
         queue.get_connection()
     # workers know them before their first job
-    assert {"harvest-gather", "harvest-fetch"} <= overview.named_queues()
+    assert {"harvest-gather", "harvest-fetch"} <= queue_names.in_code()
