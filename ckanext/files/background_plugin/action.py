@@ -124,8 +124,7 @@ def files_job_show(context: Context, data_dict: dict[str, Any]) -> dict[str, Any
         dictionaries with ``type``, ``at`` and ``due``
     :rtype: dictionary
     """
-    tk.check_access("files_job_show", context, data_dict)
-    return whole(context, _find(context, data_dict))
+    return whole(context, _find("files_job_show", context, data_dict))
 
 
 @explained()
@@ -157,9 +156,8 @@ def files_job_cancel(context: Context, data_dict: dict[str, Any]) -> dict[str, A
     :returns: the job, see ``files_job_show``
     :rtype: dictionary
     """
-    tk.check_access("files_job_cancel", context, data_dict)
+    job = _find("files_job_cancel", context, data_dict)
     data = validated(context, data_dict, schema.job_cancel())
-    job = _find(context, data_dict)
     if control.cancel(job.id, data["now"]) is None:
         raise _refused(job.id, tk._("The job has ended already: it is {status}"))
     return _changed(context, job.id)
@@ -189,8 +187,7 @@ def files_job_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, An
     :returns: the job, see ``files_job_show``
     :rtype: dictionary
     """
-    tk.check_access("files_job_retry", context, data_dict)
-    job = _find(context, data_dict)
+    job = _find("files_job_retry", context, data_dict)
     if not control.retry(job.id):
         sentence = tk._(
             "Only a job that failed, was cancelled or aborted can run again: it is {status}"
@@ -199,11 +196,15 @@ def files_job_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, An
     return _changed(context, job.id)
 
 
-def _find(context: Context, data_dict: dict[str, Any]) -> record.JobRecord:
+def _find(action: str, context: Context, data_dict: dict[str, Any]) -> record.JobRecord:
+    """Return the job for an action that the user may call on it."""
+    tk.check_access(action, context, data_dict)
     data = validated(context, data_dict, schema.job())
     job = record.find(data["id"])
     if job is None:
         raise _missing(data["id"])
+    # meanwhile another user's job may have taken the id
+    tk.check_access(action, context, {"id": job.id})
     return job
 
 

@@ -64,6 +64,7 @@ def _take(redis: RedisJobs, entry: Entry) -> Iterator[Moved]:
     try:
         store.check(entry.queue, entry.rq_id)
         job = _read(entry.rq_id, values)
+        _time(entry)
         _check_is_free(redis, entry, values)
         if entry.state == "deferred":
             entry.depends_on = _dependencies(redis, job)
@@ -89,12 +90,10 @@ def _finish(redis: RedisJobs, entry: Entry) -> Moved:
 
 def _write(redis: RedisJobs, entry: Entry, job: Job, values: dict[str, bytes]) -> Moved:
     """Write the row of a job that is held, and delete the job in Redis."""
-    is_timed = entry.state == "scheduled" and entry.score is not None
-    at = dt.datetime.fromtimestamp(entry.score or 0, dt.timezone.utc) if is_timed else None
     place = store.Place(
         entry.queue,
         job.task_name,
-        at,
+        _time(entry),
         depends_on=entry.depends_on,
         allow_failure=bool(job.allow_dependency_failures),
     )
@@ -110,6 +109,19 @@ def _write(redis: RedisJobs, entry: Entry, job: Job, values: dict[str, bytes]) -
         return Moved(entry.rq_id, str(reason))
     redis.release(entry.rq_id)
     return Moved(entry.rq_id)
+
+
+def _time(entry: Entry) -> dt.datetime | None:
+    """Return the time before which a job does not begin.
+
+    :raises _StaysError: it is out of range.
+    """
+    if entry.state != "scheduled" or entry.score is None:
+        return None
+    try:
+        return dt.datetime.fromtimestamp(entry.score, dt.timezone.utc)
+    except (ValueError, OverflowError, OSError) as error:
+        raise _StaysError(f"its time is out of range: {error}") from error
 
 
 def _is_written(entry: Entry, values: dict[str, bytes]) -> bool:
@@ -135,7 +147,7 @@ def _read(rq_id: str, values: dict[str, bytes]) -> Job:
     job = Job(rq_id)
     try:
         job.restore({name.encode(): value for name, value in values.items()})
-        job.task_name  # noqa: B018 - reads what is pickled
+        _ = job.task_name, job.title  # reads what is pickled
     except Exception as error:
         cause = error.__cause__ or error.__context__ or error
         raise _StaysError(f"it cannot be read: {type(cause).__name__}: {cause}") from error

@@ -11,6 +11,7 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
 from ckanext.files.background import ArgumentError
 from ckanext.files.background.call import is_registered
+from ckanext.files.background.values import storable_text
 
 from . import payload, store
 from .errors import DuplicateJobError, ForgedJobError, RedisNeededError, refuse
@@ -119,11 +120,12 @@ class Job(rq.job.Job):
 
     @property
     def task_name(self) -> str:
-        """The path of the function, also of a method of an object."""
-        if self.instance is None:
-            return str(self.func_name)
-        owner = self.instance if isinstance(self.instance, type) else type(self.instance)
-        return f"{owner.__module__}.{owner.__qualname__}.{self.func_name}"
+        """The path of the function, also of a method of an object, as tables can hold it."""
+        path = str(self.func_name)
+        if self.instance is not None:
+            owner = self.instance if isinstance(self.instance, type) else type(self.instance)
+            path = f"{owner.__module__}.{owner.__qualname__}.{path}"
+        return storable_text(path)
 
     @property
     def title(self) -> str | None:

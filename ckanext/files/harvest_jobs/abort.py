@@ -14,7 +14,7 @@ import ckan.plugins.toolkit as tk
 from ckan.model import meta
 from ckanext.harvest.logic.action import update  # pyright: ignore[reportMissingImports]
 from ckanext.harvest.model import HarvestObject  # pyright: ignore[reportMissingImports]
-from sqlalchemy import event
+from sqlalchemy import event, inspect
 
 from ckanext.files.chained import chain_core_action
 
@@ -34,9 +34,13 @@ def _abort(next_action: Any, context: Any, data_dict: dict[str, Any]) -> Any:
 
 @event.listens_for(meta.Session, "before_flush")
 def _spare(session: Any, *_: Any) -> None:
-    """Undo the changes of objects that workers fetch, or that have ended since they were read."""
+    """Let no object end that a worker fetches, or that has ended since it was read."""
     if _aborts.get():
-        objects = [each for each in session.dirty if isinstance(each, HarvestObject)]
+        objects = [
+            each
+            for each in session.dirty
+            if isinstance(each, HarvestObject) and inspect(each).attrs.state.history.added
+        ]
         free = records.lock_free(each.id for each in objects)
         for each in objects:
             if each.id not in free:

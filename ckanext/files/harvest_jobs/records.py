@@ -41,6 +41,12 @@ def objects_in_progress(job_id: str) -> list[str]:
     return [object_id for (object_id,) in found.order_by(HarvestObject.gathered)]
 
 
+def in_progress(object_ids: Iterable[str]) -> list[str]:
+    """Return which objects have not ended."""
+    found = _objects(HarvestObject.id.in_(list(object_ids)), *_IN_PROGRESS)
+    return [object_id for (object_id,) in found]
+
+
 def is_sent(job_id: str) -> bool:
     """Return whether fetch has had an object of a harvest job: then it has had all of them.
 

@@ -17,8 +17,12 @@ _ON_ITS_WAY = ("todo", "scheduled", "deferred", "doing")
 _LOST = "The {stage} stage has ended as a background job with the state {status}, see the job {job}"
 
 
+_FAILED = ("failed", "aborted", "cancelled")
+
+
 def recover() -> None:
-    """Look after all harvest jobs that run."""
+    """Look after all harvest jobs that run, and after each fetch that has failed."""
+    _end_failed_objects()
     for job_id in records.running_jobs():
         status = store.statuses([rq_id := GATHER.rq_id(job_id)]).get(rq_id)
         if status in _ON_ITS_WAY:
@@ -30,6 +34,15 @@ def recover() -> None:
         else:
             reason = _LOST.format(stage="gather", status=status, job=rq_id)
             records.end_gathering(job_id, reason)
+
+
+def _end_failed_objects() -> None:
+    """End objects whose jobs have failed without them, also of a harvest job that was aborted."""
+    for status in _FAILED:
+        rq_ids = {FETCH.about_job(rq_id): rq_id for rq_id in FETCH.jobs_in(status)}
+        for object_id in records.in_progress(rq_ids):
+            reason = _LOST.format(stage="fetch", status=status, job=rq_ids[object_id])
+            records.end_object(object_id, reason)
 
 
 def _recover_objects(job_id: str) -> None:

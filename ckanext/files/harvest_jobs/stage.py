@@ -45,6 +45,14 @@ class Stage:
         """
         return f"{self.queue}-{about}"
 
+    def about_job(self, rq_id: str) -> str:
+        """Return what a job is about."""
+        return rq_id.removeprefix(f"{self.queue}-")
+
+    def jobs_in(self, status: str) -> list[str]:
+        """Return the ids of the jobs in a state, see :class:`.store.Row`."""
+        return store.ids(jobs.add_queue_name_prefix(self.queue), status)
+
     def put(self, about: str) -> None:
         """Write a job, unless one for the same waits or runs.
 

@@ -54,7 +54,7 @@ class WorkerQueries:
         self._connection: Any = None
         self._stalled = Stalled()
         self.rescue_pending = True
-        """Whether there may be workers without their locks whose jobs are soon rescued."""
+        """Whether jobs of our queues are perhaps rescued soon: their worker has no lock."""
 
         self.worker_id = 0
 
@@ -137,15 +137,19 @@ class WorkerQueries:
         with self._executed("claimed_jobs", worker=self.worker_id) as cursor:
             return [OwnedJob(*row) for row in cursor.fetchall()]
 
-    def rescue(self, frozen_after: float, max_rescues: int) -> dict[int, int]:
+    def rescue(
+        self, frozen_after: float, max_rescues: int, queues: Sequence[str] = ()
+    ) -> dict[int, int]:
         """Release the jobs of stalled workers: dead, or frozen.
 
         First it ends their database sessions: a frozen worker can commit nothing
         when it wakes up.
 
+        :param queues: those of this worker; none for all.
         :returns: the number of jobs by worker.
         """
         values = {"key": advisory_locks.WORKER, "worker": self.worker_id, "silence": frozen_after}
+        values["queues"] = list(queues) or None
         with self._executed("silent_workers", **values) as cursor:
             silent = [SilentWorker(*row) for row in cursor.fetchall()]
         rescued = {}
@@ -154,7 +158,8 @@ class WorkerQueries:
             self._end_all_sessions(worker_id)
             rescued[worker_id] = self._release(worker_id, None, None, max_rescues)
         self._value("requeue_orphans")
-        self.rescue_pending = bool(self._stalled.unlocked.difference(stalled))
+        waits_for = [each for each in silent if each.is_unlocked and each.id not in stalled]
+        self.rescue_pending = any(each.has_our_queue for each in waits_for)
         return {worker_id: count for worker_id, count in rescued.items() if count}
 
     def look_after_rq_jobs(self) -> int:

@@ -35,6 +35,9 @@ class SilentWorker(NamedTuple):
     tasks: list[str]
     """Whose steps it runs."""
 
+    has_our_queue: bool
+    """Whether one of its jobs is of a queue of the worker that looks."""
+
 
 class Stalled:
     """Finds the stalled among silent workers; asked again and again."""
@@ -49,11 +52,6 @@ class Stalled:
             each.id: self._unlocked_since.get(each.id, now) for each in silent if each.is_unlocked
         }
         return [each.id for each in silent if self._is_stalled(each, now, frozen_after)]
-
-    @property
-    def unlocked(self) -> set[int]:
-        """The ids of those that had no lock at the last look."""
-        return set(self._unlocked_since)
 
     def _is_stalled(self, worker: SilentWorker, now: float, frozen_after: float) -> bool:
         if all(map(_is_atomic, worker.tasks)):

@@ -169,7 +169,7 @@ class Worker:
 
     def _rescue(self) -> None:
         options = self._options
-        rescued = self._queries.rescue(options.frozen_after, options.most_rescues)
+        rescued = self._queries.rescue(options.frozen_after, options.most_rescues, options.queues)
         for worker_id, count in rescued.items():
             log.warning("Rescued %s jobs of worker %s", count, worker_id)
 

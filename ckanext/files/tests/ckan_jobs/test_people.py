@@ -7,6 +7,7 @@ import re
 import secrets
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -146,6 +147,27 @@ def test_id_that_no_job_has(cast: Cast) -> None:
     assert run("show", "no-such-run-2") == (1, "Error: Job no-such-run-2 does not exist\n")
     assert run("retry", "no-such") == (1, "Job no-such does not exist\n")
     assert cast.sysadmin.call("files_job_show", id="no-such")[0] == 404
+
+
+def test_id_is_taken_between_check_and_look(
+    cast: Cast, ask_for: Any, queue: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another user's job, which is not shown."""
+    ask_for(lambda: queue.enqueue(work, job_id=name))
+    find, looks = record.find, 0
+
+    def find_and_take(job_id: int | str) -> record.JobRecord | None:
+        nonlocal looks
+        found, looks = find(job_id), looks + 1
+        if looks == 1:
+            with ThreadPoolExecutor(1) as threads:
+                threads.submit(queue.enqueue, work, job_id=name).result()
+        return found
+
+    monkeypatch.setattr(record, "find", find_and_take)
+    status, answer = cast.owner.call("files_job_show", id=name)
+    assert (status, looks) == (403, 3)
+    assert name not in str(answer.get("result"))
 
 
 def test_newest_job_of_an_id(queue: Any, name: str) -> None:

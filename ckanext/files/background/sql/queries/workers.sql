@@ -28,14 +28,16 @@ WHERE locktype = 'advisory' AND classid = :key AND objid = :worker AND objsubid 
   AND application_name = :name AND pid <> pg_backend_pid()
 
 -- name: silent_workers
--- Workers that have jobs, but no lock or no heartbeat, and the tasks of their steps. OFFSET 0 keeps the planner from taking the lock
--- of workers that have no job.
+-- Workers that have jobs, but no lock or no heartbeat, the tasks of their steps, and whether one is of a queue of the
+-- caller. OFFSET 0 keeps the planner from taking the lock of workers that have no job; callers share it.
 SELECT id, free, extract(epoch FROM now() - last_heartbeat)::float, ARRAY(
     SELECT coalesce(f.call ->> 'task', j.task_name)
     FROM procrastinate_jobs j LEFT JOIN files_job f ON f.job_id = j.id
-    WHERE j.worker_id = worker.id AND j.status = 'doing')
+    WHERE j.worker_id = worker.id AND j.status = 'doing'), CAST(:queues AS varchar[]) IS NULL OR EXISTS (
+    SELECT FROM procrastinate_jobs
+    WHERE worker_id = worker.id AND status = 'doing' AND queue_name = ANY (:queues))
 FROM (
-    SELECT w.id, last_heartbeat, pg_try_advisory_xact_lock(:key, w.id::integer) AS free
+    SELECT w.id, last_heartbeat, pg_try_advisory_xact_lock_shared(:key, w.id::integer) AS free
     FROM procrastinate_workers w
     WHERE w.id <> :worker AND EXISTS (
         SELECT FROM procrastinate_jobs

@@ -363,6 +363,8 @@ def test_burst_after_a_kill(workers: Workers, name: str) -> None:
     job = enqueue(functions.hold, name)
     jobs.wait_for_effect(f"{name}-begun")
     worker.kill()
+    assert not ckans_jobs.Worker(["another-queue"]).work(burst=True)  # it does not wait for that
+    assert job.get_status() == "started"
     assert ckans_jobs.Worker().work(burst=True)
     assert (job.get_status(), job.result) == ("finished", f"{job.id}-run-2")
 

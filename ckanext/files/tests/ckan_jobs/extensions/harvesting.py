@@ -262,6 +262,34 @@ def test_abort_during_a_fetch(source: str) -> None:
     assert states() == {"COMPLETE": 1, "ERROR": SIZE - 1}
 
 
+def test_abort_during_a_fetch_that_never_runs_again(source: str) -> None:
+    """As its workers have died of it: the next look ends the object."""
+    job_id = create(source)
+    work("gather")
+    with fetching(waiting("fetch")[0], "rollback"):
+        action("harvest_job_abort", id=job_id)
+    assert states() == {"WAITING": 1, "ERROR": SIZE - 1}
+    end = "status = 'failed' WHERE queue_name = 'harvest-fetch'"
+    execute(f"UPDATE {S}.procrastinate_jobs SET {end}")
+    finished(job_id)
+    assert states() == {"ERROR": SIZE}
+
+
+def test_abort_leaves_other_changes(source: str) -> None:
+    """Those of its caller to objects that have ended."""
+    first = create(source)
+    work("gather")
+    work("fetch")
+    finished(first)
+    job_id = create(source)
+    work("gather")
+    objects = model.Session.query(HarvestObject)
+    objects.filter_by(harvest_job_id=first).first().content = "changed"
+    action("harvest_job_abort", id=job_id)
+    model.Session.remove()
+    assert objects.filter_by(content="changed").count() == 1
+
+
 def test_abort_during_a_fetch_that_is_killed(source: str) -> None:
     """Its next try ends the object."""
     job_id = create(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import ckan.lib.redis
@@ -10,7 +11,8 @@ import ckan.plugins.toolkit as tk
 import pytest
 import rq
 from ckan.lib import jobs
-from rq.registry import DeferredJobRegistry, StartedJobRegistry
+from rq.job import UNEVALUATED
+from rq.registry import DeferredJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 
 from ckanext.files.ckan_jobs import moving, store
 from ckanext.files.ckan_jobs.errors import MoveError
@@ -190,6 +192,34 @@ def test_what_postgresql_refuses(old: Any, new: Any) -> None:
         assert found == {}
         assert old.job_ids == [nul, long]
         assert new.job_ids == [last.id]
+
+
+def spoil_path(job: Any, redis: Any) -> None:
+    job._func_name, job._data = "module.function\0", UNEVALUATED
+    job.save()
+
+
+def spoil_meta(job: Any, redis: Any) -> None:
+    job.meta = [1]
+    job.save()
+
+
+def spoil_time(job: Any, redis: Any) -> None:
+    redis.zadd(ScheduledJobRegistry.key_template.format(job.origin), {job.id: 1e20})
+
+
+@pytest.mark.parametrize("spoil", [spoil_path, spoil_meta, spoil_time])
+def test_what_is_odd_stops_no_other(
+    old: Any, new: Any, redis: Any, spoil: Callable[[Any, Any], None]
+) -> None:
+    odd = old.enqueue_at(LATER, give_back, 1)
+    spoil(odd, redis)
+    for _ in range(2):
+        last = old.enqueue(give_back, 2)
+        found = drain()
+        assert found.pop(last.id) is None
+        assert new.fetch_job(last.id)
+        assert all(found.values()) or new.fetch_job(odd.id)
 
 
 def test_one_process_at_a_time(old: Any) -> None:
