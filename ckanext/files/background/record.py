@@ -83,6 +83,17 @@ class Event:
     """For which time the event has put the job off."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Dependency:
+    """A job for which another one waits."""
+
+    rq_id: str
+    job_id: int | None
+    """None if the job is deleted."""
+
+    status: str | None
+
+
 def find(job_id: int | str) -> JobRecord | None:
     """Return a job.
 
@@ -126,6 +137,12 @@ def arguments(job_id: int) -> dict[str, Any]:
 def holder(lock: str) -> int | None:
     """Return the id of the job that has a lock, if one has it."""
     return schema.connection().execute(query("job_with_lock"), {"lock": lock}).scalar()
+
+
+def dependencies(job_id: int) -> Sequence[Dependency]:
+    """Return the jobs for which a job waits."""
+    rows = schema.connection().execute(query("job_dependencies"), {"id": job_id})
+    return [Dependency(**row) for row in rows.mappings()]
 
 
 def history(job_id: int) -> Sequence[Event]:

@@ -10,13 +10,15 @@ import re
 from typing import NamedTuple
 
 from . import schema
+from .errors import BackgroundError
+from .options import checked_key
 from .sql import query
 
 _RUN = re.compile(r"(?P<rq_id>.+)-run-(?P<number>[1-9]\d{0,8})", re.DOTALL)
 
 
 class Run(NamedTuple):
-    """A later run of a job."""
+    """A run of a job."""
 
     rq_id: str
     number: int
@@ -41,9 +43,14 @@ def find(rq_id: str) -> int | None:
 
     :raises NotInstalledError: the tables are missing.
     """
+    try:
+        checked_key(rq_id, "id of the job")
+    except BackgroundError:
+        return None  # the tables have none that is too long, or has a character NUL
     later = read_run(rq_id)
-    return _newest(rq_id) or (_newest(later.rq_id) if later else None)
+    return _newest(Run(rq_id, 1)) or (_newest(later) if later else None)
 
 
-def _newest(rq_id: str) -> int | None:
-    return schema.connection().execute(query("job_with_rq_id"), {"rq_id": rq_id}).scalar()
+def _newest(run: Run) -> int | None:
+    values = {"rq_id": run.rq_id, "run": run.number}
+    return schema.connection().execute(query("job_with_rq_id"), values).scalar()

@@ -48,8 +48,6 @@ SELECT files_rq_sent(:job_id)
 -- name: unmet
 -- The jobs for which a job waits, see files_rq_free_dependents.
 SELECT d.on_rq_id FROM files_rq_dependency d
-LEFT JOIN procrastinate_jobs other ON other.id = greatest(
-    (SELECT job_id FROM files_rq_job WHERE rq_id = d.on_rq_id AND current),
-    (SELECT max(job_id) FROM files_rq_job WHERE rq_id = d.on_rq_id AND NOT current))
+LEFT JOIN procrastinate_jobs other ON other.id = files_rq_newest(d.on_rq_id)
 WHERE d.job_id = :job_id AND NOT (coalesce(other.status = 'succeeded', false)
     OR d.allow_failure AND coalesce(other.status NOT IN ('todo', 'doing'), true))

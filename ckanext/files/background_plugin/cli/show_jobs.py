@@ -132,7 +132,9 @@ def show(job_id: int | str, as_json: bool) -> None:
         raise click.ClickException(f"Job {job_id} does not exist")
     if as_json:
         events = list(map(as_dict, record.history(job.id)))
-        print_json({**as_dict(job), "args": record.arguments(job.id), "events": events})
+        waits_for = list(map(as_dict, record.dependencies(job.id)))
+        more = {"args": record.arguments(job.id), "events": events, "depends_on": waits_for}
+        print_json({**as_dict(job), **more})
     else:
         _print_job(job)
     model.Session.rollback()
@@ -145,6 +147,7 @@ def _print_job(job: record.JobRecord) -> None:
             click.echo(f"  {name:<14}{value}")
     _print_block("Parts", _parts(job))
     _print_block("Arguments", _arguments(job))
+    _print_block("Waits for", "\n".join(map(_dependency, record.dependencies(job.id))))
     _print_block("Events", "\n".join(map(_event, record.history(job.id))))
     _print_block("Error", job.error)
     _print_block("Traceback", job.traceback)
@@ -170,6 +173,12 @@ def _facts(job: record.JobRecord) -> Iterable[tuple[str, Any]]:
     yield "steps", job.step
     yield "progress", _percent(job)
     yield "to end", "yes" if job.abort_requested else None
+
+
+def _dependency(other: record.Dependency) -> str:
+    if other.job_id is None or other.status is None:
+        return f"{other.rq_id}  deleted"
+    return f"job {other.job_id} ({other.rq_id})  {STATES[other.status].word}"
 
 
 def _event(event: record.Event) -> str:

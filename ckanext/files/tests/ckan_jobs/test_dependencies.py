@@ -152,6 +152,10 @@ def test_circle(queue: Any, name: str) -> None:
     assert states(first, second) == ["deferred", "deferred"]
     said = output("list", "--status", "waiting")
     assert said.count("waits for the jobs on which it depends") == 2
+    for one, other in ((first, second), (second, first)):
+        named = f"job {row(other).id} ({other.id})  waiting"
+        assert f"Waits for\n  {named}\n" in output("show", one.id)
+    assert '"depends_on": []' in output("show", "--json", queue.enqueue(work).id)
     for command in ("cancel", "retry"):
         output(command, str(row(first).id))
     assert states(first, second) == ["queued", "deferred"]

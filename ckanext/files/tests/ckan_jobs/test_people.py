@@ -124,6 +124,7 @@ def test_title_and_function_are_shown(cast: Cast, job: Any, ask_for: Any) -> Non
 def test_either_id(cast: Cast, job: Any, ask_for: Any) -> None:
     """Logs and ``ckan jobs`` have RQ's id, also of a later run; pages and ``list`` the number."""
     number = row(job).id
+    change(f"UPDATE {S}.procrastinate_jobs SET attempts = 2 WHERE id = {number}")
     said = output("show", str(number))
     assert re.search(rf"^  RQ job id +{job.id}$", said, re.M)
     assert output("show", job.id) == output("show", f"{job.id}-run-2") == said
@@ -141,6 +142,13 @@ def test_either_id(cast: Cast, job: Any, ask_for: Any) -> None:
     ours = record.find(ask_for(sample.noop.delay).id)
     assert ours
     assert ours.rq_id is None
+
+
+@pytest.mark.parametrize("odd", ["a\0b", "\ud800", "x" * 2000, "{}-run-2", "{}-run-0"])
+def test_id_that_no_job_can_have(queue: Any, name: str, odd: str) -> None:
+    """Nor the id of a run that has not begun."""
+    queue.enqueue(work, job_id=name)
+    assert record.find(odd.format(name)) is None
 
 
 def test_id_that_no_job_has(cast: Cast) -> None:

@@ -12,6 +12,12 @@ CREATE OR REPLACE FUNCTION files_rq_status(_status procrastinate_job_status, _at
         WHEN _at = files_never() THEN 'deferred' ELSE 'scheduled' END
 $$;
 
+-- Return the newest job that has an id, or had it. Each index has either the current jobs or the others.
+CREATE OR REPLACE FUNCTION files_rq_newest(_rq_id text) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT greatest((SELECT job_id FROM files_rq_job WHERE rq_id = _rq_id AND current),
+        (SELECT max(job_id) FROM files_rq_job WHERE rq_id = _rq_id AND NOT current))
+$$;
+
 -- Write a job, and return its id. The job that had the _rq_id loses it, and does not begin any more. If _unique, and
 -- that one waits or runs, or one that has lost the _rq_id runs on, no job is written, and NULL is returned.
 --
@@ -170,10 +176,8 @@ DECLARE
 BEGIN
     WITH ready AS (
         SELECT d.job_id FROM files_rq_dependency d CROSS JOIN LATERAL (
-            SELECT (SELECT status FROM procrastinate_jobs WHERE id = greatest(
-                (SELECT job_id FROM files_rq_job WHERE rq_id = d.on_rq_id AND current),
-                (SELECT max(job_id) FROM files_rq_job WHERE rq_id = d.on_rq_id AND NOT current)))
-            OFFSET 0) AS other (status)
+            SELECT (SELECT status FROM procrastinate_jobs WHERE id = files_rq_newest(d.on_rq_id)) OFFSET 0
+            ) AS other (status)
         WHERE d.job_id BETWEEN coalesce(_job, 0) AND coalesce(_job, 9223372036854775807)
         GROUP BY d.job_id
         HAVING bool_and(coalesce(other.status = 'succeeded', false)

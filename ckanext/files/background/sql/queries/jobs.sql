@@ -30,9 +30,14 @@ CROSS JOIN LATERAL (
 ORDER BY page.id DESC
 
 -- name: job_with_rq_id
--- Each index has either the current jobs or the others.
-SELECT greatest((SELECT job_id FROM files_rq_job WHERE rq_id = :rq_id AND current),
-    (SELECT max(job_id) FROM files_rq_job WHERE rq_id = :rq_id AND NOT current))
+-- :run is the number of a run that has begun, 1 for any job.
+SELECT id FROM procrastinate_jobs
+WHERE id = files_rq_newest(:rq_id) AND :run <= greatest(1, attempts + (status = 'doing')::integer)
+
+-- name: job_dependencies
+SELECT d.on_rq_id AS rq_id, j.id AS job_id, j.status::text AS status
+FROM files_rq_dependency d LEFT JOIN procrastinate_jobs j ON j.id = files_rq_newest(d.on_rq_id)
+WHERE d.job_id = :id ORDER BY d.on_rq_id
 
 -- name: job_arguments
 SELECT args FROM procrastinate_jobs WHERE id = :id
