@@ -145,7 +145,7 @@ class WorkerQueries:
         First it ends their database sessions: a frozen worker can commit nothing
         when it wakes up.
 
-        :param queues: those of this worker; none for all.
+        :param queues: the queues of this worker, or none for all.
         :returns: the number of jobs by worker.
         """
         values = {"key": advisory_locks.WORKER, "worker": self.worker_id, "silence": frozen_after}
