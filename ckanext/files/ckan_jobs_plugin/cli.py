@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 
 import click
 from ckan import model
-from ckan.cli.jobs import jobs as ckans_jobs
 
 from ckanext.files.background_plugin.cli import BackgroundGroup
 from ckanext.files.background_plugin.cli.change_found import YES, number_of
@@ -159,9 +158,5 @@ def _print(move: _Move, moved: int, stay: dict[str, str]) -> None:
 
 
 def get_commands() -> list[click.Command]:
-    """Return the commands of the plugin ``files``, to which the group is added.
-
-    CKAN's own ``ckan jobs`` prints errors of the background as they do.
-    """
-    ckans_jobs.__class__ = BackgroundGroup
+    """Return the commands of the plugin ``files``, to which the group is added."""
     return [files]
