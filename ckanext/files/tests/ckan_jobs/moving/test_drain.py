@@ -288,19 +288,29 @@ def test_question_says_how_many_jobs_there_are(old: Any, redis: Any) -> None:
     assert f"Redis has 5 jobs of this site ({parts}). " in said
 
 
-def test_worker_says_that_jobs_wait_in_redis(
-    old: Any, name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_worker_says_that_redis_has_jobs(
+    old: Any, redis: Any, name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It needs no Redis."""
-    plant(old)
-    words = "Jobs wait in Redis: 2. ckan files jobs drain takes them over"
+    """Also those of a worker of RQ or a ``drain`` that was killed. It needs no Redis."""
 
     def logged() -> list[str]:
         caplog.clear()
         jobs.Worker().work(burst=True)
         return [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
 
-    assert logged() == [words]
+    def words(number: int) -> list[str]:
+        return [f"Redis has jobs of this site: {number}. ckan files jobs drain takes them over"]
+
+    assert logged() == []
+    old.enqueue_at(LATER, give_back)
+    assert logged() == words(1)
+    plant(old)
+    begin(redis, old.enqueue(give_back), "dead")
+    rq.Queue("ckan:another-site:default", connection=redis).enqueue(give_back)
+    assert logged() == words(6)
+    for entry in RedisJobs().entries("queued"):
+        hold(entry.rq_id)
+    assert logged() == words(6)
     with monkeypatch.context() as patch:
         patch.setitem(tk.config, "ckan.redis.url", "redis://localhost:1/0")
         patch.setattr(ckan.lib.redis, "_connection_pool", None)
