@@ -428,8 +428,7 @@ def test_worker_warns_of_what_may_be_misspelt(
     ]
     words = [
         *paths,
-        f"Queue {name}s has no jobs, and no task or schedule names it. "
-        f"Did you mean {name}?",
+        f"Queue {name}s has no jobs, and no task or schedule names it. Did you mean {name}?",
         *paths,
     ]
     assert len(found) == len(words)

@@ -289,7 +289,7 @@ def test_question_says_how_many_jobs_there_are(old: Any, redis: Any) -> None:
 
 
 def test_worker_says_that_redis_has_jobs(
-    old: Any, redis: Any, name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    old: Any, redis: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also those of a worker of RQ or a ``drain`` that was killed. It needs no Redis."""
 
