@@ -26,7 +26,7 @@ from ckanext.harvest.model import HarvestJob, HarvestObject  # pyright: ignore[r
 from sqlalchemy import event
 
 from ckanext.files.background import overview
-from ckanext.files.ckan_jobs.to_redis import to_redis
+from ckanext.files.ckan_jobs import to_redis
 from ckanext.files.ckan_jobs_plugin import harvesting
 from ckanext.files.harvest_jobs.errors import HarvestQueueError
 from ckanext.files.harvest_jobs.fetch import fetch
@@ -501,7 +501,7 @@ def test_to_redis(source: str) -> None:
     """RQ gets no job of harvesting: ckanext-harvest has queues of its own in Redis."""
     create(source)
     [job] = jobs.get_queue("harvest-gather").jobs
-    [moved] = to_redis()
+    [moved] = to_redis.run()
     model.Session.rollback()
     assert moved.rq_id == job.id
     assert "it is harvesting" in str(moved.reason)
