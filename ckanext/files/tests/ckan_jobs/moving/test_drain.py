@@ -291,7 +291,7 @@ def test_question_says_how_many_jobs_there_are(old: Any, redis: Any) -> None:
 def test_worker_says_that_redis_has_jobs(
     old: Any, redis: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also those of a worker of RQ or a ``drain`` that was killed. It needs no Redis."""
+    """Also jobs that a worker of RQ, or ``drain``, had taken when it was killed. It needs no Redis."""
 
     def logged() -> list[str]:
         caplog.clear()
