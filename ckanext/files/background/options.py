@@ -24,6 +24,9 @@ MAX_QUEUE_BYTES = 40
 _MAX_KEY_BYTES = 1000
 """Bytes of a lock or an id: an index refuses keys that are about three times as long."""
 
+_SHOWN = 40
+"""Characters that an error shows of a text, which may be long."""
+
 YEARS = range(2, 9999)
 """Years that Python can show in each time zone."""
 
@@ -163,7 +166,7 @@ def checked_key(value: Any, what: str, max_bytes: int = _MAX_KEY_BYTES) -> str:
     text = _text(value, what)
     if len(text.encode()) > max_bytes:
         raise BackgroundError(
-            f"The {what} that begins {text[:40]!r} is longer than {max_bytes} bytes"
+            f"The {what} that begins {text[:_SHOWN]!r} is longer than {max_bytes} bytes"
         )
     return text
 
@@ -171,7 +174,7 @@ def checked_key(value: Any, what: str, max_bytes: int = _MAX_KEY_BYTES) -> str:
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise BackgroundError(f"The {what} {value!r} is no string")
-    return as_json(value, f"{what} {value!r}")
+    return as_json(value, f"{what} {value[:_SHOWN]!r}")
 
 
 def _priority(priority: Any) -> int:

@@ -163,7 +163,7 @@ def _schedule(connection: Any, task: str, periodic_id: str, times: Cron) -> Sche
 
 
 def unknown_queues(names: Iterable[str]) -> list[str]:
-    """Return a sentence about each name that no queue has, on a connection of its own.
+    """Return a sentence about each queue that is not known, on a connection of its own.
 
     :raises NotInstalledError: the tables are missing.
     """
@@ -171,7 +171,7 @@ def unknown_queues(names: Iterable[str]) -> list[str]:
     with engine.connect() as connection:
         schema.check(connection)
         known = known_queues(connection)
-    sentence = "There is no queue {}: it has no jobs, and no task or schedule names it."
+    sentence = "Queue {} has no jobs, and no task or schedule names it."
     return [with_hint(sentence.format(name), name, known) for name in names if name not in known]
 
 

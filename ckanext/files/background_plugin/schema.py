@@ -16,6 +16,8 @@ from ckan.types import (
     ValidatorFactory,
 )
 
+from ckanext.files.background.errors import BackgroundError
+from ckanext.files.background.options import checked_key
 from ckanext.files.background.record import STATES
 from ckanext.files.parameters import as_bool
 
@@ -36,9 +38,12 @@ def job_id(value: Any) -> int:
 
 def number_or_rq_id(value: Any) -> int | str:
     """Validate the id of a job, or the one that ``toolkit.enqueue_job`` gave it."""
-    if isinstance(value, str) and not value.strip().isdecimal():
-        return name(value)
-    return job_id(value)
+    if not isinstance(value, str) or value.strip().isdecimal():
+        return job_id(value)
+    try:
+        return checked_key(value, "id of the job")
+    except BackgroundError:
+        raise tk.Invalid(tk._("Must be a short text without control characters")) from None
 
 
 def job_ids(value: Any) -> list[int]:

@@ -37,7 +37,7 @@ class _StaysError(Exception):
     """Why a job stays."""
 
 
-def drain() -> Iterator[Moved]:
+def run() -> Iterator[Moved]:
     """Make the jobs of this site in Redis rows, one commit each.
 
     Those that had started come first, then each queue in its order.

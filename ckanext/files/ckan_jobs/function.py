@@ -111,7 +111,7 @@ class FunctionTask:
         """
         if (context := current_job()) is None:
             raise NotInJobError(f"Only a worker can run {self.name}: no job runs here")
-        if (row := _row_of(context)) is None or context.step:
+        if context.step or (row := _row_of(context)) is None:
             raise unknown_task(self.name)  # later steps are tasks
         job = _verified(row, rq_ids.of_run(row.rq_id, context.attempts))
         _check_ttl(job, context)

@@ -19,7 +19,7 @@ class Moved(NamedTuple):
 
     rq_id: str
     reason: str | None = None
-    """Why it stays where it was, as the end of a sentence; None if it does not."""
+    """Why it stays where it was; None if it does not."""
 
 
 @contextmanager

@@ -43,16 +43,16 @@ def without_function() -> list[str]:
     return [
         f"{option}: {path} names no function{unless}: {error}"
         for option, path, unless in paths
-        if (error := _error_of_import(path))
+        if (error := _flaw(path))
     ]
 
 
-def _error_of_import(path: str) -> str | None:
+def _flaw(path: str) -> str | None:
     try:
-        import_attribute(path)
+        found = import_attribute(path)
     except (Exception, SystemExit) as error:
         return f"{type(error).__name__}: {error}"
-    return None
+    return None if callable(found) else f"it is of type {type(found).__name__}"
 
 
 def is_atomic(task: str) -> bool:

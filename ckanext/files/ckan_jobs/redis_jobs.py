@@ -9,6 +9,7 @@ RQ's workers do not begin it, and it is still in Redis if the process is killed.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -90,11 +91,17 @@ class RedisJobs:
         found = [*self.held(), *(entry for state in STATES for entry in self.entries(state))]
         return Counter(entry.state for entry in found)
 
-    def count_waiting(self) -> int:
-        """Return how many jobs wait in the queues that RQ lists: not all keys are looked at."""
-        beginning = f"{rq.Queue.redis_queue_namespace_prefix}{self._prefix}".encode()
-        keys = self._redis.smembers(rq.Queue.redis_queues_keys)
-        return sum(self._redis.llen(key) for key in keys if key.startswith(beginning))
+    def count(self) -> int:
+        """Return how many jobs there are, of the queues that RQ lists: not all keys are read."""
+        head = rq.Queue.redis_queue_namespace_prefix
+        keys = [key.decode() for key in self._redis.smembers(rq.Queue.redis_queues_keys)]
+        queues = [key.removeprefix(head) for key in keys if key.startswith(head + self._prefix)]
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for state, queue in itertools.product(STATES, queues):
+                count = pipeline.llen if state in _LISTS else pipeline.zcard
+                count(_KEYS[state].format(queue))
+            pipeline.hlen(self._held)
+            return sum(pipeline.execute())
 
     def entries(self, state: str) -> list[Entry]:
         """Return the ids of the jobs in a state, of one queue after the other, the first first."""

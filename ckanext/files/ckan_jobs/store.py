@@ -145,8 +145,8 @@ def find(rq_ids: Iterable[str]) -> dict[str, Row]:
 
 def _is_possible(rq_id: str) -> bool:
     try:
-        check("", rq_id)
-    except TextError:
+        checked_key(rq_id, "id of the job")
+    except BackgroundError:
         return False
     return True
 

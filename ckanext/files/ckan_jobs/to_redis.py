@@ -55,7 +55,7 @@ def count() -> int:
     return store.read("sendable_count", **_prefix())[0][0]
 
 
-def to_redis() -> Iterator[Moved]:
+def run() -> Iterator[Moved]:
     """Give RQ the jobs that wait, in the order in which they would begin.
 
     :raises MoveError: workers run jobs, or another process moves jobs.

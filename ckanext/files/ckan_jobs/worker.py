@@ -81,8 +81,9 @@ class Worker:
         for sentence in [*unknown_queues(queues), *policy.without_function()]:
             log.warning("%s", sentence)
         with suppress(RedisError):
-            if count := RedisJobs().count_waiting():
-                log.warning("Jobs wait in Redis: %s. ckan files jobs drain takes them over", count)
+            if count := RedisJobs().count():
+                words = "Redis has jobs of this site: %s. ckan files jobs drain takes them over"
+                log.warning(words, count)
 
     def _work(self, burst: bool, max_idle: int | None) -> bool:
         options = configured_options(

@@ -8,15 +8,12 @@ from collections.abc import Callable, Iterator
 
 import click
 from ckan import model
-from ckan.cli.jobs import jobs as ckans_jobs
 
 from ckanext.files.background_plugin.cli import BackgroundGroup
 from ckanext.files.background_plugin.cli.change_found import YES, number_of
-from ckanext.files.ckan_jobs.drain import drain as move_to_rows
+from ckanext.files.ckan_jobs import drain, to_redis
 from ckanext.files.ckan_jobs.moving import Moved
 from ckanext.files.ckan_jobs.redis_jobs import RedisJobs
-from ckanext.files.ckan_jobs.to_redis import count as count_to_move
-from ckanext.files.ckan_jobs.to_redis import to_redis as move_to_redis
 from ckanext.files.cli import files
 from ckanext.files.cli.options import JSON
 from ckanext.files.cli.output import ProgressBar, print_heading, print_json, print_list
@@ -59,7 +56,7 @@ def _ask_to_drain() -> tuple[int, str]:
 
 
 def _ask_to_go_back() -> tuple[int, str]:
-    count = count_to_move()
+    count = to_redis.count()
     return count, f"Put {number_of(count)} into Redis, for workers of RQ?"
 
 
@@ -68,7 +65,7 @@ _DRAIN = _Move(
     "Taking jobs over",
     "Taken over",
     "Redis",
-    move_to_rows,
+    drain.run,
 )
 
 _TO_REDIS = _Move(
@@ -76,7 +73,7 @@ _TO_REDIS = _Move(
     "Moving jobs",
     "Put into Redis",
     "PostgreSQL",
-    move_to_redis,
+    to_redis.run,
 )
 
 
@@ -85,10 +82,10 @@ def jobs() -> None:
     """Move background jobs of extensions between Redis and PostgreSQL."""
 
 
-@jobs.command()
+@jobs.command("drain")
 @YES
 @JSON
-def drain(yes: bool, as_json: bool) -> None:
+def drain_command(yes: bool, as_json: bool) -> None:
     """Take over the jobs that RQ still has in Redis.
 
     Those that wait, in their order, also for a time or for other jobs, and those
@@ -106,7 +103,7 @@ def drain(yes: bool, as_json: bool) -> None:
 @jobs.command("to-redis")
 @YES
 @JSON
-def to_redis(yes: bool, as_json: bool) -> None:
+def to_redis_command(yes: bool, as_json: bool) -> None:
     """Put the jobs that wait into Redis, to go back to RQ.
 
     In their order, also those that wait for a time or for other jobs. Stop the
@@ -159,9 +156,5 @@ def _print(move: _Move, moved: int, stay: dict[str, str]) -> None:
 
 
 def get_commands() -> list[click.Command]:
-    """Return the commands of the plugin ``files``, to which the group is added.
-
-    CKAN's own ``ckan jobs`` prints errors of the background as they do.
-    """
-    ckans_jobs.__class__ = BackgroundGroup
+    """Return the commands of the plugin ``files``, to which the group is added."""
     return [files]

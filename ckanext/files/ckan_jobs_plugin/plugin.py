@@ -20,7 +20,7 @@ from ckanext.files.ckan_jobs.errors import PolicyError
 from ckanext.files.ckan_jobs.install import install, uninstall
 from ckanext.files.queue.core import held_core_actions
 
-from . import harvesting
+from . import ckans_commands, harvesting
 from .cli import get_commands
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class FilesJobsPlugin(p.SingletonPlugin):
     def __init__(self, **kwargs: Any) -> None:
         # CKAN makes its plugins also when it unloads them, and announces that only to others
         uninstall()
+        ckans_commands.uninstall()
         harvesting.uninstall()
         if not p.plugin_loaded("files_background"):
             raise CkanConfigurationException(
@@ -62,6 +63,7 @@ class FilesJobsPlugin(p.SingletonPlugin):
         except PolicyError as error:
             raise CkanConfigurationException(str(error)) from error
         install()
+        ckans_commands.install()
         harvesting.configure()
         if not click.get_current_context(silent=True):
             _warn_of_missing_tables()  # a command that needs them says so, and one creates them

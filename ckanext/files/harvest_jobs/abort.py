@@ -10,7 +10,6 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-import ckan.plugins.toolkit as tk
 from ckan.model import meta
 from ckanext.harvest.logic.action import update  # pyright: ignore[reportMissingImports]
 from ckanext.harvest.model import HarvestObject  # pyright: ignore[reportMissingImports]
@@ -24,7 +23,6 @@ _aborts: ContextVar[bool] = ContextVar("ckanext.files.harvest_abort", default=Fa
 
 
 def _abort(next_action: Any, context: Any, data_dict: dict[str, Any]) -> Any:
-    tk.check_access("harvest_job_abort", context, data_dict)
     token = _aborts.set(True)
     try:
         return next_action(context, data_dict)
@@ -35,12 +33,10 @@ def _abort(next_action: Any, context: Any, data_dict: dict[str, Any]) -> Any:
 @event.listens_for(meta.Session, "before_flush")
 def _spare(session: Any, *_: Any) -> None:
     """Let no object end that a worker fetches, or that has ended since it was read."""
-    if _aborts.get():
-        objects = [
-            each
-            for each in session.dirty
-            if isinstance(each, HarvestObject) and inspect(each).attrs.state.history.added
-        ]
+    if not _aborts.get():
+        return
+    objects = [each for each in session.dirty if isinstance(each, HarvestObject)]
+    if objects := [each for each in objects if inspect(each).attrs.state.history.added]:
         free = records.lock_free(each.id for each in objects)
         for each in objects:
             if each.id not in free:

@@ -230,13 +230,13 @@ def test_a_misspelt_queue(command: str, no_schedules: None) -> None:
     job = ask(queue="mails")
     code, said = run(*command.split())
     assert code == 2
-    sentence = "There is no queue mial: it has no jobs, and no task or schedule names it."
+    sentence = "Queue mial has no jobs, and no task or schedule names it."
     assert f"{sentence} Did you mean mails?" in said
     assert ("add --new" in said) == command.startswith("pause")
     assert (queues.paused(), state(job)) == ({}, "todo")
     # by its right name
     code, said = run(*command.replace("mial", "mails").split())
-    assert "There is no queue" not in said
+    assert "has no jobs" not in said
     queues.resume("mails")
     model.Session.commit()
 
@@ -376,11 +376,10 @@ def test_worker_for_a_queue_that_is_not_there(make_task: Callable[..., Any]) -> 
 
     ask(queue="mails", countdown=3600)
     said = output("worker", "--no-wait", "-q", "mails", "reports", "yearly", "default")
-    assert "There is no queue" not in said
+    assert "has no jobs" not in said
     said = output("worker", "--no-wait", "-q", "mails", "-q", "report")
-    assert [line for line in said.splitlines() if line.startswith("There")] == [
-        "There is no queue report: it has no jobs, and no task or schedule names it."
-        " Did you mean reports?"
+    assert [line for line in said.splitlines() if line.startswith("Queue ")] == [
+        "Queue report has no jobs, and no task or schedule names it. Did you mean reports?"
     ]
 
 

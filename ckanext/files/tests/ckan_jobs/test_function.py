@@ -410,8 +410,10 @@ def test_worker_warns_of_what_may_be_misspelt(
 ) -> None:
     """In queues and in paths of functions; what is right is not named."""
     there, gone = f"{functions.__name__}.fail", f"{functions.__name__}.fial"
-    with_option(ckan_config, "atomic", [there, gone, f"{jobs.__name__}.Worker.work"])
-    with_option(ckan_config, "retries", ["1", "xloader=3", f"{there}=2", "no_such.module.f=2"])
+    module = jobs.__name__
+    with_option(ckan_config, "atomic", [there, gone, f"{module}.Worker.work", f"{module}.log"])
+    retries = ["1", "xloader=3", f"{there}=2", "no_such.module.f=2", f"{module}=2"]
+    with_option(ckan_config, "retries", retries)
     tk.enqueue_job(functions.commit, [name], queue=name)
     for queues in ([name], [f"{name}s", "default"]):
         jobs.Worker(queues).work(burst=True)
@@ -419,12 +421,14 @@ def test_worker_warns_of_what_may_be_misspelt(
     found = [each for each in found if " no " in each]
     paths = [
         f"ckanext.files.jobs.atomic: {gone} names no function: ",
+        f"ckanext.files.jobs.atomic: {module}.log names no function: it is of type Logger",
         "ckanext.files.jobs.retries: no_such.module.f names no function, unless it is a queue: ",
+        f"ckanext.files.jobs.retries: {module} names no function, unless it is a queue: "
+        "it is of type module",
     ]
     words = [
         *paths,
-        f"There is no queue {name}s: it has no jobs, and no task or schedule names it. "
-        f"Did you mean {name}?",
+        f"Queue {name}s has no jobs, and no task or schedule names it. Did you mean {name}?",
         *paths,
     ]
     assert len(found) == len(words)

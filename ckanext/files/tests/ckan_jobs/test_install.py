@@ -25,7 +25,6 @@ from ckanext.files.ckan_jobs import policy
 from ckanext.files.ckan_jobs.errors import PolicyError
 from ckanext.files.ckan_jobs.job import Job
 from ckanext.files.ckan_jobs.queue import Queue
-from ckanext.files.ckan_jobs_plugin.cli import get_commands
 from ckanext.files.tests.support.effects import change
 from ckanext.files.tests.support.jobs import S
 from ckanext.files.tests.support.load_plugins import plugins_loaded
@@ -78,6 +77,7 @@ def test_unloading_restores_everything(name: str) -> None:
         assert stock["Job"] is rq.job.Job
         assert issubclass(stock["Worker"], rq.Worker)
         assert not is_known(f"{test_job.__module__}.test_job")
+        assert type(ckans_jobs) is click.Group
         job = early_enqueue_job(test_job, queue=name)
         try:
             assert type(job) is type(job_from_id(job.id)) is rq.job.Job
@@ -147,7 +147,6 @@ def test_ckans_commands_without_tables(
     @click.command(cls=click.Group)
     def ckan() -> None:
         load_environment(tk.config)
-        get_commands()
 
     ckan.add_command(ckans_jobs)
     with caplog.at_level(logging.CRITICAL):

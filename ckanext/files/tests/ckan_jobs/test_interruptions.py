@@ -25,6 +25,7 @@ from ckanext.files.tests.support.interrupted import (
     naively_again,
     naively_before,
 )
+from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.tests.support.workers import CKANS, Worker, Workers
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("effects")]
@@ -54,7 +55,8 @@ def test_change_and_job_are_one(
     for each in attempts._fields:
         record_property(each, len(getattr(attempts, each)))
     assert examine(way, attempts, name) == Findings(set(), set(), set(), set())
-    assert way is not alone or "starts job" in worker.said
+    if way is alone and attempts.returned:  # on a slow machine each kill may come too early
+        wait_for(lambda: "starts job" in worker.said)
 
 
 def test_naive_ways(name: str, record_property: Any) -> None:

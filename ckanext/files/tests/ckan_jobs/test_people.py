@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 
 import ckan.plugins.toolkit as tk
 import pytest
@@ -149,6 +150,25 @@ def test_id_that_no_job_can_have(queue: Any, name: str, odd: str) -> None:
     """Nor the id of a run that has not begun."""
     queue.enqueue(work, job_id=name)
     assert record.find(odd.format(name)) is None
+
+
+@pytest.mark.parametrize("rq_id", ["a\tb\n", "x" * 1000, "a/b", "ä ?"], ids=range(4))
+def test_any_id_that_tables_hold(cast: Cast, queue: Any, rq_id: str) -> None:
+    """Actions take what RQ and the tables have taken. An address takes it without a slash."""
+    job = queue.create_job(work)
+    job._id = rq_id
+    queue.enqueue_job(job)
+    assert cast.sysadmin.result("files_job_show", id=rq_id)["rq_id"] == rq_id
+    assert get(cast.sysadmin, f"/job/{row(job).id}").status_code == 200
+    found = get(cast.sysadmin, f"/job/{quote(rq_id)}")
+    assert found.status_code == (404 if "/" in rq_id else 200)
+    assert cast.sysadmin.result("files_job_cancel", id=rq_id)["status"] == "cancelled"
+
+
+def test_ids_that_no_table_holds(cast: Cast) -> None:
+    for rq_id in ("a\0", "\ud83d", "x" * 1001):
+        status, error = cast.sysadmin.call("files_job_show", id=rq_id)
+        assert (status, error["id"]) == (409, ["Must be a short text without control characters"])
 
 
 def test_id_that_no_job_has(cast: Cast) -> None:

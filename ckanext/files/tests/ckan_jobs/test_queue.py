@@ -138,11 +138,12 @@ def test_long_names(name: str) -> None:
         ("a\0", "b", "NUL"),
         ("\ud83d", "b", "surrogate"),
         (os.urandom(5000).hex(), "b", "longer than 1000 bytes"),
+        ("a" * 5000 + "\0", "b", "job 'a{40}' has a NUL"),
         ("a", "b\0", "NUL"),
         ("a", "\ud83d", "surrogate"),
         ("a", "b" * 1001, "longer than 1000 bytes"),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_texts_that_tables_cannot_hold(
     rq_id: str, queue_name: str, words: str, name: str, effects: Effects

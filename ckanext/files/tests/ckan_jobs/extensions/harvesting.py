@@ -26,7 +26,7 @@ from ckanext.harvest.model import HarvestJob, HarvestObject  # pyright: ignore[r
 from sqlalchemy import event
 
 from ckanext.files.background import queue_names
-from ckanext.files.ckan_jobs.to_redis import to_redis
+from ckanext.files.ckan_jobs import to_redis
 from ckanext.files.ckan_jobs_plugin import harvesting
 from ckanext.files.harvest_jobs.errors import HarvestQueueError
 from ckanext.files.harvest_jobs.fetch import fetch
@@ -302,6 +302,31 @@ def test_abort_during_a_fetch_that_is_killed(source: str) -> None:
     assert model.Session.query(model.Package).filter_by(type="dataset").count() == 0
 
 
+def test_abort_locks_objects_once(source: str) -> None:
+    """A flush that changes no object asks for none."""
+    create(source)
+    work("gather")
+    locks: list[str] = []
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        locks.extend({statement} if "SKIP LOCKED" in statement else ())
+
+    event.listen(meta.engine, "before_cursor_execute", note)
+    try:
+        action("harvest_job_abort", id=source)
+    finally:
+        event.remove(meta.engine, "before_cursor_execute", note)
+    assert len(locks) == 1
+    assert states() == {"ERROR": SIZE}
+
+
+def test_only_admins_abort(source: str) -> None:
+    job_id = create(source)
+    with pytest.raises(tk.NotAuthorized):
+        tk.get_action("harvest_job_abort")({"user": ""}, {"id": job_id})
+    assert action("harvest_job_show", id=job_id)["status"] == "Running"
+
+
 def test_import_that_fails(source: str, notes: Callable[[], Counter[str]]) -> None:
     """Nothing of it stays; after the last try the object has ended, and the harvest job can."""
     catalog.failing.add("1")
@@ -504,7 +529,7 @@ def test_to_redis(source: str) -> None:
     """RQ gets no job of harvesting: ckanext-harvest has queues of its own in Redis."""
     create(source)
     [job] = jobs.get_queue("harvest-gather").jobs
-    [moved] = to_redis()
+    [moved] = to_redis.run()
     model.Session.rollback()
     assert moved.rq_id == job.id
     assert "it is harvesting" in str(moved.reason)

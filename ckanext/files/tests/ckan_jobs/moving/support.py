@@ -14,9 +14,7 @@ from redis.connection import AbstractConnection
 from rq.job import Dependency
 
 from ckanext.files.advisory_locks import JOBS_MOVE
-from ckanext.files.ckan_jobs import commit
-from ckanext.files.ckan_jobs import drain as from_redis
-from ckanext.files.ckan_jobs import to_redis as back
+from ckanext.files.ckan_jobs import commit, drain, to_redis
 from ckanext.files.tests.support.crash import fork, kill_now, was_killed
 from ckanext.files.tests.support.effects import rows
 from ckanext.files.tests.support.functions import give_back
@@ -26,14 +24,14 @@ UTC = dt.timezone.utc
 LATER = dt.datetime(2100, 1, 1, tzinfo=UTC)
 
 
-def drain() -> dict[str, str | None]:
-    found = {moved.rq_id: moved.reason for moved in from_redis.drain()}
+def run_drain() -> dict[str, str | None]:
+    found = {moved.rq_id: moved.reason for moved in drain.run()}
     model.Session.rollback()
     return found
 
 
-def to_redis() -> dict[str, str | None]:
-    found = {moved.rq_id: moved.reason for moved in back.to_redis()}
+def run_to_redis() -> dict[str, str | None]:
+    found = {moved.rq_id: moved.reason for moved in to_redis.run()}
     model.Session.rollback()
     return found
 

@@ -19,14 +19,14 @@ from ckanext.files.ckan_jobs.errors import MoveError
 from ckanext.files.ckan_jobs.redis_jobs import RedisJobs
 from ckanext.files.tests.ckan_jobs.moving.support import (
     LATER,
-    drain,
     fork_worker,
     has_rq_2,
     keys,
     kill_everywhere,
     plant,
     plant_id,
-    to_redis,
+    run_drain,
+    run_to_redis,
 )
 from ckanext.files.tests.support.console import run_jobs
 from ckanext.files.tests.support.crash import kill_now, was_killed
@@ -40,11 +40,11 @@ def test_real_worker_that_was_killed(old: Any, new: Any, redis: Any) -> None:
     job = old.enqueue(kill_now)
 
     assert was_killed(fork_worker(old))
-    assert "a worker of RQ runs it" in str(drain()[job.id])
+    assert "a worker of RQ runs it" in str(run_drain()[job.id])
     [worker] = redis.keys("rq:worker:*")
     assert 0 < redis.ttl(worker) < 600
     redis.delete(worker)  # as Redis does then
-    assert drain() == {job.id: None}
+    assert run_drain() == {job.id: None}
     assert new.job_ids == [job.id]
     assert not [key for key in keys(redis) if key.startswith(("rq:wip", "rq:job", "ckanext"))]
 
@@ -55,9 +55,9 @@ def test_rqs_workers_go_on_meanwhile(old: Any, new: Any) -> None:
 
     worker = fork_worker(old)
     wait_for(lambda: old.count < len(ids))
-    drain()
+    run_drain()
     os.waitpid(worker, 0)
-    drain()
+    run_drain()
     run, moved = set(old.finished_job_registry.get_job_ids()), set(new.job_ids)
     assert run
     assert moved
@@ -77,7 +77,7 @@ def begin(redis: Any, job: Any, worker: str) -> None:
 def test_jobs_keep_all_that_they_have(old: Any, new: Any, redis: Any) -> None:
     first, second, timed, deferred = planted = plant(old)
     foreign = rq.Queue("ckan:another-site:default", connection=redis).enqueue(give_back)
-    assert drain() == {job.id: None for job in planted}
+    assert run_drain() == {job.id: None for job in planted}
     assert new.job_ids == [first.id, second.id]
     assert new.scheduled_job_registry.get_job_ids() == [timed.id]
     assert new.deferred_job_registry.get_job_ids() == [deferred.id]
@@ -92,7 +92,7 @@ def test_jobs_keep_all_that_they_have(old: Any, new: Any, redis: Any) -> None:
     assert rows(dependencies) == [(first.id, True)]
     # nothing is left but the other site's job
     assert keys(redis) == {"rq:queue:ckan:another-site:default", f"rq:job:{foreign.id}"}
-    assert drain() == {}
+    assert run_drain() == {}
 
     jobs.Worker(new.name.rpartition(":")[2]).work(burst=True)
     assert [new.fetch_job(job.id).get_status() for job in planted] == [
@@ -113,7 +113,7 @@ def test_jobs_of_dead_workers(old: Any, new: Any, redis: Any) -> None:
     redis.lpush(f"{old.key}:intermediate", popped.id)
     redis.set(f"{old.key}:intermediate:first_seen:{popped.id}", 1)
     redis.sadd(f"rq:workers:{old.name}", "rq:worker:alive")
-    found = drain()
+    found = run_drain()
     assert found.pop(dead.id) is None
     assert set(found) == {alive.id, popped.id}
     assert all(reason and "a worker of RQ" in reason for reason in found.values())
@@ -121,7 +121,7 @@ def test_jobs_of_dead_workers(old: Any, new: Any, redis: Any) -> None:
     assert new.jobs[0].started_at is None
 
     redis.delete("rq:worker:alive")
-    assert drain() == {alive.id: None, popped.id: None}
+    assert run_drain() == {alive.id: None, popped.id: None}
     assert new.count == 3
 
 
@@ -138,7 +138,7 @@ def test_what_stays(old: Any, new: Any, redis: Any) -> None:
     gone = old.enqueue(give_back, depends_on=doubled)
     redis.hset(gone.key, mapping={"dependency_ids": '["no-such-job"]'})
     for _ in range(2):
-        found = drain()
+        found = run_drain()
         assert found.keys() == {
             job.id for job in (unreadable, doubled, empty, unknown, chained, gone)
         }
@@ -153,7 +153,7 @@ def test_what_stays(old: Any, new: Any, redis: Any) -> None:
     assert redis.zcard(DeferredJobRegistry.key_template.format(old.name)) == 3
     assert new.job_ids == [other.id]
     other.cancel()
-    assert drain()[doubled.id] is None
+    assert run_drain()[doubled.id] is None
     assert new.jobs[0].args == (2,)
 
 
@@ -164,7 +164,7 @@ def test_any_id(old: Any, new: Any, rq_id: str) -> None:
     """The id stays, whatever is in it, and so do the lists of jobs."""
     plant_id(old, rq_id)
     last = old.enqueue(give_back, 2)
-    assert drain() == {rq_id: None, last.id: None}
+    assert run_drain() == {rq_id: None, last.id: None}
     assert new.job_ids == [job.id for job in new.jobs] == [rq_id, last.id]
     listed = tk.get_action("job_list")({"ignore_auth": True}, {})
     assert [job["id"] for job in listed] == [rq_id, last.id]
@@ -185,7 +185,7 @@ def test_what_postgresql_refuses(old: Any, new: Any) -> None:
         plant_id(old, rq_id)
     last = old.enqueue_call(give_back, meta={"title": nul})
     for _ in range(2):
-        found = drain()
+        found = run_drain()
         assert found.pop(last.id, None) is None
         assert "PostgreSQL cannot hold" in str(found.pop(nul))
         assert "is longer than 1000 bytes" in str(found.pop(long))
@@ -225,10 +225,10 @@ def test_what_is_odd_stops_no_other(
 def test_one_process_at_a_time(old: Any) -> None:
     old.enqueue(give_back)
     with moving.one_at_a_time():
-        for other in (drain, to_redis):
+        for other in (run_drain, run_to_redis):
             with pytest.raises(MoveError, match="Another process"):
                 other()
-    assert len(drain()) == 1
+    assert len(run_drain()) == 1
 
 
 def test_drain_is_killed_everywhere(old: Any, new: Any, redis: Any, effects: Any) -> None:
@@ -245,7 +245,7 @@ def test_drain_is_killed_everywhere(old: Any, new: Any, redis: Any, effects: Any
         assert [rq_id for (rq_id,) in found] == sorted(ids)
         assert keys(redis) == set()
 
-    assert kill_everywhere(drain, prepare) > 20
+    assert kill_everywhere(run_drain, prepare) > 20
     check()
 
 
@@ -263,11 +263,11 @@ def test_held_id_is_used_again(old: Any, new: Any, name: str) -> None:
     hold(name)
     other = new.enqueue_call(give_back, (2,), job_id=name)
     for _ in range(2):
-        assert drain() == {name: "a job with this id waits or runs in PostgreSQL"}
+        assert run_drain() == {name: "a job with this id waits or runs in PostgreSQL"}
         assert (old.job_ids, new.job_ids) == ([name], [name])
     hold(name)
     other.cancel()
-    assert drain() == {name: None}
+    assert run_drain() == {name: None}
     assert (old.job_ids, [job.args for job in new.jobs]) == ([], [(1,)])
 
 
@@ -276,7 +276,7 @@ def test_held_job_has_its_row(old: Any, new: Any, redis: Any, name: str) -> None
     old.enqueue_call(give_back, (1,), job_id=name)
     hold(name)
     left = {key: redis.hgetall(key) for key in keys(redis)}
-    assert drain() == {name: None}
+    assert run_drain() == {name: None}
     assert keys(redis) == set()
     job = new.fetch_job(name)
     job.meta["progress"] = 1
@@ -284,7 +284,7 @@ def test_held_job_has_its_row(old: Any, new: Any, redis: Any, name: str) -> None
     for number in (1, 2):
         for key, values in left.items():
             redis.hset(key, mapping=values)
-        assert drain() == {name: None}
+        assert run_drain() == {name: None}
         assert keys(redis) == set()
         assert [job.args for job in new.jobs] == [(number,)]
         new.enqueue_call(give_back, (2,), job_id=name)
@@ -318,22 +318,32 @@ def test_question_says_how_many_jobs_there_are(old: Any, redis: Any) -> None:
     assert f"Redis has 5 jobs of this site ({parts}). " in said
 
 
-def test_worker_says_that_jobs_wait_in_redis(
-    old: Any, name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_worker_says_that_redis_has_jobs(
+    old: Any, redis: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It needs no Redis."""
-    plant(old)
-    words = "Jobs wait in Redis: 2. ckan files jobs drain takes them over"
+    """Also jobs that a worker of RQ, or ``drain``, had taken when it was killed. It needs no Redis."""
 
     def logged() -> list[str]:
         caplog.clear()
         jobs.Worker().work(burst=True)
         return [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
 
-    assert logged() == [words]
+    def words(number: int) -> list[str]:
+        return [f"Redis has jobs of this site: {number}. ckan files jobs drain takes them over"]
+
+    assert logged() == []
+    old.enqueue_at(LATER, give_back)
+    assert logged() == words(1)
+    plant(old)
+    begin(redis, old.enqueue(give_back), "dead")
+    rq.Queue("ckan:another-site:default", connection=redis).enqueue(give_back)
+    assert logged() == words(6)
+    for entry in RedisJobs().entries("queued"):
+        hold(entry.rq_id)
+    assert logged() == words(6)
     with monkeypatch.context() as patch:
         patch.setitem(tk.config, "ckan.redis.url", "redis://localhost:1/0")
         patch.setattr(ckan.lib.redis, "_connection_pool", None)
         assert logged() == []
-    drain()
+    run_drain()
     assert logged() == []

@@ -13,19 +13,19 @@ from ckan.lib import jobs
 from rq.registry import ScheduledJobRegistry
 
 from ckanext.files.background import control
-from ckanext.files.ckan_jobs import to_redis as back
+from ckanext.files.ckan_jobs import to_redis
 from ckanext.files.ckan_jobs.errors import MoveError
 from ckanext.files.tests.ckan_jobs.moving.support import (
     LATER,
     LOCKED,
     UTC,
-    drain,
     has_rq_2,
     keys,
     kill_everywhere,
     plant,
     plant_id,
-    to_redis,
+    run_drain,
+    run_to_redis,
 )
 from ckanext.files.tests.ckan_jobs.test_queue import row
 from ckanext.files.tests.support.effects import change, rows
@@ -42,9 +42,9 @@ MARK = f"ckanext-files:returned:{jobs.add_queue_name_prefix('')}"
 def test_any_id(old: Any, new: Any) -> None:
     """What RQ would not read stays, with what waits for it."""
     plant_id(old, "a b")
-    drain()
+    run_drain()
     after, last = new.enqueue(give_back, depends_on="a b"), new.enqueue(give_back)
-    found = to_redis()
+    found = run_to_redis()
     assert found.pop(last.id) is None
     if has_rq_2():
         assert "RQ cannot read it: ValueError: Job ID must only" in str(found["a b"])
@@ -60,8 +60,8 @@ def test_to_redis(old: Any, new: Any, redis: Any) -> None:
     first, second, timed, deferred = (job.id for job in planted)
     front = new.enqueue_call(give_back, [5], at_front=True).id
     for _ in range(2):
-        assert [*to_redis()] == [front, first, second, timed, deferred]
-        assert to_redis() == {}
+        assert [*run_to_redis()] == [front, first, second, timed, deferred]
+        assert run_to_redis() == {}
         assert old.job_ids == [front, first, second]
         key = ScheduledJobRegistry.key_template.format(old.name)
         assert redis.zscore(key, timed) == LATER.timestamp()
@@ -75,15 +75,15 @@ def test_to_redis(old: Any, new: Any, redis: Any) -> None:
             "deferred",
         ]
         assert new.count == 0
-        assert set(drain().values()) == {None}
+        assert set(run_drain().values()) == {None}
         assert new.job_ids == [front, first, second]
-    assert to_redis()
+    assert run_to_redis()
     worker = rq.SimpleWorker([old], connection=redis)
     worker.work(burst=True)
     assert old.fetch_job(deferred).get_status() == "finished"
 
 
-def test_what_stays_(old: Any, new: Any, redis: Any) -> None:
+def test_what_stays(old: Any, new: Any, redis: Any) -> None:
     forged, doubled, failed, good = (new.enqueue(give_back, number) for number in range(4))
     change(f"UPDATE {S}.files_rq_job SET hash = hash || 'x' WHERE rq_id = :id", id=forged.id)
     old.enqueue_call(give_back, job_id=doubled.id)
@@ -93,10 +93,10 @@ def test_what_stays_(old: Any, new: Any, redis: Any) -> None:
     status += f" (SELECT job_id FROM {S}.files_rq_job WHERE rq_id = :id)"
     change(status.format("doing"), id=good.id)
     with pytest.raises(MoveError, match="run 1 of the jobs"):
-        to_redis()
+        run_to_redis()
     change(status.format("todo"), id=good.id)
     # a worker begins a job after the look at it
-    moved = back.to_redis()
+    moved = to_redis.run()
     assert next(moved).rq_id == forged.id
     change(status.format("doing"), id=good.id)
     with pytest.raises(MoveError, match="meanwhile"):
@@ -104,7 +104,7 @@ def test_what_stays_(old: Any, new: Any, redis: Any) -> None:
     assert rows(f"SELECT FROM {S}.procrastinate_jobs WHERE status = 'cancelled'") == []
     change(status.format("todo"), id=good.id)
     change(status.format("failed"), id=failed.id)
-    found = to_redis()
+    found = run_to_redis()
     assert found.pop(good.id) is None
     assert "SECRET_KEY" in str(found[forged.id])
     assert found[doubled.id] == "a job with this id waits or runs in Redis"
@@ -118,7 +118,7 @@ def test_what_stays_(old: Any, new: Any, redis: Any) -> None:
 def interrupt(queue: Any) -> str:
     """Stop when one more job is in Redis, which begins before all others; return its id."""
     front = queue.enqueue_call(give_back, at_front=True)
-    moved: Any = back.to_redis()
+    moved: Any = to_redis.run()
     assert next(moved).rq_id == front.id
     moved.close()
     wait_for(lambda: not rows(LOCKED))
@@ -133,7 +133,7 @@ def test_jobs_on_their_way_are_not_purged(old: Any, new: Any) -> None:
         assert sum(control.purge(tomorrow, dry_run=dry_run), Counter()) == {"cancelled": 1}
     assert control.delete([row(job).id]) == 0
     model.Session.commit()
-    assert to_redis() == {job.id: None}
+    assert run_to_redis() == {job.id: None}
     assert old.job_ids == [front, job.id]
     # as soon as it is in Redis, it is history like any other job
     assert sum(control.purge(tomorrow), Counter()) == {"cancelled": 1}
@@ -145,7 +145,7 @@ def test_jobs_on_their_way_are_not_run_again(old: Any, new: Any) -> None:
     assert not control.retry(row(job).id)
     model.Session.commit()
     assert new.count == 0
-    assert to_redis() == {job.id: None}
+    assert run_to_redis() == {job.id: None}
     assert old.job_ids == [front, job.id]
 
 
@@ -155,13 +155,13 @@ def test_job_on_its_way_becomes_unreadable(old: Any, new: Any) -> None:
     front = interrupt(new)
     forge = f"UPDATE {S}.files_rq_job SET hash = {{}} WHERE rq_id = :id"
     change(forge.format("hash || 'x'"), id=bad.id)
-    found = to_redis()
+    found = run_to_redis()
     assert "SECRET_KEY" in str(found.pop(bad.id))
     assert found == {good.id: None}
-    assert (old.job_ids, back.count()) == ([front, good.id], 1)
+    assert (old.job_ids, to_redis.count()) == ([front, good.id], 1)
     change(forge.format("substr(hash, 1, length(hash) - 1)"), id=bad.id)
-    assert to_redis() == {bad.id: None}
-    assert (old.job_ids, back.count()) == ([front, good.id, bad.id], 0)
+    assert run_to_redis() == {bad.id: None}
+    assert (old.job_ids, to_redis.count()) == ([front, good.id, bad.id], 0)
 
 
 def test_id_of_a_job_on_its_way_is_used_again(old: Any, new: Any, name: str) -> None:
@@ -170,7 +170,7 @@ def test_id_of_a_job_on_its_way_is_used_again(old: Any, new: Any, name: str) -> 
     after = new.enqueue(give_back, depends_on=name)
     front = interrupt(new)
     new.enqueue_call(give_back, (2,), job_id=name)
-    assert to_redis() == {name: None, after.id: None}
+    assert run_to_redis() == {name: None, after.id: None}
     assert (old.job_ids, new.job_ids) == ([front, name], [])
     assert old.fetch_job(name).args == (2,)
     assert old.fetch_job(after.id).get_status() == "deferred"
@@ -181,13 +181,13 @@ def test_id_is_used_again_on_the_way(old: Any, new: Any, name: str) -> None:
     first = new.enqueue(give_back)
     new.enqueue_call(give_back, (1,), job_id=name)
     after = new.enqueue(give_back, depends_on=name)
-    moved = back.to_redis()
+    moved = to_redis.run()
     assert next(moved).rq_id == first.id
     new.enqueue_call(give_back, (2,), job_id=name)
     assert [each.rq_id for each in moved] == [after.id]
     assert (old.job_ids, new.job_ids) == ([first.id], [name])
     assert old.fetch_job(after.id).get_status() == "deferred"
-    assert to_redis() == {name: None}
+    assert run_to_redis() == {name: None}
     assert old.fetch_job(name).args == (2,)
 
 
@@ -207,7 +207,7 @@ def test_to_redis_is_killed_everywhere(old: Any, new: Any, redis: Any) -> None:
         assert rows(f"SELECT FROM {S}.procrastinate_jobs WHERE status <> 'cancelled'") == []
         assert redis.keys("ckanext-files:*") == []
 
-    assert kill_everywhere(to_redis, prepare) > 20
+    assert kill_everywhere(run_to_redis, prepare) > 20
     check()
 
 
@@ -221,17 +221,17 @@ def test_drain_after_a_kill(old: Any, new: Any, redis: Any) -> None:
         planted[:] = [job.id for job in plant(new)]
 
     def drain_and_go_back() -> None:
-        assert set(drain().values()) <= {None}
+        assert set(run_drain().values()) <= {None}
         assert keys(redis, MARK) == set()
         waiting = [*new.job_ids, *new.scheduled_job_registry.get_job_ids()]
         waiting += new.deferred_job_registry.get_job_ids()
         on_their_way = [rq_id for (rq_id,) in rows(ON_THEIR_WAY)]
         assert sorted(waiting + on_their_way) == sorted(planted)
-        assert set(to_redis().values()) <= {None}
+        assert set(run_to_redis().values()) <= {None}
         first, second, timed, deferred = planted
         assert sorted(old.job_ids) == sorted([first, second])
         assert old.scheduled_job_registry.get_job_ids() == [timed]
         assert old.deferred_job_registry.get_job_ids() == [deferred]
         assert rows(f"SELECT FROM {S}.procrastinate_jobs WHERE status <> 'cancelled'") == []
 
-    assert kill_everywhere(to_redis, prepare, drain_and_go_back) > 20
+    assert kill_everywhere(run_to_redis, prepare, drain_and_go_back) > 20
