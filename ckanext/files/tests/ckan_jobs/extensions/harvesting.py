@@ -284,7 +284,7 @@ def test_abort_leaves_other_changes(source: str) -> None:
     job_id = create(source)
     work("gather")
     objects = model.Session.query(HarvestObject)
-    objects.filter_by(harvest_job_id=first).first().content = "changed"
+    objects.filter_by(harvest_job_id=first)[0].content = "changed"
     action("harvest_job_abort", id=job_id)
     model.Session.remove()
     assert objects.filter_by(content="changed").count() == 1

@@ -216,7 +216,7 @@ def test_what_is_odd_stops_no_other(
     spoil(odd, redis)
     for _ in range(2):
         last = old.enqueue(give_back, 2)
-        found = drain()
+        found = run_drain()
         assert found.pop(last.id) is None
         assert new.fetch_job(last.id)
         assert all(found.values()) or new.fetch_job(odd.id)
@@ -321,7 +321,7 @@ def test_question_says_how_many_jobs_there_are(old: Any, redis: Any) -> None:
 def test_worker_says_that_redis_has_jobs(
     old: Any, redis: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also jobs that a worker of RQ, or ``drain``, had taken when it was killed. It needs no Redis."""
+    """Also jobs that a worker of RQ, or ``drain``, had when it was killed. It needs no Redis."""
 
     def logged() -> list[str]:
         caplog.clear()
