@@ -153,9 +153,9 @@ def test_a_pause_waits_for_claims(owner: StepOwner) -> None:
 
 def test_a_pause_does_not_wait_for_ever(owner: StepOwner, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor for others who read the table, such as a backup."""
-    monkeypatch.setattr(queues, "_PATIENCE", 0.1)
     owner.run(f"SELECT FROM {SCHEMA}.files_paused_queue")
     assert queues.wait_for_claims()
+    monkeypatch.setattr(queues, "_PATIENCE", 0.1)
     owner.run("SET LOCAL application_name = 'ckan-files-worker:7'")
     assert not queues.wait_for_claims()
 

@@ -13,9 +13,11 @@ CREATE OR REPLACE FUNCTION files_rq_status(_status procrastinate_job_status, _at
 $$;
 
 -- Return the newest job that has an id, or had it. Each index has either the current jobs or the others.
+--
+-- With max(job_id) and old statistics PostgreSQL would look for the id among all jobs, in the order of the primary key.
 CREATE OR REPLACE FUNCTION files_rq_newest(_rq_id text) RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT greatest((SELECT job_id FROM files_rq_job WHERE rq_id = _rq_id AND current),
-        (SELECT max(job_id) FROM files_rq_job WHERE rq_id = _rq_id AND NOT current))
+        (SELECT max(job_id + 0) FROM files_rq_job WHERE rq_id = _rq_id AND NOT current))
 $$;
 
 -- Write a job, and return its id. The job that had the _rq_id loses it, and does not begin any more. If _unique, and

@@ -276,7 +276,7 @@ def test_abort_during_a_fetch_that_never_runs_again(source: str) -> None:
 
 
 def test_abort_leaves_other_changes(source: str) -> None:
-    """Those of its caller to objects that have ended."""
+    """The changes of its caller to objects that have ended."""
     first = create(source)
     work("gather")
     work("fetch")
