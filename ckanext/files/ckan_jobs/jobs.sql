@@ -17,8 +17,10 @@ SELECT files_rq_drop(:rq_id)
 SELECT files_rq_empty(:origin, :queue)
 
 -- name: find
+-- OFFSET 0: with old statistics PostgreSQL would begin with all jobs.
 SELECT r.job_id, r.rq_id, r.origin, files_rq_status(j.status, j.scheduled_at), r.hash, r.signature
-FROM files_rq_job r JOIN procrastinate_jobs j ON j.id = r.job_id
+FROM files_rq_job r CROSS JOIN LATERAL (
+    SELECT status, scheduled_at FROM procrastinate_jobs WHERE id = r.job_id OFFSET 0) AS j
 WHERE r.current AND r.rq_id = ANY (:rq_ids)
 
 -- name: statuses
