@@ -65,7 +65,7 @@ def write(query: str, values: Mapping[str, Any], what: str | None = None) -> Row
     if _has_failed(session) or not (block or _has_changes(session)):
         return _own.run(query, values)
     rows = _run_in(session, query, values)
-    if what and rows and rows[0][0] is not None:
+    if what and rows and rows[0][0] not in (None, 0):  # it has changed something
         request_commit(what, *_BETWEEN)
         # CKAN has logged a job as added by then
         on_rollback(partial(log.info, "%s is not written: its transaction was rolled back", what))

@@ -2,7 +2,7 @@
 
 The transaction of a fetch has locked its object: the action would wait for its end, and then write
 over the state that it has given. When the fetch is undone, its next try finds that the harvest job
-has ended, and ends the object as ERROR.
+has ended, and ends the object as ERROR. Where there is no next try, :mod:`.recovery` does.
 """
 
 from __future__ import annotations

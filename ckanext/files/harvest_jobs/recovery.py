@@ -39,10 +39,8 @@ def recover() -> None:
 def _end_failed_objects() -> None:
     """End objects whose jobs have failed without them, also of a harvest job that was aborted."""
     for status in _FAILED:
-        rq_ids = {FETCH.about_job(rq_id): rq_id for rq_id in FETCH.jobs_in(status)}
-        for object_id in records.in_progress(rq_ids):
-            reason = _LOST.format(stage="fetch", status=status, job=rq_ids[object_id])
-            records.end_object(object_id, reason)
+        for object_id in records.in_progress(map(FETCH.about_job, FETCH.jobs_in(status))):
+            _end(object_id, status)
 
 
 def _recover_objects(job_id: str) -> None:
@@ -54,5 +52,9 @@ def _recover_objects(job_id: str) -> None:
         if status is None:
             FETCH.put(object_id)
         elif status not in _ON_ITS_WAY:
-            reason = _LOST.format(stage="fetch", status=status, job=rq_id)
-            records.end_object(object_id, reason)
+            _end(object_id, status)
+
+
+def _end(object_id: str, status: str) -> None:
+    reason = _LOST.format(stage="fetch", status=status, job=FETCH.rq_id(object_id))
+    records.end_object(object_id, reason)
