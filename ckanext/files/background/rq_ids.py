@@ -38,15 +38,22 @@ def read_run(run_id: str) -> Run | None:
     return Run(found["rq_id"], int(found["number"])) if found else None
 
 
+def is_possible(rq_id: str) -> bool:
+    """Return whether the tables can have an id: it is not too long, and has no character NUL."""
+    try:
+        checked_key(rq_id, "id of the job")
+    except BackgroundError:
+        return False
+    return True
+
+
 def find(rq_id: str) -> int | None:
     """Return the number of the newest job that has or had an id; a later run names its job.
 
     :raises NotInstalledError: the tables are missing.
     """
-    try:
-        checked_key(rq_id, "id of the job")
-    except BackgroundError:
-        return None  # the tables have none that is too long, or has a character NUL
+    if not is_possible(rq_id):
+        return None
     later = read_run(rq_id)
     return _newest(Run(rq_id, 1)) or (_newest(later) if later else None)
 

@@ -203,8 +203,8 @@ def _find(action: str, context: Context, data_dict: dict[str, Any]) -> record.Jo
     job = record.find(data["id"])
     if job is None:
         raise _missing(data["id"])
-    # meanwhile another user's job may have taken the id
-    tk.check_access(action, context, {"id": job.id})
+    if job.id != data["id"]:  # meanwhile another user's job may have taken the RQ id
+        tk.check_access(action, context, {"id": job.id})
     return job
 
 

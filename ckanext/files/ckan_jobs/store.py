@@ -19,7 +19,7 @@ from rq.defaults import DEFAULT_RESULT_TTL
 from ckanext.files.background.deferring import requesting_user
 from ckanext.files.background.errors import BackgroundError
 from ckanext.files.background.options import MAX_NAME_LENGTH, MAX_QUEUE_BYTES, checked_key
-from ckanext.files.background.rq_ids import read_run
+from ckanext.files.background.rq_ids import is_possible, read_run
 from ckanext.files.background.sql import driver_query, for_driver, read_queries
 from ckanext.files.background.values import storable_text
 
@@ -134,21 +134,13 @@ def empty(origin: str) -> int:
 
 def find(rq_ids: Iterable[str]) -> dict[str, Row]:
     """Return the jobs that exist of these, also by the ids of their later runs."""
-    wanted = [rq_id for rq_id in rq_ids if _is_possible(rq_id)]
+    wanted = [rq_id for rq_id in rq_ids if is_possible(rq_id)]
     found = {row.rq_id: row for row in _rows("find", rq_ids=wanted)}
     for rq_id in wanted:
         if rq_id not in found and (later := read_run(rq_id)):
             for row in _rows("find_run", rq_id=later.rq_id, run=later.number):
                 found[rq_id] = row
     return found
-
-
-def _is_possible(rq_id: str) -> bool:
-    try:
-        checked_key(rq_id, "id of the job")
-    except BackgroundError:
-        return False
-    return True
 
 
 def statuses(rq_ids: Iterable[str]) -> dict[str, str]:
