@@ -17,7 +17,6 @@ _LOOKED_AT = 40
 _MOST_LOOKED_AT = 5000
 """The most files that it looks at: that takes milliseconds."""
 
-_ID = file_table.c.id.label("id")
 _TABLES = file_table.outerjoin(owner_table, owner_table.c.file_id == file_table.c.id)
 
 
@@ -40,18 +39,19 @@ class Page(NamedTuple):
         It collects the files, up to a limit, and sorts them: fast for few.
         """
         each = [
-            _with_owners([*self._keys, _ID]).where(self.owned.to_collect, *conditions)
+            _with_owners(self._keys).where(self.owned.to_collect, *conditions)
             for conditions in self.query.alternatives
         ]
-        matching = sa.union_all(*each) if len(each) > 1 else each[0]
-        if self.query.has_conditions:
-            # no LIMIT inside: with one, the planner would expect to stop early, and would look for
-            # words row by row instead of in their index
-            matching = sa.select(_materialized("matching", matching))
-        found = _materialized("found", matching.limit(most + 1))
-        counted = sa.select(sa.func.count().label("number")).select_from(found).subquery()
-        number = counted.c.number
-        page = self._cut(sa.select(found.c.id), self._keys_of(found)).scalar_subquery()
+        collected = sa.union_all(*each) if len(each) > 1 else each[0]
+        if not self.query.has_conditions:
+            # with conditions it would let the planner expect to stop early, and look for words row
+            # by row instead of in their index
+            collected = collected.limit(most + 1)
+        found = collected.cte("found").prefix_with("MATERIALIZED")
+        some = sa.select(sa.literal(1)).select_from(found).limit(most + 1).subquery()
+        counted = sa.select(sa.func.count().label("number")).select_from(some).subquery()
+        number, keys = counted.c.number, self._keys_of(found)
+        page = self._cut(sa.select(keys[-1]), keys).scalar_subquery()
         return sa.select(number, sa.case((number <= most, sa.func.array(page))))
 
     @property
@@ -111,7 +111,3 @@ class Page(NamedTuple):
 
 def _with_owners(columns: list[Any]) -> Any:
     return sa.select(*columns).select_from(_TABLES)
-
-
-def _materialized(name: str, statement: Any) -> Any:
-    return statement.cte(name).prefix_with("MATERIALIZED")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -16,6 +17,9 @@ from ckanext.files.store import is_allowed
 
 from .changes import NotDoneError, carry_out
 from .page import NO_FORM, RefusedForm, blueprint, common_variables, readable_file, to_page
+
+_MOST_MENTIONS = 100
+"""The most of what names a file that a page shows."""
 
 
 @blueprint.route("/file/<any(edit, transfer):form>/<id>", methods=["GET", "POST"])
@@ -97,8 +101,9 @@ def _ask(file: dict[str, Any], refused_form: RefusedForm = NO_FORM) -> str:
 
 
 def _visible_mentions(file_id: str) -> list[dict[str, Any]]:
-    """Return what the visitor may see of what names a file."""
+    """Return the first of what names a file and the visitor may see."""
     session = model.Session()
-    found = [mention for mention in find_mentions(session, file_id) if may_see(mention.owner)]
+    visible = (mention for mention in find_mentions(session, file_id) if may_see(mention.owner))
+    found = list(islice(visible, _MOST_MENTIONS))
     owners = describe_owners(session, [mention.owner for mention in found])
     return [{**owners[m.owner]._asdict(), "fields": m.fields} for m in found]

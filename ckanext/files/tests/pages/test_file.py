@@ -116,6 +116,25 @@ def test_what_users_may_do(role: str, site: Site, pages: Pages) -> None:
     assert pages.get(page, user).status_code == 404
 
 
+def test_what_names_a_file_is_shown_also_behind_much_that_is_hidden(
+    site: Site, pages: Pages
+) -> None:
+    file = uploaded(site.admin, "notes.txt", b"notes")
+    hidden = {"owner_org": portal.organization_of(site.sysadmin), "private": True}
+    dataset = portal.new_dataset(site.sysadmin, notes=f"see {file}", **hidden)
+    copies = """
+        INSERT INTO package (id, name, title, notes, type, state, private, owner_org)
+        SELECT id || n, name || n, title, notes, type, state, private, owner_org
+        FROM package, generate_series(1, 200) AS n WHERE id = :id
+    """
+    change(copies, id=dataset["id"])
+    portal.new_dataset(
+        site.admin, notes=f"see {file}", title="Open", owner_org=site.organization["id"]
+    )
+    page = pages.shown(f"/file/delete/{file}", site.admin)
+    assert "Open" in page[page.index("files-mentions") :].partition("</ul>")[0]
+
+
 def test_a_refused_transfer_shows_the_file(site: Site, pages: Pages) -> None:
     """And what may break, as far as the visitor may see it, for the decision to do it anyway."""
     file = uploaded(site.admin, "notes.txt", b"what is in the file")
