@@ -73,6 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "ownership",
         "search",
         "store",
+        "filekeeper",
         "csrf",
         "form_answers",
         "form_request",
