@@ -70,6 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "capabilities",
     },
     "pages": {
+        "uploads",
         "ownership",
         "search",
         "store",
