@@ -11,7 +11,7 @@ import ckan.plugins as p
 from ckan.common import CKANConfig
 from ckan.config.declaration import Declaration, Key
 
-from . import capabilities, views
+from . import capabilities, downloads, views
 from .store.storages import adapters
 
 
@@ -27,7 +27,8 @@ class CoreFilesPlugin(p.SingletonPlugin):
 
     def get_blueprint(self) -> list[Any]:
         is_core = capabilities.CORE_FILES
-        return [views.core_downloads if is_core else _backport("views").blueprint, views.blueprint]
+        core = downloads.core_downloads if is_core else _backport("views").blueprint
+        return [core, downloads.blueprint, views.blueprint]
 
     def files_get_storage_adapters(self) -> dict[str, Any]:
         return adapters()

@@ -21,8 +21,8 @@ def text_of(error: Any) -> str:
     return str(getattr(error, "message", None) or error)
 
 
-def text_of_errors(errors: dict[str, Any]) -> str:
-    """Return the text of the errors of a validation, by their fields."""
+def text_of_errors(errors: Any) -> str:
+    """Return the text of the errors of a validation, by their fields, or of those of one field."""
     return joined(_sentences(errors))
 
 

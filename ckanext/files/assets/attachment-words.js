@@ -1,12 +1,22 @@
-/* The words of an attachment field. The page has them: scripts only put names and numbers in. */
+/* The words of attachment fields. The page has them once: scripts only put names and numbers in. */
 (() => {
   'use strict'
 
   window.ckanFiles = window.ckanFiles || {}
 
+  let words
+  // now: the field that has them may be one that a user removes before another one is added
+  readWords()
+
+  function readWords() {
+    const element = document.querySelector('[data-words]')
+    if (element) words ||= JSON.parse(element.dataset.words)
+    return words
+  }
+
   window.ckanFiles.Words = class {
-    constructor(field) {
-      this.words = JSON.parse(field.dataset.words)
+    constructor() {
+      this.words = readWords()
       this.number = numberFormat()
     }
 

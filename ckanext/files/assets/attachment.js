@@ -7,7 +7,7 @@ ckan.module('files-attachment', function () {
     constructor(element) {
       this.element = element
       this.form = element.closest('form') || document.body
-      this.words = new Words(element)
+      this.words = new Words()
       this.messages = new Messages(element, this.words)
       this.rows = new Rows(element, this.words, this.messages)
       element.querySelector('.files-chooser').hidden = false

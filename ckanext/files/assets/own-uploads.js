@@ -6,7 +6,7 @@ ckan.module('files-own-uploads', function () {
   class Form {
     constructor(element) {
       this.element = element
-      this.words = new Words(element)
+      this.words = new Words()
       const messages = new Messages(element, this.words)
       element.querySelector('.files-plain').hidden = true
       this.uploader = new Uploader(element, this.words, messages, (file) => this.onFinished(file))

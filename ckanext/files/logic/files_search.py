@@ -78,8 +78,11 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     :type include_formats: bool, optional
 
     :returns: ``results``; ``count``, the number of all files, and
-        ``count_is_exact``, which is false if there are more: files are counted
-        up to 10,000. Each file is a dictionary as ``file_show`` returns it,
+        ``count_is_exact``, which is false if there may be more: files are
+        counted up to 10,000. Where plugins decide who sees each single file,
+        dataset or resource, the search looks at the first 1,000 files only,
+        and counts which of them the caller may see.
+        Each file is a dictionary as ``file_show`` returns it,
         with ``title``, ``display_name`` (the title, else the name),
         ``format``, ``url`` of the download, and ``owner``: its ``type``,
         ``id``, ``name``, ``title``, ``url``, ``is_deleted`` and ``kind`` (the
@@ -88,7 +91,7 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
         take too long to find them. That is without an owner (sysadmins), for
         one with more than 1,000 files or more than 1,000 datasets and
         resources, for more than 500 pairs of a suffix and a content type, and
-        where plugins decide who sees each single file, dataset or resource
+        where such plugins decide
     :rtype: dict
     """
     tk.check_access("files_search", context, data_dict)

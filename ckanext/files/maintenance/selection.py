@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from ckanext.files.store import TITLE
+from ckanext.files.store import TITLE, shown_name
 from ckanext.files.store.models import array_literal, file_table, flush_files, owner_table
 from ckanext.files.store.storages import FileData, Location
 
@@ -31,8 +31,7 @@ class StoredFile(NamedTuple):
 
     @property
     def display_name(self) -> str:
-        """What people see: the title, else the name."""
-        return self.title or self.name
+        return shown_name(self.title, self.name)
 
     @property
     def data(self) -> Any:

@@ -6,8 +6,5 @@ visitors and reveal nothing about a file that the visitor may not see.
 
 from . import chooser, file, form_uploads, listing, refused
 
-blueprints = [
-    *(listing.blueprint, file.blueprint, refused.blueprint),
-    *(chooser.blueprint, form_uploads.blueprint),
-]
+blueprints = [page.blueprint for page in (listing, file, refused, chooser, form_uploads)]
 """The pages."""

@@ -7,7 +7,8 @@ from flask import Blueprint
 
 from ckanext.files.parameters import all_storable
 
-from .choices import CHOICES_AT_ONCE, edited_owners, named_outside_form, offered_files
+from .edited_form import edited_form
+from .offered import OFFERED_AT_ONCE, offered_files
 
 blueprint = Blueprint("files_chooser", __name__)
 
@@ -28,17 +29,17 @@ def choose() -> str:
     if not tk.current_user.is_authenticated or not all_storable(arguments.to_dict()):
         tk.abort(403)
     start = min(max(arguments.get("start", 0, int), 0), _LAST_START)
-    owners = edited_owners(arguments.getlist("owner_type"), arguments.get("owner"))
-    left_out = named_outside_form(owners)
-    files = offered_files(owners, arguments.get("q", ""), start, CHOICES_AT_ONCE + 1, left_out)
+    form = edited_form(arguments.getlist("owner_type"), arguments.get("owner"))
+    words, one_more = arguments.get("q", ""), OFFERED_AT_ONCE + 1
+    files = offered_files(form, form.named_outside, words, start, one_more)
     following = {name: arguments.getlist(name) for name in _PARAMETERS}
     return tk.render(
         "files/snippets/choices.html",
         {
-            "files": files[:CHOICES_AT_ONCE],
+            "files": files[:OFFERED_AT_ONCE],
             "is_first": start == 0,
-            "next_url": tk.url_for(_CHOOSE, **following, start=start + CHOICES_AT_ONCE)
-            if len(files) > CHOICES_AT_ONCE
+            "next_url": tk.url_for(_CHOOSE, **following, start=start + OFFERED_AT_ONCE)
+            if len(files) > OFFERED_AT_ONCE
             else None,
         },
     )

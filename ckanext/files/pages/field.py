@@ -12,8 +12,10 @@ from ckanext.files import form_request
 from ckanext.files.ownership import is_id
 from ckanext.files.store import Owner
 
-from .choices import edited_owners, offered_files, sent_ids, stored_ids
-from .chosen import ChosenFile, EditedForm, chosen_files
+from .edited_form import EditedForm, edited_form
+from .field_files import FieldFile, field_files
+from .offered import offered_files
+from .once import once_a_request
 from .page_files import PageFile, named_ids
 from .uploading import UploadStorage, field_storage, unfinished_uploads
 
@@ -22,8 +24,8 @@ from .uploading import UploadStorage, field_storage, unfinished_uploads
 class Field:
     """The field as a template shows it."""
 
-    chosen: list[ChosenFile]
-    taken_out: list[ChosenFile]
+    chosen: list[FieldFile]
+    taken_out: list[FieldFile]
 
     offered: list[PageFile]
     """The newest files that may be chosen, for browsers without JavaScript."""
@@ -44,7 +46,9 @@ class Field:
     """The visitor's uploads into the storage that were begun in this form, and can go on.
 
     What was begun elsewhere is among the user's own files: here it would be offered for a field for
-    which it was never meant.
+    which it was never meant. The script picks the uploads of its field out of these: of repeating
+    subfields ckanext-scheming renders a template, and only the browser puts the number of a new
+    subfield into its name.
     """
 
 
@@ -64,25 +68,31 @@ def files_field(
     :param owner: its id or name; empty when it does not exist yet.
     :param storage: of the uploads; by default the first one to which users upload.
     """
-    owners, target = edited_owners(owner_types, owner), field_storage(storage)
+    edited, target, page = edited_form(owner_types, owner), field_storage(storage), tk.request.path
     named, words = named_ids(value), form_request.taken_out(name)
     taken_out = {id_: then for id_, then in words.items() if is_id(id_)}
     refused = form_request.refusals(named)
     ids = [id_ for id_ in named if id_ not in refused]
-    stored = stored_ids(owners)
-    chosen = list(chosen_files([*ids, *taken_out], taken_out, EditedForm(owners, stored)))
+    shown = list(dict.fromkeys([*ids, *taken_out]))
+    files = list(field_files(shown, taken_out, edited))
     return Field(
-        chosen=[each for each in chosen if each.file.id not in taken_out],
-        taken_out=[each for each in chosen if each.file.id in taken_out and each.is_stored],
-        offered=offered_files(owners, without={*ids, *stored, *sent_ids()}),
-        owners=owners,
+        chosen=[each for each in files if each.file.id not in taken_out],
+        taken_out=[each for each in files if each.file.id in taken_out and each.is_stored],
+        offered=[file for file in _offered(edited) if file.id not in ids],
+        owners=edited.owners,
         then=tk.config["ckanext.files.withdrawn"],
         storage=target,
-        form=tk.request.path,
-        unfinished=_unfinished(target) if target else [],
+        form=page,
+        unfinished=_unfinished(page, target.name) if target else [],
     )
 
 
-def _unfinished(storage: UploadStorage) -> list[dict[str, Any]]:
-    uploads = unfinished_uploads([storage.name])
-    return [each for each in uploads if each["metadata"].get("form") == tk.request.path]
+@once_a_request
+def _offered(form: EditedForm) -> list[PageFile]:
+    return offered_files(form, form.named)
+
+
+@once_a_request
+def _unfinished(form: str, storage: str) -> list[dict[str, Any]]:
+    uploads = unfinished_uploads([storage])
+    return [each for each in uploads if each["metadata"].get("form") == form]

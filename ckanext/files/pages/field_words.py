@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import ckan.plugins.toolkit as tk
+
+from ckanext.files.error_texts import text_of_errors
 
 _SECONDS = (5, 10, 15, 20, 30, 45)
 _MINUTES = (*range(1, 10), 10, 15, 20, 25, 30, 40, 50)
@@ -29,6 +32,11 @@ def files_then(owner_types: Collection[str] | None = None) -> list[tuple[str, st
         ("give_back", tk._("Give it back to me")),
         ("delete", tk._("Delete it")),
     ]
+
+
+def files_error_text(errors: Any) -> str:
+    """Return the errors of a field as one text."""
+    return text_of_errors(errors)
 
 
 def files_size_patterns() -> list[str]:

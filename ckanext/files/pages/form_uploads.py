@@ -38,13 +38,13 @@ blueprint = Blueprint("files_form_uploads", __name__)
 _PREFIX = "files-"
 
 _FORMS = {
-    *(("dataset", "CreateView"), ("dataset", "EditView")),
-    *(("resource", "CreateView"), ("resource", "EditView")),
-    *(("group", "CreateGroupView"), ("group", "EditGroupView")),
-    *(("user", "RegisterView"), ("user", "EditView")),
+    "dataset": ("CreateView", "EditView"),
+    "resource": ("CreateView", "EditView"),
+    "group": ("CreateGroupView", "EditGroupView"),
+    "user": ("RegisterView", "EditView"),
 }
-"""The views of CKAN's forms, each with the last name of its module: CKAN imports some of these
-modules twice, so that there are two classes of one view."""
+"""The views of CKAN's forms, by the last names of their modules: CKAN imports some of these modules
+twice, so that there are two classes of one view."""
 
 
 @blueprint.before_app_request
@@ -62,7 +62,11 @@ def read_attachment_fields() -> None:
 def _is_form() -> bool:
     view = current_app.view_functions.get(request.endpoint or "")
     classes = getattr(getattr(view, "view_class", None), "__mro__", ())
-    return any((each.__module__.rpartition(".")[2], each.__name__) in _FORMS for each in classes)
+    return any(each.__name__ in _FORMS.get(_last_name(each.__module__), ()) for each in classes)
+
+
+def _last_name(module: str) -> str:
+    return module.rpartition(".")[2]
 
 
 class _Form:
@@ -90,16 +94,17 @@ class _Form:
         return list(dict.fromkeys(name.partition(":")[2] for name in inputs if _is_ours(name)))
 
     def _set_values(self, name: str) -> None:
-        before = self._form.getlist(name)
         taken_out = dict(self._taken_out(name))
-        stays = [value for value in before if value and value not in taken_out]
-        new = [id_ for id_ in self._sent.getlist(f"files-add:{name}") if id_]
+        stays = [value for value in self._form.getlist(name) if value and value not in taken_out]
+        added = [id_ for id_ in self._sent.getlist(f"files-add:{name}") if id_]
         uploaded = list(self._uploaded(name))
         refused = form_request.refusals(uploaded)
-        new += [id_ for id_ in uploaded if id_ not in refused]
-        several = f"files-several:{name}" in self._sent
-        values = [*stays, *new] if several else (new or stays)[-1:]
-        self._form.setlist(name, [*([""] if several else []), *values, *refused] or [""])
+        new = [*added, *(id_ for id_ in uploaded if id_ not in refused)]
+        if f"files-several:{name}" in self._sent:
+            values = ["", *stays, *new]  # so that the field is sent when it is empty, too
+        else:
+            values = (new or stays)[-1:]
+        self._form.setlist(name, [*values, *refused] or [""])
         for id_, then in taken_out.items():
             self._withdraw(id_, then)
         form_request.take_out(name, taken_out)

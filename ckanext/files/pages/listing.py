@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -166,7 +167,10 @@ def _show(listing: Listing) -> Any:
         return refused()
     except tk.ValidationError:  # a text that PostgreSQL cannot hold, in an address made by hand
         return tk.abort(400)
-    chosen = {name: value for name, value in args.items() if value}
+    address = partial(listing.url, **{name: value for name, value in args.items() if value})
+    last = -(-found["count"] // ROWS)
+    if not found["results"] and 0 < last < page:  # its files were deleted or given away
+        return tk.redirect_to(address(page=last))
     variables = {
         **listing.variables,
         "listing": listing,
@@ -174,9 +178,9 @@ def _show(listing: Listing) -> Any:
         "found": found,
         "args": args,
         "is_filtered": any(args[name] for name in ("q", "format", "storage", "type")),
-        "this_page": listing.url(**chosen, **({"page": page} if page > 1 else {})),
-        "sort_url": lambda by: listing.url(**{**chosen, "sort": _turned(by, args["sort"])}),
-        "pager": _pager(found, page, lambda page: listing.url(**chosen, page=page)),
+        "this_page": address(page=page) if page > 1 else address(),
+        "sort_url": lambda by: address(sort=_turned(by, args["sort"])),
+        "pager": _pager(found, page, address),
         "formats": _formats(found["formats"], args["format"]),
         "storages": sorted(storages) if listing.is_of_all else [],
     }
@@ -206,11 +210,11 @@ def _turned(by: str, sort: str) -> str:
     return f"{by} {other if sort == f'{by} {first}' else first}"
 
 
-def _pager(found: Mapping[str, Any], page: int, url: Callable[[int], str]) -> Any:
+def _pager(found: Mapping[str, Any], page: int, url: Callable[..., str]) -> Any:
     return Page(
         collection=found["results"],
         page=page,
-        url=lambda page, **_: url(page),
+        url=lambda page, **_: url(page=page),
         item_count=found["count"],
         items_per_page=ROWS,
         presliced_list=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,13 @@ from ckan import model
 
 from ckanext.files.ownership import NoFileIdsError, file_ids
 from ckanext.files.search import OwnerDescription, format_of
-from ckanext.files.store import BEFORE_DOWNLOAD, FileAccess, FileDescription, describe_files
+from ckanext.files.store import (
+    BEFORE_DOWNLOAD,
+    FileAccess,
+    FileDescription,
+    describe_files,
+    shown_name,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +49,7 @@ class PageFile:
 
     @property
     def display_name(self) -> str | None:
-        """What people see: the title, else the name."""
-        return self.title or self.name
+        return self.name and shown_name(self.title, self.name)
 
 
 def files_attached(value: Any) -> list[PageFile]:
@@ -52,7 +57,11 @@ def files_attached(value: Any) -> list[PageFile]:
 
     :param value: an id, a list of ids, or such a list as JSON.
     """
-    ids = named_ids(value)
+    return page_files(named_ids(value))
+
+
+def page_files(ids: Collection[str]) -> list[PageFile]:
+    """Return the files with these ids, in this order."""
     visible = visible_files(describe_files(model.Session(), ids).values() if ids else [])
     files = {file.id: file for file in visible}
     return [files.get(id_, PageFile(id_)) for id_ in ids]

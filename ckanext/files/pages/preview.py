@@ -3,8 +3,9 @@
 - An image is shown by ``<img>``: no script runs there, also not of SVG.
 - A PDF is shown in a frame, by an address that sends bytes only if they are a PDF.
 - Text is read up to 64 KiB and becomes text of the page: HTML and SVG appear as their source.
-- Everything else has no preview, and neither has a file that is empty or whose storage fails. The
-  page says so in one sentence, without a reason: format and size stand above it.
+- Everything else has no preview, and neither has an image or a PDF of more than 32 MiB, which a
+  browser would load as a whole, nor a file that is empty or whose storage fails. The page says so
+  in one sentence, without a reason: format and size stand above it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 HEAD = 64 * 1024
 """Bytes of a file that a preview reads."""
+
+_LARGEST_SHOWN = 32 * 1024**2
+"""Bytes of an image or a PDF that a page shows."""
 
 _IMAGE_NAMES = ("png", "jpeg", "gif", "webp", "avif", "bmp", "x-ms-bmp", "svg+xml")
 _IMAGES = frozenset(f"image/{name}" for name in _IMAGE_NAMES)
@@ -72,6 +76,8 @@ def preview_of(file: dict[str, Any]) -> Preview:
 
     :param file: its dictionary, with ``format``.
     """
+    if file["content_type"] in {*_IMAGES, _PDF} and file["size"] > _LARGEST_SHOWN:
+        return NOTHING
     if file["content_type"] in _IMAGES:
         return Preview("image")
     if file["content_type"] == _PDF:

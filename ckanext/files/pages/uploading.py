@@ -16,6 +16,8 @@ from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage, is_configured, storages
 from ckanext.files.uploads import size_limit
 
+from .once import once_a_request
+
 
 @dataclasses.dataclass(frozen=True)
 class UploadStorage:
@@ -50,6 +52,7 @@ def upload_storages() -> list[UploadStorage]:
     return [UploadStorage.named(name) for name in sorted(names, key=lambda n: (n != default, n))]
 
 
+@once_a_request
 def field_storage(wanted: str | None) -> UploadStorage | None:
     """Return the storage that a field names, or else the first one to which users upload.
 
@@ -97,26 +100,25 @@ def may_upload(storage: str) -> bool:
     return takes_uploads and is_allowed("file_create", {"storage": storage})
 
 
-def upload_all(uploads: Iterable[Any], storage: str) -> list[dict[str, Any]]:
+def upload_all(uploads: Iterable[Any], storage: str) -> None:
     """Upload files, each in a commit of its own, and write a message about each."""
     chosen = [upload for upload in uploads if upload.filename]
     if not chosen:
         tk.h.flash_error(tk._("Choose a file first"))
-    made = [_upload(upload, storage) for upload in chosen]
-    return [file for file in made if file]
+    for upload in chosen:
+        _upload(upload, storage)
 
 
-def _upload(upload: Any, storage: str) -> dict[str, Any] | None:
+def _upload(upload: Any, storage: str) -> None:
     try:
         file = upload_file(upload, storage)
     except NotUploadedError as error:
         tk.h.flash_error(str(error))
-        return None
+        return
     # people see the name that was sent, and not what CKAN makes of it
     made = describe_files(model.Session(), [file["id"]]).get(file["id"])
     name = made.display_name if made else file["name"]
     tk.h.flash_success(tk._("{name} was uploaded").format(name=name))
-    return file
 
 
 class NotUploadedError(Exception):

@@ -11,7 +11,7 @@ Refused: deciding whose files a user may list. The auth function of the action d
 """
 
 from .choices import find_choices
-from .dictionaries import file_dicts, title_of
+from .dictionaries import file_dicts
 from .formats import format_of, known_formats
 from .formats_in_use import formats_in_use
 from .found import MOST_COUNTED, Found, search
@@ -49,6 +49,5 @@ __all__ = [
     "known_formats",
     "parse_sort",
     "search",
-    "title_of",
     "without_reflection_warnings",
 ]

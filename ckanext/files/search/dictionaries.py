@@ -8,7 +8,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from sqlalchemy.orm import Session
 
-from ckanext.files.store import Owner, load_files
+from ckanext.files.store import Owner, load_files, shown_name, title_of
 
 from .formats import format_of
 from .owners import describe_owners
@@ -41,14 +41,7 @@ def _seen(file: Any) -> dict[str, Any]:
     title = title_of(file.plugin_data)
     return {
         "title": title,
-        "display_name": title or file.name,
+        "display_name": shown_name(title, file.name),
         "format": format_of(file.name, file.content_type),
         "url": tk.url_for("file.download", id=file.id, _external=True),
     }
-
-
-def title_of(plugin_data: Any) -> str | None:
-    """Return the title in the data of plugins."""
-    ours = plugin_data.get("files") if isinstance(plugin_data, dict) else None
-    title = ours.get("title") if isinstance(ours, dict) else None
-    return title if isinstance(title, str) else None

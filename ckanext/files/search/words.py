@@ -12,17 +12,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ckanext.files.store import TITLE
+from ckanext.files.store import INDEXED_TITLE
 
 _SPACES = " " * len(string.punctuation)
 _PUNCTUATION = string.punctuation.replace("'", "''")
 _TO_SPACES = str.maketrans(string.punctuation, _SPACES)
 
-SHOWN_NAME = f"coalesce({TITLE}, name)"
+SHOWN_NAME = f"coalesce({INDEXED_TITLE}, name)"
 """SQL of what people see as the name of a file."""
 
 WORDS = (
-    f"to_tsvector('simple', translate(name || ' ' || coalesce({TITLE}, ''),"
+    f"to_tsvector('simple', translate(name || ' ' || coalesce({INDEXED_TITLE}, ''),"
     f" '{_PUNCTUATION}', '{_SPACES}'))"
 )
 """SQL of the words of a file's name and title."""

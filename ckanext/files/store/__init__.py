@@ -20,10 +20,11 @@ from .file_owners import (
 )
 from .models import TABLES, File, FileRecord, Owner
 from .storages import is_configured
-from .titles import TITLE, set_title
+from .titles import INDEXED_TITLE, TITLE, set_title, shown_name, title_of
 
 __all__ = [
     "BEFORE_DOWNLOAD",
+    "INDEXED_TITLE",
     "TABLES",
     "TITLE",
     "CannotRemoveError",
@@ -44,4 +45,6 @@ __all__ = [
     "owners_with_files",
     "read_files",
     "set_title",
+    "shown_name",
+    "title_of",
 ]

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from .models import File, Owner, file_table, flush_files, owner_table
-from .titles import TITLE
+from .titles import TITLE, shown_name
 
 
 class FileDescription(NamedTuple):
@@ -34,8 +34,7 @@ class FileDescription(NamedTuple):
 
     @property
     def display_name(self) -> str:
-        """What people see: the title, else the name."""
-        return self.title or self.name
+        return shown_name(self.title, self.name)
 
 
 _COLUMNS = ("id", "name", "content_type", "size", "created", "storage")

@@ -5,13 +5,23 @@ It is in the data that plugins keep with a file, so that it moves from CKAN 2.11
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from .models import expire, file_table, flush_files
 
-TITLE = "plugin_data #>> '{files,title}'"
-"""SQL of a file's title; NULL if it has none."""
+INDEXED_TITLE = "plugin_data #>> '{files,title}'"
+"""SQL of a file's title as indexes have it: the text of anything that code of others has put there,
+such as a number."""
+
+TITLE = f"""
+    CASE jsonb_typeof(plugin_data #> '{{files,title}}')
+        WHEN 'string' THEN nullif({INDEXED_TITLE}, '')
+    END
+"""
+"""SQL of a file's title; NULL if it has none. :func:`title_of` does the same."""
 
 _UPDATE = sa.text(f"""
     UPDATE {file_table} SET plugin_data = CASE
@@ -26,6 +36,18 @@ _UPDATE = sa.text(f"""
     WHERE id = :id
     RETURNING id
 """)
+
+
+def title_of(plugin_data: Any) -> str | None:
+    """Return the title in the data of plugins; None if there is none."""
+    ours = plugin_data.get("files") if isinstance(plugin_data, dict) else None
+    title = ours.get("title") if isinstance(ours, dict) else None
+    return title if title and isinstance(title, str) else None
+
+
+def shown_name(title: str | None, name: str) -> str:
+    """Return what people see: the title, else the name."""
+    return title or name
 
 
 def set_title(session: Session, file_id: str, title: str) -> bool:

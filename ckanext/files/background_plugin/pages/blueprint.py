@@ -11,7 +11,7 @@ import ckan.plugins.toolkit as tk
 from flask import Blueprint, Response
 
 from ckanext.files.csrf import protect
-from ckanext.files.form_answers import next_page
+from ckanext.files.next_page import next_page
 
 blueprint = protect(Blueprint("files_jobs", __name__))
 

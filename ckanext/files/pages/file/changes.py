@@ -9,7 +9,7 @@ import ckan.plugins.toolkit as tk
 from ckan import model
 
 from ckanext.files.error_texts import text_of
-from ckanext.files.form_answers import next_page
+from ckanext.files.next_page import next_page
 from ckanext.files.pages.refused import refused
 from ckanext.files.pages.suggestions import Suggestion
 

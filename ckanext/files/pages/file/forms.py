@@ -10,8 +10,8 @@ import ckan.plugins.toolkit as tk
 from ckan import model
 
 from ckanext.files.pages.refused import refused
-from ckanext.files.pages.rights import may_see
 from ckanext.files.pages.suggestions import suggested_owners
+from ckanext.files.pages.visitor import may_see
 from ckanext.files.search import describe_owners, find_mentions
 from ckanext.files.store import is_allowed
 

@@ -10,13 +10,13 @@ from ckan import model
 from flask import Blueprint
 
 from ckanext.files.csrf import protect
-from ckanext.files.form_answers import next_page
+from ckanext.files.next_page import next_page
 from ckanext.files.ownership import is_id
 from ckanext.files.pages.listing import OWNER_TYPES, with_fields
 from ckanext.files.pages.preview import pdf_response, preview_of
 from ckanext.files.pages.refused import refused
-from ckanext.files.pages.rights import may_see
 from ckanext.files.pages.suggestions import Suggestion
+from ckanext.files.pages.visitor import may_see
 from ckanext.files.search import file_dicts
 from ckanext.files.store import BEFORE_DOWNLOAD, Owner, is_allowed
 

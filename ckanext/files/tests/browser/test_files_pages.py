@@ -159,7 +159,7 @@ def test_give_and_delete(browser: Browser, ann: Person) -> None:
     assert "Field: Attachment" in browser.find(".files-table").text
     browser.inspect(PART)
     browser.find(".files-table tbody td a").click()
-    assert browser.texts(".files-preview td")[:4] == ["river", "station", "level", "Rhein"]
+    assert browser.texts(".files-preview :is(th, td)")[:4] == ["river", "station", "level", "Rhein"]
     browser.inspect(PAGE, "file-with-table")
     browser.find(".files-delete").click()
     assert "Groundwater levels" in browser.find(".files-mentions").text

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
+from ckan import model
 
 from ckanext.files.store.models import file_table
 from ckanext.files.tests.support.effects import engine
@@ -25,6 +28,21 @@ def site(loaded: Any) -> Site:
 @pytest.fixture(scope="module")
 def pages(loaded: Any) -> Pages:
     return Pages(loaded())
+
+
+@pytest.fixture
+def visit(test_request_context: Any) -> Iterator[Callable[[str | None], None]]:
+    """Begin a request of a user, or of a visitor who is not logged in; an earlier one ends."""
+    with ExitStack() as requests:
+
+        def visit(name: str | None) -> None:
+            requests.close()
+            requests.enter_context(test_request_context())
+            tk.g.user = name or ""
+            if name:
+                tk.login_user(model.User.get(name))
+
+        yield visit
 
 
 @pytest.fixture

@@ -5,19 +5,17 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
-from ckan import model
 from werkzeug.datastructures import MultiDict
 
 from ckanext.files import form_request
-from ckanext.files.pages.choices import CHOICES_AT_ONCE
+from ckanext.files.pages.offered import OFFERED_AT_ONCE
 from ckanext.files.store.models import file_table
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import engine, statements
@@ -28,20 +26,6 @@ Visit = Callable[[str | None], None]
 FIELD = {"name": "attachment", "label": "Attachment", "errors": None}
 
 loaded = load_plugins("files", "files_test_forms")
-
-
-@pytest.fixture
-def visit(test_request_context: Any) -> Iterator[Visit]:
-    """Begin a request of a user, or of a visitor who is not logged in."""
-    with ExitStack() as requests:
-
-        def visit(name: str | None, path: str = "/") -> None:
-            requests.enter_context(test_request_context(path))
-            tk.g.user = name or ""
-            if name:
-                tk.login_user(model.User.get(name))
-
-        yield visit
 
 
 def field(**parameters: Any) -> str:
@@ -97,6 +81,7 @@ def test_what_another_field_names_is_not_offered(
     owner = ("package", dataset_of_five["id"])
     visit(author)
     assert sorted(offered(*owner)) == sorted([kept, own, sent])
+    visit(author)
     form_request.mark()
     request: Any = tk.request
     request.form = MultiDict([("second", own), ("several", ""), ("several", sent)])
@@ -163,12 +148,13 @@ def test_a_dataset_that_the_visitor_may_not_edit_offers_nothing(author: str, vis
 
 def test_a_thousand_own_files_cost_as_much_as_twenty(author: str, visit: Visit) -> None:
     numbers = []
-    for more in (CHOICES_AT_ONCE, 1000):
+    for more in (OFFERED_AT_ONCE, 1000):
         portal.upload(author, more)
         visit(author)
         offered()
+        visit(author)
         with statements() as seen:
-            assert len(offered()) == CHOICES_AT_ONCE
+            assert len(offered()) == OFFERED_AT_ONCE
         numbers.append(len(seen))
     assert numbers[0] == numbers[1]
 
@@ -245,7 +231,7 @@ def test_with_an_error(author: str, visit: Visit) -> None:
     visit(author)
     page = field(value="unknown", errors=["One <problem>", "another"], help_text="Some help")
     assert '<span class="error-block" id="field-attachment-error">' in page
-    assert "One &lt;problem&gt;, another" in page
+    assert "One &lt;problem&gt;. another" in page
     described = "field-attachment-error field-attachment-limits field-attachment-hint"
     assert f'aria-describedby="{described}"' in page
     assert 'aria-invalid="true"' in page
@@ -351,17 +337,21 @@ def test_without_the_right_to_upload(author: str, visit: Visit) -> None:
     page = field(value="")
     assert 'type="file"' not in page
     assert file in page
+    # a label points to an input that is there
+    (labelled,) = re.findall('<label class="form-label" for="(.*?)"', page)
+    assert re.search(f'<input [^>]*id="{labelled}"', page)
 
 
 def test_storage_of_uploads(author: str, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first one to which users upload; the field may name another one."""
     option = "ckan.files.authenticated_uploads.storages"
-    visit(author)
     monkeypatch.setitem(tk.config, option, ["resources", "default"])
+    visit(author)
     assert 'data-storage="resources"' in field(value="")
     assert 'data-storage="default"' in field(value="", storage="default")
     assert 'type="file"' not in field(value="", storage="nowhere")
     monkeypatch.setitem(tk.config, option, ["nowhere"])
+    visit(author)
     assert 'type="file"' not in field(value="")
 
 

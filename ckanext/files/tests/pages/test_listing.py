@@ -225,6 +225,25 @@ def test_offered_formats(author: str, site: Site, pages: Pages) -> None:
     assert offered(author, "/dashboard/files") > {"CSV", "GeoJSON", "ZIP"}
 
 
+def test_an_empty_page_leads_to_the_last_one(author: str, pages: Pages) -> None:
+    """As after the deletion of its only file. Search and order stay."""
+    files = portal.upload(author, 21)
+    path = "/dashboard/files?q=a&sort=size+desc"
+
+    def led_to(page: int) -> str:
+        answer = pages.get(f"{path}&page={page}", author)
+        assert answer.status_code == 302
+        return answer.headers["Location"].partition("/dashboard")[2]
+
+    assert led_to(3) == "/files?q=a&sort=size+desc&page=2"
+    call("file_delete", author, id=files[0])
+    for page in (2, 900):
+        assert led_to(page) == "/files?q=a&sort=size+desc&page=1"
+    assert "20 files" in pages.shown(f"/dashboard{led_to(2)}", author)
+    assert "No file matches" in pages.shown("/dashboard/files?q=nothing&page=2", author)
+    assert "There are no files here yet" in pages.shown("/dashboard/files?page=2", new_user())
+
+
 def test_a_theme_adds_a_column(theme: Any, author: str, pages: Pages) -> None:
     portal.upload(author)
     [template] = documented.blocks("docs/operating/files.rst", "html\\+jinja")

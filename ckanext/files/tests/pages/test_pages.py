@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import ckan.plugins as p
 import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
-from ckan import model
 from flask import render_template_string
 
 import ckanext.files
@@ -31,20 +29,6 @@ Visit = Callable[[str | None], None]
 TEMPLATES = "docs/recipes/templates.rst"
 
 loaded = load_plugins("files", "files_test_forms")
-
-
-@pytest.fixture
-def visit(test_request_context: Any) -> Iterator[Visit]:
-    """Begin a request of a user, or of a visitor who is not logged in."""
-    with ExitStack() as requests:
-
-        def visit(name: str | None) -> None:
-            requests.enter_context(test_request_context())
-            tk.g.user = name or ""
-            if name:
-                tk.login_user(model.User.get(name))
-
-        yield visit
 
 
 @pytest.fixture
@@ -138,6 +122,18 @@ def test_plugin_that_decides_by_file(name: str, author: str, visit: Visit) -> No
         assert [bool(file.name) for file in tk.h.files_attached(files)] == [True, False, True]
     finally:
         p.unload(name)
+
+
+@pytest.mark.parametrize("odd", [5, "", None, {"de": "Bericht"}, ["Bericht"]])
+def test_an_odd_title_of_another_program(odd: Any, author: str, visit: Visit) -> None:
+    """People see the name, wherever a file is shown."""
+    (file,) = portal.upload(author)
+    update(file, plugin_data={"files": {"title": odd}})
+    visit(author)
+    (attached,) = tk.h.files_attached(file)
+    (found,) = call("files_search", author)["results"]
+    assert (attached.title, attached.display_name) == (None, "a.txt")
+    assert (found["title"], found["display_name"]) == (None, "a.txt")
 
 
 # what the snippets write

@@ -24,6 +24,7 @@ loaded = load_plugins("files", "files_test_forms")
 
 PREVIEWS: dict[str, tuple[str, bytes, str, str, str]] = {
     "csv": ("a.csv", b"a;b\n1;<b>2</b>\n", "", "<bdi>&lt;b&gt;2&lt;/b&gt;</bdi>", "<b>2"),
+    "head of csv": ("a.csv", b"a;b\n1;2\n", "", "<bdi>b</bdi></th>", "<bdi>2</bdi></th>"),
     "long csv": ("a.csv", b"a,b\n" * 100_000, "text/csv", "is the beginning of the file", "\x00"),
     "utf-8": ("a.txt", "Öl\u202e".encode(), "", "Öl", "Ã"),
     "cut utf-8": ("a.txt", ("ö" * HEAD).encode(), "text/plain", "öö", "Ã"),
@@ -63,6 +64,19 @@ def test_no_preview(kind: str, author: str, pages: Pages) -> None:
     shown = pages.shown(f"/file/{file}", author)
     assert "files-preview" not in shown
     assert "There is no preview of this file." in shown
+    assert pages.get(f"/file/preview/{file}", author).status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf"])
+def test_a_large_file_is_not_loaded_by_itself(kind: str, author: str, pages: Pages) -> None:
+    name, content, type_, there, _ = PREVIEWS[kind]
+    file = uploaded(author, name, content, type_)
+    assert f'{there} class="' in pages.shown(f"/file/{file}", author)
+    assert 'loading="lazy"' in pages.shown(f"/file/{file}", author)
+    with engine().begin() as connection:
+        of_file = sa.update(file_table).where(file_table.c.id == file)
+        connection.execute(of_file.values(size=33 * 1024**2))
+    assert "There is no preview of this file." in pages.shown(f"/file/{file}", author)
     assert pages.get(f"/file/preview/{file}", author).status_code == 404
 
 
