@@ -17,7 +17,7 @@ from ckan import model
 
 from ckanext.files.background import UnknownTaskError, bulk, control, record
 from ckanext.files.background.call import find_task
-from ckanext.files.background_plugin.words import STATES
+from ckanext.files.background_plugin.words import STATE_WORDS
 from ckanext.files.cli.options import DRY_RUN, JSON
 from ckanext.files.cli.output import ProgressBar, print_json, print_numbers
 
@@ -112,7 +112,7 @@ def _cancel(job_id: int, now: bool) -> tuple[bool, str]:
         return False, f"has ended already: it is {_state(job_id)}"
     if ended == "doing":
         return True, "is interrupted" if now else "is asked to end: it runs"
-    return True, f"is {STATES[ended].word}"
+    return True, f"is {STATE_WORDS[ended].word}"
 
 
 @click.command()
@@ -190,7 +190,7 @@ def _change_each(
 
 def _state(job_id: int) -> str:
     job = record.find(job_id)
-    return STATES[job.status].word if job else "gone"
+    return STATE_WORDS[job.status].word if job else "gone"
 
 
 @click.command()

@@ -129,9 +129,7 @@ def files_job_parts(job: dict[str, Any]) -> list[tuple[str, str | None]]:
 
 def files_job_waits(job: dict[str, Any]) -> str:
     """Return what a job waits for, if it waits."""
-    at = job["scheduled_at"]
-    due = not at or dt.datetime.fromisoformat(at) <= dt.datetime.now(dt.timezone.utc)
-    return words.why_waiting(job, due)
+    return words.wait_word(job)
 
 
 def files_job_argument(value: Any) -> _Argument:
