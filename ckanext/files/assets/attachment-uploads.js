@@ -1,4 +1,4 @@
-/* The uploads of an attachment field: Uppy sends them by the tus protocol, the rows show them. */
+/* The uploads of a field or a page: Uppy sends them by the tus protocol, the rows show them. */
 (() => {
   'use strict'
 
@@ -10,32 +10,26 @@
   /* Milliseconds before the upload is tried again, while the connection is lost: half an hour. */
   const RETRY_DELAYS = [500, 1000, 2000, 4000, 8000, 15000, ...Array(60).fill(30000)]
 
-  /* A connection that no byte has passed for so long is taken for lost: the browser may not notice. */
-  const STALLED_SECONDS = 30
-
-  /* The speed is the one of the last seconds. */
-  const SPEED_SECONDS = 5
-
   window.ckanFiles.Uploads = class {
-    constructor(field, words, messages, listeners) {
-      this.field = field
-      this.words = words
-      this.messages = messages
-      // unfinished(fingerprint, storage): the address of an upload; finished(file)
-      this.listeners = listeners
+    // unfinished(fingerprint, storage): returns the address of an upload that goes on
+    // ended(file): an upload has left the list, with its file, or without one if it was cancelled
+    constructor(field, words, messages, { unfinished, ended }) {
+      Object.assign(this, { field, words, messages, unfinished, ended })
       this.list = field.querySelector('.files-uploads')
+      // by turn, in which their files were chosen
       this.rows = new Map()
       this.turns = 0
+      this.prepared = Promise.resolve()
       this.uppy = this.start()
       this.list.addEventListener('click', (event) => this.onClick(event))
-      this.timer = setInterval(() => this.restartStalled(), 5000)
+      this.timer = setInterval(() => this.pendingartStalled(), 5000)
     }
 
     start() {
       const { Uppy, Tus } = window.ckanFilesUppy
       // the field shows what goes wrong, and the browser logs it
       const logger = { debug() {}, warn() {}, error() {} }
-      const uppy = new Uppy({ autoProceed: true, logger })
+      const uppy = new Uppy({ logger })
       uppy.use(Tus, {
         endpoint: this.field.dataset.endpoint,
         chunkSize: CHUNK_SIZE,
@@ -46,221 +40,184 @@
         urlStorage: { findUploadsByFingerprint: async () => [] },
         headers: () => ({ 'X-CSRFToken': window.ckanFiles.csrfToken() }),
         allowedMetaFields: ['name', 'storage', 'form', 'field', 'fingerprint'],
+        onBeforeRequest: (request, file) => this.onRequest(request, this.rowOf(file)),
         onShouldRetry: (error, attempt, options, byDefault) => this.onShouldRetry(error, byDefault),
       })
-      uppy.addPreProcessor((ids) => this.prepare(ids))
-      uppy.on('upload-progress', (file, progress) => file && this.onProgress(file.id, progress))
+      uppy.on('upload-progress', (file, progress) => this.onProgress(this.rowOf(file), progress))
       uppy.on('upload-success', (file, response) => this.onSuccess(file, response))
-      uppy.on('upload-error', (file, error, response) => file && this.onError(file.id, response))
+      uppy.on('upload-error', (file, error, response) => this.onError(file, response))
       return uppy
     }
 
-    // unfinished: an upload that goes on, with its address
-    add(file, storage, unfinished) {
-      let id
-      try {
-        const { form = '', name: field = '' } = this.field.dataset
-        const meta = { storage, form, field }
-        id = this.uppy.addFile({ name: file.name, type: file.type, data: file, meta })
-        if (unfinished) this.uppy.setFileState(id, { tus: { uploadUrl: unfinished } })
-      } catch {
-        return // the same file is being uploaded
-      }
-      this.rows.set(id, this.row(id, file))
-      this.messages.announce('started', { name: file.name })
+    rowOf(file) {
+      return this.rows.get(file?.meta.turn)
     }
 
-    // an upload of the same file goes on, instead of a new one beside it
-    async prepare(ids) {
-      for (const id of ids) {
-        const { data, meta, tus } = this.uppy.getFile(id) || {}
-        if (!data || meta.fingerprint !== undefined) continue
-        const fingerprint = await window.ckanFiles.fingerprint(data)
-        if (!this.rows.has(id)) continue
-        this.uppy.setFileMeta(id, { fingerprint })
-        const uploadUrl = tus?.uploadUrl || this.listeners.unfinished(fingerprint, meta.storage)
-        if (uploadUrl) this.uppy.setFileState(id, { tus: { uploadUrl } })
-      }
-    }
-
-    row(id, file) {
-      const template = this.field.querySelector('.files-upload-template')
-      const element = template.content.firstElementChild.cloneNode(true)
-      element.dataset.upload = id
-      element.querySelector('.files-name').textContent = file.name
-      for (const part of ['pause', 'resume', 'retry', 'cancel']) {
-        element.querySelector(`.files-${part}`).setAttribute('aria-label', this.words.get(part, { name: file.name }))
-      }
-      element.querySelector('.progress').setAttribute('aria-label', this.words.get('progress', { name: file.name }))
-      this.list.append(element)
-      const row = { element, name: file.name, total: file.size, done: 0, samples: [], state: '' }
-      row.turn = ++this.turns
-      this.showStarting(row)
-      return row
-    }
-
-    // those that are not finished, also the ones that have failed
-    get unfinished() {
+    // also the ones that have failed
+    get pending() {
       return [...this.rows.values()]
     }
 
-    get running() {
-      return this.unfinished.filter((row) => row.state !== 'failed')
+    // upload: see UploadRow
+    add(file, upload) {
+      const row = new window.ckanFiles.UploadRow(this.field, this.words, this.messages, file, upload)
+      row.turn = ++this.turns
+      row.element.dataset.upload = row.turn
+      this.rows.set(row.turn, row)
+      this.list.append(row.element)
+      this.begin(row)
+      this.messages.announce('started', { name: row.name })
     }
 
-    onProgress(id, { bytesUploaded, bytesTotal }) {
-      const row = this.rows.get(id)
-      if (!row || row.state === 'paused') return
-      row.done = bytesUploaded
-      row.total = bytesTotal
-      const now = performance.now() / 1000
-      row.moved = now
-      row.samples = [...row.samples.filter(([time]) => time > now - SPEED_SECONDS), [now, bytesUploaded]]
-      this.show(row, 'running')
+    // one after the other: the first one does not wait for the fingerprints of all
+    begin(row) {
+      row.begin('preparing')
+      this.prepared = this.prepared.then(() => this.prepare(row)).catch(() => row.fail())
+    }
+
+    // an upload of the same file goes on, instead of a new one beside it
+    async prepare(row) {
+      const isOver = () => !this.rows.has(row.turn) || row.id || row.state === 'paused'
+      if (isOver()) return
+      row.fingerprint ||= await window.ckanFiles.fingerprint(row.file)
+      if (isOver()) return
+      if (!row.fingerprint) return row.fail(this.words.get('unreadable', { name: row.name }))
+      const isSame = (each) => each.fingerprint === row.fingerprint && each.storage === row.storage
+      const same = this.pending.find((each) => each !== row && isSame(each))
+      if (same) return this.merge(row, same)
+      row.url ||= this.unfinished(row.fingerprint, row.storage)
+      this.send(row)
+    }
+
+    // a file that was chosen once more
+    merge(row, same) {
+      this.forget(row)
+      if (same.state === 'failed') this.begin(same)
+      else this.messages.announce('alreadyUploading', { name: row.name })
+    }
+
+    send(row) {
+      const { form = '', name: field = '' } = this.field.dataset
+      const { file, storage, fingerprint, turn } = row
+      // Uppy takes two files of the same name, type, size, time and path for one
+      const meta = { storage, form, field, fingerprint, turn, relativePath: String(turn) }
+      row.id = this.uppy.addFile({ name: file.name, type: file.type, data: file, meta })
+      if (row.url) this.uppy.setFileState(row.id, { tus: { uploadUrl: row.url } })
+      row.begin('waiting')
+      // what goes wrong with a file comes as `upload-error`
+      this.uppy.upload().catch(() => {})
+    }
+
+    // Uppy's queue may hold back a request that it has announced
+    onRequest(request, row) {
+      if (!row) return
+      if (request.getMethod() !== 'POST') row.url = request.getURL()
+      row.request = request.getUnderlyingObject()
+      row.request.addEventListener('loadstart', () => row.send())
+    }
+
+    onProgress(row, { bytesUploaded, bytesTotal }) {
+      row?.move(bytesUploaded, bytesTotal)
     }
 
     onShouldRetry(error, byDefault) {
       const retries = byDefault(error)
-      if (retries && !error.originalResponse?.getStatus()) {
-        for (const row of this.running.filter((each) => each.state !== 'paused')) this.show(row, 'lost')
+      const request = error.originalRequest.getUnderlyingObject()
+      const row = this.pending.find((each) => each.request === request)
+      if (row && retries) {
+        row.isSent = false
+        if (!error.originalResponse?.getStatus()) row.lose()
       }
       return retries
     }
 
-    // also a request that is not answered; after its last byte the server takes the time it needs
     restartStalled() {
-      const before = performance.now() / 1000 - STALLED_SECONDS
-      for (const [id, row] of this.rows) {
-        const isOver = row.done === row.total || row.state === 'paused' || row.state === 'failed'
-        if (isOver || row.moved > before) continue
-        row.moved = performance.now() / 1000
-        row.samples = []
-        this.show(row, 'lost')
-        this.uppy.pauseResume(id)
-        this.uppy.pauseResume(id)
+      for (const row of this.pending.filter((each) => each.isStalled)) {
+        row.lose()
+        this.uppy.pauseResume(row.id)
+        this.uppy.pauseResume(row.id)
       }
     }
 
     onSuccess(file, response) {
-      const row = this.rows.get(file.id)
-      const id = response.body.xhr.getResponseHeader('File-Id')
-      if (!row || !id) return
-      this.forget(file.id)
-      // Uppy has not finished with it: it would delete the upload at the server
+      // Uppy has not finished with it
       setTimeout(() => this.uppy.removeFile(file.id))
+      const row = this.rowOf(file)
+      if (!row) return
+      const id = response.body.xhr.getResponseHeader('File-Id')
+      if (!id) return row.fail()
       this.messages.announce('uploaded', { name: row.name })
       const url = this.field.dataset.download.replace('FILE', id)
       const details = this.words.size(row.total)
-      this.listeners.finished({ id, label: row.name, url, details, turn: row.turn })
+      this.forget(row, { id, label: row.name, url, details, turn: row.turn })
     }
 
-    onError(id, response) {
-      const row = this.rows.get(id)
-      if (!row) return
-      row.reason = sentences(response?.body?.xhr)
-      this.show(row, 'failed')
+    // Uppy would try again what has failed, before it sends anything new
+    onError(file, response) {
+      this.uppy.removeFile(file.id)
+      this.rowOf(file)?.fail(sentences(response?.body?.xhr))
     }
 
     onClick(event) {
       const button = event.target.closest('button')
-      const element = button?.closest('li')
-      const row = element && this.rows.get(element.dataset.upload)
+      const row = this.rows.get(Number(button?.closest('li').dataset.upload))
       if (!row) return
-      const id = element.dataset.upload
-      if (button.matches('.files-pause')) this.pause(id, row)
-      else if (button.matches('.files-resume')) this.resume(id, row)
-      else if (button.matches('.files-retry')) this.retry(id, row)
-      else if (button.matches('.files-cancel')) this.cancel(id, row)
+      if (button.matches('.files-pause')) this.pause(row)
+      else if (button.matches('.files-resume')) this.resume(row)
+      else if (button.matches('.files-retry')) this.begin(row)
+      else if (button.matches('.files-cancel')) this.cancel(row)
     }
 
-    pause(id, row) {
-      this.uppy.pauseResume(id)
-      this.show(row, 'paused')
-      row.element.querySelector('.files-resume').focus()
+    pause(row) {
+      if (row.id) this.uppy.pauseResume(row.id)
+      row.pause()
     }
 
-    resume(id, row) {
-      this.startAgain(row)
-      this.uppy.pauseResume(id)
+    resume(row) {
+      if (!row.id) return this.begin(row)
+      row.begin('waiting')
+      this.uppy.pauseResume(row.id)
     }
 
-    retry(id, row) {
-      this.startAgain(row)
-      this.uppy.retryUpload(id)
-    }
-
-    startAgain(row) {
-      row.samples = []
-      this.showStarting(row)
-      row.element.querySelector('.files-pause').focus()
-    }
-
-    // Uppy sends nothing while the browser is offline
-    showStarting(row) {
-      row.moved = performance.now() / 1000
-      this.show(row, navigator.onLine ? 'starting' : 'lost')
-    }
-
-    cancel(id, row) {
-      this.drop(id)
+    cancel(row) {
+      this.drop(row)
       this.messages.announce('cancelled', { name: row.name })
       this.field.querySelector('input[type=file]').focus()
     }
 
     cancelAll() {
-      for (const id of [...this.rows.keys()]) this.drop(id)
+      for (const row of this.pending) this.drop(row)
     }
 
     end() {
       clearInterval(this.timer)
       this.cancelAll()
+      this.uppy.destroy()
     }
 
     resumeAll() {
-      for (const [id, row] of this.rows) {
-        if (row.state === 'paused') this.resume(id, row)
-        if (row.state === 'failed') this.retry(id, row)
+      for (const row of this.pending) {
+        if (row.state === 'paused') this.resume(row)
+        if (row.state === 'failed') this.begin(row)
       }
     }
 
-    drop(id) {
-      this.forget(id)
-      this.uppy.removeFile(id)
+    drop(row) {
+      if (row.id) {
+        // without its address Uppy does not end it at the server: that fails while the connection
+        // is lost, and leaves one place less for other uploads
+        const upload = this.uppy.getPlugin('Tus').uploaders[row.id]
+        if (upload) upload.url = null
+        this.uppy.removeFile(row.id)
+      }
+      if (row.url) window.ckanFiles.discardLater(row.url)
+      this.forget(row)
     }
 
-    forget(id) {
-      this.rows.get(id).element.remove()
-      this.rows.delete(id)
-    }
-
-    show(row, state) {
-      const changed = row.state !== state
-      row.state = state
-      const percent = row.total ? Math.floor((row.done * 100) / row.total) : 0
-      const text = this.text(row, state)
-      const part = (name) => row.element.querySelector(`.files-${name}`)
-      row.element.querySelector('.progress').setAttribute('aria-valuenow', percent)
-      row.element.querySelector('.progress').setAttribute('aria-valuetext', text)
-      row.element.querySelector('.progress-bar').style.width = `${percent}%`
-      part('state').textContent = text
-      part('state').classList.toggle('text-danger', state === 'failed')
-      part('pause').hidden = state === 'paused' || state === 'failed'
-      part('resume').hidden = state !== 'paused'
-      part('retry').hidden = state !== 'failed'
-      if (changed && ['lost', 'failed', 'paused'].includes(state)) this.messages.announce(null, `${row.name}: ${text}`)
-    }
-
-    text(row, state) {
-      const done = this.words.size(row.done)
-      const total = this.words.size(row.total)
-      if (state === 'failed') return row.reason || this.words.get('failed')
-      if (state === 'starting' && row.done) return this.words.get('done', { done, total })
-      if (state !== 'running') return this.words.get(state, { done, total })
-      const [[time, bytes], [now]] = [row.samples[0], row.samples.at(-1)]
-      const speed = (row.done - bytes) / (now - time)
-      if (!(speed > 0)) return this.words.get('done', { done, total })
-      const left = this.words.timeLeft((row.total - row.done) / speed)
-      return this.words.get('running', { done, total, speed: this.words.size(Math.floor(speed)), time: left })
+    forget(row, file) {
+      row.element.remove()
+      this.rows.delete(row.turn)
+      this.ended(file)
     }
   }
 

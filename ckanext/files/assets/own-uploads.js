@@ -9,7 +9,7 @@ ckan.module('files-own-uploads', function () {
       this.words = new Words(element)
       const messages = new Messages(element, this.words)
       element.querySelector('.files-plain').hidden = true
-      this.uploader = new Uploader(element, this.words, messages, (file) => this.onFinished(file))
+      this.uploader = new Uploader(element, this.words, messages, (file) => file && this.onFinished(file))
       whenRemoved(element, () => this.uploader.uploads.end())
       this.storage = element.querySelector('select.files-storage')
       this.storage?.addEventListener('change', () => this.showLimits())
