@@ -48,7 +48,8 @@
     // from: what htmx has sent the request for
     fail(from, status) {
       this.from = from
-      this.error.querySelector('.files-error').textContent = this.words.get(status === 403 ? 'notLoggedIn' : 'notLoaded')
+      const key = status === 403 ? 'notLoggedIn' : 'notLoaded'
+      this.error.querySelector('.files-error').textContent = this.words.get(key)
       this.error.hidden = false
     }
 

@@ -1,7 +1,7 @@
 /* CKAN's module for an attachment field. It enhances what the page has, and the field works
    without it: see templates/files/snippets/attachment_field.html. */
 ckan.module('files-attachment', function () {
-  const { Words, Messages, Rows, Chooser, Uploader, whenRemoved } = window.ckanFiles
+  const { Words, Messages, Rows, Chooser, FileInput, whenRemoved } = window.ckanFiles
 
   class Field {
     constructor(element) {
@@ -10,12 +10,12 @@ ckan.module('files-attachment', function () {
       this.words = new Words(element)
       this.messages = new Messages(element, this.words)
       // what is chosen last stays
-      this.rows = new Rows(element, this.words, this.messages, () => this.uploader?.uploads.cancelAll())
+      this.rows = new Rows(element, this.words, this.messages, () => this.fileInput?.uploads.cancelAll())
       this.chooser = new Chooser(element, this.words, this.messages, this.rows)
       const removed = new AbortController()
       whenRemoved(element, () => {
         removed.abort()
-        this.uploader?.uploads.end()
+        this.fileInput?.uploads.end()
         this.form.dispatchEvent(new Event('change')) // its files can be chosen elsewhere
       })
       this.listen(removed.signal)
@@ -25,8 +25,8 @@ ckan.module('files-attachment', function () {
     listen(signal) {
       this.form.addEventListener('change', () => this.chooser.markChosen(), { signal })
       if (!this.element.querySelector('input[type=file]')) return
-      this.uploader = new Uploader(this.element, this.words, this.messages, (file) => this.onEnded(file))
-      this.uploader.takeChosen()
+      this.fileInput = new FileInput(this.element, this.words, this.messages, (file) => this.onEnded(file))
+      this.fileInput.takeChosen()
       // before CKAN disables the buttons of the form
       document.addEventListener('submit', (event) => this.onSubmit(event), { capture: true, signal })
     }
@@ -34,7 +34,7 @@ ckan.module('files-attachment', function () {
     // an upload, with its file unless it was cancelled
     onEnded(file) {
       if (file) this.rows.add(file)
-      if (this.uploader.uploads.pending.length || !this.isAsking) return
+      if (this.fileInput.uploads.pending.length || !this.isAsking) return
       const { submit } = this
       this.stopAsking()
       if (file) submit?.()
@@ -42,7 +42,7 @@ ckan.module('files-attachment', function () {
 
     onSubmit(event) {
       const form = event.target
-      if (form !== this.form || !this.uploader.uploads.pending.length) return
+      if (form !== this.form || !this.fileInput.uploads.pending.length) return
       event.preventDefault()
       event.stopImmediatePropagation()
       const submitter = event.submitter || form.querySelector('[type=submit]')
@@ -53,7 +53,7 @@ ckan.module('files-attachment', function () {
     // Whether to wait for the uploads. The form saves itself only while it is said that it will:
     // another choice or an error takes the place of the question.
     ask(submit) {
-      const { uploads } = this.uploader
+      const { uploads } = this.fileInput
       const template = this.element.querySelector('.files-notice-template')
       const question = template.content.firstElementChild.cloneNode(true)
       const names = uploads.pending.map((row) => this.words.get('unfinished', { name: row.name }))
@@ -83,7 +83,7 @@ ckan.module('files-attachment', function () {
     }
 
     stopAsking() {
-      if (this.question.contains(document.activeElement)) this.uploader.input.focus()
+      if (this.question.contains(document.activeElement)) this.fileInput.input.focus()
       this.question.remove()
     }
   }

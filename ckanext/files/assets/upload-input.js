@@ -4,7 +4,7 @@
 
   window.ckanFiles = window.ckanFiles || {}
 
-  window.ckanFiles.Uploader = class {
+  window.ckanFiles.FileInput = class {
     // ended: called with each file that is uploaded, and without one when an upload was cancelled
     constructor(element, words, messages, ended) {
       this.element = element
@@ -14,7 +14,7 @@
       this.input = element.querySelector('input[type=file]')
       const goOn = (file, upload) => this.add([file], upload)
       this.unfinished = new window.ckanFiles.Unfinished(element, words, messages, goOn)
-      this.uploads = new window.ckanFiles.Uploads(element, words, messages, {
+      this.uploads = new window.ckanFiles.UploadList(element, words, messages, {
         unfinished: (fingerprint, storage) => this.unfinished.take(fingerprint, storage),
         ended,
       })

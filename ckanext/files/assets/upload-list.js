@@ -10,7 +10,7 @@
   /* Milliseconds before the upload is tried again, while the connection is lost: half an hour. */
   const RETRY_DELAYS = [500, 1000, 2000, 4000, 8000, 15000, ...Array(60).fill(30000)]
 
-  window.ckanFiles.Uploads = class {
+  window.ckanFiles.UploadList = class {
     // unfinished(fingerprint, storage): returns the address of an upload that goes on
     // ended(file): an upload has left the list, with its file, or without one if it was cancelled
     constructor(field, words, messages, { unfinished, ended }) {

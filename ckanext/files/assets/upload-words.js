@@ -1,4 +1,4 @@
-/* The words of an attachment field. The page has them: scripts only put names and numbers in. */
+/* The words of a field or a page that uploads. The page has them: scripts only put names and numbers in. */
 (() => {
   'use strict'
 
