@@ -1,8 +1,8 @@
 """What the extension adds to CKAN's pages and to their responses.
 
 - No cache keeps a private file for other visitors (:func:`keep_private`).
-- On CKAN 2.12 no file runs script in the site's origin, and no address of a download makes CKAN
-  fail (:data:`core_downloads`). The backport does both by itself.
+- On CKAN 2.12 no file runs script in the site's origin, none is sent by lines of any length, and no
+  address of a download makes CKAN fail (:data:`core_downloads`). The backport does so by itself.
 - Links to files that ckanext-files 1.x has made redirect to the present page.
 - A request that fails leaves no broken database session to the next request of its thread.
 """
@@ -16,6 +16,7 @@ from ckan import model
 from ckan.types import Response
 from flask import Blueprint
 
+from .filekeeper.chunks import Chunks
 from .parameters import all_storable
 
 blueprint = Blueprint("files_views", __name__)
@@ -25,6 +26,7 @@ core_downloads = Blueprint("files_core_downloads", __name__)
 _DOWNLOADS = ("file.download", "file.trusted_download", "file.public_download")
 _NOT_MODIFIED = 304
 _SENT = (200, 206, _NOT_MODIFIED)
+_CHUNK_SIZE = 64 * 1024
 
 
 @blueprint.route("/files/download/<id>")
@@ -105,4 +107,17 @@ def send_as_attachment(response: Any) -> Any:
     if header.startswith("inline") and not {"*", response.mimetype} & set(types):
         response.headers["Content-Disposition"] = header.replace("inline", "attachment", 1)
     response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+@core_downloads.after_app_request
+def send_in_chunks(response: Any) -> Any:
+    """Send an open file in chunks.
+
+    CKAN 2.12.0 hands it to the web server as it is, which sends it by lines: one line is in memory,
+    and it may be the whole file. The storages of CKAN's own and of this extension do better, but
+    not each storage of another plugin.
+    """
+    if tk.request.endpoint in _DOWNLOADS and hasattr(response.response, "read"):
+        response.response = Chunks(response.response, _CHUNK_SIZE)
     return response

@@ -83,7 +83,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "capabilities",
     },
-    "views": {"parameters"},
+    "views": {"filekeeper", "parameters"},
     "upgrade": {"backport", "ownership", "search", "store", "errors", "capabilities"},
     "cli": {"uploads", "backport", "upgrade", "store", "transaction", "errors", "capabilities"},
     "background": {"transaction", "advisory_locks", "hint", "errors"},
