@@ -7,6 +7,10 @@ the keys, so a plugin that takes advisory locks must not use these numbers.
 
 from __future__ import annotations
 
+from typing import Any
+
+import sqlalchemy as sa
+
 WORKER = 7_107
 """With the id of a worker: held as long as the worker lives, by its session for notifications."""
 
@@ -37,3 +41,12 @@ JOBS_MOVE = 7_113
 
 INSTALLATION = 7_107_000
 """One process at a time creates or updates the tables of background tasks."""
+
+
+def lock_text(connection: Any, lock: int, text: str) -> None:
+    """Take a lock for a text until the transaction ends.
+
+    :param lock: one of those above whose second key is a hash.
+    """
+    key = sa.func.hashtext(text)
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock, key)))

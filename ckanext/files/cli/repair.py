@@ -20,6 +20,7 @@ from ckanext.files.transaction.index_repair import (
     repair_due,
     table_exists,
 )
+from ckanext.files.uploads import find_stray_bytes
 
 from .options import JSON, complete_storages
 from .output import ProgressBar, print_heading, print_json
@@ -52,6 +53,9 @@ def check(storage: Sequence[str], as_json: bool) -> None:
     no row names. A crash leaves such bytes, and so does a change that bypasses
     CKAN. An upload that is under way is listed, too. Nothing is changed.
 
+    Without a storage, also lists files in the folder of uploads that belong to no
+    upload. Nothing uses them any more.
+
     The exit code is 1 when something is listed.
     """
     for name in storage:
@@ -60,11 +64,14 @@ def check(storage: Sequence[str], as_json: bool) -> None:
     engine: Any = model.Session.get_bind()
     with engine.connect() as connection:
         found = _check(connection, storage)
+    spool = None if storage else [str(path) for path in find_stray_bytes()]
     if as_json:
-        print_json({"storages": [checked._asdict() for checked in found]})
+        print_json({"storages": [checked._asdict() for checked in found], "spool": spool})
     else:
         _print(found)
-    if any(checked.missing or checked.strays for checked in found):
+        if spool is not None:
+            _print_found("Bytes without an upload", [("spool", spool)])
+    if spool or any(checked.missing or checked.strays for checked in found):
         sys.exit(1)
 
 

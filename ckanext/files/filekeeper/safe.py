@@ -26,8 +26,9 @@ from urllib.parse import quote
 import file_keeper as fk
 import flask
 from ckan.common import config
-from werkzeug.wsgi import ClosingIterator, FileWrapper
+from werkzeug.wsgi import ClosingIterator
 
+from .chunks import Chunks
 from .prepared import PreparedUpload
 
 _CHUNK_SIZE = 64 * 1024
@@ -45,12 +46,11 @@ class SafeReader:
 
     def response(self, data: fk.FileData, extras: dict[str, Any]) -> flask.Response:
         """Return a response with the content of the file."""
-        stream = self.storage.stream(data, **extras)
-        chunks = iter(FileWrapper(stream, _CHUNK_SIZE) if hasattr(stream, "read") else stream)
+        chunks = Chunks(self.storage.stream(data, **extras), _CHUNK_SIZE)
         # some adapters look for the file only when they read its content
         first = next(chunks, b"")
         return flask.Response(
-            ClosingIterator(itertools.chain([first], chunks), getattr(stream, "close", None)),
+            ClosingIterator(itertools.chain([first], chunks), chunks.close),
             mimetype=data.content_type or None,
             headers={"Content-Length": str(data.size)},
         )

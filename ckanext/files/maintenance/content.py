@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ckanext.files.filekeeper.chunks import Chunks
 from ckanext.files.store.storages import exc
 
 from .errors import DamagedContentError, MissingContentError, UnreadableContentError
@@ -28,22 +29,16 @@ def chunks_of(storage: Any, data: Any) -> Iterator[Iterator[bytes]]:
     :raises MissingContentError: the bytes do not exist.
     :raises UnreadableContentError: the bytes cannot be read.
     """
-    stream = _translating_errors(lambda: storage.stream(data))
+    chunks = _translating_errors(lambda: Chunks(storage.stream(data), _CHUNK))
     try:
-        yield _chunks(stream)
+        yield _translated(chunks)
     finally:
-        getattr(stream, "close", bool)()
+        chunks.close()
 
 
-def _chunks(stream: Any) -> Iterator[bytes]:
-    read = getattr(stream, "read", None)
-    if read:
-        while chunk := _translating_errors(lambda: read(_CHUNK)):
-            yield chunk
-    else:
-        rest = iter(stream)
-        while (chunk := _translating_errors(lambda: next(rest, None))) is not None:
-            yield chunk
+def _translated(chunks: Chunks) -> Iterator[bytes]:
+    while (chunk := _translating_errors(lambda: next(chunks, None))) is not None:
+        yield chunk
 
 
 def _translating_errors(call: Callable[[], Any]) -> Any:

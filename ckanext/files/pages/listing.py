@@ -23,9 +23,11 @@ from ckanext.files.ownership import is_id
 from ckanext.files.search import NEWEST_FIRST, fields_of_owners, known_formats, parse_sort
 from ckanext.files.store import Owner
 from ckanext.files.store.storages import storages
+from ckanext.files.uploads import discard_upload
+from ckanext.files.uploads.errors import UploadRefusedError
 
 from .refused import refused
-from .uploading import UploadStorage, unfinished_uploads, upload_all, upload_storages
+from .uploading import UploadStorage, all_unfinished, upload_all, upload_storages
 
 blueprint = protect(Blueprint("files_pages", __name__))
 
@@ -71,13 +73,29 @@ def own() -> Any:
         return refused()
     if tk.request.method == "POST":
         return _upload()
-    where = tuple(upload_storages())
+    where, uploads = tuple(upload_storages()), all_unfinished()
+    going = [upload for upload in uploads if where and upload["can_go_on"]]
     variables = {
         "user_dict": tk.get_action("user_show")({}, {"id": user.id}),
-        "unfinished": unfinished_uploads([storage.name for storage in where]),
+        "unfinished": going,
+        "stuck": [upload for upload in uploads if upload not in going],
     }
     owner = {"owner_type": "user", "owner_id": user.id}
     return _show(Listing("own", _address("files_pages.own"), owner, variables, storages=where))
+
+
+@blueprint.route("/dashboard/files/discard/<id>", methods=["POST"])
+def discard(id: str) -> Any:  # noqa: A002
+    """Discard an upload of the user, also one that cannot go on."""
+    if not tk.current_user.is_authenticated:
+        return refused()
+    try:
+        name = discard_upload(id)
+    except UploadRefusedError as error:
+        tk.h.flash_error(str(error))
+    else:
+        tk.h.flash_success(tk._("The upload of {name} is cancelled.").format(name=name))
+    return tk.redirect_to("files_pages.own")
 
 
 @blueprint.route("/dataset/files/<id>")

@@ -14,12 +14,13 @@ import codecs
 import csv
 import io
 import logging
-from collections.abc import Iterable
+from contextlib import closing
 from itertools import islice
 from typing import Any, NamedTuple
 
 import flask
 
+from ckanext.files.filekeeper.chunks import Chunks
 from ckanext.files.store.storages import Capability, FileData, get_storage
 
 log = logging.getLogger(__name__)
@@ -129,30 +130,26 @@ def head_of(file: dict[str, Any], size: int = HEAD) -> bytes:
     """Return the first bytes of a file; none if its storage cannot read them, for any reason."""
     try:
         storage = get_storage(file["storage"])
-        return _first(_read(storage, FileData.from_dict(file), size), size)
+        with closing(_open(storage, FileData.from_dict(file), size)) as chunks:
+            return _first(chunks, size)
     except Exception:  # each adapter has exceptions of its own
         log.warning("No preview of file %s in %s", file["id"], file["storage"], exc_info=True)
         return b""
 
 
-def _read(storage: Any, data: Any, size: int) -> Iterable[bytes]:
+def _open(storage: Any, data: Any, size: int) -> Chunks:
     if storage.supports(Capability.RANGE):
-        return storage.range(data, 0, size)
-    return storage.stream(data) if storage.supports(Capability.STREAM) else ()
+        return Chunks(storage.range(data, 0, size), size)
+    return Chunks(storage.stream(data) if storage.supports(Capability.STREAM) else (), size)
 
 
-def _first(chunks: Iterable[bytes], size: int) -> bytes:
-    """Return the first bytes, and close what they come from."""
+def _first(chunks: Chunks, size: int) -> bytes:
     found = bytearray()
-    try:
-        for chunk in chunks:
-            found += chunk
-            if len(found) >= size:
-                break
-    finally:
-        if close := getattr(chunks, "close", None):
-            close()
-    return bytes(found[:size])
+    for chunk in chunks:
+        found += chunk[: size - len(found)]
+        if len(found) == size:
+            break
+    return bytes(found)
 
 
 def pdf_response(file: dict[str, Any]) -> flask.Response | None:
@@ -162,7 +159,8 @@ def pdf_response(file: dict[str, Any]) -> flask.Response | None:
     storage = get_storage(file["storage"])
     if not storage.supports(Capability.STREAM):
         return None
-    response = flask.Response(storage.stream(FileData.from_dict(file)), mimetype=_PDF)
+    chunks = Chunks(storage.stream(FileData.from_dict(file)), HEAD)
+    response = flask.Response(chunks, mimetype=_PDF)
     response.headers.update(
         {
             "Content-Disposition": "inline",

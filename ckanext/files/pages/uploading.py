@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -14,6 +14,7 @@ from ckanext.files.search import format_of
 from ckanext.files.store import describe_files, is_allowed
 from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage, is_configured, storages
+from ckanext.files.uploads import size_limit
 
 from .once import once_a_request
 
@@ -33,10 +34,9 @@ class UploadStorage:
     @classmethod
     def named(cls, name: str) -> UploadStorage:
         """Return a storage by its name."""
-        settings: Any = get_storage(name).settings
-        types = list(settings.supported_types or [])
-        max_size = settings.max_size if settings.max_size >= 0 else None
-        return cls(name, max_size, [] if "*" in types else types)
+        storage = get_storage(name)
+        types = list(storage.settings.supported_types or [])
+        return cls(name, size_limit(storage), [] if "*" in types else types)
 
     @property
     def type_names(self) -> list[str]:
@@ -69,8 +69,29 @@ def field_storage(wanted: str | None) -> UploadStorage | None:
 
 def unfinished_uploads(storages: Container[str]) -> list[dict[str, Any]]:
     """Return the visitor's uploads into some storages that can go on."""
-    uploads = tk.get_action("files_upload_list")({"user": tk.current_user.name}, {})
-    return [upload for upload in uploads if upload["storage"] in storages]
+    return [upload for upload in _uploads() if upload["storage"] in storages]
+
+
+def all_unfinished() -> list[dict[str, Any]]:
+    """Return all uploads of the visitor, each with ``can_go_on``.
+
+    It is false when the storage is gone, or would refuse the file by the rights of the visitor or
+    by its size. The upload still counts, and can be discarded.
+    """
+    uploads = _uploads()
+    names = {upload["storage"] for upload in uploads}
+    usable = {name for name in names if is_configured(name) and may_upload(name)}
+    limits = {name: size_limit(get_storage(name)) for name in usable}
+    return [{**upload, "can_go_on": _fits(upload, limits)} for upload in uploads]
+
+
+def _fits(upload: dict[str, Any], limits: Mapping[str, int | None]) -> bool:
+    limit = limits.get(upload["storage"])
+    return upload["storage"] in limits and (limit is None or upload["size"] <= limit)
+
+
+def _uploads() -> list[dict[str, Any]]:
+    return tk.get_action("files_upload_list")({"user": tk.current_user.name}, {})
 
 
 def may_upload(storage: str) -> bool:

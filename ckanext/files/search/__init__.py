@@ -15,7 +15,7 @@ from .dictionaries import file_dicts
 from .formats import format_of, known_formats
 from .formats_in_use import formats_in_use
 from .found import MOST_COUNTED, Found, search
-from .indexes import create_indexes, drop_indexes, left_out_silently
+from .indexes import create_indexes, drop_indexes, without_reflection_warnings
 from .mentions import Mention, fields_of_owners, find_mentions
 from .owners import OwnerDescription, describe_owners
 from .query import Query
@@ -47,7 +47,7 @@ __all__ = [
     "format_of",
     "formats_in_use",
     "known_formats",
-    "left_out_silently",
     "parse_sort",
     "search",
+    "without_reflection_warnings",
 ]

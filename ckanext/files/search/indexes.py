@@ -55,7 +55,7 @@ def drop_indexes(connection: Connection) -> None:
 
 
 @contextmanager
-def left_out_silently() -> Iterator[None]:
+def without_reflection_warnings() -> Iterator[None]:
     """Let SQLAlchemy 1.4 leave out these indexes without a warning about each.
 
     It cannot read indexes of expressions from a database, and nothing compares these ones.

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, Inspector
 from sqlalchemy.schema import CreateIndex
 
 from ckanext.files.backport.tables import file_table, history_table, owner_table
-from ckanext.files.search import left_out_silently
+from ckanext.files.search import without_reflection_warnings
 
 TABLES: tuple[sa.Table, ...] = (file_table, owner_table, history_table)
 """Each table refers only to earlier ones."""
@@ -203,7 +203,7 @@ def _foreign_keys(connection: Connection, inspector: Inspector, table: sa.Table)
 
 def _indexes(connection: Connection, inspector: Inspector, table: sa.Table) -> _Findings:
     unique = [item["column_names"] for item in inspector.get_unique_constraints(table.name)]
-    with left_out_silently():
+    with without_reflection_warnings():
         indexes = inspector.get_indexes(table.name)
     found = [
         (item["column_names"], item["unique"])

@@ -10,14 +10,19 @@ its connection goes on at once, while the request of the old connection may stil
 Refused: deciding who may upload what. That is asked of ``file_create`` and of the storage.
 """
 
-from .expiry import RemovedUpload, count_expired, remove_expired
+from .checks import size_limit
+from .own_uploads import discard_upload
 from .protocol import read_metadata
+from .removal import RemovedUpload, count_expired, find_stray_bytes, remove_expired
 from .table import unfinished_uploads
 
 __all__ = [
     "RemovedUpload",
     "count_expired",
+    "discard_upload",
+    "find_stray_bytes",
     "read_metadata",
     "remove_expired",
+    "size_limit",
     "unfinished_uploads",
 ]

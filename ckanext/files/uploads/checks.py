@@ -1,4 +1,7 @@
-"""What ``file_create`` would refuse at the end, refused as soon as it can be known."""
+"""What ``file_create`` would decide at the end, as soon as it can be known.
+
+It looks at rights, size, type and location of a file. What it would refuse is refused here.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from ckan import model
 
-from ckanext.files import advisory_locks
+from ckanext.files.advisory_locks import UPLOADS, lock_text
 from ckanext.files.store import storages
 
 from . import checks, protocol
@@ -16,10 +16,10 @@ from .errors import TooManyUploadsError, UploadRefusedError
 from .multipart import takes_parts
 from .options import most_unfinished
 from .sinks import find_storage
-from .table import Upload, count_unfinished, create_upload, lock_text, transaction
+from .table import UploadRow, count_unfinished, create_upload, transaction
 
 
-def begin_upload(headers: Any) -> Upload:
+def begin_upload(headers: Any) -> UploadRow:
     """Make an upload of what the headers of a request announce.
 
     :raises UploadRefusedError: the user may not upload it, or the storage would not take it.
@@ -55,7 +55,7 @@ def _take_place(connection: Any, user_id: str) -> None:
 
     :raises TooManyUploadsError: the user has as many as the portal allows.
     """
-    lock_text(connection, advisory_locks.UPLOADS, user_id)
+    lock_text(connection, UPLOADS, user_id)
     limit = most_unfinished()
     if count_unfinished(connection, user_id) >= limit:
         sentence = tk.ungettext(

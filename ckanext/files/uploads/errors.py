@@ -86,7 +86,13 @@ class LargeFileError(UploadRefusedError):
 
 
 class WrongTypeError(UploadRefusedError):
-    """The storage does not accept the type of the file, or the request has a wrong type."""
+    """The storage does not take files of this type."""
+
+    status = 415
+
+
+class WrongBodyTypeError(UploadRefusedError):
+    """The body of the request is no part of a file, by its content type."""
 
     status = 415
 

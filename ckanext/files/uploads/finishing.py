@@ -13,93 +13,36 @@ does.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import ckan.plugins.toolkit as tk
 import file_keeper as fk
 from ckan import model
-from file_keeper.default.adapters.fs import FsStorage
 from sqlalchemy.exc import InvalidRequestError
 
-from ckanext.files.filekeeper.prepared import PreparedUpload
-from ckanext.files.filekeeper.safe import SafeStorage
 from ckanext.files.transaction import Block
 
-from . import checks
-from .errors import BytesLostError, FileRefusedError, UploadForbiddenError, UploadGoneError
-from .multipart import Multipart
-from .sinks import find_storage, sink_for
-from .spool import Spool
-from .table import Upload, find_upload, lock_upload, transaction, update_upload
+from .errors import FileRefusedError, UploadForbiddenError, UploadGoneError
+from .sinks import sink_for
+from .table import UploadRow, find_upload, lock_upload, transaction, update_upload
 
 
-@dataclasses.dataclass
-class SpooledUpload(PreparedUpload):
-    """An upload from the spool, which a storage on the same file system takes without a copy."""
-
-    spool: Spool | None = None
-    hash: str = ""
-
-    def place(self, storage: Any, location: fk.Location) -> fk.FileData | None:
-        if self.spool is None or not self.hash:
-            return None
-        place, settings = Path(storage.full_path(location)), storage.settings
-        if not self.spool.is_linked_at(place):
-            # an upload never replaces a folder
-            if place.exists() and (place.is_dir() or not settings.overwrite_existing):
-                raise fk.exc.ExistingFileError(storage, location)
-            if not self.spool.link(place):
-                return None
-        return fk.FileData(
-            location,
-            size=self.size,
-            content_type=self.content_type,
-            hash=self.hash,
-            algorithm=settings.hashing_algorithm,
-        )
-
-
-@dataclasses.dataclass
-class StoredUpload(PreparedUpload):
-    """An upload whose parts are in the bucket."""
-
-    parts: Multipart | None = None
-
-    def place(self, storage: Any, location: fk.Location) -> fk.FileData | None:
-        assert self.parts
-        return self.parts.complete()
-
-
-class _BytesElsewhere(io.RawIOBase):
-    """The stream of an upload whose bytes are in the bucket already.
-
-    Code that looks into the content of uploads must not take it for an empty file.
-    """
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    def readinto(self, _buffer: Any) -> int:
-        raise io.UnsupportedOperation("The bytes of this upload are in its storage already")
-
-
-def make_file(upload: Upload) -> str:
+def make_file(upload: UploadRow) -> str:
     """Make the file of an upload; return its id, also if another request has made it before.
 
     :raises UploadRefusedError: the file is refused, the bytes are lost, or another request makes
         the file at this moment.
     """
     try:
-        return _make(upload)
+        if not upload.size:
+            return _create(upload, fk.Upload(io.BytesIO(), upload.name, 0, upload.content_type))
+        with sink_for(upload).as_upload() as content:
+            return _create(upload, content)
     except UploadGoneError:
-        # the request that has made the file has removed the spool
+        # two requests may have the last bytes. The one that makes the file removes them from the
+        # spool, and the other one does not find them there: they are not lost, they are the file
         with transaction() as connection:
             file_id = find_upload(connection, upload.id).file_id
         if file_id:
@@ -107,68 +50,7 @@ def make_file(upload: Upload) -> str:
         raise
 
 
-def _make(upload: Upload) -> str:
-    sink = sink_for(upload)
-    if upload.size == 0:
-        file_id = _create(upload, _empty(upload))
-    elif isinstance(sink, Multipart):
-        file_id = _create(upload, _stored(upload, sink))
-    else:
-        assert isinstance(sink, Spool)
-        file_id = _create_from_spool(upload, sink)
-    return file_id
-
-
-def _empty(upload: Upload) -> fk.Upload:
-    return fk.Upload(io.BytesIO(), upload.name, 0, upload.content_type)
-
-
-def _stored(upload: Upload, parts: Multipart) -> fk.Upload:
-    stream: Any = _BytesElsewhere()
-    location = fk.Location(upload.location)
-    details = (upload.name, upload.size, upload.content_type)
-    return StoredUpload(stream, *details, location=location, parts=parts)
-
-
-def _create_from_spool(upload: Upload, spool: Spool) -> str:
-    with spool.open() as file:
-        if file.seek(0, io.SEEK_END) != upload.size:
-            raise BytesLostError
-        file.seek(0)
-        content = SpooledUpload(file, upload.name, upload.size, upload.content_type)
-        storage = find_storage(upload.storage)
-        if isinstance(storage, SafeStorage):
-            content.location = _location_of(upload, storage, content)
-            if isinstance(storage, FsStorage):
-                content.spool, content.hash = spool, _hash(file, storage)
-        file_id = _create(upload, content)
-    spool.remove()
-    return file_id
-
-
-def _location_of(upload: Upload, storage: Any, content: fk.Upload) -> fk.Location:
-    """Return the location of the file, and keep it in the row before the file is there."""
-    if not upload.location:
-        location = checks.choose_location(storage, content, upload.name)
-        with transaction() as connection:
-            current = lock_upload(connection, upload.id)
-            if current.location:
-                return fk.Location(current.location)
-            update_upload(connection, upload.id, location=location)
-        return fk.Location(location)
-    return fk.Location(upload.location)
-
-
-def _hash(file: Any, storage: Any) -> str:
-    """Read the whole file once, before any transaction begins."""
-    file.seek(0)
-    reader = fk.HashingReader(file, algorithm=storage.settings.hashing_algorithm)
-    reader.exhaust()
-    file.seek(0)
-    return reader.get_hash()
-
-
-def _create(upload: Upload, content: fk.Upload) -> str:
+def _create(upload: UploadRow, content: fk.Upload) -> str:
     data = {"name": upload.name, "storage": upload.storage, "upload": content}
     try:
         with Block(eager=True):

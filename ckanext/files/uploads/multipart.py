@@ -10,6 +10,7 @@ can be shown to work with them in the tests (Azure, Google), or it would not las
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
 import math
@@ -18,6 +19,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ckanext.files.errors import FilesError
+from ckanext.files.filekeeper.prepared import PreparedUpload
 from ckanext.files.filekeeper.safe import SafeStorage
 from ckanext.files.store.storages import Capability, FileData, Location, Upload, exc
 
@@ -49,13 +51,22 @@ def part_size(size: int) -> int:
 
 
 class Multipart:
-    """The bytes of one upload in a bucket."""
+    """The bytes of one upload in a bucket. Of those that have come, in their order::
+
+        |-- part --|-- part --|-- waiting --|-- new --|...room...|
+         in the bucket: stored  in the tail   in memory
+
+    A request brings ``new`` ones. Together with those that wait they are the next part as soon as
+    there is no more room, or the file ends. At the end of the request they are added to the tail if
+    they are too few. The bucket knows the parts by their numbers, and the row of the upload by what
+    the bucket has answered, their ``etags``.
+    """
 
     chunk_seconds = math.inf
     """Less than a part is only stored at the end of a request."""
 
-    def __init__(self, storage: Any, upload: table.Upload) -> None:
-        self._storage, self._id = storage, upload.id
+    def __init__(self, storage: Any, upload: table.UploadRow) -> None:
+        self._storage, self._upload, self._id = storage, upload, upload.id
         self._location, self._size = upload.location, upload.size
         self._upload_id: str = upload.parts.get("upload_id", "")
         # JSON has only text as keys
@@ -63,7 +74,7 @@ class Multipart:
         self._etags = {int(number): etag for number, etag in etags.items()}
         self._has_new_part = False
         self._tail, self._waiting = Tail(upload.id), upload.offset - self._stored
-        self._new = b""  # after those that wait in the tail
+        self._new = b""
 
     @property
     def room(self) -> int:
@@ -153,6 +164,14 @@ class Multipart:
         parts = {"upload_id": self._upload_id, "etags": self._etags}
         table.update_upload(connection, self._id, parts=parts)
 
+    @contextmanager
+    def as_upload(self) -> Iterator[Upload]:
+        """Return the complete file within a block."""
+        stream: Any = _BytesElsewhere()
+        row, location = self._upload, Location(self._location)
+        details = (row.name, row.size, row.content_type)
+        yield StoredUpload(stream, *details, location=location, parts=self)
+
     def complete(self) -> Any:
         """Make one object of the parts, or find the one that an earlier attempt has made.
 
@@ -177,6 +196,10 @@ class Multipart:
         if found.size != self._size:
             raise BytesLostError
         return found
+
+    def is_at_location(self) -> bool:
+        """Return whether what the bucket has at the location of the upload is of these parts."""
+        return True
 
     def remove(self, connection: Any) -> None:
         """Remove the parts, if they are no object yet."""
@@ -204,6 +227,33 @@ class Multipart:
     @property
     def _key(self) -> str:
         return self._storage.full_path(Location(self._location))
+
+
+@dataclasses.dataclass
+class StoredUpload(PreparedUpload):
+    """An upload whose parts are in the bucket."""
+
+    parts: Multipart | None = None
+
+    def place(self, storage: Any, location: Location) -> Any:
+        assert self.parts
+        return self.parts.complete()
+
+
+class _BytesElsewhere(io.RawIOBase):
+    """The stream of an upload whose bytes are in the bucket already.
+
+    Code that looks into the content of uploads must not take it for an empty file.
+    """
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def readinto(self, _buffer: Any) -> int:
+        raise io.UnsupportedOperation("The bytes of this upload are in its storage already")
 
 
 @contextmanager

@@ -12,7 +12,12 @@ import ckan.plugins.toolkit as tk
 
 from ckanext.files.parameters import is_storable
 
-from .errors import ChecksumMismatchError, OtherVersionError, UploadRefusedError, WrongTypeError
+from .errors import (
+    ChecksumMismatchError,
+    OtherVersionError,
+    UploadRefusedError,
+    WrongBodyTypeError,
+)
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,termination,expiration,checksum"
@@ -36,10 +41,10 @@ def check_version(headers: Any) -> None:
 
 
 def check_body_type(headers: Any) -> None:
-    """:raises WrongTypeError: the body is no part of a file."""
+    """:raises WrongBodyTypeError: the body is no part of a file."""
     if headers.get("Content-Type", "").partition(";")[0].strip().lower() != BODY_TYPE:
         sentence = tk._("The content type of the request must be {type}")
-        raise WrongTypeError(sentence.format(type=BODY_TYPE))
+        raise WrongBodyTypeError(sentence.format(type=BODY_TYPE))
 
 
 def read_length(headers: Any) -> int:

@@ -13,7 +13,8 @@ from .body import Body
 from .errors import InterruptedUploadError, LargeFileError
 from .protocol import Checksum
 from .sinks import Sink, find_storage, sink_for
-from .table import Upload, Writer, update_upload
+from .table import UploadRow, update_upload
+from .writer import Writer
 
 
 class Receiver:
@@ -27,7 +28,7 @@ class Receiver:
     :raises UploadBusyError: the upload has changed.
     """
 
-    def __init__(self, upload: Upload, checksum: Checksum | None) -> None:
+    def __init__(self, upload: UploadRow, checksum: Checksum | None) -> None:
         self._upload, self._checksum = upload, checksum
         self._writer = Writer(upload)
         self._sink: Sink = sink_for(upload)
@@ -41,7 +42,7 @@ class Receiver:
         return self._writer.expires
 
     @property
-    def is_complete(self) -> bool:
+    def is_stored(self) -> bool:
         """Whether all bytes are stored, so that the file can be made."""
         return self.offset == self._upload.size
 
@@ -105,7 +106,7 @@ class Receiver:
 
     def _count(self, connection: Any) -> None:
         self._sink.save(connection)
-        count: dict[str, Any] = {"is_stored": True} if self.is_complete else {"offset": self.offset}
+        count: dict[str, Any] = {"is_stored": True} if self.is_stored else {"offset": self.offset}
         update_upload(connection, self._upload.id, content_type=self._content_type, **count)
 
 

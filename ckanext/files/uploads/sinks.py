@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import ckan.plugins.toolkit as tk
 
-from ckanext.files.store.storages import exc, get_storage
+from ckanext.files.store.storages import Upload, exc, get_storage
 
 from .errors import UploadRefusedError
 from .multipart import Multipart, takes_parts
 from .spool import Spool
-from .table import Upload
+from .table import UploadRow
 
 
 class Sink(Protocol):
@@ -48,18 +49,32 @@ class Sink(Protocol):
         """Write down what has to be known of the bytes that are stored."""
         ...
 
+    def as_upload(self) -> AbstractContextManager[Upload]:
+        """Return the complete file for ``file_create``, within a block that makes the file.
+
+        :raises BytesLostError: some of the bytes are lost.
+        """
+        ...
+
+    def is_at_location(self) -> bool:
+        """Return whether what the storage has at the location of the upload is of these bytes.
+
+        An attempt to make the file, whose commit has failed, leaves it there.
+        """
+        ...
+
     def remove(self, connection: Any) -> None:
         """Remove all bytes that are no file yet."""
         ...
 
 
-def sink_for(upload: Upload) -> Sink:
+def sink_for(upload: UploadRow) -> Sink:
     """Return the place of the bytes of an upload."""
     storage = find_storage(upload.storage)
     # the storage may have had another type when the upload began
     if takes_parts(storage) and upload.location:
         return Multipart(storage, upload)
-    return Spool(upload.id, upload.offset)
+    return Spool(storage, upload)
 
 
 def find_storage(name: str) -> Any:

@@ -7,6 +7,8 @@ local storage it costs nothing: the finished file is linked into the storage.
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import logging
 import os
 from collections.abc import Iterator
@@ -14,10 +16,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .errors import BytesLostError, StorageFailsError
+import file_keeper as fk
+from file_keeper.default.adapters.fs import FsStorage
+
+from ckanext.files.filekeeper.prepared import PreparedUpload
+from ckanext.files.filekeeper.safe import SafeStorage
+
+from .checks import choose_location
+from .errors import BytesLostError, StorageFailsError, UploadsNotReadyError
 from .options import spool_folder
+from .table import UploadRow, lock_upload, transaction, update_upload
 
 _ONLY_CKAN = 0o700
+
+LINK = ".link"
+"""At the end of the name of a link that is about to get its place in a storage."""
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +38,7 @@ log = logging.getLogger(__name__)
 class Spool:
     """The bytes of one upload in a file.
 
-    :param id_: of the upload. It is random, and a text that can be the name of a file.
-    :param offset: how many bytes count.
+    Its name is the id of the upload: that is random, and a text that can be the name of a file.
     """
 
     chunk_size = 4 * 1024 * 1024
@@ -35,9 +47,10 @@ class Spool:
     chunk_seconds = 1.0
     """A client that sends few bytes in a second has them counted nevertheless."""
 
-    def __init__(self, id_: str, offset: int) -> None:
-        self._path = spool_folder() / id_
-        self._position = offset
+    def __init__(self, storage: Any, upload: UploadRow) -> None:
+        self._storage, self._upload = storage, upload
+        self._path = spool_folder() / upload.id
+        self._position = upload.offset
 
     @property
     def room(self) -> int:
@@ -80,13 +93,14 @@ class Spool:
         """Open the bytes for reading.
 
         :raises BytesLostError: they are lost.
+        :raises StorageFailsError: the folder is away, and they with it.
         """
         with _errors_as_ours():
             return self._path.open("rb")
 
     def link(self, place: Path) -> bool:
         """Give the file a second name, atomically; return whether the file systems can do that."""
-        new = self._path.with_name(f"{self._path.name}.link")
+        new = self._path.with_name(f"{self._path.name}{LINK}")
         place.parent.mkdir(parents=True, exist_ok=True)
         new.unlink(missing_ok=True)
         try:
@@ -105,9 +119,109 @@ class Spool:
             return place.samefile(self._path)
         return False
 
-    def remove(self, connection: Any = None) -> None:
-        """Remove the bytes, or this name of theirs."""
-        self._path.unlink(missing_ok=True)
+    @contextmanager
+    def as_upload(self) -> Iterator[fk.Upload]:
+        """Return the complete file within a block, which removes the bytes unless it fails."""
+        with self.open() as file:
+            if file.seek(0, io.SEEK_END) != self._upload.size:
+                raise BytesLostError
+            file.seek(0)
+            yield self._upload_of(file)
+        remove_from_spool(self._upload.id)
+
+    def _upload_of(self, file: BinaryIO) -> fk.Upload:
+        row = self._upload
+        upload = SpooledUpload(file, row.name, row.size, row.content_type)
+        if isinstance(self._storage, SafeStorage):
+            upload.location = self._keep_location(upload)
+            if isinstance(self._storage, FsStorage):
+                upload.spool, upload.hash = self, self._hash(file)
+        return upload
+
+    def _keep_location(self, upload: fk.Upload) -> fk.Location:
+        """Return the location of the file, and keep it in the row before the file is there."""
+        row = self._upload
+        if row.location:
+            return fk.Location(row.location)
+        location = choose_location(self._storage, upload, row.name)
+        with transaction() as connection:
+            current = lock_upload(connection, row.id)
+            if current.location:
+                return fk.Location(current.location)
+            update_upload(connection, row.id, location=location)
+        return fk.Location(location)
+
+    def _hash(self, file: BinaryIO) -> str:
+        """Read the whole file once, before any transaction begins."""
+        file.seek(0)
+        reader = fk.HashingReader(file, algorithm=self._storage.settings.hashing_algorithm)
+        reader.exhaust()
+        file.seek(0)
+        return reader.get_hash()
+
+    def is_at_location(self) -> bool:
+        """Return whether what the storage has at the location of the upload is of these bytes."""
+        location = fk.Location(self._upload.location)
+        is_local = isinstance(self._storage, FsStorage)
+        return not is_local or self.is_linked_at(Path(self._storage.full_path(location)))
+
+    def remove(self, connection: Any) -> None:
+        """Remove the bytes, or this name of theirs.
+
+        :raises StorageFailsError: the folder is away, and bytes with it. They would belong to no
+            upload when it is back.
+        """
+        row = self._upload
+        has_bytes = row.size and (row.offset or row.is_stored)
+        if has_bytes and not _is_there(self._path.parent):
+            log.error("The folder of uploads is away: %s", self._path.parent)
+            raise StorageFailsError
+        remove_from_spool(self._upload.id)
+
+
+@dataclasses.dataclass
+class SpooledUpload(PreparedUpload):
+    """An upload from the spool, which a storage on the same file system takes without a copy."""
+
+    spool: Spool | None = None
+    hash: str = ""
+
+    def place(self, storage: Any, location: fk.Location) -> fk.FileData | None:
+        if self.spool is None or not self.hash:
+            return None
+        place, settings = Path(storage.full_path(location)), storage.settings
+        if not self.spool.is_linked_at(place):
+            # an upload never replaces a folder
+            if place.exists() and (place.is_dir() or not settings.overwrite_existing):
+                raise fk.exc.ExistingFileError(storage, location)
+            if not self.spool.link(place):
+                return None
+        return fk.FileData(
+            location,
+            size=self.size,
+            content_type=self.content_type,
+            hash=self.hash,
+            algorithm=settings.hashing_algorithm,
+        )
+
+
+def remove_from_spool(id_: str) -> None:
+    """Remove what the spool has of an upload; a portal that has only buckets has no spool."""
+    with suppress(UploadsNotReadyError):
+        (spool_folder() / id_).unlink(missing_ok=True)
+
+
+def spooled_files() -> list[Path]:
+    """Return the files in the spool, each with the id of its upload as its name."""
+    try:
+        return list(spool_folder().iterdir())
+    except (UploadsNotReadyError, FileNotFoundError):
+        return []
+
+
+def _is_there(folder: Path) -> bool:
+    """Return whether a folder is there, which may be on a file system that comes and goes."""
+    return os.access(folder, os.W_OK)  # the place of one that is not mounted is not CKAN's
 
 
 def _write_all(number: int, data: bytes, position: int) -> None:
@@ -141,8 +255,8 @@ def _sync_folder(folder: Path) -> None:
 def _errors_as_ours() -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as error:
-        raise BytesLostError from error
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and _is_there(spool_folder()):
+            raise BytesLostError from error
         log.error("The folder of uploads does not take an upload: %s", error)
         raise StorageFailsError from error

@@ -1,16 +1,8 @@
-"""The table of uploads, and the short transactions that change it.
-
-No transaction stays open while bytes arrive. A request that receives bytes is the *writer* of its
-upload: it has put its own mark into the row, and locks the row only to store a few MiB that have
-arrived and to count them. A newer request puts its mark in the place of the old one. The old
-request finds that out before it stores more, and stops. So two requests never write at once,
-although none of them waits for the other one's client.
-"""
+"""The table of uploads, and the short transactions that change it."""
 
 from __future__ import annotations
 
 import secrets
-import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -25,7 +17,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from ckanext.files import advisory_locks
+from ckanext.files.advisory_locks import UPLOADED_PARTS, lock_text
 from ckanext.files.parameters import is_storable
 
 from .errors import UploadBusyError, UploadNotFoundError, UploadsNotReadyError
@@ -56,7 +48,7 @@ upload_table = sa.Table(
 """Made by a migration. Its rows refer to users and files that may be gone."""
 
 
-class Upload(NamedTuple):
+class UploadRow(NamedTuple):
     """An upload as its row was at one moment."""
 
     id: str
@@ -100,17 +92,17 @@ class Upload(NamedTuple):
         return self.expires <= datetime.now(self.expires.tzinfo)
 
 
-_COLUMNS = [upload_table.c[name] for name in Upload._fields]
+_COLUMNS = [upload_table.c[name] for name in UploadRow._fields]
 
 
-def create_upload(connection: Any, values: dict[str, Any]) -> Upload:
+def create_upload(connection: Any, values: dict[str, Any]) -> UploadRow:
     """Make the row of a new upload."""
-    row = {"id": secrets.token_urlsafe(24), **values, "expires": _new_expiry()}
+    row = {"id": secrets.token_urlsafe(24), **values, "expires": new_expiry()}
     insert = sa.insert(upload_table).values(row).returning(*_COLUMNS)
-    return Upload(*connection.execute(insert).one())
+    return UploadRow(*connection.execute(insert).one())
 
 
-def find_upload(connection: Any, id_: str) -> Upload:
+def find_upload(connection: Any, id_: str) -> UploadRow:
     """Return an upload.
 
     :param connection: or the session of CKAN, if it has one: see :func:`transaction`.
@@ -122,15 +114,15 @@ def find_upload(connection: Any, id_: str) -> Upload:
         row = connection.execute(sa.select(*_COLUMNS).where(upload_table.c.id == id_)).first()
     if row is None:
         raise UploadNotFoundError
-    return Upload(*row)
+    return UploadRow(*row)
 
 
-def unfinished_uploads(session: Session, user_id: str) -> list[Upload]:
+def unfinished_uploads(session: Session, user_id: str) -> list[UploadRow]:
     """Return the uploads that a user may continue, the newest first."""
     newest_first = (upload_table.c.created.desc(), upload_table.c.id)
     statement = sa.select(*_COLUMNS).where(*_may_continue(user_id)).order_by(*newest_first)
     rows: Any = session.execute(statement)
-    return [Upload(*row) for row in rows]
+    return [UploadRow(*row) for row in rows]
 
 
 def count_unfinished(connection: Any, user_id: str) -> int:
@@ -145,15 +137,6 @@ def _may_continue(user_id: str) -> tuple[Any, ...]:
     return columns.user_id == user_id, columns.file_id.is_(None), is_alive
 
 
-def lock_text(connection: Any, lock: int, text: str) -> None:
-    """Take an advisory lock for a text until the transaction ends.
-
-    :param lock: one of :mod:`ckanext.files.advisory_locks`.
-    """
-    key = sa.func.hashtext(text)
-    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock, key)))
-
-
 def known_parts(connection: Any, storage: str, location: str) -> set[str]:
     """Return the ids that a bucket has given to the uploads for a location.
 
@@ -165,53 +148,8 @@ def known_parts(connection: Any, storage: str, location: str) -> set[str]:
         columns.storage == storage, columns.location == location
     )
     with _errors_as_ours():
-        lock_text(connection, advisory_locks.UPLOADED_PARTS, f"{storage}/{location}")
+        lock_text(connection, UPLOADED_PARTS, f"{storage}/{location}")
         return set(filter(None, connection.execute(ids).scalars()))
-
-
-class Writer:
-    """The request that receives bytes of an upload, until another one takes over."""
-
-    def __init__(self, upload: Upload) -> None:
-        """Take over from any other request.
-
-        :raises UploadBusyError: the upload has changed, or another request stores bytes.
-        """
-        self._id, self._mark = upload.id, uuid.uuid4().hex
-        columns = upload_table.c
-        take_over = (
-            sa.update(upload_table)
-            .where(
-                columns.id == upload.id,
-                columns.offset == upload.offset,
-                columns.is_stored.is_(False),
-            )
-            .values(writer=self._mark, expires=_new_expiry())
-            .returning(columns.expires)
-        )
-        with transaction() as connection:
-            expires = connection.execute(take_over).scalar()
-        if expires is None:
-            raise UploadBusyError
-        self.expires: datetime = expires
-
-    @contextmanager
-    def lock(self) -> Iterator[Connection]:
-        """Lock the upload while a few MiB are stored, and what the block changes is committed.
-
-        The upload gets its whole lifetime again: none expires while its bytes arrive.
-
-        :raises UploadBusyError: another request has taken over, or the upload was removed.
-        """
-        columns = upload_table.c
-        mine = sa.update(upload_table).where(columns.id == self._id, columns.writer == self._mark)
-        lock = mine.values(expires=_new_expiry()).returning(columns.expires)
-        with transaction() as connection:
-            expires = connection.execute(lock).scalar()
-            if expires is None:
-                raise UploadBusyError
-            yield connection
-        self.expires = expires
 
 
 def update_upload(connection: Any, id_: str, **values: Any) -> None:
@@ -219,7 +157,7 @@ def update_upload(connection: Any, id_: str, **values: Any) -> None:
     connection.execute(sa.update(upload_table).where(upload_table.c.id == id_).values(**values))
 
 
-def lock_upload(connection: Any, id_: str) -> Upload:
+def lock_upload(connection: Any, id_: str) -> UploadRow:
     """Lock an upload until the transaction ends; do not wait.
 
     :raises UploadBusyError: another transaction has it.
@@ -230,16 +168,16 @@ def lock_upload(connection: Any, id_: str) -> Upload:
         row = connection.execute(statement.with_for_update(nowait=True)).first()
     if row is None:
         raise UploadNotFoundError
-    return Upload(*row)
+    return UploadRow(*row)
 
 
-def lock_expired(connection: Any, order: Any, others: Collection[str]) -> Upload | None:
+def lock_expired(connection: Any, order: Any, others: Collection[str]) -> UploadRow | None:
     """Lock an upload that has expired, other than some, until the transaction ends."""
     columns = upload_table.c
     expired = sa.select(*_COLUMNS).where(columns.expires <= sa.func.now())
     one = expired.where(columns.id.not_in(others)).order_by(order).limit(1)
     row = connection.execute(one.with_for_update(skip_locked=True)).first()
-    return None if row is None else Upload(*row)
+    return None if row is None else UploadRow(*row)
 
 
 @contextmanager
@@ -257,7 +195,8 @@ def transaction() -> Iterator[Connection]:
         yield connection
 
 
-def _new_expiry() -> Any:
+def new_expiry() -> Any:
+    """Return the time at which an upload expires if no more bytes come, for a statement."""
     return sa.func.now() + sa.literal(lifetime(), sa.Interval)
 
 

@@ -14,24 +14,19 @@ from flask import Blueprint, Response
 from werkzeug.http import http_date
 
 from ckanext.files.csrf import protect
-from ckanext.files.store import Owner, is_configured, read_files
+from ckanext.files.store import is_configured
 
 from . import checks, protocol
 from .answers import SECONDS_TO_DISCARD, answer_errors
 from .body import Body
 from .creation import begin_upload
-from .errors import (
-    UploadGoneError,
-    UploadNotFoundError,
-    UploadRefusedError,
-    WrongOffsetError,
-    WrongTypeError,
-)
-from .expiry import remove_some_expired, remove_upload
+from .errors import UploadGoneError, UploadRefusedError, WrongOffsetError, WrongTypeError
 from .finishing import make_file
+from .own_uploads import discard_upload, find_usable
 from .receiving import Receiver, too_long
+from .removal import remove_some_expired, remove_upload
 from .sinks import find_storage
-from .table import Upload, find_upload, transaction
+from .table import UploadRow, find_upload, transaction
 
 blueprint = protect(Blueprint("files_upload", __name__))
 answer_errors(blueprint)
@@ -98,7 +93,7 @@ def change(id: str) -> Response:  # noqa: A002 - the same name as in CKAN's rout
 
 
 def _show(id_: str) -> Response:
-    upload = _find(id_)
+    upload = find_usable(id_)
     answer = _progress(upload)
     answer.status_code = 200
     answer.headers["Upload-Length"] = str(upload.size)
@@ -107,7 +102,7 @@ def _show(id_: str) -> Response:
 
 
 def _continue(id_: str) -> Response:
-    upload = _find(id_)
+    upload = find_usable(id_)
     protocol.check_body_type(tk.request.headers)
     if protocol.read_offset(tk.request.headers) != upload.offset:
         raise WrongOffsetError
@@ -115,50 +110,14 @@ def _continue(id_: str) -> Response:
 
 
 def _end(id_: str) -> Response:
-    upload = _find_own(id_)
-    _end_transaction()
-    remove_upload(upload.id)
+    discard_upload(id_)
     return Response(status=204)
 
 
 _METHODS = {"HEAD": _show, "PATCH": _continue, "DELETE": _end}
 
 
-def _find(id_: str) -> Upload:
-    """Return an upload of the user, who may still upload the file, or still owns it.
-
-    :raises UploadGoneError: the file is attached by now, or deleted: a client that has missed the
-        end of the upload must not attach the same file once more.
-    """
-    upload = _find_own(id_)
-    if upload.file_id is None:
-        checks.check_rights(upload.storage, upload.name)
-        checks.check_size(find_storage(upload.storage), upload.size)
-        return upload
-    file = read_files(model.Session(), [upload.file_id]).get(upload.file_id)
-    if file is None or file.owner != Owner("user", upload.user_id):
-        raise UploadGoneError(
-            tk._("The file of this upload was attached elsewhere or deleted. Upload it again.")
-        )
-    return upload
-
-
-def _find_own(id_: str) -> Upload:
-    """Return an upload of the user, who may discard it whatever else has changed.
-
-    :raises UploadForbiddenError: the user has logged out meanwhile: the upload may still be there.
-    :raises UploadNotFoundError: there is none, or it is another user's.
-    """
-    checks.check_login()
-    upload = find_upload(model.Session, id_)
-    if upload.user_id != tk.current_user.id:
-        raise UploadNotFoundError
-    if upload.has_expired:
-        raise UploadGoneError(tk._("The upload has expired. Begin it again."))
-    return upload
-
-
-def _receive(upload: Upload) -> Response:
+def _receive(upload: UploadRow) -> Response:
     """Take the body of the request into an upload, and make the file when that was the last."""
     if (tk.request.content_length or 0) > upload.size - upload.offset:
         raise too_long()
@@ -179,17 +138,17 @@ def _receive(upload: Upload) -> Response:
     return _progress(upload._replace(offset=upload.size, file_id=file_id))
 
 
-def _store(upload: Upload, body: Body, checksum: protocol.Checksum | None) -> Upload:
+def _store(upload: UploadRow, body: Body, checksum: protocol.Checksum | None) -> UploadRow:
     """Store a body; return the upload as it is after that."""
     receiver = Receiver(upload, checksum)
     receiver.receive(body)
-    if receiver.is_complete:
+    if receiver.is_stored:
         with transaction() as connection:
             return find_upload(connection, upload.id)
     return upload._replace(expires=receiver.expires, offset=receiver.offset)
 
 
-def _progress(upload: Upload) -> Response:
+def _progress(upload: UploadRow) -> Response:
     headers = {"Upload-Offset": str(upload.offset)}
     if upload.file_id is None:
         headers["Upload-Expires"] = http_date(upload.expires)
@@ -203,7 +162,7 @@ def _end_transaction() -> None:
     model.Session.remove()
 
 
-def _remove_quietly(upload: Upload) -> None:
+def _remove_quietly(upload: UploadRow) -> None:
     with suppress(UploadRefusedError):  # it is gone already, or expires
         remove_upload(upload.id)
 

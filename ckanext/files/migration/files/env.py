@@ -11,7 +11,7 @@ from alembic import context
 from sqlalchemy import engine_from_config, pool
 
 from ckanext.files.backport.tables import metadata
-from ckanext.files.search.indexes import left_out_silently
+from ckanext.files.search.indexes import without_reflection_warnings
 
 VERSIONS = "ckanext_files_alembic_version"
 
@@ -32,7 +32,7 @@ def run() -> None:
             version_table=VERSIONS,
             include_name=include_name,
         )
-        with left_out_silently(), context.begin_transaction():
+        with without_reflection_warnings(), context.begin_transaction():
             context.run_migrations()
 
 

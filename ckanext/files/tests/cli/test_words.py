@@ -84,11 +84,11 @@ def test_json_of_files() -> None:
     folder = Path(str(storages["checked"].settings.path))
     code, found = document("check", "checked")
     checked = {"storage": "checked", "files": 0, "missing": [], "strays": []}
-    assert (code, found) == (0, {"storages": [checked]})
+    assert (code, found) == (0, {"storages": [checked], "spool": None})
     (folder / "left").write_text("left")
     code, found = document("check", "checked")
     (folder / "left").unlink()
-    assert (code, found) == (1, {"storages": [{**checked, "strays": ["left"]}]})
+    assert (code, found) == (1, {"storages": [{**checked, "strays": ["left"]}], "spool": None})
     assert document("repair-index") == (0, {"repaired": [], "failed": {}})
     assert document("expire-uploads") == (0, {"removed": 0, "unfinished": 0, "failed": {}})
     author, field = new_user(), f"doc-{uuid.uuid4()}"

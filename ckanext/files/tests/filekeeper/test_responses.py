@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -13,6 +12,7 @@ from file_keeper import FileData, Location, exc, make_upload
 
 from ckanext.files import capabilities
 from ckanext.files.tests.filekeeper.conftest import Make
+from ckanext.files.tests.support.memory import on_linux, peak, reset_peak
 
 INLINE = "ckan.files.inline_content_types"
 MIB = 1024 * 1024
@@ -128,9 +128,7 @@ def test_core_sends_attachments(make: Make) -> None:
     assert _disposition(_response(make("ckan:fs"), "text/html")) == "attachment"
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="only Linux reports the peak of memory"
-)
+@on_linux
 @pytest.mark.parametrize("kind", ["fs", "s3"])
 def test_memory_for_a_large_file(make: Make, tmp_path: Path, full_size: bool, kind: str) -> None:
     """Uploads and responses keep only a small part of it."""
@@ -139,28 +137,16 @@ def test_memory_for_a_large_file(make: Make, tmp_path: Path, full_size: bool, ki
     with (tmp_path / "large").open("wb") as file:
         file.truncate(size)
     with (tmp_path / "large").open("rb") as file:
-        before = _reset_peak()
+        before = reset_peak()
         data = storage.upload(Location("a"), make_upload(file))
-    assert _memory("VmHWM") - before < 32 * MIB
+    assert peak() - before < 32 * MIB
     assert data.size == size
 
-    before = _reset_peak()
+    before = reset_peak()
     response = storage.as_response(data)
     assert sum(map(len, response.iter_encoded())) == size
     response.close()
-    assert _memory("VmHWM") - before < 32 * MIB
-
-
-def _reset_peak() -> int:
-    """Return the memory in use, from which the peak starts again."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return _memory("VmRSS")
-
-
-def _memory(name: str) -> int:
-    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1]) * 1024
+    assert peak() - before < 32 * MIB
 
 
 def _response(

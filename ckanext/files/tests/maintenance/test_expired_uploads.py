@@ -15,7 +15,7 @@ from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support.effects import change, look
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.uploads.options import spool_folder
-from ckanext.files.uploads.table import Upload, create_upload, transaction
+from ckanext.files.uploads.table import UploadRow, create_upload, transaction
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def no_uploads() -> Iterator[None]:
     change("DELETE FROM files_upload")
 
 
-def _upload(storage: str = "here") -> tuple[Upload, Path]:
+def _upload(storage: str = "here") -> tuple[UploadRow, Path]:
     user: Any = model.User.get(new_user())
     values = {"user_id": user.id, "storage": storage, "name": "a.txt", "metadata": "", "size": 9}
     with transaction() as connection:

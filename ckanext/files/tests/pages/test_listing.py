@@ -8,10 +8,13 @@ import uuid
 from typing import Any
 
 import ckan.plugins as p
+import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
+from ckan import model
 
 from ckanext.files.store.models import file_table
+from ckanext.files.store.storages import get_storage
 from ckanext.files.tests.support import documented, portal
 from ckanext.files.tests.support.effects import engine, statements
 from ckanext.files.tests.support.file_pages import (
@@ -25,6 +28,7 @@ from ckanext.files.tests.support.file_pages import (
 from ckanext.files.tests.support.hook_plugins import FilesManagerPlugin
 from ckanext.files.tests.support.load_plugins import load_plugins
 from ckanext.files.tests.support.users import call, new_user
+from ckanext.files.uploads.table import create_upload, transaction
 
 loaded = load_plugins("files", "files_test_forms")
 
@@ -119,6 +123,52 @@ def test_search_filters_order_and_pages(pages: Pages) -> None:
     assert pages.get("/dashboard/files?page=x", author).status_code == 400
     assert pages.get("/dashboard/files?q=%00", author).status_code == 400
     pages.shown("/dashboard/files?sort=nothing&type=x&storage=y", author)
+
+
+GONE = "does not take this file from you any more"
+
+
+def begin_upload(user: str, name: str, storage: str = "default") -> str:
+    """Begin an upload of six bytes; return its id."""
+    of_user = {"user_id": model.User.get(user).id, "storage": storage, "name": name}
+    with transaction() as connection:
+        row = create_upload(connection, {**of_user, "metadata": "", "size": 6, "is_stored": False})
+    return row.id
+
+
+def discard_forms(page: str) -> list[str]:
+    """Return the ids of the uploads that a page discards without a script."""
+    return re.findall(r'action="/dashboard/files/discard/(.+?)"', page)
+
+
+def test_uploads_that_cannot_go_on(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each upload that counts is listed, and can be discarded, whatever has changed."""
+    user = new_user()
+    lost, alive = begin_upload(user, "lost.bin", "gone"), begin_upload(user, "alive.bin")
+    page = pages.shown("/dashboard/files", user)
+    form, _, rest = page.partition("</noscript>")
+    assert (discard_forms(form), discard_forms(rest)) == ([alive], [lost])
+    assert (form.count(GONE), rest.count(GONE)) == (0, 1)
+    assert "lost.bin" not in form
+
+    with monkeypatch.context() as patch:
+        patch.setattr(get_storage("default").settings, "max_size", 5)
+        assert pages.shown("/dashboard/files", user).count(GONE) == 2
+    with monkeypatch.context() as patch:
+        patch.setitem(tk.config, "ckan.files.authenticated_uploads.allow", False)
+        page = pages.shown("/dashboard/files", user)
+        assert "files-own-uploads" not in page
+        assert (sorted(discard_forms(page)), page.count(GONE)) == (sorted([alive, lost]), 2)
+
+    for other, status in ((None, 404), (new_user(), 302)):
+        assert pages.post(f"/dashboard/files/discard/{lost}", other).status_code == status
+    assert {each["id"] for each in call("files_upload_list", user)} == {lost, alive}
+    assert pages.post(f"/dashboard/files/discard/{lost}", user).status_code == 302
+    page = pages.shown("/dashboard/files", user)
+    assert "The upload of lost.bin is cancelled." in page
+    assert discard_forms(page) == [alive]
+    pages.post(f"/dashboard/files/discard/{lost}", user)
+    assert "There is no such upload" in pages.shown("/dashboard/files", user)
 
 
 def test_uploads(author: str, pages: Pages) -> None:

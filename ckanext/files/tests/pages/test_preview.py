@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 
 from ckanext.files.pages.preview import HEAD
 from ckanext.files.store.models import file_table
+from ckanext.files.store.storages import Location, get_storage
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import engine
 from ckanext.files.tests.support.file_pages import (
@@ -14,6 +17,7 @@ from ckanext.files.tests.support.file_pages import (
     uploaded,
 )
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.memory import on_linux, peak, reset_peak
 from ckanext.files.tests.support.users import new_user
 
 loaded = load_plugins("files", "files_test_forms")
@@ -104,3 +108,37 @@ def test_a_pdf_is_sent_for_a_frame_only(author: str, pages: Pages) -> None:
         assert pages.get(f"/file/preview/{other}", author).status_code == 404
         download = pages.get(f"/file/download/{other}", author)
         assert download.headers["Content-Disposition"].startswith("attachment")
+
+
+@on_linux
+@pytest.mark.parametrize("kind", ["geojson", "csv", "pdf"])
+def test_memory_for_a_file_of_one_line(kind: str, author: str, pages: Pages) -> None:
+    """A preview reads 64 KiB of it, and a PDF is sent in chunks of that size."""
+    size, limit = 300 * 2**20, 32 * 2**20
+    beginning, type_ = {
+        "geojson": (b'{"type": "FeatureCollection"', "application/geo+json"),
+        "csv": (b"a,b", "text/csv"),
+        "pdf": (b"%PDF-1.4 ", "application/pdf"),
+    }[kind]
+    file = uploaded(author, f"a.{kind}", beginning.ljust(HEAD), type_)
+    _lengthen(file, size)
+    before = reset_peak()
+    assert "files-preview" in pages.shown(f"/file/{file}", author)
+    assert peak() - before < limit
+    if kind == "pdf":
+        sent = pages.get(f"/file/preview/{file}", author)
+        lengths = [len(chunk) for chunk in sent.iter_encoded()]
+        assert (sum(lengths), max(lengths)) == (size, HEAD)
+        sent.close()
+        assert peak() - before < limit
+
+
+def _lengthen(file: str, size: int) -> None:
+    """Add NUL bytes, which take no space on the disk."""
+    columns = file_table.c
+    change = sa.update(file_table).where(columns.id == file).values(size=size)
+    with engine().begin() as connection:
+        place = connection.execute(change.returning(columns.storage, columns.location)).one()
+    path = get_storage(place.storage).full_path(Location(place.location))
+    with Path(path).open("r+b") as content:
+        content.truncate(size)

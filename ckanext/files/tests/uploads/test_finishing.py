@@ -26,7 +26,7 @@ from ckanext.files.tests.support.tus import Tus, answer_of
 from ckanext.files.tests.support.users import call
 from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.tests.uploads.conftest import folder_of, new_client, spooled
-from ckanext.files.uploads import table
+from ckanext.files.uploads import remove_expired, table
 from ckanext.files.uploads.multipart import Multipart
 
 STORAGES = pytest.mark.parametrize("storage", ["default", "folder", "cloud"])
@@ -255,6 +255,30 @@ def test_bytes_that_are_lost(tus: Tus) -> None:
     assert tus.head(url).status_code == 404
 
 
+@pytest.mark.parametrize("storage", ["default", "folder"])
+def test_a_folder_that_is_away(tus: Tus, storage: str) -> None:
+    """The server of its file system does not answer: no upload ends, and all go on later."""
+    started, expired = (tus.begin(6, storage=storage) for _ in range(2))
+    for url in (started, expired):
+        assert tus.patch(url, 0, b"123").status_code == 204
+    change("UPDATE files_upload SET expires = now() WHERE id = :id", id=id_of(expired))
+    folder = folder_of_spool(started)
+    away = folder.rename(folder.with_name("away"))
+    try:
+        for answer in (tus.patch(started, 3, b"456"), tus.send("DELETE", started)):
+            assert (answer.status_code, "Try again later" in answer.text) == (503, True)
+        assert tus.offset(started) == 3
+        assert (
+            "Try again later" in {each.id: each.error for each in remove_expired()}[id_of(expired)]
+        )
+    finally:
+        away.rename(folder)
+    done = tus.patch(started, 3, b"456")
+    assert tus.download(done.headers["File-Id"]) == b"123456"
+    assert {each.id: each.error for each in remove_expired()}[id_of(expired)] == ""
+    assert not spooled(expired).exists()
+
+
 def test_parts_that_are_lost(tus: Tus) -> None:
     """The bucket removes what is not complete by a rule of its own, for example."""
     url = tus.begin(9_000_000, storage="cloud")
@@ -300,7 +324,7 @@ def is_one_waiting() -> bool:
     """)
 
 
-def _begin(upload: table.Upload) -> None:
+def _begin(upload: table.UploadRow) -> None:
     with table.transaction() as connection:
         Multipart(get_storage("cloud"), upload).begin(connection, "text/plain")
 

@@ -6,9 +6,9 @@ for each other, and stop it.
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from ckanext.files.store.storages import Location, get_storage
 from ckanext.files.tests.support.effects import change, engine
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 from ckanext.files.tests.support.tus import Tus
-from ckanext.files.uploads.spool import Spool
+from ckanext.files.tests.uploads.conftest import spooled
 
 MIB = 1024 * 1024
 
@@ -62,7 +62,7 @@ def test_removal_of_what_was_not_committed(tus: Tus, storage: str) -> None:
 
 
 def _link(url: str) -> None:
-    Spool(id_of(url), 0).link(Path(get_storage("folder").full_path(Location("linked"))))
+    os.link(spooled(url), get_storage("folder").full_path(Location("linked")))
     change("UPDATE files_upload SET location = 'linked' WHERE id = :id", id=id_of(url))
 
 

@@ -14,6 +14,7 @@ from ckan.lib.munge import munge_filename
 from ckan.tests import factories
 
 from ckanext.files import capabilities
+from ckanext.files.pages.uploading import UploadStorage
 from ckanext.files.store.storages import get_storage
 from ckanext.files.tests.support.effects import change, look
 from ckanext.files.tests.support.server import CkanServer, CkanServers
@@ -230,6 +231,9 @@ def test_limits_of_storages(tus: Tus, clients: Callable[[], Tus]) -> None:
     # a bucket gets a part from memory: parts of larger files would be too large for that
     assert tus.create(625 * 2**30, storage="cloud").status_code == 201
     assert tus.create(625 * 2**30 + 1, storage="cloud").status_code == 413
+    assert UploadStorage.named("cloud").max_size == 625 * 2**30  # as a field announces it
+    assert UploadStorage.named("small").max_size == 1000
+    assert UploadStorage.named("folder").max_size is None
     by_name = tus.create(100, "a.jpg", storage="pictures")
     assert by_name.status_code == 415
     assert "image/jpeg" in by_name.json()["error"]["upload"][0]

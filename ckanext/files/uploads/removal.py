@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from file_keeper.default.adapters.fs import FsStorage
 
 from ckanext.files.filekeeper.removal import remove_unnamed_within
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Capability, FileData, Location, is_configured
 
+from .errors import UploadsNotReadyError
 from .sinks import find_storage, sink_for
-from .spool import Spool
-from .table import Upload, lock_expired, lock_upload, transaction, upload_table
+from .spool import LINK, remove_from_spool, spooled_files
+from .table import UploadRow, lock_expired, lock_upload, transaction, upload_table
 
 _AT_ONCE = 3
 """How many expired uploads one new upload removes."""
@@ -103,26 +104,36 @@ def remove_upload(id_: str) -> None:
             _remove_row(connection, upload)
 
 
-def _remove(connection: Any, upload: Upload) -> None:
+def _remove(connection: Any, upload: UploadRow) -> None:
     if upload.file_id is None:
-        _remove_location(connection, upload)
-        sink_for(upload).remove(connection)
+        sink = sink_for(upload)
+        if upload.is_stored and upload.location and sink.is_at_location():
+            _remove_file(connection, upload)
+        sink.remove(connection)
     _remove_row(connection, upload)
 
 
-def _remove_row(connection: Any, upload: Upload) -> None:
-    Spool(upload.id, 0).remove()  # a kill may have left it after the commit that made the file
+def _remove_file(connection: Any, upload: UploadRow) -> None:
+    """Remove what the storage has of a file whose commit has failed."""
+    storage, data = find_storage(upload.storage), FileData(Location(upload.location))
+    if storage.supports(Capability.REMOVE):
+        remove_unnamed_within(connection, file_table, upload.storage, storage, data)
+
+
+def _remove_row(connection: Any, upload: UploadRow) -> None:
+    remove_from_spool(upload.id)  # a kill may have left it after the commit that made the file
     connection.execute(sa.delete(upload_table).where(upload_table.c.id == upload.id))
 
 
-def _remove_location(connection: Any, upload: Upload) -> None:
-    """Remove what the storage has of a file whose commit has failed."""
-    if not (upload.is_stored and upload.location):
-        return
-    storage, data = find_storage(upload.storage), FileData(Location(upload.location))
-    if isinstance(storage, FsStorage):
-        place = Path(storage.full_path(data.location))
-        if not Spool(upload.id, 0).is_linked_at(place):
-            return
-    if storage.supports(Capability.REMOVE):
-        remove_unnamed_within(connection, file_table, upload.storage, storage, data)
+def find_stray_bytes() -> list[Path]:
+    """Return the files in the spool that belong to no upload, so that nothing removes them.
+
+    Rows and bytes are apart when a backup of one of them is restored, or when a file system was
+    away and another folder took its place.
+    """
+    files = spooled_files()  # before the rows: an upload has its row before its bytes, and after
+    with suppress(UploadsNotReadyError), transaction() as connection:
+        known = set(connection.execute(sa.select(upload_table.c.id)).scalars())
+        strays = [file for file in files if file.name.removesuffix(LINK) not in known]
+        return sorted(file for file in strays if file.exists())
+    return []

@@ -18,7 +18,8 @@ from ckanext.files.tests.uploads.test_finishing import uploads_in_bucket
 from ckanext.files.tests.uploads.test_protocol import checksum
 from ckanext.files.uploads import remove_expired
 from ckanext.files.uploads.errors import UploadBusyError
-from ckanext.files.uploads.table import Writer, find_upload, transaction
+from ckanext.files.uploads.table import find_upload, transaction
+from ckanext.files.uploads.writer import Writer
 
 
 @pytest.fixture(autouse=True)
@@ -163,3 +164,18 @@ def test_storage_that_is_gone(tus: Tus, urls: dict[str, str], monkeypatch: Any) 
     assert "folder" in left.error
     assert exists(urls["folder"])
     assert [each.error for each in remove_expired()] == [""]
+
+
+def test_bytes_without_an_upload(tus: Tus) -> None:
+    """Their row was lost: nothing removes them, and ``check`` lists them."""
+    lost, kept = (tus.begin(5, storage="folder") for _ in range(2))
+    for url in (lost, kept):
+        assert tus.patch(url, 0, b"123").status_code == 204
+    change("DELETE FROM files_upload WHERE id = :id", id=id_of(lost))
+    code, said = run("check")
+    assert code == 1
+    assert f"spool\t{spooled(lost)}\n" in said
+    assert str(spooled(kept)) not in said
+    spooled(lost).unlink()
+    assert "Bytes without an upload: 0" in run("check")[1]
+    assert "Bytes without an upload" not in run("check", "folder")[1]
