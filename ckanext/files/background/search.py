@@ -101,19 +101,20 @@ class Search:
             return Found(ids[:limit], next=ids[limit - 1] if limit else None)
         return Found(ids, self._end_of_window(before) if self._rest else None, is_short=True)
 
-    def count(self, newest: Found | None = None) -> Count:
+    def count(self, newest: Found | None = None, before: int | None = None) -> Count:
         """Return how many jobs match, counted up to :data:`MOST`.
 
         :param newest: what :meth:`find` has found as the first page, which may be all.
+        :param before: only older jobs than this one.
         """
         if newest and newest.is_short and len(newest.ids) <= MOST:
             return Count(len(newest.ids), is_exact=newest.next is None)
         window = WINDOW if self._rest else MOST + 1
-        values = {"before": _NEWEST, "limit": MOST + 1}
+        values = {"before": before or _NEWEST, "limit": MOST + 1}
         number = self._execute("count_found_jobs", window, **values).scalar()
         if number > MOST:
             return Count(MOST, is_exact=False)
-        return Count(number, is_exact=not self._rest or self._end_of_window(None) is None)
+        return Count(number, is_exact=not self._rest or self._end_of_window(before) is None)
 
     def _end_of_window(self, before: int | None) -> int | None:
         """Return the oldest job that was looked at, if there may be older ones."""

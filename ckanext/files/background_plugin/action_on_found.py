@@ -9,6 +9,7 @@ from ckan.plugins import toolkit as tk
 from ckan.types import Context, Schema
 
 from ckanext.files.background import bulk
+from ckanext.files.background.search import Count, Search
 
 from . import schema
 from .results import commit, explained, filters_of, sees_all, validated
@@ -72,6 +73,22 @@ def files_jobs_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, A
     data = _validated(context, data_dict, schema.jobs_retry())
     most, before = data.pop("most"), data.pop("before", None)
     return _change(context, bulk.retry_found(_changeable(context, data), before), most)
+
+
+@explained()
+def count_changeable(action: str, context: Context, data_dict: dict[str, Any]) -> Count:
+    """Count the jobs that one of these actions would change, for a question before it.
+
+    :param action: ``cancel`` or ``retry``.
+    :param data_dict: filters, as for the action.
+    :raises NotAuthorized: the user may not call the action so.
+    :raises ValidationError: a filter is invalid.
+    """
+    tk.check_access(f"files_jobs_{action}", context, data_dict)
+    data = _validated(context, data_dict, schema.filters(schema.refuse_blank))
+    before = data.pop("before", None)
+    narrowed = bulk.to_cancel if action == "cancel" else bulk.to_retry
+    return Search(narrowed(_changeable(context, data))).count(before=before)
 
 
 def _validated(context: Context, data_dict: dict[str, Any], wanted: Schema) -> dict[str, Any]:

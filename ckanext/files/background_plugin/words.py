@@ -1,11 +1,13 @@
-"""The words for states, events and reasons to wait, the same on pages, in errors and commands.
+"""The words for states, events and reasons to wait, on pages, in errors and commands.
 
-The codes of states, such as ``todo``, are what programs get and send.
+The codes of states, such as ``todo``, are what programs get and send. Commands have their own words
+for reasons to wait, which name the lock or the time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime as dt
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import ckan.plugins.toolkit as tk
@@ -28,7 +30,7 @@ def N_(text: str) -> str:  # noqa: N802 -- the name by which Babel finds texts
     return text
 
 
-STATES = {
+STATE_WORDS = {
     "todo": StateWord(N_("waiting"), "bg-light text-dark border"),
     "doing": StateWord(N_("running"), "bg-dark text-white"),
     "succeeded": StateWord(N_("succeeded"), "bg-success text-white"),
@@ -53,10 +55,20 @@ EVENTS = {
 }
 """Each event in the history of a job, likewise; ``scheduled`` for a request with a time."""
 
+WAIT_WORDS = {
+    "queue": N_("Waits: its queue is paused"),
+    "next step": N_("Waits for a worker to go on"),
+    "time": N_("Waits for its time"),
+    "jobs": N_("Waits for another job"),
+    "lock": N_("Waits for another job"),
+    "worker": N_("Waits for a worker"),
+}
+"""Each thing that a job may wait for, as pages show it."""
+
 
 def state_word(status: str) -> StateWord:
     """Return the word for the state of a job, in the language of the request."""
-    state = STATES[status]
+    state = STATE_WORDS[status]
     return state._replace(word=tk._(state.word))
 
 
@@ -76,24 +88,38 @@ def error_words(error: str | None) -> str | None:
     return words_of(error) or tk._("The task has failed without giving a reason")
 
 
-def why_waiting(job: dict[str, Any], is_due: bool) -> str:
-    """Return what a job waits for; an empty text if it runs or has ended."""
+def waits_for(job: Mapping[str, Any]) -> str | None:
+    """Return the code of what a job waits for, one of :data:`WAIT_WORDS`.
+
+    :param job: as the actions return it.
+    :returns: None if it runs or has ended.
+    """
     if job["status"] not in LIVE or job["running"]:
-        return tk._("Ends after its present step") if job["abort_requested"] else ""
+        return None
     if job["paused"]:
-        return tk._("Waits: its queue is paused")
+        return "queue"
     if job["status"] == "doing":
-        return tk._("Waits for a worker to go on")
-    if not is_due:
-        return tk._("Waits for its time")
-    is_stopped = job["locked"] or job["dependent"]
-    return tk._("Waits for another job") if is_stopped else tk._("Waits for a worker")
+        return "next step"
+    due = job["scheduled_at"]
+    if due and dt.datetime.fromisoformat(due) > dt.datetime.now(dt.timezone.utc):
+        return "time"
+    if job["dependent"]:
+        return "jobs"
+    return "lock" if job["locked"] else "worker"
 
 
-def part_word(job: dict[str, Any]) -> str:
+def wait_word(job: Mapping[str, Any]) -> str:
+    """Return the words for what a job waits for, or that it ends soon; else an empty text."""
+    code = waits_for(job)
+    if code:
+        return tk._(WAIT_WORDS[code])
+    return tk._("Ends after its present step") if job["abort_requested"] else ""
+
+
+def part_word(job: Mapping[str, Any], translate: Callable[[str], str] = tk._) -> str:
     """Return which part a chain is at, or has ended in; an empty text if all have succeeded."""
     parts = read_parts(job["parts"])
     if parts is None or parts.is_over:
         return ""
-    sentence = tk._("Part {number} of {total}: {task}")
+    sentence = translate(N_("Part {number} of {total}: {task}"))
     return sentence.format(number=parts.number, total=parts.total, task=parts.name)

@@ -11,7 +11,7 @@ from ckanext.files.upgrade.claim import Claiming, ClaimReport
 from ckanext.files.upgrade.stored_field import OWNER_TYPES, StoredField
 
 from .options import DRY_RUN, JSON
-from .output import ProgressBar, print_json, print_table
+from .output import ProgressBar, print_json, print_numbers, print_table
 
 
 @click.command()
@@ -86,12 +86,12 @@ def _print(report: ClaimReport, field: str, *, dry_run: bool) -> None:
     if not (report.given or report.theirs or report.refused):
         click.echo(f"Nothing names a file in {field}.")
         return
-    for label, number in (
-        ("to be given" if dry_run else "given", len(report.given)),
-        ("already theirs", len(report.theirs)),
-        ("refused", len(report.refused)),
-    ):
-        click.echo(f"{label:<15}{number:>10}")
+    numbers = {
+        "to be given" if dry_run else "given": len(report.given),
+        "already theirs": len(report.theirs),
+        "refused": len(report.refused),
+    }
+    print_numbers(numbers)
     if report.refused:
         click.secho("\nRefused:", fg="red")
         print_table([("file", f"named in {field} of", "because it"), *report.refused])

@@ -1,27 +1,11 @@
-"""Options that several commands have, and names that a shell completes."""
+"""Options that several commands have."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import click
-
-from ckanext.files.store.storages import storages
 
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Only report what the command would do.")
 
 JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document, for programs."
 )
-
-
-def complete_storages(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[str]:
-    """Return the names of storages with which a shell may go on."""
-    return words_with(incomplete, storages)
-
-
-def words_with(start: str, words: Iterable[str]) -> list[str]:
-    """Return the words that have this start."""
-    return sorted(word for word in words if word.startswith(start))

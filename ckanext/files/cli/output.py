@@ -11,7 +11,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -74,12 +74,17 @@ def _bar(label: str, length: int | None) -> Any:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Print the one JSON document of a command; times are in ISO 8601."""
+    """Print the one JSON document of a command; times are in ISO 8601, sets are sorted lists."""
     click.echo(json.dumps(document, indent=2, default=_plain))
 
 
 def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, dt.datetime) else sorted(value)
+    """Return what JSON has for a value that it does not know."""
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"JSON has nothing for {value!r}")
 
 
 def print_heading(text: str) -> None:
@@ -103,6 +108,12 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def print_numbers(numbers: Mapping[str, int]) -> None:
+    """Print numbers in a column, each after its label."""
+    for label, number in numbers.items():
+        click.echo(f"{label:<15}{number:>10}")
 
 
 def in_utc(at: dt.datetime | None) -> str:

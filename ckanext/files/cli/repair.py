@@ -13,7 +13,7 @@ from ckan import model
 from ckanext.files.store.models import file_table
 from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage, is_configured, storages
-from ckanext.files.store.stored import Stored, find_missing, find_strays, list_storages
+from ckanext.files.store.stored import find_strays, list_storages
 from ckanext.files.transaction.index_repair import (
     datasets_to_repair,
     make_all_due,
@@ -22,7 +22,9 @@ from ckanext.files.transaction.index_repair import (
 )
 from ckanext.files.uploads import find_stray_bytes
 
-from .options import JSON, complete_storages
+from .completion import complete_storages
+from .lost_bytes import look_for_missing
+from .options import JSON
 from .output import ProgressBar, print_heading, print_json
 
 _PAUSE = 0.5
@@ -82,18 +84,10 @@ def _check(connection: Any, chosen: Sequence[str]) -> list[_Checked]:
     found: list[_Checked] = []
     for name in chosen or dict.fromkeys([*rows, *ours]):
         stored = rows.get(name)
-        missing = _missing(connection, stored) if stored else []
+        missing = look_for_missing(connection, file_table, stored) if stored else []
         strays = _strays(connection, name) if name in (chosen or ours) else None
         found.append(_Checked(name, stored.files if stored else 0, missing, strays))
     return found
-
-
-def _missing(connection: Any, stored: Stored) -> list[str] | None:
-    if not stored.can_be_asked:
-        return None
-    with ProgressBar(f"Looking for files of {stored.storage}") as bar:
-        bar.begin(stored.files)
-        return find_missing(connection, file_table, stored, bar.add)
 
 
 def _strays(connection: Any, name: str) -> list[str] | None:

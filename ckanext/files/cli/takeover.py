@@ -13,13 +13,14 @@ from ckan.common import config_declaration
 
 from ckanext.files.backport.tables import file_table
 from ckanext.files.errors import FilesError
-from ckanext.files.store.stored import Stored, find_missing, list_storages
+from ckanext.files.store.stored import Stored, list_storages
 from ckanext.files.upgrade.old_options import OptionsReport, translate_options
 from ckanext.files.upgrade.table_check import TableCheck
 from ckanext.files.upgrade.takeover import adapt_tables, look_at_tables, tables_exist
 
+from .lost_bytes import look_for_missing
 from .options import DRY_RUN, JSON
-from .output import ProgressBar, print_heading, print_json, print_list, print_nothing
+from .output import print_heading, print_json, print_list, print_nothing
 
 _MAX_LISTED = 20
 
@@ -129,15 +130,9 @@ def _print_options(report: OptionsReport) -> None:
 def _look_for_files(engine: Any) -> list[_LookedFor]:
     with engine.connect() as connection:
         return [
-            _LookedFor(stored, _missing(connection, stored) if stored.can_be_asked else None)
+            _LookedFor(stored, look_for_missing(connection, file_table, stored))
             for stored in list_storages(connection, file_table)
         ]
-
-
-def _missing(connection: Any, stored: Stored) -> list[str]:
-    with ProgressBar(f"Looking into {stored.storage}") as bar:
-        bar.begin(stored.files)
-        return find_missing(connection, file_table, stored, bar.add)
 
 
 def _print_files(looked_for: Sequence[_LookedFor]) -> None:

@@ -28,11 +28,9 @@ from .values import (
     texts,
     values_at,
 )
-from .withdrawal_words import WITHDRAWAL_CHOICES
 from .withdrawals import withdraw_files
 
 __all__ = [
-    "WITHDRAWAL_CHOICES",
     "Actor",
     "Claims",
     "FieldArgumentError",

@@ -29,7 +29,6 @@ from flask import Blueprint, current_app, request
 from werkzeug.datastructures import FileStorage, MultiDict
 
 from ckanext.files import csrf, form_request
-from ckanext.files.ownership import WITHDRAWAL_CHOICES
 
 from .uploading import NotUploadedError, upload_file
 
@@ -116,7 +115,7 @@ class _Form:
                 yield id_, then
 
     def _withdraw(self, id_: str, then: str) -> None:
-        if then in WITHDRAWAL_CHOICES:
+        if then:  # an unknown word too: the action refuses it
             start = f"files_withdrawn__{self._withdrawn}__"
             self._form.setlist(f"{start}id", [id_])
             self._form.setlist(f"{start}then", [then])

@@ -17,9 +17,9 @@ from ckan import model
 
 from ckanext.files.background import UnknownTaskError, bulk, control, record
 from ckanext.files.background.call import find_task
-from ckanext.files.background_plugin.words import STATES
+from ckanext.files.background_plugin.words import STATE_WORDS
 from ckanext.files.cli.options import DRY_RUN, JSON
-from ckanext.files.cli.output import ProgressBar, print_json
+from ckanext.files.cli.output import ProgressBar, print_json, print_numbers
 
 from .change_found import YES, Change, change_found
 from .completion import complete_tasks
@@ -112,7 +112,7 @@ def _cancel(job_id: int, now: bool) -> tuple[bool, str]:
         return False, f"has ended already: it is {_state(job_id)}"
     if ended == "doing":
         return True, "is interrupted" if now else "is asked to end: it runs"
-    return True, f"is {STATES[ended].word}"
+    return True, f"is {STATE_WORDS[ended].word}"
 
 
 @click.command()
@@ -190,7 +190,7 @@ def _change_each(
 
 def _state(job_id: int) -> str:
     job = record.find(job_id)
-    return STATES[job.status].word if job else "gone"
+    return STATE_WORDS[job.status].word if job else "gone"
 
 
 @click.command()
@@ -229,9 +229,5 @@ def purge(days: float, states: Sequence[str], dry_run: bool, as_json: bool) -> N
     if as_json:
         print_json({"dry_run": dry_run, "deleted": sum(counts.values()), "jobs": counts})
     else:
-        _print_purged(counts, "to be deleted" if dry_run else "deleted")
-
-
-def _print_purged(counts: Mapping[str, int], done: str) -> None:
-    for label, number in {**counts, done: sum(counts.values())}.items():
-        click.echo(f"{label:<15}{number:>10}")
+        done = "to be deleted" if dry_run else "deleted"
+        print_numbers({**counts, done: sum(counts.values())})

@@ -7,7 +7,7 @@ from ckan import model
 
 from ckanext.files.background import BackgroundError, overview, queue_names, schema
 from ckanext.files.background.call import all_tasks
-from ckanext.files.cli.options import words_with
+from ckanext.files.cli.completion import words_with
 
 
 def complete_queues(

@@ -8,7 +8,8 @@ from typing import Any
 import click
 from ckan import model
 
-from ckanext.files.background_plugin.words import STATES
+from ckanext.files.background.record import STATES
+from ckanext.files.background_plugin.words import STATE_WORDS
 
 from .completion import complete_queues, complete_tasks
 from .names import check_queues, check_task
@@ -24,7 +25,7 @@ class StateChoice(_Choice):
     """
 
     def __init__(self, codes: Iterable[str] = STATES) -> None:
-        self._codes = {STATES[code].word: code for code in codes}
+        self._codes = {STATE_WORDS[code].word: code for code in codes}
         super().__init__(list(self._codes))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from textwrap import indent
@@ -11,12 +10,12 @@ from typing import Any
 import click
 from ckan import model
 
-from ckanext.files.background import control, record
+from ckanext.files.background import record
 from ckanext.files.background.error_line import first_line, shortened
 from ckanext.files.background.parts import is_chain, title_of
 from ckanext.files.background.search import Count, Search
 from ckanext.files.background_plugin.results import as_json as as_dict
-from ckanext.files.background_plugin.words import STATES, event_word
+from ckanext.files.background_plugin.words import STATE_WORDS, event_word, part_word, waits_for
 from ckanext.files.cli.options import JSON
 from ckanext.files.cli.output import in_utc, print_json, print_table
 
@@ -29,6 +28,16 @@ _HEAD = ("id", "status", "created", "queue", "title", "task", "progress", "remar
 _MAX_TITLE, _MAX_CALL, _MAX_REMARK = 55, 80, 60
 
 _MORE = "And many older: see --limit"
+
+_WAIT_WORDS = {
+    "queue": "waits: the queue {queue} is paused",
+    "next step": "waits for a worker to go on",
+    "time": "due {due}",
+    "jobs": "waits for the jobs on which it depends",
+    "lock": "waits for the lock {lock}",
+    "worker": "waits for a worker",
+}
+"""What a job waits for, by the codes of :func:`waits_for`."""
 
 
 def read_id(value: str) -> int | str:
@@ -92,7 +101,7 @@ def _newest(filters: dict[str, Any], limit: int) -> list[record.JobRecord]:
 def _row(job: record.JobRecord) -> tuple[str, ...]:
     return (
         str(job.id),
-        STATES[job.status].word,
+        STATE_WORDS[job.status].word,
         in_utc(job.created),
         job.queue,
         _cut(job.title, _MAX_TITLE) if job.title != title_of(job.task, job.parts) else "",
@@ -156,7 +165,7 @@ def _print_job(job: record.JobRecord) -> None:
 def _facts(job: record.JobRecord) -> Iterable[tuple[str, Any]]:
     holder = record.holder(job.lock) if job.locked and job.lock else None
     yield "task", job.task if job.title != job.task and job.parts is None else None
-    yield "status", STATES[job.status].word
+    yield "status", STATE_WORDS[job.status].word
     yield "", remark(job)
     yield "queue", job.queue
     yield "priority", job.priority
@@ -178,7 +187,7 @@ def _facts(job: record.JobRecord) -> Iterable[tuple[str, Any]]:
 def _dependency(other: record.Dependency) -> str:
     if other.job_id is None or other.status is None:
         return f"{other.rq_id}  deleted"
-    return f"job {other.job_id} ({other.rq_id})  {STATES[other.status].word}"
+    return f"job {other.job_id} ({other.rq_id})  {STATE_WORDS[other.status].word}"
 
 
 def _event(event: record.Event) -> str:
@@ -195,7 +204,7 @@ def _parts(job: record.JobRecord) -> str:
     if job.parts is None:
         return ""
     lines = [
-        f"{number}. {task}  {STATES[state].word if state else ''}".rstrip()
+        f"{number}. {task}  {STATE_WORDS[state].word if state else ''}".rstrip()
         for number, (task, state) in enumerate(job.parts.states(job.status), 1)
     ]
     more = job.parts.total - len(lines)
@@ -227,31 +236,17 @@ def _print_block(title: str, text: str | None) -> None:
 
 def remark(job: record.JobRecord) -> str:
     """Return where a job is, what it waits for, and its progress or error, on a line."""
-    waits = job.status in control.LIVE and not job.running
-    parts = [_part(job), *([_waits_for(job), _tries(job.attempts)] if waits else [])]
+    shown = as_dict(job)
+    waits = waits_for(shown)
+    parts = [part_word(shown, str), *([_wait(job, waits), _tries(job.attempts)] if waits else [])]
     # a job that runs again still has the error of its last run: the progress is newer
     error = job.error if job.status != "succeeded" and not (job.running and job.text) else None
     return "; ".join(filter(None, [*parts, shortened(error) or first_line(job.text)]))
 
 
-def _part(job: record.JobRecord) -> str:
-    """Return which part a chain is at, or has ended in."""
-    parts = job.parts
-    if parts is None or parts.is_over:
-        return ""
-    return f"part {parts.number} of {parts.total}: {parts.name}"
-
-
-def _waits_for(job: record.JobRecord) -> str:
-    if job.paused:
-        return f"waits: the queue {job.queue} is paused"
-    if job.status == "doing":
-        return "waits for a worker to go on"
-    if job.scheduled_at and job.scheduled_at > dt.datetime.now(dt.timezone.utc):
-        return f"due {in_utc(job.scheduled_at)}"
-    if job.dependent:
-        return "waits for the jobs on which it depends"
-    return f"waits for the lock {job.lock}" if job.locked else "waits for a worker"
+def _wait(job: record.JobRecord, code: str) -> str:
+    due = in_utc(job.scheduled_at)
+    return _WAIT_WORDS[code].format(queue=job.queue, due=due, lock=job.lock)
 
 
 def _tries(attempts: int) -> str:

@@ -22,7 +22,7 @@ from ckanext.files.background.overview import (
     unknown_queues,
 )
 from ckanext.files.background.worker import configured_options, run_processes
-from ckanext.files.background_plugin.words import STATES
+from ckanext.files.background_plugin.words import STATE_WORDS
 from ckanext.files.cli.options import JSON
 from ckanext.files.cli.output import in_utc, print_json
 
@@ -159,7 +159,7 @@ def _print(
 def _print_queue(queue: QueueState) -> None:
     for state, count in queue.jobs.items():
         more = "more than " if state in queue.more else ""
-        click.echo(f"  {queue.queue}  {STATES[state].word}: {more}{count}")
+        click.echo(f"  {queue.queue}  {STATE_WORDS[state].word}: {more}{count}")
     if queue.paused:
         click.secho(f"  {queue.queue}  is paused since {in_utc(queue.paused)}", fg="yellow")
 

@@ -16,7 +16,7 @@ from ckanext.files.next_page import next_page
 blueprint = protect(Blueprint("files_jobs", __name__))
 
 _STOP_POLLING = 286
-"""The status by which a server has htmx ask no more."""
+"""The status by which a server has htmx poll no more."""
 
 View = Callable[..., Any]
 
@@ -27,8 +27,8 @@ def for_users(view: View) -> View:
     @wraps(view)
     def checked(*args: Any, **kwargs: Any) -> Any:
         if tk.current_user.is_anonymous:
-            if _asks_again():
-                return _stop_asking()
+            if _is_poll():
+                return _stop_polling()
             if tk.request.method != "GET":
                 return tk.abort(403, tk._("Not authorized to see this page"))
             tk.h.flash_error(tk._("Not authorized to see this page"))
@@ -40,15 +40,15 @@ def for_users(view: View) -> View:
 
 def no_job() -> Any:
     """Answer that there is no job that the visitor may see."""
-    return _stop_asking() if _asks_again() else tk.abort(404, tk._("Job not found"))
+    return _stop_polling() if _is_poll() else tk.abort(404, tk._("Job not found"))
 
 
-def _asks_again() -> bool:
-    """Return whether htmx asks for a part of a page that the visitor has open."""
+def _is_poll() -> bool:
+    """Return whether htmx polls a part of a page that the visitor has open."""
     return tk.request.method == "GET" and "HX-Request" in tk.request.headers
 
 
-def _stop_asking() -> Response:
+def _stop_polling() -> Response:
     """Let htmx leave the page as it is: the visitor has logged out, or the job is deleted."""
     # a login page would come into the middle of the page, and messages would wait for the next one
     return Response("", _STOP_POLLING, {"HX-Reswap": "none"})
@@ -82,7 +82,7 @@ def here() -> str:
 
 
 def page_to_return_to() -> str:
-    """Return the page to which the forms of this one lead back: the one that htmx asks for."""
+    """Return the page to which the forms of this one lead back: the one that htmx polls."""
     return next_page() or here()
 
 

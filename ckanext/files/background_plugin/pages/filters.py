@@ -19,11 +19,6 @@ def given(values: MultiDict[str, str]) -> dict[str, Any]:
     return {**found, "status": states} if states else found
 
 
-def scope(values: MultiDict[str, str]) -> str:
-    """Return the endpoint of the list that a form belongs to."""
-    return "files_jobs.all_jobs" if values.get("scope") == "all" else "files_jobs.own_jobs"
-
-
 def address(endpoint: str, filters: dict[str, Any], **more: Any) -> str:
     """Return the address of a list with filters."""
     return tk.url_for(endpoint, **filters, **more)

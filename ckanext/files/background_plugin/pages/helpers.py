@@ -29,8 +29,8 @@ __all__ = [
     "files_job_states",
     "files_job_time",
     "files_job_waits",
-    "files_jobs_asking",
     "files_jobs_chart",
+    "files_jobs_polling",
 ]
 
 _LONG = 300
@@ -40,11 +40,11 @@ _MOST = 20_000
 """Characters of an argument that a page shows."""
 
 _SHORTEST, _LONGEST = 2, 60
-"""Seconds between two questions of a page that is open."""
+"""Seconds between two polls of a page that is open."""
 
 _PATIENCE = 30
-"""Questions after which a page waits a second longer: it may be open for a day, and its jobs may
-wait for weeks. The first hour has 400 questions, the whole day 2,300."""
+"""Polls after which a page waits a second longer: it may be open for a day, and its jobs may wait
+for weeks. The first hour has 400 polls, the whole day 2,300."""
 
 _HEIGHT = 100
 """Of the chart, in its own units: a minute is 10 wide."""
@@ -56,9 +56,9 @@ class _Argument(NamedTuple):
     is_cut: bool
 
 
-class _Asking(NamedTuple):
-    seconds: int
-    asked: int
+class _Polling(NamedTuple):
+    interval: int
+    polls: int
 
 
 class _Bar(NamedTuple):
@@ -129,9 +129,7 @@ def files_job_parts(job: dict[str, Any]) -> list[tuple[str, str | None]]:
 
 def files_job_waits(job: dict[str, Any]) -> str:
     """Return what a job waits for, if it waits."""
-    at = job["scheduled_at"]
-    due = not at or dt.datetime.fromisoformat(at) <= dt.datetime.now(dt.timezone.utc)
-    return words.why_waiting(job, due)
+    return words.wait_word(job)
 
 
 def files_job_argument(value: Any) -> _Argument:
@@ -140,11 +138,11 @@ def files_job_argument(value: Any) -> _Argument:
     return _Argument(text[:_MOST], len(text) > _LONG, len(text) > _MOST)
 
 
-def files_jobs_asking() -> _Asking:
-    """Return after how many ``seconds`` a page asks again, and how often it has ``asked`` then."""
-    given = tk.request.args.get("asked", "")[:6]
-    asked = int(given) if given.isascii() and given.isdigit() else 0
-    return _Asking(min(_SHORTEST + asked // _PATIENCE, _LONGEST), asked + 1)
+def files_jobs_polling() -> _Polling:
+    """Return the ``interval`` to the next poll of a page, in seconds, and the ``polls`` with it."""
+    given = tk.request.args.get("polls", "")[:6]
+    polls = int(given) if given.isascii() and given.isdigit() else 0
+    return _Polling(min(_SHORTEST + polls // _PATIENCE, _LONGEST), polls + 1)
 
 
 def files_jobs_chart(minutes: list[dict[str, Any]]) -> _Chart:

@@ -1,4 +1,4 @@
-"""Lists of jobs: all jobs, the visitor's own ones, and the rows that a page asks for again."""
+"""Lists of jobs: all jobs, the visitor's own ones, and the rows that a page polls."""
 
 from __future__ import annotations
 
@@ -41,36 +41,30 @@ def rows() -> Any:
         found = call("files_job_list", id=ids, limit=_ROWS)["results"] if ids else []
     except tk.ValidationError as error:
         return text_of(error), 400
-    return tk.render("files_jobs/snippets/rows.html", _of_rows(found, tk.request.args))
+    scope = tk.request.args.get("scope", "own")
+    return tk.render("files_jobs/snippets/rows.html", _of_rows(found, scope))
 
 
 def _page(scope: str, template: str, more: dict[str, Any]) -> Any:
     whose = {} if scope == "all" else {"user_id": tk.current_user.id}
     chosen = filters.given(tk.request.args)
+    endpoint = f"files_jobs.{scope}_jobs"
+    variables = {**more, "scope": scope, "endpoint": endpoint, "filters": chosen}
     try:
-        queues = call("files_queue_list", **whose)
-        rate = call("files_job_rate", **whose)
+        variables["queues"] = call("files_queue_list", **whose)
+        variables["rate"] = call("files_job_rate", **whose)
+        if scope == "all":
+            variables["workers"] = call("files_worker_list")
+            variables["schedules"] = call("files_schedule_list")
     except tk.ValidationError as error:
-        return tk.render(template, {**more, "scope": scope, "missing": text_of(error)}), 503
-    if scope == "all":
-        more = {**more, **_workers()}
-    shown = {
-        **_found({**chosen, **whose}),
-        "scope": scope,
-        "endpoint": f"files_jobs.{scope}_jobs",
-        "filters": chosen,
-        "queues": queues,
-        "rate": rate,
-    }
-    return tk.render(template, {**more, **shown, **_of_rows(shown["jobs"], {"scope": scope})})
-
-
-def _workers() -> dict[str, Any]:
-    return {"workers": call("files_worker_list"), "schedules": call("files_schedule_list")}
+        return tk.render(template, {**variables, "missing": text_of(error)}), 503
+    variables |= _found({**chosen, **whose})
+    variables |= _of_rows(variables["jobs"], scope)
+    return tk.render(template, variables)
 
 
 def _found(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return a page of jobs; none, with the errors, if a filter is invalid.
+    """Return what a list needs of a page of jobs; none of them, with errors, for invalid filters.
 
     ``newest`` is the id of the newest job found, which the address of an older page has: later
     jobs were on none of the pages. An address made by hand may lack it.
@@ -86,9 +80,8 @@ def _found(wanted: dict[str, Any]) -> dict[str, Any]:
     return {"jobs": found["results"], "found": found, "newest": newest, "errors": {}}
 
 
-def _of_rows(jobs: list[dict[str, Any]], given: Any) -> dict[str, Any]:
+def _of_rows(jobs: list[dict[str, Any]], scope: str) -> dict[str, Any]:
     """Return what the rows of a table need."""
-    scope = given.get("scope", "own")
     users = _users(jobs) if scope == "all" else {}
     return {"jobs": jobs, "scope": scope, "users": users, "next": page_to_return_to()}
 

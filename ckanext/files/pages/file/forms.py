@@ -9,6 +9,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from ckan import model
 
+from ckanext.files.form_words import read_word
 from ckanext.files.pages.refused import refused
 from ckanext.files.pages.suggestions import suggested_owners
 from ckanext.files.pages.visitor import may_see
@@ -53,7 +54,8 @@ def _transfer(file: dict[str, Any]) -> None:
     # a suggestion instead of the text
     name = form.get("choice") or form.get("owner_id", "").strip()
     owner = {"owner_type": form.get("owner_type", ""), "owner_id": name}
-    data = {"id": file["id"], **owner, "force": "force" in form}
+    force = read_word(form, "force", "", "true") == "true"
+    data = {"id": file["id"], **owner, "force": force}
     try:
         tk.get_action("files_transfer_ownership")({}, data)
     except tk.NotAuthorized:

@@ -89,6 +89,9 @@ def test_counts(
     assert found.count() == search.Count(number, is_exact=True)
     for limit in (0, 3, number, FEW):
         assert found.count(found.find(limit)) == found.count()
+    middle = few[FEW // 2].id
+    older = sum(matches(job, filters) for job in few if job.id < middle)
+    assert found.count(before=middle) == search.Count(older, is_exact=True)
     monkeypatch.setattr(search, "MOST", number - 1)
     assert found.count(found.find(FEW)) == found.count()
     assert Search(filters).count() == search.Count(number - 1, is_exact=False)

@@ -14,7 +14,9 @@ import pytest
 from ckanext.files.background import Job, control
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.background_plugin import words
 from ckanext.files.background_plugin.cli import show_jobs
+from ckanext.files.background_plugin.results import as_json
 from ckanext.files.tests.background_plugin.conftest import LiveWorker
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.console import output
@@ -80,6 +82,37 @@ def test_list_shows_why_a_job_waits(tasks: TasksManager, worker: LiveWorker, nam
         free.id: "waits for a worker",
     }
     assert f"  lock          of mails (job {runs.id} has it)\n" in output("show", str(waits.id))
+
+
+@pytest.mark.parametrize(
+    ("state", "on_pages", "in_commands"),
+    [
+        (
+            {"paused": True, "scheduled_at": IN_2040},
+            "Waits: its queue is paused",
+            "waits: the queue default is paused",
+        ),
+        ({"status": "doing"}, "Waits for a worker to go on", "waits for a worker to go on"),
+        (
+            {"scheduled_at": IN_2040, "locked": True},
+            "Waits for its time",
+            "due 2040-01-01 09:00:00",
+        ),
+        (
+            {"dependent": True, "locked": True},
+            "Waits for another job",
+            "waits for the jobs on which it depends",
+        ),
+        ({"locked": True}, "Waits for another job", "waits for the lock of mails"),
+        ({}, "Waits for a worker", "waits for a worker"),
+    ],
+)
+def test_pages_and_commands_give_one_reason_to_wait(
+    state: dict[str, Any], on_pages: str, in_commands: str, tasks: TasksManager
+) -> None:
+    job = dataclasses.replace(shown(defer(sample.noop)), lock="of mails", **state)
+    assert words.wait_word(as_json(job)) == on_pages
+    assert show_jobs.remark(job) == in_commands
 
 
 def test_list_shows_the_progress_of_a_job_that_runs_again(one_of_each: dict[str, Job]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from ckan import model
 
-from ckanext.files.background import Job, queues
+from ckanext.files.background import Job, queues, search
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.tests.background_plugin.conftest import Cast
@@ -113,7 +113,7 @@ CHANGES: dict[str, tuple[dict[str, str], tuple[int, ...]]] = {
     "/job/cancel/{job}?": ({"now": "true"}, (403, 404, 302, 302)),
     "/job/retry/{job}": ({}, (403, 404, 302, 302)),
     "/job/dismiss/{job}": ({}, (403, 302, 302, 302)),
-    "/job/change": ({"action": "cancel"}, (403, 302, 302, 302)),
+    "/job/change": ({"action": "cancel", "scope": "own"}, (403, 302, 302, 302)),
     "/job/change?": ({"action": "cancel", "scope": "all"}, (403, 302, 302, 302)),
     "/ckan-admin/jobs/queue": ({"name": MINE, "action": "pause"}, (403, 403, 403, 302)),
 }
@@ -128,10 +128,35 @@ def test_who_may_change(path: str, cast: Cast, mine: Job) -> None:
         if client in (cast.anonymous, cast.other):
             assert (state(mine), queues.paused()) == ("todo", {})
         model.Session.remove()
-        assert get(client, path.format(job=mine.id)).status_code in (302, 404, 405)
+        assert get(client, path.format(job=mine.id)).status_code in (302, 400, 404, 405)
     changes = "cancel" in (*data.values(), *path.strip("?").split("/"))
     assert state(mine) == ("cancelled" if changes else "todo")
     assert list(queues.paused()) == ([MINE] if "name" in data else [])
+
+
+UNKNOWN_WORDS: list[tuple[str, dict[str, str]]] = [
+    ("/job/cancel/{job}", {"now": "false"}),
+    ("/job/change", {"scope": "all"}),
+    ("/job/change", {"scope": "all", "action": ""}),
+    ("/job/change", {"scope": "all", "action": "end"}),
+    ("/job/change", {"action": "cancel"}),
+    ("/job/change", {"action": "cancel", "scope": "mine"}),
+    ("/ckan-admin/jobs/queue", {"name": MINE}),
+    ("/ckan-admin/jobs/queue", {"name": MINE, "action": "stop"}),
+]
+
+
+@pytest.mark.parametrize(("path", "data"), UNKNOWN_WORDS, ids=str)
+def test_an_unknown_word_changes_nothing(
+    path: str, data: dict[str, str], cast: Cast, mine: Job
+) -> None:
+    """A form that the page does not understand does not do the next best thing."""
+    queues.pause(MINE)
+    model.Session.commit()
+    assert post(cast.sysadmin, path.format(job=mine.id), **data).status_code == 400
+    if path == "/job/change":
+        assert get(cast.sysadmin, path, query_string=data).status_code == 400
+    assert (state(mine), list(queues.paused())) == ("todo", [MINE])
 
 
 def test_own_jobs_only(cast: Cast, mine: Job, theirs: Job) -> None:
@@ -150,9 +175,9 @@ def test_own_jobs_only(cast: Cast, mine: Job, theirs: Job) -> None:
     assert f"/job/{mine.id}" in rows
     assert f"/job/{theirs.id}" not in rows
     post(cast.owner, "/job/change", action="cancel", scope="all", queue="theirs")
-    post(cast.owner, "/job/change", action="cancel", user_id=cast.other.name)
+    post(cast.owner, "/job/change", action="cancel", scope="own", user_id=cast.other.name)
     assert (state(mine), state(theirs)) == ("cancelled", "todo")
-    post(cast.sysadmin, "/job/change", action="cancel")
+    post(cast.sysadmin, "/job/change", action="cancel", scope="own")
     assert state(theirs) == "todo"  # own jobs
     post(cast.sysadmin, "/job/change", action="cancel", scope="all", text="another user")
     assert state(theirs) == "cancelled"
@@ -220,6 +245,75 @@ def test_filters_and_pages(cast: Cast, ask_for: Any) -> None:
         assert (response.status_code, ids(response.body)) == (200, [])
         assert "alert-danger" in response.body
     assert get(cast.owner, "/job/rows?id=x").status_code == 400
+    for name, label in (("status", "State"), ("user_id", "Username")):
+        assert f">{label}: " in get(cast.sysadmin, f"/ckan-admin/jobs?{name}=%00").body
+
+    assert press(cast.owner, "/dashboard/jobs", "cancel")[0] == "Cancel 3 jobs?"
+    assert press(cast.owner, "/dashboard/jobs", "retry")[0] == "Retry more than 1,000 jobs?"
+
+
+def press(client: Client, page: str, button: str) -> tuple[str, Form]:
+    """Press a button below a list; return the question, and what the form there sends."""
+    sent = {**hidden_inputs(get(client, page).body), "action": button}
+    asked = get(client, "/job/change", query_string=sent).body
+    assert f'<button class="btn btn-{COLOURS[button]}" name="action" value="{button}">' in asked
+    [question] = re.findall("<h1>(.*)</h1>", asked)
+    return question, {**hidden_inputs(asked), "action": button}
+
+
+Form = dict[str, Any]
+"""The inputs of a form, each with a text or a list of texts."""
+
+COLOURS = {"cancel": "danger", "retry": "primary"}
+
+
+def hidden_inputs(body: str) -> Form:
+    """Return the hidden inputs of the form for many jobs."""
+    [form] = re.findall(r'action="/job/change".*?</form>', body, re.S)
+    inputs: dict[str, list[str]] = {}
+    for name, value in re.findall(r'<input type="hidden" name="([a-z]\w*)" value="([^"]*)"', form):
+        inputs.setdefault(name, []).append(html.unescape(value))
+    return inputs
+
+
+def test_many_jobs_are_changed_after_a_question(cast: Cast, ask_for: Any, theirs: Job) -> None:
+    """It has the number of the jobs that would be changed, and the filters."""
+    jobs = [ask_for(lambda: sample.write.configure(queue=MINE).delay(SECRET)) for _ in range(2)]
+    jobs.append(ask_for(sample.noop.delay))
+    page = f"/dashboard/jobs?queue={MINE}&status=todo&status=failed&text={SECRET[2:]}"
+    question, form = press(cast.owner, page, "cancel")
+    assert question == "Cancel 2 jobs?"
+    assert form["status"] == ["todo", "failed"]
+    asked = get(cast.owner, "/job/change", query_string=form).body
+    facts = dict(re.findall(r"<dt[^>]*>(.*)</dt>\s*<dd[^>]*><bdi>(.*)</bdi></dd>", asked))
+    assert facts == {"Queue": MINE, "State": "waiting, failed", "Text": SECRET[2:]}
+    [back] = re.findall(r'href="([^"]+)">Back to the list', asked)
+    assert sorted(html.unescape(back).partition("?")[2].split("&")) == sorted(
+        page.replace(" ", "+").partition("?")[2].split("&")
+    )
+    assert [state(job) for job in (*jobs, theirs)] == ["todo"] * 4
+    done = post(cast.owner, "/job/change", **form)
+    assert done.headers["Location"].endswith(back.replace("&amp;", "&"))
+    assert [state(job) for job in (*jobs, theirs)] == ["cancelled"] * 2 + ["todo"] * 2
+    assert press(cast.owner, f"/dashboard/jobs?queue={MINE}", "retry")[0] == "Retry 2 jobs?"
+    assert press(cast.sysadmin, "/ckan-admin/jobs", "cancel")[0] == "Cancel 2 jobs?"
+    assert press(cast.owner, "/dashboard/jobs", "cancel")[0] == "Cancel 1 job?"
+
+
+def test_a_question_about_jobs_without_a_number(
+    cast: Cast, ask_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are none to change; or only the newest were looked at."""
+    job = ask_for(sample.noop.delay)
+    nothing = {"action": "retry", "scope": "own"}
+    answer = get(cast.owner, "/job/change", query_string=nothing)
+    assert (answer.status_code, answer.headers["Location"][-15:]) == (302, "/dashboard/jobs")
+    wrong = get(cast.owner, "/job/change", query_string={**nothing, "status": "lost"})
+    assert (wrong.status_code, "status=lost" in wrong.headers["Location"]) == (302, True)
+    monkeypatch.setattr(search, "WINDOW", 1)
+    asked = get(cast.owner, "/job/change", query_string={**nothing, "text": "no such"}).body
+    assert "<h1>Retry an unknown number of jobs?</h1>" in asked
+    assert state(job) == "todo"
 
 
 def test_change_all_that_was_shown(cast: Cast, ask_for: Any) -> None:
@@ -227,10 +321,9 @@ def test_change_all_that_was_shown(cast: Cast, ask_for: Any) -> None:
     jobs = [ask_for(sample.noop.delay) for _ in range(3)]
 
     def cancel(path: str) -> list[str]:
-        page = get(cast.owner, path).body
-        [before] = re.findall(r'name="before" value="(\d+)"', page)
+        _, form = press(cast.owner, path, "cancel")
         jobs.append(ask_for(sample.noop.delay))
-        post(cast.owner, "/job/change", action="cancel", status="todo", before=before)
+        post(cast.owner, "/job/change", **form)
         return [state(job) for job in jobs]
 
     assert cancel("/dashboard/jobs?status=todo") == ["cancelled"] * 3 + ["todo"]
@@ -239,11 +332,11 @@ def test_change_all_that_was_shown(cast: Cast, ask_for: Any) -> None:
     [older] = re.findall(r'rel="next" href="([^"]+)"', page)
     jobs.append(ask_for(sample.noop.delay))
     assert cancel(html.unescape(older)) == ["cancelled"] * 24 + ["todo"] * 2
-    post(cast.owner, "/job/change", action="cancel", before="")
+    post(cast.owner, "/job/change", action="cancel", scope="own", before="")
     assert state(jobs[-1]) == "todo"
 
 
-def test_a_page_that_asks_again(cast: Cast, mine: Job, tasks: TasksManager) -> None:
+def test_a_page_that_polls(cast: Cast, mine: Job, tasks: TasksManager) -> None:
     """Only while a job of it may change."""
     for path in ("/dashboard/jobs", f"/job/{mine.id}", f"/job/rows?id={mine.id}"):
         assert "hx-trigger" in get(cast.owner, path).body
@@ -253,23 +346,23 @@ def test_a_page_that_asks_again(cast: Cast, mine: Job, tasks: TasksManager) -> N
 
 
 def test_a_page_that_is_open_for_long(cast: Cast, mine: Job) -> None:
-    """It asks less and less often, and no parameter makes it ask more often."""
+    """It polls less and less often, and no parameter makes it poll more often."""
 
-    def asks(path: str) -> tuple[int, int]:
+    def polling(path: str) -> tuple[int, int]:
         body = get(cast.owner, path).body
-        [asked] = re.findall(r'hx-get="[^"]*[?;]asked=(\d+)', body)
-        [seconds] = re.findall(r"every (\d+)s \[", body)
-        return int(seconds), int(asked)
+        [polls] = re.findall(r'hx-get="[^"]*[?;]polls=(\d+)', body)
+        [interval] = re.findall(r"every (\d+)s \[", body)
+        return int(interval), int(polls)
 
     for path in (f"/job/rows?id={mine.id}&", f"/job/state/{mine.id}?", "/dashboard/jobs?"):
-        assert asks(path) == asks(f"{path}asked=-1") == asks(f"{path}asked=x") == (2, 1)
-        assert asks(f"{path}asked=1") == (2, 2)
-        assert asks(f"{path}asked=300") == (12, 301)
-        assert asks(f"{path}asked={'9' * 5000}")[0] == 60
+        assert polling(path) == polling(f"{path}polls=-1") == polling(f"{path}polls=x") == (2, 1)
+        assert polling(f"{path}polls=1") == (2, 2)
+        assert polling(f"{path}polls=300") == (12, 301)
+        assert polling(f"{path}polls={'9' * 5000}")[0] == 60
 
 
-def test_a_page_that_asks_in_vain(cast: Cast, mine: Job) -> None:
-    """Its visitor has logged out, or the job is deleted: it stays as it is, and asks no more."""
+def test_a_page_that_polls_in_vain(cast: Cast, mine: Job) -> None:
+    """Its visitor has logged out, or the job is deleted: it stays as it is, and polls no more."""
     told = {"HX-Request": "true"}
     asked = [
         *[(cast.anonymous, path) for path in PAGES if "{job}" in path],

@@ -58,7 +58,7 @@ def test_a_chain(cast: Cast, ask_for: Any, tasks: TasksManager, unique: Any) -> 
         assert listed["parts"]["done"] == number - 1
         assert f"P{part}" in page
         assert f"P{part}" in row
-        assert f"p{part}" in said
+        assert f"P{part}" in said
         state = "waiting" if steps == 0 else "running"
         assert f"{task} {state}" in page
         assert f"  {number}. {task}  {state}\n" in said
@@ -107,7 +107,7 @@ def test_a_chain_that_a_task_returns(
         assert f"Parts {tell}{states[0]} {write}{states[1]} Events" in page
         assert f'Arguments name "{name}"' in page
         assert f'\nArguments\n  name = "{name}"\n' in said
-        assert f"part {done + 1} of 2: " in said
+        assert f"Part {done + 1} of 2: " in said
         assert not found["text"]
     tasks.run_pending_jobs()
     found, page, _ = shown()

@@ -235,9 +235,14 @@ def test_overview(browser: Browser, scripts: bool, ann: Person, admin: Person) -
     assert "cancelled" in browser.find(row(found["waits"])).text
     browser.find(".files-jobs details summary").send_keys(Keys.ENTER)
     browser.submit(".files-jobs details [value=cancel]")
+    assert browser.find(".files-jobs-change h1").text == "Cancel 1 job?"
+    browser.inspect(".files-jobs-change")
+    browser.submit(".files-jobs-change [value=cancel]")
     browser.wait_for_text(".flash-messages", "1 job is being cancelled")
     browser.find(".files-jobs details summary").click()
     browser.submit(".files-jobs details [value=retry]")
+    assert browser.find(".files-jobs-change h1").text == "Retry 2 jobs?"
+    browser.submit(".files-jobs-change [value=retry]")
     browser.wait_for_text(".flash-messages", "2 jobs will run again")
 
     browser.find(f"[aria-label='Resume queue {queue}']").click()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from click.shell_completion import ShellComplete
 from ckanext.files.background import Job, queues, schema
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.ckan_jobs_plugin.cli import get_commands
+from ckanext.files.cli.output import print_json
 from ckanext.files.store.storages import storages
 from ckanext.files.tests.background.conftest import job_tables, no_jobs_left
 from ckanext.files.tests.support import portal, sample
@@ -141,6 +144,14 @@ def test_json_of_jobs(job_tables: Any, queue: str) -> None:
     document("background", "cancel", str(job_id))
     code, found = document("background", "purge", "--older-than", "0", "--status", "cancelled")
     assert (code, found["dry_run"], found["jobs"]) == (0, False, {"cancelled": found["deleted"]})
+
+
+def test_json_has_times_and_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    noon = dt.datetime(2040, 1, 1, 12, tzinfo=dt.timezone.utc)
+    print_json({"at": noon, "ids": {"b", "a"}})
+    assert json.loads(capsys.readouterr().out) == {"at": noon.isoformat(), "ids": ["a", "b"]}
+    with pytest.raises(TypeError, match="nothing for"):
+        print_json({"range": range(3)})
 
 
 def test_error_leaves_stdout_empty() -> None:

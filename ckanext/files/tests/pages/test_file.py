@@ -116,6 +116,19 @@ def test_what_users_may_do(role: str, site: Site, pages: Pages) -> None:
     assert pages.get(page, user).status_code == 404
 
 
+def test_an_unknown_word_in_a_form_changes_nothing(site: Site, pages: Pages) -> None:
+    """A pinned file goes to another owner only if the form sends exactly what the box sends."""
+    user = site.users["editor"]
+    [file] = portal.put(("package", site.dataset["id"]), pinned=True)
+    own = {"owner_type": "user", "owner_id": user}
+    for force in ("false", "on"):
+        answer = pages.post(f"/file/transfer/{file}", user, **own, force=force)
+        assert answer.status_code == 400
+    unknown = pages.post(f"/file/transfer/{file}", user, owner_type="team", owner_id=user).text
+    assert "there is no such owner" in unknown
+    assert portal.owner(file) == ("package", site.dataset["id"], True)
+
+
 def test_what_names_a_file_is_shown_also_behind_much_that_is_hidden(
     site: Site, pages: Pages
 ) -> None:

@@ -176,6 +176,17 @@ def test_error_names_a_file_that_is_taken_out(form: Form, author: str) -> None:
     assert loose not in shown
 
 
+def test_an_unknown_word_for_what_is_taken_out_changes_nothing(
+    form: Form, author: str, dataset: dict[str, Any]
+) -> None:
+    (kept,) = portal.upload(author)
+    form.save({"attachment": kept})
+    taken_out = {"attachment": kept, "files-take-out:attachment": f"{kept} remove"}
+    assert "choose one of keep, give_back, delete" in errors(form.send(taken_out))
+    assert portal.shown(dataset["id"])["attachment"] == kept
+    assert portal.owner(kept) == ("package", dataset["id"], True)
+
+
 def test_other_pages_take_no_files(app: Any, author: str, dataset: dict[str, Any]) -> None:
     for path in (f"/dataset/follow/{dataset['id']}", "/dataset/", "/api/action/status_show", "/x"):
         Form(app, author, path).send({"files-upload:attachment": file(), "attachment": ""})
