@@ -22,7 +22,7 @@
       this.prepared = Promise.resolve()
       this.uppy = this.start()
       this.list.addEventListener('click', (event) => this.onClick(event))
-      this.timer = setInterval(() => this.pendingartStalled(), 5000)
+      this.timer = setInterval(() => this.restartStalled(), 5000)
     }
 
     start() {
