@@ -49,7 +49,7 @@
     fail(from, status) {
       this.from = from
       const key = status === 403 ? 'notLoggedIn' : 'notLoaded'
-      this.error.querySelector('.files-error').textContent = this.words.get(key)
+      this.error.querySelector('.files-reason').textContent = this.words.get(key)
       this.error.hidden = false
     }
 
