@@ -6,10 +6,12 @@
   window.ckanFiles = window.ckanFiles || {}
 
   window.ckanFiles.Rows = class {
-    constructor(field, words, messages) {
+    // replacing: called before a file takes the place of all others, in a field of one file
+    constructor(field, words, messages, replacing) {
       this.field = field
       this.words = words
       this.messages = messages
+      this.replacing = replacing
       this.several = Boolean(field.dataset.several)
       this.chosen = field.querySelector('.files-chosen')
       this.takenOut = field.querySelector('.files-taken-out')
@@ -32,7 +34,10 @@
     // file: id, label, the url and details of its link; turn: the number of its upload
     add(file) {
       if (this.fieldWith(file.id) === this.field) return this.messages.announce('alreadyChosen', { name: file.label })
-      if (!this.several) [...this.chosen.children].forEach((row) => this.takeOut(row))
+      if (!this.several) {
+        this.replacing()
+        for (const row of [...this.chosen.children]) this.takeOut(row)
+      }
       // also out of another field: it moves from there
       const earlier = this.rowsOfForm('.files-taken-out').find((row) => row.dataset.id === file.id)
       const row = this.chosenRow(file, earlier !== undefined)
@@ -67,7 +72,7 @@
         this.add({ id: row.dataset.id, label, ...linkOf(row) })
         this.chosen.lastElementChild.querySelector('.files-remove').focus()
         this.messages.announce('putBack', { name: label })
-      } else this.move(row, button)
+      } else if (button.matches('.files-up, .files-down')) this.move(row, button)
     }
 
     move(row, button) {
@@ -97,9 +102,11 @@
       const row = this.clone('.files-taken-out-template', { id, label })
       row.querySelector('.files-name').textContent = label
       for (const option of row.querySelectorAll('option')) option.value = `${id} ${option.dataset.then}`
-      const link = linkOf(chosen)
-      Object.assign(row.dataset, link)
-      if (link.details) row.querySelector('.files-details').textContent = `(${link.details})`
+      // a file that the visitor may not see has neither
+      const { url, details } = linkOf(chosen)
+      if (url) row.dataset.url = url
+      if (details) row.dataset.details = details
+      if (details) row.querySelector('.files-details').textContent = `(${details})`
       return row
     }
 

@@ -1,7 +1,7 @@
 /* CKAN's module for the form of the page of the own files: files are sent at once, and appear in
    the list, which htmx loads again. Without it the form sends them. */
 ckan.module('files-own-uploads', function () {
-  const { Words, Messages, Uploader, whenRemoved } = window.ckanFiles
+  const { Words, Messages, FileInput, whenRemoved } = window.ckanFiles
 
   class Form {
     constructor(element) {
@@ -9,19 +9,19 @@ ckan.module('files-own-uploads', function () {
       this.words = new Words()
       const messages = new Messages(element, this.words)
       element.querySelector('.files-plain').hidden = true
-      this.uploader = new Uploader(element, this.words, messages, (file) => this.onFinished(file))
-      whenRemoved(element, () => this.uploader.uploads.end())
+      this.fileInput = new FileInput(element, this.words, messages, (file) => file && this.onFinished(file))
+      whenRemoved(element, () => this.fileInput.uploads.end())
       this.storage = element.querySelector('select.files-storage')
       this.storage?.addEventListener('change', () => this.showLimits())
       this.showLimits()
-      this.uploader.takeChosen()
+      this.fileInput.takeChosen()
     }
 
     // of the chosen storage only
     showLimits() {
       for (const limits of this.element.querySelectorAll('.files-limits')) {
         limits.hidden = this.storage !== null && limits.dataset.storage !== this.storage.value
-        if (!limits.hidden) this.uploader.input.accept = JSON.parse(limits.dataset.types).join(',')
+        if (!limits.hidden) this.fileInput.input.accept = JSON.parse(limits.dataset.types).join(',')
       }
     }
 

@@ -1,3 +1,3 @@
-// What assets/attachment.js takes from Uppy, as window.ckanFilesUppy
+// What assets/upload-list.js takes from Uppy, as window.ckanFilesUppy
 export { Uppy } from '@uppy/core'
 export { default as Tus } from '@uppy/tus'

@@ -36,18 +36,48 @@ def slow_upload(field: Field, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def refused_upload(field: Field, path: Path) -> Iterator[None]:
-    """Upload a file when the session has ended; at the end of the block, try again within it."""
-    browser = field.browser
+def slow_reading(browser: Browser, name: str = "") -> Iterator[None]:
+    """Let the browser read the content of files, or of the one of a name, after the block only."""
+    script = """
+        const fingerprint = ckanFiles.fingerprint, name = arguments[0]
+        const end = new Promise(resolve => { window.endSlowReading = resolve })
+        ckanFiles.fingerprint = async file => {
+            if (!name || file.name === name) await end
+            return fingerprint(file)
+        }
+    """
+    browser.driver.execute_script(script, name)
+    try:
+        yield
+    finally:
+        browser.driver.execute_script("endSlowReading()")
+
+
+@contextmanager
+def logged_out(browser: Browser) -> Iterator[None]:
+    """Let the session of the visitor end, without a change of the page, for a while."""
     session = browser.driver.get_cookie("ckan")
     browser.log_out()
-    field.choose(path)
-    browser.wait(lambda _: field.find(".files-retry").is_displayed())
-    assert field.find(".files-state").text == "You are not logged in. Log in, and try again."
-    browser.driver.get_log("browser")  # of course the browser reports it
     yield
+    browser.driver.get_log("browser")  # of course the browser reports what was refused
     browser.driver.add_cookie(session)
+
+
+@contextmanager
+def refused_upload(field: Field, path: Path) -> Iterator[None]:
+    """Upload a file when the session has ended; at the end of the block, try again within it."""
+    with logged_out(field.browser):
+        refuse_upload(field, path)
+        yield
     field.press("retry")
+
+
+def refuse_upload(field: Field, path: Path) -> None:
+    """Upload a file while the visitor is logged out."""
+    field.choose(path)
+    field.browser.wait(lambda _: field.find(".files-retry").is_displayed())
+    assert field.find(".files-state").text == "You are not logged in. Log in, and try again."
+    field.browser.driver.get_log("browser")
 
 
 def attached(ann: Person, dataset: str, field: str = "report") -> list[str]:

@@ -6,6 +6,13 @@ from typing import Any
 
 from ckanext.files.tests.support.attachment_form import Field, new_dataset, owner_type
 from ckanext.files.tests.support.browser import Browser, Person, with_javascript
+from ckanext.files.tests.support.browser_uploads import (
+    LARGE,
+    attached,
+    logged_out,
+    network,
+    slow_upload,
+)
 
 pytestmark = with_javascript
 
@@ -21,17 +28,23 @@ def test_choose_among_sixty_files(browser: Browser, ann: Person, edit: Any) -> N
     field.find("summary").click()
     choices = f"{field.part} .files-choices .files-choose"
     browser.wait(lambda _: len(browser.find_all(choices)) == 20)
+    assert field.status == "20 files"
     # the newest first; the file that the dataset has kept is offered, too
     first = [each.get_attribute("data-label") for each in browser.find_all(choices)]
     assert first[:2] == ["stations.csv", "levels-2025.csv"]
     browser.inspect(field.block, picture="field-chooser")
     for number in (40, 60, 61):
+        before = len(browser.find_all(choices))
         field.find(".files-more").click()
         browser.wait(lambda _, number=number: len(browser.find_all(choices)) == number)
+        # the button is gone: the keyboard goes on with the first file that is new
+        assert browser.driver.switch_to.active_element == browser.find_all(choices)[before]
+        assert field.status == ("1 file" if number == 61 else "20 files")
     assert not field.find_all(".files-more")
 
     field.find("[type=search]").send_keys("levels 1974")
     browser.wait(lambda _: len(browser.find_all(choices)) == 1)
+    assert field.status == "1 file"
     field.press("choose")
     assert field.chosen == ["levels-1974.csv"]
     assert field.find(".files-choose").get_attribute("aria-disabled") == "true"
@@ -47,6 +60,57 @@ def test_choose_among_sixty_files(browser: Browser, ann: Person, edit: Any) -> N
     browser.submit()
     assert browser.texts(".files-attachments a") == ["levels-1974.csv", "stations.csv"]
     assert owner_type(ann, kept) == "package"
+
+
+def test_a_list_that_cannot_be_loaded(browser: Browser, ann: Person, edit: Any) -> None:
+    """The field says why, and asks again when the user wants."""
+    for year in range(2001, 2022):
+        ann.upload(f"levels-{year}.csv")
+    edit(new_dataset(ann))
+    field = Field(browser, "annexes")
+    choices, error = f"{field.part} .files-choose", f"{field.part} .files-not-loaded"
+    with logged_out(browser):
+        field.find("summary").click()
+        browser.wait_for_text(error, "You are not logged in. Log in, and try again.")
+        browser.driver.get_log("browser")
+        browser.inspect(field.block)
+    with network(browser, offline=True):
+        field.press("load")
+        browser.wait_for_text(error, "The list could not be loaded.")
+    browser.driver.get_log("browser")
+    field.press("load")
+    browser.wait(lambda _: len(browser.find_all(choices)) == 20)
+    assert not browser.find(error).is_displayed()
+    assert browser.driver.switch_to.active_element == field.find("[type=search]")
+
+    with network(browser, offline=True):
+        field.press("more")
+        browser.wait_for_text(error, "The list could not be loaded.")
+    field.press("load")
+    browser.wait(lambda _: len(browser.find_all(choices)) == 21)
+    assert browser.driver.switch_to.active_element == browser.find_all(choices)[20]
+    field.find("[type=search]").send_keys("nothing")
+    browser.wait(lambda _: field.status == "There are no files to choose from.")
+
+
+def test_what_is_chosen_last_stays(browser: Browser, ann: Person, edit: Any, make: Any) -> None:
+    """In a field of one file an upload ends when an earlier file is chosen, or comes back."""
+    old, field = ann.upload("old.csv"), Field(browser, "report")
+    ann.upload("earlier.csv")
+    dataset = new_dataset(ann, report=old)
+    edit(dataset)
+    field.find("summary").click()
+    browser.wait(lambda _: field.find_all("[data-label='earlier.csv']"))
+    with slow_upload(field, make("budget-2026.pdf", LARGE)):
+        field.find(".files-choose[data-label='earlier.csv']").click()
+        assert (field.chosen, field.find(".files-uploads").text) == (["earlier.csv"], "")
+    browser.wait(lambda _: ann.call("files_upload_list") == [])
+    with slow_upload(field, make("survey-2026.pdf", LARGE)):
+        field.press("undo")
+        assert (field.chosen, field.find(".files-uploads").text) == (["old.csv"], "")
+    browser.wait(lambda _: ann.call("files_upload_list") == [])
+    browser.submit()
+    assert attached(ann, dataset) == ["old.csv"]
 
 
 def test_a_form_names_a_file_once(browser: Browser, ann: Person, edit: Any) -> None:
@@ -109,23 +173,27 @@ def test_a_field_that_is_removed_leaves_no_listener(
 ) -> None:
     edit(new_dataset(ann))
     before = listeners(browser)
-    assert before > 0
+    assert min(before) > 0
     browser.find("[name=repeating-add]").click()
     paper = Field(browser, "citations-0-paper")
     paper.wait_until_ready()
-    assert listeners(browser) == before + 1
+    assert listeners(browser) == [number + 1 for number in before]
     browser.wait(lambda _: paper.find("[type=file]").is_displayed())
     browser.find("[name=repeating-remove]").click()
     browser.wait(lambda _: not paper.find_all("input"))
     assert listeners(browser) == before
 
 
-def listeners(browser: Browser) -> int:
-    """Return how many scripts listen to the forms of the page."""
+def listeners(browser: Browser) -> list[int]:
+    """Return how many scripts listen to the forms of the page, and to the network."""
     command = browser.driver.execute_cdp_cmd
-    document = command("Runtime.evaluate", {"expression": "document"})["result"]
-    found = command("DOMDebugger.getEventListeners", {"objectId": document["objectId"]})
-    return sum(each["type"] == "submit" and each["useCapture"] for each in found["listeners"])
+
+    def types(target: str) -> list[tuple[str, bool]]:
+        found = command("Runtime.evaluate", {"expression": target})["result"]["objectId"]
+        heard = command("DOMDebugger.getEventListeners", {"objectId": found})["listeners"]
+        return [(each["type"], each["useCapture"]) for each in heard]
+
+    return [types("document").count(("submit", True)), types("window").count(("online", False))]
 
 
 def test_an_untouched_form_is_left_without_a_question(

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from pathlib import Path
 from typing import Any
 
 from ckanext.files.tests.support.attachment_form import Field
 from ckanext.files.tests.support.browser import Browser, Person, with_javascript
 from ckanext.files.tests.support.browser_uploads import (
     LARGE,
+    SLOW,
     attached,
+    logged_out,
     network,
+    refuse_upload,
     refused_upload,
+    slow_reading,
     slow_upload,
 )
 from ckanext.files.tests.support.server import CkanServer
 from ckanext.files.tests.support.waiting import wait_for
 
 pytestmark = with_javascript
+
+FAST_CLOCK = """
+    const start = performance.now(), now = performance.now.bind(performance)
+    performance.now = () => start + 20 * (now() - start)
+"""
+"""Half a minute is gone after two seconds."""
 
 
 def test_pause_and_resume(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
@@ -37,6 +49,84 @@ def test_pause_and_resume(browser: Browser, ann: Person, open_form: Any, make: A
     assert field.status == "budget-2026.pdf is chosen."
     browser.submit()
     assert attached(ann, dataset) == ["budget-2026.pdf"]
+
+
+def test_pause_before_the_first_byte(browser: Browser, open_form: Any, make: Any) -> None:
+    """While the browser still reads the file."""
+    open_form()
+    field = Field(browser, "report")
+    with slow_reading(browser):
+        field.choose(make("report.pdf"))
+        field.wait_for_state("Starting")
+        field.press("pause")
+        field.wait_for_state("Paused at")
+    field.press("resume")
+    field.wait_for("report.pdf")
+
+
+def test_a_file_that_is_read_slowly_holds_up_no_other(
+    browser: Browser, open_form: Any, make: Any
+) -> None:
+    open_form()
+    field = Field(browser, "annexes")
+    with slow_reading(browser, "second.pdf"):
+        field.choose(make("first.pdf"), make("second.pdf", LARGE))
+        field.wait_for("first.pdf")
+    field.wait_for("first.pdf", "second.pdf")
+
+
+REMEMBER_STATES = """
+    window.states = new Set()
+    new MutationObserver(() => {
+        for (const state of document.querySelectorAll('.files-state')) states.add(state.textContent)
+    }).observe(document.body, {subtree: true, childList: true, characterData: true})
+"""
+
+
+def test_an_upload_that_waits_for_its_turn(browser: Browser, open_form: Any, make: Any) -> None:
+    """However long that takes, its connection is not called lost."""
+    open_form()
+    field, names = Field(browser, "annexes"), [f"levels-{year}.csv" for year in range(2023, 2027)]
+    browser.driver.execute_script(FAST_CLOCK + REMEMBER_STATES)
+    with network(browser, SLOW):
+        field.choose(*[make(name, name.encode() * 80_000) for name in names])
+        field.wait_for_state("Waiting for other uploads.")
+        browser.inspect(field.block)
+        field.wait_for(*names)
+    states = browser.driver.execute_script("return [...states]")
+    assert len(states) > 10
+    assert not [state for state in states if "lost" in state]
+
+
+def test_the_server_stores_the_file(
+    browser: Browser, site: CkanServer, open_form: Any, make: Any
+) -> None:
+    """All bytes are sent, and the answer takes its time."""
+    open_form()
+    field = Field(browser, "report")
+    with slow_upload(field, make("report.pdf", LARGE[:1_000_000])):
+        site.signal(signal.SIGSTOP)
+    try:
+        field.wait_for_state("are sent. The file is being stored.")
+    finally:
+        site.signal(signal.SIGCONT)
+    field.wait_for("report.pdf")
+
+
+def test_an_answer_without_the_file(browser: Browser, open_form: Any, make: Any) -> None:
+    """A proxy has dropped the header."""
+    open_form()
+    field = Field(browser, "report")
+    script = """
+        const get = XMLHttpRequest.prototype.getResponseHeader
+        XMLHttpRequest.prototype.getResponseHeader = function (name) {
+            return name === 'File-Id' ? null : get.call(this, name)
+        }
+    """
+    browser.driver.execute_script(script)
+    field.choose(make("report.pdf"))
+    field.wait_for_state("The upload has failed.")
+    browser.inspect(field.block)
 
 
 def test_lost_connection(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
@@ -77,13 +167,10 @@ def test_the_server_does_not_answer(
 ) -> None:
     """A connection that no byte passes any more is given up, and another one tried."""
     dataset, field = open_form(), Field(browser, "report")
+    browser.driver.execute_script(FAST_CLOCK)
     site.signal(signal.SIGSTOP)
     try:
         field.choose(make("report.pdf"))
-        field.wait_for_state("Starting")
-        # half a minute later
-        later = "const now = performance.now(); performance.now = () => now + 60000"
-        browser.driver.execute_script(later)
         field.wait_for_state("The connection is lost.")
     finally:
         site.signal(signal.SIGCONT)
@@ -146,6 +233,53 @@ def test_cancel(browser: Browser, ann: Person, open_form: Any, make: Any) -> Non
     assert browser.driver.switch_to.active_element == field.find("[type=file]")
     browser.wait(lambda _: ann.call("files_upload_list") == [])
     assert field.values == [""]
+
+
+def test_cancel_while_the_connection_is_lost(
+    browser: Browser, ann: Person, site: CkanServer, open_form: Any, make: Any
+) -> None:
+    """The server learns of it later, and other uploads find a place."""
+    open_form()
+    field = Field(browser, "annexes")
+    files = [make(f"levels-{year}.csv", LARGE) for year in range(2023, 2026)]
+    with slow_upload(field, files[0]):
+        field.choose(*files[1:])
+        browser.wait(lambda _: len(ann.call("files_upload_list")) == 3)
+        site.kill()
+        lost = f"{field.part} .files-uploads li"
+        browser.wait(
+            lambda _: sum("connection is lost" in text for text in browser.texts(lost)) == 3
+        )
+        for _ in files:
+            field.press("cancel")
+    site.start()
+    browser.wait(lambda _: ann.call("files_upload_list") == [])
+    field.choose(make("report.pdf"))
+    field.wait_for("report.pdf")
+
+
+def test_a_file_is_chosen_again(
+    browser: Browser, ann: Person, open_form: Any, make: Any, tmp_path: Path
+) -> None:
+    """It is tried again if it has failed; one that only looks the same is another file."""
+    open_form()
+    field, file = Field(browser, "annexes"), make("budget-2026.pdf", LARGE)
+    other = tmp_path / "other/budget-2026.pdf"
+    other.parent.mkdir()
+    other.write_bytes(LARGE[:-1] + b"1")
+    os.utime(other, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
+    with logged_out(browser):
+        refuse_upload(field, file)
+    with network(browser, SLOW):
+        field.choose(file)
+        field.wait_for_state("per second")
+        field.choose(file)
+        browser.wait(lambda _: field.status == "budget-2026.pdf is being uploaded already.")
+        assert len(field.find_all(".files-state")) == 1
+        field.choose(other)
+    field.wait_for("budget-2026.pdf", "budget-2026.pdf")
+    assert len(set(field.values[1:])) == 2
+    assert ann.call("files_upload_list") == []
 
 
 def test_retry_after_an_error(browser: Browser, open_form: Any, make: Any) -> None:

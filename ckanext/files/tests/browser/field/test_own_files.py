@@ -41,7 +41,11 @@ def test_own_files(browser: Browser, ann: Person, make: Any) -> None:
     browser.select("#files-storage").select_by_value("default")
     with network(browser, SLOW):
         uploads.choose(make("budget-2026.pdf"), make("survey-2026.pdf", LARGE))
+        browser.find("#files-q").send_keys("surv")
         browser.wait(lambda _: "budget-2026.pdf" in uploads.listed)
+        # the list is a new one; the search goes on
+        browser.driver.switch_to.active_element.send_keys("ey")
+        assert browser.find("#files-q").get_attribute("value") == "survey"
         uploads.wait_for_state("per second")
         browser.inspect(".files-own", picture="own-uploads")
         uploads.press("pause")

@@ -13,7 +13,13 @@ import requests
 from ckanext.files.tests.support.attachment_form import TYPE, Field, OwnUploads, new_dataset
 from ckanext.files.tests.support.attachment_form import open_form as open_form_of
 from ckanext.files.tests.support.browser import Browser, Person, chromium, with_javascript
-from ckanext.files.tests.support.browser_uploads import SLOW, attached, network
+from ckanext.files.tests.support.browser_uploads import (
+    SLOW,
+    attached,
+    logged_out,
+    network,
+    slow_reading,
+)
 from ckanext.files.tests.support.server import CkanServer
 from ckanext.files.tests.support.tus import Tus, metadata
 
@@ -109,6 +115,63 @@ def test_bytes_of_two_files_are_never_mixed(
     field.wait_for("levels-2026.bin")
     assert listed(field) == names(ann) == ["levels-2026.bin"]
     assert content(ann, field.values[-1]) == OTHER
+
+
+def test_a_file_is_read_once(ann: Person, make: Any, begin: Any, other_browser: Browser) -> None:
+    """A file that the browser cannot read is not called another one."""
+    file, gone = make("budget-2026.pdf", LARGE), make("gone-2026.pdf", LARGE)
+    dataset, field = new_dataset(ann), Field(other_browser, "annexes")
+    begin(dataset, file)
+    open_form_of(other_browser, ann, dataset)
+    field.press("go-on")
+    with slow_reading(other_browser):
+        field.find(".files-picker").send_keys(str(gone))
+        gone.unlink()
+    sentence = "The browser cannot read gone-2026.pdf."
+    other_browser.wait_for_text(f"{field.part} .files-notice", sentence)
+    count = """
+        const fingerprint = ckanFiles.fingerprint
+        window.reads = 0
+        ckanFiles.fingerprint = file => { window.reads += 1; return fingerprint(file) }
+    """
+    other_browser.driver.execute_script(count)
+    field.find(".files-picker").send_keys(str(file))
+    field.wait_for("budget-2026.pdf")
+    assert other_browser.driver.execute_script("return window.reads") == 1
+    assert unfinished(ann) == []
+
+
+def test_an_upload_that_waits_for_its_turn_is_cancelled(
+    ann: Person, make: Any, begin: Any, other_browser: Browser
+) -> None:
+    """It was begun on an earlier page: the server discards it, too."""
+    dataset, field = new_dataset(ann), Field(other_browser, "annexes")
+    file = make("budget-2026.pdf", LARGE)
+    begin(dataset, file)
+    open_form_of(other_browser, ann, dataset)
+    with network(other_browser, SLOW):
+        field.choose(*[make(f"survey-{year}.pdf", LARGE) for year in range(2023, 2026)])
+        field.wait_for_state("per second")
+        field.choose(file)
+        field.wait_for_state("Waiting for other uploads.")
+        field.press("cancel", 3)
+        other_browser.wait(lambda _: "budget-2026.pdf" not in names(ann))
+        for _ in range(3):
+            field.press("cancel")
+    other_browser.wait(lambda _: unfinished(ann) == [])
+
+
+def test_a_discard_that_fails(ann: Person, make: Any, begin: Any, other_browser: Browser) -> None:
+    dataset, field = new_dataset(ann), Field(other_browser, "annexes")
+    begin(dataset, make("budget-2026.pdf", LARGE))
+    open_form_of(other_browser, ann, dataset)
+    with logged_out(other_browser):
+        field.press("discard")
+        sentence = "The upload of budget-2026.pdf could not be discarded. Try again."
+        other_browser.wait_for_text(f"{field.part} .files-notice", sentence)
+    field.press("discard")
+    other_browser.wait(lambda _: unfinished(ann) == [])
+    assert field.find(".files-notice").text == ""
 
 
 def test_a_page_that_is_older_than_the_end_of_an_upload(

@@ -68,6 +68,30 @@ def test_a_new_file_replaces_the_one_of_a_single_field(
     assert owner_type(ann, old) == "package"
 
 
+@with_javascript
+def test_a_file_that_cannot_be_seen_comes_back(browser: Browser, ann: Person, edit: Any) -> None:
+    """Without a link; and a button of a theme in its row is none of the field."""
+    files, field = [ann.upload("first.csv"), ann.upload("second.csv")], Field(browser, "annexes")
+    edit(new_dataset(ann, annexes=files))
+    script = """
+        const [row] = arguments[0].children
+        row.querySelector('.files-name').textContent = row.dataset.label
+        row.append(Object.assign(document.createElement('button'), {type: 'button', id: 'theme'}))
+    """
+    browser.driver.execute_script(script, field.find(".files-chosen"))
+    browser.driver.execute_script("document.querySelector('#theme').click()")
+    assert field.chosen == ["first.csv", "second.csv"]
+    for _ in range(2):
+        field.press("remove")
+        assert field.find(".files-taken-out li").get_dom_attribute("data-url") is None
+        field.press("undo")
+        link = field.find(".files-chosen li:last-child a")
+        assert (link.text, link.get_dom_attribute("href")) == ("first.csv", None)
+        assert "undefined" not in field.find(".files-chosen").text
+        field.press("down")
+    assert field.chosen == ["first.csv", "second.csv"]
+
+
 def test_a_file_that_belongs_elsewhere_now(browser: Browser, ann: Person, edit: Any) -> None:
     """The entry says so, and can be taken out; nothing else happens to the file."""
     moved, deleted = ann.upload("levels-2025.csv"), ann.upload("notes-2025.csv")

@@ -1,4 +1,5 @@
-/* The words of attachment fields. The page has them once: scripts only put names and numbers in. */
+/* The words of fields, or of a page that uploads. The page has them once: scripts only put names and
+   numbers in. */
 (() => {
   'use strict'
 

@@ -4,18 +4,19 @@
 
   window.ckanFiles = window.ckanFiles || {}
 
-  window.ckanFiles.Uploader = class {
-    // finished: called with each file that is there
-    constructor(element, words, messages, finished) {
+  window.ckanFiles.FileInput = class {
+    // ended: called with each file that is uploaded, and without one when an upload was cancelled
+    constructor(element, words, messages, ended) {
       this.element = element
       this.words = words
       this.messages = messages
       this.several = Boolean(element.dataset.several)
       this.input = element.querySelector('input[type=file]')
-      this.unfinished = new window.ckanFiles.Unfinished(element, words, messages, (file, url) => this.add([file], url))
-      this.uploads = new window.ckanFiles.Uploads(element, words, messages, {
+      const goOn = (file, upload) => this.add([file], upload)
+      this.unfinished = new window.ckanFiles.Unfinished(element, words, messages, goOn)
+      this.uploads = new window.ckanFiles.UploadList(element, words, messages, {
         unfinished: (fingerprint, storage) => this.unfinished.take(fingerprint, storage),
-        finished,
+        ended,
       })
       this.listen()
     }
@@ -60,10 +61,10 @@
       this.add(files.filter((file) => !this.refusal(file)))
     }
 
-    // unfinished: the address of an upload that goes on
-    add(files, unfinished) {
+    // upload: of one that goes on, what is known of it
+    add(files, upload = { storage: this.limits.storage }) {
       if (files.length && !this.several) this.uploads.cancelAll()
-      files.forEach((file) => this.uploads.add(file, this.limits.storage, unfinished))
+      files.forEach((file) => this.uploads.add(file, upload))
     }
 
     refusal(file) {

@@ -6,7 +6,7 @@
   window.ckanFiles = window.ckanFiles || {}
 
   window.ckanFiles.Unfinished = class {
-    // goOn: called with a file and the address of its upload
+    // goOn: called with a file, and the storage, url and fingerprint of its upload
     constructor(field, words, messages, goOn) {
       this.field = field
       this.words = words
@@ -21,7 +21,9 @@
       }
     }
 
-    // a field shows what was begun in it; a page that is for no field shows all
+    // The page has the uploads of this form and storage. It does not know the name of a field in a
+    // repeating subfield, whose number ckanext-scheming puts in here: a field shows what was begun
+    // in it. What is for no field shows all.
     isOurs(row) {
       const { name } = this.field.dataset
       return !name || row.dataset.field === name
@@ -70,23 +72,23 @@
 
     async check(file) {
       const row = this.chosen
-      const { url, label, fingerprint } = row.dataset
-      const isSame = (await window.ckanFiles.fingerprint(file)) === fingerprint
-      if (!isSame) return this.messages.warn(this.words.get('otherFile', { name: file.name, expected: label }))
+      const { storage, url, label, fingerprint } = row.dataset
+      const found = await window.ckanFiles.fingerprint(file)
+      const parts = { name: file.name, expected: label }
+      if (!found) return this.messages.warn(this.words.get('unreadable', parts))
+      if (found !== fingerprint) return this.messages.warn(this.words.get('otherFile', parts))
       if (!row.isConnected) return // it goes on already
       this.messages.clear()
       row.remove()
-      this.goOn(file, url)
+      this.goOn(file, { storage, url, fingerprint })
     }
 
     async discard(row) {
       const { url, label } = row.dataset
-      const headers = { 'Tus-Resumable': '1.0.0', 'X-CSRFToken': window.ckanFiles.csrfToken() }
       try {
-        const answer = await fetch(url, { method: 'DELETE', headers })
-        if (!answer.ok && answer.status !== 404 && answer.status !== 410) throw new Error(answer.status)
+        await window.ckanFiles.discard(url)
       } catch {
-        return this.messages.warn(this.words.get('failed'))
+        return this.messages.warn(this.words.get('notDiscarded', { name: label }))
       }
       row.remove()
       this.messages.clear()

@@ -1,0 +1,28 @@
+/* Ends uploads at the server, which would keep their bytes until they expire. */
+(() => {
+  'use strict'
+
+  window.ckanFiles = window.ckanFiles || {}
+
+  /* Milliseconds before it is tried again: the server may be away, or still take the last bytes. */
+  const DELAYS = [500, 1000, 2000, 4000, 8000, 15000, ...Array(60).fill(30000)]
+
+  // throws an error if the upload is still there
+  window.ckanFiles.discard = async (url) => {
+    const headers = { 'Tus-Resumable': '1.0.0', 'X-CSRFToken': window.ckanFiles.csrfToken() }
+    const { ok, status } = await fetch(url, { method: 'DELETE', headers })
+    if (!ok && status !== 404 && status !== 410) throw Object.assign(new Error(), { status })
+  }
+
+  // of an upload that the page does not show any more
+  window.ckanFiles.discardLater = async (url) => {
+    for (const delay of DELAYS) {
+      try {
+        return await window.ckanFiles.discard(url)
+      } catch ({ status }) {
+        if (status === 401 || status === 403) return
+      }
+      await new Promise((wake) => setTimeout(wake, delay))
+    }
+  }
+})();

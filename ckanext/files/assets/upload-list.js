@@ -1,0 +1,234 @@
+/* The uploads of a field or a page: Uppy sends them by the tus protocol, the rows show them. */
+(() => {
+  'use strict'
+
+  window.ckanFiles = window.ckanFiles || {}
+
+  /* Bytes in one request. What a proxy keeps of a request that is cut off is lost. */
+  const CHUNK_SIZE = 8 * 1024 * 1024
+
+  /* Milliseconds before the upload is tried again, while the connection is lost: half an hour. */
+  const RETRY_DELAYS = [500, 1000, 2000, 4000, 8000, 15000, ...Array(60).fill(30000)]
+
+  window.ckanFiles.UploadList = class {
+    // unfinished(fingerprint, storage): returns the address of an upload that goes on
+    // ended(file): an upload has left the list, with its file, or without one if it was cancelled
+    constructor(field, words, messages, { unfinished, ended }) {
+      Object.assign(this, { field, words, messages, unfinished, ended })
+      this.list = field.querySelector('.files-uploads')
+      // by turn, in which their files were chosen
+      this.rows = new Map()
+      this.turns = 0
+      this.prepared = Promise.resolve()
+      this.uppy = this.start()
+      this.list.addEventListener('click', (event) => this.onClick(event))
+      this.timer = setInterval(() => this.restartStalled(), 5000)
+    }
+
+    start() {
+      const { Uppy, Tus } = window.ckanFilesUppy
+      // the field shows what goes wrong, and the browser logs it
+      const logger = { debug() {}, warn() {}, error() {} }
+      const uppy = new Uppy({ logger })
+      uppy.use(Tus, {
+        endpoint: this.field.dataset.endpoint,
+        chunkSize: CHUNK_SIZE,
+        retryDelays: RETRY_DELAYS,
+        limit: 3,
+        // which upload goes on is found out by `prepare`, and not by what a browser has stored
+        storeFingerprintForResuming: false,
+        urlStorage: { findUploadsByFingerprint: async () => [] },
+        headers: () => ({ 'X-CSRFToken': window.ckanFiles.csrfToken() }),
+        allowedMetaFields: ['name', 'storage', 'form', 'field', 'fingerprint'],
+        onBeforeRequest: (request, file) => this.onRequest(request, this.rowOf(file)),
+        onShouldRetry: (error, attempt, options, byDefault) => this.onShouldRetry(error, byDefault),
+      })
+      uppy.on('upload-progress', (file, progress) => this.onProgress(this.rowOf(file), progress))
+      uppy.on('upload-success', (file, response) => this.onSuccess(file, response))
+      uppy.on('upload-error', (file, error, response) => this.onError(file, response))
+      return uppy
+    }
+
+    rowOf(file) {
+      return this.rows.get(file?.meta.turn)
+    }
+
+    // also the ones that have failed
+    get pending() {
+      return [...this.rows.values()]
+    }
+
+    // upload: see UploadRow
+    add(file, upload) {
+      const row = new window.ckanFiles.UploadRow(this.field, this.words, this.messages, file, upload)
+      row.turn = ++this.turns
+      row.element.dataset.upload = row.turn
+      this.rows.set(row.turn, row)
+      this.list.append(row.element)
+      this.begin(row)
+      this.messages.announce('started', { name: row.name })
+    }
+
+    // one after the other: the first one does not wait for the fingerprints of all
+    begin(row) {
+      row.begin('preparing')
+      this.prepared = this.prepared.then(() => this.prepare(row)).catch(() => row.fail())
+    }
+
+    // an upload of the same file goes on, instead of a new one beside it
+    async prepare(row) {
+      const isOver = () => !this.rows.has(row.turn) || row.id || row.state === 'paused'
+      if (isOver()) return
+      row.fingerprint ||= await window.ckanFiles.fingerprint(row.file)
+      if (isOver()) return
+      if (!row.fingerprint) return row.fail(this.words.get('unreadable', { name: row.name }))
+      const isSame = (each) => each.fingerprint === row.fingerprint && each.storage === row.storage
+      const same = this.pending.find((each) => each !== row && isSame(each))
+      if (same) return this.merge(row, same)
+      row.url ||= this.unfinished(row.fingerprint, row.storage)
+      this.send(row)
+    }
+
+    // a file that was chosen once more
+    merge(row, same) {
+      this.forget(row)
+      if (same.state === 'failed') this.begin(same)
+      else this.messages.announce('alreadyUploading', { name: row.name })
+    }
+
+    send(row) {
+      const { form = '', name: field = '' } = this.field.dataset
+      const { file, storage, fingerprint, turn } = row
+      // Uppy takes two files of the same name, type, size, time and path for one
+      const meta = { storage, form, field, fingerprint, turn, relativePath: String(turn) }
+      row.id = this.uppy.addFile({ name: file.name, type: file.type, data: file, meta })
+      if (row.url) this.uppy.setFileState(row.id, { tus: { uploadUrl: row.url } })
+      row.begin('waiting')
+      // what goes wrong with a file comes as `upload-error`
+      this.uppy.upload().catch(() => {})
+    }
+
+    // Uppy's queue may hold back a request that it has announced
+    onRequest(request, row) {
+      if (!row) return
+      if (request.getMethod() !== 'POST') row.url = request.getURL()
+      row.request = request.getUnderlyingObject()
+      row.request.addEventListener('loadstart', () => row.send())
+    }
+
+    onProgress(row, { bytesUploaded, bytesTotal }) {
+      row?.move(bytesUploaded, bytesTotal)
+    }
+
+    onShouldRetry(error, byDefault) {
+      const retries = byDefault(error)
+      const request = error.originalRequest.getUnderlyingObject()
+      const row = this.pending.find((each) => each.request === request)
+      if (row && retries) {
+        row.isSent = false
+        if (!error.originalResponse?.getStatus()) row.lose()
+      }
+      return retries
+    }
+
+    restartStalled() {
+      for (const row of this.pending.filter((each) => each.isStalled)) {
+        row.lose()
+        this.uppy.pauseResume(row.id)
+        this.uppy.pauseResume(row.id)
+      }
+    }
+
+    onSuccess(file, response) {
+      // Uppy has not finished with it
+      setTimeout(() => this.uppy.removeFile(file.id))
+      const row = this.rowOf(file)
+      if (!row) return
+      const id = response.body.xhr.getResponseHeader('File-Id')
+      if (!id) return row.fail()
+      this.messages.announce('uploaded', { name: row.name })
+      const url = this.field.dataset.download.replace('FILE', id)
+      const details = this.words.size(row.total)
+      this.forget(row, { id, label: row.name, url, details, turn: row.turn })
+    }
+
+    // Uppy would try again what has failed, before it sends anything new
+    onError(file, response) {
+      this.uppy.removeFile(file.id)
+      this.rowOf(file)?.fail(sentences(response?.body?.xhr))
+    }
+
+    onClick(event) {
+      const button = event.target.closest('button')
+      const row = this.rows.get(Number(button?.closest('li').dataset.upload))
+      if (!row) return
+      if (button.matches('.files-pause')) this.pause(row)
+      else if (button.matches('.files-resume')) this.resume(row)
+      else if (button.matches('.files-retry')) this.begin(row)
+      else if (button.matches('.files-cancel')) this.cancel(row)
+    }
+
+    pause(row) {
+      if (row.id) this.uppy.pauseResume(row.id)
+      row.pause()
+    }
+
+    resume(row) {
+      if (!row.id) return this.begin(row)
+      row.begin('waiting')
+      this.uppy.pauseResume(row.id)
+    }
+
+    cancel(row) {
+      this.drop(row)
+      this.messages.announce('cancelled', { name: row.name })
+      this.field.querySelector('input[type=file]').focus()
+    }
+
+    cancelAll() {
+      for (const row of this.pending) this.drop(row)
+    }
+
+    end() {
+      clearInterval(this.timer)
+      this.cancelAll()
+      this.uppy.destroy()
+    }
+
+    resumeAll() {
+      for (const row of this.pending) {
+        if (row.state === 'paused') this.resume(row)
+        if (row.state === 'failed') this.begin(row)
+      }
+    }
+
+    drop(row) {
+      if (row.id) {
+        // without its address Uppy does not end it at the server: that fails while the connection
+        // is lost, and leaves one place less for other uploads
+        const upload = this.uppy.getPlugin('Tus').uploaders[row.id]
+        if (upload) upload.url = null
+        this.uppy.removeFile(row.id)
+      }
+      if (row.url) window.ckanFiles.discardLater(row.url)
+      this.forget(row)
+    }
+
+    forget(row, file) {
+      row.element.remove()
+      this.rows.delete(row.turn)
+      this.ended(file)
+    }
+  }
+
+  // the words of the server about an error, in the shape of CKAN's API
+  function sentences(xhr) {
+    try {
+      const { error } = JSON.parse(xhr.responseText)
+      const { __type, message, ...fields } = error
+      return [message, ...Object.values(fields).flat()].filter((each) => typeof each === 'string').join(' ')
+    } catch {
+      return ''
+    }
+  }
+})();

@@ -1,0 +1,99 @@
+"""A form that is sent before its uploads are complete saves itself, and only while it says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ckanext.files.tests.support.attachment_form import SMALL, Field
+from ckanext.files.tests.support.browser import Browser, with_javascript
+from ckanext.files.tests.support.browser_uploads import LARGE, slow_upload
+
+pytestmark = with_javascript
+
+COUNT = """
+    window.saves = 0
+    document.addEventListener('submit', event => {
+        event.preventDefault()
+        window.saves += 1
+    })
+"""
+"""Counts how often the form is sent, and keeps its page."""
+
+
+@pytest.fixture
+def form(browser: Browser, open_form: Any) -> Browser:
+    open_form()
+    browser.driver.execute_script(COUNT)
+    return browser
+
+
+def save_when_finished(field: Field) -> None:
+    field.browser.find(".form-actions .btn-primary").click()
+    field.press("finish")
+    assert "The form is saved as soon as" in notice(field)
+
+
+def notice(field: Field) -> str:
+    return field.find(".files-notice").text
+
+
+def saves(form: Browser) -> Any:
+    return form.driver.execute_script("return window.saves")
+
+
+def test_one_of_two_uploads_is_cancelled(form: Browser, make: Any) -> None:
+    """The form waits for the other one."""
+    field = Field(form, "annexes")
+    with slow_upload(field, make("budget-2026.pdf", LARGE)):
+        field.choose(make("survey-2026.pdf", LARGE))
+        save_when_finished(field)
+        field.press("cancel", 1)
+        assert "The form is saved as soon as" in notice(field)
+    field.wait_for("budget-2026.pdf")
+    form.wait(lambda _: saves(form) == 1)
+    assert notice(field) == ""
+
+
+def test_the_last_upload_is_cancelled(form: Browser, make: Any) -> None:
+    field = Field(form, "annexes")
+    with slow_upload(field, make("budget-2026.pdf", LARGE)):
+        save_when_finished(field)
+        field.press("cancel")
+        assert notice(field) == ""
+    field.choose(make("survey-2026.pdf"))
+    field.wait_for("survey-2026.pdf")
+    assert saves(form) == 0
+
+
+def test_another_file_is_chosen(form: Browser, make: Any) -> None:
+    field = Field(form, "report")
+    with slow_upload(field, make("budget-2026.pdf", LARGE)):
+        save_when_finished(field)
+        field.choose(make("survey-2026.pdf"))
+        assert notice(field) == ""
+    field.wait_for("survey-2026.pdf")
+    assert saves(form) == 0
+
+
+def test_another_file_is_refused(form: Browser, make: Any) -> None:
+    """The reason stays when the upload is finished."""
+    field = Field(form, "small")
+    with slow_upload(field, make("levels-2026.csv", b"a,b\n" * 200_000)):
+        save_when_finished(field)
+        field.choose(make("large.csv", b"a" * (SMALL + 1)))
+        field.wait_for("levels-2026.csv")
+    assert notice(field) == "large.csv is too large. A file may have up to 1 MiB."
+    assert saves(form) == 0
+
+
+def test_the_user_goes_on_editing(form: Browser, make: Any) -> None:
+    field = Field(form, "annexes")
+    with slow_upload(field, make("budget-2026.pdf", LARGE)):
+        save_when_finished(field)
+        field.press("stay")
+        assert notice(field) == ""
+        assert form.driver.switch_to.active_element == field.find("[type=file]")
+    field.wait_for("budget-2026.pdf")
+    assert saves(form) == 0
