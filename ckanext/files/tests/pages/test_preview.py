@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from ckanext.files.pages.preview import HEAD
+from ckanext.files.pages.preview import HEAD, LARGEST_SHOWN
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Location, get_storage
 from ckanext.files.tests.support import portal
@@ -75,7 +75,7 @@ def test_a_large_file_is_not_loaded_by_itself(kind: str, author: str, pages: Pag
     assert 'loading="lazy"' in pages.shown(f"/file/{file}", author)
     with engine().begin() as connection:
         of_file = sa.update(file_table).where(file_table.c.id == file)
-        connection.execute(of_file.values(size=33 * 1024**2))
+        connection.execute(of_file.values(size=LARGEST_SHOWN + 1))
     assert "There is no preview of this file." in pages.shown(f"/file/{file}", author)
     assert pages.get(f"/file/preview/{file}", author).status_code == 404
 
