@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 import ckan.plugins.toolkit as tk
 
@@ -16,8 +16,16 @@ from .edited_form import EditedForm, edited_form
 from .field_files import FieldFile, field_files
 from .offered import offered_files
 from .once import once_a_request
-from .page_files import PageFile, named_ids
+from .page_files import named_ids
 from .uploading import UploadStorage, field_storage, unfinished_uploads
+
+
+class Choice(NamedTuple):
+    """A file that may be chosen."""
+
+    id: str
+    text: str
+    """What people read, as HTML."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Field:
     chosen: list[FieldFile]
     taken_out: list[FieldFile]
 
-    offered: list[PageFile]
+    offered: list[Choice]
     """The newest files that may be chosen, for browsers without JavaScript."""
 
     owners: list[Owner]
@@ -78,7 +86,7 @@ def files_field(
     return Field(
         chosen=[each for each in files if each.file.id not in taken_out],
         taken_out=[each for each in files if each.file.id in taken_out and each.is_stored],
-        offered=[file for file in _offered(edited) if file.id not in ids],
+        offered=[choice for choice in _choices(edited) if choice.id not in ids],
         owners=edited.owners,
         then=tk.config["ckanext.files.withdrawn"],
         storage=target,
@@ -88,8 +96,10 @@ def files_field(
 
 
 @once_a_request
-def _offered(form: EditedForm) -> list[PageFile]:
-    return offered_files(form, form.named)
+def _choices(form: EditedForm) -> list[Choice]:
+    files = offered_files(form, form.named)
+    texts = [tk.render("files/snippets/choice.html", {"file": file}) for file in files]
+    return [Choice(file.id, tk.literal(text)) for file, text in zip(files, texts, strict=True)]
 
 
 @once_a_request
