@@ -104,7 +104,7 @@ def test_the_server_stores_the_file(
     """All bytes are sent, and the answer takes its time."""
     open_form()
     field = Field(browser, "report")
-    with slow_upload(field, make("report.pdf", LARGE[:1_000_000])):
+    with slow_upload(field, make("report.pdf", LARGE[:500_000]), SLOW // 4):
         site.signal(signal.SIGSTOP)
     try:
         field.wait_for_state("are sent. The file is being stored.")
