@@ -1,7 +1,8 @@
 """Downloads of files: no cache keeps a private one for other visitors.
 
-CKAN 2.12.0 needs two corrections, :data:`core_downloads`: no file runs script in the site's origin,
-and no address of a download makes CKAN fail. The backport does both by itself.
+CKAN 2.12.0 needs three corrections, :data:`core_downloads`: no file runs script in the site's
+origin, none is sent by lines of any length, and no address of a download makes CKAN fail. The
+backport does so by itself.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from flask import Blueprint
 
+from .filekeeper.chunks import Chunks
 from .parameters import all_storable
 
 blueprint = Blueprint("files_downloads", __name__)
@@ -20,6 +22,7 @@ core_downloads = Blueprint("files_core_downloads", __name__)
 _DOWNLOADS = ("file.download", "file.trusted_download", "file.public_download")
 _NOT_MODIFIED = 304
 _SENT = (200, 206, _NOT_MODIFIED)
+_CHUNK_SIZE = 64 * 1024
 
 
 @blueprint.after_app_request
@@ -81,4 +84,17 @@ def send_as_attachment(response: Any) -> Any:
     if header.startswith("inline") and not {"*", response.mimetype} & set(types):
         response.headers["Content-Disposition"] = header.replace("inline", "attachment", 1)
     response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+@core_downloads.after_app_request
+def send_in_chunks(response: Any) -> Any:
+    """Send an open file in chunks.
+
+    CKAN 2.12.0 hands it to the web server as it is, which sends it by lines: one line is in memory,
+    and it may be the whole file. The storages of CKAN's own and of this extension do better, but
+    not each storage of another plugin.
+    """
+    if tk.request.endpoint in _DOWNLOADS and hasattr(response.response, "read"):
+        response.response = Chunks(response.response, _CHUNK_SIZE)
     return response

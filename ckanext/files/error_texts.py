@@ -22,7 +22,7 @@ def text_of(error: Any) -> str:
 
 
 def text_of_errors(errors: Any) -> str:
-    """Return the text of the errors of a validation, by their fields, or of those of one field."""
+    """Return the text of the errors of a validation, by their fields, or of one field."""
     return joined(_sentences(errors))
 
 

@@ -49,7 +49,7 @@
     fail(from, status) {
       this.from = from
       const key = status === 403 ? 'notLoggedIn' : 'notLoaded'
-      this.error.querySelector('.files-error').textContent = this.words.get(key)
+      this.error.querySelector('.files-reason').textContent = this.words.get(key)
       this.error.hidden = false
     }
 
@@ -60,15 +60,15 @@
       again.dispatchEvent(new Event(isMore ? 'click' : 'search'))
     }
 
-    // once for each part of what was loaded
+    // once for the whole list, or for each part that takes the place of the button "More files"
     onLoaded({ target, detail }) {
       this.markChosen()
-      const { found } = target.dataset
-      if (!found) return
-      this.messages.announce(null, found)
-      // the button "More files" is gone, and the keyboard would be at the top of the page
-      const isMore = !detail.target.isConnected
-      if (isMore && document.activeElement === document.body) target.querySelector('.files-choose')?.focus()
+      const part = target.matches('[data-found]') ? target : target.querySelector('[data-found]')
+      if (!part) return
+      this.messages.announce(null, part.dataset.found)
+      // with that button the keyboard would be gone to the top of the page
+      const isMore = detail.target !== this.choices
+      if (isMore && document.activeElement === document.body) part.querySelector('.files-choose').focus()
     }
 
     // a file can be in one field of a form only

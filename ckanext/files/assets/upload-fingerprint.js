@@ -16,6 +16,8 @@
   // empty if the browser cannot read the file
   window.ckanFiles.fingerprint = async (file) => {
     try {
+      // a file that was deleted meanwhile says that it is empty
+      if (!file.size) await file.arrayBuffer()
       const second = Math.floor(file.lastModified / 1000)
       return [await hashOf(file), file.size, second, file.name].join(' ')
     } catch {

@@ -55,7 +55,10 @@ class EditedForm:
         return {id_ for id_, places in self._stored.items() if places.isdisjoint(edited)}
 
     def look_up(self, ids: Collection[str]) -> list[tuple[FileRecord | None, PageFile]]:
-        """Return the files with these ids, in this order; those of all fields are read at once."""
+        """Return the files with these ids, in this order.
+
+        The first field to ask reads the files of all fields.
+        """
         unknown = set(ids) - self._files.keys()
         if unknown:
             unknown |= self.named - self.named_outside - self._files.keys()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import ckan.plugins.toolkit as tk
 from flask import g
@@ -17,11 +17,19 @@ from .edited_form import EditedForm, edited_form
 from .field_files import FieldFile, field_files
 from .offered import offered_files
 from .once import once_a_request
-from .page_files import PageFile, named_ids
+from .page_files import named_ids
 from .uploading import UploadStorage, field_storage, unfinished_uploads
 
 _OF_SCHEMING = "REPEATING-INDEX"
 """In the names of fields that ckanext-scheming's script takes out of the page, as templates."""
+
+
+class Choice(NamedTuple):
+    """A file that may be chosen."""
+
+    id: str
+    text: str
+    """What people read, as HTML."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +42,11 @@ class Field:
     had: list[tuple[str, str]]
     """The files that fields of the form had when it was opened: field and id, or no id.
 
-    In a form that comes back the first field has those of all fields, also of fields that were
+    In a form that comes back the first field has them for all fields, also for fields that were
     removed from the form; the others have none.
     """
 
-    offered: list[PageFile]
+    offered: list[Choice]
     """The newest files that may be chosen, for browsers without JavaScript."""
 
     owners: list[Owner]
@@ -90,7 +98,7 @@ def files_field(
         chosen=[each for each in files if each.file.id not in taken_out],
         taken_out=[each for each in files if each.file.id in taken_out and each.is_stored],
         had=list(_had(name, named)),
-        offered=[file for file in _offered(edited) if file.id not in ids],
+        offered=[choice for choice in _choices(edited) if choice.id not in ids],
         owners=edited.owners,
         then=tk.config["ckanext.files.withdrawn"],
         storage=target,
@@ -108,8 +116,10 @@ def _had(name: str, ids: Collection[str]) -> Iterator[tuple[str, str]]:
 
 
 @once_a_request
-def _offered(form: EditedForm) -> list[PageFile]:
-    return offered_files(form, form.named)
+def _choices(form: EditedForm) -> list[Choice]:
+    files = offered_files(form, form.named)
+    texts = [tk.render("files/snippets/choice.html", {"file": file}) for file in files]
+    return [Choice(file.id, tk.literal(text)) for file, text in zip(files, texts, strict=True)]
 
 
 @once_a_request

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 HEAD = 64 * 1024
 """Bytes of a file that a preview reads."""
 
-_LARGEST_SHOWN = 32 * 1024**2
+LARGEST_SHOWN = 32 * 1024**2
 """Bytes of an image or a PDF that a page shows."""
 
 _IMAGE_NAMES = ("png", "jpeg", "gif", "webp", "avif", "bmp", "x-ms-bmp", "svg+xml")
@@ -76,7 +76,7 @@ def preview_of(file: dict[str, Any]) -> Preview:
 
     :param file: its dictionary, with ``format``.
     """
-    if file["content_type"] in {*_IMAGES, _PDF} and file["size"] > _LARGEST_SHOWN:
+    if file["content_type"] in {*_IMAGES, _PDF} and file["size"] > LARGEST_SHOWN:
         return NOTHING
     if file["content_type"] in _IMAGES:
         return Preview("image")

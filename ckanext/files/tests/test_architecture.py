@@ -85,7 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "capabilities",
     },
-    "downloads": {"parameters"},
+    "downloads": {"filekeeper", "parameters"},
     "views": set(),
     "upgrade": {"backport", "ownership", "search", "store", "errors", "capabilities"},
     "cli": {"uploads", "backport", "upgrade", "store", "transaction", "errors", "capabilities"},

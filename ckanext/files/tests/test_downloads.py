@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import flask
@@ -14,7 +16,8 @@ from ckan.common import config
 from ckan.lib import api_token
 from ckan.tests.helpers import _get_test_app
 
-from ckanext.files.store.storages import get_storage
+from ckanext.files import capabilities
+from ckanext.files.store.storages import get_storage, storages
 from ckanext.files.tests.support.load_plugins import plugins_loaded, s3_options, storage_options
 from ckanext.files.tests.support.portal import Api, call
 from ckanext.files.tests.support.users import new_user
@@ -229,3 +232,21 @@ def test_answers_that_caches_keep(app: Any, owned: Owned) -> None:
         assert page.cache_control.max_age == 3600
         assert ("authorization" in page.vary.as_set()) == varies
         assert "cookie" in page.vary.as_set() or not varies
+
+
+@pytest.mark.skipif(not capabilities.CORE_FILES, reason="a storage of CKAN 2.11 is one of ours")
+def test_storage_of_another_plugin(app: Any, owned: Owned, tmp_path: Path) -> None:
+    """It reads as CKAN's manual shows it: by an open file, which is sent in chunks."""
+    core = import_module("ckan.lib.files.default.fs")
+    reader = type("Reader", (core.base.Reader, core.fs.Reader), {})
+    adapter: Any = type("Storage", (core.FsStorage,), {"ReaderFactory": reader})
+    content = b"x" * 200_000
+    storages.register("other", adapter({"name": "other", "path": str(tmp_path)}))
+    try:
+        file = _new_file(new_user(sysadmin=True), "other", content)
+        sent = _get(app, _trusted(file), {})
+        chunks = list(sent.iter_encoded())
+        sent.close()
+    finally:
+        storages.reset()
+    assert (b"".join(chunks), max(map(len, chunks))) == (content, 64 * 1024)

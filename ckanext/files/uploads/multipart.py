@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import file_keeper as fk
+
 from ckanext.files.errors import FilesError
 from ckanext.files.filekeeper.prepared import PreparedUpload
 from ckanext.files.filekeeper.safe import SafeStorage
@@ -165,7 +167,7 @@ class Multipart:
         table.update_upload(connection, self._id, parts=parts)
 
     @contextmanager
-    def as_upload(self) -> Iterator[Upload]:
+    def as_upload(self) -> Iterator[fk.Upload]:
         """Return the complete file within a block."""
         stream: Any = _BytesElsewhere()
         row, location = self._upload, Location(self._location)
@@ -235,7 +237,7 @@ class StoredUpload(PreparedUpload):
 
     parts: Multipart | None = None
 
-    def place(self, storage: Any, location: Location) -> Any:
+    def place(self, storage: Any, location: fk.Location) -> fk.FileData:
         assert self.parts
         return self.parts.complete()
 

@@ -6,8 +6,9 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import ckan.plugins.toolkit as tk
+import file_keeper as fk
 
-from ckanext.files.store.storages import Upload, exc, get_storage
+from ckanext.files.store.storages import exc, get_storage
 
 from .errors import UploadRefusedError
 from .multipart import Multipart, takes_parts
@@ -49,7 +50,7 @@ class Sink(Protocol):
         """Write down what has to be known of the bytes that are stored."""
         ...
 
-    def as_upload(self) -> AbstractContextManager[Upload]:
+    def as_upload(self) -> AbstractContextManager[fk.Upload]:
         """Return the complete file for ``file_create``, within a block that makes the file.
 
         :raises BytesLostError: some of the bytes are lost.

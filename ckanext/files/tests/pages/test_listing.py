@@ -131,9 +131,10 @@ GONE = "does not take this file from you any more"
 
 def begin_upload(user: str, name: str, storage: str = "default") -> str:
     """Begin an upload of six bytes; return its id."""
-    of_user = {"user_id": model.User.get(user).id, "storage": storage, "name": name}
+    found: Any = model.User.get(user)
+    values = {"user_id": found.id, "storage": storage, "name": name}
     with transaction() as connection:
-        row = create_upload(connection, {**of_user, "metadata": "", "size": 6, "is_stored": False})
+        row = create_upload(connection, {**values, "metadata": "", "size": 6, "is_stored": False})
     return row.id
 
 

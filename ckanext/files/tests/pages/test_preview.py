@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from ckanext.files.pages.preview import HEAD
+from ckanext.files.pages.preview import HEAD, LARGEST_SHOWN
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Location, get_storage
 from ckanext.files.tests.support import portal
@@ -75,7 +75,7 @@ def test_a_large_file_is_not_loaded_by_itself(kind: str, author: str, pages: Pag
     assert 'loading="lazy"' in pages.shown(f"/file/{file}", author)
     with engine().begin() as connection:
         of_file = sa.update(file_table).where(file_table.c.id == file)
-        connection.execute(of_file.values(size=33 * 1024**2))
+        connection.execute(of_file.values(size=LARGEST_SHOWN + 1))
     assert "There is no preview of this file." in pages.shown(f"/file/{file}", author)
     assert pages.get(f"/file/preview/{file}", author).status_code == 404
 
@@ -114,7 +114,7 @@ def test_a_pdf_is_sent_for_a_frame_only(author: str, pages: Pages) -> None:
 @pytest.mark.parametrize("kind", ["geojson", "csv", "pdf"])
 def test_memory_for_a_file_of_one_line(kind: str, author: str, pages: Pages) -> None:
     """A preview reads 64 KiB of it, and a PDF is sent in chunks of that size."""
-    size, limit = 300 * 2**20, 32 * 2**20
+    size, limit = LARGEST_SHOWN if kind == "pdf" else 300 * 2**20, 16 * 2**20
     beginning, type_ = {
         "geojson": (b'{"type": "FeatureCollection"', "application/geo+json"),
         "csv": (b"a,b", "text/csv"),

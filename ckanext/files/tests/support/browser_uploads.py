@@ -27,9 +27,9 @@ def network(browser: Browser, speed: int = FAST, *, offline: bool = False) -> It
 
 
 @contextmanager
-def slow_upload(field: Field, path: Path) -> Iterator[None]:
+def slow_upload(field: Field, path: Path, speed: int = SLOW) -> Iterator[None]:
     """Upload a file slowly; the block begins when its bytes are on their way."""
-    with network(field.browser, SLOW):
+    with network(field.browser, speed):
         field.choose(path)
         field.wait_for_state("per second")
         yield

@@ -28,6 +28,7 @@ def test_choose_among_sixty_files(browser: Browser, ann: Person, edit: Any) -> N
     field.find("summary").click()
     choices = f"{field.part} .files-choices .files-choose"
     browser.wait(lambda _: len(browser.find_all(choices)) == 20)
+    assert field.status == "20 files"
     # the newest first; the file that the dataset has kept is offered, too
     first = [each.get_attribute("data-label") for each in browser.find_all(choices)]
     assert first[:2] == ["stations.csv", "levels-2025.csv"]

@@ -8,7 +8,7 @@ import pytest
 
 from ckanext.files.tests.support.attachment_form import SMALL, Field
 from ckanext.files.tests.support.browser import Browser, with_javascript
-from ckanext.files.tests.support.browser_uploads import LARGE, slow_upload
+from ckanext.files.tests.support.browser_uploads import LARGE, SLOW, slow_upload
 
 pytestmark = with_javascript
 
@@ -80,10 +80,10 @@ def test_another_file_is_chosen(form: Browser, make: Any) -> None:
 def test_another_file_is_refused(form: Browser, make: Any) -> None:
     """The reason stays when the upload is finished."""
     field = Field(form, "small")
-    with slow_upload(field, make("levels-2026.csv", b"a,b\n" * 200_000)):
+    with slow_upload(field, make("groundwater-2026.csv", b"a,b\n" * 200_000), SLOW // 4):
         save_when_finished(field)
         field.choose(make("large.csv", b"a" * (SMALL + 1)))
-        field.wait_for("levels-2026.csv")
+    field.wait_for("groundwater-2026.csv")
     assert notice(field) == "large.csv is too large. A file may have up to 1 MiB."
     assert saves(form) == 0
 

@@ -20,6 +20,7 @@ from ckanext.files.tests.support.browser_uploads import (
     network,
     slow_reading,
 )
+from ckanext.files.tests.support.effects import change
 from ckanext.files.tests.support.server import CkanServer
 from ckanext.files.tests.support.tus import Tus, metadata
 
@@ -227,3 +228,20 @@ def test_each_form_lists_what_was_begun_in_it(
     assert names(ann) == ["by-a-program.bin"]
     uploads.press("discard")
     browser.wait(lambda _: unfinished(ann) == [])
+
+
+def test_an_upload_whose_storage_is_gone(browser: Browser, ann: Person, site: CkanServer) -> None:
+    """Its user can discard it on the page of the own files."""
+    of_program = metadata(filename="lost.bin")
+    Tus(site.url, token=ann.token).send("POST", Upload_Length=3, Upload_Metadata=of_program)
+    change("UPDATE files_upload SET storage = 'gone' WHERE id = :id", id=unfinished(ann)[0]["id"])
+    browser.log_in(ann.name)
+    browser.go("/dashboard/files")
+    OwnUploads(browser).wait_until_ready()
+    browser.driver.get_log("browser")
+    [text] = browser.texts(".files-unfinished-uploads li")
+    assert "The storage gone does not take this file from you any more." in text
+    browser.inspect(".files-own")
+    browser.submit(".files-unfinished-uploads button")
+    browser.wait_for_text(".flash-messages", "The upload of lost.bin is cancelled.")
+    assert unfinished(ann) == []
