@@ -29,6 +29,7 @@ from ckanext.files.store import (
     delete_file,
     file_dict,
     is_configured,
+    lock_file,
     set_title,
 )
 from ckanext.files.transaction import current_block
@@ -97,11 +98,13 @@ file_register = chain_core_action(actions.actions["file_register"], _file_regist
 
 
 def _file_delete(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
-    commits_itself = current_block() is None and not context.get("defer_commit")
-    if commits_itself or not capabilities.DELETION_IS_HASTY:
+    if not capabilities.DELETION_IS_HASTY or not isinstance(data_dict.get("id"), str):
         return next_action(context, data_dict)
     tk.check_access("file_delete", context, data_dict)
     session: Any = context.get("session") or model.Session
+    if current_block() is None and not context.get("defer_commit"):
+        lock_file(session, data_dict["id"])
+        return next_action(context, data_dict)
     with_plugin_data = bool(context.get("include_plugin_data"))
     try:
         deleted = delete_file(session, data_dict["id"], include_plugin_data=with_plugin_data)
@@ -116,7 +119,7 @@ def _file_delete(next_action: Action, context: Context, data_dict: dict[str, Any
 
 file_delete = chain_core_action(actions.file_delete, _file_delete)
 """CKAN's action. Where another action makes the commit, the bytes are removed after it: that
-action may fail yet."""
+action may fail yet. Of two requests that delete a file at once, the second one removes nothing."""
 
 
 def _resource_delete(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:

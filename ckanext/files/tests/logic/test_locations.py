@@ -238,6 +238,26 @@ def test_removal_waits_for_an_upload(name: str, storage: str) -> None:
     assert path_of(name, storage).read_bytes() == b"first"
 
 
+@STORAGES
+def test_two_deletions(name: str, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one removes nothing: by then another file may have the location."""
+    old, place, removed = create(name, b"old", storage), get_storage(storage), []
+    remove = place.remove
+
+    def count(data: Any, **kwargs: Any) -> Any:
+        removed.append(data.location)
+        return remove(data, **kwargs)
+
+    monkeypatch.setattr(place, "remove", count)
+    delete(old, defer_commit=True)
+    with waiting(lambda: delete(old)) as second:
+        model.Session.commit()
+    with pytest.raises(tk.ObjectNotFound):
+        second.result()
+    assert removed == [name]
+    assert not path_of(name, storage).exists()
+
+
 @pytest.mark.skipif(not CORE_FILES, reason="the backport inserts its row before the bytes")
 @pytest.mark.parametrize("title", [True, False])
 def test_a_row_of_code_without_the_lock(
