@@ -9,7 +9,7 @@ the subject of :mod:`ckanext.files.ownership`.
 """
 
 from .access import BEFORE_DOWNLOAD, FileAccess, is_allowed
-from .deletion import CannotRemoveError, delete_file
+from .deletion import CannotRemoveError, delete_file, lock_file
 from .descriptions import FileDescription, describe_files, file_dict, load_files
 from .file_owners import (
     OwnerChange,
@@ -41,6 +41,7 @@ __all__ = [
     "is_allowed",
     "is_configured",
     "load_files",
+    "lock_file",
     "lock_owners_of",
     "owners_with_files",
     "read_files",

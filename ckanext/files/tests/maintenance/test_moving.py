@@ -9,9 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.filekeeper import locations
 from ckanext.files.maintenance.tasks import move_storage
 from ckanext.files.store.models import file_table
-from ckanext.files.store.storages import Capability, FileData, exc, get_storage
+from ckanext.files.store.storages import Capability, FileData, Location, exc, get_storage
 from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import engine
@@ -55,6 +56,21 @@ def test_old_bytes_go_later_and_back(tasks: TasksManager) -> None:
     assert site.path_of(file).read_bytes() == b"hello"
     assert len(site.stored("here")) == 1
     assert site.stored("there") == {}
+
+
+def test_location_that_another_transaction_uses(
+    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the target chooses locations that clash, a move overwrites no upload."""
+    file = site.upload()
+    monkeypatch.setattr(get_storage("there"), "prepare_location", lambda *_, **__: Location("same"))
+    monkeypatch.setattr(locations, "PATIENCE", 0.2)
+    with engine().begin() as connection:
+        locations.wait_for_location(connection, "there", "same")
+        said = site.run(tasks, move_storage, "here", "there", dry_run=False)
+    assert said == "1 not accepted, 1 left in here"
+    assert site.stored("there") == {}
+    assert site.path_of(file).read_bytes() == b"hello"
 
 
 def test_refused_storages(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
