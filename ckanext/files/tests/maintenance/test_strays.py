@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -195,7 +194,6 @@ def test_upload_that_is_paused(
         assert path.read_bytes() == b"123"
         assert find_stray_bytes() == []
     finally:
-        shutil.rmtree(here / spool)
         change("DELETE FROM files_upload")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,7 @@ def forget_files() -> None:
         connection.execute(file_table.delete())
     for name in ("here", "there"):
         for path in folder_of(name).iterdir():
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def folder_of(storage: str) -> Path:
