@@ -11,7 +11,6 @@ import hashlib
 import re
 import tempfile
 import uuid
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -27,7 +26,7 @@ from .errors import DamagedContentError, MaintenanceError, NotAcceptedError, Sto
 from .removal import is_public, storage_for
 from .selection import StoredFile
 
-_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}")
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
 
 
 class Copy(NamedTuple):
@@ -132,8 +131,8 @@ class Copier:
 
 
 def _unique_name(name: str) -> str:
-    suffix = PurePosixPath(name).suffix
-    return f"{uuid.uuid4()}{suffix if _SUFFIX.fullmatch(suffix) else ''}"
+    suffix = _SUFFIX.search(name)
+    return f"{uuid.uuid4()}{suffix[0] if suffix else ''}"
 
 
 def _is_named(session: Session, storage: str, location: str) -> bool:

@@ -20,11 +20,12 @@ from .file_owners import (
 )
 from .models import TABLES, File, FileRecord, Owner
 from .storages import is_configured
-from .titles import INDEXED_TITLE, TITLE, set_title, shown_name, title_of
+from .titles import INDEXED_TITLE, LONGEST_TITLE, TITLE, set_title, shown_name, title_of
 
 __all__ = [
     "BEFORE_DOWNLOAD",
     "INDEXED_TITLE",
+    "LONGEST_TITLE",
     "TABLES",
     "TITLE",
     "CannotRemoveError",

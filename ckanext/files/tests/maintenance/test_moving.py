@@ -22,7 +22,14 @@ from ckanext.files.tests.support.users import new_user
 def test_moved(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row keeps all but its place; the place keeps the suffix, if there is one."""
     monkeypatch.setattr(get_storage("there").settings, "location_transformers", [])
-    suffixes = {"a.tar.gz": ".gz", "b": "", "c. d": "", "e.ä": "", "f." + "x" * 20: ""}
+    suffixes = {
+        "a.tar.gz": ".gz",
+        "b": "",
+        "c. d": "",
+        "e.ä": "",
+        ".csv": ".csv",
+        "f." + "x" * 20: "",
+    }
     user = new_user(sysadmin=True)
     ids = {site.upload(user, name.encode()): name for name in suffixes}
     for id_, name in ids.items():
@@ -31,15 +38,15 @@ def test_moved(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     owners = portal.owners(*ids)
     job = move_storage.delay("here", "there", dry_run=False, batch=2)
     tasks.run_pending_jobs()
-    assert site.outcome(job.id)[:2] == ("succeeded", "5 moved")
-    assert site.steps_of(job.id) == 3
+    assert site.outcome(job.id)[:2] == ("succeeded", "6 moved")
+    assert site.steps_of(job.id) == 4
     for id_, name in ids.items():
         path = site.path_of(id_)
         assert path.read_bytes() == name.encode()
         assert path.suffix == suffixes[name]
         assert site.row(id_) == {**before[id_], "storage": "there", "location": path.name}
     assert portal.owners(*ids) == owners
-    assert len(site.stored("there")) == 5
+    assert len(site.stored("there")) == 6
 
 
 def test_old_bytes_go_later_and_back(tasks: TasksManager) -> None:
