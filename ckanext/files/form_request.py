@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from flask import g, has_request_context
 
@@ -23,6 +23,7 @@ class _FormRequest:
     is_form: bool = False
     refused: dict[str, str] = dataclasses.field(default_factory=dict)
     taken_out: dict[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    shown: dict[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 def _current() -> _FormRequest:
@@ -60,3 +61,19 @@ def take_out(field: str, files: Mapping[str, str]) -> None:
 def taken_out(field: str) -> Mapping[str, str]:
     """Return the files that the form has taken out of a field, for a form that comes back."""
     return _current().taken_out.get(field, {})
+
+
+def field_taking_out(file_id: str) -> str | None:
+    """Return the name of the field out of which the form takes a file."""
+    taken_out = _current().taken_out
+    return next((field for field, files in taken_out.items() if file_id in files), None)
+
+
+def show(field: str, ids: Sequence[str]) -> None:
+    """Remember which files a field had when its form was opened, which may be long ago."""
+    _current().shown[field] = ids
+
+
+def shown() -> Mapping[str, Sequence[str]]:
+    """Return the files that the fields had when their form was opened, by the fields' names."""
+    return _current().shown

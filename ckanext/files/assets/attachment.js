@@ -15,6 +15,8 @@ ckan.module('files-attachment', function () {
       const removed = new AbortController()
       whenRemoved(element, () => {
         removed.abort()
+        // what it had is taken out: see pages/form_uploads.py
+        this.form.append(...element.querySelectorAll('[name^="files-had:"]'))
         this.fileInput?.uploads.end()
         this.form.dispatchEvent(new Event('change')) // its files can be chosen elsewhere
       })

@@ -21,6 +21,12 @@ _LARGEST = 2**31
 _NO_TEXT = frozenset({"Cc", "Zl", "Zp"})
 """Categories of Unicode: control characters, and the ends of lines and paragraphs."""
 
+_SEEN = ("L", "N", "P", "S", "Co")
+"""Beginnings of the categories of characters that people see by themselves."""
+
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0\U0001d159")
+"""Letters and symbols of which people see nothing."""
+
 
 @validator_args
 def transfer_ownership(not_empty: Validator, default: ValidatorFactory) -> Schema:
@@ -109,4 +115,10 @@ def _title(value: Any) -> str:
         raise tk.Invalid(message.format(number=LONGEST_TITLE))
     if any(unicodedata.category(character) in _NO_TEXT for character in title):
         raise tk.Invalid(tk._("Must not contain line breaks or other control characters"))
+    if title and not any(map(_is_seen, title)):
+        raise tk.Invalid(tk._("Must contain a character that can be seen"))
     return title
+
+
+def _is_seen(character: str) -> bool:
+    return unicodedata.category(character).startswith(_SEEN) and character not in _BLANK

@@ -132,6 +132,10 @@ class Actor:
             return file_id
         return name if form_request.is_form() else f"{name} ({file_id})"
 
+    def sees(self, file_id: str) -> bool:
+        """Return whether there is a file that the user may see."""
+        return self._seen_name(file_id) is not None
+
     def _seen_name(self, file_id: str) -> str | None:
         if not self.may("file_show", {"id": file_id}):
             return None

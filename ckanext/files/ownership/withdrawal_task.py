@@ -6,7 +6,7 @@ For the rules see :mod:`.withdrawals`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from ckan.plugins import toolkit as tk
 from ckan.types import Context
 from sqlalchemy.orm import Session
 
+from ckanext.files import form_request
 from ckanext.files.error_texts import text_of
 from ckanext.files.queue import add_task, current_queue
 from ckanext.files.store import (
@@ -47,6 +48,9 @@ class Withdrawals(NamedTuple):
 
     unworded: Mapping[str, set[Place]]
     """Files that fields named before the save, with what has these fields."""
+
+    moved: Set[str]
+    """Files that came into another field while the form was open that takes them out."""
 
     default: str
     """What happens to such a file when no field names it any more."""
@@ -103,11 +107,21 @@ class WithdrawalTask:
 
     def _refusal(self, saved: _Saved, file_id: str) -> str | None:
         if saved.owns(file_id):
-            if not saved.mentions(file_id):
+            if file_id in self._withdrawals.moved:
+                sentence = tk._(
+                    "File {file} is in another field meanwhile. Open the form again to see it there"
+                )
+            elif saved.mentions(file_id):
+                sentence = tk._("File {file} is still in use here. Take it out of all fields first")
+            else:
                 return None
-            sentence = tk._("File {file} is still in use here. Take it out of all fields first")
         elif self._is_back_already(saved, file_id):
             return None
+        elif form_request.is_form() and not self._actor.sees(file_id):
+            return tk._(
+                "A file that you have detached here was deleted meanwhile, or belongs to something"
+                " else. Save again to go on without it"
+            )
         else:
             sentence = tk._(
                 "File {file} does not belong here. It may have been withdrawn meanwhile"

@@ -21,6 +21,9 @@ from ckan import model
 from ckan.plugins import toolkit as tk
 from ckan.types import FlattenKey
 
+from ckanext.files import form_request
+
+from .form_fields import field_key
 from .request_entities import entities
 from .results import FieldErrors
 from .values import is_id
@@ -39,7 +42,7 @@ class Withdrawal(NamedTuple):
     then: str
 
     key: FlattenKey
-    """Where the request says so, for errors."""
+    """Where the request says so, for errors: in a form the field that had the file."""
 
 
 class WithdrawalWords:
@@ -90,7 +93,8 @@ class WithdrawalWords:
                 sentence = tk._("{id}: choose one of {words}")
                 self._errors.add(key, sentence.format(id=id_, words=", ".join(WITHDRAWAL_CHOICES)))
             else:
-                yield Withdrawal(id_, then, key)
+                field = form_request.field_taking_out(id_)
+                yield Withdrawal(id_, then, (*key[:-1], *field_key(field)) if field else key)
 
     def _add(self, word: Withdrawal) -> None:
         first = self.by_file.setdefault(word.file_id, word)

@@ -6,31 +6,38 @@ a word.
 
 Guarantee: the save and all that was asked for become true together, or nothing does.
 
-Refused, with an error on ``files_withdrawn``: a file of another owner, one that a field still
-names, and what the user may not do with the file. Nothing that was asked for is left out silently.
-The option asks for nothing: where the user may not do what it says, the file stays.
+Refused, with an error on ``files_withdrawn``, or in a form on the field that had the file: a file
+of another owner, one that a field still names, one that another user has put into another field
+while the form was open, and what the user may not do with the file. Nothing that was asked for is
+left out silently. The option asks for nothing: where the user may not do what it says, the file
+stays.
 
 These stay with their owner, whatever the option says:
 
 - the files of a resource that the request removes, unless the request has words for them;
 - a file that moves to another field of the same dataset, group, organization or user;
-- a file that was in no field before.
+- a file that was in no field before;
+- a file that the form which is saved did not have in its fields when it was opened, or had in
+  another field than the one that has it now (:mod:`.form_fields`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ckan import model
 from ckan.plugins import toolkit as tk
 from ckan.types import Action, Context
 
+from ckanext.files import form_request
 from ckanext.files.queue import current_queue
 from ckanext.files.store import Owner, read_files
 
+from .form_fields import FormFields
 from .owners import find_owner
 from .policy import Actor
-from .stored_fields import Place, stored_fields_of
+from .stored_fields import Place, StoredFields, stored_fields_of
 from .values import is_id, texts
 from .withdrawal_task import Withdrawals, WithdrawalTask
 from .withdrawal_words import KEEP, WithdrawalWords
@@ -51,10 +58,18 @@ def withdraw_files(next_action: Action, context: Context, data_dict: dict[str, A
     words = WithdrawalWords()
     data_dict = words.take_from(data_dict)
     words.check()
-    left_out = _files_left_out(owner_type, data_dict) if verb == "update" else {}
+    asked = {id_: word for id_, word in words.by_file.items() if word.then != KEEP}
+    left_out: dict[str, set[Place]] = {}
+    moved: set[str] = set()
+    is_needed = tk.config[OPTION] != KEEP or (asked and form_request.is_form())
+    if verb == "update" and is_needed and (owner := _updated(owner_type, data_dict)):
+        stored = stored_fields_of(model.Session(), owner)
+        left_out = _files_left_out(owner, stored, data_dict)
+        moved = _moved_files(stored, asked)
     withdrawals = Withdrawals(
-        asked={id_: word for id_, word in words.by_file.items() if word.then != KEEP},
+        asked=asked,
         unworded={id_: places for id_, places in left_out.items() if id_ not in words.by_file},
+        moved=moved,
         default=tk.config[OPTION],
     )
     if withdrawals.asked or withdrawals.unworded:
@@ -63,23 +78,35 @@ def withdraw_files(next_action: Action, context: Context, data_dict: dict[str, A
     return next_action(context, data_dict)
 
 
-def _files_left_out(owner_type: str, request: dict[str, Any]) -> dict[str, set[Place]]:
+def _updated(owner_type: str, request: dict[str, Any]) -> Owner | None:
+    """Return what an action updates; None if it does not exist: the action reports it."""
+    id_ = request.get("id") or request.get("name")
+    return find_owner(model.Session(), owner_type, id_) if is_id(id_) else None
+
+
+def _files_left_out(
+    owner: Owner, stored: StoredFields, request: dict[str, Any]
+) -> dict[str, set[Place]]:
     """Return the files for which the option may have to do something.
 
     They belong to what the request updates, are in its stored fields, and not in the request.
 
     :returns: what has such a field, by the id of the file.
     """
-    id_ = request.get("id") or request.get("name")
-    if tk.config[OPTION] == KEEP or not is_id(id_):
+    if tk.config[OPTION] == KEEP:
         return {}
-    session = model.Session()
-    owner = find_owner(session, owner_type, id_)
-    if owner is None:
-        return {}  # the action reports it
-    stored = stored_fields_of(session, owner)
     sent = set(texts(request))  # mostly all: then the save costs two queries more, and no lock
     ids = {id_: places for id_, places in stored.uuids().items() if id_ not in sent}
+    if form_request.is_form():
+        form = FormFields(stored)
+        ids = {id_: places for id_, places in ids.items() if form.takes_out(id_)}
     owners = {owner, *(Owner(kind, str(id_)) for kind, id_ in stored.places)}
-    files = read_files(session, ids).values()
+    files = read_files(model.Session(), ids).values()
     return {file.id: ids[file.id] for file in files if file.owner in owners}
+
+
+def _moved_files(stored: StoredFields, asked: Iterable[str]) -> set[str]:
+    """Return the files that a form takes out of a field, and that are in another one now."""
+    of_fields = [id_ for id_ in asked if form_request.field_taking_out(id_) is not None]
+    form = FormFields(stored)
+    return {id_ for id_ in of_fields if form.has_moved(id_)}

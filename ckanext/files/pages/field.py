@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import ckan.plugins.toolkit as tk
+from flask import g
 
 from ckanext.files import form_request
 from ckanext.files.ownership import is_id
@@ -18,6 +19,9 @@ from .offered import offered_files
 from .once import once_a_request
 from .page_files import named_ids
 from .uploading import UploadStorage, field_storage, unfinished_uploads
+
+_OF_SCHEMING = "REPEATING-INDEX"
+"""In the names of fields that ckanext-scheming's script takes out of the page, as templates."""
 
 
 class Choice(NamedTuple):
@@ -34,6 +38,13 @@ class Field:
 
     chosen: list[FieldFile]
     taken_out: list[FieldFile]
+
+    had: list[tuple[str, str]]
+    """The files that fields of the form had when it was opened: field and id, or no id.
+
+    In a form that comes back the first field has them for all fields, also for fields that were
+    removed from the form; the others have none.
+    """
 
     offered: list[Choice]
     """The newest files that may be chosen, for browsers without JavaScript."""
@@ -86,6 +97,7 @@ def files_field(
     return Field(
         chosen=[each for each in files if each.file.id not in taken_out],
         taken_out=[each for each in files if each.file.id in taken_out and each.is_stored],
+        had=list(_had(name, named)),
         offered=[choice for choice in _choices(edited) if choice.id not in ids],
         owners=edited.owners,
         then=tk.config["ckanext.files.withdrawn"],
@@ -93,6 +105,14 @@ def files_field(
         form=page,
         unfinished=_unfinished(page, target.name) if target else [],
     )
+
+
+def _had(name: str, ids: Collection[str]) -> Iterator[tuple[str, str]]:
+    if not form_request.is_form():
+        yield from ((name, id_) for id_ in ids or [""])
+    elif _OF_SCHEMING not in name and g.setdefault("files_had_in", name) == name:
+        for field, shown in form_request.shown().items():
+            yield from ((field, id_) for id_ in shown)
 
 
 @once_a_request

@@ -10,6 +10,9 @@ A browser sends these inputs beside CKAN's own, each with the name of the field 
 ``files-take-out:NAME``
     The id of a file to take out, and after a space what then happens to it: a choice
     of the actions' ``files_withdrawn``.
+``files-had:NAME``
+    The ids of the files that the field had when the form was opened, or an empty value. What came
+    into a field meanwhile was not taken out by the person who sends the form.
 ``files-several:NAME``
     Is there if the field holds several files. Otherwise what is put in replaces what is there.
 ``files-storage:NAME``
@@ -35,6 +38,7 @@ from .uploading import NotUploadedError, upload_file
 blueprint = Blueprint("files_form_uploads", __name__)
 
 _PREFIX = "files-"
+_HAD = "files-had:"
 
 _FORMS = {
     "dataset": ("CreateView", "EditView"),
@@ -82,6 +86,8 @@ class _Form:
 
     def replace(self) -> None:
         """Let CKAN read the values of the fields."""
+        for name in filter(_is_had, self._sent):
+            form_request.show(name.partition(":")[2], self._sent.getlist(name))
         for name in self._fields():
             self._set_values(name)
         files = [(key, file) for key, file in self._uploads.items(True) if not _is_ours(key)]
@@ -89,7 +95,8 @@ class _Form:
         self._request.files = MultiDict(files)
 
     def _fields(self) -> list[str]:
-        inputs = [*self._sent, *self._uploads]
+        # a field that was removed from the form goes on saying what it had
+        inputs = [name for name in (*self._sent, *self._uploads) if not _is_had(name)]
         return list(dict.fromkeys(name.partition(":")[2] for name in inputs if _is_ours(name)))
 
     def _set_values(self, name: str) -> None:
@@ -136,6 +143,10 @@ class _Form:
 
 def _is_ours(name: str) -> bool:
     return name.startswith(_PREFIX) and ":" in name
+
+
+def _is_had(name: str) -> bool:
+    return name.startswith(_HAD)
 
 
 def _upload(file: FileStorage, storage: str | None) -> str:

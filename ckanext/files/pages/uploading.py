@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import ckan.plugins.toolkit as tk
 from ckan import model
 
-from ckanext.files.error_texts import text_of
+from ckanext.files.error_texts import joined, text_of
 from ckanext.files.search import format_of
 from ckanext.files.store import describe_files, is_allowed
 from ckanext.files.store.overlapping_storages import storages_of_ckan
@@ -17,6 +18,9 @@ from ckanext.files.store.storages import Capability, get_storage, is_configured,
 from ckanext.files.uploads import size_limit
 
 from .once import once_a_request
+
+_MOST = 1000
+"""Bytes of a message, as it is in the cookie of a session."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,24 +105,60 @@ def may_upload(storage: str) -> bool:
 
 
 def upload_all(uploads: Iterable[Any], storage: str) -> None:
-    """Upload files, each in a commit of its own, and write a message about each."""
+    """Upload files, each in a commit of its own.
+
+    One message says what was uploaded, and another one what was refused. CKAN keeps messages in a
+    cookie, and a browser ignores a cookie of more than 4 KiB.
+    """
     chosen = [upload for upload in uploads if upload.filename]
     if not chosen:
         tk.h.flash_error(tk._("Choose a file first"))
+    made, refused = [], []
     for upload in chosen:
-        _upload(upload, storage)
+        try:
+            made.append(upload_file(upload, storage))
+        except NotUploadedError as error:
+            refused.append(str(error))
+    if made:
+        tk.h.flash_success(_uploaded(made))
+    if refused:
+        tk.h.flash_error(_refused(refused))
 
 
-def _upload(upload: Any, storage: str) -> None:
-    try:
-        file = upload_file(upload, storage)
-    except NotUploadedError as error:
-        tk.h.flash_error(str(error))
-        return
+def _uploaded(files: list[dict[str, Any]]) -> str:
+    if len(files) > 1:
+        sentence = tk.ungettext("{n} file was uploaded", "{n} files were uploaded", len(files))
+        return sentence.format(n=tk.h.localised_number(len(files)))
     # people see the name that was sent, and not what CKAN makes of it
-    made = describe_files(model.Session(), [file["id"]]).get(file["id"])
-    name = made.display_name if made else file["name"]
-    tk.h.flash_success(tk._("{name} was uploaded").format(name=name))
+    made = describe_files(model.Session(), [files[0]["id"]]).get(files[0]["id"])
+    name = made.display_name if made else files[0]["name"]
+    return _shortened(tk._("{name} was uploaded").format(name=name))
+
+
+def _refused(messages: list[str]) -> str:
+    """Return the first messages, and the number of the others."""
+    shown: list[str] = []
+    for message in map(_shortened, messages):
+        if shown and _size([*shown, message]) > _MOST:
+            break
+        shown.append(message)
+    if more := len(messages) - len(shown):
+        sentence = tk.ungettext(
+            "{n} more file was not uploaded", "{n} more files were not uploaded", more
+        )
+        shown.append(sentence.format(n=tk.h.localised_number(more)))
+    return joined(shown)
+
+
+def _shortened(text: str) -> str:
+    while _size(text) > _MOST:
+        text = f"{text[: len(text) * 3 // 4]}…"
+    return text
+
+
+def _size(value: Any) -> int:
+    """Return the size in a cookie, where a letter that is not ASCII may have 12 bytes."""
+    return len(json.dumps(value))
 
 
 class NotUploadedError(Exception):

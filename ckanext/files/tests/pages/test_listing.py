@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import re
 import uuid
 from typing import Any
@@ -173,12 +174,10 @@ def test_uploads_that_cannot_go_on(pages: Pages, monkeypatch: pytest.MonkeyPatch
 
 
 def test_uploads(author: str, pages: Pages) -> None:
-    data = [(io.BytesIO(b"a"), "one.txt"), (io.BytesIO(b"b"), "Zwölf Monate.txt")]
-    assert pages.post("/dashboard/files", author, upload=data).status_code == 302
-    shown = pages.shown("/dashboard/files", author)
-    assert "one.txt was uploaded" in shown
-    assert "Zwölf Monate.txt was uploaded" in shown
-    assert "2 files" in shown
+    for name in ("one.txt", "Zwölf Monate.txt"):
+        data = [(io.BytesIO(b"a"), name)]
+        assert pages.post("/dashboard/files", author, upload=data).status_code == 302
+        assert f"{name} was uploaded" in pages.shown("/dashboard/files", author)
     pages.post("/dashboard/files", author, upload=(io.BytesIO(b""), ""))
     assert "Choose a file first" in pages.shown("/dashboard/files", author)
     data = [(io.BytesIO(b"a"), "<i>three.txt")]
@@ -189,6 +188,55 @@ def test_uploads(author: str, pages: Pages) -> None:
     before = call("files_search", author)["count"]
     assert pages.post("/dashboard/files", None, upload=(io.BytesIO(b"a"), "x")).status_code == 404
     assert call("files_search", author)["count"] == before == 2
+
+
+def flashes(page: str) -> list[str]:
+    """Return the messages of CKAN about what was done, in the order of the page."""
+    found = re.findall('<div class="alert[^>]*>(.*?)</div>', page, re.S)
+    return [" ".join(re.sub("<.*?>", "", each).split()) for each in found]
+
+
+@pytest.mark.parametrize("letter", ["a", "年", "🐟"])
+def test_messages_about_many_uploads_fit_into_a_cookie(
+    letter: str, author: str, pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CKAN 2.12 keeps messages in a cookie, and browsers ignore one of more than 4 KiB."""
+    rng = random.Random(1)
+    settings = get_storage("default").settings
+    monkeypatch.setattr(settings, "max_size", 1)
+
+    def send(*sizes: int) -> list[str]:
+        names = [f"{letter * 60}{rng.getrandbits(128)}.txt" for _ in sizes]
+        data = [(io.BytesIO(b"a" * n), name) for n, name in zip(sizes, names, strict=True)]
+        answer = pages.post("/dashboard/files", author, upload=data, storage="default")
+        assert answer.status_code == 302
+        cookies = answer.headers.getlist("Set-Cookie")
+        assert max(map(len, cookies), default=0) < 4096, [len(each) for each in cookies]
+        return flashes(pages.shown("/dashboard/files", author))
+
+    made, refused = send(*[1] * 30, *[2] * 30)
+    assert made == "30 files were uploaded"
+    assert refused.startswith(letter * 60)
+    shown = refused.count(" was not uploaded: ")
+    assert shown >= 1
+    assert refused.endswith(f". {30 - shown} more files were not uploaded")
+    (refused,) = send(2, 2) if letter == "a" else send(2)
+    assert "more" not in refused
+    (made,) = send(1)
+    assert made.startswith(letter * 60)
+    assert "uploaded" in made
+
+
+def test_the_message_about_a_long_name(
+    author: str, pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cut, so that the browser keeps it."""
+    name = "".join(random.Random(1).choices("あいうえおかきくけこ🐟🐠", k=480)) + ".txt"
+    answer = pages.post("/dashboard/files", author, upload=[(io.BytesIO(b"a"), name)])
+    assert max(map(len, answer.headers.getlist("Set-Cookie")), default=0) < 4096
+    (shown,) = flashes(pages.shown("/dashboard/files", author))
+    assert shown.startswith(name[:50])
+    assert shown.endswith("…")
 
 
 def test_many_files_cost_as_many_statements_as_one(author: str, pages: Pages) -> None:

@@ -343,6 +343,7 @@ def test_a_title_is_any_text(title: str, author: str) -> None:
         ("年次報告書 2026.pdf", "-2026.pdf", "年次報告書 2026.pdf"),
         ("budget.pdf", "budget.pdf", None),
         ("a\nb.pdf", "ab.pdf", None),
+        ("\u200b\u202e", "___", None),
     ],
 )
 def test_a_name_that_ckan_munges_is_the_title(
@@ -355,7 +356,13 @@ def test_a_name_that_ckan_munges_is_the_title(
     assert call("file_show", author, id=made["id"]) == made
 
 
-@pytest.mark.parametrize("title", ["x" * 501, "a\nb", "a\tb", "a\u2028b", "\x1b[31m", 5, ["a"]])
+UNSEEN = ["\u200b", "\u2063\u200d", "\u202e", "\u3164", "\u00ad", "\u2800", "\ufe0f", "\u034f"]
+"""Texts of which people see nothing: a link with such a text cannot be found."""
+
+
+@pytest.mark.parametrize(
+    "title", ["x" * 501, "a\nb", "a\tb", "a\u2028b", "\x1b[31m", 5, ["a"], *UNSEEN]
+)
 def test_refused_titles(title: Any, author: str) -> None:
     [file] = portal.upload(author)
     with pytest.raises(ValidationError) as caught:

@@ -117,3 +117,75 @@ def test_a_file_that_belongs_elsewhere_now(browser: Browser, ann: Person, edit: 
     browser.submit()
     assert ann.call("package_show", id=dataset)["annexes"] == []
     assert owner_type(ann, moved) == "package"
+
+
+def detach_and_delete(field: Field) -> None:
+    """Detach the only file of a field, and choose that it is deleted."""
+    browser = field.browser
+    if browser.scripts:
+        field.press("remove")
+        select = f"select[name='files-take-out:{field.name}']"
+        browser.select(select).select_by_visible_text("Delete it")
+    else:
+        browser.select(f"{field.part} li select").select_by_visible_text("Detach: Delete it")
+
+
+def test_two_tabs_that_delete_one_file(browser: Browser, ann: Person, edit: Any) -> None:
+    """The second one says at the field what has happened, without an id, and can go on."""
+    file, field = ann.upload("levels.csv"), Field(browser, "report")
+    dataset = new_dataset(ann, report=file)
+    edit(dataset, wait=bool(browser.scripts))
+    detach_and_delete(field)
+    words = [{"id": file, "then": "delete"}]
+    ann.call("package_patch", id=dataset, report="", files_withdrawn=words)
+    browser.submit()
+    sentence = (
+        "A file that you have detached here was deleted meanwhile, or belongs to something else."
+        " Save again to go on without it"
+    )
+    assert browser.texts("#field-report-error") == [sentence]
+    assert browser.texts(".error-explanation li") == [f"Report: {sentence}"]
+    assert field.find_all(".files-taken-out li") == []
+    browser.submit()
+    assert not browser.find_all(".error-explanation")
+    assert ann.call("package_show", id=dataset)["report"] == ""
+
+
+def test_a_file_that_moves_while_the_form_is_open(browser: Browser, ann: Person, edit: Any) -> None:
+    """It is not deleted from the field that has it now."""
+    file, field = ann.upload("levels.csv"), Field(browser, "report")
+    dataset = new_dataset(ann, report=file)
+    edit(dataset, wait=bool(browser.scripts))
+    detach_and_delete(field)
+    ann.call("package_patch", id=dataset, report="", annexes=[file])
+    for _ in range(2):  # the form that comes back knows it as well
+        browser.submit()
+        (shown,) = browser.texts("#field-report-error")
+        assert shown.startswith("File levels.csv is in another field meanwhile.")
+        if not browser.scripts:
+            detached = f"{field.part} .files-taken-out select"
+            browser.select(detached).select_by_visible_text("Delete it")
+    assert ann.call("package_show", id=dataset)["annexes"] == [file]
+    assert owner_type(ann, file) == "package"
+
+
+@with_javascript
+def test_a_form_knows_what_an_item_had_that_was_removed(
+    browser: Browser, ann: Person, edit: Any
+) -> None:
+    """Its file is one that was taken out."""
+    files = [ann.upload("first.csv"), ann.upload("second.csv")]
+    edit(new_dataset(ann, citations=[{"paper": file} for file in files]))
+
+    def had() -> list[str | None]:
+        inputs = browser.find_all("form [name^='files-had:citations']")
+        return sorted(each.get_dom_attribute("value") for each in inputs)
+
+    assert had() == sorted(files)
+    browser.find("[data-group-index='0'] [name=repeating-remove]").click()
+    removed = "[name='files-had:citations-0-paper']"
+    browser.wait(lambda _: not browser.find_all(f".scheming-subfield-group {removed}"))
+    browser.wait(lambda _: browser.find_all(removed))
+    assert had() == sorted(files)
+    browser.submit()
+    assert not browser.find_all(".error-explanation")

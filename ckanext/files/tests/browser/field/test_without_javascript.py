@@ -58,6 +58,18 @@ def test_own_files(browser: Browser, ann: Person, tmp_path: Path) -> None:
     assert sorted(uploads.listed) == ["a.csv", "b.csv"]
 
 
+def test_many_uploads(browser: Browser, ann: Person, tmp_path: Path) -> None:
+    """One message about all of them, which the browser keeps."""
+    uploads = OwnUploads(browser)
+    browser.log_in(ann.name)
+    browser.go("/dashboard/files")
+    files = [table(tmp_path, f"{'levels-' * 12}{uuid.uuid4()}.csv") for _ in range(60)]
+    uploads.choose(*files)
+    browser.submit(".files-upload button")
+    assert browser.texts(".files-count") == ["60 files"]
+    assert browser.texts(".flash-messages .alert") == ["60 files were uploaded"]
+
+
 def test_upload_that_is_refused(browser: Browser, ann: Person, edit: Any, tmp_path: Path) -> None:
     old = ann.upload("old.csv")
     dataset, report = new_dataset(ann, report=old), Field(browser, "report")

@@ -1,0 +1,260 @@
+"""Forms that were opened before another user has put files into the fields, or moved them.
+
+What a form had in a field when it was opened, it sends as ``files-had:FIELD``.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from ckan.common import config
+
+from ckanext.files.tests.pages.test_form_uploads import Form, errors, own
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.users import call, new_user, organization_of
+
+loaded = load_plugins(
+    *("files", "files_test_forms", "files_test_group_forms", "files_test_organization_forms"),
+    *("scheming_datasets", "scheming_nerf_index"),
+    scheming__presets="ckanext.scheming:presets.json ckanext.files:presets.yaml",
+    scheming__dataset_schemas="ckanext.files.tests:schemas/preset_dataset.yaml",
+)
+
+MOVED = "is in another field meanwhile"
+
+
+@pytest.fixture(params=["delete", "give_back", "keep"])
+def then(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(config, "ckanext.files.withdrawn", request.param)
+    return request.param
+
+
+@pytest.fixture
+def ann() -> str:
+    return new_user()
+
+
+@pytest.fixture
+def ben() -> str:
+    return new_user()
+
+
+@pytest.fixture
+def org(ann: str, ben: str) -> str:
+    return organization_of(ann, ben)
+
+
+def exists(file: str) -> bool:
+    return bool(look(f"SELECT EXISTS (SELECT FROM {portal.FILES} WHERE id = :id)", id=file))
+
+
+def assert_done(then: str, file: str, owner: tuple[str, str], user: str) -> None:
+    """What the option says was done with a file that was taken out."""
+    if then == "delete":
+        assert not exists(file)
+    elif then == "give_back":
+        assert file in own(user)
+    else:
+        assert portal.owner(file)[:2] == owner
+
+
+def edit(app: Any, user: str, dataset: dict[str, Any], **fields: Any) -> Form:
+    """Return the form of a dataset without resources, as a user has it open."""
+    path = f"/{dataset['type']}/edit/{dataset['id']}"
+    place = {"name": dataset["name"], "owner_org": dataset["owner_org"], "title": "Levels"}
+    return Form(app, user, path, **place, **fields)
+
+
+Opened = tuple[Form, str, tuple[str, str], Callable[[str], Any]]
+"""A form, its field, what it edits, and how another user puts a file there."""
+
+
+@pytest.fixture(params=["dataset", "resource", "group", "organization", "subfield"])
+def opened(request: pytest.FixtureRequest, app: Any, ann: str, ben: str, org: str) -> Opened:
+    kind = request.param
+    if kind in ("dataset", "subfield"):
+        type_ = "files-preset" if kind == "subfield" else "files-python"
+        dataset = portal.new_dataset(ann, owner_org=org, title="Levels", type=type_)
+        field = "citations-0-paper" if kind == "subfield" else "attachment"
+
+        def put(file: str) -> None:
+            value = {"citations": [{"paper": file}]} if kind == "subfield" else {field: file}
+            portal.update(ann, dataset, **value)
+
+        return edit(app, ben, dataset), field, ("package", dataset["id"]), put
+    if kind == "resource":
+        dataset = portal.new_dataset(ann, owner_org=org, resources=[portal.resource()])
+        (resource,) = dataset["resources"]
+        path = f"/files-python/{dataset['id']}/resource/{resource['id']}/edit"
+        form = Form(app, ben, path, id=resource["id"], url=resource["url"], name="New")
+        put_doc = partial(call, "resource_patch", ann, id=resource["id"])
+        return form, "doc", ("resource", resource["id"]), lambda file: put_doc(doc=file)
+    name = f"g-{uuid.uuid4()}"
+    users = [{"name": user, "capacity": "admin"} for user in (ann, ben)]
+    fields = {"name": name, "type": f"files-{kind}", "users": users}
+    group = call(f"{kind}_create", ann, **fields)
+    put_logo = partial(call, f"{kind}_update", ann, id=group["id"], **fields)
+    form = Form(app, ben, f"/files-{kind}/edit/{name}", name=name)
+    return form, "logo", (kind, group["id"]), lambda file: put_logo(logo=file)
+
+
+def test_a_file_that_came_meanwhile_stays(then: str, opened: Opened, ann: str, ben: str) -> None:
+    """It is neither deleted nor given to the user whose form never had it."""
+    form, field, owner, put = opened
+    file = portal.new_file(ann)
+    put(file)
+    form.save({field: "", f"files-had:{field}": ""})
+    assert exists(file)
+    assert portal.owner(file) == (*owner, True)
+    assert file not in own(ben)
+
+
+def test_a_file_that_the_form_had_is_taken_out(
+    then: str, opened: Opened, ann: str, ben: str
+) -> None:
+    """Also when a third user has put another one in its place: that one stays."""
+    form, field, owner, put = opened
+    first, second = portal.new_file(ann), portal.upload(ann)[0]
+    put(first)
+    form.save({field: "", f"files-had:{field}": first})
+    assert_done(then, first, owner, ben)
+    put(second)
+    form.save({field: "", f"files-had:{field}": first})
+    assert portal.owner(second) == (*owner, True)
+
+
+def test_the_form_of_a_user(then: str, app: Any, ann: str) -> None:
+    """CKAN itself stores no other text of a user than this one."""
+    user = call("user_show", ann, id=ann)
+    form = Form(app, ann, f"/user/edit/{ann}", name=ann, email=user["email"])
+    for had in (False, True):
+        (file,) = portal.put(("user", user["id"]), pinned=True)
+        call("user_patch", ann, id=user["id"], about=file)
+        form.save({"about": "", "files-had:about": file if had else ""})
+        if had and then == "delete":
+            assert not exists(file)
+        else:
+            assert portal.owner(file) == ("user", user["id"], not (had and then == "give_back"))
+
+
+@pytest.mark.parametrize("word", ["delete", "give_back"])
+@pytest.mark.parametrize("moved_to", ["second", "resource"])
+def test_a_word_for_a_file_that_moved_meanwhile(
+    word: str, moved_to: str, app: Any, ann: str, ben: str, org: str
+) -> None:
+    """It is an error of the field that had the file, and nothing of the form is saved."""
+    (file,) = portal.upload(ann)
+    place = {"owner_org": org, "resources": [portal.resource()]}
+    dataset = portal.new_dataset(ann, title="Levels", attachment=file, **place)
+    form = edit(app, ben, dataset, second="")
+    resources = [{**dataset["resources"][0], "doc": file if moved_to == "resource" else ""}]
+    second = file if moved_to == "second" else ""
+    portal.update(ann, dataset, attachment="", second=second, resources=resources)
+    before = portal.shown(dataset["id"])
+    had = {"files-had:attachment": file, "files-had:second": "", "files-had:doc": ""}
+    inputs = {"attachment": "", "files-take-out:attachment": f"{file} {word}", **had}
+    shown = errors(form.send({"title": "Levels of rivers", "_ckan_phase": "1", **inputs}))
+    assert MOVED in shown
+    assert "a.txt" in shown
+    assert file not in shown
+    assert "ttachment" in shown
+    assert portal.shown(dataset["id"]) == before
+
+
+def test_a_file_that_moved_meanwhile_stays(
+    then: str, app: Any, ann: str, ben: str, org: str
+) -> None:
+    (file,) = portal.upload(ann)
+    dataset = portal.new_dataset(ann, title="Levels", attachment=file, owner_org=org)
+    form = edit(app, ben, dataset, second="")
+    portal.update(ann, dataset, attachment="", second=file)
+    form.save({"attachment": "", "files-had:attachment": file, "files-had:second": ""})
+    assert portal.owner(file) == ("package", dataset["id"], True)
+
+
+def test_a_word_for_a_file_that_is_in_no_field(app: Any, ann: str, ben: str, org: str) -> None:
+    """A form that comes back offers it for files that an earlier save has kept."""
+    (file,) = portal.upload(ann)
+    dataset = portal.new_dataset(ann, title="Levels", attachment=file, owner_org=org)
+    portal.update(ann, dataset, attachment="")
+    inputs = {"attachment": "", "files-had:attachment": ""}
+    edit(app, ben, dataset).save({**inputs, "files-take-out:attachment": f"{file} delete"})
+    assert not exists(file)
+
+
+def test_a_file_that_was_deleted_meanwhile(app: Any, ann: str, ben: str, org: str) -> None:
+    """The error is at the field, without the id, and the form can be saved then."""
+    (file,) = portal.upload(ann)
+    dataset = portal.new_dataset(
+        ann, type="files-preset", title="Levels", owner_org=org, citations=[{"paper": file}]
+    )
+    form = edit(app, ben, dataset)
+    words = [{"id": file, "then": "delete"}]
+    portal.update(ann, dataset, citations=[{"paper": ""}], files_withdrawn=words)
+    field = "citations-0-paper"
+    inputs = {field: "", f"files-had:{field}": file}
+    answer = form.send({**inputs, f"files-take-out:{field}": f"{file} delete"})
+    shown = errors(answer)
+    assert "was deleted meanwhile, or belongs to something else. Save again" in shown
+    assert "Paper" in shown
+    assert file not in shown
+    assert "files_withdrawn" not in shown
+    assert "was deleted meanwhile" in answer.body.partition(f'id="field-{field}-error"')[2]
+    assert "files-take-out:" not in taken_out(answer.body, field)
+    form.save(inputs)
+
+
+def taken_out(page: str, field: str) -> str:
+    """Return the part of the page with the files that were taken out of a field."""
+    of_field = page.partition(f'id="field-{field}-field"')[2]
+    return re.findall('class="files-taken-out.*?</ul>', of_field, re.S)[0]
+
+
+def had(page: str) -> list[tuple[str, str]]:
+    """Return what a form sends about what its fields had."""
+    found = re.findall('<input type="hidden" name="files-had:(.*?)" value="(.*?)"', page)
+    return sorted((name, id_) for name, id_ in found if "REPEATING" not in name)
+
+
+def test_a_form_that_comes_back_knows_what_it_had(
+    then: str, app: Any, ann: str, ben: str, org: str
+) -> None:
+    """Also of an item that was removed; and not what came meanwhile."""
+    first, second, third, late = portal.upload(ann, 4)
+    citations = [{"paper": first}, {"paper": second}]
+    place = {"type": "files-preset", "title": "Levels", "owner_org": org}
+    dataset = portal.new_dataset(ann, attachment=third, citations=citations, **place)
+    form = edit(app, ben, dataset)
+    headers = {"Authorization": portal.Api(app).token(ben)}
+    opened = app.get(f"/files-preset/edit/{dataset['id']}", headers=headers).body
+    at_first = [
+        *(("attachment", third), ("attachments", ""), ("citations-0-paper", first)),
+        *(("citations-0-papers", ""), ("citations-1-paper", second), ("citations-1-papers", "")),
+    ]
+    assert had(opened) == at_first
+    portal.update(ann, dataset, attachments=[late])
+    inputs = {f"files-had:{name}": id_ for name, id_ in at_first}
+    inputs |= {"attachment": third, "attachments": "", "citations-0-paper": first}
+    answer = form.send({**inputs, "name": "Not A Name"})
+    assert "Must be purely lowercase" in errors(answer)
+    assert had(answer.body) == at_first
+    form.save(inputs)
+    assert len(portal.shown(dataset["id"])["citations"]) == 1
+    here = ("package", dataset["id"])
+    assert portal.owners(first, third, late) == [(*here, True)] * 3
+    assert_done(then, second, here, ben)
+
+
+def test_calls_of_programs_have_no_form(then: str, ann: str, org: str) -> None:
+    """The option is for whatever they leave out."""
+    (file,) = portal.upload(ann)
+    dataset = portal.new_dataset(ann, attachment=file, owner_org=org)
+    portal.update(ann, dataset, attachment="")
+    assert_done(then, file, ("package", dataset["id"]), ann)
