@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import boto3
 import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
@@ -24,7 +25,7 @@ from werkzeug.datastructures import FileStorage
 
 from ckanext.files import shared
 from ckanext.files.cli import get_commands
-from ckanext.files.store.storages import storages
+from ckanext.files.store.storages import get_storage, storages
 from ckanext.files.tests.support import documented, portal
 from ckanext.files.tests.support.effects import count_commits, engine, look
 from ckanext.files.tests.support.load_plugins import plugins_loaded
@@ -36,7 +37,8 @@ UPLOADS = "ckan.files.authenticated_uploads"
 
 INSTALL = "docs/learning/install.rst"
 ATTACHMENTS = "docs/learning/attachments.rst"
-OPTIONS = documented.options("README.rst", INSTALL, ATTACHMENTS)
+ON_DISK, IN_A_BUCKET = documented.blocks(INSTALL, "ini")
+OPTIONS = {**documented.options("README.rst", ATTACHMENTS), **documented.options_of(ON_DISK)}
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def test_every_block_has_a_test() -> None:
     """A block that is added needs one."""
     assert documented.counts("bash", "ini", "yaml", "python", "cfg", "text", "html\\+jinja") == {
         "README.rst": {"bash": 4, "ini": 3, "yaml": 1, "python": 1},
-        INSTALL: {"bash": 2, "ini": 1},
+        INSTALL: {"bash": 2, "ini": 2},
         ATTACHMENTS: {"bash": 1, "ini": 1, "yaml": 2, "python": 2},
         "docs/learning/queued-tasks.rst": {"python": 1},
         "docs/recipes/custom-actions.rst": {"python": 1},
@@ -158,6 +160,33 @@ def test_upload_works_with_these_options(storage: str) -> None:
     config[f"{UPLOADS}.allow"] = False
     with pytest.raises(tk.NotAuthorized, match=r"ckan\.files\.authenticated_uploads\.allow"):
         call("file_create", user, **upload)
+
+
+def test_bucket(s3: str, load: Any) -> None:
+    """With the lines of the page in place of the lines of the storage on disk."""
+    options = documented.options_of(IN_A_BUCKET)
+    name = OPTIONS[f"{UPLOADS}.storages"]
+    prefix = f"ckan.files.storage.{name}."
+    assert {option.rpartition(".")[0] + "." for option in options} == {prefix}
+    account = {option.removeprefix(prefix): value for option, value in options.items()}
+    boto3.client(
+        "s3",
+        endpoint_url=s3,
+        aws_access_key_id=account["key"],
+        aws_secret_access_key=account["secret"],
+    ).create_bucket(
+        Bucket=account["bucket"],
+        CreateBucketConfiguration={"LocationConstraint": account["region"]},
+    )
+    load("files", **{**options, f"{prefix}endpoint": s3, f"{UPLOADS}.storages": [name]})
+    storages.reset()
+    storages.collect()
+    user = new_user()
+    stored = call("file_create", user, storage=name, upload=b"%PDF-1.4", name="a.pdf")
+    assert stored["storage"] == name
+    with pytest.raises(tk.ValidationError, match=r"image/png"):
+        call("file_create", user, storage=name, upload=PNG, name="a.png")
+    assert get_storage(name).settings.max_size == 100 * 2**20
 
 
 def test_downloads_with_these_options(storage: str) -> None:
