@@ -39,6 +39,10 @@ bucket, or removes parts."""
 JOBS_MOVE = 7_113
 """One process at a time moves jobs of extensions between Redis and PostgreSQL."""
 
+LOCATIONS = 7_114
+"""With the hash of a storage and a location: one transaction at a time stores or removes bytes
+there. See :mod:`ckanext.files.filekeeper.locations`."""
+
 INSTALLATION = 7_107_000
 """One process at a time creates or updates the tables of background tasks."""
 
@@ -50,3 +54,9 @@ def lock_text(connection: Any, lock: int, text: str) -> None:
     """
     key = sa.func.hashtext(text)
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock, key)))
+
+
+def try_to_lock_text(connection: Any, lock: int, text: str) -> bool:
+    """Do the same without waiting; return whether the transaction has the lock."""
+    key = sa.func.hashtext(text)
+    return connection.execute(sa.select(sa.func.pg_try_advisory_xact_lock(lock, key))).scalar()

@@ -4,13 +4,10 @@ Rows and bytes have no common commit. ``file_create`` first inserts the row, whi
 location, then stores the bytes, and then commits. :mod:`ckanext.files.filekeeper.removal` removes
 the bytes of a row that is rolled back or deleted.
 
-Two refusals that CKAN 2.12 does not have make sure that each location has one row at most:
-
-- ``file_register`` accepts a location only as a scan of the storage returns it: neither ``./a`` nor
-  ``b//a`` nor an absolute path. Another name for the location of a file would give its bytes a
-  second row, and deleting one of the two files would remove the bytes of both.
-- ``file_create`` refuses the location of a file that the same transaction has deleted. A rollback
-  brings that file back, and it needs its bytes.
+A refusal that CKAN 2.12 does not have makes sure that each location has one row at most:
+``file_register`` accepts a location only as a scan of the storage returns it: neither ``./a`` nor
+``b//a`` nor an absolute path. Another name for the location of a file would give its bytes a
+second row, and deleting one of the two files would remove the bytes of both.
 """
 
 from __future__ import annotations
@@ -29,7 +26,6 @@ from ckanext.files.filekeeper.removal import (
     remove_when_committed,
     reserve,
 )
-from ckanext.files.transaction.connection import LastingConnection
 
 from . import schema
 from .model import File, FileOwner, FileOwnerTransferHistory, find_file, lock_file
@@ -48,14 +44,6 @@ __all__ = [
     "file_show",
     "file_unpin",
 ]
-
-_IS_COMMITTED = f"""
-    SELECT EXISTS (
-        SELECT FROM {file_table} WHERE storage = %(storage)s AND location = %(location)s)
-"""
-
-_committed = LastingConnection()
-"""Sees what is committed. The own transaction does not see any more what it has deleted."""
 
 
 @tk.validate_action_data(schema.file_create)
@@ -91,9 +79,7 @@ def file_create(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
     location = storage.prepare_location(name, upload)
     # an error of the caller's own pending changes must not look like one of the file
     session.flush()
-    id_ = None
-    if not _is_committed(session, data_dict["storage"], location):
-        id_ = session.execute(reserve(file_table, data_dict["storage"], location)).scalar()
+    id_ = session.execute(reserve(file_table, data_dict["storage"], location)).scalar()
     if id_ is None:
         raise tk.ValidationError({"upload": ["File already exists"]})
     try:
@@ -330,15 +316,6 @@ def _storage(name: str, needed: Capability = Capability.NONE) -> Any:
 
 def _may_exist(storage: Any, data: FileData) -> bool:
     return not storage.supports(Capability.EXISTS) or storage.exists(data)
-
-
-def _is_committed(session: Any, storage: str, location: str) -> bool:
-    """Return whether a file has the location, even if this transaction has deleted it."""
-    # not by a second connection of the pool: as many uploads as it has connections, each with its
-    # own transaction, would wait for each other
-    place = {"storage": storage, "location": location}
-    [(found,)] = _committed.fetch_all(session.get_bind().engine, _IS_COMMITTED, place)
-    return found
 
 
 def _refuse_other_names(storage: Any, location: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 from ckan import model
@@ -10,12 +11,19 @@ from ckan import model
 from ckanext.files.upgrade.claim import Claiming, ClaimReport
 from ckanext.files.upgrade.stored_field import OWNER_TYPES, StoredField
 
-from .options import DRY_RUN, JSON
+from .options import DRY_RUN, JSON, HintedChoice
 from .output import ProgressBar, print_json, print_numbers, print_table
 
 
+class _OwnerType(HintedChoice):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "dataset":
+            self.fail("CKAN calls a dataset 'package' here.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.command()
-@click.argument("owner_type", type=click.Choice(OWNER_TYPES))
+@click.argument("owner_type", type=_OwnerType(OWNER_TYPES))
 @click.argument("field")
 @DRY_RUN
 @click.option(

@@ -73,6 +73,10 @@ def _bar(label: str, length: int | None) -> Any:
     return click.progressbar(endless, label=label, show_eta=False, show_pos=True, file=sys.stderr)
 
 
+def warn(sentence: str) -> None:
+    click.secho(f"Warning: {sentence}", fg="yellow", err=True)
+
+
 def print_json(document: dict[str, Any]) -> None:
     """Print the one JSON document of a command; times are in ISO 8601, sets are sorted lists."""
     click.echo(json.dumps(document, indent=2, default=_plain))

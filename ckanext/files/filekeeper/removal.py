@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,8 +24,10 @@ from sqlalchemy.orm import Session
 
 from ckanext.files.transaction import after_commit, on_rollback
 
+from .locations import wait_for_location
+
 LOCK_TIMEOUT = "10s"
-"""How long a removal waits for transactions that have reserved the location and do not commit.
+"""How long a removal waits for transactions that have locked the location and do not commit.
 
 One of them can be the caller's own transaction, when it has rolled back to a savepoint.
 """
@@ -51,8 +55,22 @@ def remove_when_committed(
 
 def remove_or_log(engine: Engine, table: sa.Table, name: str, storage: Any, data: FileData) -> None:
     """Remove bytes that no row names; log an error of the storage."""
-    try:
+    with _logged(name, data):
         remove_unnamed(engine, table, name, storage, data)
+
+
+def remove_or_log_within(
+    connection: Connection, table: sa.Table, name: str, storage: Any, data: FileData
+) -> None:
+    """Do the same in a transaction of the caller, as :func:`remove_unnamed_within` does."""
+    with _logged(name, data):
+        remove_unnamed_within(connection, table, name, storage, data)
+
+
+@contextmanager
+def _logged(name: str, data: FileData) -> Iterator[None]:
+    try:
+        yield
     except Exception:
         # an error could undo nothing: the transaction has ended, or goes on without these bytes
         log.exception("Storage %s keeps what no row names: %s", name, data.location)
@@ -63,9 +81,9 @@ def remove_unnamed(
 ) -> bool:
     """Remove bytes whose location no row names; return whether there were any.
 
-    A row of this function's own reserves the location meanwhile, and is rolled back. PostgreSQL
-    lets this function wait for transactions that reserved the location before and have not
-    committed yet, and lets later ones wait for this function.
+    It waits for transactions that have locked the location before and have not committed yet, and
+    lets later ones wait. A row of this function's own, which is rolled back, does the same with
+    code that inserts a row without the lock.
 
     :param name: name of the storage, as in the table.
     :param storage: the storage itself.
@@ -91,7 +109,9 @@ def remove_unnamed_within(
 def _remove_if_free(
     connection: Connection, table: sa.Table, name: str, storage: Any, data: FileData
 ) -> bool:
-    is_free = connection.execute(reserve(table, name, str(data.location))).scalar()
+    location = str(data.location)
+    wait_for_location(connection, name, location)
+    is_free = connection.execute(reserve(table, name, location)).scalar()
     return bool(is_free and storage.remove(data))
 
 

@@ -29,18 +29,21 @@ from ckanext.files.store import (
     delete_file,
     file_dict,
     is_configured,
+    lock_file,
     set_title,
 )
 from ckanext.files.transaction import current_block
 
 from . import schema
 from .files_search import files_search
+from .locations import lock_known_location, lock_new_location
 from .titles import files_title_update
 from .uploads import files_upload_list
 
 __all__ = [
     "file_create",
     "file_delete",
+    "file_register",
     "files_search",
     "files_title_update",
     "files_transfer_ownership",
@@ -65,7 +68,7 @@ def _file_create(next_action: Action, context: Context, data_dict: dict[str, Any
 
 def _create(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
     try:
-        return next_action(context, data_dict)
+        return next_action(context, lock_new_location(context, data_dict))
     except tk.ValidationError as error:
         storage = data_dict.get("storage")
         if storage in (None, ""):
@@ -81,15 +84,27 @@ def _create(next_action: Action, context: Context, data_dict: dict[str, Any]) ->
 
 file_create = chain_core_action(actions.file_create, _file_create)
 """CKAN's action, with an error that names the option that is missing. A name that CKAN munges, such
-as ``Budget 2026.pdf``, stays the title of the file."""
+as ``Budget 2026.pdf``, stays the title of the file. Of two files for one location, one is refused
+before its bytes are stored."""
+
+
+def _file_register(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
+    lock_known_location(context, data_dict)
+    return next_action(context, data_dict)
+
+
+file_register = chain_core_action(actions.actions["file_register"], _file_register)
+"""CKAN's action, for bytes that no other transaction replaces or removes meanwhile."""
 
 
 def _file_delete(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
-    commits_itself = current_block() is None and not context.get("defer_commit")
-    if commits_itself or not capabilities.DELETION_IS_HASTY:
+    if not capabilities.DELETION_IS_HASTY or not isinstance(data_dict.get("id"), str):
         return next_action(context, data_dict)
     tk.check_access("file_delete", context, data_dict)
     session: Any = context.get("session") or model.Session
+    if current_block() is None and not context.get("defer_commit"):
+        lock_file(session, data_dict["id"])
+        return next_action(context, data_dict)
     with_plugin_data = bool(context.get("include_plugin_data"))
     try:
         deleted = delete_file(session, data_dict["id"], include_plugin_data=with_plugin_data)
@@ -104,7 +119,7 @@ def _file_delete(next_action: Action, context: Context, data_dict: dict[str, Any
 
 file_delete = chain_core_action(actions.file_delete, _file_delete)
 """CKAN's action. Where another action makes the commit, the bytes are removed after it: that
-action may fail yet."""
+action may fail yet. Of two requests that delete a file at once, the second one removes nothing."""
 
 
 def _resource_delete(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:

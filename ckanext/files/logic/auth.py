@@ -10,7 +10,15 @@ from ckan.types import AuthFunction, AuthResult, Context, DataDict
 
 from ckanext.files import capabilities
 from ckanext.files.error_texts import joined
-from ckanext.files.ownership import Actor, find_owner, is_id, is_name_only, refusal_for, scope_of
+from ckanext.files.ownership import (
+    Actor,
+    find_owner,
+    is_id,
+    is_name_only,
+    is_owner_type,
+    refusal_for,
+    scope_of,
+)
 from ckanext.files.store import File, Owner, read_files
 
 __all__ = [
@@ -65,7 +73,8 @@ def _may_give_to(owner: Owner, actor: Actor) -> bool:
             return answer
     as_update = tk.config["ckan.files.owner.transfer_as_update"]
     permission = f"{owner.type}_{'update' if as_update else 'file_transfer'}"
-    return permission in authz.auth_functions_list() and actor.may(permission, {"id": owner.id})
+    known = is_owner_type(owner.type) and permission in authz.auth_functions_list()
+    return known and actor.may(permission, {"id": owner.id})
 
 
 def files_upload_list(context: Context, data_dict: DataDict | None) -> AuthResult:
@@ -216,11 +225,15 @@ def _answered(
 ) -> AuthResult:
     """:param refusal: CKAN's message for an owner that exists."""
     refused: AuthResult = {"success": False, "msg": refusal}
+    type_, id_ = data_dict.get("owner_type"), data_dict.get("owner_id")
     try:
         result = next_auth(context, data_dict)
     except tk.ObjectNotFound:
         return refused
-    type_, id_ = data_dict.get("owner_type"), data_dict.get("owner_id")
+    except (KeyError, ValueError):
+        if is_id(type_) and not is_owner_type(type_):
+            return refused  # CKAN has asked an auth function for something else
+        raise
     if not (result.get("success") and is_id(type_) and is_id(id_)):
         return result
     is_refused = _is_name_only(context, Owner(type_, id_))

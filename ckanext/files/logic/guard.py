@@ -4,6 +4,7 @@
 - ``file_register`` refuses a location that is not in the storage.
 - An owner type that no auth function knows gives the user no rights.
 - A file that was deleted while an action changed it does not exist.
+- A location that another transaction has taken without the lock of :mod:`.locations` is refused.
 - A full or read-only disk is an error that names the storage; the log has the details.
 """
 
@@ -32,6 +33,8 @@ _MAX_COUNT = 2**63 - 1
 """The largest bigint of PostgreSQL."""
 
 _FOREIGN_KEY_VIOLATION = "23503"
+_UNIQUE_VIOLATION = "23505"
+_LOCATION_INDEXES = frozenset(index.name for index in File.__table__.indexes if index.unique)
 _DISK_ERRORS = frozenset(
     getattr(errno, name)
     for name in ("EACCES", "EDQUOT", "EFBIG", "EIO", "ENOSPC", "EPERM", "EROFS", "ESTALE")
@@ -140,6 +143,18 @@ def _has_no_row(error: Exception) -> bool:
     return cause.diag.table_name in TABLES
 
 
+def _taken(call: _Call, error: Exception) -> Exception | None:
+    cause: Any = error.orig if isinstance(error, IntegrityError) else None
+    if cause is None or cause.pgcode != _UNIQUE_VIOLATION:
+        return None
+    if cause.diag.constraint_name not in _LOCATION_INDEXES:
+        return None
+    call.session.rollback()
+    if call.action == "file_register":
+        return tk.ValidationError({"location": ["File is already registered"]})
+    return tk.ValidationError({"upload": ["File already exists"]})
+
+
 def _misplaced(call: _Call, error: Exception) -> Exception | None:
     odd = (fk.exc.LocationError, IsADirectoryError, NotADirectoryError)
     if call.action != "file_register" or not isinstance(error, odd):
@@ -171,4 +186,4 @@ def _unknown_type(call: _Call, error: Exception) -> Exception | None:
     return tk.NotAuthorized(tk._("Unknown type of owner"))
 
 
-_CONVERTERS = (_gone, _misplaced, _failed_disk, _unknown_type)
+_CONVERTERS = (_gone, _taken, _misplaced, _failed_disk, _unknown_type)

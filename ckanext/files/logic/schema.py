@@ -12,12 +12,10 @@ from ckan.types import Context, Schema, Validator, ValidatorFactory
 from ckanext.files.ownership import is_id
 from ckanext.files.parameters import as_bool, is_storable
 from ckanext.files.search import LONGEST_SEARCH, Sort, parse_sort
+from ckanext.files.store import LONGEST_TITLE
 
 MOST_ROWS = 1000
 """That one search returns."""
-
-LONGEST_TITLE = 500
-"""In characters."""
 
 _LARGEST = 2**31
 _NO_TEXT = frozenset({"Cc", "Zl", "Zp"})

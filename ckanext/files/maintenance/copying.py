@@ -11,13 +11,13 @@ import hashlib
 import re
 import tempfile
 import uuid
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ckanext.files.filekeeper.removal import remove_or_log, remove_unless_committed
+from ckanext.files.filekeeper.locations import LocationBusyError, lock_location
+from ckanext.files.filekeeper.removal import remove_or_log_within, remove_unless_committed
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Capability, FileData, Upload, exc
 
@@ -26,7 +26,7 @@ from .errors import DamagedContentError, MaintenanceError, NotAcceptedError, Sto
 from .removal import is_public, storage_for
 from .selection import StoredFile
 
-_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}")
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
 
 
 class Copy(NamedTuple):
@@ -99,11 +99,16 @@ class Copier:
 
     def discard(self, session: Session, data: Any) -> None:
         """Remove the bytes of a copy that no row will name; log an error of the storage."""
-        engine = session.get_bind().engine
-        remove_or_log(engine, file_table, self.target, self._target, data)
+        # not over another connection: this transaction has the lock of the location
+        connection = session.connection()
+        remove_or_log_within(connection, file_table, self.target, self._target, data)
 
     def _store(self, session: Session, file: StoredFile, upload: Any) -> Any:
         location = self._target.prepare_location(_unique_name(file.name), upload)
+        try:
+            lock_location(session, self.target, location)
+        except LocationBusyError as error:
+            raise NotAcceptedError(f"Another request stores a file at {location}") from error
         if _is_named(session, self.target, location):
             raise NotAcceptedError(f"{self.target} wants it at {location}, which is taken")
         # before the upload, which may leave the first part of the bytes
@@ -126,8 +131,8 @@ class Copier:
 
 
 def _unique_name(name: str) -> str:
-    suffix = PurePosixPath(name).suffix
-    return f"{uuid.uuid4()}{suffix if _SUFFIX.fullmatch(suffix) else ''}"
+    suffix = _SUFFIX.search(name)
+    return f"{uuid.uuid4()}{suffix[0] if suffix else ''}"
 
 
 def _is_named(session: Session, storage: str, location: str) -> bool:

@@ -39,7 +39,7 @@ def report_missing(
     asked = [file for file in files if can_be_asked(file.storage)]
     missing = [f"{file.id} in {file.storage}" for file in find_missing(session, asked)]
     here.note("missing", missing)
-    here.count("there", len(asked) - len(missing))
+    here.count("with their bytes", len(asked) - len(missing))
     here.count("cannot be asked for", len(files) - len(asked))
     here.done += len(files)
     here.publish()

@@ -93,9 +93,6 @@ def remove_all(engine: Engine, storage: str, some: Iterable[Any]) -> list[str]:
 
     Keeps bytes that a row of another storage names, which has the same folder.
     Tries all of them; raises the last error of the storage at the end.
-
-    On CKAN 2.12, which writes the row after the bytes, an upload that uses a
-    location again could lose its bytes.
     """
     target = storage_for(storage, Capability.REMOVE)
     removed: list[str] = []

@@ -54,8 +54,8 @@ def remove_strays(
 
     Bytes without a row may be an upload that is not committed, so this task
     removes nothing: it defers jobs of :func:`remove_seen_strays`, which look
-    again. It leaves alone everything in the folder of another storage or of CKAN
-    itself.
+    again. It leaves alone everything in the folder of another storage, of CKAN
+    itself, or of uploads that are not complete.
 
     One step lists one storage, however large the storage is.
 

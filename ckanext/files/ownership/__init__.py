@@ -13,7 +13,7 @@ longer names stays with its owner.
 
 from .claims import Claims
 from .field_arguments import FieldArgumentError, FieldArguments
-from .owners import find_owner, is_name_only, lock_owner, scope_of
+from .owners import find_owner, is_name_only, is_owner_type, lock_owner, scope_of
 from .policy import Actor, Refusal, refusal_for
 from .results import errors_on_fields
 from .stored_fields import place_of, stored_fields_of
@@ -44,6 +44,7 @@ __all__ = [
     "is_id",
     "is_list_of_nothing",
     "is_name_only",
+    "is_owner_type",
     "is_uuid",
     "lock_owner",
     "place_of",

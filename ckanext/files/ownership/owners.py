@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from ckan import model
+from ckan.logic.auth import update
 from sqlalchemy.orm import Session
 
 from ckanext.files.store import Owner
@@ -38,6 +39,15 @@ _UPDATE = {
 """The auth function for a user who edits an owner, and its argument. An organization that a
 field of a dataset names is the organization of the dataset, so the user needs the right to add
 a dataset to it."""
+
+
+def is_owner_type(type_: str) -> bool:
+    """Return whether owners of files may be of a type: one of CKAN's five, or a plugin's own.
+
+    CKAN has auth functions for other things too, such as ``package_relationship_update``, which
+    expect other arguments and end in a KeyError.
+    """
+    return type_ in MODELS or not hasattr(update, f"{type_}_update")
 
 
 def find_owner(session: Session, owner_type: str, id_or_name: str) -> Owner | None:

@@ -17,6 +17,7 @@ from ckanext.files import form_request
 from ckanext.files.ownership import (
     find_owner,
     is_id,
+    is_owner_type,
     is_uuid,
     place_of,
     scope_of,
@@ -111,7 +112,8 @@ def edited_form(owner_types: Iterable[str], owner: Any) -> EditedForm:
 def _edited_form(owner_types: tuple[str, ...], owner: str | None) -> EditedForm:
     if owner is None:
         return EditedForm([])
-    known = [type_ for type_ in owner_types if f"{type_}_update" in authz.auth_functions_list()]
+    functions = authz.auth_functions_list()
+    known = [t for t in owner_types if is_owner_type(t) and f"{t}_update" in functions]
     found = filter(None, (find_owner(model.Session(), type_, owner) for type_ in known))
     return EditedForm([o for o in found if tk.h.check_access(f"{o.type}_update", {"id": o.id})])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -10,10 +9,10 @@ import sqlalchemy as sa
 
 _LONGEST_SUFFIX = 50
 SUFFIX = (
-    "CASE WHEN name LIKE '_%.%' THEN"
+    "CASE WHEN name LIKE '%.%' THEN"
     f" left(lower(reverse(split_part(reverse(name), '.', 1))), {_LONGEST_SUFFIX}) ELSE '' END"
 )
-"""SQL of the suffix of a file's name, as :attr:`pathlib.PurePath.suffix` has it, without the dot.
+"""SQL of the suffix of a file's name, as :func:`_suffix_of` finds it.
 An index refuses long values."""
 
 CONTENT_TYPE = "lower(content_type)"
@@ -22,7 +21,12 @@ CONTENT_TYPE = "lower(content_type)"
 
 def format_of(name: str, content_type: str) -> str | None:
     """Return the format of a file; None if CKAN does not know it."""
-    return format_by(PurePath(name).suffix[1:].lower(), content_type.lower())
+    return format_by(_suffix_of(name), content_type.lower())
+
+
+def _suffix_of(name: str) -> str:
+    """Return what follows the last dot: of ``данные.csv`` CKAN leaves ``.csv`` as the name."""
+    return name.rpartition(".")[2].lower() if "." in name else ""
 
 
 def format_by(suffix: str, content_type: str) -> str | None:

@@ -9,7 +9,7 @@ the subject of :mod:`ckanext.files.ownership`.
 """
 
 from .access import BEFORE_DOWNLOAD, FileAccess, is_allowed
-from .deletion import CannotRemoveError, delete_file
+from .deletion import CannotRemoveError, delete_file, lock_file
 from .descriptions import FileDescription, describe_files, file_dict, load_files
 from .file_owners import (
     OwnerChange,
@@ -20,11 +20,12 @@ from .file_owners import (
 )
 from .models import TABLES, File, FileRecord, Owner
 from .storages import is_configured
-from .titles import INDEXED_TITLE, TITLE, set_title, shown_name, title_of
+from .titles import INDEXED_TITLE, LONGEST_TITLE, TITLE, set_title, shown_name, title_of
 
 __all__ = [
     "BEFORE_DOWNLOAD",
     "INDEXED_TITLE",
+    "LONGEST_TITLE",
     "TABLES",
     "TITLE",
     "CannotRemoveError",
@@ -41,6 +42,7 @@ __all__ = [
     "is_allowed",
     "is_configured",
     "load_files",
+    "lock_file",
     "lock_owners_of",
     "owners_with_files",
     "read_files",

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from ckanext.files.errors import FilesError
 from ckanext.files.filekeeper.removal import remove_when_committed
 
-from .models import File, file_table, owner_table
+from .models import File, expire, file_table, owner_table
 from .storages import Capability, FileData, exc, get_storage
 
 
@@ -28,11 +28,8 @@ def delete_file(session: Session, file_id: str, *, include_plugin_data: bool) ->
     :returns: CKAN's dictionary of the file; None if it does not exist.
     :raises CannotRemoveError: nothing was changed.
     """
-    session.flush()  # populate_existing below would discard pending changes
-    # the owner first, as in every transaction that changes both
-    for column in (owner_table.c.file_id, file_table.c.id):
-        session.execute(sa.select(column).where(column == file_id).with_for_update())
-    file: Any = session.get(File, file_id, populate_existing=True)
+    lock_file(session, file_id)
+    file: Any = session.get(File, file_id)
     if file is None:
         return None
     storage, data = _storage(file.storage), FileData.from_object(file)
@@ -43,6 +40,19 @@ def delete_file(session: Session, file_id: str, *, include_plugin_data: bool) ->
     session.flush()
     remove_when_committed(session, file_table, file.storage, storage, data)
     return result
+
+
+def lock_file(session: Session, file_id: str) -> None:
+    """Keep other transactions from changing or deleting a file, and let the session read it again.
+
+    Without the lock, two requests that delete it would both remove the bytes at its location, the
+    second one perhaps when another file has the location.
+    """
+    session.flush()  # what is read again would discard pending changes
+    # the owner first, as in every transaction that changes both
+    for column in (owner_table.c.file_id, file_table.c.id):
+        session.execute(sa.select(column).where(column == file_id).with_for_update())
+    expire(session, [file_id])
 
 
 def _storage(name: str) -> Any:

@@ -1,17 +1,19 @@
 """Storages whose folders lie within each other.
 
 CKAN 2.12 puts the storage of resources into a folder of the default storage. A file there has
-no row of the default storage, and is no stray nevertheless.
+no row of the default storage, and is no stray nevertheless. Nor is an upload that is not complete.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ckan.common import config
 from file_keeper.default.adapters.fs import FsStorage
 
+from .spool_folder import configured_spool
 from .storages import get_storage, storages
 
 _KINDS = ("resource", "user", "group", "admin")
@@ -34,7 +36,7 @@ class StorageLocation(NamedTuple):
 
 
 class OverlappingStorages:
-    """The other storages, and folders of CKAN, that overlap with one storage.
+    """The other storages, and folders of CKAN and of uploads, that overlap with one storage.
 
     :param storage: name of the storage.
     """
@@ -54,12 +56,12 @@ class OverlappingStorages:
             root for name, root in roots.items() if self._is_within(root, name in of_ckan)
         ]
         self._above = {name: root for name, root in roots.items() if _holds(root, self._root)}
-        if isinstance(this, FsStorage) and config.get("ckan.storage_path"):
-            folders = [os.path.join(config["ckan.storage_path"], name) for name in _FOLDERS]  # noqa: PTH118
-            self._others += [r for r in map(os.path.realpath, folders) if self._is_within(r, True)]
+        if isinstance(this, FsStorage):
+            folders = map(os.path.realpath, _other_folders())
+            self._others += [folder for folder in folders if self._is_within(folder, True)]
 
     def owns(self, location: str) -> bool:
-        """Return whether a location lies in no folder of another storage or of CKAN."""
+        """Return whether a location lies in no folder of another storage, CKAN or uploads."""
         path = os.path.normpath(os.path.join(self._root, location))  # noqa: PTH118
         return not any(_holds(root, path) for root in self._others)
 
@@ -73,6 +75,14 @@ class OverlappingStorages:
 
     def _is_within(self, root: str, or_equal: bool) -> bool:
         return _holds(self._root, root) and (or_equal or root != self._root)
+
+
+def _other_folders() -> Iterator[str]:
+    if path := config.get("ckan.storage_path"):
+        for name in _FOLDERS:
+            yield os.path.join(path, name)  # noqa: PTH118
+    if spool := configured_spool():
+        yield spool
 
 
 def _root(storage: Any) -> str:

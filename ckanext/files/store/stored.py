@@ -88,8 +88,8 @@ def find_strays(
     """Return the locations in a storage that no row names.
 
     An upload that is under way is a stray until its transaction commits. A location in a
-    folder of another storage, or of CKAN itself, is not. A name that is not text is left
-    out, with a warning in the log.
+    folder of another storage, of CKAN itself or of uploads that are not complete, is not. A
+    name that is not text is left out, with a warning in the log.
 
     :param storage: name of a storage that can be scanned.
     :param progress: called with the number of locations that were looked up.

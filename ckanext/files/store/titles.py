@@ -12,6 +12,9 @@ from sqlalchemy.orm import Session
 
 from .models import expire, file_table, flush_files
 
+LONGEST_TITLE = 500
+"""In characters."""
+
 INDEXED_TITLE = "plugin_data #>> '{files,title}'"
 """SQL of a file's title as indexes have it: the text of anything that code of others has put there,
 such as a number."""

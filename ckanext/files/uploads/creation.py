@@ -9,7 +9,7 @@ import ckan.plugins.toolkit as tk
 from ckan import model
 
 from ckanext.files.advisory_locks import UPLOADS, lock_text
-from ckanext.files.store import storages
+from ckanext.files.store import LONGEST_TITLE, storages
 
 from . import checks, protocol
 from .errors import TooManyUploadsError, UploadRefusedError
@@ -18,6 +18,9 @@ from .options import most_unfinished
 from .sinks import find_storage
 from .table import UploadRow, count_unfinished, create_upload, transaction
 
+_MOST_METADATA = 4096
+"""Characters of the header: the longest name, whatever its letters, and half as much again."""
+
 
 def begin_upload(headers: Any) -> UploadRow:
     """Make an upload of what the headers of a request announce.
@@ -25,11 +28,9 @@ def begin_upload(headers: Any) -> UploadRow:
     :raises UploadRefusedError: the user may not upload it, or the storage would not take it.
     """
     size, header = protocol.read_length(headers), headers.get("Upload-Metadata", "")
-    metadata = protocol.read_metadata(header)
+    metadata = _read_metadata(header)
     name = metadata.get("filename") or metadata.get("name") or ""
-    if not name.strip():
-        sentence = tk._("The name of the file is missing: send {key} in the header {header}")
-        raise UploadRefusedError(sentence.format(key="filename", header="Upload-Metadata"))
+    _check_name(name)
     storage = metadata.get("storage") or tk.config["ckan.files.default_storages.default"]
     checks.check_rights(storage, name)
     target = find_storage(storage)
@@ -44,6 +45,25 @@ def begin_upload(headers: Any) -> UploadRow:
     with transaction() as connection:
         _take_place(connection, values["user_id"])
         return create_upload(connection, values)
+
+
+def _read_metadata(header: str) -> dict[str, str]:
+    """Return the metadata, of which the row keeps all: many rows go into one page."""
+    if len(header) > _MOST_METADATA:
+        sentence = tk._("The header {header} has more than {number} characters")
+        number = tk.h.localised_number(_MOST_METADATA)
+        raise UploadRefusedError(sentence.format(header="Upload-Metadata", number=number))
+    return protocol.read_metadata(header)
+
+
+def _check_name(name: str) -> None:
+    """:raises UploadRefusedError: there is none, or it cannot become the title of the file."""
+    if not name.strip():
+        sentence = tk._("The name of the file is missing: send {key} in the header {header}")
+        raise UploadRefusedError(sentence.format(key="filename", header="Upload-Metadata"))
+    if len(name.strip()) > LONGEST_TITLE:
+        sentence = tk._("The name of the file has more than {number} characters")
+        raise UploadRefusedError(sentence.format(number=tk.h.localised_number(LONGEST_TITLE)))
 
 
 def _take_place(connection: Any, user_id: str) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import ckan.plugins.toolkit as tk
 
+from ckanext.files.store.spool_folder import configured_spool
+
 from .errors import UploadsNotReadyError
 
 _PREFIX = "ckanext.files.uploads"
-_FOLDER = "files_uploads"
 
 
 def lifetime() -> timedelta:
@@ -28,9 +29,7 @@ def spool_folder() -> Path:
 
     :raises UploadsNotReadyError: no option names a folder.
     """
-    if path := tk.config[f"{_PREFIX}.path"]:
+    if path := configured_spool():
         return Path(path)
-    if path := tk.config.get("ckan.storage_path"):
-        return Path(path) / _FOLDER
     sentence = tk._("Uploads need one of the options {options}")
     raise UploadsNotReadyError(sentence.format(options=f"{_PREFIX}.path, ckan.storage_path"))

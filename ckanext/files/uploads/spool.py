@@ -11,6 +11,7 @@ import dataclasses
 import io
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,9 @@ _ONLY_CKAN = 0o700
 
 LINK = ".link"
 """At the end of the name of a link that is about to get its place in a storage."""
+
+_NAME = re.compile(rf"[A-Za-z0-9_-]{{32}}(?:{re.escape(LINK)})?")
+"""Of the file of an upload, or of that link."""
 
 log = logging.getLogger(__name__)
 
@@ -212,9 +216,12 @@ def remove_from_spool(id_: str) -> None:
 
 
 def spooled_files() -> list[Path]:
-    """Return the files in the spool, each with the id of its upload as its name."""
+    """Return the files in the spool, each with the id of its upload as its name.
+
+    What else lies in that folder is left out, such as the files of a storage.
+    """
     try:
-        return list(spool_folder().iterdir())
+        return [path for path in spool_folder().iterdir() if _NAME.fullmatch(path.name)]
     except (UploadsNotReadyError, FileNotFoundError):
         return []
 

@@ -15,11 +15,21 @@ from typing import Any
 import click
 from ckan import model
 
-from ckanext.files.background import UnknownTaskError, bulk, control, record
+from ckanext.files import maintenance
+from ckanext.files.background import (
+    ArgumentError,
+    UnknownTaskError,
+    bulk,
+    control,
+    queues,
+    record,
+)
 from ckanext.files.background.call import find_task
 from ckanext.files.background_plugin.words import STATE_WORDS
 from ckanext.files.cli.options import DRY_RUN, JSON
 from ckanext.files.cli.output import ProgressBar, print_json, print_numbers
+from ckanext.files.maintenance.arguments import check_known
+from ckanext.files.maintenance.errors import MaintenanceError
 
 from .change_found import YES, Change, change_found
 from .completion import complete_tasks
@@ -38,7 +48,7 @@ def send(task: str, arguments: Sequence[str], as_json: bool) -> None:
     """Send a job: a worker runs a task with these arguments.
 
     Write arguments as for ckanapi: text after "=", anything else as JSON after
-    ":". For example:
+    ":". So write days:60 for a number. For example:
 
     ckan files background send ckanext.files.maintenance.delete_unattached days:60
     """
@@ -52,12 +62,43 @@ def send(task: str, arguments: Sequence[str], as_json: bool) -> None:
         found = find_task(task)
     except UnknownTaskError as error:
         raise click.BadParameter(str(error)) from error
-    job = found.delay(**values)
+    if found.path.startswith(f"{maintenance.__name__}."):
+        _check_own(values)
+    try:
+        job = found.delay(**values)
+    except ArgumentError as error:
+        raise click.BadParameter(str(error)) from error
+    place = _place(job.id)
     model.Session.commit()
     if as_json:
         print_json({"id": job.id, "task": task, "args": values})
     else:
-        click.echo(f"Job {job.id} waits in its queue")
+        click.echo(f"Job {job.id} waits in {place}")
+
+
+def _check_own(values: Mapping[str, Any]) -> None:
+    """Check the arguments of a task of this extension: its job would fail later."""
+    for name, value in values.items():
+        try:
+            check_known(name, value)
+        except MaintenanceError as error:
+            raise click.BadParameter(f"{error}{_as_json(name, value)}") from error
+
+
+def _as_json(name: str, value: Any) -> str:
+    """Return the advice to write as JSON what was written as text."""
+    try:
+        check_known(name, json.loads(value))
+    except (TypeError, ValueError, RecursionError, MaintenanceError):
+        return ""
+    return f", so write {name}:{value}"
+
+
+def _place(job_id: int) -> str:
+    job = record.find(job_id)
+    queue = job.queue if job else ""
+    pause = ", which is paused" if queue in queues.paused() else ""
+    return f"the queue {queue}{pause}"
 
 
 def _read_argument(argument: str) -> tuple[str, Any]:

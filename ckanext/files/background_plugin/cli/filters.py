@@ -10,15 +10,13 @@ from ckan import model
 
 from ckanext.files.background.record import STATES
 from ckanext.files.background_plugin.words import STATE_WORDS
+from ckanext.files.cli.options import HintedChoice
 
 from .completion import complete_queues, complete_tasks
 from .names import check_queues, check_task
 
-_Choice: Any = click.Choice
-"""A generic class since click 8.2 only."""
 
-
-class StateChoice(_Choice):
+class StateChoice(HintedChoice):
     """States by the words that people read; a program may also give a code, such as ``todo``.
 
     :param codes: the states to choose from.

@@ -10,7 +10,7 @@ from ckan import model
 
 from ckanext.files.background import queues
 from ckanext.files.cli.options import JSON
-from ckanext.files.cli.output import print_json
+from ckanext.files.cli.output import print_json, warn
 
 from .completion import complete_queues
 from .names import check_queues
@@ -39,8 +39,7 @@ def pause(names: Sequence[str], new: bool, as_json: bool) -> None:
         check_queues(names, "To pause a queue before its first job, add --new.")
     changed = _change(names, queues.pause)
     if not queues.wait_for_claims():
-        sentence = "A worker may still begin a step that it has just claimed"
-        click.secho(sentence, fg="yellow", err=True)
+        warn("A worker may still begin a step that it has just claimed")
     _print(changed, "is paused", "is paused already", as_json=as_json)
 
 

@@ -24,7 +24,7 @@ from ckanext.files.background.overview import (
 from ckanext.files.background.worker import configured_options, run_processes
 from ckanext.files.background_plugin.words import STATE_WORDS
 from ckanext.files.cli.options import JSON
-from ckanext.files.cli.output import in_utc, print_json
+from ckanext.files.cli.output import in_utc, print_json, warn
 
 from .completion import complete_queues
 
@@ -93,7 +93,7 @@ def worker(
     for reason in not_loaded:
         click.echo(f"  {reason}")
     for sentence in unknown_queues(chosen) if chosen else ():
-        click.secho(sentence, fg="yellow", err=True)
+        warn(sentence)
     run_processes(context.meta["flask_app"], options, processes)
 
 

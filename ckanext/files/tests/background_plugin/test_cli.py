@@ -378,8 +378,8 @@ def test_worker_for_a_queue_that_is_not_there(make_task: Callable[..., Any]) -> 
     said = output("worker", "--no-wait", "-q", "mails", "reports", "yearly", "default")
     assert "has no jobs" not in said
     said = output("worker", "--no-wait", "-q", "mails", "-q", "report")
-    assert [line for line in said.splitlines() if line.startswith("Queue ")] == [
-        "Queue report has no jobs, and no task or schedule names it. Did you mean reports?"
+    assert [line for line in said.splitlines() if line.startswith("Warning: ")] == [
+        "Warning: Queue report has no jobs, and no task or schedule names it. Did you mean reports?"
     ]
 
 

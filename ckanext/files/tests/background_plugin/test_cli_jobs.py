@@ -10,13 +10,15 @@ from typing import Any
 
 import click
 import pytest
+from ckan import model
 
-from ckanext.files.background import Job, control
+from ckanext.files.background import Job, control, queues
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background_plugin import words
 from ckanext.files.background_plugin.cli import show_jobs
 from ckanext.files.background_plugin.results import as_json
+from ckanext.files.maintenance.tasks import delete_unattached, report_missing
 from ckanext.files.tests.background_plugin.conftest import LiveWorker
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.console import output
@@ -59,6 +61,7 @@ def test_list(one_of_each: dict[str, Job]) -> None:
     assert "no such jobs" in output("list", "--queue", "mails", "--status", "failed")
     for wrong in ("--limit 1" + "0" * 30, "--status lost"):
         assert run("list", *wrong.split())[0] == 2
+    assert "Did you mean failed?" in run("list", "--status", "faild")[1]
 
 
 def test_list_shows_why_a_job_waits(tasks: TasksManager, worker: LiveWorker, name: str) -> None:
@@ -182,14 +185,31 @@ def test_send(tasks: TasksManager) -> None:
     name = sample.count_down.name
     said = output("send", name, "name=a=b:c", "total:3", "remaining:2.5")
     [job] = tasks.pending_jobs
-    assert said == f"Job {job['id']} waits in its queue\n"
+    assert said == f"Job {job['id']} waits in the queue default\n"
     assert job["task_name"] == name
     assert job["args"] == {"name": "a=b:c", "total": 3, "remaining": 2.5}
+
+
+def test_send_into_a_paused_queue(tasks: TasksManager) -> None:
+    queues.pause("default")
+    model.Session.commit()
+    try:
+        said = output("send", sample.noop.name)
+    finally:
+        queues.resume("default")
+        model.Session.commit()
+    assert said.endswith(" waits in the queue default, which is paused\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (f"{delete_unattached.name} days=60", "days is '60': .*, so write days:60$"),
+        (f"{delete_unattached.name} days=two", "days is 'two': give a number from 0 to 36500$"),
+        (f"{delete_unattached.name} days:-1", "days is -1: give a number from 0 to 36500$"),
+        (f"{delete_unattached.name} dry_run=false", "so write dry_run:false$"),
+        (f'{report_missing.name} storages:["none"]', "There is no storage none"),
+        (f"{report_missing.name} storage:1", "storage"),
         ("sample.rite name=a", "There is no task sample.rite: .*"),
         ("sample.write", "name"),
         ("sample.write name", "name is neither NAME=TEXT nor NAME:JSON"),
@@ -202,7 +222,7 @@ def test_send(tasks: TasksManager) -> None:
 def test_send_what_no_task_takes(arguments: str, sentence: str, tasks: TasksManager) -> None:
     full = arguments.replace("sample.write", sample.write.name)
     code, said = run("send", *full.split())
-    assert code in (1, 2)
+    assert code == 2
     assert re.search(f"^Error: .*{sentence}", said, re.M)
     assert not tasks.jobs
 

@@ -160,10 +160,7 @@ def test_create_and_delete_in_one_transaction() -> None:
 
 @pytest.mark.parametrize("undo", [False, True])
 def test_delete_and_create_in_one_transaction(undo: bool) -> None:
-    """A rollback brings the old row back.
-
-    CKAN 2.12 accepts the upload; after a rollback the old row has the new bytes.
-    """
+    """A rollback brings the old row back."""
     delete(create("a.txt"), defer_commit=True)
     with pytest.raises(tk.ValidationError, match="already exists"):
         create("a.txt", b"new", defer_commit=True)

@@ -80,6 +80,12 @@ def test_exit_codes() -> None:
         assert not re.search(r"exit (code|status)(?! is 1)", command.help or ""), name
 
 
+def test_hint_of_an_owner_type() -> None:
+    code, said = run("claim", "dataset", "attachment")
+    assert (code, "CKAN calls a dataset 'package' here." in said) == (2, True)
+    assert "Did you mean organization?" in run("claim", "organisation", "attachment")[1]
+
+
 # JSON
 
 

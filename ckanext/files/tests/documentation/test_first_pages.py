@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import boto3
+import ckan
 import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
@@ -24,10 +26,11 @@ from werkzeug.datastructures import FileStorage
 
 from ckanext.files import shared
 from ckanext.files.cli import get_commands
-from ckanext.files.store.storages import storages
+from ckanext.files.store.storages import get_storage, storages
 from ckanext.files.tests.support import documented, portal
 from ckanext.files.tests.support.effects import count_commits, engine, look
 from ckanext.files.tests.support.load_plugins import plugins_loaded
+from ckanext.files.tests.support.portal import Client
 from ckanext.files.tests.support.users import call, new_user, organization_of, shown
 from ckanext.files.transaction import outcome
 
@@ -36,7 +39,12 @@ UPLOADS = "ckan.files.authenticated_uploads"
 
 INSTALL = "docs/learning/install.rst"
 ATTACHMENTS = "docs/learning/attachments.rst"
-OPTIONS = documented.options("README.rst", INSTALL, ATTACHMENTS)
+TEMPLATES = "docs/recipes/templates.rst"
+ON_DISK, IN_A_BUCKET = documented.blocks(INSTALL, "ini")
+SUBFIELDS = "files scheming_datasets scheming_nerf_index"
+"""Plugins for repeating subfields, as CKAN 2.11 needs them."""
+
+OPTIONS = {**documented.options("README.rst", ATTACHMENTS), **documented.options_of(ON_DISK)}
 
 
 @pytest.fixture
@@ -50,8 +58,8 @@ def test_every_block_has_a_test() -> None:
     """A block that is added needs one."""
     assert documented.counts("bash", "ini", "yaml", "python", "cfg", "text", "html\\+jinja") == {
         "README.rst": {"bash": 4, "ini": 3, "yaml": 1, "python": 1},
-        INSTALL: {"bash": 2, "ini": 1},
-        ATTACHMENTS: {"bash": 1, "ini": 1, "yaml": 2, "python": 2},
+        INSTALL: {"bash": 2, "ini": 2},
+        ATTACHMENTS: {"bash": 1, "ini": 2, "yaml": 4, "python": 2},
         "docs/learning/queued-tasks.rst": {"python": 1},
         "docs/recipes/custom-actions.rst": {"python": 1},
         "docs/recipes/on-commit.rst": {"python": 1},
@@ -75,8 +83,8 @@ def test_every_block_has_a_test() -> None:
         "docs/operating/maintenance.rst": {"ini": 1, "python": 2},
         # uploads/test_page.py
         "docs/recipes/uploads.rst": {"bash": 2, "python": 1},
-        # pages/test_pages.py
-        "docs/recipes/templates.rst": {"html\\+jinja": 4},
+        # and pages/test_pages.py
+        TEMPLATES: {"html\\+jinja": 8},
         # pages/test_listing.py
         "docs/operating/files.rst": {"html\\+jinja": 1},
     }
@@ -160,6 +168,33 @@ def test_upload_works_with_these_options(storage: str) -> None:
         call("file_create", user, **upload)
 
 
+def test_bucket(s3: str, load: Any) -> None:
+    """With the lines of the page in place of the lines of the storage on disk."""
+    options = documented.options_of(IN_A_BUCKET)
+    name = OPTIONS[f"{UPLOADS}.storages"]
+    prefix = f"ckan.files.storage.{name}."
+    assert {option.rpartition(".")[0] + "." for option in options} == {prefix}
+    account = {option.removeprefix(prefix): value for option, value in options.items()}
+    boto3.client(
+        "s3",
+        endpoint_url=s3,
+        aws_access_key_id=account["key"],
+        aws_secret_access_key=account["secret"],
+    ).create_bucket(
+        Bucket=account["bucket"],
+        CreateBucketConfiguration={"LocationConstraint": account["region"]},
+    )
+    load("files", **{**options, f"{prefix}endpoint": s3, f"{UPLOADS}.storages": [name]})
+    storages.reset()
+    storages.collect()
+    user = new_user()
+    stored = call("file_create", user, storage=name, upload=b"%PDF-1.4", name="a.pdf")
+    assert stored["storage"] == name
+    with pytest.raises(tk.ValidationError, match=r"image/png"):
+        call("file_create", user, storage=name, upload=PNG, name="a.png")
+    assert get_storage(name).settings.max_size == 100 * 2**20
+
+
 def test_downloads_with_these_options(storage: str) -> None:
     """A token gives access to a file of a user, which other visitors do not get.
 
@@ -180,18 +215,23 @@ def test_downloads_with_these_options(storage: str) -> None:
 
 @pytest.fixture
 def load_schema(load: Any, tmp_path: Path, monkeypatch: Any) -> Any:
-    """Load a schema of ckanext-scheming."""
+    """Load a schema of ckanext-scheming.
 
-    def load_schema(name: str, text: str) -> None:
+    :param options: in place of the options for a schema of datasets: the plugins with the option
+        that has the name of the file.
+    """
+
+    def load_schema(name: str, text: str, **options: str) -> None:
         # the name of a package of its own: Python keeps the packages of other tests
         package = tmp_path / f"documented_{uuid.uuid4().hex}"
         package.mkdir()
         (package / "__init__.py").write_text("")
         (package / name).write_text(text)
         monkeypatch.syspath_prepend(tmp_path)
-        schemas = {"scheming.dataset_schemas": f"{package.name}:{name}"}
+        plugins = options.pop("ckan.plugins", "files scheming_datasets").split()
+        option = next(iter(options), "scheming.dataset_schemas")
         presets = {"scheming.presets": OPTIONS["scheming.presets"]}
-        load("files", "scheming_datasets", **presets, **schemas)
+        load(*plugins, **presets, **{option: f"{package.name}:{name}"})
 
     return load_schema
 
@@ -216,11 +256,40 @@ def test_schema_with_the_preset(load_schema: Any) -> None:
     assert portal.owners(attachment, *annexes, codebook) == [in_dataset] * 3 + [in_resource]
 
 
-def test_field_with_the_validator_only(load_schema: Any) -> None:
-    whole, field = (yaml.safe_load(block) for block in documented.blocks(ATTACHMENTS, "yaml"))
+def with_field(number: int) -> str:
+    """Return the schema of the page with the field of another block in place of its own fields."""
+    blocks = documented.blocks(ATTACHMENTS, "yaml")
+    whole, field = yaml.safe_load(blocks[0]), yaml.safe_load(blocks[number])
     whole["dataset_fields"] = [*whole["dataset_fields"][:3], *field]
     whole["dataset_fields"][2]["required"] = False
-    load_schema("report.json", json.dumps(whole))
+    return json.dumps(whole)
+
+
+def test_field_in_repeating_subfields(load_schema: Any) -> None:
+    load_schema("report.json", with_field(1), **{"ckan.plugins": SUBFIELDS})
+    user = new_user()
+    first, second = portal.upload(user, 2)
+    chapters = [{"title": "One", "document": first}, {"title": "Two", "document": second}]
+    report = new_report(user, chapters=chapters)
+    assert [chapter["document"] for chapter in report["chapters"]] == [first, second]
+    assert portal.owners(first, second) == [("package", report["id"], True)] * 2
+
+
+def test_field_of_an_organization(load_schema: Any) -> None:
+    options = documented.options_of(documented.blocks(ATTACHMENTS, "ini")[1])
+    [(option, value)] = [pair for pair in options.items() if pair[0] != "ckan.plugins"]
+    schema = documented.blocks(ATTACHMENTS, "yaml")[2]
+    name = value.partition(":")[2]
+    load_schema(name, schema, **{option: value, "ckan.plugins": options["ckan.plugins"]})
+    user = new_user()
+    (charter,) = portal.upload(user)
+    made = call("organization_create", user, name=f"o-{uuid.uuid4()}", charter=charter)
+    assert made["charter"] == charter
+    assert portal.owner(charter) == ("organization", made["id"], True)
+
+
+def test_field_with_the_validator_only(load_schema: Any) -> None:
+    load_schema("report.json", with_field(3))
     user = new_user()
     (attachment,) = portal.upload(user)
     report = new_report(user, attachment=attachment)
@@ -244,6 +313,63 @@ def test_field_in_python(load: Any) -> None:
     with pytest.raises(tk.ValidationError) as raised:
         call("package_update", new_user(sysadmin=True), **{**report, "attachment": "unknown"})
     assert "attachment" in raised.value.error_dict
+
+
+@pytest.fixture
+def portal_of_reports(tmp_path: Path, monkeypatch: Any, load: Any) -> Client:
+    """A user of a portal with the plugin of the page and its templates, as they would be installed.
+
+    The module and its folder are in the package ``documented_reports``.
+    """
+    documented.install(tmp_path, "reports = documented_reports.plugin:ReportPlugin")
+    package = tmp_path / "documented_reports"
+    paths = {"__init__.py": "", "plugin.py": documented.blocks(ATTACHMENTS, "python")[0]}
+    for block in documented.blocks(TEMPLATES, "html\\+jinja"):
+        if named := re.match(r"{# (templates/\S+) #}\n", block):
+            paths[named[1]] = block
+    for path, text in paths.items():
+        (package / path).parent.mkdir(parents=True, exist_ok=True)
+        (package / path).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    load("files", "reports")
+    return Client(_get_test_app())
+
+
+def test_templates_of_a_dataset(portal_of_reports: Client) -> None:
+    """Both forms have their field and save it, and both pages have the link."""
+    client, name = portal_of_reports, f"d-{uuid.uuid4()}"
+    attachment, codebook, *others = portal.upload(client.name, 4)
+    resources = [{"url": "http://example.com/a", "codebook": codebook}]
+    fields = {"attachment": attachment, "resources": resources}
+    report = client.result("package_create", type="report", name=name, **fields)
+    [resource] = report["resources"]
+    place = f"/report/{name}/resource/{resource['id']}"
+    for form, page, field, file in (
+        (f"/report/edit/{name}", f"/report/{name}", "attachment", attachment),
+        (f"{place}/edit", place, "codebook", codebook),
+    ):
+        assert f'name="{field}" value="{file}"' in client.page(form)
+        shown = client.page(page)
+        assert f'href="/file/download/{file}"' in shown
+        # not in CKAN's table of all fields of a resource
+        assert f">{file}<" not in shown
+    # the form says so: the resources stay
+    phase = {"_ckan_phase": "dataset_new_1", "save": ""}
+    client.submit(f"/report/edit/{name}", name=name, attachment=others[0], **phase)
+    client.submit(f"{place}/edit", url="http://example.com/b", codebook=others[1], save="")
+    owners = ("package", report["id"], True), ("resource", resource["id"], True)
+    assert portal.owners(*others) == list(owners)
+
+
+def test_templates_of_ckan() -> None:
+    """Each template has the block, and each is there on this version of CKAN."""
+    text = (documented.ROOT / TEMPLATES).read_text()
+    section = text.partition(".. _templates-of-ckan:")[2].partition("\nA user\n")[0]
+    named = re.findall(r"     - ``(\S+\.html)``: ``(\w+)``", section)
+    assert len(named) == section.count("   * - ") - 1
+    for template, block in named:
+        html = (Path(ckan.__path__[0]) / "templates" / template).read_text()
+        assert re.search(rf"{{%-? block {block}\b", html)
 
 
 def test_withdrawal(load: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 import pytest
 from ckan.logic import NotAuthorized, ValidationError
+from ckan.logic.auth import update
 from ckan.tests import factories
 
 from ckanext.files.tests.support import portal
@@ -92,6 +93,32 @@ def test_files_of_an_owner_that_is_not_theirs(
         ]
         assert answers[0][0] == 403
         assert answers[0][1]["error"] == answers[1][1]["error"]
+
+
+@pytest.mark.parametrize("as_update", [True, False])
+@pytest.mark.parametrize(
+    "action",
+    ["file_owner_scan", "file_ownership_transfer", "files_search", "files_transfer_ownership"],
+)
+def test_what_is_no_owner_of_files(
+    action: str,
+    as_update: bool,
+    author: str,
+    file: str,
+    api: portal.Api,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """CKAN has auth functions for changes of other things as well."""
+    for option in ("transfer_as_update", "scan_as_update"):
+        monkeypatch.setitem(tk.config, f"ckan.files.owner.{option}", as_update)
+    names = [name.removesuffix("_update") for name in vars(update) if name.endswith("_update")]
+    others = [name for name in names if name not in TYPES]
+    assert {"package_relationship", "resource_view", "vocabulary"} <= {*others}
+    given = {"id": file} if "transfer" in action else {}
+    for owner_type in others:
+        status, answer = api.post(action, author, owner_type=owner_type, owner_id="x", **given)
+        assert (status, answer["error"]["__type"]) == (403, "Authorization Error"), owner_type
+    assert portal.owner(file)[0] == "user"
 
 
 def test_who_may_edit_the_file_learns_that_it_is_pinned(author: str, file: str) -> None:

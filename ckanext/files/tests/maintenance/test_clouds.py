@@ -54,7 +54,7 @@ def test_to_and_fro(tasks: TasksManager) -> None:
     assert site.stored("here") == {}
     assert len(_keys()) == 3
     assert site.run(tasks, verify_checksums, ["cloud"]) == "3 verified"
-    assert site.run(tasks, report_missing, ["cloud"]) == "3 there"
+    assert site.run(tasks, report_missing, ["cloud"]) == "3 with their bytes"
     assert site.run(tasks, move_storage, "cloud", "there", dry_run=False) == "3 moved"
     site.run_put_off_jobs(tasks)
     assert {id_: site.path_of(id_).read_bytes() for id_ in contents} == contents
@@ -69,7 +69,7 @@ def test_damaged_and_missing(tasks: TasksManager) -> None:
     cloud.remove(FileData(_location(lost)))
     said = site.run(tasks, verify_checksums, ["cloud"])
     assert said == "1 verified, 1 damaged, 1 missing"
-    assert site.run(tasks, report_missing, ["cloud"]) == "1 missing, 2 there"
+    assert site.run(tasks, report_missing, ["cloud"]) == "1 missing, 2 with their bytes"
     said = site.run(tasks, move_storage, "cloud", "here", dry_run=False)
     assert set(said.split(", ")) == {"1 moved", "1 damaged", "1 missing", "2 left in cloud"}
     assert site.path_of(sound).read_bytes() == b"hello"

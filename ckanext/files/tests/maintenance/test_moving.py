@@ -9,9 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.filekeeper import locations
 from ckanext.files.maintenance.tasks import move_storage
 from ckanext.files.store.models import file_table
-from ckanext.files.store.storages import Capability, FileData, exc, get_storage
+from ckanext.files.store.storages import Capability, FileData, Location, exc, get_storage
 from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import engine
@@ -21,7 +22,14 @@ from ckanext.files.tests.support.users import new_user
 def test_moved(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row keeps all but its place; the place keeps the suffix, if there is one."""
     monkeypatch.setattr(get_storage("there").settings, "location_transformers", [])
-    suffixes = {"a.tar.gz": ".gz", "b": "", "c. d": "", "e.ä": "", "f." + "x" * 20: ""}
+    suffixes = {
+        "a.tar.gz": ".gz",
+        "b": "",
+        "c. d": "",
+        "e.ä": "",
+        ".csv": ".csv",
+        "f." + "x" * 20: "",
+    }
     user = new_user(sysadmin=True)
     ids = {site.upload(user, name.encode()): name for name in suffixes}
     for id_, name in ids.items():
@@ -30,15 +38,15 @@ def test_moved(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
     owners = portal.owners(*ids)
     job = move_storage.delay("here", "there", dry_run=False, batch=2)
     tasks.run_pending_jobs()
-    assert site.outcome(job.id)[:2] == ("succeeded", "5 moved")
-    assert site.steps_of(job.id) == 3
+    assert site.outcome(job.id)[:2] == ("succeeded", "6 moved")
+    assert site.steps_of(job.id) == 4
     for id_, name in ids.items():
         path = site.path_of(id_)
         assert path.read_bytes() == name.encode()
         assert path.suffix == suffixes[name]
         assert site.row(id_) == {**before[id_], "storage": "there", "location": path.name}
     assert portal.owners(*ids) == owners
-    assert len(site.stored("there")) == 5
+    assert len(site.stored("there")) == 6
 
 
 def test_old_bytes_go_later_and_back(tasks: TasksManager) -> None:
@@ -55,6 +63,21 @@ def test_old_bytes_go_later_and_back(tasks: TasksManager) -> None:
     assert site.path_of(file).read_bytes() == b"hello"
     assert len(site.stored("here")) == 1
     assert site.stored("there") == {}
+
+
+def test_location_that_another_transaction_uses(
+    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the target chooses locations that clash, a move overwrites no upload."""
+    file = site.upload()
+    monkeypatch.setattr(get_storage("there"), "prepare_location", lambda *_, **__: Location("same"))
+    monkeypatch.setattr(locations, "PATIENCE", 0.2)
+    with engine().begin() as connection:
+        locations.wait_for_location(connection, "there", "same")
+        said = site.run(tasks, move_storage, "here", "there", dry_run=False)
+    assert said == "1 not accepted, 1 left in here"
+    assert site.stored("there") == {}
+    assert site.path_of(file).read_bytes() == b"hello"
 
 
 def test_refused_storages(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def test_missing(
     with caplog.at_level(logging.INFO, batches.__name__):
         job = report_missing.delay([*OURS, "nowhere"], batch=2)
         tasks.run_pending_jobs()
-    said = "3 there, 2 missing, 1 cannot be asked for"
+    said = "2 missing, 3 with their bytes, 1 cannot be asked for"
     assert site.outcome(job.id)[:2] == ("succeeded", said)
     assert site.steps_of(job.id) == 4
     assert f"missing: {lost} in here" in caplog.text

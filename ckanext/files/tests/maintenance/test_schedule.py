@@ -123,7 +123,7 @@ def test_one_waits_at_a_time(tasks: TasksManager) -> None:
     [
         ("unattached", {"days": 1}, "1 deleted"),
         ("abandoned", {"give_to": ""}, "nothing to do"),
-        ("missing", {"storages": ["here"]}, "1 there"),
+        ("missing", {"storages": ["here"]}, "1 with their bytes"),
         ("strays", {"storages": ["here"], "hours": 1}, "nothing to do"),
         ("checksums", {"storages": ["here"]}, "1 verified"),
         ("move", {"source": "here", "target": "there"}, "1 moved"),

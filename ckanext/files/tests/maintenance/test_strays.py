@@ -23,6 +23,7 @@ from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import change, engine
 from ckanext.files.tests.support.load_plugins import storage_options
+from ckanext.files.uploads import find_stray_bytes
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -166,6 +167,34 @@ def test_folder_of_another_storage(tasks: TasksManager, monkeypatch: pytest.Monk
     finally:
         (inner / "left").unlink()
         inner.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("option", "folder", "spool"),
+    [
+        ("ckan.storage_path", "", "files_uploads"),
+        ("ckanext.files.uploads.path", "spool", "spool"),
+    ],
+)
+def test_upload_that_is_paused(
+    option: str, folder: str, spool: str, tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for days. A storage may have the folder of CKAN's storage path."""
+    here = site.folder_of("here")
+    (here / spool).mkdir()
+    _leave(f"{spool}/left")
+    seen = _seen()
+    monkeypatch.setitem(config, option, str(here / folder))
+    _, path = site.begin_upload()
+    try:
+        assert path.parent == here / spool
+        assert [len(seen), _seen(), _look_again(seen)] == [1, [], []]
+        site.run(tasks, remove_strays, ["here"], hours=1, dry_run=False)
+        site.run_put_off_jobs(tasks)
+        assert path.read_bytes() == b"123"
+        assert find_stray_bytes() == []
+    finally:
+        change("DELETE FROM files_upload")
 
 
 def test_many(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,6 +193,19 @@ def test_chooser(app: Any, author: str) -> None:
     assert app.get("/file/choose?q=%00", headers=headers).status_code == 403
 
 
+@pytest.mark.parametrize("owner_type", ["package_relationship", "resource_view", "vocabulary"])
+def test_choices_of_a_form_that_edits_no_owner_of_files(
+    owner_type: str, app: Any, author: str, visit: Visit
+) -> None:
+    """The user's own files; CKAN's auth function is not asked."""
+    own = portal.upload(author)
+    headers = {"Authorization": portal.Api(app).token(author)}
+    answer = app.get(f"/file/choose?owner_type={owner_type}&owner=x", headers=headers)
+    assert re.findall(r'data-id="([\w-]+)"', answer.body) == own
+    visit(author)
+    assert offered(owner_type, "x") == own
+
+
 # what the snippet writes
 
 

@@ -176,7 +176,7 @@ def test_names_are_escaped(author: str, visit: Visit) -> None:
 
 
 def test_documented_snippets(author: str, visit: Visit) -> None:
-    show, edit, user_form, _ = documented.blocks(TEMPLATES, "html\\+jinja")
+    show, edit, *_, user_form, _theme = documented.blocks(TEMPLATES, "html\\+jinja")
     # tests/browser/field fills it in
     template = "ckanext/files/tests/support/user_form_templates/user/edit_user_form.html"
     assert user_form.strip() == (documented.ROOT / template).read_text().strip()

@@ -25,6 +25,7 @@ loaded = load_plugins("files", "files_test_forms")
 PREVIEWS: dict[str, tuple[str, bytes, str, str, str]] = {
     "csv": ("a.csv", b"a;b\n1;<b>2</b>\n", "", "<bdi>&lt;b&gt;2&lt;/b&gt;</bdi>", "<b>2"),
     "head of csv": ("a.csv", b"a;b\n1;2\n", "", "<bdi>b</bdi></th>", "<bdi>2</bdi></th>"),
+    "csv of a name without ASCII": ("данные.csv", b"a;b\n1;2\n", "", "<bdi>2</bdi>", "<pre"),
     "long csv": ("a.csv", b"a,b\n" * 100_000, "text/csv", "is the beginning of the file", "\x00"),
     "utf-8": ("a.txt", "Öl\u202e".encode(), "", "Öl", "Ã"),
     "cut utf-8": ("a.txt", ("ö" * HEAD).encode(), "text/plain", "öö", "Ã"),

@@ -105,6 +105,28 @@ def test_formats_and_storages(author: str, named: dict[str, str]) -> None:
     assert found(author, storage="elsewhere") == []
 
 
+def test_what_follows_the_last_dot_is_the_format(author: str) -> None:
+    """Also when nothing precedes it. A search finds by it what the files say."""
+    formats = {".csv": "CSV", "..CSV": "CSV", "a.b.csv": "CSV", "csv": "TXT", "csv.": "TXT"}
+    formats |= {".": "TXT", "a.csv.": "TXT", "a.csv/b": "TXT", "a/.csv": "CSV", "a.csv.pdf": "PDF"}
+    files = dict(zip(portal.upload(author, len(formats)), formats.items(), strict=True))
+    for file, (name, _) in files.items():
+        update(file, name=name, content_type="text/plain")
+    answer = call("files_search", author, include_formats=True)
+    assert {file["name"]: file["format"] for file in answer["results"]} == formats
+    assert answer["formats"] == ["CSV", "PDF", "TXT"]
+    for format_ in answer["formats"]:
+        expected = {file for file, (_, each) in files.items() if each == format_}
+        assert {*found(author, format=format_)} == expected
+
+
+@pytest.mark.parametrize("name", ["年次報告書.csv", "данные.CSV", "تقرير.csv"])
+def test_format_of_a_name_of_which_ckan_keeps_only_the_suffix(name: str, author: str) -> None:
+    file = call("file_create", author, name=name, upload=b"a;b\n1;2\n")["id"]
+    [shown] = call("files_search", author, format="CSV")["results"]
+    assert (shown["id"], shown["name"], shown["format"]) == (file, ".csv", "CSV")
+
+
 def test_order_and_pages(author: str) -> None:
     files = portal.upload(author, 25)
     for i, file in enumerate(files):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def test_other_paths_of_the_same_place(connection: Connection) -> None:
 def bytes_everywhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(config, "ckan.storage_path", str(folder / "outer"))
     places = ("outer/a", "outer/sub/b", "outer/resources/abc/c", "outer/storage/uploads/d")
-    for place in (*places, "outer/webassets/e", "outer-not/f"):
+    for place in (*places, "outer/webassets/e", "outer-not/f", "outer/files_uploads/g"):
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(place)
     yield
@@ -108,6 +109,22 @@ def test_folder_that_ckan_shares(bytes_everywhere: None, monkeypatch: pytest.Mon
     """CKAN keeps things without rows there: all of it may be CKAN's."""
     monkeypatch.setitem(config, "ckan.files.default_storages.user", "twin")
     assert _strays("outer") == []
+
+
+@pytest.mark.parametrize(("path", "strays"), [("outer/spool", ["a"]), ("outer", []), ("", ["a"])])
+def test_uploads_that_are_not_complete(
+    bytes_everywhere: None, folder: Path, path: str, strays: list[str], monkeypatch: Any
+) -> None:
+    """Their folder may be in a storage, which owns nothing of it, or around storages."""
+    spool = folder / path
+    monkeypatch.setitem(config, "ckanext.files.uploads.path", str(spool))
+    spool.mkdir(exist_ok=True)
+    (spool / "g").write_text("the first part")
+    shutil.rmtree(folder / "outer/files_uploads")  # no spool any more
+    try:
+        assert _strays("outer") == strays
+    finally:
+        (spool / "g").unlink()
 
 
 def test_prefixes_in_a_bucket() -> None:

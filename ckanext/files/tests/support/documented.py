@@ -35,10 +35,14 @@ def counts(*languages: str) -> dict[str, dict[str, int]]:
 
 def options(*paths: str) -> dict[str, str]:
     """Return the options of all ini blocks of these documents."""
+    return options_of(*(block for path in paths for block in blocks(path, "ini")))
+
+
+def options_of(*ini_blocks: str) -> dict[str, str]:
+    """Return the options of ini blocks; a later block has the last word."""
     parser = configparser.RawConfigParser()
-    for path in paths:
-        for block in blocks(path, "ini"):
-            parser.read_string("[app]\n" + block)
+    for block in ini_blocks:
+        parser.read_string("[app]\n" + block)
     return dict(parser["app"])
 
 

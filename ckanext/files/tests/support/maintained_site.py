@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from ckanext.files.tests.support.effects import engine, look
 from ckanext.files.tests.support.jobs import let_time_pass
 from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
 from ckanext.files.tests.support.users import call, new_user
+from ckanext.files.uploads.options import spool_folder
+from ckanext.files.uploads.table import UploadRow, create_upload, transaction
 
 OPTION = "ckan.files.storage"
 
@@ -47,7 +50,7 @@ def forget_files() -> None:
         connection.execute(file_table.delete())
     for name in ("here", "there"):
         for path in folder_of(name).iterdir():
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def folder_of(storage: str) -> Path:
@@ -67,6 +70,18 @@ def upload(
     id_ = call("file_create", user, name=name, upload=content, storage=storage)["id"]
     change(id_, created=sa.func.now() - sa.text(f"interval '{days} days'"))
     return id_
+
+
+def begin_upload(storage: str = "here") -> tuple[UploadRow, Path]:
+    """Make an upload of which only the first bytes have arrived; return it, and where they are."""
+    user: Any = model.User.get(new_user())
+    values = {"user_id": user.id, "storage": storage, "name": "a.txt", "metadata": "", "size": 9}
+    with transaction() as connection:
+        upload = create_upload(connection, {**values, "is_stored": False})
+    spool_folder().mkdir(exist_ok=True)
+    path = spool_folder() / upload.id
+    path.write_bytes(b"123")
+    return upload, path
 
 
 def uploads(count: int, content: bytes = b"hello", **options: Any) -> list[str]:

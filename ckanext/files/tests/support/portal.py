@@ -236,6 +236,19 @@ class Client:
         model.Session.remove()
         return response
 
+    def page(self, path: str) -> str:
+        """Return a page that the user may see."""
+        response = self._app.get(path, headers=self.headers)
+        model.Session.remove()
+        assert response.status_code == 200
+        return response.body
+
+    def submit(self, path: str, /, **inputs: str) -> None:
+        """Send a form of CKAN that is valid: it leads to another page."""
+        response = self._app.post(path, data=inputs, headers=self.headers, follow_redirects=False)
+        model.Session.remove()
+        assert response.status_code == 302, response.body
+
     def call(self, action: str, /, **data: Any) -> tuple[int, Any]:
         """Return the status, and the result or the error."""
         response = self.ask(action, **data)

@@ -182,6 +182,8 @@ def test_termination(tus: Tus, storage: str) -> None:
         ({"Upload_Metadata": "filename //8="}, 400),  # no UTF-8
         ({"Upload_Metadata": metadata(filename="a\0.txt")}, 400),
         ({"Upload_Metadata": metadata(filename=" ")}, 400),
+        ({"Upload_Metadata": metadata(filename="a" * 501)}, 400),
+        ({"Upload_Metadata": metadata(filename="a.txt", more="a" * 4096)}, 400),
         ({"Upload_Metadata": metadata(filename="a.txt", storage="other")}, 403),
     ],
 )
@@ -221,11 +223,23 @@ def _raw(tus: Tus, headers: dict[str, Any]) -> requests.Response:
         ),
         (b"filename ?!", "The value of filename in the header Upload-Metadata must be text"),
         (b"filename YQ==\0", "The header Upload-Metadata must be text without NUL"),
+        (b"filename " + b"YWFh" * 167, "The name of the file has more than 500 characters"),
+        (b"filename " + b"YWFh" * 1024, "Upload-Metadata has more than 4,096 characters"),
     ],
 )
 def test_words_about_metadata(tus: Tus, header: bytes, words: str) -> None:
     answer = _raw(tus, {"Upload_Length": 3, "Upload_Metadata": header})
     assert words in answer.json()["error"]["upload"][0]
+
+
+def test_the_longest_name_is_the_title(tus: Tus) -> None:
+    """Of any letters, with what a browser sends besides."""
+    name = "🐟" * 496 + ".csv"
+    more = {"storage": "folder", "fingerprint": "a" * 64, "form": "/dataset/new", "field": "a"}
+    begun = tus.create(3, Upload_Metadata=metadata(filename=name, **more))
+    assert begun.status_code == 201, begun.text
+    assert tus.patch(begun.headers["Location"], 0, b"123").status_code == 204
+    assert call("files_search", tus.user)["results"][0]["title"] == name
 
 
 def test_parts_that_are_refused(tus: Tus) -> None:

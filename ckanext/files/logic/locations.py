@@ -1,0 +1,72 @@
+"""Lock the location of a new file before CKAN looks whether it is free.
+
+CKAN chooses the location within its action, and asks the storage again for the same upload. What
+a storage would choose is known before that, unless it chooses another location each time: then no
+two files share one, and there is nothing to lock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ckan import model
+from ckan.lib.munge import munge_filename
+from ckan.plugins import toolkit as tk
+from ckan.types import Context
+
+from ckanext.files.filekeeper.locations import LocationBusyError, has_committed_row, lock_location
+from ckanext.files.store.models import file_table, flush_files
+from ckanext.files.store.storages import Capability, exc, get_storage, make_upload
+
+
+def lock_new_location(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Lock the location of the file that ``file_create`` is about to make.
+
+    :returns: the arguments for CKAN's action.
+    :raises ValidationError: there is a file already, or another transaction makes one. No byte is
+        stored.
+    """
+    name = _storage_name(data_dict)
+    try:
+        storage, upload = get_storage(name), make_upload(data_dict.get("upload"))
+    except (exc.UnknownStorageError, TypeError, ValueError):
+        return data_dict  # the action refuses it
+    data = {**data_dict, "storage": name, "upload": upload}
+    file_name = data_dict.get("name") or upload.filename
+    if not storage.supports(Capability.CREATE) or not file_name or not isinstance(file_name, str):
+        return data
+    tk.check_access("file_create", context, data)
+    location = storage.prepare_location(munge_filename(file_name), upload)
+    if location != storage.prepare_location(munge_filename(file_name), upload):
+        return data
+    session: Any = context.get("session") or model.Session
+    _lock(session, name, location, "upload")
+    if has_committed_row(session, file_table, name, location):
+        raise tk.ValidationError({"upload": ["File already exists"]})
+    return data
+
+
+def lock_known_location(context: Context, data_dict: dict[str, Any]) -> None:
+    """Lock the location of the bytes that ``file_register`` is about to give a row.
+
+    :raises ValidationError: another transaction makes a file there.
+    """
+    location, name = data_dict.get("location"), _storage_name(data_dict)
+    if not isinstance(location, str) or not isinstance(name, str):
+        return  # the action refuses it
+    tk.check_access("file_register", context, {**data_dict, "storage": name})
+    _lock(context.get("session") or model.Session, name, location, "location")
+
+
+def _storage_name(data_dict: dict[str, Any]) -> Any:
+    name = data_dict.get("storage")
+    return tk.config["ckan.files.default_storages.default"] if name in (None, "") else name
+
+
+def _lock(session: Any, storage: str, location: str, field: str) -> None:
+    flush_files(session)  # CKAN does not see in the database what waits in the session
+    try:
+        lock_location(session, storage, location)
+    except LocationBusyError as error:
+        message = tk._("Another request stores a file of this name. Try again.")
+        raise tk.ValidationError({field: [message]}) from error
