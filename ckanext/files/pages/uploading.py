@@ -127,10 +127,8 @@ def upload_all(uploads: Iterable[Any], storage: str) -> None:
 
 def _uploaded(files: list[dict[str, Any]]) -> str:
     if len(files) > 1:
-        sentence = tk.ungettext(
-            "{number} file was uploaded", "{number} files were uploaded", len(files)
-        )
-        return sentence.format(number=tk.h.localised_number(len(files)))
+        sentence = tk.ungettext("{n} file was uploaded", "{n} files were uploaded", len(files))
+        return sentence.format(n=tk.h.localised_number(len(files)))
     # people see the name that was sent, and not what CKAN makes of it
     made = describe_files(model.Session(), [files[0]["id"]]).get(files[0]["id"])
     name = made.display_name if made else files[0]["name"]
@@ -146,11 +144,9 @@ def _refused(messages: list[str]) -> str:
         shown.append(message)
     if more := len(messages) - len(shown):
         sentence = tk.ungettext(
-            "{number} more file was not uploaded",
-            "{number} more files were not uploaded",
-            more,
+            "{n} more file was not uploaded", "{n} more files were not uploaded", more
         )
-        shown.append(sentence.format(number=tk.h.localised_number(more)))
+        shown.append(sentence.format(n=tk.h.localised_number(more)))
     return joined(shown)
 
 
