@@ -88,6 +88,8 @@ def _leave_open(site: Site, cast: Cast, ckan: Path) -> None:
     tour.show(cast, f"{cast.url}/user/login", PASSWORD)
     print("\nThe command line of this site, in another terminal:")
     print(f"  {os.path.relpath(ckan)} files background status")
+    print("Tab completes its words in bash after this line:")
+    print(f'  eval "$(_CKAN_COMPLETE=bash_source {os.path.relpath(ckan)})"')
     _show_logs()
     print("\nCtrl-C stops the site.", flush=True)
     try:

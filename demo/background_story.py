@@ -27,7 +27,8 @@ def play(cast: Cast) -> None:
 
 
 def _upload(cast: Cast) -> str:
-    content = b"".join(b"2025-%06d,%d\n" % (n, n % 397) for n in range(LINES))
+    lines = (b"2025-%06d,%d\n" % (n, n % 397) for n in range(LINES))
+    content = b"".join([b"day,level\n", *lines])
     step(f"Alice uploads measurements.csv, {len(content) / 10**6:.0f} MB: file_create")
     answer = cast.alice.upload("measurements.csv", content)
     return expect(answer, 200, "the upload is accepted").result["id"]

@@ -35,22 +35,48 @@ def read_levels(
     """
     file = tk.get_action("file_show")({"ignore_auth": True}, {"id": file_id})
     size = file["size"]
-    for day, level in _levels(file, offset):
+    for line in _lines(file, offset):
+        level = _level(line, is_first=offset == 0)
+        offset += len(line)
+        if level is None:
+            continue
         lines += 1
-        highest = max(highest, int(level))
-        offset += len(day) + len(level) + 2
+        highest = max(highest, level)
         if lines % REPORT_EACH == 0:
-            set_progress(100 * offset / size, f"{lines} levels read")
-    set_progress(100 * offset / size, f"{lines} levels read, the highest is {highest}")
+            set_progress(_percent(file_id, offset, size), f"{lines} levels read")
+    found = f"{lines} levels read, the highest is {highest}"
+    set_progress(_percent(file_id, offset, size), found)
     return read_levels(file_id, offset, size, lines, highest) if offset < size else highest
 
 
-def _levels(file: dict[str, Any], offset: int) -> list[list[str]]:
-    """Return the whole lines of the next bytes of a file."""
+def _lines(file: dict[str, Any], offset: int) -> list[bytes]:
+    """Return the whole lines of the next bytes of a file, with their ends."""
     data = FileData(Location(file["location"]), size=file["size"])
     chunks = get_storage(file["storage"]).range_synthetic(data, offset, offset + STEP_BYTES)
-    text = b"".join(chunks).decode()
-    return [line.split(",") for line in text[: text.rindex("\n")].split("\n")]
+    part = b"".join(chunks)
+    if not part:
+        return []
+    *lines, last = part.splitlines(keepends=True)
+    is_end = offset + len(part) >= file["size"]
+    # of one long line, what there is
+    return [*lines, last] if is_end or last.endswith(b"\n") or not lines else lines
+
+
+def _level(line: bytes, *, is_first: bool) -> int | None:
+    """Return the level of a line; None for the heading and for blank lines.
+
+    :raises ValueError: the line has none.
+    """
+    text = line.decode(errors="replace").strip()
+    try:
+        _, level = text.split(",")
+        return int(level)
+    except ValueError:
+        if is_first or not text:
+            return None
+        raise ValueError(
+            f"This line has no day and level, such as 2026-05-01,412: {text[:80]}"
+        ) from None
 
 
 def demo_inspect(

@@ -49,8 +49,10 @@ def command_line(folder: Path, ini: Path, environment: Mapping[str, str]) -> Pat
     """Write a script that is the command ``ckan`` of the running site, and return its path."""
     names = ["PATH", "PYTHONPATH", *sorted(name for name in environment if name.startswith("CKAN"))]
     exports = [f"export {name}={shlex.quote(environment[name])}" for name in names]
+    # completion reads no -c that is not typed, and should not print what CKAN logs
+    exports += [f"export CKAN_INI={ini}", '[ -z "$_CKAN_COMPLETE" ] || exec 2>/dev/null']
     script = folder / "ckan"
     folder.mkdir(exist_ok=True)
-    script.write_text("\n".join(["#!/bin/sh", *exports, f'exec ckan -c {ini} "$@"', ""]))
+    script.write_text("\n".join(["#!/bin/sh", *exports, 'exec ckan "$@"', ""]))
     script.chmod(0o700)  # it has the password of the database
     return script
