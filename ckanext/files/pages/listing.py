@@ -58,6 +58,9 @@ class Listing:
     is_of_all: bool = False
     """The page has the files of all owners."""
 
+    is_own: bool = False
+    """The page has the files of the visitor only, and names no owner."""
+
     has_parts: bool = False
     """The page has the files of several owners that belong together: it can be sorted by them."""
 
@@ -81,7 +84,9 @@ def own() -> Any:
         "stuck": [upload for upload in uploads if upload not in going],
     }
     owner = {"owner_type": "user", "owner_id": user.id}
-    return _show(Listing("own", _address("files_pages.own"), owner, variables, storages=where))
+    return _show(
+        Listing("own", _address("files_pages.own"), owner, variables, is_own=True, storages=where)
+    )
 
 
 @blueprint.route("/dashboard/files/discard/<id>", methods=["POST"])
