@@ -270,7 +270,7 @@ def test_what_will_break(site: Site, pages: Pages) -> None:
     # in a repeating subfield
     plant("package", open_["id"], citations=json.dumps([{"page": 5}, {"paper": file}, "text"]))
     listed = pages.shown(f"/dataset/files/{open_['name']}", site.editor)
-    assert "Fields: attachment, citations/paper" in listed
+    assert "Fields: citations/paper, attachment" in listed
 
 
 @pytest.mark.parametrize("text", HOSTILE)

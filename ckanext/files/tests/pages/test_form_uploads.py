@@ -144,11 +144,9 @@ def test_a_refused_upload_is_an_error_of_its_field(
         monkeypatch.setattr(get_storage("default").settings, "max_size", 3)
     answer = form.send({"attachment": kept, "files-upload:attachment": file("large.csv")})
     assert "Attachment: large.csv was not uploaded:" in errors(answer)
-    several = {
-        "files-several:several": "yes",
-        "files-upload:several": [file("a.csv"), file("b.csv")],
-    }
-    first, second = (errors(form.send(several)).index(f"{name}.csv was not") for name in "ab")
+    uploads = [file("a.csv"), file("b.csv")]
+    answer = form.send({"files-several:several": "yes", "files-upload:several": uploads})
+    first, second = (errors(answer).index(f"{name}.csv was not uploaded") for name in "ab")
     assert first < second
     assert own(author) == []
     assert portal.shown(dataset["id"])["attachment"] == kept

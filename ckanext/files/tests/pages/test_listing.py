@@ -69,7 +69,7 @@ def test_lists(role: str, site: Site, pages: Pages) -> None:
         if role in may:
             assert titles(page.text) == files
             assert f"{len(files)} file" in page.text
-            assert page.text.count("<h1>Files</h1>") == page.text.count("<h1") == 1
+            assert page.text.count("<h1>Files</h1>") == 1
         else:
             # as for what does not exist
             assert page.status_code == 404
@@ -81,7 +81,7 @@ def test_lists(role: str, site: Site, pages: Pages) -> None:
     assert own.status_code == (302 if role == "anonymous" else 200)
     assert titles(own.text) == ({"user"} if role == "editor" else set())
     if role != "anonymous":
-        assert own.text.count("<h1>My Files</h1>") == own.text.count("<h1") == 1
+        assert own.text.count("<h1>My Files</h1>") == 1
         assert "Owner" not in own.text
 
 
