@@ -60,6 +60,9 @@ def test_choose_among_sixty_files(browser: Browser, ann: Person, edit: Any) -> N
     browser.submit()
     shown = browser.texts(".files-attachments .files-attachment")
     assert shown == ["levels-1974.csv", "stations.csv"]
+    browser.inspect(".files-attachments")
+    browser.find(".files-attachments .files-attachment-page").click()
+    assert browser.find("h1").text == "levels-1974.csv"
     assert owner_type(ann, kept) == "package"
 
 
