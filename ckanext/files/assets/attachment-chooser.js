@@ -50,6 +50,7 @@
       this.from = from
       const key = status === 403 ? 'notLoggedIn' : 'notLoaded'
       this.error.querySelector('.files-reason').textContent = this.words.get(key)
+      this.error.querySelector('.files-login').hidden = key !== 'notLoggedIn'
       this.error.hidden = false
     }
 
@@ -76,7 +77,6 @@
       for (const choice of this.choices.querySelectorAll('.files-choose')) {
         const field = this.rows.fieldWith(choice.dataset.id)
         choice.setAttribute('aria-disabled', Boolean(field))
-        choice.classList.toggle('is-chosen', Boolean(field))
         const hint = choice.closest('li').querySelector('.files-chosen-in')
         hint.hidden = !field
         hint.textContent = field ? this.words.get('chosenIn', { field: labelOf(field) }) : ''

@@ -34,28 +34,30 @@
     // file: id, label, the url and details of its link; turn: the number of its upload
     add(file) {
       if (this.fieldWith(file.id) === this.field) return this.messages.announce('alreadyChosen', { name: file.label })
-      if (!this.several) {
-        this.replacing()
-        for (const row of [...this.chosen.children]) this.takeOut(row)
-      }
+      this.messages.note('')
+      const replaced = this.several ? [] : [...this.chosen.children]
+      if (!this.several) this.replacing()
+      for (const row of replaced) this.takeOut(row)
       // also out of another field: it moves from there
       const earlier = this.rowsOfForm('.files-taken-out').find((row) => row.dataset.id === file.id)
       const row = this.chosenRow(file, earlier !== undefined)
       earlier?.remove()
-      if (file.turn) row.dataset.turn = file.turn
+      if (file.turn) Object.assign(row.dataset, { turn: file.turn, own: 'yes' })
       // files stay in the order in which they were chosen, whichever upload is finished first
       const later = [...this.chosen.children].find((each) => each.dataset.turn > Number(file.turn))
       this.chosen.insertBefore(row, later || null)
       this.changed()
-      this.messages.announce('chosen', { name: file.label })
+      const gone = replaced.map((each) => this.words.get('takenOut', { name: each.dataset.label }))
+      this.messages.announce(null, [this.words.get('chosen', { name: file.label }), ...gone].join(' '))
     }
 
     takeOut(row) {
-      const { id, label } = row.dataset
-      if (row.dataset.stored) this.takenOut.append(this.takenOutRow(row))
+      const { label, stored, own } = row.dataset
+      if (stored) this.takenOut.append(this.takenOutRow(row))
       row.remove()
       this.changed()
       this.messages.announce('takenOut', { name: label })
+      if (own) this.messages.note(this.words.get('inMyFiles', { name: label }))
     }
 
     onClick(event) {
@@ -66,7 +68,7 @@
       if (button.matches('.files-remove')) {
         const next = row.nextElementSibling || row.previousElementSibling
         this.takeOut(row)
-        const focused = next?.querySelector('.files-remove') || this.takenOut.querySelector('.files-undo')
+        const focused = next?.querySelector('.files-remove') || this.takenOut.lastElementChild?.querySelector('.files-undo')
         ;(focused || this.field.querySelector('input[type=file], summary'))?.focus()
       } else if (button.matches('.files-undo')) {
         this.add({ id: row.dataset.id, label, ...linkOf(row) })

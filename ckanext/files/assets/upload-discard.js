@@ -9,8 +9,11 @@
 
   // throws an error if the upload is still there
   window.ckanFiles.discard = async (url) => {
-    const headers = { 'Tus-Resumable': '1.0.0', 'X-CSRFToken': window.ckanFiles.csrfToken() }
-    const { ok, status } = await fetch(url, { method: 'DELETE', headers })
+    const { csrfToken, renewCsrfToken } = window.ckanFiles
+    const headers = () => ({ 'Tus-Resumable': '1.0.0', 'X-CSRFToken': csrfToken() })
+    const send = () => fetch(url, { method: 'DELETE', headers: headers() })
+    const first = await send()
+    const { ok, status } = renewCsrfToken(first.headers.get('X-CSRFToken')) ? await send() : first
     if (!ok && status !== 404 && status !== 410) throw Object.assign(new Error(), { status })
   }
 

@@ -38,10 +38,9 @@
         // which upload goes on is found out by `prepare`, and not by what a browser has stored
         storeFingerprintForResuming: false,
         urlStorage: { findUploadsByFingerprint: async () => [] },
-        headers: () => ({ 'X-CSRFToken': window.ckanFiles.csrfToken() }),
         allowedMetaFields: ['name', 'storage', 'form', 'field', 'fingerprint'],
         onBeforeRequest: (request, file) => this.onRequest(request, this.rowOf(file)),
-        onShouldRetry: (error, attempt, options, byDefault) => this.onShouldRetry(error, byDefault),
+        onShouldRetry: (error, attempt, options, byDefault) => this.onShouldRetry(error, attempt, byDefault),
       })
       uppy.on('upload-progress', (file, progress) => this.onProgress(this.rowOf(file), progress))
       uppy.on('upload-success', (file, response) => this.onSuccess(file, response))
@@ -110,6 +109,7 @@
 
     // Uppy's queue may hold back a request that it has announced
     onRequest(request, row) {
+      request.setHeader('X-CSRFToken', window.ckanFiles.csrfToken())
       if (!row) return
       if (request.getMethod() !== 'POST') row.url = request.getURL()
       row.request = request.getUnderlyingObject()
@@ -120,8 +120,9 @@
       row?.move(bytesUploaded, bytesTotal)
     }
 
-    onShouldRetry(error, byDefault) {
-      const retries = byDefault(error)
+    onShouldRetry(error, attempt, byDefault) {
+      const token = attempt === 0 && error.originalResponse?.getHeader('X-CSRFToken')
+      const retries = window.ckanFiles.renewCsrfToken(token) || byDefault(error)
       const request = error.originalRequest.getUnderlyingObject()
       const row = this.pending.find((each) => each.request === request)
       if (row && retries) {
@@ -144,11 +145,13 @@
       setTimeout(() => this.uppy.removeFile(file.id))
       const row = this.rowOf(file)
       if (!row) return
-      const id = response.body.xhr.getResponseHeader('File-Id')
+      const header = (name) => response.body.xhr.getResponseHeader(name)
+      const id = header('File-Id')
       if (!id) return row.fail()
       this.messages.announce('uploaded', { name: row.name })
       const url = this.field.dataset.download.replace('FILE', id)
-      const details = this.words.size(row.total)
+      const format = decodeURIComponent(header('File-Format') || '')
+      const details = [format, this.words.size(row.total)].filter(Boolean).join(', ')
       this.forget(row, { id, label: row.name, url, details, turn: row.turn })
     }
 
@@ -182,7 +185,6 @@
     cancel(row) {
       this.drop(row)
       this.messages.announce('cancelled', { name: row.name })
-      this.field.querySelector('input[type=file]').focus()
     }
 
     cancelAll() {
@@ -215,7 +217,10 @@
     }
 
     forget(row, file) {
+      const hadFocus = row.element.contains(document.activeElement)
       row.element.remove()
+      // otherwise the keyboard would be gone to the top of the page
+      if (hadFocus) this.field.querySelector('input[type=file]').focus()
       this.rows.delete(row.turn)
       this.ended(file)
     }

@@ -17,13 +17,18 @@
     }
 
     // an error, which stays until the next choice
-    warn(text) {
+    warn(text, kind = 'danger') {
       this.notice.replaceChildren()
       if (!text) return
       const box = document.createElement('div')
-      box.className = 'alert alert-danger mt-2 mb-0'
+      box.className = `alert alert-${kind} mt-2 mb-0`
       box.textContent = text
       this.notice.append(box)
+    }
+
+    // a hint, or none any more; an error or a question stays
+    note(text) {
+      if (!this.notice.querySelector('.alert:not(.alert-info)')) this.warn(text, 'info')
     }
 
     // an element with buttons, which stays until one of them is pressed

@@ -92,6 +92,7 @@
       this.bar.setAttribute('aria-valuetext', text)
       this.bar.querySelector('.progress-bar').style.width = `${percent}%`
       this.part('state').textContent = text
+      this.part('login').hidden = state !== 'failed' || this.reason !== this.words.get('notLoggedIn')
       this.part('state').classList.toggle('text-danger', state === 'failed')
       const focused = document.activeElement
       this.part('pause').hidden = state === 'paused' || state === 'failed'

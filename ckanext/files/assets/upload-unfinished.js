@@ -81,6 +81,7 @@
       this.messages.clear()
       row.remove()
       this.goOn(file, { storage, url, fingerprint })
+      this.list.lastElementChild.querySelector('.files-pause').focus()
     }
 
     async discard(row) {

@@ -9,6 +9,7 @@ from ckan.plugins import toolkit as tk
 from ckan.types import Context, FlattenDataDict, FlattenErrorDict, FlattenKey, Validator
 
 from ckanext.files import form_request
+from ckanext.files.error_texts import joined
 from ckanext.files.ownership import (
     Claims,
     FieldArguments,
@@ -111,7 +112,8 @@ def _check(
         if data.get(key) in (None, "", [], tk.missing):
             return {}
         if refused := form_request.refusals(texts(data.get(key))):
-            return {key: list(refused.values())}
+            # the top of CKAN's form has the first error of a field only
+            return {key: [joined(refused.values())]}
         return Claims.of_action(context).claim(arguments, key, data, context)
     except NoFileIdsError:
         return {key: [tk._("Must be the id of a file, or a list of such ids")]}

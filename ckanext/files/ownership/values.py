@@ -76,7 +76,7 @@ def is_uuid(text: str) -> bool:
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Yield all strings in a stored value, in lists and JSON at any depth."""
+    """Yield all strings in a stored value in their order, in lists and JSON at any depth."""
     rest = [value]
     while rest:
         value = rest.pop()
@@ -84,9 +84,9 @@ def texts(value: Any) -> Iterator[str]:
         if isinstance(value, str):
             yield value
         elif isinstance(value, dict):
-            rest.extend(value.values())
+            rest.extend(reversed(value.values()))
         elif isinstance(value, (list, tuple)):
-            rest.extend(value)
+            rest.extend(reversed(value))
 
 
 def values_at(value: Any, names: Sequence[str]) -> Iterator[Any]:

@@ -136,9 +136,8 @@ class _Form:
             if file.filename:
                 yield _upload(file, storage)
         # a form that is not made for files sends their names only
-        for text in self._sent.getlist(key):
-            if text:
-                yield form_request.refuse(_not_sent(text))
+        if names := [name for name in self._sent.getlist(key) if name]:
+            yield form_request.refuse(_not_sent(names))
 
 
 def _is_ours(name: str) -> bool:
@@ -156,6 +155,12 @@ def _upload(file: FileStorage, storage: str | None) -> str:
         return form_request.refuse(str(error))
 
 
-def _not_sent(name: str) -> str:
-    sentence = tk._("{name} was not sent. Choose it again, and press “Upload and save”.")
-    return sentence.format(name=name)
+def _not_sent(names: list[str]) -> str:
+    *others, last = names
+    if not others:
+        sentence = tk._("{name} was not sent. Choose it again, and press “Upload and save”.")
+        return sentence.format(name=last)
+    sentence = tk._(
+        "{names} and {last} were not sent. Choose them again, and press “Upload and save”."
+    )
+    return sentence.format(names=", ".join(others), last=last)

@@ -5,7 +5,7 @@ This module does not import ckanext-scheming, which need not be installed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -23,7 +23,7 @@ def files_field_labels(owner: Mapping[str, Any], fields: Iterable[str]) -> list[
     """Return what people call the fields of an owner: their labels, or else their names.
 
     :param owner: its ``type``, and its ``kind``: the type of the dataset, group or organization.
-    :param fields: the names.
+    :param fields: the names, as ``find_mentions`` returns them.
     """
     labels = _labels(owner["type"], owner["kind"])
     return [labels.get(name) or name for name in fields]
@@ -33,9 +33,17 @@ def _labels(owner_type: str, kind: str | None) -> dict[str, str]:
     helper, part = _SCHEMAS.get(owner_type, ("", ""))
     schema_of: Any = tk.h.get(helper)
     schema = schema_of(kind) if schema_of else None
-    fields = (schema or {}).get(part)
-    named = [field for field in fields if _has_name(field)] if isinstance(fields, list) else []
-    return {field["field_name"]: _text(field.get("label")) for field in named}
+    return dict(_named((schema or {}).get(part)))
+
+
+def _named(fields: Any) -> Iterator[tuple[str, str]]:
+    """Yield the names of fields with their labels; a repeating subfield after its group."""
+    for field in fields if isinstance(fields, list) else []:
+        if _has_name(field):
+            name, label = field["field_name"], _text(field.get("label"))
+            yield name, label
+            for subname, sublabel in _named(field.get("repeating_subfields")):
+                yield f"{name}/{subname}", f"{label or name} / {sublabel or subname}"
 
 
 def _has_name(field: Any) -> bool:

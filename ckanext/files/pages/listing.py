@@ -26,7 +26,7 @@ from ckanext.files.store.storages import storages
 from ckanext.files.uploads import discard_upload
 from ckanext.files.uploads.errors import UploadRefusedError
 
-from .refused import refused
+from .refused import refused, to_login
 from .uploading import UploadStorage, all_unfinished, upload_all, upload_storages
 
 blueprint = protect(Blueprint("files_pages", __name__))
@@ -58,6 +58,9 @@ class Listing:
     is_of_all: bool = False
     """The page has the files of all owners."""
 
+    is_own: bool = False
+    """The page has the files of the visitor only, and names no owner."""
+
     has_parts: bool = False
     """The page has the files of several owners that belong together: it can be sorted by them."""
 
@@ -70,7 +73,7 @@ def own() -> Any:
     """Show the files of the user, and take uploads."""
     user: Any = tk.current_user
     if not user.is_authenticated:
-        return refused()
+        return to_login()
     if tk.request.method == "POST":
         return _upload()
     where, uploads = tuple(upload_storages()), all_unfinished()
@@ -81,14 +84,16 @@ def own() -> Any:
         "stuck": [upload for upload in uploads if upload not in going],
     }
     owner = {"owner_type": "user", "owner_id": user.id}
-    return _show(Listing("own", _address("files_pages.own"), owner, variables, storages=where))
+    return _show(
+        Listing("own", _address("files_pages.own"), owner, variables, is_own=True, storages=where)
+    )
 
 
 @blueprint.route("/dashboard/files/discard/<id>", methods=["POST"])
 def discard(id: str) -> Any:  # noqa: A002
     """Discard an upload of the user, also one that cannot go on."""
     if not tk.current_user.is_authenticated:
-        return refused()
+        return tk.redirect_to("files_pages.own")
     try:
         name = discard_upload(id)
     except UploadRefusedError as error:
@@ -102,12 +107,12 @@ def discard(id: str) -> Any:  # noqa: A002
 def dataset(id: str) -> Any:  # noqa: A002 - CKAN's name for it
     """Show the files of a dataset and its resources, to users who may update it."""
     if not is_id(id):
-        return refused()
+        return refused(is_list=True)
     try:
         tk.check_access("package_update", {}, {"id": id})
         pkg = tk.get_action("package_show")({"for_view": True}, {"id": id})
     except (tk.NotAuthorized, tk.ObjectNotFound):
-        return refused()
+        return refused(is_list=True)
     variables = {"pkg_dict": pkg, "pkg": pkg, "dataset_type": pkg["type"]}
     owner = {"owner_type": "package", "owner_id": pkg["id"]}
     address = _address("files_pages.dataset", id=pkg["name"])
@@ -128,13 +133,13 @@ def group(id: str) -> Any:  # noqa: A002
 
 def _of_group(kind: str, id_: str) -> Any:
     if not is_id(id_):
-        return refused()
+        return refused(is_list=True)
     data = {"id": id_, "include_datasets": False, "include_users": False}
     try:
         tk.check_access(f"{kind}_update", {}, {"id": id_})
         found = tk.get_action(f"{kind}_show")({"for_view": True}, data)
     except (tk.NotAuthorized, tk.ObjectNotFound):
-        return refused()
+        return refused(is_list=True)
     variables = {"group_dict": found, "group_type": found["type"]}
     owner = {"owner_type": kind, "owner_id": found["id"]}
     address = _address(f"files_pages.{kind}", id=found["name"])
@@ -148,7 +153,7 @@ def all_files() -> Any:
     try:
         tk.check_access("permission_manage_files", {}, {})
     except tk.NotAuthorized:
-        return refused()
+        return refused(is_list=True)
     type_ = tk.request.args.get("type", "")
     owner = {"owner_type": type_} if type_ in OWNER_TYPES else {}
     return _show(Listing("all", _address("files_pages.all_files"), owner, is_of_all=True))
@@ -164,7 +169,7 @@ def _show(listing: Listing) -> Any:
     try:
         found = tk.get_action("files_search")({}, data)
     except tk.NotAuthorized:
-        return refused()
+        return refused(is_list=True)
     except tk.ValidationError:  # a text that PostgreSQL cannot hold, in an address made by hand
         return tk.abort(400)
     address = partial(listing.url, **{name: value for name, value in args.items() if value})

@@ -2,7 +2,8 @@
 
 CKAN answers 404 to a visitor who may not have a file, so that no visitor learns which files there
 are. Its page says nothing about logging in. Ours has the same words for a file that is missing and
-for one that the visitor may not see, and leads back there after a login.
+for one that the visitor may not see, and leads back there after a login. So it is for pages of
+files. A page that each user has reveals nothing, and leads to the login at once.
 """
 
 from __future__ import annotations
@@ -18,10 +19,20 @@ _DOWNLOAD = "file.download"
 _NOT_FOUND = 404
 
 
-def refused() -> tuple[str, int]:
-    """Return the page and its status. No cache keeps it: another visitor may get the file."""
+def refused(*, is_list: bool = False) -> tuple[str, int]:
+    """Return the page and its status. No cache keeps it: another visitor may get the file.
+
+    :param is_list: it stands for a page of files, and not for a file.
+    """
     tk.request.environ["__no_cache__"] = True
-    return _page(), _NOT_FOUND
+    return _page(is_list), _NOT_FOUND
+
+
+def to_login() -> Any:
+    """Lead a visitor to the login, as CKAN's dashboard does, and then back to this page."""
+    tk.request.environ["__no_cache__"] = True
+    tk.h.flash_error(tk._("Not authorized to see this page"))
+    return tk.redirect_to("user.login", next=tk.h.current_url())
 
 
 @blueprint.after_app_request
@@ -37,10 +48,10 @@ def explain_refused_download(response: Any) -> Any:
     return response
 
 
-def _page() -> str:
+def _page(is_list: bool = False) -> str:
     # CKAN has rendered its own page in this request, and leaves out what that one has loaded
     g.pop("_webassets", None)
     user = tk.current_user
     is_known = bool(user and user.is_authenticated)
     login = None if is_known else tk.url_for("user.login", next=tk.h.current_url())
-    return tk.render("files/pages/refused.html", {"login_url": login})
+    return tk.render("files/pages/refused.html", {"login_url": login, "is_list": is_list})

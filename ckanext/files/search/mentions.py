@@ -55,6 +55,7 @@ class Mention(NamedTuple):
     """What has the fields."""
 
     fields: list[str]
+    """Their names; of a repeating subfield ``GROUP/NAME``."""
 
 
 def fields_of_owners(session: Session, owned: Mapping[str, Owner]) -> dict[str, list[str]]:
@@ -111,8 +112,30 @@ def _statement(kind: str, *, by_id: bool) -> Any:
 
 def _fields(row: Mapping[str, Any], file_id: str) -> list[str]:
     """Return the names of the fields of a row that contain an id."""
-    found = [name for name, value in _values(row) if file_id in json.dumps(value)]
+    values = [(name, value) for name, value in _values(row) if _has(value, file_id)]
+    found = [
+        field for name, value in values for field in _subfields(name, value, file_id) or [name]
+    ]
     return [name for name in dict.fromkeys(found) if name != "id"]
+
+
+def _has(value: Any, file_id: str) -> bool:
+    return file_id in json.dumps(value)
+
+
+def _subfields(name: str, value: Any, file_id: str) -> list[str]:
+    """Return the repeating subfields that contain an id; none if the field has none."""
+    try:
+        groups = json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return []
+    return [
+        f"{name}/{subfield}"
+        for group in (groups if isinstance(groups, list) else [])
+        if isinstance(group, dict)
+        for subfield, each in group.items()
+        if _has(each, file_id)
+    ]
 
 
 def _values(row: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from ckan import model
 from flask import Blueprint, Response
-from flask_wtf.csrf import CSRFError
+from flask_wtf.csrf import CSRFError, generate_csrf
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, default_exceptions
 
 from .body import Body
@@ -34,7 +34,10 @@ def _refuse(error: UploadRefusedError) -> Response:
 def _refuse_otherwise(error: HTTPException) -> Response:
     """Answer errors of Flask and its extensions, such as a missing token of the session."""
     errors = {"upload": [_words(error)]}
-    return _answer(error.code or 500, UploadRefusedError.kind, errors)
+    answer = _answer(error.code or 500, UploadRefusedError.kind, errors)
+    if isinstance(error, CSRFError):  # a page that is older than the login: it tries again
+        answer.headers["X-CSRFToken"] = generate_csrf()
+    return answer
 
 
 def _words(error: HTTPException) -> str:
@@ -43,7 +46,7 @@ def _words(error: HTTPException) -> str:
         limit = tk.h.localised_filesize(tk.request.max_content_length or 0)
         return sentence.format(limit=limit)
     if isinstance(error, CSRFError):
-        return tk._("The page is too old, or you have logged out: load it again (CSRF)")
+        return tk._("The page is too old, or you have logged out. Load it again.")
     if error.code is None or error.code >= 500:
         return tk._("The portal has a problem at the moment. Try again later.")
     return error.description or error.name

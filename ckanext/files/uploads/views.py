@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from urllib.parse import quote
 
 import ckan.plugins.toolkit as tk
 from ckan import model
@@ -14,6 +15,7 @@ from flask import Blueprint, Response
 from werkzeug.http import http_date
 
 from ckanext.files.csrf import protect
+from ckanext.files.search import format_of
 from ckanext.files.store import is_configured
 
 from . import checks, protocol
@@ -154,6 +156,7 @@ def _progress(upload: UploadRow) -> Response:
         headers["Upload-Expires"] = http_date(upload.expires)
     else:
         headers["File-Id"] = upload.file_id
+        headers["File-Format"] = quote(format_of(upload.name, upload.content_type) or "")
     return Response(status=204, headers=headers)
 
 

@@ -221,6 +221,8 @@ def test_overview(browser: Browser, scripts: bool, ann: Person, admin: Person) -
     found = ask_all(ann, queue)
     jobs.wait_for_effect(f"{queue}-holds-begun")
     browser.go("/ckan-admin/jobs")
+    workers = browser.find("[aria-labelledby=files-jobs-workers]").text
+    assert f"Job {found['holds']}" in workers
     if scripts:
         browser.inspect(".files-jobs", "jobs-overview")
     browser.select("#files-jobs-queue").select_by_visible_text(queue)

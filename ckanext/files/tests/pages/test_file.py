@@ -24,6 +24,7 @@ from ckanext.files.tests.support.file_pages import (
     uploaded,
 )
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.planting import plant
 from ckanext.files.tests.support.users import new_user
 
 loaded = load_plugins("files", "files_test_forms")
@@ -104,7 +105,9 @@ def test_what_users_may_do(role: str, site: Site, pages: Pages) -> None:
     assert "there is no such owner" in refused
     assert 'value="nowhere"' in refused
     own = {"owner_type": "user", "owner_id": user}
+    assert "files-force" not in pages.shown(page, user)
     pinned = pages.post(f"/file/transfer/{file}", user, **own).text
+    assert "files-force" in pinned
     assert "the file is pinned to its owner" in pinned[pinned.index("files-not-done") :]
     assert portal.owner(file)[0] == "package"
     pages.post(f"/file/transfer/{file}", user, **own, force="true")
@@ -264,6 +267,10 @@ def test_what_will_break(site: Site, pages: Pages) -> None:
     }
     listed = pages.shown(f"/dataset/files/{open_['name']}", site.editor)
     assert "Field: attachment" in listed
+    # in a repeating subfield
+    plant("package", open_["id"], citations=json.dumps([{"page": 5}, {"paper": file}, "text"]))
+    listed = pages.shown(f"/dataset/files/{open_['name']}", site.editor)
+    assert "Fields: citations/paper, attachment" in listed
 
 
 @pytest.mark.parametrize("text", HOSTILE)

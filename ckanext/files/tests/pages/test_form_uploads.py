@@ -144,6 +144,10 @@ def test_a_refused_upload_is_an_error_of_its_field(
         monkeypatch.setattr(get_storage("default").settings, "max_size", 3)
     answer = form.send({"attachment": kept, "files-upload:attachment": file("large.csv")})
     assert "Attachment: large.csv was not uploaded:" in errors(answer)
+    uploads = [file("a.csv"), file("b.csv")]
+    answer = form.send({"files-several:several": "yes", "files-upload:several": uploads})
+    first, second = (errors(answer).index(f"{name}.csv was not uploaded") for name in "ab")
+    assert first < second
     assert own(author) == []
     assert portal.shown(dataset["id"])["attachment"] == kept
 
@@ -153,6 +157,10 @@ def test_a_form_that_sends_no_files(form: Form, author: str, dataset: dict[str, 
     answer = form.send({"title": "Other", "files-upload:attachment": "levels.csv"})
     assert "levels.csv was not sent. Choose it again, and press" in errors(answer)
     assert 'value="Other"' in answer.body
+    names = ["levels.csv", "notes.txt", "map.png"]
+    answer = form.send({"files-several:several": "yes", "files-upload:several": names})
+    sentence = "levels.csv, notes.txt and map.png were not sent. Choose them again, and press"
+    assert sentence in errors(answer)
     assert own(author) == []
     assert portal.shown(dataset["id"])["title"] == "Levels"
 

@@ -21,6 +21,13 @@ loaded = load_plugins(
 
 LABELS = [
     ("package", "files-preset", ["attachments", "citations"], ["Attachments", "Citations"]),
+    (
+        "package",
+        "files-preset",
+        ["citations/paper", "citations/none"],
+        ["Citations / Paper", "citations/none"],
+    ),
+    ("resource", "files-preset", ["parts/plan"], ["Parts / Plan"]),
     ("resource", "files-preset", ["photos", "attachments"], ["Photos", "attachments"]),
     ("organization", "files-preset-organization", ["statutes"], ["Statutes"]),
     # without a schema, or without a label

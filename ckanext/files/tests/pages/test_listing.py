@@ -21,7 +21,6 @@ from ckanext.files.tests.support.effects import engine, statements
 from ckanext.files.tests.support.file_pages import (
     ALL,
     MAY_READ,
-    REFUSED,
     Pages,
     Site,
     titles,
@@ -71,16 +70,27 @@ def test_lists(role: str, site: Site, pages: Pages) -> None:
         if role in may:
             assert titles(page.text) == files
             assert f"{len(files)} file" in page.text
+            assert page.text.count("<h1>Files</h1>") == 1
         else:
             # as for what does not exist
             assert page.status_code == 404
             missing = pages.get(re.sub(r"[^/]+$", str(uuid.uuid4()), path), user)
-            assert REFUSED in page.text or pattern == "/ckan-admin/files"
+            assert "There is no such page, or you" in page.text or pattern == "/ckan-admin/files"
             assert not titles(page.text)
             assert missing.status_code == 404
     own = pages.get("/dashboard/files", user)
-    assert (own.status_code == 200) == (role != "anonymous")
+    assert own.status_code == (302 if role == "anonymous" else 200)
     assert titles(own.text) == ({"user"} if role == "editor" else set())
+    if role != "anonymous":
+        assert own.text.count("<h1>My Files</h1>") == 1
+        assert "Owner" not in own.text
+
+
+def test_the_own_files_lead_to_the_login(pages: Pages) -> None:
+    page = pages.get("/dashboard/files?q=a", None)
+    assert page.status_code == 302
+    assert "/user/login?next=/dashboard/files?q%3Da" in page.headers["Location"]
+    assert "Not authorized to see this page" in pages.shown("/user/login", None)
 
 
 @pytest.mark.parametrize("role", sorted(ALL))
@@ -162,8 +172,8 @@ def test_uploads_that_cannot_go_on(pages: Pages, monkeypatch: pytest.MonkeyPatch
         assert "files-own-uploads" not in page
         assert (sorted(discard_forms(page)), page.count(GONE)) == (sorted([alive, lost]), 2)
 
-    for other, status in ((None, 404), (new_user(), 302)):
-        assert pages.post(f"/dashboard/files/discard/{lost}", other).status_code == status
+    for other in (None, new_user()):
+        assert pages.post(f"/dashboard/files/discard/{lost}", other).status_code == 302
     assert {each["id"] for each in call("files_upload_list", user)} == {lost, alive}
     assert pages.post(f"/dashboard/files/discard/{lost}", user).status_code == 302
     page = pages.shown("/dashboard/files", user)
@@ -186,7 +196,7 @@ def test_uploads(author: str, pages: Pages) -> None:
     assert "was not uploaded" in shown
     assert "<i>" not in shown
     before = call("files_search", author)["count"]
-    assert pages.post("/dashboard/files", None, upload=(io.BytesIO(b"a"), "x")).status_code == 404
+    assert pages.post("/dashboard/files", None, upload=(io.BytesIO(b"a"), "x")).status_code == 302
     assert call("files_search", author)["count"] == before == 2
 
 

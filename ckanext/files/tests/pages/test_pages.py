@@ -152,6 +152,8 @@ def test_links(author: str, visit: Visit) -> None:
     assert "(TXT, 1 bytes)" in page
     assert "<ul" not in page
     assert re.findall(r"/file/download/([\w-]+)", links(files)) == files
+    preview = f'href="/file/{files[0]}" aria-label="Preview: a.txt"><small>Preview</small></a>'
+    assert preview in page
     for value in (None, "", [], "[]"):
         assert links(value).strip() == ""
 

@@ -164,7 +164,7 @@ def test_tokens_of_sessions(guarded: CkanServer, unguarded: CkanServer) -> None:
         ):
             assert (answer.status_code, answer.json()["success"]) == (400, False)
             [words] = answer.json()["error"]["upload"]
-            assert words == "The page is too old, or you have logged out: load it again (CSRF)"
+            assert words == "The page is too old, or you have logged out. Load it again."
         assert tus.offset(url) == 0
         anonymous = Tus(guarded.url)
         assert anonymous.create(3).status_code == 403

@@ -58,7 +58,11 @@ def test_choose_among_sixty_files(browser: Browser, ann: Person, edit: Any) -> N
     )
     field.press("choose")
     browser.submit()
-    assert browser.texts(".files-attachments a") == ["levels-1974.csv", "stations.csv"]
+    shown = browser.texts(".files-attachments .files-attachment")
+    assert shown == ["levels-1974.csv", "stations.csv"]
+    browser.inspect(".files-attachments")
+    browser.find(".files-attachments .files-attachment-page").click()
+    assert browser.find("h1").text == "levels-1974.csv"
     assert owner_type(ann, kept) == "package"
 
 
@@ -74,9 +78,11 @@ def test_a_list_that_cannot_be_loaded(browser: Browser, ann: Person, edit: Any) 
         browser.wait_for_text(error, "You are not logged in. Log in, and try again.")
         browser.driver.get_log("browser")
         browser.inspect(field.block)
+        assert field.find(".files-chooser .files-login").is_displayed()
     with network(browser, offline=True):
         field.press("load")
         browser.wait_for_text(error, "The list could not be loaded.")
+        assert not field.find(".files-chooser .files-login").is_displayed()
     browser.driver.get_log("browser")
     field.press("load")
     browser.wait(lambda _: len(browser.find_all(choices)) == 20)

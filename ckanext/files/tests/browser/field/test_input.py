@@ -92,4 +92,4 @@ def test_hostile_names_are_text(browser: Browser, open_form: Any) -> None:
     assert not field.find_all("b")
     browser.inspect(field.block)
     browser.submit()
-    assert len(browser.texts(".files-attachments a")) == len(HOSTILE)
+    assert len(browser.texts(".files-attachments .files-attachment")) == len(HOSTILE)

@@ -289,3 +289,24 @@ def test_retry_after_an_error(browser: Browser, open_form: Any, make: Any) -> No
     with refused_upload(field, make("budget-2026.pdf")):
         browser.inspect(field.block, picture="field-failed")
     field.wait_for("budget-2026.pdf")
+
+
+def test_a_login_in_another_tab(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
+    """The page has the token of the session that has ended: the upload and the form get the new."""
+    dataset, field = open_form(), Field(browser, "report")
+    login = f"{field.part} .files-uploads .files-login"
+    browser.log_out()
+    refuse_upload(field, make("budget-2026.pdf"))
+    assert browser.texts(login) == ["Log in in a new tab"]
+    browser.find(login).click()
+    form, new = browser.driver.window_handles
+    browser.driver.switch_to.window(new)
+    assert browser.driver.current_url.endswith("/user/login")
+    browser.driver.close()
+    browser.driver.switch_to.window(form)
+    browser.log_in(ann.name)
+    field.press("retry")
+    field.wait_for("budget-2026.pdf")
+    browser.driver.get_log("browser")  # of course the browser reports the answer 400
+    browser.submit()
+    assert attached(ann, dataset) == ["budget-2026.pdf"]

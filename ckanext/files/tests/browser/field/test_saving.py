@@ -92,6 +92,8 @@ def test_the_user_goes_on_editing(form: Browser, make: Any) -> None:
     field = Field(form, "annexes")
     with slow_upload(field, make("budget-2026.pdf", LARGE)):
         save_when_finished(field)
+        buttons = field.find("div:has(> .files-finish)")
+        assert buttons.value_of_css_property("row-gap") == "4px"
         field.press("stay")
         assert notice(field) == ""
         assert form.driver.switch_to.active_element == field.find("[type=file]")

@@ -16,7 +16,6 @@ from ckanext.files.tests.support.browser import Browser, Person, chromium, with_
 from ckanext.files.tests.support.browser_uploads import (
     SLOW,
     attached,
-    logged_out,
     network,
     slow_reading,
 )
@@ -142,6 +141,23 @@ def test_a_file_is_read_once(ann: Person, make: Any, begin: Any, other_browser: 
     assert unfinished(ann) == []
 
 
+def test_the_keyboard_keeps_its_place(
+    ann: Person, make: Any, begin: Any, other_browser: Browser
+) -> None:
+    """On the button that pauses an upload which goes on, and on the input when it is complete."""
+    dataset, field = new_dataset(ann), Field(other_browser, "annexes")
+    file = make("budget-2026.pdf", LARGE)
+    begin(dataset, file)
+    open_form_of(other_browser, ann, dataset)
+    field.press("go-on")
+    with network(other_browser, SLOW):
+        field.find(".files-picker").send_keys(str(file))
+        field.wait_for_state("per second")
+        assert other_browser.driver.switch_to.active_element == field.find(".files-pause")
+    field.wait_for("budget-2026.pdf")
+    assert other_browser.driver.switch_to.active_element == field.find("[type=file]")
+
+
 def test_an_upload_that_waits_for_its_turn_is_cancelled(
     ann: Person, make: Any, begin: Any, other_browser: Browser
 ) -> None:
@@ -166,10 +182,11 @@ def test_a_discard_that_fails(ann: Person, make: Any, begin: Any, other_browser:
     dataset, field = new_dataset(ann), Field(other_browser, "annexes")
     begin(dataset, make("budget-2026.pdf", LARGE))
     open_form_of(other_browser, ann, dataset)
-    with logged_out(other_browser):
-        field.press("discard")
-        sentence = "The upload of budget-2026.pdf could not be discarded. Try again."
-        other_browser.wait_for_text(f"{field.part} .files-notice", sentence)
+    other_browser.log_out()
+    field.press("discard")
+    sentence = "The upload of budget-2026.pdf could not be discarded. Try again."
+    other_browser.wait_for_text(f"{field.part} .files-notice", sentence)
+    other_browser.log_in(ann.name)  # the page has the token of the earlier session
     field.press("discard")
     other_browser.wait(lambda _: unfinished(ann) == [])
     assert field.find(".files-notice").text == ""

@@ -23,8 +23,11 @@ def test_replace_and_withdraw(browser: Browser, ann: Person, edit: Any) -> None:
     dataset, field = new_dataset(ann, annexes=[kept, given, deleted]), Field(browser, "annexes")
 
     edit(dataset)
+    ups = [each.value_of_css_property("opacity") for each in field.find_all(".files-up")]
+    assert ups == ["0.6", "1", "1"]
     for _ in range(3):
         field.press("remove")
+    assert browser.driver.switch_to.active_element == field.find_all(".files-undo")[2]
     assert field.status == "levels-2025.csv is detached."
     assert (field.chosen, field.values) == ([], [""])
     browser.select(f"{field.part} .files-taken-out li:nth-child(2) select").select_by_index(1)
@@ -57,12 +60,17 @@ def test_a_new_file_replaces_the_one_of_a_single_field(
     edit(dataset)
     field.choose(table(tmp_path, "new.csv"))
     field.wait_for("new.csv")
+    assert field.status == "new.csv is chosen. old.csv is detached."
     assert field.find(".files-taken-out .files-name").text == "old.csv"
+    assert field.find(".files-chosen small").text == "(CSV, 8 bytes)"
     field.press("undo")
     assert field.chosen == ["old.csv"]
+    assert field.find(".files-notice").text == "new.csv stays among “My Files”."
+    browser.inspect(field.block)
     assert field.find_all(".files-taken-out li") == []  # the new one is nothing to withdraw
     field.choose(table(tmp_path, "newer.csv", b"a,c\n"))
     field.wait_for("newer.csv")
+    assert field.find(".files-notice").text == ""
     browser.submit()
     assert browser.texts(".dataset-details .files-attachment") == ["newer.csv"]
     assert owner_type(ann, old) == "package"
