@@ -148,7 +148,7 @@ def test_many_at_once(name: str, storage: str, round_: int) -> None:
 
 def test_two_names_in_opposite_order(name: str, short: None) -> None:
     """No deadlock: one of the two is refused, with an error, and can go on."""
-    met, names = threading.Barrier(2), [f"{each}-{name}" for each in "ab"]
+    met, names = threading.Barrier(2), (f"a-{name}", f"b-{name}")
 
     def both(first: str, second: str, patience: float) -> Any:
         create(first, b"1", defer_commit=True)
@@ -156,7 +156,7 @@ def test_two_names_in_opposite_order(name: str, short: None) -> None:
         time.sleep(patience)
         return create(second, b"2", defer_commit=True)
 
-    outcomes = in_threads(lambda: both(*names, 0), lambda: both(*reversed(names), 0.3))
+    outcomes = in_threads(lambda: both(*names, 0), lambda: both(names[1], names[0], 0.3))
     assert outcomes[0] == BUSY
     assert isinstance(outcomes[1], str)
     assert [path_of(each).read_bytes() for each in names] == [b"2", b"1"]
