@@ -185,7 +185,7 @@ def test_a_form_knows_what_an_item_had_that_was_removed(
     files = [ann.upload("first.csv"), ann.upload("second.csv")]
     edit(new_dataset(ann, citations=[{"paper": file} for file in files]))
 
-    def had() -> list[str | None]:
+    def had() -> list[Any]:
         inputs = browser.find_all("form [name^='files-had:citations']")
         return sorted(each.get_dom_attribute("value") for each in inputs)
 
