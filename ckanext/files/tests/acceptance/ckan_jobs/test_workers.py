@@ -75,7 +75,7 @@ def test_queues(ckans: Workers, name: str) -> None:
 def test_while_it_runs(ckans: Workers, name: str) -> None:
     """No transaction is open while it does not use the database. People see progress."""
     ckans.start()
-    sleeping = enqueue(functions.sleep, name, 0.3)
+    sleeping = enqueue(functions.sleep, name, 2)
     jobs.wait_for_effect(f"{name}-begun")
     assert sleeping.get_status() == "started"
     wait_for_job(sleeping)
