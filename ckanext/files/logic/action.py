@@ -98,16 +98,17 @@ file_register = chain_core_action(actions.actions["file_register"], _file_regist
 
 
 def _file_delete(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
-    if not capabilities.DELETION_IS_HASTY or not isinstance(data_dict.get("id"), str):
+    id_ = data_dict.get("id")
+    if not capabilities.DELETION_IS_HASTY or not id_ or not isinstance(id_, str):
         return next_action(context, data_dict)
     tk.check_access("file_delete", context, data_dict)
     session: Any = context.get("session") or model.Session
     if current_block() is None and not context.get("defer_commit"):
-        lock_file(session, data_dict["id"])
+        lock_file(session, id_)
         return next_action(context, data_dict)
     with_plugin_data = bool(context.get("include_plugin_data"))
     try:
-        deleted = delete_file(session, data_dict["id"], include_plugin_data=with_plugin_data)
+        deleted = delete_file(session, id_, include_plugin_data=with_plugin_data)
     except CannotRemoveError as error:
         raise tk.ValidationError({"storage": [str(error)]}) from error
     if deleted is None:
