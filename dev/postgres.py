@@ -150,8 +150,9 @@ for table in ("alembic_version", "ckanext_files_alembic_version"):
 
 
 def _digest(version: str) -> str:
-    """Return a digest of all migrations."""
+    """Return a digest of all migrations, and of the search, whose indexes one of them makes."""
     digest = hashlib.sha256(RELEASES[version].encode())
-    for file in sorted(ROOT.glob("ckanext/files/migration/files/versions/*.py")):
-        digest.update(file.read_bytes())
+    for folder in ("migration/files/versions", "search"):
+        for file in sorted(ROOT.glob(f"ckanext/files/{folder}/*.py")):
+            digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
