@@ -9,9 +9,10 @@ import ckan.plugins.toolkit as tk
 
 
 def read_word(sent: Mapping[str, str], name: str, *words: str) -> Any:
-    """Return the word that a form has sent by a name; an empty text if it has sent none.
+    """Return the word that a form has sent by a name.
 
-    A form that a page does not understand changes nothing: another word is answered with 400.
+    A form that a page does not understand changes nothing: a word that is not among ``words`` is
+    answered with 400. A form that sends none has sent an empty text.
     """
     word = sent.get(name, "")
     return word if word in words else tk.abort(400)

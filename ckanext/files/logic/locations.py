@@ -26,7 +26,7 @@ def lock_new_location(context: Context, data_dict: dict[str, Any]) -> dict[str, 
     :raises ValidationError: there is a file already, or another transaction makes one. No byte is
         stored.
     """
-    name = _storage_name(data_dict)
+    name = storage_name(data_dict)
     try:
         storage, upload = get_storage(name), make_upload(data_dict.get("upload"))
     except (exc.UnknownStorageError, TypeError, ValueError):
@@ -51,14 +51,15 @@ def lock_known_location(context: Context, data_dict: dict[str, Any]) -> None:
 
     :raises ValidationError: another transaction makes a file there.
     """
-    location, name = data_dict.get("location"), _storage_name(data_dict)
+    location, name = data_dict.get("location"), storage_name(data_dict)
     if not isinstance(location, str) or not isinstance(name, str):
         return  # the action refuses it
     tk.check_access("file_register", context, {**data_dict, "storage": name})
     _lock(context.get("session") or model.Session, name, location, "location")
 
 
-def _storage_name(data_dict: dict[str, Any]) -> Any:
+def storage_name(data_dict: dict[str, Any]) -> Any:
+    """Return what names the storage of a new file: CKAN's default if the caller names none."""
     name = data_dict.get("storage")
     return tk.config["ckan.files.default_storages.default"] if name in (None, "") else name
 

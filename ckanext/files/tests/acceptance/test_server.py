@@ -17,6 +17,7 @@ from ckan.tests import factories
 from ckanext.files.store.models import file_table
 from ckanext.files.tests.support.effects import engine, look
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.memory import on_linux, peak, reset_peak
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.tests.support.waiting import wait_for, wait_for_a_lock, wait_for_the_dead
@@ -48,17 +49,18 @@ def token(loaded: None) -> str:
     return factories.APIToken(user=new_user(sysadmin=True))["token"]
 
 
+@on_linux
 def test_large_file(server: CkanServer, token: str, full_size: bool) -> None:
     size = 1024 if full_size else 128
     server.upload(token, "small.bin", b"small")
-    before = _peak_memory(server, reset=True)
+    before = reset_peak(server.pid)
     connection = _begin_upload(server, token, size)
     for _ in range(size):
         connection.send(bytes(MIB))
     connection.send(TAIL)
     response = connection.getresponse()
     assert response.status == 200, response.read()
-    assert _peak_memory(server) - before < 64 * MIB
+    assert peak(server.pid) - before < 64 * MIB
     largest = max(_folder().iterdir(), key=lambda file: file.stat().st_size)
     assert largest.stat().st_size == size * MIB
     largest.unlink()
@@ -67,11 +69,11 @@ def test_large_file(server: CkanServer, token: str, full_size: bool) -> None:
 @pytest.mark.parametrize("killed", [False, True], ids=["client goes away", "server is killed"])
 def test_upload_breaks_off(server: CkanServer, token: str, killed: bool) -> None:
     """Nothing stays of it."""
-    before, threads = (_rows(), set(_folder().iterdir())), _status(server, "Threads")
+    before, threads = (_rows(), set(_folder().iterdir())), _threads(server)
     connection = _begin_upload(server, token, 8)
     for _ in range(4):
         connection.send(bytes(MIB))
-    wait_for(lambda: _status(server, "Threads") > threads)  # one reads it
+    wait_for(lambda: _threads(server) > threads)  # one reads it
     if killed:
         server.kill()
     connection.close()
@@ -79,7 +81,7 @@ def test_upload_breaks_off(server: CkanServer, token: str, killed: bool) -> None
         wait_for_the_dead()
         server.start()
     else:
-        wait_for(lambda: _status(server, "Threads") == threads)
+        wait_for(lambda: _threads(server) == threads)
     assert (_rows(), set(_folder().iterdir())) == before
 
 
@@ -94,18 +96,8 @@ def _begin_upload(server: CkanServer, token: str, size: int) -> http.client.HTTP
     return connection
 
 
-def _peak_memory(server: CkanServer, *, reset: bool = False) -> int:
-    """Return the most memory that the server has used since the last reset, in bytes."""
-    if reset:
-        Path(f"/proc/{server.pid}/clear_refs").write_text("5")
-    return _status(server, "VmHWM") * 1024
-
-
-def _status(server: CkanServer, name: str) -> int:
-    """Return a number that Linux knows of the server's process."""
-    lines = Path(f"/proc/{server.pid}/status").read_text().splitlines()
-    [line] = [line for line in lines if line.startswith(f"{name}:")]
-    return int(line.split()[1])
+def _threads(server: CkanServer) -> int:
+    return len(list(Path(f"/proc/{server.pid}/task").iterdir()))
 
 
 def _folder() -> Path:

@@ -7,7 +7,6 @@ import os
 import random
 import threading
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -17,6 +16,7 @@ import sqlalchemy as sa
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import FileData, Location, get_storage
 from ckanext.files.tests.support.effects import engine, rows
+from ckanext.files.tests.support.memory import peak, reset_peak
 from ckanext.files.tests.support.server import CkanServer
 from ckanext.files.tests.support.tus import Tus
 from ckanext.files.tests.support.users import call
@@ -184,8 +184,7 @@ def test_large_file(
 
 def _sent_until(tus: Tus, server: CkanServer, url: str, block: bytes, end: int) -> int:
     """Send bytes until a position; return how much memory the server has used for them."""
-    Path(f"/proc/{server.pid}/clear_refs").write_text("5")
-    before, start = _peak(server), tus.offset(url)
+    before, start = reset_peak(server.pid), tus.offset(url)
 
     def content() -> Any:
         position = start
@@ -196,13 +195,7 @@ def _sent_until(tus: Tus, server: CkanServer, url: str, block: bytes, end: int) 
 
     answer = tus.patch(url, start, content())
     assert answer.status_code == 204, answer.text
-    return _peak(server) - before
-
-
-def _peak(server: CkanServer) -> int:
-    lines = Path(f"/proc/{server.pid}/status").read_text().splitlines()
-    [line] = [line for line in lines if line.startswith("VmHWM:")]
-    return int(line.split()[1]) * 1024
+    return peak(server.pid) - before
 
 
 def _digest(tus: Tus, file_id: str) -> str:

@@ -57,6 +57,19 @@ def begin(browser: Browser, ann: Person) -> Callable[..., None]:
     return begin
 
 
+@pytest.fixture
+def open_elsewhere(ann: Person, begin: Any, other_browser: Browser) -> Callable[..., Any]:
+    """Begin uploads, and open the same form in another browser."""
+
+    def open_elsewhere(*files: Path) -> tuple[str, Field]:
+        dataset = new_dataset(ann)
+        begin(dataset, *files)
+        open_form_of(other_browser, ann, dataset)
+        return dataset, Field(other_browser, "annexes")
+
+    return open_elsewhere
+
+
 def unfinished(ann: Person) -> Any:
     return ann.call("files_upload_list")
 
@@ -75,12 +88,12 @@ def listed(field: Field) -> list[str]:
     return [each.text for each in field.find_all(".files-unfinished-upload .files-name")]
 
 
-def test_in_another_browser(ann: Person, make: Any, begin: Any, other_browser: Browser) -> None:
+def test_in_another_browser(
+    ann: Person, make: Any, open_elsewhere: Any, other_browser: Browser
+) -> None:
     """Also by the normal input. All that were begun are listed, and each goes on once."""
     files = [make("budget-2026.pdf", LARGE), make("survey-2026.pdf", LARGE)]
-    dataset, field = new_dataset(ann), Field(other_browser, "annexes")
-    begin(dataset, *files)
-    open_form_of(other_browser, ann, dataset)
+    dataset, field = open_elsewhere(*files)
     assert sorted(listed(field)) == ["budget-2026.pdf", "survey-2026.pdf"]
     other_browser.inspect(field.block)
     field.choose(files[0])
@@ -97,16 +110,14 @@ def test_in_another_browser(ann: Person, make: Any, begin: Any, other_browser: B
 
 
 def test_bytes_of_two_files_are_never_mixed(
-    ann: Person, make: Any, begin: Any, tmp_path: Path, other_browser: Browser
+    ann: Person, make: Any, open_elsewhere: Any, tmp_path: Path, other_browser: Browser
 ) -> None:
     """A file of the same name, size and time is another one: its upload begins anew."""
     first, second = make("levels-2026.bin", LARGE), tmp_path / "new/levels-2026.bin"
     second.parent.mkdir()
     second.write_bytes(OTHER)
     os.utime(second, ns=(first.stat().st_atime_ns, first.stat().st_mtime_ns))
-    dataset, field = new_dataset(ann), Field(other_browser, "annexes")
-    begin(dataset, first)
-    open_form_of(other_browser, ann, dataset)
+    _, field = open_elsewhere(first)
     field.press("go-on")
     field.find(".files-picker").send_keys(str(second))
     sentence = "levels-2026.bin is another file. To go on, choose levels-2026.bin again."
@@ -117,12 +128,12 @@ def test_bytes_of_two_files_are_never_mixed(
     assert content(ann, field.values[-1]) == OTHER
 
 
-def test_a_file_is_read_once(ann: Person, make: Any, begin: Any, other_browser: Browser) -> None:
+def test_a_file_is_read_once(
+    ann: Person, make: Any, open_elsewhere: Any, other_browser: Browser
+) -> None:
     """A file that the browser cannot read is not called another one."""
     file, gone = make("budget-2026.pdf", LARGE), make("gone-2026.pdf", LARGE)
-    dataset, field = new_dataset(ann), Field(other_browser, "annexes")
-    begin(dataset, file)
-    open_form_of(other_browser, ann, dataset)
+    _, field = open_elsewhere(file)
     field.press("go-on")
     with slow_reading(other_browser):
         field.find(".files-picker").send_keys(str(gone))
@@ -142,13 +153,11 @@ def test_a_file_is_read_once(ann: Person, make: Any, begin: Any, other_browser: 
 
 
 def test_the_keyboard_keeps_its_place(
-    ann: Person, make: Any, begin: Any, other_browser: Browser
+    ann: Person, make: Any, open_elsewhere: Any, other_browser: Browser
 ) -> None:
     """On the button that pauses an upload which goes on, and on the input when it is complete."""
-    dataset, field = new_dataset(ann), Field(other_browser, "annexes")
     file = make("budget-2026.pdf", LARGE)
-    begin(dataset, file)
-    open_form_of(other_browser, ann, dataset)
+    _, field = open_elsewhere(file)
     field.press("go-on")
     with network(other_browser, SLOW):
         field.find(".files-picker").send_keys(str(file))
@@ -159,13 +168,11 @@ def test_the_keyboard_keeps_its_place(
 
 
 def test_an_upload_that_waits_for_its_turn_is_cancelled(
-    ann: Person, make: Any, begin: Any, other_browser: Browser
+    ann: Person, make: Any, open_elsewhere: Any, other_browser: Browser
 ) -> None:
     """It was begun on an earlier page: the server discards it, too."""
-    dataset, field = new_dataset(ann), Field(other_browser, "annexes")
     file = make("budget-2026.pdf", LARGE)
-    begin(dataset, file)
-    open_form_of(other_browser, ann, dataset)
+    _, field = open_elsewhere(file)
     with network(other_browser, SLOW):
         field.choose(*[make(f"survey-{year}.pdf", LARGE) for year in range(2023, 2026)])
         field.wait_for_state("per second")
@@ -178,10 +185,10 @@ def test_an_upload_that_waits_for_its_turn_is_cancelled(
     other_browser.wait(lambda _: unfinished(ann) == [])
 
 
-def test_a_discard_that_fails(ann: Person, make: Any, begin: Any, other_browser: Browser) -> None:
-    dataset, field = new_dataset(ann), Field(other_browser, "annexes")
-    begin(dataset, make("budget-2026.pdf", LARGE))
-    open_form_of(other_browser, ann, dataset)
+def test_a_discard_that_fails(
+    ann: Person, make: Any, open_elsewhere: Any, other_browser: Browser
+) -> None:
+    _, field = open_elsewhere(make("budget-2026.pdf", LARGE))
     other_browser.log_out()
     field.press("discard")
     sentence = "The upload of budget-2026.pdf could not be discarded. Try again."
@@ -193,13 +200,11 @@ def test_a_discard_that_fails(ann: Person, make: Any, begin: Any, other_browser:
 
 
 def test_a_page_that_is_older_than_the_end_of_an_upload(
-    ann: Person, make: Any, begin: Any, site: CkanServer, other_browser: Browser
+    ann: Person, make: Any, open_elsewhere: Any, site: CkanServer, other_browser: Browser
 ) -> None:
     """The file of that upload is attached elsewhere: the same bytes become another file."""
-    file, dataset = make("rain-2026.pdf", LARGE), new_dataset(ann)
-    field = Field(other_browser, "annexes")
-    begin(dataset, file)
-    open_form_of(other_browser, ann, dataset)
+    file = make("rain-2026.pdf", LARGE)
+    dataset, field = open_elsewhere(file)
     assert listed(field) == ["rain-2026.pdf"]
     [upload] = unfinished(ann)
     tus, url = Tus(site.url, token=ann.token), f"/file/upload/{upload['id']}"
