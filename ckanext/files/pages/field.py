@@ -47,7 +47,10 @@ class Field:
     """
 
     offered: list[Choice]
-    """The newest files that may be chosen, for browsers without JavaScript."""
+    """The newest files that may be chosen, for browsers without JavaScript.
+
+    At most :data:`.offered.OFFERED_AT_ONCE`; fewer where this field names some of them already.
+    """
 
     owners: list[Owner]
     """What the form edits."""
