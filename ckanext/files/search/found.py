@@ -5,8 +5,9 @@ order. So a search takes one of several ways of :class:`.page.Page`:
 
 1. Where only the owners decide what is found: the first files of the order, if they fill the page.
    With words or a format the count needs the second way anyhow.
-2. Else it collects the files up to a limit, and sorts them. The limit is higher for one owner,
-   whose files may all be old; where no owner is named, many files are spread over the order.
+2. Else it collects the files up to a limit: all that match, or the ids of the owners' files. The
+   limit is higher for one owner, whose files may all be old. Where no owner is named, many files
+   are spread over the order.
 3. If there are more, it goes along the order until it has enough.
 
 Another limit ends the count that people see: to count a hundred thousand files takes longer than
@@ -31,7 +32,7 @@ MOST_COUNTED = 10_000
 """Up to this number, the count of a search is exact."""
 
 _MOST_COLLECTED = 50_000
-"""The most files of an owner that a search collects and sorts: that takes tens of milliseconds."""
+"""The most files of an owner that a search collects: that takes tens of milliseconds."""
 
 _MOST_ASKED = 1000
 """How many files a search looks at when it has to ask for each whether the visitor may see it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from ckanext.files.store.models import file_table, owner_table
 
@@ -16,6 +17,15 @@ _LOOKED_AT = 40
 
 _MOST_LOOKED_AT = 5000
 """The most files that it looks at: that takes milliseconds."""
+
+_MOST_LOOKED_UP = 1000
+"""Up to this number, to look up the owner of each takes less time than a join."""
+
+_SMALL_PART = 20
+"""To read a file by its id takes as long as to go past so many in an order."""
+
+_FILES_IN_ALL = sa.text(f"(SELECT reltuples FROM pg_class WHERE oid = '{file_table}'::regclass)")
+"""As PostgreSQL estimates it; 0 or less as long as it does not know."""
 
 _TABLES = file_table.outerjoin(owner_table, owner_table.c.file_id == file_table.c.id)
 
@@ -36,8 +46,42 @@ class Page(NamedTuple):
     def collected(self, most: int) -> Any:
         """Return the statement of the number of files, and of the page unless they are more.
 
-        It collects the files, up to a limit, and sorts them: fast for few.
+        :param most: the most files that it collects.
         """
+        return self._owned(most) if self.depends_on_owners_only else self._matching(most)
+
+    def _owned(self, most: int) -> Any:
+        """Collect the ids of the owners' files first: PostgreSQL cannot estimate how many they are.
+
+        Then read few files by their ids, and sort them. For many, go along the order, and leave out
+        the files of other owners.
+        """
+        owned = sa.select(owner_table.c.file_id).where(self.owned.to_collect).limit(most + 1)
+        ids = owned.subquery().c.file_id
+        collected = sa.select(
+            sa.func.count().label("number"),
+            sa.func.array_agg(ids, type_=ARRAY(sa.Text)).label("ids"),
+        )
+        of_owners = collected.cte("of_owners").prefix_with("MATERIALIZED")
+        number, ids = of_owners.c.number, of_owners.c.ids
+
+        def page(condition: Any) -> Any:
+            statement = self._cut(sa.select(file_table.c.id).where(condition))
+            return sa.func.array(statement.correlate(of_owners).scalar_subquery())
+
+        by_id = file_table.c.id == sa.any_(ids)
+        # IS TRUE keeps PostgreSQL from making a join of it, which would lose the order. From an
+        # array it expects ten ids: so it hashes them, however small work_mem is.
+        each_id = sa.select(sa.func.unnest(ids)).select_from(of_owners).correlate(None)
+        in_order = file_table.c.id.in_(each_id).is_(sa.true())
+        is_small_part = number * _SMALL_PART < _FILES_IN_ALL
+        ids_on_page = sa.case(
+            (number > most, sa.null()), (is_small_part, page(by_id)), else_=page(in_order)
+        )
+        return sa.select(number, ids_on_page)
+
+    def _matching(self, most: int) -> Any:
+        """Collect the files, and sort them."""
         each = [
             _with_owners(self._keys).where(self.owned.to_collect, *conditions)
             for conditions in self.query.alternatives
@@ -68,9 +112,13 @@ class Page(NamedTuple):
         looked_at = min(_LOOKED_AT * (self.start + self.rows), _MOST_LOOKED_AT)
         first = sa.select(file_table, *self._keys).order_by(*self._ordered())
         first = first.limit(looked_at).subquery("first")
-        tables = first.join(owner_table, owner_table.c.file_id == first.c.id)
-        owned = sa.select(first).select_from(tables).where(self.owned.to_filter)
-        # the offset is an optimization fence: PostgreSQL looks for words in these files only
+        is_first = owner_table.c.file_id == first.c.id
+        owner = sa.select(owner_table.c.file_id).where(is_first, self.owned.to_filter)
+        # An offset is an optimization fence. For few files PostgreSQL then looks up their owners,
+        # instead of reading all files of an owner; and it looks for words in what is left only.
+        if looked_at <= _MOST_LOOKED_UP:
+            owner = owner.offset(0)
+        owned = sa.select(first).select_from(first.join(owner.lateral(), sa.true()))
         owned = owned.order_by(*self._ordered(self._keys_of(first))).offset(0).subquery("owned")
         statement = sa.select(owned.c.id).where(self.query.condition)
         return self._cut(statement, self._keys_of(owned))

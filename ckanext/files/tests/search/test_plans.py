@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -124,12 +125,12 @@ def nodes(plan: Any) -> Iterator[dict[str, Any]]:
             yield from nodes(part)
 
 
-def files_read(plan: Any) -> int:
-    """Return how many rows of the table of files were read."""
+def files_read(plan: Any, table: Any = file_table) -> int:
+    """Return how many rows of the table of files, or of another one, were read."""
     return sum(
         (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         for node in nodes(plan)
-        if node.get("Relation Name") == str(file_table)
+        if node.get("Relation Name") == str(table)
     )
 
 
@@ -182,6 +183,8 @@ def test_few_files_are_read_for_a_choice(filled: Connection) -> None:
     owner = Owner("user", "plan-user-0")
     found = plans(filled, lambda session: find_choices(session, owner, [owner], "report"))
     assert 0 < sum(map(files_read, found)) <= 1100, json.dumps(found, indent=1)
+    of_owners = sum(files_read(plan, owner_table) for plan in found)
+    assert 0 < of_owners <= 1100, json.dumps(found, indent=1)
 
 
 ALL_FILES = f"""
@@ -250,23 +253,45 @@ def test_choices_are_what_a_plain_statement_finds(
         assert [file.id for file in found] == expected[start : start + 20]
 
 
-def test_much_to_collect_with_little_memory(filled: Connection) -> None:
-    """Half of all files, the oldest ones. A small page tempts PostgreSQL to an index's order."""
+OLD = files_of(Owner("user", "plan-user-2"))
+
+
+@contextmanager
+def old_files(connection: Connection, number: int) -> Iterator[None]:
+    """Let the oldest files be those of one user."""
     move = f"""
-        UPDATE {owner_table} SET owner_type = 'user', owner_id = 'plan-user-2'
-        WHERE file_id IN (SELECT 'plan-file-' || g FROM generate_series(51000, {FILES - 1}) AS g)
+        UPDATE {owner_table} SET owner_type = 'user', owner_id = 'plan-user-2' WHERE file_id IN (
+            SELECT 'plan-file-' || g FROM generate_series({FILES - number}, {FILES - 1}) AS g
+        )
     """
-    owner = files_of(Owner("user", "plan-user-2"))
-    filled.exec_driver_sql("SAVEPOINT before")
+    connection.exec_driver_sql("SAVEPOINT before")
     try:
-        filled.exec_driver_sql(move)
-        filled.exec_driver_sql(f"ANALYZE {owner_table}")
+        connection.exec_driver_sql(move)
+        connection.exec_driver_sql(f"ANALYZE {owner_table}")
+        yield
+    finally:
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT before")
+
+
+@pytest.mark.parametrize(("number", "sorts"), [(2000, True), (20_000, False)])
+def test_few_old_files_are_read_by_id_and_many_in_their_order(
+    number: int, sorts: bool, filled: Connection
+) -> None:
+    """No search reads all files of the portal to find the files of one owner, or sorts many."""
+    with old_files(filled, number):
+        plan = plans(filled, first_page(OLD, Query()))[-1]
+    assert files_read(plan) <= (number if sorts else FILES)
+    done = {node["Node Type"] for node in nodes(plan) if node.get("Actual Loops")}
+    assert ("Sort" in done, "Hash Join" in done) == (sorts, False), json.dumps(plan, indent=1)
+
+
+def test_much_to_collect_with_little_memory(filled: Connection) -> None:
+    """Nearly half of all files, the oldest ones: PostgreSQL compares no file with each of them."""
+    with old_files(filled, 49_000):
         filled.exec_driver_sql("SET LOCAL work_mem = '64kB'")
         filled.exec_driver_sql("SET LOCAL statement_timeout = '10s'")
         session = Session(bind=filled)
-        found = search(session, owner.conditions(session), Query(), 0, 2)
-    finally:
-        filled.exec_driver_sql("ROLLBACK TO SAVEPOINT before")
+        found = search(session, OLD.conditions(session), Query(), 0, 2)
     assert found == (["plan-file-51002", "plan-file-51001"], MOST_COUNTED, False)
 
 
