@@ -87,6 +87,10 @@ def _print_into(log: BinaryIO) -> None:
     sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
 
 
+_MOST_KILLS = 500
+"""Each is a process, and the next one runs longer."""
+
+
 def kill_at_each(
     event_names: Sequence[str], run: Callable[[], Any], check: Callable[[], Any]
 ) -> int:
@@ -100,6 +104,7 @@ def kill_at_each(
     while was_killed(fork(lambda kills=kills: (_die_at(kills + 1, event_names), run()))):
         check()
         kills += 1
+        assert kills < _MOST_KILLS, "what runs also works on what other tests have left"
     return kills
 
 
