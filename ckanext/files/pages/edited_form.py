@@ -113,9 +113,13 @@ def _edited_form(owner_types: tuple[str, ...], owner: str | None) -> EditedForm:
     if owner is None:
         return EditedForm([])
     functions = authz.auth_functions_list()
-    known = [t for t in owner_types if is_owner_type(t) and f"{t}_update" in functions]
+    known = [each for each in owner_types if is_owner_type(each) and f"{each}_update" in functions]
     found = filter(None, (find_owner(model.Session(), type_, owner) for type_ in known))
-    return EditedForm([o for o in found if tk.h.check_access(f"{o.type}_update", {"id": o.id})])
+    return EditedForm([each for each in found if _may_update(each)])
+
+
+def _may_update(owner: Owner) -> bool:
+    return tk.h.check_access(f"{owner.type}_update", {"id": owner.id})
 
 
 def _sent_ids() -> set[str]:
