@@ -23,7 +23,7 @@
       this.total = file.size
       this.done = 0
       this.samples = []
-      // at Uppy, as long as Uppy has it
+      // Uppy's id of the file; undefined before and after Uppy has it
       this.id = undefined
       this.element = field.querySelector('.files-upload-template').content.firstElementChild.cloneNode(true)
       this.part('name').textContent = file.name
@@ -100,7 +100,7 @@
       this.part('retry').hidden = state !== 'failed'
       // a button that is gone would leave the keyboard at the top of the page
       if (focused?.hidden && this.element.contains(focused)) this.element.querySelector('button:not([hidden])').focus()
-      if (changed && ['lost', 'failed', 'paused'].includes(state)) this.messages.announce(null, `${this.name}: ${text}`)
+      if (changed && ['lost', 'failed', 'paused'].includes(state)) this.messages.say(`${this.name}: ${text}`)
     }
 
     text() {
