@@ -48,7 +48,7 @@
     // from: what htmx has sent the request for
     fail(from, status) {
       this.from = from
-      const key = status === 403 ? 'notLoggedIn' : 'notLoaded'
+      const key = status === 401 ? 'notLoggedIn' : 'notLoaded'
       this.error.querySelector('.files-reason').textContent = this.words.get(key)
       this.error.querySelector('.files-login').hidden = key !== 'notLoggedIn'
       this.error.hidden = false

@@ -24,7 +24,7 @@
       try {
         return await window.ckanFiles.discard(url)
       } catch ({ status }) {
-        if (status === 401 || status === 403) return
+        if (status === 401) return
       }
       await new Promise((wake) => setTimeout(wake, delay))
     }

@@ -155,7 +155,8 @@
     // Uppy would try again what has failed, before it sends anything new
     onError(file, response) {
       this.uppy.removeFile(file.id)
-      this.rowOf(file)?.fail(sentences(response?.body?.xhr))
+      const xhr = response?.body?.xhr
+      this.rowOf(file)?.fail(sentences(xhr), xhr?.status === 401)
     }
 
     onClick(event) {

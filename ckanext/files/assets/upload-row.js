@@ -77,9 +77,8 @@
     }
 
     // reason: a text, if it is known
-    fail(reason) {
-      this.id = undefined
-      this.reason = reason
+    fail(reason, needsLogin = false) {
+      Object.assign(this, { id: undefined, reason, needsLogin })
       this.show('failed')
     }
 
@@ -92,7 +91,7 @@
       this.bar.setAttribute('aria-valuetext', text)
       this.bar.querySelector('.progress-bar').style.width = `${percent}%`
       this.part('state').textContent = text
-      this.part('login').hidden = state !== 'failed' || this.reason !== this.words.get('notLoggedIn')
+      this.part('login').hidden = state !== 'failed' || !this.needsLogin
       this.part('state').classList.toggle('text-danger', state === 'failed')
       const focused = document.activeElement
       this.part('pause').hidden = state === 'paused' || state === 'failed'
