@@ -18,7 +18,7 @@ from .field_files import FieldFile, field_files
 from .offered import offered_files
 from .once import once_a_request
 from .page_files import named_ids
-from .uploading import UploadStorage, field_storage, unfinished_uploads
+from .uploading import UploadStorage, field_storage, visitors_uploads
 
 _OF_SCHEMING = "REPEATING-INDEX"
 """In the names of fields that ckanext-scheming's script takes out of the page, as templates."""
@@ -127,5 +127,10 @@ def _choices(form: EditedForm) -> list[Choice]:
 
 @once_a_request
 def _unfinished(form: str, storage: str) -> list[dict[str, Any]]:
-    uploads = unfinished_uploads([storage])
-    return [each for each in uploads if each["metadata"].get("form") == form]
+    return [
+        upload
+        for upload in visitors_uploads()
+        if upload["can_go_on"]
+        and upload["storage"] == storage
+        and upload["metadata"].get("form") == form
+    ]
