@@ -15,8 +15,8 @@ ckan.module('files-attachment', function () {
       const removed = new AbortController()
       whenRemoved(element, () => {
         removed.abort()
-        // what it had is taken out: see pages/form_uploads.py
-        this.form.append(...element.querySelectorAll('[name^="files-had:"]'))
+        // its initial files are taken out: see pages/form_uploads.py
+        this.form.append(...element.querySelectorAll('[name^="files-initial:"]'))
         this.fileInput?.uploads.end()
         this.form.dispatchEvent(new Event('change')) // its files can be chosen elsewhere
       })

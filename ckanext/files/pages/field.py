@@ -39,8 +39,8 @@ class Field:
     chosen: list[FieldFile]
     taken_out: list[FieldFile]
 
-    had: list[tuple[str, str]]
-    """The files that fields of the form had when it was opened: field and id, or no id.
+    initial: list[tuple[str, str]]
+    """What fields of the form had when it was opened, their initial files: field and id, or no id.
 
     In a form that comes back the first field has them for all fields, also for fields that were
     removed from the form; the others have none.
@@ -100,7 +100,7 @@ def files_field(
     return Field(
         chosen=[each for each in files if each.file.id not in taken_out],
         taken_out=[each for each in files if each.file.id in taken_out and each.is_stored],
-        had=list(_had(name, named)),
+        initial=list(_initial(name, named)),
         offered=[choice for choice in _choices(edited) if choice.id not in ids],
         owners=edited.owners,
         then=tk.config["ckanext.files.withdrawn"],
@@ -110,12 +110,12 @@ def files_field(
     )
 
 
-def _had(name: str, ids: Collection[str]) -> Iterator[tuple[str, str]]:
+def _initial(name: str, ids: Collection[str]) -> Iterator[tuple[str, str]]:
     if not form_request.is_form():
         yield from ((name, id_) for id_ in ids or [""])
     elif _OF_SCHEMING not in name and g.setdefault("files_had_in", name) == name:
-        for field, shown in form_request.shown().items():
-            yield from ((field, id_) for id_ in shown)
+        for field, initial in form_request.initial().items():
+            yield from ((field, id_) for id_ in initial)
 
 
 @once_a_request
