@@ -25,8 +25,8 @@ from ckanext.files.ownership import (
 )
 from ckanext.files.store import FileRecord, Owner, read_files
 
-from .once import once_a_request
 from .page_files import PageFile, page_files
+from .request_cache import cached_per_request
 from .visitor import visitor
 
 
@@ -108,7 +108,7 @@ def edited_form(owner_types: Iterable[str], owner: Any) -> EditedForm:
     return _edited_form(tuple(owner_types), owner if is_id(owner) else None)
 
 
-@once_a_request
+@cached_per_request
 def _edited_form(owner_types: tuple[str, ...], owner: str | None) -> EditedForm:
     if owner is None:
         return EditedForm([])

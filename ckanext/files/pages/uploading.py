@@ -17,7 +17,7 @@ from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage, is_configured, storages
 from ckanext.files.uploads import size_limit
 
-from .once import once_a_request
+from .request_cache import cached_per_request
 
 _MOST = 1000
 """Bytes of a message, as it is in the cookie of a session."""
@@ -56,7 +56,7 @@ def upload_storages() -> list[UploadStorage]:
     return [UploadStorage.named(name) for name in sorted(names, key=lambda n: (n != default, n))]
 
 
-@once_a_request
+@cached_per_request
 def field_storage(wanted: str | None) -> UploadStorage | None:
     """Return the storage that a field names, or else the first one to which users upload.
 
