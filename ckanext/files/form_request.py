@@ -23,7 +23,7 @@ class _FormRequest:
     is_form: bool = False
     refused: dict[str, str] = dataclasses.field(default_factory=dict)
     taken_out: dict[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
-    shown: dict[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    initial: dict[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 def _current() -> _FormRequest:
@@ -69,11 +69,11 @@ def field_taking_out(file_id: str) -> str | None:
     return next((field for field, files in taken_out.items() if file_id in files), None)
 
 
-def show(field: str, ids: Sequence[str]) -> None:
-    """Remember which files a field had when its form was opened, which may be long ago."""
-    _current().shown[field] = ids
+def set_initial(field: str, ids: Sequence[str]) -> None:
+    """Remember the initial files of a field: it had them when the form was opened."""
+    _current().initial[field] = ids
 
 
-def shown() -> Mapping[str, Sequence[str]]:
-    """Return the files that the fields had when their form was opened, by the fields' names."""
-    return _current().shown
+def initial() -> Mapping[str, Sequence[str]]:
+    """Return the initial files of the fields, by the fields' names."""
+    return _current().initial

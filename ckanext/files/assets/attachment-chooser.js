@@ -48,7 +48,7 @@
     // from: what htmx has sent the request for
     fail(from, status) {
       this.from = from
-      const key = status === 403 ? 'notLoggedIn' : 'notLoaded'
+      const key = status === 401 ? 'notLoggedIn' : 'notLoaded'
       this.error.querySelector('.files-reason').textContent = this.words.get(key)
       this.error.querySelector('.files-login').hidden = key !== 'notLoggedIn'
       this.error.hidden = false
@@ -66,7 +66,7 @@
       this.markChosen()
       const part = target.matches('[data-found]') ? target : target.querySelector('[data-found]')
       if (!part) return
-      this.messages.announce(null, part.dataset.found)
+      this.messages.say(part.dataset.found)
       // with that button the keyboard would be gone to the top of the page
       const isMore = detail.target !== this.choices
       if (isMore && document.activeElement === document.body) part.querySelector('.files-choose').focus()

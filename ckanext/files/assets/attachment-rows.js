@@ -48,7 +48,7 @@
       this.chosen.insertBefore(row, later || null)
       this.changed()
       const gone = replaced.map((each) => this.words.get('takenOut', { name: each.dataset.label }))
-      this.messages.announce(null, [this.words.get('chosen', { name: file.label }), ...gone].join(' '))
+      this.messages.say([this.words.get('chosen', { name: file.label }), ...gone].join(' '))
     }
 
     takeOut(row) {

@@ -9,14 +9,14 @@ ckan.module('files-attachment', function () {
       this.form = element.closest('form') || document.body
       this.words = new Words()
       this.messages = new Messages(element, this.words)
-      // what is chosen last stays
+      // a field of one file: choosing a file cancels the upload that runs
       this.rows = new Rows(element, this.words, this.messages, () => this.fileInput?.uploads.cancelAll())
       this.chooser = new Chooser(element, this.words, this.messages, this.rows)
       const removed = new AbortController()
       whenRemoved(element, () => {
         removed.abort()
-        // what it had is taken out: see pages/form_uploads.py
-        this.form.append(...element.querySelectorAll('[name^="files-had:"]'))
+        // its initial files are taken out: see pages/form_uploads.py
+        this.form.append(...element.querySelectorAll('[name^="files-initial:"]'))
         this.fileInput?.uploads.end()
         this.form.dispatchEvent(new Event('change')) // its files can be chosen elsewhere
       })
@@ -52,8 +52,8 @@ ckan.module('files-attachment', function () {
       this.ask(() => form.requestSubmit(submitter))
     }
 
-    // Whether to wait for the uploads. The form saves itself only while it is said that it will:
-    // another choice or an error takes the place of the question.
+    // Asks whether to wait for the uploads. The form saves itself only while the question is shown;
+    // another choice or an error removes it.
     ask(submit) {
       const { uploads } = this.fileInput
       const template = this.element.querySelector('.files-notice-template')

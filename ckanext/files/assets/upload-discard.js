@@ -4,8 +4,9 @@
 
   window.ckanFiles = window.ckanFiles || {}
 
-  /* Milliseconds before it is tried again: the server may be away, or still take the last bytes. */
-  const DELAYS = [500, 1000, 2000, 4000, 8000, 15000, ...Array(60).fill(30000)]
+  /* Milliseconds before a request is sent again, for half an hour: the connection may be lost, or
+     the server be away or still take the last bytes. */
+  window.ckanFiles.RETRY_DELAYS = [500, 1000, 2000, 4000, 8000, 15000, ...Array(60).fill(30000)]
 
   // throws an error if the upload is still there
   window.ckanFiles.discard = async (url) => {
@@ -19,11 +20,11 @@
 
   // of an upload that the page does not show any more
   window.ckanFiles.discardLater = async (url) => {
-    for (const delay of DELAYS) {
+    for (const delay of window.ckanFiles.RETRY_DELAYS) {
       try {
         return await window.ckanFiles.discard(url)
       } catch ({ status }) {
-        if (status === 401 || status === 403) return
+        if (status === 401) return
       }
       await new Promise((wake) => setTimeout(wake, delay))
     }

@@ -15,7 +15,7 @@
       const goOn = (file, upload) => this.add([file], upload)
       this.unfinished = new window.ckanFiles.Unfinished(element, words, messages, goOn)
       this.uploads = new window.ckanFiles.UploadList(element, words, messages, {
-        unfinished: (fingerprint, storage) => this.unfinished.take(fingerprint, storage),
+        takeUnfinished: (fingerprint, storage) => this.unfinished.take(fingerprint, storage),
         ended,
       })
       this.listen()
@@ -61,7 +61,7 @@
       this.add(files.filter((file) => !this.refusal(file)))
     }
 
-    // upload: of one that goes on, what is known of it
+    // upload: the storage; if an earlier upload is continued, also its url and fingerprint
     add(files, upload = { storage: this.limits.storage }) {
       if (files.length && !this.several) this.uploads.cancelAll()
       files.forEach((file) => this.uploads.add(file, upload))

@@ -7,16 +7,13 @@
   /* Bytes in one request. What a proxy keeps of a request that is cut off is lost. */
   const CHUNK_SIZE = 8 * 1024 * 1024
 
-  /* Milliseconds before the upload is tried again, while the connection is lost: half an hour. */
-  const RETRY_DELAYS = [500, 1000, 2000, 4000, 8000, 15000, ...Array(60).fill(30000)]
-
   window.ckanFiles.UploadList = class {
-    // unfinished(fingerprint, storage): returns the address of an upload that goes on
+    // takeUnfinished(fingerprint, storage): the address of an upload that goes on; its row is removed
     // ended(file): an upload has left the list, with its file, or without one if it was cancelled
-    constructor(field, words, messages, { unfinished, ended }) {
-      Object.assign(this, { field, words, messages, unfinished, ended })
+    constructor(field, words, messages, { takeUnfinished, ended }) {
+      Object.assign(this, { field, words, messages, takeUnfinished, ended })
       this.list = field.querySelector('.files-uploads')
-      // by turn, in which their files were chosen
+      // by number, in the order in which the files were chosen
       this.rows = new Map()
       this.turns = 0
       this.prepared = Promise.resolve()
@@ -33,7 +30,7 @@
       uppy.use(Tus, {
         endpoint: this.field.dataset.endpoint,
         chunkSize: CHUNK_SIZE,
-        retryDelays: RETRY_DELAYS,
+        retryDelays: window.ckanFiles.RETRY_DELAYS,
         limit: 3,
         // which upload goes on is found out by `prepare`, and not by what a browser has stored
         storeFingerprintForResuming: false,
@@ -84,7 +81,7 @@
       const isSame = (each) => each.fingerprint === row.fingerprint && each.storage === row.storage
       const same = this.pending.find((each) => each !== row && isSame(each))
       if (same) return this.merge(row, same)
-      row.url ||= this.unfinished(row.fingerprint, row.storage)
+      row.url ||= this.takeUnfinished(row.fingerprint, row.storage)
       this.send(row)
     }
 
@@ -158,7 +155,8 @@
     // Uppy would try again what has failed, before it sends anything new
     onError(file, response) {
       this.uppy.removeFile(file.id)
-      this.rowOf(file)?.fail(sentences(response?.body?.xhr))
+      const xhr = response?.body?.xhr
+      this.rowOf(file)?.fail(sentences(xhr), xhr?.status === 401)
     }
 
     onClick(event) {
@@ -206,8 +204,8 @@
 
     drop(row) {
       if (row.id) {
-        // without its address Uppy does not end it at the server: that fails while the connection
-        // is lost, and leaves one place less for other uploads
+        // Uppy's own DELETE fails while the connection is lost, and then keeps one of its three
+        // slots. Without an address Uppy sends none; discardLater does.
         const upload = this.uppy.getPlugin('Tus').uploaders[row.id]
         if (upload) upload.url = null
         this.uppy.removeFile(row.id)

@@ -11,27 +11,27 @@
       this.notice = element.querySelector('.files-notice')
     }
 
-    // key and parts of words, or no key and a text
     announce(key, parts) {
-      this.status.textContent = key ? this.words.get(key, parts) : parts
+      this.say(this.words.get(key, parts))
+    }
+
+    say(text) {
+      this.status.textContent = text
     }
 
     // an error, which stays until the next choice
-    warn(text, kind = 'danger') {
-      this.notice.replaceChildren()
-      if (!text) return
-      const box = document.createElement('div')
-      box.className = `alert alert-${kind} mt-2 mb-0`
-      box.textContent = text
-      this.notice.append(box)
+    warn(text) {
+      this.show(boxOf('danger', text))
     }
 
     // a hint, or none any more; an error or a question stays
     note(text) {
-      if (!this.notice.querySelector('.alert:not(.alert-info)')) this.warn(text, 'info')
+      if (this.notice.querySelector('.alert:not(.alert-info)')) return
+      if (text) this.show(boxOf('info', text))
+      else this.clear()
     }
 
-    // an element with buttons, which stays until one of them is pressed
+    // an element with buttons; the next message takes its place
     show(element) {
       this.notice.replaceChildren(element)
     }
@@ -39,5 +39,12 @@
     clear() {
       this.notice.replaceChildren()
     }
+  }
+
+  function boxOf(kind, text) {
+    const box = document.createElement('div')
+    box.className = `alert alert-${kind} mt-2 mb-0`
+    box.textContent = text
+    return box
   }
 })();

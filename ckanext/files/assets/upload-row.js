@@ -23,7 +23,7 @@
       this.total = file.size
       this.done = 0
       this.samples = []
-      // at Uppy, as long as Uppy has it
+      // Uppy's id of the file; undefined before and after Uppy has it
       this.id = undefined
       this.element = field.querySelector('.files-upload-template').content.firstElementChild.cloneNode(true)
       this.part('name').textContent = file.name
@@ -77,9 +77,8 @@
     }
 
     // reason: a text, if it is known
-    fail(reason) {
-      this.id = undefined
-      this.reason = reason
+    fail(reason, needsLogin = false) {
+      Object.assign(this, { id: undefined, reason, needsLogin })
       this.show('failed')
     }
 
@@ -92,7 +91,7 @@
       this.bar.setAttribute('aria-valuetext', text)
       this.bar.querySelector('.progress-bar').style.width = `${percent}%`
       this.part('state').textContent = text
-      this.part('login').hidden = state !== 'failed' || this.reason !== this.words.get('notLoggedIn')
+      this.part('login').hidden = state !== 'failed' || !this.needsLogin
       this.part('state').classList.toggle('text-danger', state === 'failed')
       const focused = document.activeElement
       this.part('pause').hidden = state === 'paused' || state === 'failed'
@@ -100,7 +99,7 @@
       this.part('retry').hidden = state !== 'failed'
       // a button that is gone would leave the keyboard at the top of the page
       if (focused?.hidden && this.element.contains(focused)) this.element.querySelector('button:not([hidden])').focus()
-      if (changed && ['lost', 'failed', 'paused'].includes(state)) this.messages.announce(null, `${this.name}: ${text}`)
+      if (changed && ['lost', 'failed', 'paused'].includes(state)) this.messages.say(`${this.name}: ${text}`)
     }
 
     text() {

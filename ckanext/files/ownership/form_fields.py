@@ -1,4 +1,4 @@
-"""The fields of a form that is sent, and the files that they had when it was opened.
+"""The fields of a form that is sent, and their initial files: what they had when it was opened.
 
 A form may have been open for hours, and sends all of its fields. What another user has put into a
 field meanwhile is missing in what it sends, and yet the form's user has not taken it out.
@@ -25,27 +25,27 @@ def field_key(name: str) -> FlattenKey:
 
 
 class FormFields:
-    """What the fields of the form had, and have now in the database.
+    """The files of the form's fields: the initial ones, and what the database has now.
 
     :param stored: the fields of what the form edits.
     """
 
     def __init__(self, stored: StoredFields) -> None:
         self._stored = stored
-        self._shown: dict[FlattenKey, set[str]] = {}
-        for name, ids in form_request.shown().items():
+        self._initial: dict[FlattenKey, set[str]] = {}
+        for name, ids in form_request.initial().items():
             # the items of repeating subfields have other numbers when one of them is removed
             key = tuple(0 if isinstance(part, int) else part for part in field_key(name))
-            self._shown.setdefault(key, set()).update(ids)
+            self._initial.setdefault(key, set()).update(ids)
 
     def takes_out(self, file_id: str) -> bool:
         """Return whether a file that the form does not send is one that its user has taken out."""
-        had = any(file_id in ids for ids in self._shown.values())
-        return had and not self.has_moved(file_id)
+        is_initial = any(file_id in ids for ids in self._initial.values())
+        return is_initial and not self.has_moved(file_id)
 
     def has_moved(self, file_id: str) -> bool:
-        """Return whether a file is in a field now that did not have it when the form was opened."""
-        others = [key for key, ids in self._shown.items() if file_id not in ids]
+        """Return whether a file is in a field now that did not have it initially."""
+        others = [key for key, ids in self._initial.items() if file_id not in ids]
         # of a resource, or of the dataset: its form has the same names for both
         keys = [key for other in others for key in (other, ("resources", 0, *other))]
         return any(self._stored.count(key, file_id, None) for key in keys)

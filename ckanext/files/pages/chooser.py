@@ -26,8 +26,10 @@ def choose() -> str:
     that the form holds already.
     """
     arguments = tk.request.args
-    if not tk.current_user.is_authenticated or not all_storable(arguments.to_dict()):
-        tk.abort(403)
+    if not tk.current_user.is_authenticated:
+        tk.abort(401)  # the script offers the login
+    if not all_storable(arguments.to_dict()):
+        tk.abort(400)
     start = min(max(arguments.get("start", 0, int), 0), _LAST_START)
     form = edited_form(arguments.getlist("owner_type"), arguments.get("owner"))
     words, one_more = arguments.get("q", ""), OFFERED_AT_ONCE + 1

@@ -25,8 +25,8 @@ from ckanext.files.ownership import (
 )
 from ckanext.files.store import FileRecord, Owner, read_files
 
-from .once import once_a_request
 from .page_files import PageFile, page_files
+from .request_cache import cached_per_request
 from .visitor import visitor
 
 
@@ -108,14 +108,18 @@ def edited_form(owner_types: Iterable[str], owner: Any) -> EditedForm:
     return _edited_form(tuple(owner_types), owner if is_id(owner) else None)
 
 
-@once_a_request
+@cached_per_request
 def _edited_form(owner_types: tuple[str, ...], owner: str | None) -> EditedForm:
     if owner is None:
         return EditedForm([])
     functions = authz.auth_functions_list()
-    known = [t for t in owner_types if is_owner_type(t) and f"{t}_update" in functions]
+    known = [each for each in owner_types if is_owner_type(each) and f"{each}_update" in functions]
     found = filter(None, (find_owner(model.Session(), type_, owner) for type_ in known))
-    return EditedForm([o for o in found if tk.h.check_access(f"{o.type}_update", {"id": o.id})])
+    return EditedForm([each for each in found if _may_update(each)])
+
+
+def _may_update(owner: Owner) -> bool:
+    return tk.h.check_access(f"{owner.type}_update", {"id": owner.id})
 
 
 def _sent_ids() -> set[str]:

@@ -16,9 +16,9 @@ from ckanext.files.store import Owner
 from .edited_form import EditedForm, edited_form
 from .field_files import FieldFile, field_files
 from .offered import offered_files
-from .once import once_a_request
 from .page_files import named_ids
-from .uploading import UploadStorage, field_storage, unfinished_uploads
+from .request_cache import cached_per_request
+from .uploading import UploadStorage, field_storage, visitors_uploads
 
 _OF_SCHEMING = "REPEATING-INDEX"
 """In the names of fields that ckanext-scheming's script takes out of the page, as templates."""
@@ -39,11 +39,11 @@ class Field:
     chosen: list[FieldFile]
     taken_out: list[FieldFile]
 
-    had: list[tuple[str, str]]
-    """The files that fields of the form had when it was opened: field and id, or no id.
+    initial: list[tuple[str, str]]
+    """What fields of the form had when it was opened, their initial files: field and id, or no id.
 
-    In a form that comes back the first field has them for all fields, also for fields that were
-    removed from the form; the others have none.
+    In a form that comes back the first field that stays has them for all fields, also for fields
+    that were removed from the form; the others have none.
     """
 
     offered: list[Choice]
@@ -100,7 +100,7 @@ def files_field(
     return Field(
         chosen=[each for each in files if each.file.id not in taken_out],
         taken_out=[each for each in files if each.file.id in taken_out and each.is_stored],
-        had=list(_had(name, named)),
+        initial=list(_initial(name, named)),
         offered=[choice for choice in _choices(edited) if choice.id not in ids],
         owners=edited.owners,
         then=tk.config["ckanext.files.withdrawn"],
@@ -110,22 +110,32 @@ def files_field(
     )
 
 
-def _had(name: str, ids: Collection[str]) -> Iterator[tuple[str, str]]:
+def _initial(name: str, ids: Collection[str]) -> Iterator[tuple[str, str]]:
     if not form_request.is_form():
         yield from ((name, id_) for id_ in ids or [""])
-    elif _OF_SCHEMING not in name and g.setdefault("files_had_in", name) == name:
-        for field, shown in form_request.shown().items():
-            yield from ((field, id_) for id_ in shown)
+    elif _is_first_that_stays(name):
+        for field, initial in form_request.initial().items():
+            yield from ((field, id_) for id_ in initial)
 
 
-@once_a_request
+def _is_first_that_stays(name: str) -> bool:
+    """Return whether a field is the first of the page that no script takes out as a template."""
+    return _OF_SCHEMING not in name and g.setdefault("files_field_with_initial", name) == name
+
+
+@cached_per_request
 def _choices(form: EditedForm) -> list[Choice]:
     files = offered_files(form, form.named)
     texts = [tk.render("files/snippets/choice.html", {"file": file}) for file in files]
     return [Choice(file.id, tk.literal(text)) for file, text in zip(files, texts, strict=True)]
 
 
-@once_a_request
+@cached_per_request
 def _unfinished(form: str, storage: str) -> list[dict[str, Any]]:
-    uploads = unfinished_uploads([storage])
-    return [each for each in uploads if each["metadata"].get("form") == form]
+    return [
+        upload
+        for upload in visitors_uploads()
+        if upload["can_go_on"]
+        and upload["storage"] == storage
+        and upload["metadata"].get("form") == form
+    ]

@@ -10,9 +10,9 @@ A browser sends these inputs beside CKAN's own, each with the name of the field 
 ``files-take-out:NAME``
     The id of a file to take out, and after a space what then happens to it: a choice
     of the actions' ``files_withdrawn``.
-``files-had:NAME``
-    The ids of the files that the field had when the form was opened, or an empty value. What came
-    into a field meanwhile was not taken out by the person who sends the form.
+``files-initial:NAME``
+    The ids of the field's initial files, or an empty value: the field had them when the form was
+    opened. What came into a field meanwhile was not taken out by the person who sends the form.
 ``files-several:NAME``
     Is there if the field holds several files. Otherwise what is put in replaces what is there.
 ``files-storage:NAME``
@@ -38,7 +38,7 @@ from .uploading import NotUploadedError, upload_file
 blueprint = Blueprint("files_form_uploads", __name__)
 
 _PREFIX = "files-"
-_HAD = "files-had:"
+_INITIAL = "files-initial:"
 
 _FORMS = {
     "dataset": ("CreateView", "EditView"),
@@ -86,8 +86,8 @@ class _Form:
 
     def replace(self) -> None:
         """Let CKAN read the values of the fields."""
-        for name in filter(_is_had, self._sent):
-            form_request.show(name.partition(":")[2], self._sent.getlist(name))
+        for name in filter(_is_initial, self._sent):
+            form_request.set_initial(name.partition(":")[2], self._sent.getlist(name))
         for name in self._fields():
             self._set_values(name)
         files = [(key, file) for key, file in self._uploads.items(True) if not _is_ours(key)]
@@ -95,8 +95,8 @@ class _Form:
         self._request.files = MultiDict(files)
 
     def _fields(self) -> list[str]:
-        # a field that was removed from the form goes on saying what it had
-        inputs = [name for name in (*self._sent, *self._uploads) if not _is_had(name)]
+        # a field that was removed from the form has left its initial files there
+        inputs = [name for name in (*self._sent, *self._uploads) if not _is_initial(name)]
         return list(dict.fromkeys(name.partition(":")[2] for name in inputs if _is_ours(name)))
 
     def _set_values(self, name: str) -> None:
@@ -144,8 +144,8 @@ def _is_ours(name: str) -> bool:
     return name.startswith(_PREFIX) and ":" in name
 
 
-def _is_had(name: str) -> bool:
-    return name.startswith(_HAD)
+def _is_initial(name: str) -> bool:
+    return name.startswith(_INITIAL)
 
 
 def _upload(file: FileStorage, storage: str | None) -> str:

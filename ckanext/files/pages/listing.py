@@ -27,7 +27,7 @@ from ckanext.files.uploads import discard_upload
 from ckanext.files.uploads.errors import UploadRefusedError
 
 from .refused import refused, to_login
-from .uploading import UploadStorage, all_unfinished, upload_all, upload_storages
+from .uploading import UploadStorage, upload_all, upload_storages, visitors_uploads
 
 blueprint = protect(Blueprint("files_pages", __name__))
 
@@ -76,12 +76,11 @@ def own() -> Any:
         return to_login()
     if tk.request.method == "POST":
         return _upload()
-    where, uploads = tuple(upload_storages()), all_unfinished()
-    going = [upload for upload in uploads if where and upload["can_go_on"]]
+    where, uploads = tuple(upload_storages()), visitors_uploads()
     variables = {
         "user_dict": tk.get_action("user_show")({}, {"id": user.id}),
-        "unfinished": going,
-        "stuck": [upload for upload in uploads if upload not in going],
+        "unfinished": [upload for upload in uploads if where and upload["can_go_on"]],
+        "stuck": [upload for upload in uploads if not (where and upload["can_go_on"])],
     }
     owner = {"owner_type": "user", "owner_id": user.id}
     return _show(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -17,7 +17,7 @@ from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage, is_configured, storages
 from ckanext.files.uploads import size_limit
 
-from .once import once_a_request
+from .request_cache import cached_per_request
 
 _MOST = 1000
 """Bytes of a message, as it is in the cookie of a session."""
@@ -56,7 +56,7 @@ def upload_storages() -> list[UploadStorage]:
     return [UploadStorage.named(name) for name in sorted(names, key=lambda n: (n != default, n))]
 
 
-@once_a_request
+@cached_per_request
 def field_storage(wanted: str | None) -> UploadStorage | None:
     """Return the storage that a field names, or else the first one to which users upload.
 
@@ -71,18 +71,13 @@ def field_storage(wanted: str | None) -> UploadStorage | None:
     return UploadStorage.named(found) if found else None
 
 
-def unfinished_uploads(storages: Container[str]) -> list[dict[str, Any]]:
-    """Return the visitor's uploads into some storages that can go on."""
-    return [upload for upload in _uploads() if upload["storage"] in storages]
-
-
-def all_unfinished() -> list[dict[str, Any]]:
-    """Return all uploads of the visitor, each with ``can_go_on``.
+def visitors_uploads() -> list[dict[str, Any]]:
+    """Return the unfinished uploads of the visitor, each with ``can_go_on``.
 
     It is false when the storage is gone, or would refuse the file by the rights of the visitor or
     by its size. The upload still counts, and can be discarded.
     """
-    uploads = _uploads()
+    uploads = tk.get_action("files_upload_list")({"user": tk.current_user.name}, {})
     names = {upload["storage"] for upload in uploads}
     usable = {name for name in names if is_configured(name) and may_upload(name)}
     limits = {name: size_limit(get_storage(name)) for name in usable}
@@ -92,10 +87,6 @@ def all_unfinished() -> list[dict[str, Any]]:
 def _fits(upload: dict[str, Any], limits: Mapping[str, int | None]) -> bool:
     limit = limits.get(upload["storage"])
     return upload["storage"] in limits and (limit is None or upload["size"] <= limit)
-
-
-def _uploads() -> list[dict[str, Any]]:
-    return tk.get_action("files_upload_list")({"user": tk.current_user.name}, {})
 
 
 def may_upload(storage: str) -> bool:

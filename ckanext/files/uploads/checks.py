@@ -18,7 +18,13 @@ from ckanext.files.filekeeper.safe import is_supported_type
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Capability, exc
 
-from .errors import LargeFileError, UploadForbiddenError, UploadRefusedError, WrongTypeError
+from .errors import (
+    LargeFileError,
+    NotLoggedInError,
+    UploadForbiddenError,
+    UploadRefusedError,
+    WrongTypeError,
+)
 from .multipart import MOST_BYTES, takes_parts
 
 SAMPLE_SIZE = 2048
@@ -42,16 +48,16 @@ TypeScript."""
 def check_login() -> None:
     """Check if the request has a user.
 
-    :raises UploadForbiddenError: it has none.
+    :raises NotLoggedInError: it has none.
     """
     if _user() is None:
-        raise UploadForbiddenError(tk._("You are not logged in. Log in, and try again."))
+        raise NotLoggedInError
 
 
 def check_rights(storage: str, name: str) -> None:
     """Check if the user of the request may make a file of that name.
 
-    :raises UploadForbiddenError: the user may not.
+    :raises UploadForbiddenError: the user may not, or there is none.
     """
     check_login()
     context: Any = {"user": tk.current_user.name, "auth_user_obj": _user()}

@@ -53,6 +53,15 @@ class UploadForbiddenError(UploadRefusedError):
     kind = "Authorization Error"
 
 
+class NotLoggedInError(UploadForbiddenError):
+    """The request has no user. Scripts offer the login after this status, and after no other."""
+
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__(tk._("You are not logged in. Log in, and try again."))
+
+
 class TooManyUploadsError(UploadForbiddenError):
     """The user has to finish or discard another upload first.
 

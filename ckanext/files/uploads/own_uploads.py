@@ -17,7 +17,7 @@ from .table import UploadRow, find_upload
 def find_own(id_: str) -> UploadRow:
     """Return an upload of the user, who may discard it whatever else has changed.
 
-    :raises UploadForbiddenError: the user has logged out meanwhile: the upload may still be there.
+    :raises NotLoggedInError: the user has logged out meanwhile: the upload may still be there.
     :raises UploadNotFoundError: there is none, or it is another user's.
     """
     checks.check_login()

@@ -27,6 +27,7 @@ from ckanext.files.tests.support.file_pages import (
 )
 from ckanext.files.tests.support.hook_plugins import FilesManagerPlugin
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.tus import metadata
 from ckanext.files.tests.support.users import call, new_user
 from ckanext.files.uploads.table import create_upload, transaction
 
@@ -139,13 +140,13 @@ def test_search_filters_order_and_pages(pages: Pages) -> None:
 GONE = "does not take this file from you any more"
 
 
-def begin_upload(user: str, name: str, storage: str = "default") -> str:
+def begin_upload(user: str, name: str, storage: str = "default", form: str = "") -> str:
     """Begin an upload of six bytes; return its id."""
     found: Any = model.User.get(user)
-    values = {"user_id": found.id, "storage": storage, "name": name}
+    values = {"user_id": found.id, "storage": storage, "name": name, "size": 6}
+    values |= {"metadata": metadata(form=form), "is_stored": False}
     with transaction() as connection:
-        row = create_upload(connection, {**values, "metadata": "", "size": 6, "is_stored": False})
-    return row.id
+        return create_upload(connection, values).id
 
 
 def discard_forms(page: str) -> list[str]:
@@ -181,6 +182,22 @@ def test_uploads_that_cannot_go_on(pages: Pages, monkeypatch: pytest.MonkeyPatch
     assert discard_forms(page) == [alive]
     pages.post(f"/dashboard/files/discard/{lost}", user)
     assert "There is no such upload" in pages.shown("/dashboard/files", user)
+
+
+def test_a_field_offers_what_can_go_on(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the uploads that were begun in its form, into its storage."""
+    user = new_user()
+    alive = begin_upload(user, "alive.bin", form="/")
+    begin_upload(user, "elsewhere.bin", form="/dataset/new")
+    begin_upload(user, "lost.bin", "gone", form="/")
+
+    def offered() -> list[str]:
+        visit(user)
+        return [upload["id"] for upload in tk.h.files_field("report", "").unfinished]
+
+    assert offered() == [alive]
+    monkeypatch.setattr(get_storage("default").settings, "max_size", 5)
+    assert offered() == []
 
 
 def test_uploads(author: str, pages: Pages) -> None:

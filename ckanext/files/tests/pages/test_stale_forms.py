@@ -1,6 +1,6 @@
 """Forms that were opened before another user has put files into the fields, or moved them.
 
-What a form had in a field when it was opened, it sends as ``files-had:FIELD``.
+What a form had in a field when it was opened, it sends as ``files-initial:FIELD``.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def test_a_file_that_came_meanwhile_stays(then: str, opened: Opened, ann: str, b
     form, field, owner, put = opened
     file = portal.new_file(ann)
     put(file)
-    form.save({field: "", f"files-had:{field}": ""})
+    form.save({field: "", f"files-initial:{field}": ""})
     assert exists(file)
     assert portal.owner(file) == (*owner, True)
     assert file not in own(ben)
@@ -123,10 +123,10 @@ def test_a_file_that_the_form_had_is_taken_out(
     form, field, owner, put = opened
     first, second = portal.new_file(ann), portal.upload(ann)[0]
     put(first)
-    form.save({field: "", f"files-had:{field}": first})
+    form.save({field: "", f"files-initial:{field}": first})
     assert_done(then, first, owner, ben)
     put(second)
-    form.save({field: "", f"files-had:{field}": first})
+    form.save({field: "", f"files-initial:{field}": first})
     assert portal.owner(second) == (*owner, True)
 
 
@@ -134,14 +134,15 @@ def test_the_form_of_a_user(then: str, app: Any, ann: str) -> None:
     """CKAN itself stores no other text of a user than this one."""
     user = call("user_show", ann, id=ann)
     form = Form(app, ann, f"/user/edit/{ann}", name=ann, email=user["email"])
-    for had in (False, True):
+    for is_initial in (False, True):
         (file,) = portal.put(("user", user["id"]), pinned=True)
         call("user_patch", ann, id=user["id"], about=file)
-        form.save({"about": "", "files-had:about": file if had else ""})
-        if had and then == "delete":
+        form.save({"about": "", "files-initial:about": file if is_initial else ""})
+        if is_initial and then == "delete":
             assert not exists(file)
         else:
-            assert portal.owner(file) == ("user", user["id"], not (had and then == "give_back"))
+            pinned = not (is_initial and then == "give_back")
+            assert portal.owner(file) == ("user", user["id"], pinned)
 
 
 @pytest.mark.parametrize("word", ["delete", "give_back"])
@@ -158,8 +159,12 @@ def test_a_word_for_a_file_that_moved_meanwhile(
     second = file if moved_to == "second" else ""
     portal.update(ann, dataset, attachment="", second=second, resources=resources)
     before = portal.shown(dataset["id"])
-    had = {"files-had:attachment": file, "files-had:second": "", "files-had:doc": ""}
-    inputs = {"attachment": "", "files-take-out:attachment": f"{file} {word}", **had}
+    initial = {
+        "files-initial:attachment": file,
+        "files-initial:second": "",
+        "files-initial:doc": "",
+    }
+    inputs = {"attachment": "", "files-take-out:attachment": f"{file} {word}", **initial}
     shown = errors(form.send({"title": "Levels of rivers", "_ckan_phase": "1", **inputs}))
     assert MOVED in shown
     assert "a.txt" in shown
@@ -175,7 +180,7 @@ def test_a_file_that_moved_meanwhile_stays(
     dataset = portal.new_dataset(ann, title="Levels", attachment=file, owner_org=org)
     form = edit(app, ben, dataset, second="")
     portal.update(ann, dataset, attachment="", second=file)
-    form.save({"attachment": "", "files-had:attachment": file, "files-had:second": ""})
+    form.save({"attachment": "", "files-initial:attachment": file, "files-initial:second": ""})
     assert portal.owner(file) == ("package", dataset["id"], True)
 
 
@@ -184,7 +189,7 @@ def test_a_word_for_a_file_that_is_in_no_field(app: Any, ann: str, ben: str, org
     (file,) = portal.upload(ann)
     dataset = portal.new_dataset(ann, title="Levels", attachment=file, owner_org=org)
     portal.update(ann, dataset, attachment="")
-    inputs = {"attachment": "", "files-had:attachment": ""}
+    inputs = {"attachment": "", "files-initial:attachment": ""}
     edit(app, ben, dataset).save({**inputs, "files-take-out:attachment": f"{file} delete"})
     assert not exists(file)
 
@@ -199,7 +204,7 @@ def test_a_file_that_was_deleted_meanwhile(app: Any, ann: str, ben: str, org: st
     words = [{"id": file, "then": "delete"}]
     portal.update(ann, dataset, citations=[{"paper": ""}], files_withdrawn=words)
     field = "citations-0-paper"
-    inputs = {field: "", f"files-had:{field}": file}
+    inputs = {field: "", f"files-initial:{field}": file}
     answer = form.send({**inputs, f"files-take-out:{field}": f"{file} delete"})
     shown = errors(answer)
     assert "was deleted meanwhile, or belongs to something else. Save again" in shown
@@ -217,9 +222,9 @@ def taken_out(page: str, field: str) -> str:
     return re.findall('class="files-taken-out.*?</ul>', of_field, re.S)[0]
 
 
-def had(page: str) -> list[tuple[str, str]]:
-    """Return what a form sends about what its fields had."""
-    found = re.findall('<input type="hidden" name="files-had:(.*?)" value="(.*?)"', page)
+def initial_files(page: str) -> list[tuple[str, str]]:
+    """Return what a form sends about the initial files of its fields."""
+    found = re.findall('<input type="hidden" name="files-initial:(.*?)" value="(.*?)"', page)
     return sorted((name, id_) for name, id_ in found if "REPEATING" not in name)
 
 
@@ -238,13 +243,13 @@ def test_a_form_that_comes_back_knows_what_it_had(
         *(("attachment", third), ("attachments", ""), ("citations-0-paper", first)),
         *(("citations-0-papers", ""), ("citations-1-paper", second), ("citations-1-papers", "")),
     ]
-    assert had(opened) == at_first
+    assert initial_files(opened) == at_first
     portal.update(ann, dataset, attachments=[late])
-    inputs = {f"files-had:{name}": id_ for name, id_ in at_first}
+    inputs = {f"files-initial:{name}": id_ for name, id_ in at_first}
     inputs |= {"attachment": third, "attachments": "", "citations-0-paper": first}
     answer = form.send({**inputs, "name": "Not A Name"})
     assert "Must be purely lowercase" in errors(answer)
-    assert had(answer.body) == at_first
+    assert initial_files(answer.body) == at_first
     form.save(inputs)
     assert len(portal.shown(dataset["id"])["citations"]) == 1
     here = ("package", dataset["id"])

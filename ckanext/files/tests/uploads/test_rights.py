@@ -46,7 +46,7 @@ def test_only_its_user_sees_an_upload(server: CkanServer, tus: Tus, clients: Any
     logged_out = Tus(server.url)
     for address in (url, "/file/upload/unknown"):
         for answer in (logged_out.patch(address, 3, b"456"), logged_out.send("DELETE", address)):
-            assert answer.status_code == 403
+            assert answer.status_code == 401
             assert answer.json()["error"]["upload"] == [
                 "You are not logged in. Log in, and try again."
             ]
@@ -68,7 +68,7 @@ def test_only_its_user_sees_an_upload(server: CkanServer, tus: Tus, clients: Any
 def test_who_may_upload(server: CkanServer, tus: Tus) -> None:
     anonymous = Tus(server.url).create(3)
     assert (anonymous.status_code, anonymous.json()["error"]["__type"]) == (
-        403,
+        401,
         "Authorization Error",
     )
     hidden = tus.create(3, storage="hidden")
@@ -123,7 +123,7 @@ def test_users_that_are_gone(server: CkanServer, how: str) -> None:
         call("user_delete", None, id=tus.user)
     connection.sendall(b"456")
     assert b" 403 " in connection.recv(100)
-    assert tus.head(url).status_code == 403
+    assert tus.head(url).status_code == 401
     assert (
         look("SELECT file_id FROM files_upload WHERE id = :id", id=url.rpartition("/")[2]) is None
     )
@@ -167,14 +167,14 @@ def test_tokens_of_sessions(guarded: CkanServer, unguarded: CkanServer) -> None:
             assert words == "The page is too old, or you have logged out. Load it again."
         assert tus.offset(url) == 0
         anonymous = Tus(guarded.url)
-        assert anonymous.create(3).status_code == 403
-        assert anonymous.patch(url, 0, b"123").status_code == 403
+        assert anonymous.create(3).status_code == 401
+        assert anonymous.patch(url, 0, b"123").status_code == 401
     assert tus.patch(url, 0, b"123456", X_CSRFToken=token).status_code == 204
 
     # the negative control: on CKAN 2.12 its own check stops after an anonymous request
     _, tus = _log_in(unguarded)
     assert tus.create(3).status_code == 400
-    assert Tus(unguarded.url).create(3).status_code == 403
+    assert Tus(unguarded.url).create(3).status_code == 401
     assert tus.create(3).status_code == (201 if capabilities.CORE_FILES else 400)
 
 

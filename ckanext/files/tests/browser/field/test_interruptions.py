@@ -126,6 +126,7 @@ def test_an_answer_without_the_file(browser: Browser, open_form: Any, make: Any)
     browser.driver.execute_script(script)
     field.choose(make("report.pdf"))
     field.wait_for_state("The upload has failed.")
+    assert not field.find(".files-uploads .files-login").is_displayed()
     browser.inspect(field.block)
 
 
@@ -296,6 +297,8 @@ def test_a_login_in_another_tab(browser: Browser, ann: Person, open_form: Any, m
     dataset, field = open_form(), Field(browser, "report")
     login = f"{field.part} .files-uploads .files-login"
     browser.log_out()
+    # a translation may differ from the server's
+    browser.driver.execute_script("new ckanFiles.Words().words.notLoggedIn = 'Log in.'")
     refuse_upload(field, make("budget-2026.pdf"))
     assert browser.texts(login) == ["Log in in a new tab"]
     browser.find(login).click()

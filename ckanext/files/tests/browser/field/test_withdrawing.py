@@ -185,15 +185,15 @@ def test_a_form_knows_what_an_item_had_that_was_removed(
     files = [ann.upload("first.csv"), ann.upload("second.csv")]
     edit(new_dataset(ann, citations=[{"paper": file} for file in files]))
 
-    def had() -> list[Any]:
-        inputs = browser.find_all("form [name^='files-had:citations']")
+    def initial() -> list[Any]:
+        inputs = browser.find_all("form [name^='files-initial:citations']")
         return sorted(each.get_dom_attribute("value") for each in inputs)
 
-    assert had() == sorted(files)
+    assert initial() == sorted(files)
     browser.find("[data-group-index='0'] [name=repeating-remove]").click()
-    removed = "[name='files-had:citations-0-paper']"
+    removed = "[name='files-initial:citations-0-paper']"
     browser.wait(lambda _: not browser.find_all(f".scheming-subfield-group {removed}"))
     browser.wait(lambda _: browser.find_all(removed))
-    assert had() == sorted(files)
+    assert initial() == sorted(files)
     browser.submit()
     assert not browser.find_all(".error-explanation")
