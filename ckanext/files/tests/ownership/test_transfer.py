@@ -66,6 +66,10 @@ def test_errors_on_fields() -> None:
         "attachment": ["a"],
         "resources": [{"doc": ["c", "d"]}, {}, {"parts": [{}, {"doc": ["b"]}]}],
     }
+    errors.add(("resources", 2, "parts"), "e")
+    with pytest.raises(ValidationError) as caught:
+        errors.check()
+    assert caught.value.error_dict["resources"][2] == {"parts": ["e", "b"]}
 
 
 def give_together(files: list[str], refusal_of: Any) -> list[str]:
