@@ -69,7 +69,8 @@ def test_errors_on_fields() -> None:
     errors.add(("resources", 2, "parts"), "e")
     with pytest.raises(ValidationError) as caught:
         errors.check()
-    assert caught.value.error_dict["resources"][2] == {"parts": ["e", "b"]}
+    nested: Any = caught.value.error_dict
+    assert nested["resources"][2] == {"parts": ["e", "b"]}
 
 
 def give_together(files: list[str], refusal_of: Any) -> list[str]:
