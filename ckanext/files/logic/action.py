@@ -1,4 +1,4 @@
-"""Actions of this extension, and two of CKAN with better errors."""
+"""The actions of this extension, and the actions of CKAN that it chains."""
 
 from __future__ import annotations
 

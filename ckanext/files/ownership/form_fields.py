@@ -46,6 +46,7 @@ class FormFields:
     def has_moved(self, file_id: str) -> bool:
         """Return whether a file is in a field now that did not have it initially."""
         others = [key for key, ids in self._initial.items() if file_id not in ids]
-        # of a resource, or of the dataset: its form has the same names for both
+        # the form of a resource and the form of its dataset may have inputs of the same name:
+        # look in both
         keys = [key for other in others for key in (other, ("resources", 0, *other))]
         return any(self._stored.count(key, file_id, None) for key in keys)

@@ -103,7 +103,7 @@ class FieldErrors:
     """Collects sentences about fields, and raises all of them at once in the shape of CKAN."""
 
     def __init__(self) -> None:
-        self._errors: dict[str, Any] = {}
+        self._sentences: dict[FlattenKey, list[str]] = {}
 
     def add(self, key: FlattenKey, sentence: str) -> None:
         """Add a sentence about a field such as ``("resources", 2, "doc")``.
@@ -111,17 +111,27 @@ class FieldErrors:
         It becomes ``{"resources": [{}, {}, {"doc": [sentence]}]}``: CKAN's actions for one
         resource look for its errors by position.
         """
-        node = self._errors
-        for name, number in zip(key[:-1:2], key[1::2], strict=True):
-            items = node.setdefault(name, [])
-            items.extend({} for _ in range(number + 1 - len(items)))
-            node = items[number]
-        node.setdefault(key[-1], []).append(sentence)
+        self._sentences.setdefault(key, []).append(sentence)
 
     def check(self) -> None:
         """:raises ValidationError: there are any."""
-        if self._errors:
-            raise tk.ValidationError(self._errors)
+        if self._sentences:
+            raise tk.ValidationError(self._by_field())
+
+    def _by_field(self) -> dict[str, Any]:
+        errors: dict[str, Any] = {}
+        for key in sorted(self._sentences, key=len):
+            node = errors
+            for name, number in zip(key[:-1:2], key[1::2], strict=True):
+                found = node.setdefault(name, [])
+                if found and isinstance(found[0], str):
+                    break  # a form may name the whole field as well: then all are about that
+                found.extend({} for _ in range(number + 1 - len(found)))
+                node = found[number]
+            else:
+                found = node.setdefault(key[-1], [])
+            found.extend(self._sentences[key])
+        return errors
 
 
 @contextmanager

@@ -53,7 +53,7 @@ class Withdrawals(NamedTuple):
     """Files that came into another field while the form was open that takes them out."""
 
     default: str
-    """What happens to such a file when no field names it any more."""
+    """What happens to a file of ``unworded`` that no field names any more."""
 
     def file_ids(self) -> set[str]:
         """Return the ids of all files."""
@@ -107,25 +107,26 @@ class WithdrawalTask:
 
     def _refusal(self, saved: _Saved, file_id: str) -> str | None:
         if saved.owns(file_id):
-            if file_id in self._withdrawals.moved:
-                sentence = tk._(
-                    "File {file} is in another field meanwhile. Open the form again to see it there"
-                )
-            elif saved.mentions(file_id):
-                sentence = tk._("File {file} is still in use here. Take it out of all fields first")
-            else:
-                return None
-        elif self._is_back_already(saved, file_id):
+            return self._refusal_of_owned(saved, file_id)
+        if self._is_back_already(saved, file_id):
             return None
-        elif form_request.is_form() and not self._actor.sees(file_id):
+        if form_request.is_form() and not self._actor.sees(file_id):
             return tk._(
                 "A file that you have detached here was deleted meanwhile, or belongs to something"
                 " else. Save again to go on without it"
             )
-        else:
+        sentence = tk._("File {file} does not belong here. It may have been withdrawn meanwhile")
+        return sentence.format(file=self._actor.name_among_several(file_id))
+
+    def _refusal_of_owned(self, saved: _Saved, file_id: str) -> str | None:
+        if file_id in self._withdrawals.moved:
             sentence = tk._(
-                "File {file} does not belong here. It may have been withdrawn meanwhile"
+                "File {file} is now in another field. Open the form again to see it there"
             )
+        elif saved.mentions(file_id):
+            sentence = tk._("File {file} is still in use here. Take it out of all fields first")
+        else:
+            return None
         return sentence.format(file=self._actor.name_among_several(file_id))
 
     def _is_back_already(self, saved: _Saved, file_id: str) -> bool:

@@ -59,13 +59,8 @@ def withdraw_files(next_action: Action, context: Context, data_dict: dict[str, A
     data_dict = words.take_from(data_dict)
     words.check()
     asked = {id_: word for id_, word in words.by_file.items() if word.then != KEEP}
-    left_out: dict[str, set[Place]] = {}
-    moved: set[str] = set()
-    is_needed = tk.config[OPTION] != KEEP or (asked and form_request.is_form())
-    if verb == "update" and is_needed and (owner := _updated(owner_type, data_dict)):
-        stored = stored_fields_of(model.Session(), owner)
-        left_out = _files_left_out(owner, stored, data_dict)
-        moved = _moved_files(stored, asked)
+    is_update = verb == "update"
+    left_out, moved = _before(owner_type, data_dict, asked) if is_update else ({}, set())
     withdrawals = Withdrawals(
         asked=asked,
         unworded={id_: places for id_, places in left_out.items() if id_ not in words.by_file},
@@ -78,6 +73,23 @@ def withdraw_files(next_action: Action, context: Context, data_dict: dict[str, A
     return next_action(context, data_dict)
 
 
+def _before(
+    owner_type: str, request: dict[str, Any], asked: Iterable[str]
+) -> tuple[dict[str, set[Place]], set[str]]:
+    """Compare a request with the stored fields, where an option or a form needs that.
+
+    :returns: :func:`_files_left_out` and :func:`_moved_files`.
+    """
+    has_option, is_form = tk.config[OPTION] != KEEP, form_request.is_form()
+    is_needed = has_option or (is_form and asked)
+    if not is_needed or (owner := _updated(owner_type, request)) is None:
+        return {}, set()
+    stored = stored_fields_of(model.Session(), owner)
+    form = FormFields(stored) if is_form else None
+    left_out = _files_left_out(owner, stored, form, request) if has_option else {}
+    return left_out, _moved_files(form, asked) if form else set()
+
+
 def _updated(owner_type: str, request: dict[str, Any]) -> Owner | None:
     """Return what an action updates; None if it does not exist: the action reports it."""
     id_ = request.get("id") or request.get("name")
@@ -85,7 +97,7 @@ def _updated(owner_type: str, request: dict[str, Any]) -> Owner | None:
 
 
 def _files_left_out(
-    owner: Owner, stored: StoredFields, request: dict[str, Any]
+    owner: Owner, stored: StoredFields, form: FormFields | None, request: dict[str, Any]
 ) -> dict[str, set[Place]]:
     """Return the files for which the option may have to do something.
 
@@ -93,20 +105,16 @@ def _files_left_out(
 
     :returns: what has such a field, by the id of the file.
     """
-    if tk.config[OPTION] == KEEP:
-        return {}
     sent = set(texts(request))  # mostly all: then the save costs two queries more, and no lock
     ids = {id_: places for id_, places in stored.uuids().items() if id_ not in sent}
-    if form_request.is_form():
-        form = FormFields(stored)
+    if form:
         ids = {id_: places for id_, places in ids.items() if form.takes_out(id_)}
     owners = {owner, *(Owner(kind, str(id_)) for kind, id_ in stored.places)}
     files = read_files(model.Session(), ids).values()
     return {file.id: ids[file.id] for file in files if file.owner in owners}
 
 
-def _moved_files(stored: StoredFields, asked: Iterable[str]) -> set[str]:
+def _moved_files(form: FormFields, asked: Iterable[str]) -> set[str]:
     """Return the files that a form takes out of a field, and that are in another one now."""
     of_fields = [id_ for id_ in asked if form_request.field_taking_out(id_) is not None]
-    form = FormFields(stored)
     return {id_ for id_ in of_fields if form.has_moved(id_)}

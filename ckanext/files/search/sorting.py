@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from ckanext.files.store.models import file_table, owner_table
 
-from .words import SHOWN_NAME
+from .words import SORTED_NAME
 
-NAME_KEY = f"left(lower({SHOWN_NAME}), 100)"
+NAME_KEY = f"left(lower({SORTED_NAME}), 100)"
 """SQL by which files are sorted by name: an index refuses long values."""
 
 _COLUMNS: dict[str, list[Any]] = {

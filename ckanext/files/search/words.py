@@ -18,8 +18,12 @@ _SPACES = " " * len(string.punctuation)
 _PUNCTUATION = string.punctuation.replace("'", "''")
 _TO_SPACES = str.maketrans(string.punctuation, _SPACES)
 
-SHOWN_NAME = f"coalesce({INDEXED_TITLE}, name)"
-"""SQL of what people see as the name of a file."""
+SORTED_NAME = f"coalesce({INDEXED_TITLE}, name)"
+"""SQL of the name by which files are sorted.
+
+It differs from what people see where another plugin has stored a title that is no text, or an
+empty one.
+"""
 
 WORDS = (
     f"to_tsvector('simple', translate(name || ' ' || coalesce({INDEXED_TITLE}, ''),"

@@ -63,7 +63,7 @@ def send(task: str, arguments: Sequence[str], as_json: bool) -> None:
     except UnknownTaskError as error:
         raise click.BadParameter(str(error)) from error
     if found.path.startswith(f"{maintenance.__name__}."):
-        _check_own(values)
+        _check_maintenance(values)
     try:
         job = found.delay(**values)
     except ArgumentError as error:
@@ -76,16 +76,16 @@ def send(task: str, arguments: Sequence[str], as_json: bool) -> None:
         click.echo(f"Job {job.id} waits in {place}")
 
 
-def _check_own(values: Mapping[str, Any]) -> None:
-    """Check the arguments of a task of this extension: its job would fail later."""
+def _check_maintenance(values: Mapping[str, Any]) -> None:
+    """Check the arguments of a task of maintenance, whose job would fail later."""
     for name, value in values.items():
         try:
             check_known(name, value)
         except MaintenanceError as error:
-            raise click.BadParameter(f"{error}{_as_json(name, value)}") from error
+            raise click.BadParameter(f"{error}{_json_hint(name, value)}") from error
 
 
-def _as_json(name: str, value: Any) -> str:
+def _json_hint(name: str, value: Any) -> str:
     """Return the advice to write as JSON what was written as text."""
     try:
         check_known(name, json.loads(value))

@@ -2,47 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import ckan.plugins.toolkit as tk
+from ckan.types import Context
+from werkzeug.datastructures import MultiDict
 
 from ckanext.files.background.search import Count
 from ckanext.files.error_texts import text_of
-from ckanext.files.form_words import read_word
+from ckanext.files.form_choices import read_choice
 
 from ..action_on_found import count_changeable
 from . import filters
 from .blueprint import blueprint, call, for_sysadmins, for_users
 
 
-@blueprint.route("/job/change", methods=["GET", "POST"])
+class _Change(NamedTuple):
+    """A change of all jobs that filters find."""
+
+    action: str
+    """``cancel`` or ``retry``."""
+
+    scope: str
+    """``own`` or ``all``: the list that has led here."""
+
+    filters: dict[str, Any]
+    """Of that list."""
+
+    arguments: dict[str, Any]
+    """Of the action. The list names the newest job that it has found: later ones were not meant."""
+
+
+@blueprint.route("/job/change")
+@for_users
+def ask() -> Any:
+    """Ask whether to cancel or retry the jobs that filters find."""
+    wanted = _read(tk.request.args)
+    context: Context = {"user": tk.current_user.name}
+    try:
+        count = count_changeable(wanted.action, context, wanted.arguments)
+    except (tk.NotAuthorized, tk.ValidationError) as error:
+        return _refused(wanted, error)
+    if count.is_exact and not count.number:
+        _flash(wanted.action, changed=0, more=False)
+        return _to_list(wanted)
+    shown = {
+        "question": _question(wanted.action, count),
+        "action": wanted.action,
+        "scope": wanted.scope,
+        "filters": wanted.filters,
+        "before": wanted.arguments.get("before"),
+    }
+    return tk.render("files_jobs/change.html", shown)
+
+
+@blueprint.route("/job/change", methods=["POST"])
 @for_users
 def change() -> Any:
-    """Ask whether to end all jobs that match the filters of a list, or to run them again; do it.
-
-    The list names the newest job that it has found: later ones were not meant.
-    """
-    does = tk.request.method == "POST"
-    sent = tk.request.form if does else tk.request.args
-    action = read_word(sent, "action", "cancel", "retry")
-    scope = read_word(sent, "scope", "own", "all")
-    chosen = filters.given(sent)
-    wanted = {**chosen, "before": sent["before"]} if "before" in sent else chosen
-    if scope == "own":
-        wanted = {**wanted, "user_id": tk.current_user.id}
+    """Cancel or retry them."""
+    wanted = _read(tk.request.form)
     try:
-        if does:
-            _flash(action, **call(f"files_jobs_{action}", **wanted))
-        else:
-            count = count_changeable(action, {"user": tk.current_user.name}, wanted)
-            if count.number or not count.is_exact:
-                return _ask(action, count, scope, chosen)
-            _flash(action, changed=0, more=False)
-    except tk.NotAuthorized:
-        return tk.abort(403, tk._("Not authorized to see this page"))
-    except tk.ValidationError as error:
-        tk.h.flash_error(text_of(error))
-    return tk.redirect_to(filters.address(f"files_jobs.{scope}_jobs", chosen))
+        done = call(f"files_jobs_{wanted.action}", **wanted.arguments)
+    except (tk.NotAuthorized, tk.ValidationError) as error:
+        return _refused(wanted, error)
+    _flash(wanted.action, **done)
+    return _to_list(wanted)
 
 
 @blueprint.route("/ckan-admin/jobs/queue", methods=["POST"])
@@ -50,7 +74,7 @@ def change() -> Any:
 def queue() -> Any:
     """Pause a queue, or resume it."""
     form = tk.request.form
-    name, action = form.get("name", ""), read_word(form, "action", "pause", "resume")
+    name, action = form.get("name", ""), read_choice(form, "action", "pause", "resume")
     try:
         call(f"files_queue_{action}", queue=name)
     except tk.ValidationError as error:
@@ -64,15 +88,24 @@ def queue() -> Any:
     return tk.redirect_to(filters.address("files_jobs.all_jobs", filters.given(form)))
 
 
-def _ask(action: str, count: Count, scope: str, chosen: dict[str, Any]) -> str:
-    shown = {
-        "question": _question(action, count),
-        "action": action,
-        "scope": scope,
-        "filters": chosen,
-        "before": tk.request.args.get("before"),
-    }
-    return tk.render("files_jobs/change.html", shown)
+def _read(sent: MultiDict[str, str]) -> _Change:
+    action = read_choice(sent, "action", "cancel", "retry")
+    scope = read_choice(sent, "scope", "own", "all")
+    chosen = filters.given(sent)
+    before = {"before": sent["before"]} if "before" in sent else {}
+    whose = {"user_id": tk.current_user.id} if scope == "own" else {}
+    return _Change(action, scope, chosen, {**chosen, **before, **whose})
+
+
+def _refused(wanted: _Change, error: tk.NotAuthorized | tk.ValidationError) -> Any:
+    if isinstance(error, tk.NotAuthorized):
+        return tk.abort(403, tk._("Not authorized to see this page"))
+    tk.h.flash_error(text_of(error))
+    return _to_list(wanted)
+
+
+def _to_list(wanted: _Change) -> Any:
+    return tk.redirect_to(filters.address(f"files_jobs.{wanted.scope}_jobs", wanted.filters))
 
 
 def _question(action: str, count: Count) -> str:

@@ -8,7 +8,7 @@ import ckan.plugins.toolkit as tk
 from ckan import model
 
 from ckanext.files.error_texts import text_of
-from ckanext.files.form_words import read_word
+from ckanext.files.form_choices import read_flag
 
 from .blueprint import back, blueprint, call, for_users, no_job
 
@@ -33,7 +33,7 @@ def state(job_id: str) -> Any:
 @for_users
 def cancel(job_id: str) -> Any:
     """End a job."""
-    now = read_word(tk.request.form, "now", "", "true") == "true"
+    now = read_flag(tk.request.form, "now")
     return _change("files_job_cancel", job_id, tk._("Job {job} is being cancelled"), now=now)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from ckan import model
 
-from ckanext.files.form_words import read_word
+from ckanext.files.form_choices import read_flag
 from ckanext.files.pages.refused import refused
 from ckanext.files.pages.suggestions import suggested_owners
 from ckanext.files.pages.visitor import may_see
@@ -54,7 +54,7 @@ def _transfer(file: dict[str, Any]) -> None:
     # a suggestion instead of the text
     name = form.get("choice") or form.get("owner_id", "").strip()
     owner = {"owner_type": form.get("owner_type", ""), "owner_id": name}
-    force = read_word(form, "force", "", "true") == "true"
+    force = read_flag(form, "force")
     data = {"id": file["id"], **owner, "force": force}
     try:
         tk.get_action("files_transfer_ownership")({}, data)

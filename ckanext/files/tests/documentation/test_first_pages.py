@@ -47,6 +47,10 @@ SUBFIELDS = "files scheming_datasets scheming_nerf_index"
 OPTIONS = {**documented.options("README.rst", ATTACHMENTS), **documented.options_of(ON_DISK)}
 
 
+_NAMED = re.compile(r"{# (templates/\S+) #}\n.*", re.DOTALL)
+"""A template that says where it is."""
+
+
 @pytest.fixture
 def load() -> Iterator[Any]:
     """Load plugins with options, for one test."""
@@ -84,7 +88,7 @@ def test_every_block_has_a_test() -> None:
         # uploads/test_page.py
         "docs/recipes/uploads.rst": {"bash": 2, "python": 1},
         # and pages/test_pages.py
-        TEMPLATES: {"html\\+jinja": 8},
+        TEMPLATES: {"html\\+jinja": 8, "python": 1},
         # pages/test_listing.py
         "docs/operating/files.rst": {"html\\+jinja": 1},
     }
@@ -316,28 +320,31 @@ def test_field_in_python(load: Any) -> None:
 
 
 @pytest.fixture
-def portal_of_reports(tmp_path: Path, monkeypatch: Any, load: Any) -> Client:
-    """A user of a portal with the plugin of the page and its templates, as they would be installed.
+def portal_of(tmp_path: Path, monkeypatch: Any, load: Any) -> Any:
+    """Return a user of a portal with a plugin of a page, as it would be installed.
 
-    The module and its folder are in the package ``documented_reports``.
+    :param files: of the plugin's package, with ``plugin.py``, by their paths.
     """
-    documented.install(tmp_path, "reports = documented_reports.plugin:ReportPlugin")
-    package = tmp_path / "documented_reports"
-    paths = {"__init__.py": "", "plugin.py": documented.blocks(ATTACHMENTS, "python")[0]}
-    for block in documented.blocks(TEMPLATES, "html\\+jinja"):
-        if named := re.match(r"{# (templates/\S+) #}\n", block):
-            paths[named[1]] = block
-    for path, text in paths.items():
-        (package / path).parent.mkdir(parents=True, exist_ok=True)
-        (package / path).write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    load("files", "reports")
-    return Client(_get_test_app())
+
+    def portal_of(plugin: str, **files: str) -> Client:
+        package = f"documented_{plugin.lower()}"
+        documented.install(tmp_path, f"documented = {package}.plugin:{plugin}")
+        for path, text in {"__init__.py": "", **files}.items():
+            (tmp_path / package / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / package / path).write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        load("files", "documented")
+        return Client(_get_test_app())
+
+    return portal_of
 
 
-def test_templates_of_a_dataset(portal_of_reports: Client) -> None:
+def test_templates_of_a_dataset(portal_of: Any) -> None:
     """Both forms have their field and save it, and both pages have the link."""
-    client, name = portal_of_reports, f"d-{uuid.uuid4()}"
+    blocks = documented.blocks(TEMPLATES, "html\\+jinja")
+    named = {found[1]: found[0] for found in map(_NAMED.fullmatch, blocks) if found}
+    plugin = documented.blocks(ATTACHMENTS, "python")[0]
+    client, name = portal_of("ReportPlugin", **{"plugin.py": plugin}, **named), f"d-{uuid.uuid4()}"
     attachment, codebook, *others = portal.upload(client.name, 4)
     resources = [{"url": "http://example.com/a", "codebook": codebook}]
     fields = {"attachment": attachment, "resources": resources}
@@ -361,10 +368,31 @@ def test_templates_of_a_dataset(portal_of_reports: Client) -> None:
     assert portal.owners(*others) == list(owners)
 
 
+def test_field_of_a_user(portal_of: Any) -> None:
+    """The form shows the field and saves it, or nothing."""
+    (plugin,) = documented.blocks(TEMPLATES, "python")
+    *_, template, _theme = documented.blocks(TEMPLATES, "html\\+jinja")
+    named = {"plugin.py": plugin, "templates/user/edit_user_form.html": template}
+    client: Client = portal_of("AvatarPlugin", **named)
+    first, second = portal.upload(client.name, 2)
+    email = client.result("user_show", id=client.id)["email"]
+    form, known = f"/user/edit/{client.name}", {"name": client.name, "email": email, "save": ""}
+    client.submit(form, **known, avatar=first)
+    assert portal.owner(first) == ("user", client.id, True)
+    assert f'name="avatar" value="{first}"' in client.page(form)
+    status, errors = client.call("user_patch", id=client.id, about="Me", avatar="unknown")
+    assert (status, set(errors)) == (409, {"avatar", "__type"})
+    client.submit(form, **known, avatar=second, **{"files-take-out:avatar": f"{first} delete"})
+    assert portal.owners(first, second) == [None, ("user", client.id, True)]
+    client.result("user_patch", id=client.id, about="Me")
+    shown = client.result("user_show", id=client.id)
+    assert (shown["avatar"], shown["about"]) == (second, "Me")
+
+
 def test_templates_of_ckan() -> None:
     """Each template has the block, and each is there on this version of CKAN."""
     text = (documented.ROOT / TEMPLATES).read_text()
-    section = text.partition(".. _templates-of-ckan:")[2].partition("\nA user\n")[0]
+    section = text.partition(".. _templates-of-ckan:")[2].partition(".. _field-of-a-user:")[0]
     named = re.findall(r"     - ``(\S+\.html)``: ``(\w+)``", section)
     assert len(named) == section.count("   * - ") - 1
     for template, block in named:

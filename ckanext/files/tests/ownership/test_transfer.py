@@ -66,6 +66,11 @@ def test_errors_on_fields() -> None:
         "attachment": ["a"],
         "resources": [{"doc": ["c", "d"]}, {}, {"parts": [{}, {"doc": ["b"]}]}],
     }
+    errors.add(("resources", 2, "parts"), "e")
+    with pytest.raises(ValidationError) as caught:
+        errors.check()
+    nested: Any = caught.value.error_dict
+    assert nested["resources"][2] == {"parts": ["e", "b"]}
 
 
 def give_together(files: list[str], refusal_of: Any) -> list[str]:

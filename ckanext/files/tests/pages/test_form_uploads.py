@@ -184,6 +184,18 @@ def test_error_names_a_file_that_is_taken_out(form: Form, author: str) -> None:
     assert loose not in shown
 
 
+@pytest.mark.parametrize("names", [("second", "second-0-a"), ("second-0-a", "second")], ids=str)
+def test_errors_of_a_field_and_of_an_item_of_it(
+    names: tuple[str, str], form: Form, author: str, dataset: dict[str, Any]
+) -> None:
+    """Only a forged form takes files out of both: all its errors are at the field."""
+    files = portal.upload(author, 2)
+    taken_out = zip(names, files, strict=True)
+    inputs = {f"files-take-out:{name}": f"{file} delete" for name, file in taken_out}
+    assert "Second: File a.txt does not belong here" in errors(form.send(inputs))
+    assert set(files) <= set(own(author))
+
+
 def test_an_unknown_word_for_what_is_taken_out_changes_nothing(
     form: Form, author: str, dataset: dict[str, Any]
 ) -> None:

@@ -27,7 +27,7 @@ loaded = load_plugins(
     scheming__dataset_schemas="ckanext.files.tests:schemas/preset_dataset.yaml",
 )
 
-MOVED = "is in another field meanwhile"
+MOVED = "is now in another field. Open the form again to see it there"
 
 
 @pytest.fixture(params=["delete", "give_back", "keep"])
@@ -72,6 +72,13 @@ def edit(app: Any, user: str, dataset: dict[str, Any], **fields: Any) -> Form:
     return Form(app, user, path, **place, **fields)
 
 
+def edit_resource(app: Any, user: str, dataset: dict[str, Any]) -> Form:
+    """Return the form of the only resource of a dataset."""
+    (resource,) = dataset["resources"]
+    path = f"/{dataset['type']}/{dataset['id']}/resource/{resource['id']}/edit"
+    return Form(app, user, path, id=resource["id"], url=resource["url"], name="New")
+
+
 Opened = tuple[Form, str, tuple[str, str], Callable[[str], Any]]
 """A form, its field, what it edits, and how another user puts a file there."""
 
@@ -91,11 +98,10 @@ def opened(request: pytest.FixtureRequest, app: Any, ann: str, ben: str, org: st
         return edit(app, ben, dataset), field, ("package", dataset["id"]), put
     if kind == "resource":
         dataset = portal.new_dataset(ann, owner_org=org, resources=[portal.resource()])
-        (resource,) = dataset["resources"]
-        path = f"/files-python/{dataset['id']}/resource/{resource['id']}/edit"
-        form = Form(app, ben, path, id=resource["id"], url=resource["url"], name="New")
-        put_doc = partial(call, "resource_patch", ann, id=resource["id"])
-        return form, "doc", ("resource", resource["id"]), lambda file: put_doc(doc=file)
+        id_ = dataset["resources"][0]["id"]
+        put_doc = partial(call, "resource_patch", ann, id=id_)
+        form = edit_resource(app, ben, dataset)
+        return form, "doc", ("resource", id_), lambda file: put_doc(doc=file)
     name = f"g-{uuid.uuid4()}"
     users = [{"name": user, "capacity": "admin"} for user in (ann, ben)]
     fields = {"name": name, "type": f"files-{kind}", "users": users}
@@ -146,30 +152,27 @@ def test_the_form_of_a_user(then: str, app: Any, ann: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["delete", "give_back"])
-@pytest.mark.parametrize("moved_to", ["second", "resource"])
+@pytest.mark.parametrize("edited", ["dataset", "resource"])
 def test_a_word_for_a_file_that_moved_meanwhile(
-    word: str, moved_to: str, app: Any, ann: str, ben: str, org: str
+    word: str, edited: str, app: Any, ann: str, ben: str, org: str
 ) -> None:
     """It is an error of the field that had the file, and nothing of the form is saved."""
     (file,) = portal.upload(ann)
-    place = {"owner_org": org, "resources": [portal.resource()]}
-    dataset = portal.new_dataset(ann, title="Levels", attachment=file, **place)
-    form = edit(app, ben, dataset, second="")
-    resources = [{**dataset["resources"][0], "doc": file if moved_to == "resource" else ""}]
-    second = file if moved_to == "second" else ""
-    portal.update(ann, dataset, attachment="", second=second, resources=resources)
+    place = {"owner_org": org, "title": "Levels"}
+    if edited == "dataset":
+        field, other = "attachment", "second"
+        dataset = portal.new_dataset(ann, attachment=file, **place)
+        form = edit(app, ben, dataset)
+        portal.update(ann, dataset, attachment="", second=file)
+    else:
+        field, other = "doc", "second_doc"
+        dataset = portal.new_dataset(ann, resources=[portal.resource(doc=file)], **place)
+        form = edit_resource(app, ben, dataset)
+        call("resource_patch", ann, id=dataset["resources"][0]["id"], doc="", second_doc=file)
     before = portal.shown(dataset["id"])
-    initial = {
-        "files-initial:attachment": file,
-        "files-initial:second": "",
-        "files-initial:doc": "",
-    }
-    inputs = {"attachment": "", "files-take-out:attachment": f"{file} {word}", **initial}
-    shown = errors(form.send({"title": "Levels of rivers", "_ckan_phase": "1", **inputs}))
-    assert MOVED in shown
-    assert "a.txt" in shown
-    assert file not in shown
-    assert "ttachment" in shown
+    initial = {f"files-initial:{field}": file, f"files-initial:{other}": ""}
+    inputs = {field: "", other: "", f"files-take-out:{field}": f"{file} {word}", **initial}
+    assert f"{field.capitalize()}: File a.txt {MOVED}" in errors(form.send(inputs))
     assert portal.shown(dataset["id"]) == before
 
 

@@ -169,7 +169,7 @@ def test_a_file_that_moves_while_the_form_is_open(browser: Browser, ann: Person,
     for _ in range(2):  # the form that comes back knows it as well
         browser.submit()
         (shown,) = browser.texts("#field-report-error")
-        assert shown.startswith("File levels.csv is in another field meanwhile.")
+        assert shown.startswith("File levels.csv is now in another field.")
         if not browser.scripts:
             detached = f"{field.part} .files-taken-out select"
             browser.select(detached).select_by_visible_text("Delete it")
@@ -181,7 +181,7 @@ def test_a_file_that_moves_while_the_form_is_open(browser: Browser, ann: Person,
 def test_a_form_knows_what_an_item_had_that_was_removed(
     browser: Browser, ann: Person, edit: Any
 ) -> None:
-    """Its file is one that was taken out."""
+    """The inputs that say so stay in the form."""
     files = [ann.upload("first.csv"), ann.upload("second.csv")]
     edit(new_dataset(ann, citations=[{"paper": file} for file in files]))
 
