@@ -21,7 +21,7 @@ from ckanext.files.store.storages import Capability, FileData, Location, is_conf
 
 from .errors import UploadsNotReadyError
 from .sinks import find_storage, sink_for
-from .spool import LINK, remove_from_spool, spooled_files
+from .spool_folder import LINK, remove_from_spool, spooled_files
 from .table import UploadRow, lock_expired, lock_upload, transaction, upload_table
 
 _AT_ONCE = 3
