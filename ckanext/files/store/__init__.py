@@ -19,7 +19,7 @@ from .file_owners import (
     read_files,
 )
 from .models import TABLES, File, FileRecord, Owner
-from .storages import is_configured
+from .storages import is_configured, storage_name
 from .titles import INDEXED_TITLE, LONGEST_TITLE, TITLE, set_title, shown_name, title_of
 
 __all__ = [
@@ -48,5 +48,6 @@ __all__ = [
     "read_files",
     "set_title",
     "shown_name",
+    "storage_name",
     "title_of",
 ]
