@@ -127,8 +127,10 @@ class Multipart:
             try:
                 self._store_part(content, content_type)
             except Exception as error:
-                # other servers than Amazon's report that as an error of their own
-                raise (BytesLostError() if self._are_parts_lost() else error) from error
+                # other servers than Amazon's report lost parts as an error of their own
+                if self._has_parts():
+                    raise
+                raise BytesLostError from error
         self._has_new_part, self._waiting, self._new = True, 0, b""
 
     def _store_part(self, content: bytes, content_type: str) -> None:
@@ -137,13 +139,13 @@ class Multipart:
         stored = self._storage.multipart_update(self.data(), part, number)
         self._etags[number] = stored.storage_data["parts"][number]
 
-    def _are_parts_lost(self) -> bool:
+    def _has_parts(self) -> bool:
+        """Return whether the bucket has the parts, which are neither an object yet nor lost."""
         try:
-            return not self._storage.multipart_refresh(self.data())
+            self._storage.multipart_refresh(self.data())
         except fk.exc.MissingFileError:
-            return True
-        except Exception:  # the bucket cannot be asked
             return False
+        return True
 
     def data(self) -> Any:
         """Return the object as file-keeper knows it until it is complete."""
@@ -181,9 +183,7 @@ class Multipart:
         data = self.data()
         data.storage_data["uploaded"] = self._upload.size
         with _errors_as_ours():
-            try:
-                self._storage.multipart_refresh(data)
-            except fk.exc.MissingFileError:
+            if not self._has_parts():
                 return self._completed()
             if not self._storage.settings.overwrite_existing and self._storage.exists(data):
                 raise fk.exc.ExistingFileError(self._storage, self._location)
@@ -198,9 +198,10 @@ class Multipart:
             raise BytesLostError
         return found
 
-    def is_at_location(self) -> bool:
-        """Return whether what the bucket has at the location of the upload is of these parts."""
-        return True
+    def owns_file_at_location(self) -> bool:
+        """Return whether the parts have become an object, so that the bucket has no parts now."""
+        with _errors_as_ours():
+            return not self._has_parts()
 
     def remove(self, connection: Any) -> None:
         """Remove the parts, if they are no object yet."""

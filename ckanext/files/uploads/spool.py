@@ -173,11 +173,13 @@ class Spool:
             algorithm=settings.hashing_algorithm,
         )
 
-    def is_at_location(self) -> bool:
-        """Return whether what the storage has at the location of the upload is of these bytes."""
+    def owns_file_at_location(self) -> bool:
+        """Return whether it is this one by another name, or a copy that a storage may have."""
         location = fk.Location(self._upload.location)
-        is_local = isinstance(self._storage, FsStorage)
-        return not is_local or self.is_linked_at(Path(self._storage.full_path(location)))
+        if isinstance(self._storage, FsStorage):
+            return self.is_linked_at(Path(self._storage.full_path(location)))
+        # a storage that overwrites nothing may have refused the upload because of another file
+        return self._storage.settings.overwrite_existing
 
     def remove(self, connection: Any) -> None:
         """Remove the bytes, or this name of theirs.
