@@ -18,6 +18,7 @@ from .file_owners import (
     owners_with_files,
     read_files,
 )
+from .formats import format_of, known_formats
 from .models import TABLES, File, FileRecord, Owner
 from .storages import is_configured, storage_name
 from .titles import INDEXED_TITLE, LONGEST_TITLE, TITLE, set_title, shown_name, title_of
@@ -39,8 +40,10 @@ __all__ = [
     "delete_file",
     "describe_files",
     "file_dict",
+    "format_of",
     "is_allowed",
     "is_configured",
+    "known_formats",
     "load_files",
     "lock_file",
     "lock_owners_of",
