@@ -258,7 +258,7 @@ OLD = files_of(Owner("user", "plan-user-2"))
 
 @contextmanager
 def old_files(connection: Connection, number: int) -> Iterator[None]:
-    """Let one user own the oldest files."""
+    """Let the oldest files be those of one user."""
     move = f"""
         UPDATE {owner_table} SET owner_type = 'user', owner_id = 'plan-user-2' WHERE file_id IN (
             SELECT 'plan-file-' || g FROM generate_series({FILES - number}, {FILES - 1}) AS g
