@@ -38,4 +38,5 @@ def check() -> None:
 def _has_api_token() -> bool:
     token = tk.request.headers.get(tk.config["apitoken_header_name"], "")
     # CKAN has noted the use of the token already, with a commit
-    return bool(token) and api_token.get_user_from_token(token, False) is not None
+    user = api_token.get_user_from_token(token, update_access_time=False) if token else None
+    return user is not None

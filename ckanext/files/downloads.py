@@ -22,7 +22,6 @@ core_downloads = Blueprint("files_core_downloads", __name__)
 _DOWNLOADS = ("file.download", "file.trusted_download", "file.public_download")
 _NOT_MODIFIED = 304
 _SENT = (200, 206, _NOT_MODIFIED)
-_CHUNK_SIZE = 64 * 1024
 
 
 @blueprint.after_app_request
@@ -96,5 +95,5 @@ def send_in_chunks(response: Any) -> Any:
     not each storage of another plugin.
     """
     if tk.request.endpoint in _DOWNLOADS and hasattr(response.response, "read"):
-        response.response = Chunks(response.response, _CHUNK_SIZE)
+        response.response = Chunks(response.response)
     return response

@@ -13,7 +13,7 @@ _Choice: Any = click.Choice
 
 
 class HintedChoice(_Choice):
-    """A choice whose error names the word that a misspelt one may stand for."""
+    """A choice whose error suggests a similar word."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:

@@ -23,7 +23,7 @@ from ckanext.files.transaction.index_repair import (
 from ckanext.files.uploads import find_stray_bytes
 
 from .completion import complete_storages
-from .lost_bytes import look_for_missing
+from .missing_files import look_for_missing
 from .options import JSON
 from .output import ProgressBar, print_heading, print_json
 

@@ -18,7 +18,7 @@ from ckanext.files.upgrade.old_options import OptionsReport, translate_options
 from ckanext.files.upgrade.table_check import TableCheck
 from ckanext.files.upgrade.takeover import adapt_tables, look_at_tables, tables_exist
 
-from .lost_bytes import look_for_missing
+from .missing_files import look_for_missing
 from .options import DRY_RUN, JSON
 from .output import print_heading, print_json, print_list, print_nothing
 

@@ -7,8 +7,12 @@ from collections.abc import Mapping
 
 import click
 
-from ckanext.files.uploads import RemovedUpload, count_expired, remove_expired
-from ckanext.files.uploads.errors import UploadRefusedError
+from ckanext.files.uploads import (
+    RemovedUpload,
+    UploadRefusedError,
+    count_expired,
+    remove_expired,
+)
 
 from .options import JSON
 from .output import ProgressBar, print_heading, print_json, print_list

@@ -1,10 +1,12 @@
-"""Read what a storage sends, a part at a time."""
+"""Read what a storage sends, chunk by chunk."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
+
+CHUNK_SIZE = 64 * 1024
 
 
 class Chunks:
@@ -16,7 +18,7 @@ class Chunks:
     :param size: of the chunks of an open file; the last one may be smaller.
     """
 
-    def __init__(self, stream: Any, size: int) -> None:
+    def __init__(self, stream: Any, size: int = CHUNK_SIZE) -> None:
         self._stream = stream
         is_open_file = hasattr(stream, "read")
         self._rest = iter(partial(stream.read, size), b"") if is_open_file else iter(stream)

@@ -35,9 +35,8 @@ class LocationBusyError(FilesError):
 def lock_location(session: Session, storage: str, location: str) -> None:
     """Keep other transactions from a location until this one ends.
 
-    It asks again and again instead of waiting within PostgreSQL. There, transactions that want
-    two locations in opposite order would be a deadlock, and its error would end the transaction of
-    the caller, with all that the caller has done before.
+    It polls. If it waited within PostgreSQL, two transactions that lock two locations in opposite
+    order would deadlock, and PostgreSQL would abort one of them.
 
     :raises LocationBusyError: another transaction has the location. The caller's can go on.
     """
@@ -49,7 +48,11 @@ def lock_location(session: Session, storage: str, location: str) -> None:
 
 
 def wait_for_location(connection: Connection, storage: str, location: str) -> None:
-    """Do the same for a transaction that has no other location, and a ``lock_timeout``."""
+    """Take the lock of a location, waiting within PostgreSQL.
+
+    The transaction either holds this lock already, or holds no other lock of a location and has a
+    ``lock_timeout``.
+    """
     lock_text(connection, LOCATIONS, _text(storage, location))
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+from collections.abc import Callable
 from typing import Any
 
 import file_keeper as fk
+
+Place = Callable[[Any, fk.Location], "fk.FileData | None"]
+"""Lets a storage have bytes at a location without a copy; returns None if it has to copy them."""
 
 
 @dataclasses.dataclass
@@ -18,6 +23,20 @@ class PreparedUpload(fk.Upload):
     location: Any = ""
     """Where it goes; empty if the storage chooses."""
 
-    def place(self, storage: Any, location: fk.Location) -> fk.FileData | None:
-        """Let the storage have the bytes without a copy of them; None if it has to copy them."""
-        return None
+    place: Place = lambda storage, location: None
+
+
+class BytesElsewhere(io.RawIOBase):
+    """The stream of an upload whose bytes are in the storage already.
+
+    Code that looks into the content of uploads must not take it for an empty file.
+    """
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def readinto(self, _buffer: Any) -> int:
+        raise io.UnsupportedOperation("The bytes of this upload are in its storage already")

@@ -31,8 +31,6 @@ from werkzeug.wsgi import ClosingIterator
 from .chunks import Chunks
 from .prepared import PreparedUpload
 
-_CHUNK_SIZE = 64 * 1024
-
 
 def is_supported_type(content_type: str | None, supported: list[str]) -> bool:
     """Return whether a type is in a list; ``*`` stands for all types."""
@@ -46,7 +44,7 @@ class SafeReader:
 
     def response(self, data: fk.FileData, extras: dict[str, Any]) -> flask.Response:
         """Return a response with the content of the file."""
-        chunks = Chunks(self.storage.stream(data, **extras), _CHUNK_SIZE)
+        chunks = Chunks(self.storage.stream(data, **extras))
         # some adapters look for the file only when they read its content
         first = next(chunks, b"")
         return flask.Response(

@@ -31,12 +31,13 @@ from ckanext.files.store import (
     is_configured,
     lock_file,
     set_title,
+    storage_name,
 )
 from ckanext.files.transaction import current_block
 
 from . import schema
 from .files_search import files_search
-from .locations import lock_known_location, lock_new_location, storage_name
+from .locations import lock_known_location, lock_new_location
 from .titles import files_title_update
 from .uploads import files_upload_list
 
@@ -70,7 +71,7 @@ def _create(next_action: Action, context: Context, data_dict: dict[str, Any]) ->
     try:
         return next_action(context, lock_new_location(context, data_dict))
     except tk.ValidationError as error:
-        storage = storage_name(data_dict)
+        storage = storage_name(data_dict.get("storage"))
         is_name = isinstance(storage, str)
         if is_name and "storage" in error.error_dict and not is_configured(storage):
             option = f"ckan.files.storage.{storage}.type"

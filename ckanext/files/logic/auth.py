@@ -19,7 +19,7 @@ from ckanext.files.ownership import (
     refusal_for,
     scope_of,
 )
-from ckanext.files.store import File, Owner, read_files
+from ckanext.files.store import File, Owner, read_files, storage_name
 
 __all__ = [
     "file_create",
@@ -122,7 +122,7 @@ def file_create(
     result = next_auth(context, data_dict)
     if result.get("success") or not context.get("user"):
         return result
-    storage = data_dict.get("storage") or tk.config["ckan.files.default_storages.default"]
+    storage = storage_name(data_dict.get("storage"))
     if not tk.config[f"{_UPLOADS}.allow"]:
         sentence = tk._("Uploads by users are switched off by the option {option}")
         return {"success": False, "msg": sentence.format(option=f"{_UPLOADS}.allow")}

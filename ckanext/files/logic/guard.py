@@ -25,7 +25,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from ckanext.files.chained import chain_core_action
 from ckanext.files.parameters import all_storable
-from ckanext.files.store import TABLES, File, actions
+from ckanext.files.store import TABLES, File, actions, storage_name
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ def _misplaced(call: _Call, error: Exception) -> Exception | None:
 def _failed_disk(call: _Call, error: Exception) -> Exception | None:
     if not isinstance(error, OSError) or error.errno not in _DISK_ERRORS:
         return None
-    storage = call.data_dict.get("storage") or tk.config["ckan.files.default_storages.default"]
+    storage = storage_name(call.data_dict.get("storage"))
     if call.action == "file_delete":
         storage = call.session.get(File, call.data_dict["id"]).storage
     log.error("The storage %s failed in %s: %s", storage, call.action, error)

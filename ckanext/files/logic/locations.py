@@ -16,7 +16,7 @@ from ckan.types import Context
 
 from ckanext.files.filekeeper.locations import LocationBusyError, has_committed_row, lock_location
 from ckanext.files.store.models import file_table, flush_files
-from ckanext.files.store.storages import Capability, exc, get_storage, make_upload
+from ckanext.files.store.storages import Capability, exc, get_storage, make_upload, storage_name
 
 
 def lock_new_location(context: Context, data_dict: dict[str, Any]) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def lock_new_location(context: Context, data_dict: dict[str, Any]) -> dict[str, 
     :raises ValidationError: there is a file already, or another transaction makes one. No byte is
         stored.
     """
-    name = storage_name(data_dict)
+    name = storage_name(data_dict.get("storage"))
     try:
         storage, upload = get_storage(name), make_upload(data_dict.get("upload"))
     except (exc.UnknownStorageError, TypeError, ValueError):
@@ -51,17 +51,11 @@ def lock_known_location(context: Context, data_dict: dict[str, Any]) -> None:
 
     :raises ValidationError: another transaction makes a file there.
     """
-    location, name = data_dict.get("location"), storage_name(data_dict)
+    location, name = data_dict.get("location"), storage_name(data_dict.get("storage"))
     if not isinstance(location, str) or not isinstance(name, str):
         return  # the action refuses it
     tk.check_access("file_register", context, {**data_dict, "storage": name})
     _lock(context.get("session") or model.Session, name, location, "location")
-
-
-def storage_name(data_dict: dict[str, Any]) -> Any:
-    """Return what names the storage of a new file: CKAN's default if the caller names none."""
-    name = data_dict.get("storage")
-    return tk.config["ckan.files.default_storages.default"] if name in (None, "") else name
 
 
 def _lock(session: Any, storage: str, location: str, field: str) -> None:

@@ -20,11 +20,10 @@ from flask import Blueprint
 
 from ckanext.files.csrf import protect
 from ckanext.files.ownership import is_id
-from ckanext.files.search import NEWEST_FIRST, fields_of_owners, known_formats, parse_sort
-from ckanext.files.store import Owner
+from ckanext.files.search import NEWEST_FIRST, fields_of_owners, parse_sort
+from ckanext.files.store import Owner, known_formats
 from ckanext.files.store.storages import storages
-from ckanext.files.uploads import discard_upload
-from ckanext.files.uploads.errors import UploadRefusedError
+from ckanext.files.uploads import UploadRefusedError, discard_upload
 
 from .refused import refused, to_login
 from .uploading import UploadStorage, upload_all, upload_storages, visitors_uploads

@@ -11,12 +11,13 @@ import ckan.plugins.toolkit as tk
 from ckan import model
 
 from ckanext.files.ownership import NoFileIdsError, file_ids
-from ckanext.files.search import OwnerDescription, format_of
+from ckanext.files.search import OwnerDescription
 from ckanext.files.store import (
     BEFORE_DOWNLOAD,
     FileAccess,
     FileDescription,
     describe_files,
+    format_of,
     shown_name,
 )
 

@@ -159,7 +159,7 @@ def pdf_response(file: dict[str, Any]) -> flask.Response | None:
     storage = get_storage(file["storage"])
     if not storage.supports(Capability.STREAM):
         return None
-    chunks = Chunks(storage.stream(FileData.from_dict(file)), HEAD)
+    chunks = Chunks(storage.stream(FileData.from_dict(file)))
     response = flask.Response(chunks, mimetype=_PDF)
     response.headers.update(
         {

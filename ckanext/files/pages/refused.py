@@ -2,8 +2,8 @@
 
 CKAN answers 404 to a visitor who may not have a file, so that no visitor learns which files there
 are. Its page says nothing about logging in. Ours has the same words for a file that is missing and
-for one that the visitor may not see, and leads back there after a login. So it is for pages of
-files. A page that each user has reveals nothing, and leads to the login at once.
+for one that the visitor may not see, and leads back there after a login. The pages of files do the
+same. ``/dashboard/files`` exists for each user and reveals nothing, so it redirects to the login.
 """
 
 from __future__ import annotations

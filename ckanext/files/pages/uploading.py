@@ -11,8 +11,7 @@ import ckan.plugins.toolkit as tk
 from ckan import model
 
 from ckanext.files.error_texts import joined, text_of
-from ckanext.files.search import format_of
-from ckanext.files.store import describe_files, is_allowed
+from ckanext.files.store import describe_files, format_of, is_allowed
 from ckanext.files.store.overlapping_storages import storages_of_ckan
 from ckanext.files.store.storages import Capability, get_storage, is_configured, storages
 from ckanext.files.uploads import size_limit

@@ -1,7 +1,7 @@
 """Finding files by words, owner, storage and format, fast also among a hundred thousand.
 
 Purpose: what :func:`files_search` and the pages of files need: the SQL and its indexes, the files
-of an owner, and the names of owners and formats.
+of an owner, and the names of owners.
 
 Guarantee: the first pages of a search take little longer among a hundred thousand files than among
 a hundred. A search counts at most :data:`MOST_COUNTED` files, and sorts at most 50,000, all of one
@@ -12,7 +12,6 @@ Refused: deciding whose files a user may list. The auth function of the action d
 
 from .choices import find_choices
 from .dictionaries import file_dicts
-from .formats import format_of, known_formats
 from .formats_in_use import formats_in_use
 from .found import MOST_COUNTED, Found, search
 from .indexes import create_indexes, drop_indexes, without_reflection_warnings
@@ -44,9 +43,7 @@ __all__ = [
     "files_of_type",
     "find_choices",
     "find_mentions",
-    "format_of",
     "formats_in_use",
-    "known_formats",
     "parse_sort",
     "search",
     "without_reflection_warnings",

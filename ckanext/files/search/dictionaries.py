@@ -8,9 +8,8 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from sqlalchemy.orm import Session
 
-from ckanext.files.store import Owner, load_files, shown_name, title_of
+from ckanext.files.store import Owner, format_of, load_files, shown_name, title_of
 
-from .formats import format_of
 from .owners import describe_owners
 
 

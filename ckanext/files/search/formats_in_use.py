@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ckanext.files.store.formats import format_by
 from ckanext.files.store.models import array_literal, file_table, owner_table
 
-from .formats import CONTENT_TYPE, SUFFIX, format_by
+from .formats import CONTENT_TYPE, SUFFIX
 from .scope import ScopeConditions
 
 _MOST_FILES = 1000

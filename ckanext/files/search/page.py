@@ -95,7 +95,8 @@ class Page(NamedTuple):
         some = sa.select(sa.literal(1)).select_from(found).limit(most + 1).subquery()
         counted = sa.select(sa.func.count().label("number")).select_from(some).subquery()
         number, keys = counted.c.number, self._keys_of(found)
-        page = self._cut(sa.select(keys[-1]), keys).scalar_subquery()
+        *_, id_ = keys  # each order ends with the id, see Sort.columns
+        page = self._cut(sa.select(id_), keys).scalar_subquery()
         return sa.select(number, sa.case((number <= most, sa.func.array(page))))
 
     @property

@@ -18,8 +18,9 @@ from .file_owners import (
     owners_with_files,
     read_files,
 )
+from .formats import format_of, known_formats
 from .models import TABLES, File, FileRecord, Owner
-from .storages import is_configured
+from .storages import is_configured, storage_name
 from .titles import INDEXED_TITLE, LONGEST_TITLE, TITLE, set_title, shown_name, title_of
 
 __all__ = [
@@ -39,8 +40,10 @@ __all__ = [
     "delete_file",
     "describe_files",
     "file_dict",
+    "format_of",
     "is_allowed",
     "is_configured",
+    "known_formats",
     "load_files",
     "lock_file",
     "lock_owners_of",
@@ -48,5 +51,6 @@ __all__ = [
     "read_files",
     "set_title",
     "shown_name",
+    "storage_name",
     "title_of",
 ]

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 from ckan.common import config
 from file_keeper.default.adapters.fs import FsStorage
 
-from .spool_folder import configured_spool
 from .storages import get_storage, storages
 
 _KINDS = ("resource", "user", "group", "admin")
 _FOLDERS = ("resources", "storage", "webassets")
+_SPOOL = "files_uploads"
 _IDENTITY = ("bucket", "container_name", "table_name")
 
 
@@ -26,6 +26,15 @@ def storages_of_ckan() -> set[str]:
     options = [f"ckan.files.default_storages.{kind}" for kind in _KINDS]
     # CKAN 2.11 has no such options, and warns of options that are not declared
     return {config[option] for option in options if option in config}
+
+
+def configured_spool() -> str | None:
+    """Return the folder of uploads that are not complete; None if no option names one."""
+    if path := config.get("ckanext.files.uploads.path", ""):
+        return path
+    if path := config.get("ckan.storage_path", ""):
+        return os.path.join(path, _SPOOL)  # noqa: PTH118
+    return None
 
 
 class StorageLocation(NamedTuple):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from ckan.common import config
+
 from ckanext.files import capabilities
 from ckanext.files.filekeeper import adapters as filekeeper_adapters
 
@@ -24,6 +26,14 @@ exc: Any = _source.exc
 get_storage: Any = _source.get_storage
 make_upload: Any = _source.make_upload
 storages: Any = _source.storages
+
+
+def storage_name(given: Any) -> Any:
+    """Return the name of the storage that an argument names: without one, CKAN's default storage.
+
+    :param given: of any type, as CKAN's actions get it.
+    """
+    return config["ckan.files.default_storages.default"] if given in (None, "") else given
 
 
 def is_configured(name: str) -> bool:

@@ -49,7 +49,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "shared": {"transaction", "queue", "ownership", "errors"},
     "uploads": {
         "transaction",
-        "search",
         "store",
         "filekeeper",
         "csrf",

@@ -11,6 +11,7 @@ Refused: deciding who may upload what. That is asked of ``file_create`` and of t
 """
 
 from .checks import size_limit
+from .errors import UploadRefusedError
 from .own_uploads import discard_upload
 from .protocol import read_metadata
 from .removal import RemovedUpload, count_expired, find_stray_bytes, remove_expired
@@ -18,6 +19,7 @@ from .table import unfinished_uploads
 
 __all__ = [
     "RemovedUpload",
+    "UploadRefusedError",
     "count_expired",
     "discard_upload",
     "find_stray_bytes",

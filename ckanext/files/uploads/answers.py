@@ -35,7 +35,8 @@ def _refuse_otherwise(error: HTTPException) -> Response:
     """Answer errors of Flask and its extensions, such as a missing token of the session."""
     errors = {"upload": [_words(error)]}
     answer = _answer(error.code or 500, UploadRefusedError.kind, errors)
-    if isinstance(error, CSRFError):  # a page that is older than the login: it tries again
+    # the script of a page that was loaded before the login tries again with this token
+    if isinstance(error, CSRFError):
         answer.headers["X-CSRFToken"] = generate_csrf()
     return answer
 

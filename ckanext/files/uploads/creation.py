@@ -9,7 +9,7 @@ import ckan.plugins.toolkit as tk
 from ckan import model
 
 from ckanext.files.advisory_locks import UPLOADS, lock_text
-from ckanext.files.store import LONGEST_TITLE, storages
+from ckanext.files.store import LONGEST_TITLE, storage_name, storages
 
 from . import checks, protocol
 from .errors import TooManyUploadsError, UploadRefusedError
@@ -31,7 +31,7 @@ def begin_upload(headers: Any) -> UploadRow:
     metadata = _read_metadata(header)
     name = metadata.get("filename") or metadata.get("name") or ""
     _check_name(name)
-    storage = metadata.get("storage") or tk.config["ckan.files.default_storages.default"]
+    storage = storage_name(metadata.get("storage"))
     checks.check_rights(storage, name)
     target = find_storage(storage)
     checks.check_new(target, name, size)

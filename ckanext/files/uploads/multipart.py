@@ -10,7 +10,6 @@ can be shown to work with them in the tests (Azure, Google), or it would not las
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import logging
 import math
@@ -21,9 +20,8 @@ from typing import Any
 import file_keeper as fk
 
 from ckanext.files.errors import FilesError
-from ckanext.files.filekeeper.prepared import PreparedUpload
+from ckanext.files.filekeeper.prepared import BytesElsewhere, PreparedUpload
 from ckanext.files.filekeeper.safe import SafeStorage
-from ckanext.files.store.storages import Capability, FileData, Location, Upload, exc
 
 from . import table
 from .errors import BytesLostError, StorageFailsError
@@ -43,7 +41,7 @@ log = logging.getLogger(__name__)
 def takes_parts(storage: Any) -> bool:
     """Return whether a storage is a bucket that takes the parts of a file."""
     client = getattr(storage.settings, "client", None)
-    can = storage.supports(Capability.MULTIPART) and hasattr(client, "upload_part")
+    can = storage.supports(fk.Capability.MULTIPART) and hasattr(client, "upload_part")
     return can and isinstance(storage, SafeStorage)
 
 
@@ -68,8 +66,8 @@ class Multipart:
     """Less than a part is only stored at the end of a request."""
 
     def __init__(self, storage: Any, upload: table.UploadRow) -> None:
-        self._storage, self._upload, self._id = storage, upload, upload.id
-        self._location, self._size = upload.location, upload.size
+        self._storage, self._upload = storage, upload
+        self._location = fk.Location(upload.location)
         self._upload_id: str = upload.parts.get("upload_id", "")
         # JSON has only text as keys
         etags = upload.parts.get("etags", {})
@@ -81,11 +79,11 @@ class Multipart:
     @property
     def room(self) -> int:
         """How many bytes :meth:`store` takes at most: those that are missing in a part."""
-        return part_size(self._size) - self._waiting - len(self._new)
+        return part_size(self._upload.size) - self._waiting - len(self._new)
 
     @property
     def _stored(self) -> int:
-        return len(self._etags) * part_size(self._size)
+        return len(self._etags) * part_size(self._upload.size)
 
     def head(self, connection: Any, more: bytes, size: int) -> bytes:
         """Return the first bytes of the file, with those that are about to be stored."""
@@ -109,14 +107,15 @@ class Multipart:
         """
         with _errors_as_ours():
             self._abort_all(connection)
-            place = Location(self._location)
-            started = self._storage.multipart_start(place, self._size, content_type=content_type)
+            started = self._storage.multipart_start(
+                self._location, self._upload.size, content_type=content_type
+            )
             self._upload_id = started.storage_data["upload_id"]
         self._save_parts(connection)
 
     def _is_part(self, more: int) -> bool:
         end = self._stored + self._waiting + len(self._new) + more
-        return more == self.room or end == self._size
+        return more == self.room or end == self._upload.size
 
     def store(self, connection: Any, data: bytes, content_type: str) -> None:
         """Store bytes in the bucket, if they are enough for a part; if not, :meth:`save` does."""
@@ -128,29 +127,31 @@ class Multipart:
             try:
                 self._store_part(content, content_type)
             except Exception as error:
-                # other servers than Amazon's report that as an error of their own
-                raise (BytesLostError() if self._are_parts_lost() else error) from error
+                # other servers than Amazon's report lost parts as an error of their own
+                if self._has_parts():
+                    raise
+                raise BytesLostError from error
         self._has_new_part, self._waiting, self._new = True, 0, b""
 
     def _store_part(self, content: bytes, content_type: str) -> None:
         number = len(self._etags)
-        part = Upload(io.BytesIO(content), "", len(content), content_type)
+        part = fk.Upload(io.BytesIO(content), "", len(content), content_type)
         stored = self._storage.multipart_update(self.data(), part, number)
         self._etags[number] = stored.storage_data["parts"][number]
 
-    def _are_parts_lost(self) -> bool:
+    def _has_parts(self) -> bool:
+        """Return whether the bucket has the parts, which are neither an object yet nor lost."""
         try:
-            return not self._storage.multipart_refresh(self.data())
-        except exc.MissingFileError:
-            return True
-        except Exception:  # the bucket cannot be asked
+            self._storage.multipart_refresh(self.data())
+        except fk.exc.MissingFileError:
             return False
+        return True
 
     def data(self) -> Any:
         """Return the object as file-keeper knows it until it is complete."""
         etags = dict(sorted(self._etags.items()))
         state = {"upload_id": self._upload_id, "uploaded": self._stored, "parts": etags}
-        return FileData(Location(self._location), size=self._size, storage_data=state)
+        return fk.FileData(self._location, size=self._upload.size, storage_data=state)
 
     def save(self, connection: Any) -> None:
         """Write down the parts that are new, and the bytes that are too few for one."""
@@ -164,15 +165,15 @@ class Multipart:
 
     def _save_parts(self, connection: Any) -> None:
         parts = {"upload_id": self._upload_id, "etags": self._etags}
-        table.update_upload(connection, self._id, parts=parts)
+        table.update_upload(connection, self._upload.id, parts=parts)
 
     @contextmanager
     def as_upload(self) -> Iterator[fk.Upload]:
         """Return the complete file within a block."""
-        stream: Any = _BytesElsewhere()
-        row, location = self._upload, Location(self._location)
+        stream: Any = BytesElsewhere()
+        row = self._upload
         details = (row.name, row.size, row.content_type)
-        yield StoredUpload(stream, *details, location=location, parts=self)
+        yield PreparedUpload(stream, *details, self._location, lambda *_: self.complete())
 
     def complete(self) -> Any:
         """Make one object of the parts, or find the one that an earlier attempt has made.
@@ -180,28 +181,27 @@ class Multipart:
         :raises BytesLostError: the parts are lost.
         """
         data = self.data()
-        data.storage_data["uploaded"] = self._size
+        data.storage_data["uploaded"] = self._upload.size
         with _errors_as_ours():
-            try:
-                self._storage.multipart_refresh(data)
-            except exc.MissingFileError:
+            if not self._has_parts():
                 return self._completed()
             if not self._storage.settings.overwrite_existing and self._storage.exists(data):
-                raise exc.ExistingFileError(self._storage, Location(self._location))
+                raise fk.exc.ExistingFileError(self._storage, self._location)
             return self._storage.multipart_complete(data)
 
     def _completed(self) -> Any:
         try:
-            found = self._storage.analyze(Location(self._location))
-        except exc.MissingFileError as error:
+            found = self._storage.analyze(self._location)
+        except fk.exc.MissingFileError as error:
             raise BytesLostError from error
-        if found.size != self._size:
+        if found.size != self._upload.size:
             raise BytesLostError
         return found
 
-    def is_at_location(self) -> bool:
-        """Return whether what the bucket has at the location of the upload is of these parts."""
-        return True
+    def owns_file_at_location(self) -> bool:
+        """Return whether the parts have become an object, so that the bucket has no parts now."""
+        with _errors_as_ours():
+            return not self._has_parts()
 
     def remove(self, connection: Any) -> None:
         """Remove the parts, if they are no object yet."""
@@ -228,41 +228,14 @@ class Multipart:
 
     @property
     def _key(self) -> str:
-        return self._storage.full_path(Location(self._location))
-
-
-@dataclasses.dataclass
-class StoredUpload(PreparedUpload):
-    """An upload whose parts are in the bucket."""
-
-    parts: Multipart | None = None
-
-    def place(self, storage: Any, location: fk.Location) -> fk.FileData:
-        assert self.parts
-        return self.parts.complete()
-
-
-class _BytesElsewhere(io.RawIOBase):
-    """The stream of an upload whose bytes are in the bucket already.
-
-    Code that looks into the content of uploads must not take it for an empty file.
-    """
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    def readinto(self, _buffer: Any) -> int:
-        raise io.UnsupportedOperation("The bytes of this upload are in its storage already")
+        return self._storage.full_path(self._location)
 
 
 @contextmanager
 def _errors_as_ours() -> Iterator[None]:
     try:
         yield
-    except (FilesError, exc.StorageError):
+    except (FilesError, fk.exc.StorageError):
         raise
     except Exception as error:  # of boto, which need not be installed
         if getattr(error, "response", {}).get("Error", {}).get("Code") == "NoSuchUpload":

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import ckan.plugins.toolkit as tk
-
-from ckanext.files.store.spool_folder import configured_spool
-
-from .errors import UploadsNotReadyError
 
 _PREFIX = "ckanext.files.uploads"
 
@@ -22,14 +17,3 @@ def lifetime() -> timedelta:
 def most_unfinished() -> int:
     """Return how many unfinished uploads one user may have."""
     return tk.config[f"{_PREFIX}.max_unfinished"]
-
-
-def spool_folder() -> Path:
-    """Return the folder of bytes that have arrived, until they are complete.
-
-    :raises UploadsNotReadyError: no option names a folder.
-    """
-    if path := configured_spool():
-        return Path(path)
-    sentence = tk._("Uploads need one of the options {options}")
-    raise UploadsNotReadyError(sentence.format(options=f"{_PREFIX}.path, ckan.storage_path"))

@@ -30,7 +30,7 @@ def find_own(id_: str) -> UploadRow:
 
 
 def find_usable(id_: str) -> UploadRow:
-    """Return an upload of the user, who may still upload the file, or still owns it.
+    """Return an upload that the user may continue, or whose file the user still owns.
 
     :raises UploadGoneError: the file is attached by now, or deleted: a client that has missed the
         end of the upload must not attach the same file once more.

@@ -21,7 +21,7 @@ from ckanext.files.store.storages import Capability, FileData, Location, is_conf
 
 from .errors import UploadsNotReadyError
 from .sinks import find_storage, sink_for
-from .spool import LINK, remove_from_spool, spooled_files
+from .spool_folder import LINK, remove_from_spool, spooled_files
 from .table import UploadRow, lock_expired, lock_upload, transaction, upload_table
 
 _AT_ONCE = 3
@@ -107,7 +107,7 @@ def remove_upload(id_: str) -> None:
 def _remove(connection: Any, upload: UploadRow) -> None:
     if upload.file_id is None:
         sink = sink_for(upload)
-        if upload.is_stored and upload.location and sink.is_at_location():
+        if upload.is_stored and upload.location and sink.owns_file_at_location():
             _remove_file(connection, upload)
         sink.remove(connection)
     _remove_row(connection, upload)
@@ -131,7 +131,7 @@ def find_stray_bytes() -> list[Path]:
     Rows and bytes are apart when a backup of one of them is restored, or when a file system was
     away and another folder took its place.
     """
-    files = spooled_files()  # before the rows: an upload has its row before its bytes, and after
+    files = spooled_files()  # before the rows: a row is made before its file, and deleted after it
     with suppress(UploadsNotReadyError), transaction() as connection:
         known = set(connection.execute(sa.select(upload_table.c.id)).scalars())
         strays = [file for file in files if file.name.removesuffix(LINK) not in known]

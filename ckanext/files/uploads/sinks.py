@@ -57,10 +57,10 @@ class Sink(Protocol):
         """
         ...
 
-    def is_at_location(self) -> bool:
-        """Return whether what the storage has at the location of the upload is of these bytes.
+    def owns_file_at_location(self) -> bool:
+        """Return whether the file at the upload's location is this upload's, so that it may go.
 
-        An attempt to make the file, whose commit has failed, leaves it there.
+        A request whose commit failed leaves such a file.
         """
         ...
 

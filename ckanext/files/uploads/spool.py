@@ -7,13 +7,12 @@ local storage it costs nothing: the finished file is linked into the storage.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,17 +23,11 @@ from ckanext.files.filekeeper.prepared import PreparedUpload
 from ckanext.files.filekeeper.safe import SafeStorage
 
 from .checks import choose_location
-from .errors import BytesLostError, StorageFailsError, UploadsNotReadyError
-from .options import spool_folder
+from .errors import BytesLostError, StorageFailsError
+from .spool_folder import LINK, is_writable, remove_from_spool, spool_folder
 from .table import UploadRow, lock_upload, transaction, update_upload
 
 _ONLY_CKAN = 0o700
-
-LINK = ".link"
-"""At the end of the name of a link that is about to get its place in a storage."""
-
-_NAME = re.compile(rf"[A-Za-z0-9_-]{{32}}(?:{re.escape(LINK)})?")
-"""Of the file of an upload, or of that link."""
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +89,8 @@ class Spool:
     def open(self) -> BinaryIO:
         """Open the bytes for reading.
 
-        :raises BytesLostError: they are lost.
-        :raises StorageFailsError: the folder is away, and they with it.
+        :raises BytesLostError: the file is missing.
+        :raises StorageFailsError: the folder is not mounted.
         """
         with _errors_as_ours():
             return self._path.open("rb")
@@ -135,11 +128,11 @@ class Spool:
 
     def _upload_of(self, file: BinaryIO) -> fk.Upload:
         row = self._upload
-        upload = SpooledUpload(file, row.name, row.size, row.content_type)
+        upload = PreparedUpload(file, row.name, row.size, row.content_type)
         if isinstance(self._storage, SafeStorage):
             upload.location = self._keep_location(upload)
             if isinstance(self._storage, FsStorage):
-                upload.spool, upload.hash = self, self._hash(file)
+                upload.place = partial(self._place, self._hash(file))
         return upload
 
     def _keep_location(self, upload: fk.Upload) -> fk.Location:
@@ -163,11 +156,30 @@ class Spool:
         file.seek(0)
         return reader.get_hash()
 
-    def is_at_location(self) -> bool:
-        """Return whether what the storage has at the location of the upload is of these bytes."""
+    def _place(self, hash_: str, storage: Any, location: fk.Location) -> fk.FileData | None:
+        """Link the file into a storage; return None if that is on another file system."""
+        row, place, settings = self._upload, Path(storage.full_path(location)), storage.settings
+        if not self.is_linked_at(place):
+            # an upload never replaces a folder
+            if place.exists() and (place.is_dir() or not settings.overwrite_existing):
+                raise fk.exc.ExistingFileError(storage, location)
+            if not self.link(place):
+                return None
+        return fk.FileData(
+            location,
+            size=row.size,
+            content_type=row.content_type,
+            hash=hash_,
+            algorithm=settings.hashing_algorithm,
+        )
+
+    def owns_file_at_location(self) -> bool:
+        """Return whether it is this one by another name, or a copy that a storage may have."""
         location = fk.Location(self._upload.location)
-        is_local = isinstance(self._storage, FsStorage)
-        return not is_local or self.is_linked_at(Path(self._storage.full_path(location)))
+        if isinstance(self._storage, FsStorage):
+            return self.is_linked_at(Path(self._storage.full_path(location)))
+        # a storage that overwrites nothing may have refused the upload because of another file
+        return self._storage.settings.overwrite_existing
 
     def remove(self, connection: Any) -> None:
         """Remove the bytes, or this name of theirs.
@@ -177,58 +189,10 @@ class Spool:
         """
         row = self._upload
         has_bytes = row.size and (row.offset or row.is_stored)
-        if has_bytes and not _is_there(self._path.parent):
+        if has_bytes and not is_writable(self._path.parent):
             log.error("The folder of uploads is away: %s", self._path.parent)
             raise StorageFailsError
         remove_from_spool(self._upload.id)
-
-
-@dataclasses.dataclass
-class SpooledUpload(PreparedUpload):
-    """An upload from the spool, which a storage on the same file system takes without a copy."""
-
-    spool: Spool | None = None
-    hash: str = ""
-
-    def place(self, storage: Any, location: fk.Location) -> fk.FileData | None:
-        if self.spool is None or not self.hash:
-            return None
-        place, settings = Path(storage.full_path(location)), storage.settings
-        if not self.spool.is_linked_at(place):
-            # an upload never replaces a folder
-            if place.exists() and (place.is_dir() or not settings.overwrite_existing):
-                raise fk.exc.ExistingFileError(storage, location)
-            if not self.spool.link(place):
-                return None
-        return fk.FileData(
-            location,
-            size=self.size,
-            content_type=self.content_type,
-            hash=self.hash,
-            algorithm=settings.hashing_algorithm,
-        )
-
-
-def remove_from_spool(id_: str) -> None:
-    """Remove what the spool has of an upload; a portal that has only buckets has no spool."""
-    with suppress(UploadsNotReadyError):
-        (spool_folder() / id_).unlink(missing_ok=True)
-
-
-def spooled_files() -> list[Path]:
-    """Return the files in the spool, each with the id of its upload as its name.
-
-    What else lies in that folder is left out, such as the files of a storage.
-    """
-    try:
-        return [path for path in spool_folder().iterdir() if _NAME.fullmatch(path.name)]
-    except (UploadsNotReadyError, FileNotFoundError):
-        return []
-
-
-def _is_there(folder: Path) -> bool:
-    """Return whether a folder is there, which may be on a file system that comes and goes."""
-    return os.access(folder, os.W_OK)  # the place of one that is not mounted is not CKAN's
 
 
 def _write_all(number: int, data: bytes, position: int) -> None:
@@ -263,7 +227,7 @@ def _errors_as_ours() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and _is_there(spool_folder()):
+        if isinstance(error, FileNotFoundError) and is_writable(spool_folder()):
             raise BytesLostError from error
         log.error("The folder of uploads does not take an upload: %s", error)
         raise StorageFailsError from error

@@ -15,8 +15,7 @@ from flask import Blueprint, Response
 from werkzeug.http import http_date
 
 from ckanext.files.csrf import protect
-from ckanext.files.search import format_of
-from ckanext.files.store import is_configured
+from ckanext.files.store import format_of, is_configured
 
 from . import checks, protocol
 from .answers import SECONDS_TO_DISCARD, answer_errors

@@ -64,7 +64,9 @@ def _page(scope: str, template: str, more: dict[str, Any]) -> Any:
 
 
 def _found(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return what a list needs of a page of jobs; none of them, with errors, for invalid filters.
+    """Return the variables of a page of jobs.
+
+    If a filter is invalid there are no jobs, and ``errors`` says why.
 
     ``newest`` is the id of the newest job found, which the address of an older page has: later
     jobs were on none of the pages. An address made by hand may lack it.

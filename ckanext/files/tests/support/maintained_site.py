@@ -22,7 +22,7 @@ from ckanext.files.tests.support.effects import engine, look
 from ckanext.files.tests.support.jobs import let_time_pass
 from ckanext.files.tests.support.load_plugins import plugins_loaded, storage_options
 from ckanext.files.tests.support.users import call, new_user
-from ckanext.files.uploads.options import spool_folder
+from ckanext.files.uploads.spool_folder import spool_folder
 from ckanext.files.uploads.table import UploadRow, create_upload, transaction
 
 OPTION = "ckan.files.storage"

@@ -18,7 +18,7 @@ from ckan.tests import factories
 
 from ckanext.files import capabilities
 from ckanext.files.store.models import file_table
-from ckanext.files.store.storages import FileData, Location, get_storage
+from ckanext.files.store.storages import FileData, Location, get_storage, make_upload
 from ckanext.files.tests.support.effects import Effects, change, look, rows
 from ckanext.files.tests.support.probe_plugin import ProbePlugin
 from ckanext.files.tests.support.server import CkanServer, CkanServers
@@ -31,6 +31,8 @@ from ckanext.files.uploads.multipart import Multipart
 
 STORAGES = pytest.mark.parametrize("storage", ["default", "folder", "cloud"])
 OURS = pytest.mark.parametrize("storage", ["folder", "cloud"])
+KNOWN = pytest.mark.parametrize("storage", ["folder", "cloud", "copied"])
+"""Storages whose locations are in the rows of uploads."""
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,8 @@ def server(app: Any, gate: Path, lasting_servers: CkanServers) -> CkanServer:
     """A portal with a plugin that looks at each file."""
 
     def look_before(_: Any, data_dict: dict[str, Any]) -> None:
+        if data_dict["name"] == "unwanted":
+            raise tk.ValidationError({"upload": ["It is not wanted"]})
         if data_dict["name"] == "slow":
             wait_at(gate)
         if data_dict["name"] == "scanned":
@@ -177,6 +181,17 @@ def test_refused_at_the_end(taken: None, tus: Tus, name: str, storage: str) -> N
     assert look("SELECT count(*) FROM files_upload") == uploads
     if storage != "default" or not capabilities.CORE_FILES:
         assert stored(storage) == before
+
+
+@KNOWN
+def test_bytes_of_another_program(tus: Tus, storage: str) -> None:
+    """What is at the location of a refused upload is not the upload's, and stays."""
+    url = tus.begin(3, "unwanted", storage=storage)
+    assert tus.patch(url, 0, b"123").status_code == 400
+    location = look("SELECT location FROM files_upload WHERE id = :id", id=id_of(url))
+    theirs = get_storage(storage).upload(location, make_upload(b"456"))
+    assert tus.send("DELETE", url).status_code == 204
+    assert get_storage(storage).content(theirs) == b"456"
 
 
 @OURS
