@@ -29,11 +29,11 @@ class Receiver:
     """
 
     def __init__(self, upload: UploadRow, checksum: Checksum | None) -> None:
-        self._upload, self._checksum = upload, checksum
-        self._writer = Writer(upload)
-        self._sink: Sink = sink_for(upload)
-        self._content_type = upload.content_type
-        self.offset = upload.offset
+        self._writer, self._checksum = Writer(upload), checksum
+        self._upload = self._writer.upload
+        self._sink: Sink = sink_for(self._upload)
+        self._content_type = self._upload.content_type
+        self.offset = self._upload.offset
         """The position after the last byte that is stored."""
 
     @property

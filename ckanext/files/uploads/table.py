@@ -92,13 +92,13 @@ class UploadRow(NamedTuple):
         return self.expires <= datetime.now(self.expires.tzinfo)
 
 
-_COLUMNS = [upload_table.c[name] for name in UploadRow._fields]
+UPLOAD_COLUMNS = [upload_table.c[name] for name in UploadRow._fields]
 
 
 def create_upload(connection: Any, values: dict[str, Any]) -> UploadRow:
     """Make the row of a new upload."""
     row = {"id": secrets.token_urlsafe(24), **values, "expires": new_expiry()}
-    insert = sa.insert(upload_table).values(row).returning(*_COLUMNS)
+    insert = sa.insert(upload_table).values(row).returning(*UPLOAD_COLUMNS)
     return UploadRow(*connection.execute(insert).one())
 
 
@@ -111,7 +111,7 @@ def find_upload(connection: Any, id_: str) -> UploadRow:
     if not is_storable(id_):
         raise UploadNotFoundError
     with _errors_as_ours():
-        row = connection.execute(sa.select(*_COLUMNS).where(upload_table.c.id == id_)).first()
+        row = connection.execute(sa.select(*UPLOAD_COLUMNS).where(upload_table.c.id == id_)).first()
     if row is None:
         raise UploadNotFoundError
     return UploadRow(*row)
@@ -120,7 +120,7 @@ def find_upload(connection: Any, id_: str) -> UploadRow:
 def unfinished_uploads(session: Session, user_id: str) -> list[UploadRow]:
     """Return the uploads that a user may continue, the newest first."""
     newest_first = (upload_table.c.created.desc(), upload_table.c.id)
-    statement = sa.select(*_COLUMNS).where(*_may_continue(user_id)).order_by(*newest_first)
+    statement = sa.select(*UPLOAD_COLUMNS).where(*_may_continue(user_id)).order_by(*newest_first)
     rows: Any = session.execute(statement)
     return [UploadRow(*row) for row in rows]
 
@@ -163,7 +163,7 @@ def lock_upload(connection: Any, id_: str) -> UploadRow:
     :raises UploadBusyError: another transaction has it.
     :raises UploadNotFoundError: it is gone.
     """
-    statement = sa.select(*_COLUMNS).where(upload_table.c.id == id_)
+    statement = sa.select(*UPLOAD_COLUMNS).where(upload_table.c.id == id_)
     with _errors_as_ours():
         row = connection.execute(statement.with_for_update(nowait=True)).first()
     if row is None:
@@ -174,7 +174,7 @@ def lock_upload(connection: Any, id_: str) -> UploadRow:
 def lock_expired(connection: Any, order: Any, others: Collection[str]) -> UploadRow | None:
     """Lock an upload that has expired, other than some, until the transaction ends."""
     columns = upload_table.c
-    expired = sa.select(*_COLUMNS).where(columns.expires <= sa.func.now())
+    expired = sa.select(*UPLOAD_COLUMNS).where(columns.expires <= sa.func.now())
     one = expired.where(columns.id.not_in(others)).order_by(order).limit(1)
     row = connection.execute(one.with_for_update(skip_locked=True)).first()
     return None if row is None else UploadRow(*row)

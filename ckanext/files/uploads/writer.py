@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from .errors import UploadBusyError
-from .table import UploadRow, new_expiry, transaction, upload_table
+from .table import UPLOAD_COLUMNS, UploadRow, new_expiry, transaction, upload_table
 
 
 class Writer:
@@ -39,13 +39,15 @@ class Writer:
                 columns.is_stored.is_(False),
             )
             .values(writer=self._mark, expires=new_expiry())
-            .returning(columns.expires)
+            .returning(*UPLOAD_COLUMNS)
         )
         with transaction() as connection:
-            expires = connection.execute(take_over).scalar()
-        if expires is None:
+            row = connection.execute(take_over).first()
+        if row is None:
             raise UploadBusyError
-        self.expires: datetime = expires
+        self.upload = UploadRow(*row)
+        """As it is from now on: another request may have changed it before."""
+        self.expires: datetime = self.upload.expires
 
     @contextmanager
     def lock(self) -> Iterator[Connection]:
