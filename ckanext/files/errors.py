@@ -5,7 +5,7 @@ Only the edges (logic, views, cli) convert them to CKAN's own exceptions.
 
 from __future__ import annotations
 
-from ckan.plugins.toolkit import Invalid
+from ckan.plugins.toolkit import Invalid, ValidationError
 
 
 class FilesError(Exception):
@@ -17,6 +17,10 @@ class OutOfQueueError(FilesError, Invalid):
 
     Raised in a validator, it becomes an error of the validator's field.
     """
+
+
+class FileBusyError(FilesError, ValidationError):
+    """Another request stores a file of the same name: the same call may succeed later."""
 
 
 class InnerFailureError(FilesError):

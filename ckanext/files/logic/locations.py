@@ -14,6 +14,7 @@ from ckan.lib.munge import munge_filename
 from ckan.plugins import toolkit as tk
 from ckan.types import Context
 
+from ckanext.files.errors import FileBusyError
 from ckanext.files.filekeeper.locations import LocationBusyError, has_committed_row, lock_location
 from ckanext.files.store.models import file_table, flush_files
 from ckanext.files.store.storages import Capability, exc, get_storage, make_upload, storage_name
@@ -64,4 +65,4 @@ def _lock(session: Any, storage: str, location: str, field: str) -> None:
         lock_location(session, storage, location)
     except LocationBusyError as error:
         message = tk._("Another request stores a file of this name. Try again.")
-        raise tk.ValidationError({field: [message]}) from error
+        raise FileBusyError({field: [message]}) from error

@@ -160,3 +160,12 @@ class FileRefusedError(UploadRefusedError):
     @property
     def errors(self) -> dict[str, Any]:
         return self._errors
+
+
+class FileWaitsError(FileRefusedError):
+    """Another request stores a file of the same name: the client may try again.
+
+    All bytes are stored, and stay.
+    """
+
+    status = 423

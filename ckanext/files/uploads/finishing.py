@@ -22,9 +22,10 @@ import file_keeper as fk
 from ckan import model
 from sqlalchemy.exc import InvalidRequestError
 
+from ckanext.files.errors import FileBusyError
 from ckanext.files.transaction import Block
 
-from .errors import FileRefusedError, UploadForbiddenError, UploadGoneError
+from .errors import FileRefusedError, FileWaitsError, UploadForbiddenError, UploadGoneError
 from .sinks import sink_for
 from .table import UploadRow, find_upload, lock_upload, transaction, update_upload
 
@@ -63,6 +64,8 @@ def _create(upload: UploadRow, content: fk.Upload) -> str:
             finished = {"offset": upload.size, "file_id": file_id, "parts": {}}
             update_upload(model.Session, upload.id, **finished, writer="")
             model.Session.commit()
+    except FileBusyError as error:
+        raise FileWaitsError(error.error_dict) from error
     except tk.ValidationError as error:
         raise FileRefusedError(error.error_dict) from error
     except tk.NotAuthorized as error:

@@ -21,7 +21,13 @@ from . import checks, protocol
 from .answers import SECONDS_TO_DISCARD, answer_errors
 from .body import Body
 from .creation import begin_upload
-from .errors import UploadGoneError, UploadRefusedError, WrongOffsetError, WrongTypeError
+from .errors import (
+    FileWaitsError,
+    UploadGoneError,
+    UploadRefusedError,
+    WrongOffsetError,
+    WrongTypeError,
+)
 from .finishing import make_file
 from .own_uploads import discard_upload, find_usable
 from .receiving import Receiver, too_long
@@ -72,6 +78,8 @@ def create() -> Response:
     remove_some_expired()
     try:
         answer = _receive(upload) if has_body or not upload.size else _progress(upload)
+    except FileWaitsError:
+        answer = _progress(_as_it_is_now(upload))  # the client goes on, and makes the file
     except Exception:
         _remove_quietly(upload)  # the client does not know the upload yet
         raise
@@ -144,9 +152,13 @@ def _store(upload: UploadRow, body: Body, checksum: protocol.Checksum | None) ->
     receiver = Receiver(upload, checksum)
     receiver.receive(body)
     if receiver.is_stored:
-        with transaction() as connection:
-            return find_upload(connection, upload.id)
+        return _as_it_is_now(upload)
     return upload._replace(expires=receiver.expires, offset=receiver.offset)
+
+
+def _as_it_is_now(upload: UploadRow) -> UploadRow:
+    with transaction() as connection:
+        return find_upload(connection, upload.id)
 
 
 def _progress(upload: UploadRow) -> Response:
