@@ -35,6 +35,10 @@ MOST_BYTES = 64 * _MIB * _MOST_PARTS
 """The size of the largest file. A part comes from the memory of a web server, and until it is
 complete from PostgreSQL: parts of any size would let one user fill both."""
 
+_OWNER = "files-upload"
+"""In the metadata of an object: the id of the upload that it was. Other uploads, forms and programs
+may store an object of the same size at the same location."""
+
 log = logging.getLogger(__name__)
 
 
@@ -107,10 +111,11 @@ class Multipart:
         """
         with _errors_as_ours():
             self._abort_all(connection)
-            started = self._storage.multipart_start(
-                self._location, self._upload.size, content_type=content_type
+            # not by file-keeper, which gives the object no metadata
+            started = self._client.create_multipart_upload(
+                **self._place, ContentType=content_type, Metadata={_OWNER: self._upload.id}
             )
-            self._upload_id = started.storage_data["upload_id"]
+            self._upload_id = started["UploadId"]
         self._save_parts(connection)
 
     def _is_part(self, more: int) -> bool:
@@ -178,30 +183,29 @@ class Multipart:
     def complete(self) -> Any:
         """Make one object of the parts, or find the one that an earlier attempt has made.
 
-        :raises BytesLostError: the parts are lost.
+        :raises BytesLostError: the parts are lost, or another upload has replaced that object.
         """
         data = self.data()
         data.storage_data["uploaded"] = self._upload.size
         with _errors_as_ours():
             if not self._has_parts():
-                return self._completed()
+                if self.owns_file_at_location():
+                    return self._storage.analyze(self._location)
+                raise BytesLostError
             if not self._storage.settings.overwrite_existing and self._storage.exists(data):
                 raise fk.exc.ExistingFileError(self._storage, self._location)
             return self._storage.multipart_complete(data)
 
-    def _completed(self) -> Any:
-        try:
-            found = self._storage.analyze(self._location)
-        except fk.exc.MissingFileError as error:
-            raise BytesLostError from error
-        if found.size != self._upload.size:
-            raise BytesLostError
-        return found
-
     def owns_file_at_location(self) -> bool:
-        """Return whether the parts have become an object, so that the bucket has no parts now."""
+        """Return whether the object there is the one that the parts have become."""
         with _errors_as_ours():
-            return not self._has_parts()
+            try:
+                found = self._client.head_object(**self._place)
+            except self._client.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] == "404":
+                    return False
+                raise
+        return found["Metadata"].get(_OWNER) == self._upload.id
 
     def remove(self, connection: Any) -> None:
         """Remove the parts, if they are no object yet."""
@@ -211,24 +215,26 @@ class Multipart:
 
     def _abort_all(self, connection: Any) -> None:
         """Remove the parts, and what a killed request has announced, whose id no row has."""
-        settings = self._storage.settings
-        found = settings.client.list_multipart_uploads(Bucket=settings.bucket, Prefix=self._key)
-        ids = {each["UploadId"] for each in found.get("Uploads", []) if each["Key"] == self._key}
-        ids -= table.known_parts(connection, settings.name, self._location)
+        bucket, key = self._place.values()
+        found = self._client.list_multipart_uploads(Bucket=bucket, Prefix=key)
+        ids = {each["UploadId"] for each in found.get("Uploads", []) if each["Key"] == key}
+        ids -= table.known_parts(connection, self._storage.settings.name, self._location)
         for id_ in filter(None, ids | {self._upload_id}):
             self._abort(id_)
 
     def _abort(self, id_: str) -> None:
         # not by file-keeper, which aborts nothing unless it finds another one first
-        settings = self._storage.settings
         with suppress(BytesLostError), _errors_as_ours():
-            settings.client.abort_multipart_upload(
-                Bucket=settings.bucket, Key=self._key, UploadId=id_
-            )
+            self._client.abort_multipart_upload(**self._place, UploadId=id_)
 
     @property
-    def _key(self) -> str:
-        return self._storage.full_path(self._location)
+    def _client(self) -> Any:
+        return self._storage.settings.client
+
+    @property
+    def _place(self) -> dict[str, str]:
+        bucket, key = self._storage.settings.bucket, self._storage.full_path(self._location)
+        return {"Bucket": bucket, "Key": key}
 
 
 @contextmanager

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from ckanext.files.filekeeper.locations import wait_for_location
 from ckanext.files.filekeeper.removal import remove_unnamed_within
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Capability, FileData, Location, is_configured
 
-from .errors import UploadsNotReadyError
+from .errors import StorageFailsError, UploadsNotReadyError
 from .sinks import find_storage, sink_for
 from .spool_folder import LINK, remove_from_spool, spooled_files
 from .table import UploadRow, lock_expired, lock_upload, transaction, upload_table
@@ -95,6 +96,7 @@ def remove_upload(id_: str) -> None:
 
     :raises UploadBusyError: another request stores bytes, or makes the file.
     :raises UploadNotFoundError: it is gone.
+    :raises StorageFailsError: the storage does not remove the bytes.
     """
     with transaction() as connection:
         upload = lock_upload(connection, id_)
@@ -108,7 +110,9 @@ def _remove(connection: Any, upload: UploadRow) -> None:
     if upload.file_id is None:
         sink = sink_for(upload)
         if upload.is_stored and upload.location and sink.owns_file_at_location():
-            _remove_file(connection, upload)
+            wait_for_location(connection, upload.storage, upload.location)
+            if sink.owns_file_at_location():  # no other upload has replaced it meanwhile
+                _remove_file(connection, upload)
         sink.remove(connection)
     _remove_row(connection, upload)
 
@@ -117,7 +121,13 @@ def _remove_file(connection: Any, upload: UploadRow) -> None:
     """Remove what the storage has of a file whose commit has failed."""
     storage, data = find_storage(upload.storage), FileData(Location(upload.location))
     if storage.supports(Capability.REMOVE):
-        remove_unnamed_within(connection, file_table, upload.storage, storage, data)
+        try:
+            remove_unnamed_within(connection, file_table, upload.storage, storage, data)
+        except sa.exc.SQLAlchemyError:
+            raise
+        except Exception as error:
+            log.error("A storage does not remove the file of an upload: %s", error)
+            raise StorageFailsError from error
 
 
 def _remove_row(connection: Any, upload: UploadRow) -> None:

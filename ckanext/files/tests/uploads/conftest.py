@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from ckan import model
 from ckan.common import config
 from ckan.tests import factories
 from ckan.tests.helpers import _get_test_app
 
-from ckanext.files.tests.support.effects import look
+from ckanext.files.tests.support.effects import Effects, change, look
 from ckanext.files.tests.support.load_plugins import plugins_loaded, s3_options, storage_options
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 from ckanext.files.tests.support.tus import Tus
@@ -78,6 +80,25 @@ def tus(server: CkanServer) -> Tus:
 def clients(server: CkanServer) -> Callable[[], Tus]:
     """Make clients, each of a user of its own."""
     return lambda: new_client(server)
+
+
+@pytest.fixture
+def taken(effects: Effects) -> Iterator[None]:
+    """What :func:`fail_at_commit` writes for an unlucky file is there already."""
+    change("INSERT INTO files_test_effect VALUES ('taken')")
+    yield
+    let_commit()
+
+
+def let_commit() -> None:
+    change("DELETE FROM files_test_effect WHERE name = 'taken'")
+
+
+def fail_at_commit(name: str) -> None:
+    """Let the commit of an unlucky file fail, within a hook."""
+    if name.startswith("unlucky"):
+        # a constraint that PostgreSQL checks at the COMMIT
+        model.Session.execute(sa.text("INSERT INTO files_test_effect VALUES ('taken')"))
 
 
 def new_client(server: CkanServer, *, sysadmin: bool = False) -> Tus:

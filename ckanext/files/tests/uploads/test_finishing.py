@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import random
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import ckan.plugins.toolkit as tk
 import pytest
-import sqlalchemy as sa
 from ckan import model
 from ckan.tests import factories
 
 from ckanext.files import capabilities
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import FileData, Location, get_storage, make_upload
-from ckanext.files.tests.support.effects import Effects, change, look, rows
+from ckanext.files.tests.support.effects import change, look, rows
 from ckanext.files.tests.support.probe_plugin import ProbePlugin
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 from ckanext.files.tests.support.tus import Tus, answer_of
 from ckanext.files.tests.support.users import call
 from ckanext.files.tests.support.waiting import wait_for
-from ckanext.files.tests.uploads.conftest import folder_of, new_client, spooled
+from ckanext.files.tests.uploads.conftest import (
+    fail_at_commit,
+    folder_of,
+    let_commit,
+    new_client,
+    spooled,
+)
 from ckanext.files.uploads import remove_expired, table
+from ckanext.files.uploads.body import Body
+from ckanext.files.uploads.errors import StorageFailsError
 from ckanext.files.uploads.multipart import Multipart
+from ckanext.files.uploads.receiving import Receiver
+from ckanext.files.uploads.removal import remove_upload
 
 STORAGES = pytest.mark.parametrize("storage", ["default", "folder", "cloud"])
 OURS = pytest.mark.parametrize("storage", ["folder", "cloud"])
@@ -61,14 +71,6 @@ def server(app: Any, gate: Path, lasting_servers: CkanServers) -> CkanServer:
 
 
 @pytest.fixture
-def taken(effects: Effects) -> Iterator[None]:
-    """What the plugin writes for an unlucky file is there already."""
-    change("INSERT INTO files_test_effect VALUES ('taken')")
-    yield
-    change("DELETE FROM files_test_effect WHERE name = 'taken'")
-
-
-@pytest.fixture
 def tus(server: CkanServer) -> Tus:
     return new_client(server)
 
@@ -83,9 +85,7 @@ def look_after(_: Any, data_dict: dict[str, Any]) -> None:
     if data_dict["name"].startswith("trap"):
         model.Session.commit()  # in the middle, as some plugins do
         raise RuntimeError("the plugin fails")
-    if data_dict["name"].startswith("unlucky"):
-        # a constraint that PostgreSQL checks at the COMMIT
-        model.Session.execute(sa.text("INSERT INTO files_test_effect VALUES ('taken')"))
+    fail_at_commit(data_dict["name"])
 
 
 def scan(stream: Any, report: Path) -> None:
@@ -194,13 +194,32 @@ def test_bytes_of_another_program(tus: Tus, storage: str) -> None:
     assert get_storage(storage).content(theirs) == b"456"
 
 
+def test_a_storage_that_does_not_remove(tus: Tus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user is told so, and the upload stays until its file can be removed."""
+    url = tus.begin(3, "unwanted", storage="folder")
+    assert tus.patch(url, 0, b"123").status_code == 400
+    location = look("SELECT location FROM files_upload WHERE id = :id", id=id_of(url))
+    place = folder_of("folder") / location
+    place.hardlink_to(spooled(url))  # as a killed request leaves it
+    with monkeypatch.context() as patch:
+        patch.setattr(get_storage("folder"), "remove", _fail)
+        with pytest.raises(StorageFailsError, match="Try again later"):
+            remove_upload(id_of(url))
+    assert tus.send("DELETE", url).status_code == 204
+    assert not place.exists()
+
+
+def _fail(*_: Any) -> None:
+    raise OSError("Read-only file system")
+
+
 @OURS
 def test_finished_later(taken: None, tus: Tus, storage: str) -> None:
     """When the commit has failed, the same bytes become the file, where they still exist."""
     before, content = stored(storage), os.urandom(9_000_000)
     url = tus.begin(len(content), "unlucky", storage=storage)
     assert tus.patch(url, 0, content).status_code == 500
-    change("DELETE FROM files_test_effect WHERE name = 'taken'")
+    let_commit()
     offset = tus.offset(url)
     assert offset < len(content)
     done = tus.patch(url, offset, content[offset:])
@@ -346,6 +365,20 @@ def _begin(upload: table.UploadRow) -> None:
 
 def id_of(url: str) -> str:
     return url.rpartition("/")[2]
+
+
+def test_two_requests_have_read_the_upload(tus: Tus) -> None:
+    """What the first one has announced to the bucket is removed before the second one does."""
+    begun, content = uploads_in_bucket(), bytes(8 * 1024 * 1024)
+    url = tus.begin(len(content) + 3, storage="cloud")
+    with table.transaction() as connection:
+        before = table.find_upload(connection, id_of(url))
+    wrong = f"sha1 {base64.b64encode(bytes(20)).decode()}"
+    assert tus.patch(url, 0, content, Upload_Checksum=wrong).status_code == 460
+    assert len(uploads_in_bucket()) == len(begun) + 1
+    Receiver(before, None).receive(Body(io.BytesIO(content)))
+    assert tus.patch(url, len(content), b"123").status_code == 204
+    assert uploads_in_bucket() == begun
 
 
 def test_object_in_parts(tus: Tus) -> None:

@@ -11,12 +11,16 @@ import pytest
 import requests
 from ckan import model
 
-from ckanext.files.store.storages import get_storage
+from ckanext.files import capabilities
+from ckanext.files.filekeeper import locations
+from ckanext.files.store.storages import get_storage, make_upload
+from ckanext.files.tests.support.effects import engine
 from ckanext.files.tests.support.probe_plugin import ProbePlugin
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 from ckanext.files.tests.support.tus import Tus
 from ckanext.files.tests.support.waiting import wait_for
-from ckanext.files.tests.uploads.conftest import new_client
+from ckanext.files.tests.uploads.conftest import fail_at_commit, let_commit, new_client
+from ckanext.files.tests.uploads.test_finishing import is_one_waiting
 
 STORAGES = pytest.mark.parametrize("storage", ["named", "default", "cloud"])
 ROUNDS = pytest.mark.parametrize("round_", range(4))
@@ -40,6 +44,7 @@ def server(app: Any, gate: Path, lasting_servers: CkanServers) -> CkanServer:
             model.Session.flush()
             held.touch()
             wait_for(lambda: not gate.exists())
+        fail_at_commit(data_dict.get("name", ""))
 
     def before() -> None:
         for name in ("named", "default", "cloud"):
@@ -48,6 +53,12 @@ def server(app: Any, gate: Path, lasting_servers: CkanServers) -> CkanServer:
         ProbePlugin.hooks["after:file_create"] = look_after
 
     return lasting_servers.fork(app, before)
+
+
+@pytest.fixture(scope="module")
+def impatient(app: Any, lasting_servers: CkanServers) -> CkanServer:
+    """A portal that does not wait for the location of a file."""
+    return lasting_servers.fork(app, lambda: setattr(locations, "PATIENCE", 0.1))
 
 
 @pytest.fixture
@@ -110,3 +121,49 @@ def test_the_second_waits_for_the_row_of_the_first(
         gate.unlink()
     assert (first.result().status_code, second.result().status_code) == (204, 400)
     assert both[0].download(first.result().headers["File-Id"]) == b"111"
+
+
+@pytest.mark.skipif(not capabilities.CORE_FILES, reason="the backport removes the object at once")
+@pytest.mark.parametrize("size", [3, 4])
+def test_an_object_of_another_user(taken: None, both: list[Tus], size: int) -> None:
+    """Both commits have failed, and the bucket has the bytes of the second user only."""
+    urls = [
+        each.begin(length, f"unlucky {size}.bin", storage="cloud")
+        for each, length in zip(both, (3, size), strict=True)
+    ]
+    assert both[0].patch(urls[0], 0, b"111").status_code == 500
+    assert both[1].patch(urls[1], 0, b"2" * size).status_code == 500
+    let_commit()
+    lost = both[0].patch(urls[0], 0, b"111")
+    assert (lost.status_code, "again" in lost.text) == (410, True)
+    done = both[1].patch(urls[1], 0, b"2" * size)
+    assert both[1].download(done.headers["File-Id"]) == b"2" * size
+
+
+def test_an_object_that_is_replaced(taken: None, both: list[Tus]) -> None:
+    """While an upload is discarded, another request stores a file of the same name."""
+    url, location = both[0].begin(3, "unlucky.bin", storage="cloud"), "unlucky.bin"
+    assert both[0].patch(url, 0, b"111").status_code == 500
+    with ThreadPoolExecutor(1) as thread:
+        with engine().begin() as connection:
+            locations.wait_for_location(connection, "cloud", location)
+            end = thread.submit(both[0].send, "DELETE", url)
+            wait_for(lambda: end.done() or is_one_waiting())
+            theirs = get_storage("cloud").upload(location, make_upload(b"222"))
+        assert end.result().status_code == 204
+    assert get_storage("cloud").content(theirs) == b"222"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_name_that_is_busy(impatient: CkanServer, whole: bool) -> None:
+    """The client is asked to come again by a status after which clients do; the bytes stay."""
+    tus, name = new_client(impatient), f"busy-{whole}.bin".lower()
+    with engine().begin() as connection:
+        locations.wait_for_location(connection, "named", name)
+        answer = tus.create(3, name, b"123" if whole else None, storage="named")
+        url = answer.headers["Location"]
+        assert (answer.status_code, answer.headers["Upload-Offset"]) == (201, "0")
+        busy = tus.patch(url, 0, b"123")
+        assert (busy.status_code, "Try again" in busy.text) == (423, True)
+    done = tus.patch(url, 0, b"123")
+    assert tus.download(done.headers["File-Id"]) == b"123"
