@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from ckanext.files.filekeeper.locations import wait_for_location
 from ckanext.files.filekeeper.removal import remove_unnamed_within
@@ -123,7 +124,7 @@ def _remove_file(connection: Any, upload: UploadRow) -> None:
     if storage.supports(Capability.REMOVE):
         try:
             remove_unnamed_within(connection, file_table, upload.storage, storage, data)
-        except sa.exc.SQLAlchemyError:
+        except SQLAlchemyError:
             raise
         except Exception as error:
             log.error("A storage does not remove the file of an upload: %s", error)
