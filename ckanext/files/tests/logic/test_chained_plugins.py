@@ -1,4 +1,4 @@
-"""Plugins that chain the actions of files get what the caller has sent, wherever they are loaded."""
+"""Plugins that chain the actions of files get what the caller has sent."""
 
 from __future__ import annotations
 
