@@ -12,6 +12,7 @@ from ckan.common import CKANConfig
 from ckan.config.declaration import Declaration, Key
 
 from . import capabilities, downloads, views
+from .store.actions import actions as core_actions
 from .store.storages import adapters
 
 
@@ -51,14 +52,20 @@ def public(module: ModuleType) -> dict[str, Any]:
 def with_backport(kind: str, ours: ModuleType) -> dict[str, Any]:
     """Return the actions or auth functions of a module together with CKAN 2.12's own.
 
+    CKAN lets a plugin chain no function of its own, so on CKAN 2.11 this function chains them to
+    the backport's. On CKAN 2.12 it does so with the actions of files: plugins that chain them get
+    what the caller has sent, and ours get what CKAN's would get.
+
     :param kind: ``action`` or ``auth``.
-    :param ours: its functions may be chained to CKAN's. CKAN lets a plugin chain no function of
-        its own, so on CKAN 2.11 this function chains them to the backport's.
+    :param ours: its functions may be chained to CKAN's.
     """
     functions = public(ours)
-    if capabilities.CORE_FILES:
-        return functions
-    core = public(_backport(kind))
+    if not capabilities.CORE_FILES:
+        core = public(_backport(kind))
+    elif kind == "action":
+        core = {name: function for name, function in core_actions.items() if name in functions}
+    else:
+        core = {}
     chained = {name: _chain(core[name], functions[name]) for name in core.keys() & functions.keys()}
     return {**core, **functions, **chained}
 

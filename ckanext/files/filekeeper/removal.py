@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -55,24 +53,10 @@ def remove_when_committed(
 
 def remove_or_log(engine: Engine, table: sa.Table, name: str, storage: Any, data: FileData) -> None:
     """Remove bytes that no row names; log an error of the storage."""
-    with _logged(name, data):
-        remove_unnamed(engine, table, name, storage, data)
-
-
-def remove_or_log_within(
-    connection: Connection, table: sa.Table, name: str, storage: Any, data: FileData
-) -> None:
-    """Do the same in a transaction of the caller, as :func:`remove_unnamed_within` does."""
-    with _logged(name, data):
-        remove_unnamed_within(connection, table, name, storage, data)
-
-
-@contextmanager
-def _logged(name: str, data: FileData) -> Iterator[None]:
     try:
-        yield
+        remove_unnamed(engine, table, name, storage, data)
     except Exception:
-        # an error could undo nothing: the transaction has ended, or goes on without these bytes
+        # an error could undo nothing: the transaction has ended
         log.exception("Storage %s keeps what no row names: %s", name, data.location)
 
 

@@ -33,6 +33,7 @@ from ckanext.files.store import (
     set_title,
     storage_name,
 )
+from ckanext.files.store.storages import exc
 from ckanext.files.transaction import current_block
 
 from . import schema
@@ -71,6 +72,13 @@ def _create(next_action: Action, context: Context, data_dict: dict[str, Any]) ->
     try:
         return next_action(context, lock_new_location(context, data_dict))
     except tk.ValidationError as error:
+        if isinstance(error.__cause__, exc.ExistingFileError):
+            # of a deleted file before the removal after its commit, or a stray
+            message = tk._(
+                "The storage has something of this name that belongs to no file. Try again, or "
+                "choose another name."
+            )
+            raise tk.ValidationError({"upload": [message]}) from error
         storage = storage_name(data_dict.get("storage"))
         is_name = isinstance(storage, str)
         if is_name and "storage" in error.error_dict and not is_configured(storage):
@@ -102,13 +110,13 @@ def _file_delete(next_action: Action, context: Context, data_dict: dict[str, Any
         return next_action(context, data_dict)
     tk.check_access("file_delete", context, data_dict)
     session: Any = context.get("session") or model.Session
-    if current_block() is None and not context.get("defer_commit"):
-        lock_file(session, id_)
-        return next_action(context, data_dict)
     with_plugin_data = bool(context.get("include_plugin_data"))
     try:
+        if current_block() is None and not context.get("defer_commit"):
+            lock_file(session, id_)
+            return next_action(context, data_dict)
         deleted = delete_file(session, id_, include_plugin_data=with_plugin_data)
-    except CannotRemoveError as error:
+    except (CannotRemoveError, exc.UnknownStorageError) as error:
         raise tk.ValidationError({"storage": [str(error)]}) from error
     if deleted is None:
         raise tk.ObjectNotFound("file id not found")
@@ -119,7 +127,9 @@ def _file_delete(next_action: Action, context: Context, data_dict: dict[str, Any
 
 file_delete = chain_core_action(actions.file_delete, _file_delete)
 """CKAN's action. Where another action makes the commit, the bytes are removed after it: that
-action may fail yet. Of two requests that delete a file at once, the second one removes nothing."""
+action may fail yet. Of two requests that delete a file at once, the second one removes nothing.
+Transactions that delete several files each must do so in one order, such as by id: PostgreSQL ends
+one of two that wait for each other."""
 
 
 def _resource_delete(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:

@@ -1,12 +1,12 @@
 """Lock the location of a new file before CKAN looks whether it is free.
 
-CKAN chooses the location within its action, and asks the storage again for the same upload. What
-a storage would choose is known before that, unless it chooses another location each time: then no
-two files share one, and there is nothing to lock.
+CKAN chooses the location within its action. It asks the storage again for the same upload.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ckan import model
@@ -15,7 +15,12 @@ from ckan.plugins import toolkit as tk
 from ckan.types import Context
 
 from ckanext.files.errors import FileBusyError
-from ckanext.files.filekeeper.locations import LocationBusyError, has_committed_row, lock_location
+from ckanext.files.filekeeper.locations import (
+    LocationBusyError,
+    has_committed_row,
+    lock_chosen_location,
+    lock_location,
+)
 from ckanext.files.store.models import file_table, flush_files
 from ckanext.files.store.storages import Capability, exc, get_storage, make_upload, storage_name
 
@@ -37,12 +42,10 @@ def lock_new_location(context: Context, data_dict: dict[str, Any]) -> dict[str, 
     if not storage.supports(Capability.CREATE) or not file_name or not isinstance(file_name, str):
         return data
     tk.check_access("file_create", context, data)
-    location = storage.prepare_location(munge_filename(file_name), upload)
-    if location != storage.prepare_location(munge_filename(file_name), upload):
-        return data
     session: Any = context.get("session") or model.Session
-    _lock(session, name, location, "upload")
-    if has_committed_row(session, file_table, name, location):
+    with _locking(session, "upload"):
+        location = lock_chosen_location(session, name, storage, munge_filename(file_name), upload)
+    if location is not None and has_committed_row(session, file_table, name, location):
         raise tk.ValidationError({"upload": ["File already exists"]})
     return data
 
@@ -56,13 +59,16 @@ def lock_known_location(context: Context, data_dict: dict[str, Any]) -> None:
     if not isinstance(location, str) or not isinstance(name, str):
         return  # the action refuses it
     tk.check_access("file_register", context, {**data_dict, "storage": name})
-    _lock(context.get("session") or model.Session, name, location, "location")
+    session: Any = context.get("session") or model.Session
+    with _locking(session, "location"):
+        lock_location(session, name, location)
 
 
-def _lock(session: Any, storage: str, location: str, field: str) -> None:
+@contextmanager
+def _locking(session: Any, field: str) -> Iterator[None]:
     flush_files(session)  # CKAN does not see in the database what waits in the session
     try:
-        lock_location(session, storage, location)
+        yield
     except LocationBusyError as error:
         message = tk._("Another request stores a file of this name. Try again.")
         raise FileBusyError({field: [message]}) from error

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ckanext.files.filekeeper.locations import LocationBusyError, lock_location
-from ckanext.files.filekeeper.removal import remove_or_log_within, remove_unless_committed
+from ckanext.files.filekeeper.locations import LocationBusyError, lock_chosen_location
+from ckanext.files.filekeeper.removal import remove_unless_committed, remove_when_committed
 from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Capability, FileData, Upload, exc
 
@@ -98,17 +98,16 @@ class Copier:
         return Copy(file, data)
 
     def discard(self, session: Session, data: Any) -> None:
-        """Remove the bytes of a copy that no row will name; log an error of the storage."""
-        # not over another connection: this transaction has the lock of the location
-        connection = session.connection()
-        remove_or_log_within(connection, file_table, self.target, self._target, data)
+        """Remove the bytes of a copy that no row will name, after the commit."""
+        remove_when_committed(session, file_table, self.target, self._target, data)
 
     def _store(self, session: Session, file: StoredFile, upload: Any) -> Any:
-        location = self._target.prepare_location(_unique_name(file.name), upload)
+        name = _unique_name(file.name)
         try:
-            lock_location(session, self.target, location)
+            location = lock_chosen_location(session, self.target, self._target, name, upload)
         except LocationBusyError as error:
-            raise NotAcceptedError(f"Another request stores a file at {location}") from error
+            raise NotAcceptedError(f"Another request stores a file at {error}") from error
+        location = location or self._target.prepare_location(name, upload)
         if _is_named(session, self.target, location):
             raise NotAcceptedError(f"{self.target} wants it at {location}, which is taken")
         # before the upload, which may leave the first part of the bytes

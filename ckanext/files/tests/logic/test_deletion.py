@@ -59,16 +59,24 @@ def test_bytes_are_removed_after_the_commit(delete: Callable[..., Any], sysadmin
         with pytest.raises(ValidationError) as caught:
             delete(file["id"], sysadmin, fails=False)
     assert caught.value.error_dict == {"storage": ["Operation is not supported"]}
-    [elsewhere] = portal.put(None)
-    change(f"UPDATE {portal.FILES} SET storage = 'gone' WHERE id = :id", id=elsewhere)
-    with pytest.raises(ValidationError) as caught:
-        delete(elsewhere, sysadmin, fails=False)
-    model.Session.remove()  # the caller's transaction has locked the file
-    portal.delete_file(elsewhere)
-    assert "gone" in portal.error_at(caught.value.error_dict, ["storage"])
     assert call("file_show", sysadmin, id=file["id"]) == file
     assert delete(file["id"], sysadmin, fails=False)["id"] == file["id"]
     assert portal.owner(file["id"]) is None
     assert not has_bytes()
     with pytest.raises((NotFound, NotAuthorized)):
         delete(file["id"], sysadmin, fails=False)
+
+
+def at_once(file: str, user: str, *, fails: bool) -> Any:
+    return call("file_delete", user, id=file)
+
+
+@pytest.mark.parametrize("delete", [in_action, deferred, at_once])
+def test_a_storage_that_is_not_configured(delete: Callable[..., Any], sysadmin: str) -> None:
+    [file] = portal.put(None)
+    change(f"UPDATE {portal.FILES} SET storage = 'gone' WHERE id = :id", id=file)
+    with pytest.raises(ValidationError) as caught:
+        delete(file, sysadmin, fails=False)
+    model.Session.remove()  # the caller's transaction has locked the file
+    portal.delete_file(file)
+    assert "gone" in portal.error_at(caught.value.error_dict, ["storage"])

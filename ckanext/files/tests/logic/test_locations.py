@@ -32,6 +32,15 @@ STORAGES = pytest.mark.parametrize("storage", ["plain-files", "plain-core"])
 
 EXISTS = {"upload": ["File already exists"]}
 BUSY = {"upload": ["Another request stores a file of this name. Try again."]}
+LEFT = (
+    "The storage has something of this name that belongs to no file. Try again, or choose another "
+    "name."
+)
+
+LOCKS = """
+    SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7114
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 @pytest.fixture
@@ -193,11 +202,51 @@ def test_a_storage_that_chooses_at_random_needs_no_lock(
 ) -> None:
     monkeypatch.setattr(get_storage("own").settings, "location_transformers", ["uuid4"])
     create(name, b"", defer_commit=True)
-    query = """
-        SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7114
-            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    """
-    assert look(query) == 0
+    assert look(LOCKS) == 0
+
+
+def test_a_storage_that_chooses_a_free_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It chooses for the second of two uploads when the first one has ended."""
+    storage = get_storage("own")
+    choose = storage.prepare_location
+
+    def choose_free(location: str, *args: Any, **kwargs: Any) -> Any:
+        chosen = choose(location, *args, **kwargs)
+        return Location(f"1-{chosen}") if path_of(chosen).exists() else chosen
+
+    monkeypatch.setattr(storage, "prepare_location", choose_free)
+    with ThreadPoolExecutor(1) as thread:
+        locations.lock_location(model.Session(), "own", name)
+        second = thread.submit(in_thread, lambda: create(name, b"second"))
+        time.sleep(0.3)
+        create(name, b"first")
+    assert committed(f"1-{name}") == [second.result()]
+    assert path_of(f"1-{name}").read_bytes() == b"second"
+    assert path_of(name).read_bytes() == b"first"
+
+
+def test_few_transactions_wait(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them keeps a connection of the pool. The others are refused at once."""
+    monkeypatch.setattr(locations, "PATIENCE", 2.0)
+    refusals: list[float] = []
+
+    def upload() -> None:
+        began = time.monotonic()
+        assert refused(lambda: create(name, b"second")) == BUSY
+        refusals.append(time.monotonic() - began)
+
+    create(name, b"first", defer_commit=True)
+    in_threads(*[upload] * 12)
+    assert sum(seconds < 1.5 for seconds in refusals) == 8
+    model.Session.commit()
+    assert in_thread(lambda: create(name, b"second")) == EXISTS
+
+
+def test_many_locations_share_locks(name: str) -> None:
+    """A transaction does not use up the memory that PostgreSQL has for all locks."""
+    for number in range(6000):
+        locations.lock_location(model.Session(), "own", f"{number}-{name}")
+    assert 2000 < look(LOCKS) < 5000
 
 
 def test_register_waits_for_an_upload(name: str) -> None:
@@ -320,6 +369,23 @@ def test_delete_and_create(name: str, storage: str, end: str) -> None:
         new = create(name, b"new", storage)
         assert committed(name) == [new]
         assert path_of(name, storage).read_bytes() == b"new"
+
+
+def test_bytes_that_are_about_to_be_removed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no file of the name any more, and the storage does not overwrite its bytes."""
+    monkeypatch.setattr(get_storage("own").settings, "overwrite_existing", False)
+    outcomes: list[Any] = []
+    wait = removal.wait_for_location
+
+    def create_before(*place: Any) -> None:
+        outcomes.append(in_thread(lambda: create(name, b"new")))
+        wait(*place)
+
+    delete(create(name, b"old"), defer_commit=True)
+    monkeypatch.setattr(removal, "wait_for_location", create_before)
+    model.Session.commit()
+    assert outcomes == [{"upload": [LEFT]}]
+    assert in_thread(lambda: create(name, b"new")) in committed(name)
 
 
 def test_a_row_that_waits_in_the_session(name: str) -> None:

@@ -80,7 +80,7 @@ def test_search_index_has_nothing_before_the_commit(own: Path, fails: bool) -> N
     package.title = "after"
     if fails:
         (own / "sub").mkdir()
-        with pytest.raises(tk.ValidationError, match="already exists"):
+        with pytest.raises(tk.ValidationError, match="belongs to no file"):
             _create(name="sub")
     else:
         _create()

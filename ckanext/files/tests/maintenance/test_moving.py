@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from ckan import model
 
+from ckanext.files.advisory_locks import LOCATIONS
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.filekeeper import locations
 from ckanext.files.maintenance.tasks import move_storage
@@ -78,6 +80,24 @@ def test_location_that_another_transaction_uses(
     assert said == "1 not accepted, 1 left in here"
     assert site.stored("there") == {}
     assert site.path_of(file).read_bytes() == b"hello"
+
+
+def test_unused_locations_need_no_lock(
+    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a step with many files keeps no upload out."""
+    locks: list[int] = []
+    query = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND classid = :lock"
+
+    def count(store: Any, location: Any, upload: Any) -> Any:
+        found = model.Session.execute(sa.text(query), {"lock": LOCATIONS})
+        locks.append(found.scalar())
+        return store(location, upload)
+
+    site.uploads(3)
+    site.intercept(monkeypatch, "there", "upload", count)
+    assert site.run(tasks, move_storage, "here", "there", dry_run=False) == "3 moved"
+    assert locks == [0, 0, 0]
 
 
 def test_refused_storages(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ class ProbePlugin(p.SingletonPlugin):
     """Calls the hooks that a test has set, by the name of the place.
 
     ``before:ACTION`` and ``after:ACTION`` run inside of the ten core actions'
-    frames and around ``file_create``, ``after_dataset_create`` and the like are CKAN's own hooks.
+    frames and around ``file_create`` and ``file_delete``; ``after_dataset_create`` and the like are
+    CKAN's own hooks.
     """
 
     p.implements(p.IActions)
@@ -34,7 +35,7 @@ class ProbePlugin(p.SingletonPlugin):
 
     def get_actions(self) -> dict[str, Any]:
         chained = [f"{entity}_{verb}" for entity in ENTITIES for verb in ("create", "update")]
-        return {name: _probed(name) for name in [*chained, "file_create"]} | {
+        return {name: _probed(name) for name in [*chained, "file_create", "file_delete"]} | {
             "probe": with_task_queue(_probe),
             "probe_eager": with_task_queue(eager=True)(_probe),
             "probe_apart": with_task_queue(atomic=False)(_probe),
