@@ -83,8 +83,8 @@ def count_changeable(
 
     :param action: ``cancel`` or ``retry``.
     :param data_dict: filters, as for the action.
-    :returns: also the filter ``before``, by default that of the jobs that are there now, for a
-        change that means no later ones. None if there are no jobs.
+    :returns: also the filter ``before`` for the change, so that it means no later jobs: by default
+        it is after the newest job that is there now. None if there are no jobs.
     :raises NotAuthorized: the user may not call the action so.
     :raises ValidationError: a filter is invalid.
     """
