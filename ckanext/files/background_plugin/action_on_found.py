@@ -76,11 +76,15 @@ def files_jobs_retry(context: Context, data_dict: dict[str, Any]) -> dict[str, A
 
 
 @explained()
-def count_changeable(action: str, context: Context, data_dict: dict[str, Any]) -> Count:
+def count_changeable(
+    action: str, context: Context, data_dict: dict[str, Any]
+) -> tuple[Count, int | None]:
     """Count the jobs that one of these actions would change, for a question before it.
 
     :param action: ``cancel`` or ``retry``.
     :param data_dict: filters, as for the action.
+    :returns: also the filter ``before`` for the change, so that it means no later jobs: by default
+        it is after the newest job that is there now. None if there are no jobs.
     :raises NotAuthorized: the user may not call the action so.
     :raises ValidationError: a filter is invalid.
     """
@@ -88,7 +92,9 @@ def count_changeable(action: str, context: Context, data_dict: dict[str, Any]) -
     data = _validated(context, data_dict, schema.filters(schema.refuse_blank))
     before = data.pop("before", None)
     narrowed = bulk.to_cancel if action == "cancel" else bulk.to_retry
-    return Search(narrowed(_changeable(context, data))).count(before=before)
+    search = Search(narrowed(_changeable(context, data)))
+    end = before or search.find(1).end
+    return search.count(before=before), end
 
 
 def _validated(context: Context, data_dict: dict[str, Any], wanted: Schema) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 CHUNK_SIZE = 64 * 1024
@@ -21,7 +20,8 @@ class Chunks:
     def __init__(self, stream: Any, size: int = CHUNK_SIZE) -> None:
         self._stream = stream
         is_open_file = hasattr(stream, "read")
-        self._rest = iter(partial(stream.read, size), b"") if is_open_file else iter(stream)
+        # a plugin's stream may be of text, which ends with another empty chunk
+        self._rest = iter(lambda: stream.read(size) or b"", b"") if is_open_file else iter(stream)
 
     def __iter__(self) -> Iterator[bytes]:
         return self

@@ -45,8 +45,12 @@ class SafeReader:
     def response(self, data: fk.FileData, extras: dict[str, Any]) -> flask.Response:
         """Return a response with the content of the file."""
         chunks = Chunks(self.storage.stream(data, **extras))
-        # some adapters look for the file only when they read its content
-        first = next(chunks, b"")
+        try:
+            # some adapters look for the file only when they read its content
+            first = next(chunks, b"")
+        except Exception:
+            chunks.close()
+            raise
         return flask.Response(
             ClosingIterator(itertools.chain([first], chunks), chunks.close),
             mimetype=data.content_type or None,

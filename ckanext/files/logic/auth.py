@@ -1,4 +1,7 @@
-"""Auth functions."""
+"""Auth functions.
+
+None has a name that ends with ``_update``: by CKAN's rule it would make a type of owners of files.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,6 @@ __all__ = [
     "file_owner_scan",
     "file_ownership_transfer",
     "files_search",
-    "files_title_update",
     "files_transfer_ownership",
     "files_upload_list",
     "permission_delete_file",
@@ -106,11 +108,6 @@ def files_search(context: Context, data_dict: dict[str, Any]) -> AuthResult:
     except ValueError:  # no auth function knows this type
         return refused
     return answer if answer.get("success") else refused
-
-
-def files_title_update(context: Context, data_dict: dict[str, Any]) -> AuthResult:
-    """Check if the user may change the title of a file, as for its name."""
-    return authz.is_authorized("file_rename", context, data_dict)
 
 
 @tk.chained_auth_function

@@ -31,7 +31,7 @@ def files_title_update(context: Context, data_dict: dict[str, Any]) -> dict[str,
     :returns: details of the file, as ``files_search`` returns them
     :rtype: dict
     """
-    tk.check_access("files_title_update", context, data_dict)
+    tk.check_access("file_rename", context, data_dict)
     session: Any = context.get("session") or model.Session
     if not set_title(session, data_dict["id"], data_dict["title"]):
         raise tk.ObjectNotFound("file")

@@ -40,7 +40,7 @@ def ask() -> Any:
     wanted = _read(tk.request.args)
     context: Context = {"user": tk.current_user.name}
     try:
-        count = count_changeable(wanted.action, context, wanted.arguments)
+        count, before = count_changeable(wanted.action, context, wanted.arguments)
     except (tk.NotAuthorized, tk.ValidationError) as error:
         return _refused(wanted, error)
     if count.is_exact and not count.number:
@@ -51,7 +51,7 @@ def ask() -> Any:
         "action": wanted.action,
         "scope": wanted.scope,
         "filters": wanted.filters,
-        "before": wanted.arguments.get("before"),
+        "before": before,
     }
     return tk.render("files_jobs/change.html", shown)
 

@@ -100,7 +100,11 @@ class LiveWorker(WorkerQueries):
     def die(self) -> None:
         """Close the connection that shows that the worker lives."""
         self._listener.close()
-        held = "SELECT EXISTS (SELECT FROM pg_locks WHERE classid = :key AND objid = :id)"
+        # other databases of the server may have workers with the same id
+        held = """
+            SELECT EXISTS (SELECT FROM pg_locks WHERE classid = :key AND objid = :id AND database =
+                (SELECT oid FROM pg_database WHERE datname = current_database()))
+        """
         wait_for(lambda: not look(held, key=advisory_locks.WORKER, id=self.worker_id))
 
 

@@ -334,6 +334,8 @@ def test_change_all_that_was_shown(cast: Cast, ask_for: Any) -> None:
     assert cancel(html.unescape(older)) == ["cancelled"] * 24 + ["todo"] * 2
     post(cast.owner, "/job/change", action="cancel", scope="own", before="")
     assert state(jobs[-1]) == "todo"
+    # the address of the question, without the list
+    assert cancel("/job/change?action=cancel&scope=own") == ["cancelled"] * 26 + ["todo"]
 
 
 def test_a_page_that_polls(cast: Cast, mine: Job, tasks: TasksManager) -> None:

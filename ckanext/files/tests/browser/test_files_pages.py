@@ -22,7 +22,7 @@ from ckanext.files.tests.support.browser import (
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 
 OPTIONS = {
-    "ckan.plugins": "files scheming_datasets scheming_nerf_index",
+    "ckan.plugins": "files scheming_datasets scheming_nerf_index files_test_lasting_assets",
     "scheming.presets": "ckanext.scheming:presets.json ckanext.files:presets.yaml",
     "scheming.dataset_schemas": "ckanext.files.tests:schemas/preset_dataset.yaml",
 }

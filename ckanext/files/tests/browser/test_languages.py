@@ -14,6 +14,7 @@ from ckan import model
 
 import ckanext.files
 from ckanext.files.background import schema
+from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.browser import Browser, Person, new_person, with_javascript
 from ckanext.files.tests.support.effects import change, engine
 from ckanext.files.tests.support.jobs import S
@@ -21,7 +22,8 @@ from ckanext.files.tests.support.server import CkanServer, CkanServers
 
 LANGUAGES = ("de", "es", "fr", "ja")
 OPTIONS = {
-    "ckan.plugins": "files files_background scheming_datasets scheming_nerf_index",
+    "ckan.plugins": "files files_background scheming_datasets scheming_nerf_index"
+    " files_test_lasting_assets",
     "ckan.locales_offered": f"en {' '.join(LANGUAGES)}",
     "scheming.presets": "ckanext.scheming:presets.json ckanext.files:presets.yaml",
     "scheming.dataset_schemas": "ckanext.files.tests:schemas/preset_dataset.yaml",
@@ -52,7 +54,8 @@ def site(lasting_servers: CkanServers) -> CkanServer:
 def admin(site: CkanServer) -> Person:
     """A sysadmin with a dataset, pages of files, and two jobs; a worker has died."""
     admin = new_person(site, sysadmin=True)
-    file, *_ = [admin.upload("levels.csv") for _ in range(22)]
+    portal.upload(admin.name, 21)
+    file = admin.upload("levels.csv")
     name = f"d-{uuid.uuid4()}"
     admin.call("package_create", type="files-preset", title="Levels", name=name, attachment=file)
     user = model.User.get(admin.name)
@@ -69,11 +72,15 @@ def admin(site: CkanServer) -> Person:
     return admin
 
 
+@pytest.fixture(scope="module", autouse=True)
+def logged_in(browser: Browser, admin: Person) -> None:
+    browser.log_in(admin.name)
+
+
 @with_javascript
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_text_is_left_in_english(language: str, browser: Browser, admin: Person) -> None:
     translated = translations(language)
-    browser.log_in(admin.name)
     (dataset,) = admin.call("package_search", q=f"creator_user_id:{user_id(admin)}")["results"]
     pages = {
         f"/files-preset/edit/{dataset['name']}": ".files-field",
@@ -100,7 +107,6 @@ def test_dates_and_sizes(language: str, browser: Browser, admin: Person) -> None
     file = admin.upload("budget-2026.csv", b"a,b\n" * 400_000)
     created = datetime.fromisoformat(admin.call("file_show", id=file)["created"])
     size = format_decimal(1.5, locale=language)  # CKAN translates the unit, too
-    browser.log_in(admin.name)
     browser.go(f"/{language}/file/{file}")
     details = browser.texts(".files-page dd")
     assert format_datetime(created, "long", UTC, language) in details

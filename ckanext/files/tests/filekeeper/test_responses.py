@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
@@ -11,6 +13,8 @@ import pytest
 from file_keeper import FileData, Location, exc, make_upload
 
 from ckanext.files import capabilities
+from ckanext.files.filekeeper.chunks import Chunks
+from ckanext.files.filekeeper.safe import SafeReader
 from ckanext.files.tests.filekeeper.conftest import Make
 from ckanext.files.tests.support.memory import on_linux, peak, reset_peak
 
@@ -73,6 +77,23 @@ def test_connection_is_released_when_the_client_goes_away(make: Make) -> None:
         next(response.iter_encoded())
         response.close()
     assert storage.exists(data)
+
+
+def test_connection_is_released_when_the_first_read_fails() -> None:
+    class Broken(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            raise OSError("lost")
+
+    reader, stream = SafeReader(), Broken()
+    reader.storage = SimpleNamespace(stream=lambda _data: stream)
+    with pytest.raises(OSError, match="lost"):
+        reader.response(FileData(Location("a")), {})
+    assert stream.closed
+
+
+def test_a_stream_of_text_ends() -> None:
+    """A plugin may have one: CKAN sends it."""
+    assert list(Chunks(io.StringIO("text"), 3)) == ["tex", "t"]
 
 
 def test_missing_file(storage: Any) -> None:

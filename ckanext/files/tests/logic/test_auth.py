@@ -11,6 +11,8 @@ from ckan.logic import NotAuthorized, ValidationError
 from ckan.logic.auth import update
 from ckan.tests import factories
 
+from ckanext.files.background_plugin import auth as background_auth
+from ckanext.files.logic import auth
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.users import call, new_user, organization_of
 
@@ -108,15 +110,16 @@ def test_what_is_no_owner_of_files(
     api: portal.Api,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """CKAN has auth functions for changes of other things as well."""
+    """CKAN has auth functions for changes of other things as well; this extension has none."""
     for option in ("transfer_as_update", "scan_as_update"):
         monkeypatch.setitem(tk.config, f"ckan.files.owner.{option}", as_update)
-    names = [name.removesuffix("_update") for name in vars(update) if name.endswith("_update")]
+    functions = [*vars(update), *vars(auth), *vars(background_auth)]
+    names = [name.removesuffix("_update") for name in functions if name.endswith("_update")]
     others = [name for name in names if name not in TYPES]
     assert {"package_relationship", "resource_view", "vocabulary"} <= {*others}
     given = {"id": file} if "transfer" in action else {}
     for owner_type in others:
-        status, answer = api.post(action, author, owner_type=owner_type, owner_id="x", **given)
+        status, answer = api.post(action, author, owner_type=owner_type, owner_id=file, **given)
         assert (status, answer["error"]["__type"]) == (403, "Authorization Error"), owner_type
     assert portal.owner(file)[0] == "user"
 

@@ -23,7 +23,8 @@ def start_portal(servers: CkanServers) -> CkanServer:
         {
             # CKAN 2.11 can index repeating subfields with the last one only
             "ckan.plugins": "files_test_user_form files files_test_forms"
-            " scheming_datasets scheming_organizations scheming_nerf_index",
+            " scheming_datasets scheming_organizations scheming_nerf_index"
+            " files_test_lasting_assets",
             "scheming.presets": "ckanext.scheming:presets.json ckanext.files:presets.yaml",
             "scheming.dataset_schemas": "ckanext.files.tests:schemas/attachment_dataset.yaml",
             "scheming.organization_schemas": "ckanext.files.tests:schemas/preset_organization.yaml",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.attachment_form import Field, new_dataset, owner_type
 from ckanext.files.tests.support.browser import Browser, Person, with_javascript
 from ckanext.files.tests.support.browser_uploads import (
@@ -13,13 +14,23 @@ from ckanext.files.tests.support.browser_uploads import (
     network,
     slow_upload,
 )
+from ckanext.files.tests.support.effects import change
 
 pytestmark = with_javascript
 
+NAME_BY_YEAR = f"""
+    UPDATE {portal.FILES} SET name = 'levels-' || year || '.csv', content_type = 'text/csv',
+        size = 900 * (year % 9 + 1), created = now() - (2026 - year) * interval '1 minute'
+    FROM (SELECT file_id, 1965 + row_number() OVER () AS year FROM {portal.OWNERS}
+        WHERE owner_type = 'user' AND owner_id = :user) AS own
+    WHERE id = file_id
+"""
+"""Makes sixty files the tables of the years 1966 to 2025, the latest the newest."""
+
 
 def test_choose_among_sixty_files(browser: Browser, ann: Person, edit: Any) -> None:
-    for year in range(1966, 2026):
-        ann.upload(f"levels-{year}.csv", b"1.25,1.5\n" * (year % 9 + 1) * 100)
+    portal.upload(ann.name, 60)
+    change(NAME_BY_YEAR, user=ann.call("user_show", id=ann.name)["id"])
     kept = ann.upload("stations.csv", b"Worms,49.6,8.4\n" * 90)
     dataset, field = new_dataset(ann, annexes=[kept]), Field(browser, "annexes")
     ann.call("package_patch", id=dataset, annexes=[])
@@ -68,8 +79,7 @@ def test_choose_among_sixty_files(browser: Browser, ann: Person, edit: Any) -> N
 
 def test_a_list_that_cannot_be_loaded(browser: Browser, ann: Person, edit: Any) -> None:
     """The field says why, and asks again when the user wants."""
-    for year in range(2001, 2022):
-        ann.upload(f"levels-{year}.csv")
+    portal.upload(ann.name, 21)
     edit(new_dataset(ann))
     field = Field(browser, "annexes")
     choices, error = f"{field.part} .files-choose", f"{field.part} .files-not-loaded"

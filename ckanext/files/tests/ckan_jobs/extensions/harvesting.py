@@ -463,7 +463,14 @@ def test_own_queues_lose(source: str) -> None:
     assert states() == {"IMPORT": 1, "COMPLETE": SIZE - 1}
 
 
+@pytest.fixture
+def rescued_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jobs of a worker that is killed are."""
+    monkeypatch.setattr("ckanext.files.background.worker.stalled._RECONNECTING", 1.0)
+
+
 @pytest.mark.crash
+@pytest.mark.usefixtures("rescued_soon")
 def test_killed_in_import(source: str) -> None:
     """The same kill is undone, and the object is imported again."""
     job_id = create(source)
@@ -486,6 +493,7 @@ def die_in_import(handle: Callable[[str], None]) -> None:
 
 
 @pytest.mark.crash
+@pytest.mark.usefixtures("rescued_soon")
 def test_workers_are_killed(
     app: Any, ini: Path, tmp_path: Path, full_size: bool, notes: Callable[[], Counter[str]]
 ) -> None:

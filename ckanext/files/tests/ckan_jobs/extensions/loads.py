@@ -119,9 +119,8 @@ class Loads:
             return False
         return found == [(self.site.size.lines,) * 3 + (name, name)]
 
-    def settle(self) -> None:
-        """Wait until all is loaded, or nothing more happens."""
-        patience = 20 + self.site.size.lines / 2000
+    def settle(self, patience: float) -> None:
+        """Wait until all is loaded, or nothing more happens for so many seconds."""
         last, since = self.missing(), time.monotonic()
         while last and time.monotonic() < since + patience:
             time.sleep(0.5)
@@ -147,7 +146,8 @@ def run(site: Site) -> Report:
         if random.random() < 0.5:
             kills.append((random.uniform(0, made * 1.2), site.kill_server))
         loads.round(*kills)
-    loads.settle()
+    # what RQ has lost never comes
+    loads.settle(20 + site.size.lines / 2000 if site.on_rows else 3 * (made + loaded))
     site.stop()
     observer.stop()
     missing = loads.missing()

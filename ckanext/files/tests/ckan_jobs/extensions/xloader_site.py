@@ -22,6 +22,7 @@ from ckan.config.middleware import make_app
 from werkzeug.serving import make_server
 
 from ckanext.files.background import schema
+from ckanext.files.background.worker import stalled
 from ckanext.files.tests.ckan_jobs.extensions.no_sleeps import OPTION
 from ckanext.files.tests.support.crash import Fork
 from ckanext.files.tests.support.server import write_ini
@@ -77,6 +78,8 @@ class Site:
     def _prepare(self) -> None:
         if self.on_rows:
             schema.ensure(model.meta.engine)
+            # jobs of a worker that is killed go on soon
+            setattr(stalled, "_RECONNECTING", 1.0)  # noqa: B010
         self.user = self.call("get_site_user")["name"]
         self.token = self.call("api_token_create", user=self.user, name="loads")["token"]
         config["ckanext.xloader.api_token"] = self.token
