@@ -11,13 +11,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import ckan.plugins.toolkit as tk
 import pytest
+from ckan import model
 from ckan.common import config
 
 from ckanext.files.tests.pages.test_form_uploads import Form, errors, own
 from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.costs import FACTOR, FEW, calls_of
 from ckanext.files.tests.support.effects import look
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.races import waiting
 from ckanext.files.tests.support.users import call, new_user, organization_of
 
 loaded = load_plugins(
@@ -73,11 +77,14 @@ def edit(app: Any, user: str, dataset: dict[str, Any], **fields: Any) -> Form:
 
 
 def edit_resource(app: Any, user: str, dataset: dict[str, Any]) -> Form:
-    """Return the form of the only resource of a dataset."""
-    (resource,) = dataset["resources"]
+    """Return the form of the first resource of a dataset."""
+    resource = dataset["resources"][0]
     path = f"/{dataset['type']}/{dataset['id']}/resource/{resource['id']}/edit"
     return Form(app, user, path, id=resource["id"], url=resource["url"], name="New")
 
+
+Detached = tuple[str, dict[str, Any], dict[str, Any]]
+"""A file, the dataset that has it, and what a form sends that takes it out."""
 
 Opened = tuple[Form, str, tuple[str, str], Callable[[str], Any]]
 """A form, its field, what it edits, and how another user puts a file there."""
@@ -152,7 +159,7 @@ def test_the_form_of_a_user(then: str, app: Any, ann: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["delete", "give_back"])
-@pytest.mark.parametrize("edited", ["dataset", "resource"])
+@pytest.mark.parametrize("edited", ["dataset", "resource", "one of two resources"])
 def test_a_word_for_a_file_that_moved_meanwhile(
     word: str, edited: str, app: Any, ann: str, ben: str, org: str
 ) -> None:
@@ -164,6 +171,14 @@ def test_a_word_for_a_file_that_moved_meanwhile(
         dataset = portal.new_dataset(ann, attachment=file, **place)
         form = edit(app, ben, dataset)
         portal.update(ann, dataset, attachment="", second=file)
+    elif edited == "one of two resources":
+        field, other = "doc", "second_doc"
+        resources = [portal.resource(doc=file), portal.resource("b")]
+        dataset = portal.new_dataset(ann, resources=resources, **place)
+        form = edit_resource(app, ben, dataset)
+        first, second = dataset["resources"]
+        resources = [{**first, "doc": ""}, {**second, "doc": file}]
+        portal.update(ann, dataset, resources=resources)
     else:
         field, other = "doc", "second_doc"
         dataset = portal.new_dataset(ann, resources=[portal.resource(doc=file)], **place)
@@ -185,6 +200,67 @@ def test_a_file_that_moved_meanwhile_stays(
     portal.update(ann, dataset, attachment="", second=file)
     form.save({"attachment": "", "files-initial:attachment": file, "files-initial:second": ""})
     assert portal.owner(file) == ("package", dataset["id"], True)
+
+
+@pytest.fixture(params=["option", "word"])
+def detached(
+    request: pytest.FixtureRequest, ann: str, org: str, monkeypatch: pytest.MonkeyPatch
+) -> Detached:
+    (file,) = portal.upload(ann)
+    dataset = portal.new_dataset(ann, title="Levels", attachment=file, owner_org=org)
+    inputs = {"attachment": "", "files-initial:attachment": file}
+    if request.param == "option":
+        monkeypatch.setitem(config, "ckanext.files.withdrawn", "delete")
+    else:
+        inputs["files-take-out:attachment"] = f"{file} delete"
+    return file, dataset, inputs
+
+
+def assert_stays(file: str, inputs: dict[str, Any], answer: Any) -> None:
+    """A word for a file that has moved is an error."""
+    assert exists(file)
+    if len(inputs) > 2:
+        assert f"Attachment: File a.txt {MOVED}" in errors(answer)
+    else:
+        assert answer.status_code == 302
+
+
+def test_a_file_that_moved_to_a_field_that_the_form_does_not_show(
+    detached: Detached, app: Any, ann: str, ben: str
+) -> None:
+    """The field is newer than the form, or has an input of its own."""
+    file, dataset, inputs = detached
+    form = edit(app, ben, dataset)
+    portal.update(ann, dataset, attachment="", second=file)
+    assert_stays(file, inputs, form.send(inputs))
+
+
+def test_a_file_that_moves_while_the_form_is_saved(
+    detached: Detached, app: Any, ann: str, ben: str
+) -> None:
+    """The form waits for an update of the dataset that has not committed yet."""
+    file, dataset, inputs = detached
+    form = edit(app, ben, dataset)
+    context: Any = {"user": ann, "defer_commit": True}
+    tk.get_action("package_update")(context, {**dataset, "attachment": "", "second": file})
+    with waiting(lambda: form.send(inputs)) as waits:
+        model.Session.commit()
+    assert_stays(file, inputs, waits.result())
+
+
+def test_calls_grow_with_what_a_form_takes_out(app: Any, ann: str, ben: str, org: str) -> None:
+    """And not with its product with the fields, which anyone who may edit can make up."""
+
+    def calls(number: int) -> int:
+        files = portal.upload(ann, number)
+        dataset = portal.new_dataset(ann, title="Levels", owner_org=org, several=files)
+        inputs = {f"files-initial:x{n}": str(uuid.uuid4()) for n in range(10 * number)}
+        inputs |= {f"files-take-out:x{n}": f"{file} delete" for n, file in enumerate(files)}
+        form = edit(app, ben, dataset)
+        return calls_of(lambda: form.send(inputs))
+
+    calls(1)  # what is made once
+    assert calls(FEW * FACTOR) < calls(FEW) * FACTOR * 1.5
 
 
 def test_a_word_for_a_file_that_is_in_no_field(app: Any, ann: str, ben: str, org: str) -> None:
