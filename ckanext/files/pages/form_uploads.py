@@ -92,7 +92,7 @@ class _Form:
             ids = " ".join(self._sent.getlist(name)).split()
             form_request.set_initial(name.partition(":")[2], ids)
         fields = self._fields()
-        if any(name.startswith(_WITHDRAWN) for name in fields):
+        if any(name.partition("__")[0] == _WITHDRAWN for name in fields):
             tk.abort(400)  # only a forged form: CKAN would fail to read it
         for name in fields:
             self._set_values(name)
