@@ -102,7 +102,7 @@ def field_key(name: str) -> FlattenKey:
 def named_texts(fields: Any) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield all strings in stored fields, each with the names that lead to it.
 
-    The names are those of the keys of a form, without numbers: see :func:`field_key`.
+    The names are as in :func:`field_key`, without numbers.
     """
     rest: list[tuple[tuple[str, ...], Any]] = [((), fields)]
     while rest:
