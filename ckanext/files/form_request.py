@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from flask import g, has_request_context
 
@@ -23,7 +24,9 @@ class _FormRequest:
     is_form: bool = False
     refused: dict[str, str] = dataclasses.field(default_factory=dict)
     taken_out: dict[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    taken_out_of: dict[str, str] = dataclasses.field(default_factory=dict)
     initial: dict[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    resource_id: str | None = None
 
 
 def _current() -> _FormRequest:
@@ -55,7 +58,10 @@ def refusals(ids: Iterable[str]) -> dict[str, str]:
 
 def take_out(field: str, files: Mapping[str, str]) -> None:
     """Remember the files that the form takes out of a field: by their ids, what then happens."""
-    _current().taken_out[field] = files
+    current = _current()
+    current.taken_out[field] = files
+    for id_ in files:
+        current.taken_out_of.setdefault(id_, field)
 
 
 def taken_out(field: str) -> Mapping[str, str]:
@@ -65,8 +71,7 @@ def taken_out(field: str) -> Mapping[str, str]:
 
 def field_taking_out(file_id: str) -> str | None:
     """Return the name of the field out of which the form takes a file."""
-    taken_out = _current().taken_out
-    return next((field for field, files in taken_out.items() if file_id in files), None)
+    return _current().taken_out_of.get(file_id)
 
 
 def set_initial(field: str, ids: Sequence[str]) -> None:
@@ -77,3 +82,19 @@ def set_initial(field: str, ids: Sequence[str]) -> None:
 def initial() -> Mapping[str, Sequence[str]]:
     """Return the initial files of the fields, by the fields' names."""
     return _current().initial
+
+
+@contextmanager
+def saving_resource(resource_id: str | None) -> Iterator[None]:
+    """Save a resource: the action for its dataset, which this one calls, is for its fields."""
+    current = _current()
+    before, current.resource_id = current.resource_id, resource_id
+    try:
+        yield
+    finally:
+        current.resource_id = before
+
+
+def resource_id() -> str | None:
+    """Return the id of the resource that the form saves; None if it saves something else."""
+    return _current().resource_id

@@ -1,5 +1,10 @@
 /* CKAN's module for an attachment field. It enhances what the page has, and the field works
    without it: see templates/files/snippets/attachment_field.html. */
+
+// Initial files stay in the form when their field leaves it: a user removes it, or ckanext-scheming's
+// script makes a template of it. See pages/form_uploads.py.
+for (const input of document.querySelectorAll('[name^="files-initial:"]')) input.form?.append(input)
+
 ckan.module('files-attachment', function () {
   const { Words, Messages, Rows, Chooser, FileInput, whenRemoved } = window.ckanFiles
 
@@ -15,8 +20,6 @@ ckan.module('files-attachment', function () {
       const removed = new AbortController()
       whenRemoved(element, () => {
         removed.abort()
-        // its initial files are taken out: see pages/form_uploads.py
-        this.form.append(...element.querySelectorAll('[name^="files-initial:"]'))
         this.fileInput?.uploads.end()
         this.form.dispatchEvent(new Event('change')) // its files can be chosen elsewhere
       })

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from ckanext.files.store import Owner
 
-from .values import is_uuid, loaded, texts, values_at
+from .values import field_key, is_uuid, loaded, named_texts, texts, values_at
 
 KINDS = ("package", "group", "user")
 """Names of the tables of what may have fields that name files."""
@@ -29,6 +29,12 @@ _Fields = list[dict[str, Any]]
 
 Place = tuple[str, str | None]
 """Kind and id of something that has fields."""
+
+Names = tuple[str, ...]
+"""Names that lead to a field, through lists of dictionaries."""
+
+_WITH_PARTS: tuple[Names, ...] = (("extras",), ("plugin_extras",))
+"""The columns of a row whose parts have fields themselves: see :func:`_fields`."""
 
 # CKAN 2.11 has extras in a table of their own, CKAN 2.12 in a column
 _EXTRAS = """
@@ -97,6 +103,10 @@ class StoredFields:
                 found.setdefault(id_, set()).add(place)
         return found
 
+    def naming(self, file_id: str) -> set[tuple[Place, Names]]:
+        """Return the fields whose value is this file, or a list with it."""
+        return self._naming.get(file_id, set())
+
     def mention(self, file_id: str) -> bool:
         """Return whether the id of a file is anywhere in the fields, also in a longer text."""
         return any(texts.count(file_id) for texts in self._texts_of_places.values())
@@ -133,6 +143,15 @@ class StoredFields:
         for (kind, id_), fields in self._stored.items():
             if kind == "resource" and id_ not in self._sent:
                 yield from values_at(fields, names[1:])
+
+    @functools.cached_property
+    def _naming(self) -> dict[str, set[tuple[Place, Names]]]:
+        found: dict[str, set[tuple[Place, Names]]] = {}
+        for place, parts in self._stored.items():
+            for names, text in named_texts(parts):
+                if names[:1] not in _WITH_PARTS:
+                    found.setdefault(text, set()).add((place, names))
+        return found
 
     @functools.cached_property
     def _texts_of_places(self) -> dict[Place, _Texts]:
@@ -178,7 +197,7 @@ def _fields(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield extras
     # ckanext-scheming takes an extra parts-0-doc for the subfield doc of the field parts
     for name, value in extras.items():
-        field, *rest = name.split("-", 2)
-        if len(rest) == 2:
-            yield {field: [{rest[1]: value}]}
+        field, *in_item = field_key(name)[::2]
+        if in_item:
+            yield {field: [{in_item[0]: value}]}
     yield from (row.get("plugin_extras") or {}).values()

@@ -13,11 +13,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeGuard
 
 from ckan.plugins import toolkit as tk
+from ckan.types import FlattenKey
 
 from ckanext.files.errors import FilesError
 
 MAX_ID_LENGTH = 100
 """In characters; the ids that CKAN makes have 36."""
+
+# as ckanext-scheming and CKAN write the name of a field in an item of a list
+_IN_ITEM = re.compile(r"(.+?)(?:-(\d{1,3})-|__(\d{1,3})__)(.+)")
 
 _QUOTED = re.compile(r"'([^'\\]*)'")
 
@@ -87,6 +91,29 @@ def texts(value: Any) -> Iterator[str]:
             rest.extend(reversed(value.values()))
         elif isinstance(value, (list, tuple)):
             rest.extend(reversed(value))
+
+
+def field_key(name: str) -> FlattenKey:
+    """Return the key of a field in the data of its form, by the name of its input."""
+    found = _IN_ITEM.fullmatch(name)
+    return (found[1], int(found[2] or found[3]), found[4]) if found else (name,)
+
+
+def named_texts(fields: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield all strings in stored fields, each with the names that lead to it.
+
+    The names are as in :func:`field_key`, without numbers.
+    """
+    rest: list[tuple[tuple[str, ...], Any]] = [((), fields)]
+    while rest:
+        names, value = rest.pop()
+        value = loaded(value)
+        if isinstance(value, str):
+            yield names, value
+        elif isinstance(value, dict):
+            rest.extend(((*names, *field_key(name)[::2]), inner) for name, inner in value.items())
+        elif isinstance(value, (list, tuple)):
+            rest.extend((names, item) for item in value)
 
 
 def values_at(value: Any, names: Sequence[str]) -> Iterator[Any]:

@@ -69,7 +69,7 @@ class WithdrawalTask:
 
     def __init__(self, owner_type: str, withdrawals: Withdrawals, actor: Actor) -> None:
         self._owner_type = owner_type
-        self._withdrawals = withdrawals
+        self.withdrawals = withdrawals
         self._actor = actor
 
     def __call__(self, result: Any, idx: int, prev: Any) -> None:
@@ -81,22 +81,22 @@ class WithdrawalTask:
             lock_dataset(session, owner.id)
         if self._actor.as_owner:
             lock_owner(session, self._actor.as_owner)
-        lock_owners_of(session, self._withdrawals.file_ids() | claimed_ids(current_queue()))
+        lock_owners_of(session, self.withdrawals.file_ids() | claimed_ids(current_queue()))
         add_task(partial(self._withdraw, owner))
 
     def _withdraw(self, owner: Owner, result: Any, idx: int, prev: Any) -> None:
-        saved = _Saved(model.Session(), owner, self._withdrawals.file_ids())
+        saved = _Saved(model.Session(), owner, self.withdrawals.file_ids())
         self._do_what_was_asked(saved)
         without_word = [
             id_
-            for id_, places in self._withdrawals.unworded.items()
+            for id_, places in self.withdrawals.unworded.items()
             if saved.owns(id_) and not saved.mentions(id_) and saved.has_one_of(places)
         ]
-        for sentence in self._do(self._withdrawals.default, without_word).values():
+        for sentence in self._do(self.withdrawals.default, without_word).values():
             log.info("%s, so it stays", sentence)
 
     def _do_what_was_asked(self, saved: _Saved) -> None:
-        asked, errors = self._withdrawals.asked, FieldErrors()
+        asked, errors = self.withdrawals.asked, FieldErrors()
         refused = {id_: word for id_ in asked if (word := self._refusal(saved, id_))}
         for then in (GIVE_BACK, DELETE):
             ids = [id_ for id_, word in asked.items() if word.then == then and saved.owns(id_)]
@@ -119,7 +119,7 @@ class WithdrawalTask:
         return sentence.format(file=self._actor.name_among_several(file_id))
 
     def _refusal_of_owned(self, saved: _Saved, file_id: str) -> str | None:
-        if file_id in self._withdrawals.moved:
+        if file_id in self.withdrawals.moved:
             sentence = tk._(
                 "File {file} is now in another field. Open the form again to see it there"
             )
@@ -132,7 +132,7 @@ class WithdrawalTask:
     def _is_back_already(self, saved: _Saved, file_id: str) -> bool:
         """Return whether the user has the file: a form that is sent twice is no error."""
         user = self._actor.as_owner
-        is_asked = self._withdrawals.asked[file_id].then == GIVE_BACK
+        is_asked = self.withdrawals.asked[file_id].then == GIVE_BACK
         return is_asked and user is not None and saved.is_owned_by(user, file_id)
 
     def _do(self, then: str, file_ids: list[str]) -> dict[str, str]:

@@ -23,10 +23,9 @@ from ckan.types import FlattenKey
 
 from ckanext.files import form_request
 
-from .form_fields import field_key
 from .request_entities import entities
 from .results import FieldErrors
-from .values import is_id
+from .values import field_key, is_id
 
 FIELD = "files_withdrawn"
 """The key of the list in a request."""
@@ -51,6 +50,11 @@ class WithdrawalWords:
     def __init__(self) -> None:
         self.by_file: dict[str, Withdrawal] = {}
         self._errors = FieldErrors()
+
+    @property
+    def asked(self) -> dict[str, Withdrawal]:
+        """The words by the ids of the files, without those that stay."""
+        return {id_: word for id_, word in self.by_file.items() if word.then != KEEP}
 
     def take_from(self, request: dict[str, Any]) -> dict[str, Any]:
         """Read the words, and return the request without them.

@@ -35,7 +35,7 @@ from ckanext.files.queue import current_queue
 from ckanext.files.store import Owner, read_files
 
 from .form_fields import FormFields
-from .owners import find_owner
+from .owners import find_owner, lock_dataset
 from .policy import Actor
 from .stored_fields import Place, StoredFields, stored_fields_of
 from .values import is_id, texts
@@ -54,40 +54,45 @@ def withdraw_files(next_action: Action, context: Context, data_dict: dict[str, A
     queue = current_queue()
     owner_type, _, verb = queue.action.rpartition("_")
     if owner_type == "resource":
-        return next_action(context, data_dict)
+        with form_request.saving_resource(data_dict.get("id")):
+            return next_action(context, data_dict)
     words = WithdrawalWords()
     data_dict = words.take_from(data_dict)
     words.check()
-    asked = {id_: word for id_, word in words.by_file.items() if word.then != KEEP}
-    is_update = verb == "update"
-    left_out, moved = _before(owner_type, data_dict, asked) if is_update else ({}, set())
-    withdrawals = Withdrawals(
-        asked=asked,
-        unworded={id_: places for id_, places in left_out.items() if id_ not in words.by_file},
-        moved=moved,
-        default=tk.config[OPTION],
-    )
+    owner = _updated(owner_type, data_dict) if verb == "update" and _is_needed(words) else None
+    withdrawals = _withdrawals(owner, data_dict, words)
     if withdrawals.asked or withdrawals.unworded:
+        task = WithdrawalTask(owner_type, withdrawals, Actor(context))
         # queued before the action begins, so that its own commit waits for them
-        queue.add(WithdrawalTask(owner_type, withdrawals, Actor(context)))
+        queue.add(task)
+        if owner and owner.type == "package" and form_request.is_form():
+            # what another update has moved while this one waits has moved while the form was open
+            lock_dataset(model.Session(), owner.id)
+            task.withdrawals = _withdrawals(owner, data_dict, words)
     return next_action(context, data_dict)
 
 
-def _before(
-    owner_type: str, request: dict[str, Any], asked: Iterable[str]
-) -> tuple[dict[str, set[Place]], set[str]]:
-    """Compare a request with the stored fields, where an option or a form needs that.
+def _is_needed(words: WithdrawalWords) -> bool:
+    """Return whether an option or a form needs the fields as they are stored before the action."""
+    return tk.config[OPTION] != KEEP or (form_request.is_form() and bool(words.asked))
 
-    :returns: :func:`_files_left_out` and :func:`_moved_files`.
+
+def _withdrawals(
+    owner: Owner | None, request: dict[str, Any], words: WithdrawalWords
+) -> Withdrawals:
+    """Compare a request with the stored fields.
+
+    :param owner: what has the fields; None if they are not needed.
     """
-    has_option, is_form = tk.config[OPTION] != KEEP, form_request.is_form()
-    is_needed = has_option or (is_form and asked)
-    if not is_needed or (owner := _updated(owner_type, request)) is None:
-        return {}, set()
+    default = tk.config[OPTION]
+    if owner is None:
+        return Withdrawals(words.asked, {}, set(), default)
     stored = stored_fields_of(model.Session(), owner)
-    form = FormFields(stored) if is_form else None
-    left_out = _files_left_out(owner, stored, form, request) if has_option else {}
-    return left_out, _moved_files(form, asked) if form else set()
+    form = FormFields(stored, owner) if form_request.is_form() else None
+    left_out = _files_left_out(owner, stored, form, request) if default != KEEP else {}
+    unworded = {id_: places for id_, places in left_out.items() if id_ not in words.by_file}
+    moved = _moved_files(form, words.asked) if form else set()
+    return Withdrawals(words.asked, unworded, moved, default)
 
 
 def _updated(owner_type: str, request: dict[str, Any]) -> Owner | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import ckan.plugins.toolkit as tk
@@ -19,9 +19,6 @@ from .offered import offered_files
 from .page_files import named_ids
 from .request_cache import cached_per_request
 from .uploading import UploadStorage, field_storage, visitors_uploads
-
-_OF_SCHEMING = "REPEATING-INDEX"
-"""In the names of fields that ckanext-scheming's script takes out of the page, as templates."""
 
 
 class Choice(NamedTuple):
@@ -39,11 +36,11 @@ class Field:
     chosen: list[FieldFile]
     taken_out: list[FieldFile]
 
-    initial: list[tuple[str, str]]
-    """What fields of the form had when it was opened, their initial files: field and id, or no id.
+    initial: list[tuple[str, Sequence[str]]]
+    """The names of fields, and their initial files: what they had when the form was opened.
 
-    In a form that comes back the first field that stays has them for all fields, also for fields
-    that were removed from the form; the others have none.
+    In a form that comes back the first field has them for all fields, also for fields that were
+    removed from the form; the others have none.
     """
 
     offered: list[Choice]
@@ -110,17 +107,11 @@ def files_field(
     )
 
 
-def _initial(name: str, ids: Collection[str]) -> Iterator[tuple[str, str]]:
+def _initial(name: str, ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
     if not form_request.is_form():
-        yield from ((name, id_) for id_ in ids or [""])
-    elif _is_first_that_stays(name):
-        for field, initial in form_request.initial().items():
-            yield from ((field, id_) for id_ in initial)
-
-
-def _is_first_that_stays(name: str) -> bool:
-    """Return whether a field is the first of the page that no script takes out as a template."""
-    return _OF_SCHEMING not in name and g.setdefault("files_field_with_initial", name) == name
+        yield name, ids
+    elif g.setdefault("files_field_with_initial", name) == name:
+        yield from form_request.initial().items()
 
 
 @cached_per_request

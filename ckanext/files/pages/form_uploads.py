@@ -11,8 +11,9 @@ A browser sends these inputs beside CKAN's own, each with the name of the field 
     The id of a file to take out, and after a space what then happens to it: a choice
     of the actions' ``files_withdrawn``.
 ``files-initial:NAME``
-    The ids of the field's initial files, or an empty value: the field had them when the form was
-    opened. What came into a field meanwhile was not taken out by the person who sends the form.
+    The ids of the field's initial files, with spaces between them: the field had them when the form
+    was opened. What came into a field meanwhile was not taken out by the person who sends the form.
+    It is one input for all files, because Flask accepts a thousand parts of a form.
 ``files-several:NAME``
     Is there if the field holds several files. Otherwise what is put in replaces what is there.
 ``files-storage:NAME``
@@ -39,6 +40,7 @@ blueprint = Blueprint("files_form_uploads", __name__)
 
 _PREFIX = "files-"
 _INITIAL = "files-initial:"
+_WITHDRAWN = "files_withdrawn"
 
 _FORMS = {
     "dataset": ("CreateView", "EditView"),
@@ -87,8 +89,12 @@ class _Form:
     def replace(self) -> None:
         """Let CKAN read the values of the fields."""
         for name in filter(_is_initial, self._sent):
-            form_request.set_initial(name.partition(":")[2], self._sent.getlist(name))
-        for name in self._fields():
+            ids = " ".join(self._sent.getlist(name)).split()
+            form_request.set_initial(name.partition(":")[2], ids)
+        fields = self._fields()
+        if any(name.partition("__")[0] == _WITHDRAWN for name in fields):
+            tk.abort(400)  # only a forged form: CKAN would fail to read it
+        for name in fields:
             self._set_values(name)
         files = [(key, file) for key, file in self._uploads.items(True) if not _is_ours(key)]
         self._request.form = self._form
@@ -123,7 +129,7 @@ class _Form:
 
     def _withdraw(self, id_: str, then: str) -> None:
         if then:  # an unknown word too: the action refuses it
-            start = f"files_withdrawn__{self._withdrawn}__"
+            start = f"{_WITHDRAWN}__{self._withdrawn}__"
             self._form.setlist(f"{start}id", [id_])
             self._form.setlist(f"{start}then", [then])
             self._withdrawn += 1

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Callable
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 
-import ckanext.files
 from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.costs import FACTOR, FEW, calls_of
 from ckanext.files.tests.support.effects import statements
 from ckanext.files.tests.support.users import call, shown
-
-ROOT = str(Path(next(iter(ckanext.files.__path__))))
-FEW, FACTOR = 20, 5
-
-
-def calls_of(do: Callable[[], Any]) -> int:
-    """Count the calls that code of this extension makes, calls of C functions included."""
-    count = 0
-
-    def note(frame: FrameType, event: str, _: Any) -> None:
-        nonlocal count
-        caller = frame.f_back if event == "call" else frame
-        if event in ("call", "c_call") and caller:
-            count += caller.f_code.co_filename.startswith(ROOT)
-
-    sys.setprofile(note)
-    try:
-        do()
-    finally:
-        sys.setprofile(None)
-    return count
-
 
 SHAPES: dict[str, Callable[[list[str]], dict[str, Any]]] = {
     "list": lambda files: {"several": files},

@@ -196,6 +196,13 @@ def test_errors_of_a_field_and_of_an_item_of_it(
     assert set(files) <= set(own(author))
 
 
+@pytest.mark.parametrize("name", ["files_withdrawn", "files_withdrawn__0"])
+def test_a_field_with_the_name_of_what_is_taken_out(name: str, form: Form) -> None:
+    """Only a forged form has it."""
+    inputs = {f"files-take-out:{name}": f"{uuid.uuid4()} delete"}
+    assert form.send(inputs).status_code == 400
+
+
 def test_an_unknown_word_for_what_is_taken_out_changes_nothing(
     form: Form, author: str, dataset: dict[str, Any]
 ) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
+
+from werkzeug.datastructures import MultiDict
 
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import statements
@@ -52,3 +55,21 @@ def test_words_for_the_files_of_a_dataset_and_of_a_resource(author: str, pages: 
         for file in named:
             row = page[page.index(f'data-id="{file}"') :].partition("</li>")[0]
             assert 'data-stored="yes"' in row
+
+
+def test_a_resource_with_many_files_can_be_saved(app: Any, author: str, pages: Pages) -> None:
+    """Flask accepts a thousand parts of a form that is sent as multipart/form-data."""
+    book, *photos = portal.upload(author, 521)
+    resource = portal.resource(codebook=book, photos=photos)
+    place = {"type": TYPE, "title": "Levels", "owner_org": organization_of(author)}
+    dataset = portal.new_dataset(author, resources=[resource], **place)
+    form = f"/{TYPE}/{dataset['name']}/resource/{dataset['resources'][0]['id']}/edit"
+    hidden = '<input type="hidden"[^>]* name="([^"]+)" value="([^"]*)"'
+    sent = re.findall(hidden, pages.shown(form, author))
+    assert "files-initial:photos" in dict(sent)
+    inputs = MultiDict([("save", ""), ("name", "New"), ("url", resource["url"]), *sent])
+    headers = {"Authorization": portal.Api(app).token(author)}
+    as_parts: Any = {"content_type": "multipart/form-data", "follow_redirects": False}
+    assert app.post(form, data=inputs, headers=headers, **as_parts).status_code == 302
+    (saved,) = portal.shown(dataset["id"])["resources"]
+    assert (saved["name"], saved["photos"]) == ("New", photos)

@@ -1,6 +1,7 @@
 """Forms that were opened before another user has put files into the fields, or moved them.
 
-What a form had in a field when it was opened, it sends as ``files-initial:FIELD``.
+What a form had in a field when it was opened, it sends as ``files-initial:FIELD``: the ids with
+spaces between them.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import ckan.plugins.toolkit as tk
 import pytest
+from ckan import model
 from ckan.common import config
 
 from ckanext.files.tests.pages.test_form_uploads import Form, errors, own
 from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.costs import FACTOR, FEW, calls_of
 from ckanext.files.tests.support.effects import look
 from ckanext.files.tests.support.load_plugins import load_plugins
+from ckanext.files.tests.support.races import waiting
 from ckanext.files.tests.support.users import call, new_user, organization_of
 
 loaded = load_plugins(
@@ -73,11 +78,14 @@ def edit(app: Any, user: str, dataset: dict[str, Any], **fields: Any) -> Form:
 
 
 def edit_resource(app: Any, user: str, dataset: dict[str, Any]) -> Form:
-    """Return the form of the only resource of a dataset."""
-    (resource,) = dataset["resources"]
+    """Return the form of the first resource of a dataset."""
+    resource = dataset["resources"][0]
     path = f"/{dataset['type']}/{dataset['id']}/resource/{resource['id']}/edit"
     return Form(app, user, path, id=resource["id"], url=resource["url"], name="New")
 
+
+Detached = tuple[str, dict[str, Any], dict[str, Any]]
+"""A file, the dataset that has it, and what a form sends that takes it out."""
 
 Opened = tuple[Form, str, tuple[str, str], Callable[[str], Any]]
 """A form, its field, what it edits, and how another user puts a file there."""
@@ -116,7 +124,7 @@ def test_a_file_that_came_meanwhile_stays(then: str, opened: Opened, ann: str, b
     form, field, owner, put = opened
     file = portal.new_file(ann)
     put(file)
-    form.save({field: "", f"files-initial:{field}": ""})
+    form.save({field: ""})
     assert exists(file)
     assert portal.owner(file) == (*owner, True)
     assert file not in own(ben)
@@ -143,7 +151,7 @@ def test_the_form_of_a_user(then: str, app: Any, ann: str) -> None:
     for is_initial in (False, True):
         (file,) = portal.put(("user", user["id"]), pinned=True)
         call("user_patch", ann, id=user["id"], about=file)
-        form.save({"about": "", "files-initial:about": file if is_initial else ""})
+        form.save({"about": "", **({"files-initial:about": file} if is_initial else {})})
         if is_initial and then == "delete":
             assert not exists(file)
         else:
@@ -152,7 +160,7 @@ def test_the_form_of_a_user(then: str, app: Any, ann: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["delete", "give_back"])
-@pytest.mark.parametrize("edited", ["dataset", "resource"])
+@pytest.mark.parametrize("edited", ["dataset", "resource", "one of two resources"])
 def test_a_word_for_a_file_that_moved_meanwhile(
     word: str, edited: str, app: Any, ann: str, ben: str, org: str
 ) -> None:
@@ -164,14 +172,22 @@ def test_a_word_for_a_file_that_moved_meanwhile(
         dataset = portal.new_dataset(ann, attachment=file, **place)
         form = edit(app, ben, dataset)
         portal.update(ann, dataset, attachment="", second=file)
+    elif edited == "one of two resources":
+        field, other = "doc", "second_doc"
+        resources = [portal.resource(doc=file), portal.resource("b")]
+        dataset = portal.new_dataset(ann, resources=resources, **place)
+        form = edit_resource(app, ben, dataset)
+        first, second = dataset["resources"]
+        resources = [{**first, "doc": ""}, {**second, "doc": file}]
+        portal.update(ann, dataset, resources=resources)
     else:
         field, other = "doc", "second_doc"
         dataset = portal.new_dataset(ann, resources=[portal.resource(doc=file)], **place)
         form = edit_resource(app, ben, dataset)
         call("resource_patch", ann, id=dataset["resources"][0]["id"], doc="", second_doc=file)
     before = portal.shown(dataset["id"])
-    initial = {f"files-initial:{field}": file, f"files-initial:{other}": ""}
-    inputs = {field: "", other: "", f"files-take-out:{field}": f"{file} {word}", **initial}
+    inputs = {field: "", other: "", f"files-initial:{field}": file}
+    inputs[f"files-take-out:{field}"] = f"{file} {word}"
     assert f"{field.capitalize()}: File a.txt {MOVED}" in errors(form.send(inputs))
     assert portal.shown(dataset["id"]) == before
 
@@ -183,8 +199,69 @@ def test_a_file_that_moved_meanwhile_stays(
     dataset = portal.new_dataset(ann, title="Levels", attachment=file, owner_org=org)
     form = edit(app, ben, dataset, second="")
     portal.update(ann, dataset, attachment="", second=file)
-    form.save({"attachment": "", "files-initial:attachment": file, "files-initial:second": ""})
+    form.save({"attachment": "", "files-initial:attachment": file})
     assert portal.owner(file) == ("package", dataset["id"], True)
+
+
+@pytest.fixture(params=["option", "word"])
+def detached(
+    request: pytest.FixtureRequest, ann: str, org: str, monkeypatch: pytest.MonkeyPatch
+) -> Detached:
+    (file,) = portal.upload(ann)
+    dataset = portal.new_dataset(ann, title="Levels", attachment=file, owner_org=org)
+    inputs = {"attachment": "", "files-initial:attachment": file}
+    if request.param == "option":
+        monkeypatch.setitem(config, "ckanext.files.withdrawn", "delete")
+    else:
+        inputs["files-take-out:attachment"] = f"{file} delete"
+    return file, dataset, inputs
+
+
+def assert_stays(file: str, inputs: dict[str, Any], answer: Any) -> None:
+    """A word for a file that has moved is an error."""
+    assert exists(file)
+    if len(inputs) > 2:
+        assert f"Attachment: File a.txt {MOVED}" in errors(answer)
+    else:
+        assert answer.status_code == 302
+
+
+def test_a_file_that_moved_to_a_field_that_the_form_does_not_show(
+    detached: Detached, app: Any, ann: str, ben: str
+) -> None:
+    """The field is newer than the form, or has an input of its own."""
+    file, dataset, inputs = detached
+    form = edit(app, ben, dataset)
+    portal.update(ann, dataset, attachment="", second=file)
+    assert_stays(file, inputs, form.send(inputs))
+
+
+def test_a_file_that_moves_while_the_form_is_saved(
+    detached: Detached, app: Any, ann: str, ben: str
+) -> None:
+    """The form waits for an update of the dataset that has not committed yet."""
+    file, dataset, inputs = detached
+    form = edit(app, ben, dataset)
+    context: Any = {"user": ann, "defer_commit": True}
+    tk.get_action("package_update")(context, {**dataset, "attachment": "", "second": file})
+    with waiting(lambda: form.send(inputs)) as waits:
+        model.Session.commit()
+    assert_stays(file, inputs, waits.result())
+
+
+def test_calls_grow_with_what_a_form_takes_out(app: Any, ann: str, ben: str, org: str) -> None:
+    """And not with their number times the number of fields, which a forged form can choose."""
+
+    def calls(number: int) -> int:
+        files = portal.upload(ann, number)
+        dataset = portal.new_dataset(ann, title="Levels", owner_org=org, several=files)
+        inputs = {f"files-initial:x{n}": str(uuid.uuid4()) for n in range(10 * number)}
+        inputs |= {f"files-take-out:x{n}": f"{file} delete" for n, file in enumerate(files)}
+        form = edit(app, ben, dataset)
+        return calls_of(lambda: form.send(inputs))
+
+    calls(1)  # what is made once
+    assert calls(FEW * FACTOR) < calls(FEW) * FACTOR * 1.5
 
 
 def test_a_word_for_a_file_that_is_in_no_field(app: Any, ann: str, ben: str, org: str) -> None:
@@ -192,7 +269,7 @@ def test_a_word_for_a_file_that_is_in_no_field(app: Any, ann: str, ben: str, org
     (file,) = portal.upload(ann)
     dataset = portal.new_dataset(ann, title="Levels", attachment=file, owner_org=org)
     portal.update(ann, dataset, attachment="")
-    inputs = {"attachment": "", "files-initial:attachment": ""}
+    inputs = {"attachment": ""}
     edit(app, ben, dataset).save({**inputs, "files-take-out:attachment": f"{file} delete"})
     assert not exists(file)
 
@@ -226,37 +303,38 @@ def taken_out(page: str, field: str) -> str:
 
 
 def initial_files(page: str) -> list[tuple[str, str]]:
-    """Return what a form sends about the initial files of its fields."""
+    """Return what a form sends about the initial files of its fields, of those that had any."""
     found = re.findall('<input type="hidden" name="files-initial:(.*?)" value="(.*?)"', page)
-    return sorted((name, id_) for name, id_ in found if "REPEATING" not in name)
+    return sorted(found)
 
 
 def test_a_form_that_comes_back_knows_what_it_had(
     then: str, app: Any, ann: str, ben: str, org: str
 ) -> None:
     """Also of an item that was removed; and not what came meanwhile."""
-    first, second, third, late = portal.upload(ann, 4)
+    first, second, third, fourth, late = portal.upload(ann, 5)
     citations = [{"paper": first}, {"paper": second}]
     place = {"type": "files-preset", "title": "Levels", "owner_org": org}
-    dataset = portal.new_dataset(ann, attachment=third, citations=citations, **place)
+    fields = {"attachments": [third, fourth], "citations": citations}
+    dataset = portal.new_dataset(ann, **fields, **place)
     form = edit(app, ben, dataset)
     headers = {"Authorization": portal.Api(app).token(ben)}
     opened = app.get(f"/files-preset/edit/{dataset['id']}", headers=headers).body
     at_first = [
-        *(("attachment", third), ("attachments", ""), ("citations-0-paper", first)),
-        *(("citations-0-papers", ""), ("citations-1-paper", second), ("citations-1-papers", "")),
+        ("attachments", f"{third} {fourth}"),
+        *(("citations-0-paper", first), ("citations-1-paper", second)),
     ]
     assert initial_files(opened) == at_first
-    portal.update(ann, dataset, attachments=[late])
-    inputs = {f"files-initial:{name}": id_ for name, id_ in at_first}
-    inputs |= {"attachment": third, "attachments": "", "citations-0-paper": first}
+    portal.update(ann, dataset, attachment=late)
+    inputs: dict[str, Any] = {f"files-initial:{name}": ids for name, ids in at_first}
+    inputs |= {"attachment": "", "attachments": [third, fourth], "citations-0-paper": first}
     answer = form.send({**inputs, "name": "Not A Name"})
     assert "Must be purely lowercase" in errors(answer)
     assert initial_files(answer.body) == at_first
     form.save(inputs)
     assert len(portal.shown(dataset["id"])["citations"]) == 1
     here = ("package", dataset["id"])
-    assert portal.owners(first, third, late) == [(*here, True)] * 3
+    assert portal.owners(first, third, fourth, late) == [(*here, True)] * 4
     assert_done(then, second, here, ben)
 
 
