@@ -86,7 +86,7 @@ def test_unused_locations_need_no_lock(
     tasks: TasksManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So a step with many files keeps no upload out."""
-    locks: list[int] = []
+    locks: list[int | None] = []
     query = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND classid = :lock"
 
     def count(store: Any, location: Any, upload: Any) -> Any:
