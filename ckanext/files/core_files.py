@@ -49,30 +49,31 @@ def public(module: ModuleType) -> dict[str, Any]:
     return {name: getattr(module, name) for name in module.__all__}
 
 
-def with_backport(kind: str, ours: ModuleType) -> dict[str, Any]:
-    """Return the actions or auth functions of a module together with CKAN 2.12's own.
+def with_core_actions(ours: ModuleType) -> dict[str, Any]:
+    """Return the actions of a module; on CKAN 2.11 also the actions of files of CKAN 2.12.
 
-    CKAN lets a plugin chain no function of its own, so on CKAN 2.11 this function chains them to
-    the backport's. On CKAN 2.12 it does so with the actions of files: plugins that chain them get
-    what the caller has sent, and ours get what CKAN's would get.
-
-    :param kind: ``action`` or ``auth``.
-    :param ours: its functions may be chained to CKAN's.
+    CKAN lets a plugin chain no function of its own. So on CKAN 2.11 this function chains actions of
+    the module to the backport's. On CKAN 2.12 it does the same with CKAN's: plugins that chain them
+    get what the caller has sent, and ours get what CKAN's would get.
     """
-    functions = public(ours)
-    if not capabilities.CORE_FILES:
-        core = public(_backport(kind))
-    elif kind == "action":
-        core = {name: function for name, function in core_actions.items() if name in functions}
-    else:
-        core = {}
-    chained = {name: _chain(core[name], functions[name]) for name in core.keys() & functions.keys()}
-    return {**core, **functions, **chained}
+    backport = {} if capabilities.CORE_FILES else core_actions
+    return {**backport, **_chained(core_actions, public(ours))}
+
+
+def with_backport_auth(ours: ModuleType) -> dict[str, Any]:
+    """Return the auth functions of a module; on CKAN 2.11 also CKAN 2.12's, with ours chained."""
+    backport = {} if capabilities.CORE_FILES else public(_backport("auth"))
+    return {**backport, **_chained(backport, public(ours))}
 
 
 def validators_of_options() -> dict[str, Any]:
     """Return the validators that the options of files need, where CKAN lacks them."""
     return {} if capabilities.CORE_FILES else public(_backport("validators"))
+
+
+def _chained(core: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    both = core.keys() & ours.keys()
+    return {**ours, **{name: _chain(core[name], ours[name]) for name in both}}
 
 
 def _chain(core: Any, chained: Any) -> Any:

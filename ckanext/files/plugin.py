@@ -14,7 +14,13 @@ from ckan.lib.plugins import DefaultTranslation
 
 from . import ownership, uploads
 from .cli import get_commands
-from .core_files import CoreFilesPlugin, public, validators_of_options, with_backport
+from .core_files import (
+    CoreFilesPlugin,
+    public,
+    validators_of_options,
+    with_backport_auth,
+    with_core_actions,
+)
 from .logic import action, auth, scheming, validators
 from .logic.guard import guarded
 from .logic.search_document import without_long_lists
@@ -50,11 +56,11 @@ class FilesPlugin(CoreFilesPlugin, DefaultTranslation):
     def get_actions(self) -> dict[str, Any]:
         return {
             **chained_core_actions(withdraw_files, refuse_used_ids),
-            **guarded(with_backport("action", action)),
+            **guarded(with_core_actions(action)),
         }
 
     def get_auth_functions(self) -> dict[str, Any]:
-        return with_backport("auth", auth)
+        return with_backport_auth(auth)
 
     def get_blueprint(self) -> list[Any]:
         return [*super().get_blueprint(), upload_views.blueprint, *blueprints]
