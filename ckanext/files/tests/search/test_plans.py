@@ -178,6 +178,14 @@ def test_no_file_is_read_in_the_order_of_owners(name: str, filled: Connection) -
     assert sum(map(files_read, plans(filled, first_page(SCOPES[name], query)))) == 0
 
 
+def test_few_owners_are_read(filled: Connection) -> None:
+    """Those of the files that are found, however many owners an organization has."""
+    scope, query = SCOPES["a large organization"], Query(**QUERIES["a rare storage"])
+    found = plans(filled, first_page(scope, query))
+    read = sum(files_read(plan, owner_table) for plan in found)
+    assert 0 < read <= 1000, json.dumps(found[-1], indent=1)
+
+
 def test_few_files_are_read_for_a_choice(filled: Connection) -> None:
     """Of many files that a form offers, and of which many have the word."""
     owner = Owner("user", "plan-user-0")
