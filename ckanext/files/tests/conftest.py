@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import sys
@@ -16,6 +17,7 @@ from ckan import model, plugins
 from ckan.cli.db import _run_migrations
 from ckan.lib import search
 from ckan.tests import factories, helpers
+from passlib.handlers.pbkdf2 import pbkdf2_sha512
 
 from ckanext.files.errors import OutOfQueueError
 from ckanext.files.queue import current_queue
@@ -34,6 +36,9 @@ from dev.process import HOST, Process, answers, free_port
 _USER: Any = factories.User._meta.base_declarations
 _USER["name"].function = lambda: f"user-{uuid.uuid4().hex[:16]}"
 _USER["email"].function = lambda: f"{uuid.uuid4().hex}@ckan.example.com"
+
+# to hash a password takes longer than the rest of a new user, and no test needs it to take long
+pbkdf2_sha512.default_rounds = 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -73,6 +78,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     if not plugins.toolkit.check_ckan_version("2.12"):
         items.reverse()
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: let the garbage collector, also of forks, not look at it."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
