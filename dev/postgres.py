@@ -26,7 +26,7 @@ _PASSWORDS = {OWNER: NOTES / "postgres.password", READER: NOTES / "postgres.read
 
 
 class Postgres(Server):
-    """With ``fsync`` on: tests that kill processes must find what a real server keeps.
+    """With ``fsync`` on, as on a portal: benchmarks measure what it costs.
 
     It refuses to run as root, and its own user may not read root's folders: so it is in /var/tmp.
     """

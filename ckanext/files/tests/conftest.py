@@ -72,10 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests backwards on CKAN 2.11: no test needs what an earlier one has left.
-
-    ``make test`` runs both versions at once, and the folders that wait most are at one end.
-    """
+    """Run the tests backwards on CKAN 2.11: no test needs what an earlier one has left."""
     if not plugins.toolkit.check_ckan_version("2.12"):
         items.reverse()
 
