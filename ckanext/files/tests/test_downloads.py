@@ -248,5 +248,5 @@ def test_storage_of_another_plugin(app: Any, owned: Owned, tmp_path: Path) -> No
         chunks = list(sent.iter_encoded())
         sent.close()
     finally:
-        storages.reset()
+        storages.pop("other")
     assert (b"".join(chunks), max(map(len, chunks))) == (content, 64 * 1024)

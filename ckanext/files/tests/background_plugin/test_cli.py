@@ -21,6 +21,7 @@ from ckanext.files.background.app import app
 from ckanext.files.background.errors import NotInstalledError
 from ckanext.files.background.schema import SCHEMA
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.background.worker import burst
 from ckanext.files.tests.background_plugin.conftest import LiveWorker
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.console import output
@@ -49,12 +50,11 @@ def no_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def only_for_a_worker() -> Iterator[None]:
     """A worker changes its process: the fixture restores it."""
-    engine_before = engine()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     level = logging.getLogger("ckanext.files.background").level
-    yield
-    model.Session.remove()
-    model.init_model(engine_before)
+    with burst._own_engine():
+        yield
+        model.Session.remove()
     for number, handler in before.items():
         signal.signal(number, handler)
     logging.getLogger("ckanext.files.background").setLevel(level)

@@ -47,13 +47,13 @@ def all_resumed(loaded: Any) -> Iterator[None]:
 @pytest.fixture
 def mine(ask_for: Any) -> Job:
     """A job of the owner, in a queue of its own."""
-    return ask_for(lambda: sample.write.configure(queue=MINE).delay(SECRET))
+    return ask_for(lambda: sample.anything.configure(queue=MINE).delay(SECRET))
 
 
 @pytest.fixture
 def theirs(ask_for: Any, cast: Cast) -> Job:
     """A job of another user."""
-    job = sample.write.configure(queue="theirs")
+    job = sample.anything.configure(queue="theirs")
     return ask_for(lambda: job.delay("of another user"), cast.other)
 
 
@@ -278,7 +278,7 @@ def hidden_inputs(body: str) -> Form:
 
 def test_many_jobs_are_changed_after_a_question(cast: Cast, ask_for: Any, theirs: Job) -> None:
     """It has the number of the jobs that would be changed, and the filters."""
-    jobs = [ask_for(lambda: sample.write.configure(queue=MINE).delay(SECRET)) for _ in range(2)]
+    jobs = [ask_for(lambda: sample.anything.configure(queue=MINE).delay(SECRET)) for _ in range(2)]
     jobs.append(ask_for(sample.noop.delay))
     page = f"/dashboard/jobs?queue={MINE}&status=todo&status=failed&text={SECRET[2:]}"
     question, form = press(cast.owner, page, "cancel")

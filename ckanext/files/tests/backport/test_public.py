@@ -28,17 +28,17 @@ def _trusted(app: Any, **claims: Any) -> int:
 
 
 def test_bytes_without_a_row(app: Any, public_folder: Path) -> None:
-    (public_folder / "sub").mkdir()
-    (public_folder / "sub" / "a b.html").write_text("<script>")
+    (public_folder / "pages").mkdir()
+    (public_folder / "pages" / "a b.html").write_text("<script>")
     with app.flask_app.test_request_context():
-        link = get_storage("shop").permanent_link(FileData(Location("sub/a b.html")))
-        assert get_storage("default").permanent_link(FileData(Location("sub/a b.html"))) is None
-    assert link.endswith("/file/public-download/shop/sub/a%20b.html")
+        link = get_storage("shop").permanent_link(FileData(Location("pages/a b.html")))
+        assert get_storage("default").permanent_link(FileData(Location("pages/a b.html"))) is None
+    assert link.endswith("/file/public-download/shop/pages/a%20b.html")
     page = app.get(link)
     assert (page.status_code, page.data) == (200, b"<script>")
     assert page.headers["Content-Disposition"].startswith("attachment; ")
     assert page.headers["X-Content-Type-Options"] == "nosniff"
-    others = {"shop/sub": 404, "shop/other": 404, "nowhere/a": 404, "default/a": 403}
+    others = {"shop/pages": 404, "shop/other": 404, "nowhere/a": 404, "default/a": 403}
     for place, status in others.items():
         assert app.get(f"/file/public-download/{place}").status_code == status
 

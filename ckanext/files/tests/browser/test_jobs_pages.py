@@ -344,6 +344,8 @@ def test_live_rows(browser: Browser, ann: Person) -> None:
     # a reader with a keyboard stays where they are
     assert browser.driver.switch_to.active_element.get_attribute("id") == button
     browser.driver.execute_script(SET_VISIBILITY, "hidden")
+    # the answer to a request that has begun before may come late, and tell that the job has ended
+    browser.wait(lambda _: not browser.find_all("#files-jobs-rows.htmx-request"))
     jobs.let_go(f"{name}-holds")
     jobs.wait_for_effect(f"{name}-holds-ended")
     browser.wait(lambda driver: driver.execute_script("return looks") >= 1)

@@ -18,8 +18,9 @@ FOLDER = Path(__file__).parent / "core"
 loaded = load_plugins("files")
 
 
-@pytest.fixture(scope="module")
-def sample(loaded: Any) -> Sample:
+@pytest.fixture
+def sample() -> Sample:
+    """Owners of this test's own: the answers have the numbers of their files."""
     return Sample()
 
 

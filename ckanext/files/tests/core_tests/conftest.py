@@ -47,6 +47,15 @@ def loaded() -> Iterator[None]:
     storages.reset()
 
 
+@pytest.fixture(autouse=True)
+def same_storages(loaded: None) -> Iterator[None]:
+    """Put the storages back: CKAN's tests that make others leave them."""
+    before = dict(storages.members)
+    yield
+    storages.reset()
+    storages.members.update(before)
+
+
 if not capabilities.CORE_FILES:
 
     @register

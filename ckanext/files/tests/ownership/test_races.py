@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -26,10 +22,6 @@ from ckanext.files.tests.support.users import call, new_user, shown
 from ckanext.files.tests.support.waiting import wait_for_a_lock
 
 pytestmark = pytest.mark.crash
-
-ORDER_MATTERS = "at_once or without_ids or swap or twice_when"
-"""Tests of datasets in which several files move at once."""
-
 
 ONE_DATASET = "resource_create in one dataset"
 PLACES = ("package_create", "package_update", "resource_create", ONE_DATASET)
@@ -253,17 +245,3 @@ def _new_owner(owner_type: str, user: str) -> tuple[str, list[str]]:
     data = {"name": f"g-{uuid.uuid4()}", "type": f"files-{owner_type}", "title": "x"}
     made = call(f"{owner_type}_create", user, **data)
     return made["id"], ["DELETE FROM member WHERE group_id = :id", *purges]
-
-
-def test_order_of_sets_decides_nothing(full_size: bool, request: pytest.FixtureRequest) -> None:
-    """The right resource gets its file with other hash seeds as well."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-k"]
-    command += [ORDER_MATTERS if full_size else "swap or twice_when"]
-    command += [str(Path(__file__).with_name("test_datasets.py"))]
-    for seed in range(20 if full_size else 1):
-        env = {**os.environ, "PYTHONHASHSEED": str(seed)}
-        folder = request.config.rootpath
-        run = subprocess.run(
-            command, cwd=folder, env=env, capture_output=True, text=True, check=False
-        )
-        assert run.returncode == 0, run.stdout[-3000:]

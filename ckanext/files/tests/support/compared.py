@@ -30,9 +30,6 @@ FILE = "the file"
 GONE = "00000000-0000-4000-8000-000000000000"
 """Id of a file, dataset or user that does not exist."""
 
-_LISTED = "00000000-0000-4000-8000-000000000001"
-"""Id of a dataset that does not exist, as owner of :meth:`Sample.new_list`."""
-
 _ALL = ("anonymous", "other", "owner", "member", "editor", "sysadmin")
 _FEW = ("owner", "editor", "sysadmin")
 
@@ -84,12 +81,12 @@ class Sample:
             "package": ("package", public["id"]),
             "private package": ("package", private["id"]),
             "deleted package": ("package", deleted["id"]),
-            "purged package": ("package", GONE),
+            "purged package": ("package", str(uuid.uuid4())),
             "resource": ("resource", public["resources"][0]["id"]),
             "private resource": ("resource", private["resources"][0]["id"]),
             "group": ("group", group),
             "organization": ("organization", organization),
-            "project": ("project", "a type without a plugin"),
+            "project": ("project", str(uuid.uuid4())),  # a type without a plugin
         }
 
     def new_file(
@@ -100,9 +97,10 @@ class Sample:
 
     def new_list(self) -> dict[str, str]:
         """Make files of one owner whose order is certain: each name and size occurs once."""
+        owner = ("package", str(uuid.uuid4()))
         for size, name in enumerate(("c.txt", "a.txt", "d.txt", "b.txt"), 1):
-            self._new_file(("package", _LISTED), name == "a.txt", name, b"x" * size)
-        return {"owner_type": "package", "owner_id": _LISTED}
+            self._new_file(owner, name == "a.txt", name, b"x" * size)
+        return {"owner_type": owner[0], "owner_id": owner[1]}
 
     def _new_file(self, owner: tuple[str, str], pinned: bool, name: str, upload: bytes) -> str:
         # what file_create would do in more than half of the time of all calls
