@@ -9,7 +9,7 @@ from typing import Any
 
 import file_keeper as fk
 
-Place = Callable[[Any, fk.Location], "fk.FileData | None"]
+TakeOver = Callable[[Any, fk.Location], "fk.FileData | None"]
 """Lets a storage have bytes at a location without a copy; returns None if it has to copy them."""
 
 
@@ -23,7 +23,8 @@ class PreparedUpload(fk.Upload):
     location: Any = ""
     """Where it goes; empty if the storage chooses."""
 
-    place: Place = lambda storage, location: None
+    take_over: TakeOver = lambda storage, location: None
+    """What the storage calls before it would copy the bytes."""
 
 
 class BytesElsewhere(io.RawIOBase):

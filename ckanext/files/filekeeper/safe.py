@@ -87,7 +87,7 @@ class SafeStorage:
         upload = _measure(upload)
         self.validate_size(upload.size)
         self.validate_content_type(upload.content_type)
-        if isinstance(upload, PreparedUpload) and (data := upload.place(self, location)):
+        if isinstance(upload, PreparedUpload) and (data := upload.take_over(self, location)):
             return data
         base: Any = super()
         return base.upload(location, upload, **kwargs)

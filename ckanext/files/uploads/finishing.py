@@ -8,7 +8,8 @@ taken for the next attempt or removed with the upload.
 
 Storages of CKAN 2.12's own (``ckan:fs``) know no such location, and copy the bytes; so do storages
 on another file system than the spool. A kill in that time leaves a stray, as the kill of any upload
-does.
+does. A storage that gets a copy at the location of the row, and overwrites nothing, refuses the
+next attempt, and the copy is removed with the upload.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ MOST_BYTES = 64 * _MIB * _MOST_PARTS
 """The size of the largest file. A part comes from the memory of a web server, and until it is
 complete from PostgreSQL: parts of any size would let one user fill both."""
 
-_OWNER = "files-upload"
+_UPLOAD_ID_KEY = "files-upload"
 """In the metadata of an object: the id of the upload that it was. Other uploads, forms and programs
 may store an object of the same size at the same location."""
 
@@ -113,7 +113,7 @@ class Multipart:
             self._abort_all(connection)
             # not by file-keeper, which gives the object no metadata
             started = self._client.create_multipart_upload(
-                **self._place, ContentType=content_type, Metadata={_OWNER: self._upload.id}
+                **self._object, ContentType=content_type, Metadata={_UPLOAD_ID_KEY: self._upload.id}
             )
             self._upload_id = started["UploadId"]
         self._save_parts(connection)
@@ -200,12 +200,12 @@ class Multipart:
         """Return whether the object there is the one that the parts have become."""
         with _errors_as_ours():
             try:
-                found = self._client.head_object(**self._place)
+                found = self._client.head_object(**self._object)
             except self._client.exceptions.ClientError as error:
                 if error.response["Error"]["Code"] == "404":
                     return False
                 raise
-        return found["Metadata"].get(_OWNER) == self._upload.id
+        return found["Metadata"].get(_UPLOAD_ID_KEY) == self._upload.id
 
     def remove(self, connection: Any) -> None:
         """Remove the parts, if they are no object yet."""
@@ -215,7 +215,7 @@ class Multipart:
 
     def _abort_all(self, connection: Any) -> None:
         """Remove the parts, and what a killed request has announced, whose id no row has."""
-        bucket, key = self._place.values()
+        bucket, key = self._object["Bucket"], self._object["Key"]
         found = self._client.list_multipart_uploads(Bucket=bucket, Prefix=key)
         ids = {each["UploadId"] for each in found.get("Uploads", []) if each["Key"] == key}
         ids -= table.known_parts(connection, self._storage.settings.name, self._location)
@@ -225,14 +225,14 @@ class Multipart:
     def _abort(self, id_: str) -> None:
         # not by file-keeper, which aborts nothing unless it finds another one first
         with suppress(BytesLostError), _errors_as_ours():
-            self._client.abort_multipart_upload(**self._place, UploadId=id_)
+            self._client.abort_multipart_upload(**self._object, UploadId=id_)
 
     @property
     def _client(self) -> Any:
         return self._storage.settings.client
 
     @property
-    def _place(self) -> dict[str, str]:
+    def _object(self) -> dict[str, str]:
         bucket, key = self._storage.settings.bucket, self._storage.full_path(self._location)
         return {"Bucket": bucket, "Key": key}
 

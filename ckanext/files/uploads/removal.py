@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Capability, FileData, Location, is_configured
 
 from .errors import StorageFailsError, UploadsNotReadyError
-from .sinks import find_storage, sink_for
+from .sinks import Sink, find_storage, sink_for
 from .spool_folder import LINK, remove_from_spool, spooled_files
 from .table import UploadRow, lock_expired, lock_upload, transaction, upload_table
 
@@ -110,25 +110,36 @@ def remove_upload(id_: str) -> None:
 def _remove(connection: Any, upload: UploadRow) -> None:
     if upload.file_id is None:
         sink = sink_for(upload)
-        if upload.is_stored and upload.location and sink.owns_file_at_location():
+        if upload.is_stored and upload.location and _owns_file(sink):
             wait_for_location(connection, upload.storage, upload.location)
-            if sink.owns_file_at_location():  # no other upload has replaced it meanwhile
+            if _owns_file(sink):  # nothing has replaced it meanwhile
                 _remove_file(connection, upload)
         sink.remove(connection)
     _remove_row(connection, upload)
+
+
+def _owns_file(sink: Sink) -> bool:
+    with _errors_as_ours():
+        return sink.owns_file_at_location()
 
 
 def _remove_file(connection: Any, upload: UploadRow) -> None:
     """Remove what the storage has of a file whose commit has failed."""
     storage, data = find_storage(upload.storage), FileData(Location(upload.location))
     if storage.supports(Capability.REMOVE):
-        try:
+        with _errors_as_ours():
             remove_unnamed_within(connection, file_table, upload.storage, storage, data)
-        except SQLAlchemyError:
-            raise
-        except Exception as error:
-            log.error("A storage does not remove the file of an upload: %s", error)
-            raise StorageFailsError from error
+
+
+@contextmanager
+def _errors_as_ours() -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, StorageFailsError):
+        raise
+    except Exception as error:
+        log.error("A storage does not remove the file of an upload: %s", error)
+        raise StorageFailsError from error
 
 
 def _remove_row(connection: Any, upload: UploadRow) -> None:

@@ -50,6 +50,10 @@ class Spool:
         self._position = upload.offset
 
     @property
+    def _algorithm(self) -> str:
+        return self._storage.settings.hashing_algorithm
+
+    @property
     def room(self) -> int:
         """How many bytes :meth:`store` takes at most."""
         return self.chunk_size
@@ -111,7 +115,7 @@ class Spool:
         return True
 
     def is_linked_at(self, place: Path) -> bool:
-        """Return whether a file there is this one, by another name."""
+        """Return whether the file at a place is the spooled one, by another name."""
         with suppress(OSError):
             return place.samefile(self._path)
         return False
@@ -132,7 +136,8 @@ class Spool:
         if isinstance(self._storage, SafeStorage):
             upload.location = self._keep_location(upload)
             if isinstance(self._storage, FsStorage):
-                upload.place = partial(self._place, self._hash(file))
+                # the whole file is read here, before any transaction begins
+                upload.take_over = partial(self._link_into, _hash(file, self._algorithm))
         return upload
 
     def _keep_location(self, upload: fk.Upload) -> fk.Location:
@@ -148,15 +153,7 @@ class Spool:
             update_upload(connection, row.id, location=location)
         return fk.Location(location)
 
-    def _hash(self, file: BinaryIO) -> str:
-        """Read the whole file once, before any transaction begins."""
-        file.seek(0)
-        reader = fk.HashingReader(file, algorithm=self._storage.settings.hashing_algorithm)
-        reader.exhaust()
-        file.seek(0)
-        return reader.get_hash()
-
-    def _place(self, hash_: str, storage: Any, location: fk.Location) -> fk.FileData | None:
+    def _link_into(self, hash_: str, storage: Any, location: fk.Location) -> fk.FileData | None:
         """Link the file into a storage; return None if that is on another file system."""
         row, place, settings = self._upload, Path(storage.full_path(location)), storage.settings
         if not self.is_linked_at(place):
@@ -170,16 +167,26 @@ class Spool:
             size=row.size,
             content_type=row.content_type,
             hash=hash_,
-            algorithm=settings.hashing_algorithm,
+            algorithm=self._algorithm,
         )
 
     def owns_file_at_location(self) -> bool:
-        """Return whether it is this one by another name, or a copy that a storage may have."""
+        """Return whether the file there is the spooled one, by another name, or its copy."""
         location = fk.Location(self._upload.location)
         if isinstance(self._storage, FsStorage):
             return self.is_linked_at(Path(self._storage.full_path(location)))
-        # a storage that overwrites nothing may have refused the upload because of another file
-        return self._storage.settings.overwrite_existing
+        return self._is_copied_at(location)
+
+    def _is_copied_at(self, location: fk.Location) -> bool:
+        """Return whether the storage has the same bytes there, as far as it can say."""
+        if not self._storage.supports(fk.Capability.ANALYZE):
+            return False
+        with suppress(fk.exc.MissingFileError, BytesLostError):
+            found = self._storage.analyze(location)
+            if found.size == self._upload.size:
+                with self.open() as file:
+                    return found.hash == _hash(file, found.algorithm)
+        return False
 
     def remove(self, connection: Any) -> None:
         """Remove the bytes, or this name of theirs.
@@ -193,6 +200,15 @@ class Spool:
             log.error("The folder of uploads is away: %s", self._path.parent)
             raise StorageFailsError
         remove_from_spool(self._upload.id)
+
+
+def _hash(file: BinaryIO, algorithm: str) -> str:
+    """Read the whole file."""
+    file.seek(0)
+    reader = fk.HashingReader(file, algorithm=algorithm)
+    reader.exhaust()
+    file.seek(0)
+    return reader.get_hash()
 
 
 def _write_all(number: int, data: bytes, position: int) -> None:

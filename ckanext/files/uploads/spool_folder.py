@@ -33,8 +33,8 @@ def spool_folder() -> Path:
 
 
 def is_writable(folder: Path) -> bool:
-    """Return whether a folder is there, which may be on a file system that comes and goes."""
-    # an unmounted mount point belongs to another user, so CKAN cannot write there
+    """Return whether CKAN may write into a folder, as it may not while it is not mounted."""
+    # an unmounted mount point belongs to another user
     return os.access(folder, os.W_OK)
 
 

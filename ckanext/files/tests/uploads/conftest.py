@@ -21,22 +21,27 @@ from ckanext.files.tests.support.tus import Tus
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.tests.support.waiting import wait_for
 
-STORAGES = ("default", "folder", "cloud", "copied", "named", "pictures", "small")
+STORAGES = (
+    *("default", "folder", "cloud", "copied", "overwritten"),
+    *("named", "pictures", "small"),
+)
 
 
 @pytest.fixture(scope="package")
 def options(s3: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The storages of these tests.
 
-    ``default`` is of CKAN's own type, ``folder`` of ours, ``cloud`` a bucket, and ``copied`` gets
-    the bytes from the spool over a network. ``named`` keeps the names of files, ``pictures`` and
-    ``small`` have limits, ``hidden`` is for sysadmins.
+    ``default`` is of CKAN's own type, ``folder`` of ours, ``cloud`` a bucket. ``copied`` and
+    ``overwritten`` get the bytes from the spool over a network. ``named`` keeps the names of files,
+    ``pictures`` and ``small`` have limits, ``hidden`` is for sysadmins.
     """
     bucket = {"type": "files:s3", **s3_options(s3, "uploads"), "path": "below"}
     unique = {"location_transformers": "uuid4"}
     options = storage_options("cloud", **bucket, **unique)
     place = {"type": "files:redis", "bucket": str(uuid.uuid4()), "url": config["ckan.redis.url"]}
     options |= storage_options("copied", **place, overwrite_existing=False, **unique)
+    place = {**place, "bucket": str(uuid.uuid4())}
+    options |= storage_options("overwritten", **place, **unique)
     limits: dict[str, dict[str, Any]] = {
         "folder": unique,
         "hidden": unique,

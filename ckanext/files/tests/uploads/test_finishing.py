@@ -39,9 +39,9 @@ from ckanext.files.uploads.multipart import Multipart
 from ckanext.files.uploads.receiving import Receiver
 from ckanext.files.uploads.removal import remove_upload
 
-STORAGES = pytest.mark.parametrize("storage", ["default", "folder", "cloud"])
+STORAGES = pytest.mark.parametrize("storage", ["default", "folder", "cloud", "copied"])
 OURS = pytest.mark.parametrize("storage", ["folder", "cloud"])
-KNOWN = pytest.mark.parametrize("storage", ["folder", "cloud", "copied"])
+KNOWN = pytest.mark.parametrize("storage", ["folder", "cloud", "copied", "overwritten"])
 """Storages whose locations are in the rows of uploads."""
 
 
