@@ -94,7 +94,7 @@ assets: ## build the script for uploads from the pinned packages of npm
 bench: ## measure what the plugin costs, as ratios to stock CKAN
 	@$(DEV) run "$(or $(CKAN),2.12)" python -m benchmarks request $(ARGS)
 
-bench-background: ## measure how fast background jobs are done, ours and those of other queues
+bench-background: ## measure how fast background jobs are done, here and by other queues
 	@$(DEV) run "$(or $(CKAN),2.12)" python -m benchmarks background $(ARGS)
 
 bench-jobs: ## measure the pages of jobs among a million jobs, as ratios to a hundred

@@ -52,18 +52,18 @@ def public(module: ModuleType) -> dict[str, Any]:
 def with_core_actions(ours: ModuleType) -> dict[str, Any]:
     """Return the actions of a module; on CKAN 2.11 also the actions of files of CKAN 2.12.
 
-    CKAN lets a plugin chain no function of its own. So on CKAN 2.11 this function chains actions of
-    the module to the backport's. On CKAN 2.12 it does the same with CKAN's: plugins that chain them
-    get what the caller has sent, and ours get what CKAN's would get.
+    CKAN lets a plugin chain no function of its own. So on CKAN 2.11 this function binds actions of
+    the module to the backport's. On CKAN 2.12 it does the same with CKAN's: ours run innermost, and
+    plugins that chain these actions get what the caller has sent.
     """
     backport = {} if capabilities.CORE_FILES else core_actions
-    return {**backport, **_chained(core_actions, public(ours))}
+    return {**backport, **_bound(core_actions, public(ours))}
 
 
 def with_backport_auth(ours: ModuleType) -> dict[str, Any]:
     """Return the auth functions of a module; on CKAN 2.11 also CKAN 2.12's, with ours chained."""
     backport = {} if capabilities.CORE_FILES else public(_backport("auth"))
-    return {**backport, **_chained(backport, public(ours))}
+    return {**backport, **_bound(backport, public(ours))}
 
 
 def validators_of_options() -> dict[str, Any]:
@@ -71,12 +71,12 @@ def validators_of_options() -> dict[str, Any]:
     return {} if capabilities.CORE_FILES else public(_backport("validators"))
 
 
-def _chained(core: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+def _bound(core: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     both = core.keys() & ours.keys()
-    return {**ours, **{name: _chain(core[name], ours[name]) for name in both}}
+    return {**ours, **{name: _bind(core[name], ours[name]) for name in both}}
 
 
-def _chain(core: Any, chained: Any) -> Any:
+def _bind(core: Any, chained: Any) -> Any:
     @functools.wraps(core)
     def function(context: Any, data_dict: Any) -> Any:
         return chained(core, context, data_dict)

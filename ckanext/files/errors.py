@@ -1,6 +1,7 @@
 """Exceptions of this extension.
 
-Only the edges (logic, views, cli) convert them to CKAN's own exceptions.
+Only the edges (logic, views, cli) convert them to CKAN's own exceptions. An error that has one of
+these as its second base reaches CKAN as it is.
 """
 
 from __future__ import annotations

@@ -86,7 +86,10 @@ def initial() -> Mapping[str, Sequence[str]]:
 
 @contextmanager
 def saving_resource(resource_id: str | None) -> Iterator[None]:
-    """Save a resource: the action for its dataset, which this one calls, is for its fields."""
+    """Remember the resource that the form saves, within a block.
+
+    ``package_update`` runs in it; its fields are the resource's.
+    """
     current = _current()
     before, current.resource_id = current.resource_id, resource_id
     try:
@@ -96,5 +99,5 @@ def saving_resource(resource_id: str | None) -> Iterator[None]:
 
 
 def resource_id() -> str | None:
-    """Return the id of the resource that the form saves; None if it saves something else."""
+    """Return the id of the resource that the form saves; None for a new one, or no resource."""
     return _current().resource_id

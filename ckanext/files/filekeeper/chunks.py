@@ -20,7 +20,7 @@ class Chunks:
     def __init__(self, stream: Any, size: int = CHUNK_SIZE) -> None:
         self._stream = stream
         is_open_file = hasattr(stream, "read")
-        # a plugin's stream may be of text, which ends with another empty chunk
+        # a plugin's stream may be of text, which ends with '' instead of b''
         self._rest = iter(lambda: stream.read(size) or b"", b"") if is_open_file else iter(stream)
 
     def __iter__(self) -> Iterator[bytes]:

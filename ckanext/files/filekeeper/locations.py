@@ -45,19 +45,20 @@ requests need."""
 _places_to_wait = threading.Semaphore(_WAITERS)
 
 
-def _free_places() -> None:
+def _reset_after_fork() -> None:
+    # threads that wait, and give their places back, are not in the fork
     global _places_to_wait
     _places_to_wait = threading.Semaphore(_WAITERS)
 
 
-os.register_at_fork(after_in_child=_free_places)
+os.register_at_fork(after_in_child=_reset_after_fork)
 
 _committed = LastingConnection()
 """Sees what is committed. The own transaction does not see any more what it has deleted."""
 
 
 class LocationBusyError(FilesError):
-    """Another transaction stores or removes bytes at the location, and has not ended yet."""
+    """The lock of the location cannot be had now, and may be had later."""
 
 
 def lock_location(session: Session, storage: str, location: str) -> None:
@@ -69,7 +70,7 @@ def lock_location(session: Session, storage: str, location: str) -> None:
     :raises LocationBusyError: another transaction has the location, and does not end soon, or too
         many transactions wait already. The caller's can go on.
     """
-    text = _text(storage, location)
+    text = _lock_of(storage, location)
     if try_to_lock_text(session, LOCATIONS, text):
         return
     if not _places_to_wait.acquire(blocking=False):
@@ -113,10 +114,11 @@ def wait_for_location(connection: Connection, storage: str, location: str) -> No
     The transaction either holds this lock already, or holds no other lock of a location and has a
     ``lock_timeout``.
     """
-    lock_text(connection, LOCATIONS, _text(storage, location))
+    lock_text(connection, LOCATIONS, _lock_of(storage, location))
 
 
-def _text(storage: str, location: str) -> str:
+def _lock_of(storage: str, location: str) -> str:
+    """Return which of the locks a location has."""
     place = f"{storage}/{location}".encode(errors="replace")
     return str(zlib.crc32(place) % _LOCKS)
 

@@ -73,7 +73,7 @@ def _create(next_action: Action, context: Context, data_dict: dict[str, Any]) ->
         return next_action(context, lock_new_location(context, data_dict))
     except tk.ValidationError as error:
         if isinstance(error.__cause__, exc.ExistingFileError):
-            # of a deleted file before the removal after its commit, or a stray
+            # a stray, or bytes of a deleted file, which are removed after its commit
             message = tk._(
                 "The storage has something of this name that belongs to no file. Try again, or "
                 "choose another name."

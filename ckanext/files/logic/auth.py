@@ -1,6 +1,7 @@
 """Auth functions.
 
-None has a name that ends with ``_update``: by CKAN's rule it would make a type of owners of files.
+CKAN takes ``X_update`` for the auth function of files whose owner is an ``X``. So no name here ends
+with ``_update``.
 """
 
 from __future__ import annotations

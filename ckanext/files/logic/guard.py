@@ -57,11 +57,11 @@ def guarded(ours: Mapping[str, Any]) -> dict[str, Any]:
     :param ours: actions of files, complete or chained to CKAN's, and others. Further actions of
         files are taken from CKAN.
     """
-    found = {name: ours.get(name) or _chained(core) for name, core in actions.actions.items()}
+    found = {name: ours.get(name) or _passed_on(core) for name, core in actions.actions.items()}
     return {**ours, **{name: _guard(name, action) for name, action in found.items()}}
 
 
-def _chained(core: Any) -> Any:
+def _passed_on(core: Any) -> Any:
     def chained(next_action: Action, context: Context, data_dict: dict[str, Any]) -> Any:
         return next_action(context, data_dict)
 

@@ -1,6 +1,7 @@
 """Lock the location of a new file before CKAN looks whether it is free.
 
-CKAN chooses the location within its action. It asks the storage again for the same upload.
+CKAN asks the storage for the location within its action. This module asks before, for the same
+upload: the answer is the same.
 """
 
 from __future__ import annotations

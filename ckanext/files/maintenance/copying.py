@@ -106,7 +106,8 @@ class Copier:
         try:
             location = lock_chosen_location(session, self.target, self._target, name, upload)
         except LocationBusyError as error:
-            raise NotAcceptedError(f"Another request stores a file at {error}") from error
+            message = f"The location {error} is busy, run the command again"
+            raise NotAcceptedError(message) from error
         location = location or self._target.prepare_location(name, upload)
         if _is_named(session, self.target, location):
             raise NotAcceptedError(f"{self.target} wants it at {location}, which is taken")

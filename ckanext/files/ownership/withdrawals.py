@@ -59,21 +59,22 @@ def withdraw_files(next_action: Action, context: Context, data_dict: dict[str, A
     words = WithdrawalWords()
     data_dict = words.take_from(data_dict)
     words.check()
-    owner = _updated(owner_type, data_dict) if verb == "update" and _is_needed(words) else None
+    is_compared = verb == "update" and _needs_stored_fields(words)
+    owner = _updated(owner_type, data_dict) if is_compared else None
     withdrawals = _withdrawals(owner, data_dict, words)
     if withdrawals.asked or withdrawals.unworded:
         task = WithdrawalTask(owner_type, withdrawals, Actor(context))
         # queued before the action begins, so that its own commit waits for them
         queue.add(task)
         if owner and owner.type == "package" and form_request.is_form():
-            # what another update has moved while this one waits has moved while the form was open
+            # the lock may have to wait for an update that moves files: read the fields again
             lock_dataset(model.Session(), owner.id)
             task.withdrawals = _withdrawals(owner, data_dict, words)
     return next_action(context, data_dict)
 
 
-def _is_needed(words: WithdrawalWords) -> bool:
-    """Return whether an option or a form needs the fields as they are stored before the action."""
+def _needs_stored_fields(words: WithdrawalWords) -> bool:
+    """Return whether an option or a form asks for the fields as they were before the action."""
     return tk.config[OPTION] != KEEP or (form_request.is_form() and bool(words.asked))
 
 

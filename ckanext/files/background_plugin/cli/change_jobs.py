@@ -63,7 +63,7 @@ def send(task: str, arguments: Sequence[str], as_json: bool) -> None:
     except UnknownTaskError as error:
         raise click.BadParameter(str(error)) from error
     if found.path.startswith(f"{maintenance.__name__}."):
-        _check_maintenance(values)
+        _check_maintenance_arguments(values)
     try:
         job = found.delay(**values)
     except ArgumentError as error:
@@ -76,7 +76,7 @@ def send(task: str, arguments: Sequence[str], as_json: bool) -> None:
         click.echo(f"Job {job.id} waits in {place}")
 
 
-def _check_maintenance(values: Mapping[str, Any]) -> None:
+def _check_maintenance_arguments(values: Mapping[str, Any]) -> None:
     """Check the arguments of a task of maintenance, whose job would fail later."""
     for name, value in values.items():
         try:

@@ -27,10 +27,10 @@ class _Change(NamedTuple):
     """``own`` or ``all``: the list that has led here."""
 
     filters: dict[str, Any]
-    """Of that list."""
+    """The filters of that list."""
 
     arguments: dict[str, Any]
-    """Of the action. The list names the newest job that it has found: later ones were not meant."""
+    """For the action: the filters, and ``before``, after which it changes no job."""
 
 
 @blueprint.route("/job/change")
@@ -59,7 +59,7 @@ def ask() -> Any:
 @blueprint.route("/job/change", methods=["POST"])
 @for_users
 def change() -> Any:
-    """Cancel or retry them."""
+    """Cancel or retry the jobs that the question was about."""
     wanted = _read(tk.request.form)
     try:
         done = call(f"files_jobs_{wanted.action}", **wanted.arguments)

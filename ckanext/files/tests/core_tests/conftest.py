@@ -49,7 +49,7 @@ def loaded() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def same_storages(loaded: None) -> Iterator[None]:
-    """Put the storages back: CKAN's tests that make others leave them."""
+    """Put the storages back: some of CKAN's tests add others, and do not remove them."""
     before = dict(storages.members)
     yield
     storages.reset()

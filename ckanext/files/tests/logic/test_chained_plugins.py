@@ -15,7 +15,7 @@ from ckanext.files.transaction import Block
 
 from .test_locations import EXISTS, act, committed, create, in_thread, name, path_of
 
-assert name, "a fixture"
+__all__ = ["name"]
 
 
 def test_one_that_chooses_the_storage(name: str, hooks: Any) -> None:

@@ -20,6 +20,7 @@ import pytest
 import sqlalchemy as sa
 from ckan import model
 
+from ckanext.files.advisory_locks import LOCATIONS
 from ckanext.files.capabilities import CORE_FILES
 from ckanext.files.filekeeper import locations, removal
 from ckanext.files.store.models import File, file_table
@@ -37,8 +38,8 @@ LEFT = (
     "name."
 )
 
-LOCKS = """
-    SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7114
+LOCKS = f"""
+    SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = {LOCATIONS}
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 

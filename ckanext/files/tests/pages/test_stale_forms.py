@@ -257,8 +257,10 @@ def test_calls_grow_with_what_a_form_takes_out(app: Any, ann: str, ben: str, org
         dataset = portal.new_dataset(ann, title="Levels", owner_org=org, several=files)
         inputs = {f"files-initial:x{n}": str(uuid.uuid4()) for n in range(10 * number)}
         inputs |= {f"files-take-out:x{n}": f"{file} delete" for n, file in enumerate(files)}
-        form = edit(app, ben, dataset)
-        return calls_of(lambda: form.send(inputs))
+        form, answers = edit(app, ben, dataset), []
+        number_of_calls = calls_of(lambda: answers.append(form.send(inputs)))
+        assert answers[0].text.count("is now in another field") == number
+        return number_of_calls
 
     calls(1)  # what is made once
     assert calls(FEW * FACTOR) < calls(FEW) * FACTOR * 1.5

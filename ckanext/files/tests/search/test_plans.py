@@ -179,7 +179,7 @@ def test_no_file_is_read_in_the_order_of_owners(name: str, filled: Connection) -
 
 
 def test_few_owners_are_read(filled: Connection) -> None:
-    """Those of the files that are found, however many owners an organization has."""
+    """Only owners of files that are found, however many owners an organization has."""
     scope, query = SCOPES["a large organization"], Query(**QUERIES["a rare storage"])
     found = plans(filled, first_page(scope, query))
     read = sum(files_read(plan, owner_table) for plan in found)
