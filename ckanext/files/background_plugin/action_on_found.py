@@ -94,7 +94,7 @@ def count_changeable(
     narrowed = bulk.to_cancel if action == "cancel" else bulk.to_retry
     search = Search(narrowed(_changeable(context, data)))
     end = before or search.find(1).end
-    return search.count(before=end), end
+    return search.count(before=before), end
 
 
 def _validated(context: Context, data_dict: dict[str, Any], wanted: Schema) -> dict[str, Any]:
