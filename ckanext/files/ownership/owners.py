@@ -85,6 +85,13 @@ def lock_owner(session: Session, owner: Owner) -> bool:
     return session.execute(lock, {"id": owner.id}).first() is not None
 
 
+def lock_for_update(session: Session, owner: Owner) -> None:
+    """Let other updates of an owner of CKAN's own types wait until the transaction ends."""
+    if owner.type in MODELS:
+        lock = sa.text(f"SELECT id FROM {_table(owner.type)} WHERE id = :id FOR NO KEY UPDATE")
+        session.execute(lock, {"id": owner.id})
+
+
 def missing(session: Session, owners: Iterable[Owner]) -> set[Owner]:
     """Return the owners of CKAN's own types that do not exist."""
     wanted = {owner for owner in owners if owner.type in MODELS}

@@ -35,7 +35,7 @@ from ckanext.files.queue import current_queue
 from ckanext.files.store import Owner, read_files
 
 from .form_fields import FormFields
-from .owners import find_owner, lock_dataset
+from .owners import find_owner, lock_for_update
 from .policy import Actor
 from .stored_fields import Place, StoredFields, stored_fields_of
 from .values import is_id, texts
@@ -66,9 +66,9 @@ def withdraw_files(next_action: Action, context: Context, data_dict: dict[str, A
         task = WithdrawalTask(owner_type, withdrawals, Actor(context))
         # queued before the action begins, so that its own commit waits for them
         queue.add(task)
-        if owner and owner.type == "package" and form_request.is_form():
+        if owner and form_request.is_form():
             # the lock may have to wait for an update that moves files: read the fields again
-            lock_dataset(model.Session(), owner.id)
+            lock_for_update(model.Session(), owner)
             task.withdrawals = _withdrawals(owner, data_dict, words)
     return next_action(context, data_dict)
 

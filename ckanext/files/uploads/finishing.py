@@ -65,6 +65,8 @@ def _create(upload: UploadRow, content: fk.Upload) -> str:
             finished = {"offset": upload.size, "file_id": file_id, "parts": {}}
             update_upload(model.Session, upload.id, **finished, writer="")
             model.Session.commit()
+    except io.UnsupportedOperation as error:  # a plugin reads them, or has chosen another storage
+        raise FileRefusedError({"storage": [str(error)]}) from error
     except FileBusyError as error:
         raise FileWaitsError(error.error_dict) from error
     except tk.ValidationError as error:

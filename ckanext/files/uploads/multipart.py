@@ -178,7 +178,11 @@ class Multipart:
         stream: Any = BytesElsewhere()
         row = self._upload
         details = (row.name, row.size, row.content_type)
-        yield PreparedUpload(stream, *details, self._location, lambda *_: self.complete())
+        yield PreparedUpload(stream, *details, self._location, self._take_over)
+
+    def _take_over(self, storage: Any, _location: Any) -> Any:
+        # a plugin may have chosen another storage, which cannot have the parts
+        return self.complete() if storage is self._storage else None
 
     def complete(self) -> Any:
         """Make one object of the parts, or find the one that an earlier attempt has made.

@@ -154,7 +154,9 @@ class Spool:
         return fk.Location(location)
 
     def _link_into(self, hash_: str, storage: Any, location: fk.Location) -> fk.FileData | None:
-        """Link the file into a storage; return None if that is on another file system."""
+        """Link the file into a storage; return None if that is elsewhere."""
+        if not isinstance(storage, FsStorage):
+            return None  # a plugin has chosen it
         row, place, settings = self._upload, Path(storage.full_path(location)), storage.settings
         if not self.is_linked_at(place):
             # an upload never replaces a folder

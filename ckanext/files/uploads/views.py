@@ -79,6 +79,9 @@ def create() -> Response:
     try:
         answer = _receive(upload) if has_body or not upload.size else _progress(upload)
     except FileWaitsError:
+        if not upload.size:  # a client would take it for done
+            _remove_quietly(upload)
+            raise
         answer = _progress(_as_it_is_now(upload))  # the client goes on, and makes the file
     except Exception:
         _remove_quietly(upload)  # the client does not know the upload yet

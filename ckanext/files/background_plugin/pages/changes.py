@@ -43,7 +43,7 @@ def ask() -> Any:
         count, before = count_changeable(wanted.action, context, wanted.arguments)
     except (tk.NotAuthorized, tk.ValidationError) as error:
         return _refused(wanted, error)
-    if count.is_exact and not count.number:
+    if before is None or (count.is_exact and not count.number):
         _flash(wanted.action, changed=0, more=False)
         return _to_list(wanted)
     shown = {

@@ -346,3 +346,24 @@ def test_calls_of_programs_have_no_form(then: str, ann: str, org: str) -> None:
     dataset = portal.new_dataset(ann, attachment=file, owner_org=org)
     portal.update(ann, dataset, attachment="")
     assert_done(then, file, ("package", dataset["id"]), ann)
+
+
+def test_a_group_whose_file_moves_while_the_form_is_saved(
+    app: Any, ann: str, ben: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a dataset: the form waits for an update that has not committed yet."""
+    monkeypatch.setitem(config, "ckanext.files.withdrawn", "delete")
+    (file,) = portal.upload(ann)
+    name = f"g-{uuid.uuid4()}"
+    users = [{"name": user, "capacity": "admin"} for user in (ann, ben)]
+    fields = {"name": name, "type": "files-group", "users": users}
+    group = call("group_create", ann, **fields, logo=file)
+    form = Form(app, ben, f"/files-group/edit/{name}", name=name)
+    context: Any = {"user": ann, "defer_commit": True}
+    moved = {"id": group["id"], **fields, "logo": "", "second_logo": file}
+    tk.get_action("group_update")(context, moved)
+    model.Session.flush()
+    with waiting(lambda: form.send({"logo": "", "files-initial:logo": file})) as waits:
+        model.Session.commit()
+    assert waits.result().status_code in (200, 302)
+    assert exists(file)

@@ -167,3 +167,11 @@ def test_a_name_that_is_busy(impatient: CkanServer, whole: bool) -> None:
         assert (busy.status_code, "Try again" in busy.text) == (423, True)
     done = tus.patch(url, 0, b"123")
     assert tus.download(done.headers["File-Id"]) == b"123"
+
+
+def test_an_empty_file_of_a_busy_name(impatient: CkanServer) -> None:
+    """A client takes an upload of no bytes for done: then there has to be a file."""
+    tus, name = new_client(impatient), "busy-empty.bin"
+    with engine().begin() as connection:
+        locations.wait_for_location(connection, "named", name)
+        assert tus.create(0, name, storage="named").status_code == 423
