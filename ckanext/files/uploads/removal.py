@@ -110,25 +110,21 @@ def remove_upload(id_: str) -> None:
 def _remove(connection: Any, upload: UploadRow) -> None:
     if upload.file_id is None:
         sink = sink_for(upload)
-        if upload.is_stored and upload.location and _owns_file(sink):
-            wait_for_location(connection, upload.storage, upload.location)
-            if _owns_file(sink):  # nothing has replaced it meanwhile
-                _remove_file(connection, upload)
+        if upload.is_stored and upload.location:
+            with _errors_as_ours():
+                _remove_file(connection, upload, sink)
         sink.remove(connection)
     _remove_row(connection, upload)
 
 
-def _owns_file(sink: Sink) -> bool:
-    with _errors_as_ours():
-        return sink.owns_file_at_location()
-
-
-def _remove_file(connection: Any, upload: UploadRow) -> None:
+def _remove_file(connection: Any, upload: UploadRow, sink: Sink) -> None:
     """Remove what the storage has of a file whose commit has failed."""
     storage, data = find_storage(upload.storage), FileData(Location(upload.location))
-    if storage.supports(Capability.REMOVE):
-        with _errors_as_ours():
-            remove_unnamed_within(connection, file_table, upload.storage, storage, data)
+    if not storage.supports(Capability.REMOVE) or not sink.owns_file_at_location():
+        return
+    wait_for_location(connection, upload.storage, upload.location)
+    if sink.owns_file_at_location():  # nothing has replaced it meanwhile
+        remove_unnamed_within(connection, file_table, upload.storage, storage, data)
 
 
 @contextmanager

@@ -21,10 +21,7 @@ from ckanext.files.tests.support.tus import Tus
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.tests.support.waiting import wait_for
 
-STORAGES = (
-    *("default", "folder", "cloud", "copied", "overwritten"),
-    *("named", "pictures", "small"),
-)
+STORAGES = "default folder cloud copied overwritten named pictures small"
 
 
 @pytest.fixture(scope="package")
@@ -53,7 +50,7 @@ def options(s3: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
     for name, settings in limits.items():
         place = {"type": "files:fs", "path": root / name, "initialize": True}
         options |= storage_options(name, **place, **settings)
-    options["ckan.files.authenticated_uploads.storages"] = " ".join(STORAGES)
+    options["ckan.files.authenticated_uploads.storages"] = STORAGES
     options["ckanext.files.uploads.path"] = str(root / "spool")
     return options
 
