@@ -144,6 +144,8 @@ class Solr(Server):
     def command(self) -> list[Any]:
         # Jetty's test mode is what makes the runner listen on 127.0.0.1 instead of everywhere
         java = ["java", "-Xms128m", "-Xmx512m", "-Djetty.testMode=true", f"-Dsolr.log.dir={LOGS}"]
+        # in so short a life it would spend more on compiling its code well than it gains
+        java += ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
         return [*java, "-cp", f"{self._lib}/*", _SOLR_FILES / "Solr.java", self.folder, self.port]
 
     def create(self, run: str, version: str, variables: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pysolr
 import pytest
+import yaml
 from ckan import model, plugins
 from ckan.cli.db import _run_migrations
 from ckan.lib import search
@@ -39,6 +40,9 @@ _USER["email"].function = lambda: f"{uuid.uuid4().hex}@ckan.example.com"
 
 # to hash a password takes longer than the rest of a new user, and no test needs it to take long
 pbkdf2_sha512.default_rounds = 1
+
+# CKAN reads the declarations of its options anew whenever plugins are loaded; libyaml is faster
+yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

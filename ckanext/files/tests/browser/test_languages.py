@@ -98,7 +98,7 @@ def test_no_text_is_left_in_english(language: str, browser: Browser, admin: Pers
         texts = browser.driver.execute_script(TEXTS, part)
         assert [text for text in texts if text in translated] == [], path
         assert set(texts) & set(translated.values()), path
-        browser.inspect(part)
+        browser.check_space(part)
 
 
 @with_javascript

@@ -133,18 +133,24 @@ class Browser:
         :param part: selector of the part of the page that is ours.
         :param picture: name of the pictures in the documentation.
         """
+        self.check_space(part)
+        if not self.scripts:
+            return  # axe waits for a timer, and the pictures are the same
+        for width in WIDTHS:
+            with self._wide(width):
+                # colours are the same on a narrow screen, and take half of the time
+                self._check_accessibility(part, contrast=width == max(WIDTHS))
+                if picture and self._records:
+                    self._take(PICTURES / f"{picture}-{width}.png", part)
+
+    def check_space(self, part: str) -> None:
+        """Check errors in the console, and that the part has the space that it needs."""
         errors = list(filter(self._is_error, self.driver.get_log("browser")))
         assert errors == [], errors
         assert self.find_all(part), f"there is no {part}"
         for width in WIDTHS:
             with self._wide(width):
                 self._check_width(part, width)
-                if not self.scripts:
-                    continue  # axe waits for a timer, and the pictures are the same
-                # colours are the same on a narrow screen, and take half of the time
-                self._check_accessibility(part, contrast=width == max(WIDTHS))
-                if picture and self._records:
-                    self._take(PICTURES / f"{picture}-{width}.png", part)
 
     def _is_error(self, entry: dict[str, Any]) -> bool:
         # users of CKAN's factories have pictures of another site, which no test can load
