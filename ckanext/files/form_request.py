@@ -11,6 +11,7 @@ import dataclasses
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from flask import g, has_request_context
 
@@ -26,7 +27,7 @@ class _FormRequest:
     taken_out: dict[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     taken_out_of: dict[str, str] = dataclasses.field(default_factory=dict)
     initial: dict[str, Sequence[str]] = dataclasses.field(default_factory=dict)
-    resource_id: str | None = None
+    resource: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def _current() -> _FormRequest:
@@ -74,30 +75,30 @@ def field_taking_out(file_id: str) -> str | None:
     return _current().taken_out_of.get(file_id)
 
 
-def set_initial(field: str, ids: Sequence[str]) -> None:
-    """Remember the initial files of a field: it had them when the form was opened."""
-    _current().initial[field] = ids
+def set_initial(field: str, words: Sequence[str]) -> None:
+    """Remember the initial files of a field, and marks: what the form sends about them."""
+    _current().initial[field] = words
 
 
 def initial() -> Mapping[str, Sequence[str]]:
-    """Return the initial files of the fields, by the fields' names."""
+    """Return the initial files of the fields, and marks, by the fields' names."""
     return _current().initial
 
 
 @contextmanager
-def saving_resource(resource_id: str | None) -> Iterator[None]:
+def saving_resource(resource: Mapping[str, Any]) -> Iterator[None]:
     """Remember the resource that the form saves, within a block.
 
     ``package_update`` runs in it; its fields are the resource's.
     """
     current = _current()
-    before, current.resource_id = current.resource_id, resource_id
+    before, current.resource = current.resource, resource
     try:
         yield
     finally:
-        current.resource_id = before
+        current.resource = before
 
 
-def resource_id() -> str | None:
-    """Return the id of the resource that the form saves; None for a new one, or no resource."""
-    return _current().resource_id
+def resource() -> Mapping[str, Any]:
+    """Return the resource that the form saves, as it sends it; empty if it saves none."""
+    return _current().resource

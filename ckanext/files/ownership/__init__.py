@@ -13,10 +13,11 @@ longer names stays with its owner.
 
 from .claims import Claims
 from .field_arguments import FieldArgumentError, FieldArguments
+from .form_fields import marks_of_other_fields
 from .owners import find_owner, is_name_only, is_owner_type, lock_owner, scope_of
 from .policy import Actor, Refusal, refusal_for
 from .results import errors_on_fields
-from .stored_fields import place_of, stored_fields_of
+from .stored_fields import StoredFields, place_of, stored_fields_of
 from .transfer import TransferRefusedError, transfer, transfer_together
 from .used_ids import refuse_used_ids
 from .values import (
@@ -37,6 +38,7 @@ __all__ = [
     "FieldArguments",
     "NoFileIdsError",
     "Refusal",
+    "StoredFields",
     "TransferRefusedError",
     "errors_on_fields",
     "file_ids",
@@ -47,6 +49,7 @@ __all__ = [
     "is_owner_type",
     "is_uuid",
     "lock_owner",
+    "marks_of_other_fields",
     "place_of",
     "refusal_for",
     "refuse_used_ids",

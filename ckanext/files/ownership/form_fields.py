@@ -2,15 +2,47 @@
 
 A form may have been open for hours, and sends all of its fields. What another user has put into a
 field meanwhile is missing in what it sends, and yet the form's user has not taken it out.
+
+Other stored fields may have had an initial file as well, such as an extra into which a plugin
+copies the form's field. The form sends a mark of each, behind the ids of the files.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+
 from ckanext.files import form_request
 from ckanext.files.store import Owner
 
-from .stored_fields import Names, StoredFields, place_of
+from .stored_fields import Field, Place, StoredFields, place_of
 from .values import field_key
+
+
+def marks_of_other_fields(
+    name: str, file_ids: Iterable[str], stored: StoredFields, owner: Owner
+) -> Iterator[str]:
+    """Yield the marks of the other stored fields that have files of a form's field.
+
+    :param name: of the form's field.
+    :param owner: what the form edits.
+    """
+    own = _field(name, place_of(owner))
+    for id_ in file_ids:
+        yield from sorted(_mark(id_, field) for field in stored.naming(id_) if field != own)
+
+
+def _field(name: str, place: Place) -> Field:
+    return place, field_key(name)[::2]
+
+
+def _mark(file_id: str, field: Field) -> str:
+    """Return what stands for a stored field that had a file.
+
+    A digest is short: a field may have a thousand files.
+    """
+    return hashlib.sha256(json.dumps((file_id, field)).encode()).hexdigest()[:16]
 
 
 class FormFields:
@@ -22,27 +54,25 @@ class FormFields:
 
     def __init__(self, stored: StoredFields, owner: Owner) -> None:
         self._stored = stored
-        resource_id = form_request.resource_id()
+        resource_id = form_request.resource().get("id")
         self._place = ("resource", resource_id) if resource_id else place_of(owner)
-        self._fields_of: dict[str, set[Names]] = {}
-        for name, ids in form_request.initial().items():
-            for id_ in ids:
-                self._fields_of.setdefault(id_, set()).add(field_key(name)[::2])
+        self._fields_of: dict[str, set[Field]] = {}
+        """The fields by their initial files, and by marks."""
+        for name, words in form_request.initial().items():
+            for word in words:
+                self._fields_of.setdefault(word, set()).add(_field(name, self._place))
 
     def takes_out(self, file_id: str) -> bool:
         """Return whether a file that the form does not send is one that its user has taken out."""
         return file_id in self._fields_of and not self.has_moved(file_id)
 
     def has_moved(self, file_id: str) -> bool:
-        """Return whether a file is in a field now that did not have it in the form.
+        """Return whether a file is in a field now that did not have it when the form was opened.
 
         The form need not show that field, which may be newer than the form.
         """
         fields = set(self._fields_of.get(file_id, ()))
         if (name := form_request.field_taking_out(file_id)) is not None:
-            fields.add(field_key(name)[::2])
-        return any(
-            # the form of a dataset may have fields of its resources
-            (names if place == self._place else ("resources", *names)) not in fields
-            for place, names in self._stored.naming(file_id)
-        )
+            fields.add(_field(name, self._place))
+        others = self._stored.naming(file_id) - fields
+        return any(_mark(file_id, field) not in self._fields_of for field in others)

@@ -33,6 +33,8 @@ Place = tuple[str, str | None]
 Names = tuple[str, ...]
 """Names that lead to a field, through lists of dictionaries."""
 
+Field = tuple[Place, Names]
+
 _WITH_PARTS: tuple[Names, ...] = (("extras",), ("plugin_extras",))
 """The columns of a row whose parts have fields themselves: see :func:`_fields`."""
 
@@ -103,7 +105,7 @@ class StoredFields:
                 found.setdefault(id_, set()).add(place)
         return found
 
-    def naming(self, file_id: str) -> set[tuple[Place, Names]]:
+    def naming(self, file_id: str) -> set[Field]:
         """Return the fields whose value is this file, or a list with it."""
         return self._naming.get(file_id, set())
 
@@ -145,8 +147,8 @@ class StoredFields:
                 yield from values_at(fields, names[1:])
 
     @functools.cached_property
-    def _naming(self) -> dict[str, set[tuple[Place, Names]]]:
-        found: dict[str, set[tuple[Place, Names]]] = {}
+    def _naming(self) -> dict[str, set[Field]]:
+        found: dict[str, set[Field]] = {}
         for place, parts in self._stored.items():
             for names, text in named_texts(parts):
                 if names[:1] not in _WITH_PARTS:

@@ -121,7 +121,7 @@ class WithdrawalTask:
     def _refusal_of_owned(self, saved: _Saved, file_id: str) -> str | None:
         if file_id in self.withdrawals.moved:
             sentence = tk._(
-                "File {file} is now in another field. Open the form again to see it there"
+                "File {file} is now in another field. Open the form again before you detach it"
             )
         elif saved.mentions(file_id):
             sentence = tk._("File {file} is still in use here. Take it out of all fields first")

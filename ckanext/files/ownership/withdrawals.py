@@ -17,8 +17,8 @@ These stay with their owner, whatever the option says:
 - the files of a resource that the request removes, unless the request has words for them;
 - a file that moves to another field of the same dataset, group, organization or user;
 - a file that was in no field before;
-- a file that the form which is saved did not have in its fields when it was opened, or had in
-  another field than the one that has it now (:mod:`.form_fields`).
+- a file that the form which is saved did not have in its fields when it was opened, or that is in
+  another field now than it was then (:mod:`.form_fields`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def withdraw_files(next_action: Action, context: Context, data_dict: dict[str, A
     queue = current_queue()
     owner_type, _, verb = queue.action.rpartition("_")
     if owner_type == "resource":
-        with form_request.saving_resource(data_dict.get("id")):
+        with form_request.saving_resource(data_dict):
             return next_action(context, data_dict)
     words = WithdrawalWords()
     data_dict = words.take_from(data_dict)
@@ -111,7 +111,9 @@ def _files_left_out(
 
     :returns: what has such a field, by the id of the file.
     """
-    sent = set(texts(request))  # mostly all: then the save costs two queries more, and no lock
+    # in the form of a resource, the rest of its dataset is what was stored
+    fields = (form and form_request.resource()) or request
+    sent = set(texts(fields))  # mostly all: then the save costs two queries more, and no lock
     ids = {id_: places for id_, places in stored.uuids().items() if id_ not in sent}
     if form:
         ids = {id_: places for id_, places in ids.items() if form.takes_out(id_)}

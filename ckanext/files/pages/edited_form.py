@@ -6,8 +6,9 @@ of them need.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -15,10 +16,12 @@ from ckan import authz, model
 
 from ckanext.files import form_request
 from ckanext.files.ownership import (
+    StoredFields,
     find_owner,
     is_id,
     is_owner_type,
     is_uuid,
+    marks_of_other_fields,
     place_of,
     scope_of,
     stored_fields_of,
@@ -45,6 +48,11 @@ class EditedForm:
     def named(self) -> set[str]:
         """The ids that are in a field: as it is stored, or as the form has sent it."""
         return {*self._stored, *_sent_ids()}
+
+    def initial(self, name: str, ids: Sequence[str]) -> list[str]:
+        """Return what the form is to know of the initial files of a field when it is sent."""
+        others = (marks_of_other_fields(name, ids, *each) for each in self._stored_fields)
+        return [*ids, *chain.from_iterable(others)]
 
     @cached_property
     def named_outside(self) -> set[str]:
@@ -88,10 +96,14 @@ class EditedForm:
     def _stored(self) -> dict[str, set[Any]]:
         """The ids in stored fields, also of the rest of the dataset; each with its places."""
         found: dict[str, set[Any]] = {}
-        for owner in self.owners:
-            for id_, places in stored_fields_of(model.Session(), owner).uuids().items():
+        for stored, _ in self._stored_fields:
+            for id_, places in stored.uuids().items():
                 found.setdefault(id_, set()).update(places)
         return found
+
+    @cached_property
+    def _stored_fields(self) -> list[tuple[StoredFields, Owner]]:
+        return [(stored_fields_of(model.Session(), owner), owner) for owner in self.owners]
 
     @cached_property
     def _scopes(self) -> list[Container[Any]]:

@@ -37,7 +37,7 @@ class Field:
     taken_out: list[FieldFile]
 
     initial: list[tuple[str, Sequence[str]]]
-    """The names of fields, and their initial files: what they had when the form was opened.
+    """The names of fields, each with what the form sends as ``files-initial:NAME``.
 
     In a form that comes back the first field has them for all fields, also for fields that were
     removed from the form; the others have none.
@@ -97,7 +97,7 @@ def files_field(
     return Field(
         chosen=[each for each in files if each.file.id not in taken_out],
         taken_out=[each for each in files if each.file.id in taken_out and each.is_stored],
-        initial=list(_initial(name, named)),
+        initial=list(_initial(name, named, edited)),
         offered=[choice for choice in _choices(edited) if choice.id not in ids],
         owners=edited.owners,
         then=tk.config["ckanext.files.withdrawn"],
@@ -107,9 +107,11 @@ def files_field(
     )
 
 
-def _initial(name: str, ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+def _initial(
+    name: str, ids: Sequence[str], form: EditedForm
+) -> Iterator[tuple[str, Sequence[str]]]:
     if not form_request.is_form():
-        yield name, ids
+        yield name, form.initial(name, ids)
     elif g.setdefault("files_field_with_initial", name) == name:
         yield from form_request.initial().items()
 

@@ -6,18 +6,20 @@ spaces between them.
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import ckan.plugins as p
 import ckan.plugins.toolkit as tk
 import pytest
 from ckan import model
 from ckan.common import config
 
-from ckanext.files.tests.pages.test_form_uploads import Form, errors, own
+from ckanext.files.tests.pages.test_form_uploads import Form, errors, own, user_id
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.costs import FACTOR, FEW, calls_of
 from ckanext.files.tests.support.effects import look
@@ -32,7 +34,8 @@ loaded = load_plugins(
     scheming__dataset_schemas="ckanext.files.tests:schemas/preset_dataset.yaml",
 )
 
-MOVED = "is now in another field. Open the form again to see it there"
+MOVED = "is now in another field. Open the form again before you detach it"
+IN_USE = "is still in use here. Take it out of all fields first"
 
 
 @pytest.fixture(params=["delete", "give_back", "keep"])
@@ -247,6 +250,173 @@ def test_a_file_that_moves_while_the_form_is_saved(
     with waiting(lambda: form.send(inputs)) as waits:
         model.Session.commit()
     assert_stays(file, inputs, waits.result())
+
+
+@pytest.fixture
+def copied(app: Any) -> Iterator[None]:
+    """A plugin writes the first file of each dataset into an extra, which no form shows."""
+    p.load("files_test_copied_file")
+    yield
+    p.unload("files_test_copied_file")
+
+
+TakeOut = Callable[[str, str], dict[str, Any]]
+
+
+@pytest.fixture(params=["delete", "give_back", "option"])
+def take_out(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TakeOut:
+    """Return what a form sends that takes a file out of a field, with a word or by the option."""
+
+    def inputs(field: str, file: str) -> dict[str, str]:
+        if request.param == "option":
+            return {field: ""}
+        return {field: "", f"files-take-out:{field}": f"{file} {request.param}"}
+
+    if request.param == "option":
+        monkeypatch.setitem(config, "ckanext.files.withdrawn", "delete")
+    return inputs
+
+
+def initial_inputs(page: str) -> dict[str, str]:
+    return {f"files-initial:{name}": words for name, words in initial_files(page)}
+
+
+def on_page(app: Any, user: str, path: str) -> dict[str, str]:
+    """Return what the page of a form sends about the initial files."""
+    headers = {"Authorization": portal.Api(app).token(user)}
+    return initial_inputs(app.get(f"/files-preset/{path}", headers=headers).body)
+
+
+def of_field(app: Any, user: str, field: str, file: str, owner: tuple[str, str]) -> dict[str, str]:
+    """Return the same of a field, for forms whose page does not show it."""
+    with app.flask_app.test_request_context():
+        tk.g.user = user
+        tk.login_user(model.User.get(user))
+        page = tk.render_snippet(
+            "files/snippets/attachment_field.html",
+            {"name": field, "value": file, "owner_types": owner[:1], "owner": owner[1]},
+        )
+    return initial_inputs(str(page))
+
+
+def assert_taken_out(inputs: dict[str, Any], file: str, user: str) -> None:
+    if "give_back" in str(inputs):
+        assert portal.owner(file) == ("user", user_id(user), False)
+    else:
+        assert not exists(file)
+
+
+def assert_refused(sentence: str, inputs: dict[str, Any], file: str, answer: Any) -> None:
+    """A word for a file that stays is an error; the option leaves it."""
+    assert portal.owner(file)[0] == "package"
+    if "files-take-out:attachment" in inputs:
+        assert f"Attachment: File a.txt {sentence}" in errors(answer)
+    else:
+        assert answer.status_code == 302
+
+
+@pytest.mark.parametrize("edited", ["dataset", "resource"])
+def test_a_file_that_a_plugin_copies_at_each_save(
+    edited: str, copied: None, take_out: TakeOut, app: Any, ann: str, ben: str, org: str
+) -> None:
+    """The form can take it out, also when it comes back with an error."""
+    (file,), (other,) = portal.upload(ann), portal.upload(ben)
+    place = {"type": "files-preset", "title": "Levels", "owner_org": org}
+    if edited == "dataset":
+        dataset = portal.new_dataset(ann, attachment=file, **place)
+        initial = on_page(app, ben, f"edit/{dataset['id']}")
+        form, inputs = edit(app, ben, dataset), take_out("attachment", file)
+        wrong = {"name": "Not A Name"}
+    else:
+        dataset = portal.new_dataset(ann, resources=[portal.resource(codebook=file)], **place)
+        resource = dataset["resources"][0]["id"]
+        initial = on_page(app, ben, f"{dataset['id']}/resource/{resource}/edit")
+        form, inputs = edit_resource(app, ben, dataset), take_out("codebook", file)
+        inputs["codebook"], wrong = other, {"codebook": ""}
+    assert portal.shown(dataset["id"])["extras"] == [{"key": "main_file", "value": file}]
+    inputs |= initial
+    failed = form.send({**inputs, **wrong})
+    assert "error-explanation" in failed.body
+    assert initial_inputs(failed.body) == initial
+    form.save(inputs)
+    assert_taken_out(inputs, file, ben)
+
+
+OTHER_FIELDS: list[tuple[str, str, dict[str, Any]]] = [
+    ("resource", "doc", {"description": "FILE"}),
+    ("group", "logo", {"extras": [{"key": "main_logo", "value": "FILE"}]}),
+    ("organization", "logo", {"description": "FILE"}),
+    ("user", "about", {"fullname": "FILE"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "field", "other"), OTHER_FIELDS)
+def test_a_file_that_the_form_takes_out_of_a_field_that_always_had_it_as_well(
+    kind: str,
+    field: str,
+    other: dict[str, Any],
+    take_out: TakeOut,
+    app: Any,
+    ann: str,
+    org: str,
+) -> None:
+    """CKAN's forms send these other fields by themselves, or CKAN forgets them."""
+    (file,) = portal.upload(ann)
+    fields = {field: file, **json.loads(json.dumps(other).replace("FILE", file))}
+    if kind == "resource":
+        resources = [portal.resource(**fields)]
+        dataset = portal.new_dataset(ann, title="Levels", owner_org=org, resources=resources)
+        id_, form = dataset["resources"][0]["id"], edit_resource(app, ann, dataset)
+    elif kind == "user":
+        id_ = user_id(ann)
+        (file,) = portal.put(("user", id_), pinned=True)
+        call("user_patch", ann, id=id_, about=file, fullname=file)
+        email = call("user_show", ann, id=ann)["email"]
+        form = Form(app, ann, f"/user/edit/{ann}", name=ann, email=email, fullname="Ann")
+    else:
+        name = f"g-{uuid.uuid4()}"
+        id_ = call(f"{kind}_create", ann, name=name, type=f"files-{kind}", **fields)["id"]
+        form = Form(app, ann, f"/files-{kind}/edit/{name}", name=name, description="")
+    inputs = take_out(field, file) | of_field(app, ann, field, file, (kind, id_))
+    form.save(inputs)
+    assert_taken_out(inputs, file, ann)
+
+
+@pytest.mark.parametrize("kept", ["extra", "description of a resource"])
+def test_a_file_that_a_field_always_had_and_keeps(
+    kept: str, take_out: TakeOut, app: Any, ann: str, ben: str, org: str
+) -> None:
+    (file,) = portal.upload(ann)
+    fields: dict[str, Any] = {"resources": [portal.resource(description=file)]}
+    inputs = take_out("attachment", file)
+    if kept == "extra":
+        fields = {"extras": [{"key": "main_file", "value": file}]}
+        inputs |= {"extras__0__key": "main_file", "extras__0__value": file}
+    dataset = portal.new_dataset(ann, title="Levels", owner_org=org, attachment=file, **fields)
+    inputs |= of_field(app, ben, "attachment", file, ("package", dataset["id"]))
+    # as the form of CKAN 2.11: it leaves the resources alone
+    answer = edit(app, ben, dataset, _ckan_phase="1").send(inputs)
+    assert_refused(IN_USE, inputs, file, answer)
+
+
+def test_a_field_that_the_form_does_not_show_and_that_got_the_file_meanwhile(
+    take_out: TakeOut, app: Any, ann: str, ben: str, org: str
+) -> None:
+    """A form that is opened again can take it out. What is no mark means nothing."""
+    (file,) = portal.upload(ann)
+    dataset = portal.new_dataset(ann, title="Levels", owner_org=org, attachment=file)
+    owner = ("package", dataset["id"])
+    form, inputs = edit(app, ben, dataset), take_out("attachment", file)
+    initial = of_field(app, ben, "attachment", file, owner)
+    assert initial == {"files-initial:attachment": file}
+    portal.update(ann, dataset, extras=[{"key": "main_file", "value": file}])
+    for words in (file, f"{file} \0 [] {'f' * 16} main_file"):
+        answer = form.send({**inputs, "files-initial:attachment": words})
+        assert_refused(MOVED, inputs, file, answer)
+        portal.update(ann, dataset, extras=[{"key": "main_file", "value": file}])
+    inputs |= of_field(app, ben, "attachment", file, owner)
+    form.save(inputs)
+    assert_taken_out(inputs, file, ben)
 
 
 def test_calls_grow_with_what_a_form_takes_out(app: Any, ann: str, ben: str, org: str) -> None:

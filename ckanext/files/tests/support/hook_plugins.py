@@ -1,4 +1,4 @@
-"""Plugins in each hook of CKAN's controllers, and plugins that refuse one file of a dataset."""
+"""Plugins in each hook of CKAN's controllers, and plugins that refuse or copy a dataset's files."""
 
 from __future__ import annotations
 
@@ -130,3 +130,23 @@ class RefusedFilePlugin(p.SingletonPlugin):
 
     def files_file_allows(self, context: Any, file: Any, operation: Any) -> bool | None:
         return False if file.id == self.hidden else None
+
+
+class CopiedFilePlugin(p.SingletonPlugin):
+    """Writes the first file of a dataset into an extra, at each save."""
+
+    p.implements(p.IActions)
+
+    def get_actions(self) -> dict[str, Any]:
+        return dict.fromkeys(("package_create", "package_update"), self._copy)
+
+    @staticmethod
+    @tk.chained_action
+    def _copy(next_action: Any, context: Any, data_dict: Any) -> Any:
+        fields = [data_dict, *data_dict.get("resources", ())]
+        files = [each[name] for each in fields for name in _COPIED if each.get(name)]
+        extras = [{"key": "main_file", "value": file} for file in files[:1]]
+        return next_action(context, {**data_dict, "extras": extras})
+
+
+_COPIED = ("attachment", "codebook")
