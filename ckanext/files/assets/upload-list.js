@@ -108,9 +108,26 @@
     onRequest(request, row) {
       request.setHeader('X-CSRFToken', window.ckanFiles.csrfToken())
       if (!row) return
-      if (request.getMethod() !== 'POST') row.url = request.getURL()
       row.request = request.getUnderlyingObject()
       row.request.addEventListener('loadstart', () => row.send())
+      if (request.getMethod() === 'POST') this.onCreation(request, row)
+      else row.url = request.getURL()
+    }
+
+    // The server may create the upload, whose address only the answer has: what Uppy pauses or
+    // removes does not abort this request, and what is resumed waits for it.
+    onCreation(request, row) {
+      const xhr = row.request
+      request.abort = async () => {}
+      xhr.addEventListener('loadstart', () => {
+        row.isCreating = true
+      })
+      xhr.addEventListener('loadend', () => {
+        row.isCreating = false
+        const address = xhr.getResponseHeader('Location')
+        if (address) row.url = new URL(address, xhr.responseURL).href
+        if (row.id && row.state !== 'paused') this.setPaused(row, false)
+      })
     }
 
     onProgress(row, { bytesUploaded, bytesTotal }) {
@@ -132,16 +149,17 @@
     restartStalled() {
       for (const row of this.pending.filter((each) => each.isStalled)) {
         row.lose()
-        this.uppy.pauseResume(row.id)
-        this.uppy.pauseResume(row.id)
+        this.setPaused(row, true)
+        row.request.abort() // also one that creates an upload
+        this.setPaused(row, false)
       }
     }
 
     onSuccess(file, response) {
+      const row = this.rowOf(file)
+      if (!row) return // cancelled while the server created it, and empty
       // Uppy has not finished with it
       setTimeout(() => this.uppy.removeFile(file.id))
-      const row = this.rowOf(file)
-      if (!row) return
       const header = (name) => response.body.xhr.getResponseHeader(name)
       const id = header('File-Id')
       if (!id) return row.fail()
@@ -170,14 +188,19 @@
     }
 
     pause(row) {
-      if (row.id) this.uppy.pauseResume(row.id)
+      if (row.id) this.setPaused(row, true)
       row.pause()
     }
 
     resume(row) {
       if (!row.id) return this.begin(row)
-      row.begin('waiting')
-      this.uppy.pauseResume(row.id)
+      row.begin(row.isCreating ? 'starting' : 'waiting')
+      if (!row.isCreating) this.setPaused(row, false)
+    }
+
+    // Uppy has a switch only
+    setPaused(row, isPaused) {
+      if (Boolean(this.uppy.getFile(row.id).isPaused) !== isPaused) this.uppy.pauseResume(row.id)
     }
 
     cancel(row) {
@@ -210,7 +233,9 @@
         if (upload) upload.url = null
         this.uppy.removeFile(row.id)
       }
-      if (row.url) window.ckanFiles.discardLater(row.url)
+      const discard = () => row.url && window.ckanFiles.discardLater(row.url)
+      if (row.isCreating) row.request.addEventListener('loadend', discard)
+      else discard()
       this.forget(row)
     }
 
@@ -220,6 +245,7 @@
       // otherwise the keyboard would be gone to the top of the page
       if (hadFocus) this.field.querySelector('input[type=file]').focus()
       this.rows.delete(row.turn)
+      row.id = undefined
       this.ended(file)
     }
   }

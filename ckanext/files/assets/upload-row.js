@@ -10,6 +10,12 @@
   /* The speed is the one of the last seconds. */
   const SPEED_SECONDS = 5
 
+  /* A speed that was measured for a shorter time says nothing about the time left. */
+  const MEASURED_SECONDS = 2
+
+  /* What a screen reader is told; and once more when it is true no longer. */
+  const SPOKEN = ['lost', 'failed', 'paused']
+
   const seconds = () => performance.now() / 1000
 
   /* The states of an upload: "preparing", before Uppy has it; "waiting" for its turn; "starting",
@@ -23,6 +29,8 @@
       this.total = file.size
       this.done = 0
       this.samples = []
+      // the request that creates the upload is on its way
+      this.isCreating = false
       // Uppy's id of the file; undefined before and after Uppy has it
       this.id = undefined
       this.element = field.querySelector('.files-upload-template').content.firstElementChild.cloneNode(true)
@@ -62,7 +70,7 @@
     // also a request that is not answered; after its last byte the server takes the time it needs
     get isStalled() {
       const isMoving = ['starting', 'running', 'lost'].includes(this.state)
-      return this.isSent && isMoving && this.moved < seconds() - STALLED_SECONDS
+      return (this.isSent || this.isCreating) && isMoving && this.moved < seconds() - STALLED_SECONDS
     }
 
     lose() {
@@ -83,7 +91,7 @@
     }
 
     show(state) {
-      const changed = this.state !== state
+      const before = this.state
       this.state = state
       const percent = this.total ? Math.floor((this.done * 100) / this.total) : 0
       const text = this.text()
@@ -99,7 +107,9 @@
       this.part('retry').hidden = state !== 'failed'
       // a button that is gone would leave the keyboard at the top of the page
       if (focused?.hidden && this.element.contains(focused)) this.element.querySelector('button:not([hidden])').focus()
-      if (changed && ['lost', 'failed', 'paused'].includes(state)) this.messages.say(`${this.name}: ${text}`)
+      if (state === before) return
+      if (SPOKEN.includes(state)) this.messages.say(`${this.name}: ${text}`)
+      else if (SPOKEN.includes(before)) this.messages.announce('started', { name: this.name })
     }
 
     text() {
@@ -111,7 +121,7 @@
       if (this.state !== 'running') return this.words.get(this.state, parts)
       const [[time, bytes], [now]] = [this.samples[0], this.samples.at(-1)]
       const speed = (this.done - bytes) / (now - time)
-      if (!(speed > 0)) return this.words.get('done', parts)
+      if (now - time < MEASURED_SECONDS || !(speed > 0)) return this.words.get('done', parts)
       const left = this.words.timeLeft((this.total - this.done) / speed)
       return this.words.get('running', { ...parts, speed: this.words.size(Math.floor(speed)), time: left })
     }

@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from ckanext.files.tests.support.attachment_form import Field
 from ckanext.files.tests.support.browser import Browser, Person
+from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.waiting import wait_for_a_lock, wait_for_the_dead
 
 PDF = b"%PDF-1.4\n" + b"\0" * 1000
 LARGE = b"%PDF-1.4\n" + b"\0" * 3_000_000
@@ -33,6 +37,17 @@ def slow_upload(field: Field, path: Path, speed: int = SLOW) -> Iterator[None]:
         field.choose(path)
         field.wait_for_state("per second")
         yield
+
+
+@contextmanager
+def slow_creation(field: Field, path: Path) -> Iterator[None]:
+    """Upload a file; the server has the request that creates the upload, and answers at the end."""
+    with engine().begin() as connection:
+        connection.execute(sa.text("LOCK TABLE files_upload IN SHARE MODE"))
+        field.choose(path)
+        wait_for_a_lock()
+        yield
+    wait_for_the_dead()
 
 
 @contextmanager

@@ -19,6 +19,13 @@ from ckanext.files.tests.support.browser import Browser, Person, new_person
 from ckanext.files.tests.support.browser_uploads import PDF
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 
+FAST_TIME = """{
+    const start = performance.now(), now = performance.now.bind(performance), every = setInterval
+    performance.now = () => start + 10 * (now() - start)
+    window.setInterval = (call, time, ...more) => every(call, time / 10, ...more)
+}"""
+"""Half a minute is gone after three seconds."""
+
 
 @pytest.fixture(scope="package")
 def site(ini: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CkanServer]:
@@ -69,3 +76,12 @@ def make(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def fast_time(browser: Browser) -> Iterator[None]:
+    """Time passes quickly on the pages that the test opens."""
+    command, source = browser.driver.execute_cdp_cmd, {"source": FAST_TIME}
+    script = command("Page.addScriptToEvaluateOnNewDocument", source)
+    yield
+    command("Page.removeScriptToEvaluateOnNewDocument", script)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +26,6 @@ from ckanext.files.tests.support.server import CkanServer
 from ckanext.files.tests.support.waiting import wait_for
 
 pytestmark = with_javascript
-
-FAST_TIME = """{
-    const start = performance.now(), now = performance.now.bind(performance), every = setInterval
-    performance.now = () => start + 10 * (now() - start)
-    window.setInterval = (call, time, ...more) => every(call, time / 10, ...more)
-}"""
-"""Half a minute is gone after three seconds."""
-
-
-@pytest.fixture
-def fast_time(browser: Browser) -> Iterator[None]:
-    """Time passes quickly on the pages that the test opens."""
-    command, source = browser.driver.execute_cdp_cmd, {"source": FAST_TIME}
-    script = command("Page.addScriptToEvaluateOnNewDocument", source)
-    yield
-    command("Page.removeScriptToEvaluateOnNewDocument", script)
 
 
 def test_pause_and_resume(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
@@ -94,6 +77,30 @@ REMEMBER_STATES = """
         for (const state of document.querySelectorAll('.files-state')) states.add(state.textContent)
     }).observe(document.body, {subtree: true, childList: true, characterData: true})
 """
+
+
+REMEMBER_TIMES = """
+    window.times = {}
+    new MutationObserver(() => {
+        const text = document.querySelector('.files-state')?.textContent || ''
+        for (const word of [' of ', ' left']) {
+            if (text.includes(word) && !text.includes('Waiting')) times[word] ||= performance.now()
+        }
+    }).observe(document.body, {subtree: true, childList: true, characterData: true})
+"""
+"""When a text about an upload has had a word first, in milliseconds."""
+
+
+def test_the_time_left_is_measured_first(browser: Browser, open_form: Any, make: Any) -> None:
+    """For two seconds."""
+    open_form()
+    field = Field(browser, "report")
+    browser.driver.execute_script(REMEMBER_TIMES)
+    with slow_upload(field, make("budget-2026.pdf", LARGE)):
+        assert "left" in field.find(".files-state").text
+    times = browser.driver.execute_script("return times")
+    assert times[" left"] - times[" of "] > 1900
+    field.press("cancel")
 
 
 @pytest.mark.usefixtures("fast_time")

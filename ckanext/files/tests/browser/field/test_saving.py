@@ -88,6 +88,17 @@ def test_another_file_is_refused(form: Browser, make: Any) -> None:
     assert saves(form) == 0
 
 
+def test_a_paused_upload_goes_on(form: Browser, make: Any) -> None:
+    """A screen reader is told."""
+    field = Field(form, "report")
+    with slow_upload(field, make("budget-2026.pdf", LARGE)):
+        field.press("pause")
+        assert "Paused at" in field.status
+        save_when_finished(field)
+        assert field.status == "budget-2026.pdf is being uploaded."
+    form.wait(lambda _: saves(form) == 1)
+
+
 def test_the_user_goes_on_editing(form: Browser, make: Any) -> None:
     field = Field(form, "annexes")
     with slow_upload(field, make("budget-2026.pdf", LARGE)):
