@@ -14,6 +14,7 @@ from ckan.exceptions import CkanConfigurationException
 
 from ckanext.files import maintenance
 from ckanext.files.background.discovery import load_tasks
+from ckanext.files.maintenance import removal
 from ckanext.files.maintenance.errors import ScheduleError
 from ckanext.files.maintenance.schedule import register_schedules
 
@@ -51,6 +52,7 @@ class FilesBackgroundPlugin(p.SingletonPlugin):
 
     def configure(self, config: CKANConfig) -> None:
         location.listen()
+        removal.listen()
         load_tasks()
         try:
             register_schedules()

@@ -4,6 +4,9 @@ Rows and bytes have no common commit. Bytes are therefore stored before the comm
 removed after the commit that deletes the row. A crash in between leaves bytes without a row, never
 a row without bytes.
 
+What cannot be removed then, because the location is busy or the storage fails, is left to the
+:data:`fallbacks`.
+
 Works for any table of files that has a unique index on storage and location.
 """
 
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,6 +33,13 @@ LOCK_TIMEOUT = "10s"
 
 One of them can be the caller's own transaction, when it has rolled back to a savepoint.
 """
+
+SHORT_LOCK_TIMEOUT = "1s"
+"""How long it waits right after a commit or rollback, in a request, if there are fallbacks."""
+
+fallbacks: set[Callable[[str, FileData], bool]] = set()
+"""Each gets the name of a storage and the bytes that could not be removed right after a commit or
+rollback, and returns whether it will remove them later."""
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +63,25 @@ def remove_when_committed(
 
 
 def remove_or_log(engine: Engine, table: sa.Table, name: str, storage: Any, data: FileData) -> None:
-    """Remove bytes that no row names; log an error of the storage."""
+    """Remove bytes that no row names, now or by a fallback; log an error of the storage."""
+    timeout = SHORT_LOCK_TIMEOUT if fallbacks else LOCK_TIMEOUT
     try:
-        remove_unnamed(engine, table, name, storage, data)
-    except Exception:
+        remove_unnamed(engine, table, name, storage, data, timeout)
+    except Exception as error:
         # an error could undo nothing: the transaction has ended
-        log.exception("Storage %s keeps what no row names: %s", name, data.location)
+        if any(fallback(name, data) for fallback in fallbacks):
+            log.warning("Storage %s removes %s later: %s", name, data.location, error)
+        else:
+            log.exception("Storage %s keeps what no row names: %s", name, data.location)
 
 
 def remove_unnamed(
-    engine: Engine, table: sa.Table, name: str, storage: Any, data: FileData
+    engine: Engine,
+    table: sa.Table,
+    name: str,
+    storage: Any,
+    data: FileData,
+    lock_timeout: str | None = None,
 ) -> bool:
     """Remove bytes whose location no row names; return whether there were any.
 
@@ -71,9 +91,10 @@ def remove_unnamed(
 
     :param name: name of the storage, as in the table.
     :param storage: the storage itself.
+    :param lock_timeout: in place of :data:`LOCK_TIMEOUT`.
     """
     with engine.connect() as connection, connection.begin() as transaction:
-        connection.execute(_SET_TIMEOUT, {"timeout": LOCK_TIMEOUT})
+        connection.execute(_SET_TIMEOUT, {"timeout": lock_timeout or LOCK_TIMEOUT})
         removed = _remove_if_free(connection, table, name, storage, data)
         transaction.rollback()
     return removed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
 
@@ -11,7 +12,7 @@ from ckan import model
 from sqlalchemy.engine import Engine
 
 from ckanext.files.background import task
-from ckanext.files.filekeeper.removal import remove_unnamed
+from ckanext.files.filekeeper.removal import fallbacks, remove_unnamed
 from ckanext.files.store.models import file_table
 from ckanext.files.store.overlapping_storages import OverlappingStorages
 from ckanext.files.store.storages import Capability, exc, get_storage
@@ -79,13 +80,47 @@ def remove_later(files: Iterable[StoredFile], seconds: float | None = None) -> N
     """
     deferrer = remove_bytes.configure(countdown=seconds)
     for storage, some in groupby(sorted(files, key=_storage), key=_storage):
-        data = [{name: getattr(file, name) for name in _DATA} for file in some]
+        data = [_values(file) for file in some]
         for start in range(0, len(data), _MAX_FILES_OF_JOB):
             deferrer.delay(storage, data[start : start + _MAX_FILES_OF_JOB])
 
 
 def _storage(file: StoredFile) -> str:
     return file.storage
+
+
+def _values(file: Any) -> dict[str, Any]:
+    return {name: getattr(file, name) for name in _DATA}
+
+
+def listen() -> None:
+    """Have a job remove bytes that cannot be removed right after a commit or rollback."""
+    fallbacks.add(_remove_by_job)
+
+
+def _remove_by_job(storage: str, data: Any) -> bool:
+    """Commit a job that removes bytes; return False if none can, or none can be written.
+
+    In a thread, which has a session and no request of its own: a rollback to a savepoint leaves the
+    caller's session amid a transaction, and the job is nothing that its user has asked for.
+    """
+    if not can_remove(storage):
+        return False
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(_write_job, storage, data).result()
+    except Exception as error:
+        log.warning("No job removes %s from storage %s later: %s", data.location, storage, error)
+        return False
+    return True
+
+
+def _write_job(storage: str, data: Any) -> None:
+    try:
+        remove_bytes.delay(storage, [_values(data)])
+        model.Session.commit()
+    finally:
+        model.Session.remove()
 
 
 def remove_all(engine: Engine, storage: str, some: Iterable[Any]) -> list[str]:

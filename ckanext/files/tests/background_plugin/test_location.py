@@ -10,9 +10,13 @@ import pytest
 from ckan import model
 
 from ckanext.files.background import Job
+from ckanext.files.background.testing import TasksManager
 from ckanext.files.background_plugin import set_task_location
 from ckanext.files.background_plugin.location import HEADER
+from ckanext.files.filekeeper.removal import fallbacks
+from ckanext.files.maintenance.tasks import remove_bytes
 from ckanext.files.shared import add_task
+from ckanext.files.store.storages import FileData, Location
 from ckanext.files.tests.support import sample
 from ckanext.files.tests.support.jobs import defer as defer_job
 from ckanext.files.tests.support.load_plugins import load_plugins
@@ -155,6 +159,14 @@ def test_visitor(app: Any, jobs: list[Job], hooks: Any, unique: Any) -> None:
     assert response.status_code == 200
     assert jobs
     assert HEADER not in response.headers
+
+
+def test_removal_of_bytes(ask: Any, tasks: TasksManager) -> None:
+    """The user has not asked for the job that removes what the request could not remove."""
+    [remove_later] = fallbacks
+    assert HEADER not in ask(lambda: remove_later("default", FileData(Location("a.txt")))).headers
+    [job] = tasks.pending_jobs
+    assert job["task_name"] == remove_bytes.name
 
 
 def test_outside_of_a_request() -> None:

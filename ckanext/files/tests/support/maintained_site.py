@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
 from ckan import model
@@ -16,6 +17,7 @@ from ckan.common import config
 
 from ckanext.files.background import Task, schema
 from ckanext.files.background.testing import TasksManager
+from ckanext.files.filekeeper.locations import wait_for_location
 from ckanext.files.store.models import file_table, owner_table
 from ckanext.files.store.storages import get_storage, storages
 from ckanext.files.tests.support.effects import engine, look
@@ -88,6 +90,21 @@ def uploads(count: int, content: bytes = b"hello", **options: Any) -> list[str]:
     """Upload files of one user; return their ids in the order of a job."""
     user = new_user(sysadmin=True)
     return sorted(upload(user, content, **options) for _ in range(count))
+
+
+def delete(file_id: str) -> None:
+    """Delete a file, and its bytes after the commit."""
+    context: Any = {"ignore_auth": True, "defer_commit": True}
+    tk.get_action("file_delete")(context, {"id": file_id})
+    model.Session.commit()
+
+
+@contextmanager
+def busy(storage: str, location: str) -> Iterator[None]:
+    """Keep a location locked, as a transaction does that stores bytes."""
+    with engine().begin() as connection:
+        wait_for_location(connection, storage, location)
+        yield
 
 
 def change(file_id: str, **columns: Any) -> None:

@@ -1,4 +1,4 @@
-"""A storage is moved by real workers that are killed, while its files are read."""
+"""Real workers move a storage, killed while its files are read, and remove what was busy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from ckan.tests.helpers import _get_test_app
 
+from ckanext.files.filekeeper import removal
 from ckanext.files.maintenance.tasks import move_storage
 from ckanext.files.tests.support import maintained_site as site
-from ckanext.files.tests.support.jobs import defer, state, wait_for_job
+from ckanext.files.tests.support.jobs import defer, let_time_pass, state, wait_for_job
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.tests.support.workers import Workers
@@ -51,3 +52,16 @@ def test_move(workers: Workers, full_size: bool, record_property: Any) -> None:
     assert {id_: site.path_of(id_).read_bytes() for id_ in contents} == contents
     record_property("copies_left", len(site.stored("there")) - 30)
     assert len(site.stored("there")) - 30 <= kills
+
+
+def test_removal(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another transaction has the location longer than a deletion and the job's first try wait."""
+    for name in ("LOCK_TIMEOUT", "SHORT_LOCK_TIMEOUT"):
+        monkeypatch.setattr(removal, name, "100ms")
+    worker, file = workers.start(), site.upload()
+    path = site.path_of(file)
+    with site.busy("here", path.name):
+        site.delete(file)
+        wait_for(lambda: "lock timeout" in worker.said)
+        assert path.exists()
+    wait_for(lambda: (let_time_pass(), not path.exists())[1])

@@ -1,0 +1,151 @@
+"""Bytes that cannot be removed right after a commit or rollback are removed by a job."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from ckan import model
+
+from ckanext.files.background.schema import SCHEMA
+from ckanext.files.background.testing import TasksManager
+from ckanext.files.filekeeper import removal
+from ckanext.files.filekeeper.locations import lock_location
+from ckanext.files.filekeeper.removal import remove_unless_committed
+from ckanext.files.store.models import file_table
+from ckanext.files.store.storages import Capability, FileData, Location, get_storage
+from ckanext.files.tests.support import maintained_site as site
+from ckanext.files.tests.support import portal
+from ckanext.files.tests.support.effects import change, count_commits, look
+from ckanext.files.transaction import Block
+
+LEFT = "a.txt"
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No removal waits long."""
+    for name in ("LOCK_TIMEOUT", "SHORT_LOCK_TIMEOUT"):
+        monkeypatch.setattr(removal, name, "100ms")
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """The errors of the next removals from the storage ``here``."""
+    errors: list[Exception] = []
+
+    def remove(real: Any, *args: Any, **kwargs: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return real(*args, **kwargs)
+
+    site.intercept(monkeypatch, "here", "remove", remove)
+    return errors
+
+
+def test_busy_location(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> None:
+    file = site.upload()
+    path = site.path_of(file)
+    with site.busy("here", path.name):
+        site.delete(file)
+        assert site.row(file) is None
+        assert path.exists()
+        [job] = tasks.pending_jobs
+        tasks.run_pending_jobs()
+        assert site.outcome(job["id"])[0] == "todo"
+        assert path.exists()
+    site.run_put_off_jobs(tasks)
+    assert not path.exists()
+    assert site.outcome(job["id"])[0] == "succeeded"
+    assert "keeps what no row names" not in messages(caplog, logging.ERROR)
+
+
+def test_storage_that_fails(
+    tasks: TasksManager, failing: list[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    file = site.upload()
+    failing.append(OSError("the cloud is away"))
+    site.delete(file)
+    assert len(site.stored("here")) == 1
+    assert "the cloud is away" in messages(caplog, logging.WARNING)
+    tasks.run_pending_jobs()
+    assert site.stored("here") == {}
+    assert len(tasks.succeeded_jobs) == 1
+
+
+def test_removal_that_succeeds(tasks: TasksManager) -> None:
+    file = site.upload()
+    site.delete(file)
+    assert site.stored("here") == {}
+    assert not tasks.jobs
+
+
+def test_new_row_of_the_location(tasks: TasksManager, failing: list[Exception]) -> None:
+    file = site.upload()
+    location = site.path_of(file).name
+    failing.append(OSError())
+    site.delete(file)
+    [other] = portal.put(None)
+    site.change(other, storage="here", location=location)
+    tasks.run_pending_jobs()
+    assert site.stored("here") == {location: b"hello"}
+    assert len(tasks.succeeded_jobs) == 1
+
+
+@pytest.mark.parametrize("in_block", [False, True])
+def test_rollback_to_a_savepoint(tasks: TasksManager, in_block: bool) -> None:
+    """The caller's transaction has the lock. It goes on, and need not commit."""
+    (site.folder_of("here") / LEFT).write_text("left")
+    user: Any = model.User.get(portal.new_user())
+    id_ = user.id
+    with Block(eager=in_block), count_commits() as commits:
+        session = model.Session()
+        user.fullname = "New"
+        lock_location(session, "here", LEFT)
+        savepoint = session.begin_nested()
+        data = FileData(Location(LEFT))
+        remove_unless_committed(session, file_table, "here", get_storage("here"), data)
+        savepoint.rollback()
+        assert len(commits) == 1  # the job's
+        assert user.fullname == "New"
+    assert len(commits) == 1
+    model.Session.remove()
+    assert look('SELECT fullname FROM "user" WHERE id = :id', id=id_) != "New"
+    tasks.run_pending_jobs()
+    assert site.stored("here") == {}
+    assert len(tasks.succeeded_jobs) == 1
+
+
+def test_storage_that_removes_nothing(
+    tasks: TasksManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No job could."""
+    storage = get_storage("here")
+    monkeypatch.setattr(storage, "capabilities", storage.capabilities.exclude(Capability.REMOVE))
+    data = FileData(Location(LEFT))
+    remove_unless_committed(model.Session(), file_table, "here", storage, data)
+    model.Session.rollback()
+    assert not tasks.jobs
+    assert f"keeps what no row names: {LEFT}" in messages(caplog, logging.ERROR)
+
+
+def test_no_tables(
+    tasks: TasksManager, failing: list[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file is deleted all the same, and the log names the bytes that are left."""
+    file = site.upload()
+    location = site.path_of(file).name
+    failing.append(OSError())
+    change(f"ALTER SCHEMA {SCHEMA} RENAME TO files_test_away")
+    try:
+        site.delete(file)
+    finally:
+        change(f"ALTER SCHEMA files_test_away RENAME TO {SCHEMA}")
+    assert site.row(file) is None
+    assert f"keeps what no row names: {location}" in messages(caplog, logging.ERROR)
+    assert "Run: ckan files background init" in messages(caplog, logging.WARNING)
+
+
+def messages(caplog: pytest.LogCaptureFixture, level: int) -> str:
+    return "\n".join(each.getMessage() for each in caplog.records if each.levelno == level)
