@@ -13,10 +13,10 @@ from ckan import model
 from ckan.types import Context, FlattenDataDict, FlattenErrorDict, FlattenKey
 
 from ckanext.files.queue import TaskQueue, current_queue
-from ckanext.files.store import FileRecord, read_files
+from ckanext.files.store import FileRecord, Owner, read_files
 
 from .field_arguments import FieldArguments
-from .owners import IN_DATASET, DatasetScope, is_editable, lock_dataset
+from .owners import IN_DATASET, DatasetScope, is_editable, lock_for_update
 from .policy import Actor, Refusal, refusal_for
 from .request_fields import Claim, Mentions, RequestField, new_owner, updated_id
 from .stored_fields import KINDS, StoredFields
@@ -154,7 +154,7 @@ class Claims:
             dataset_id = updated_id(arguments.owner_type, data, context)
         if dataset_id not in self._scopes:
             if dataset_id:
-                lock_dataset(self._session, dataset_id)
+                lock_for_update(self._session, Owner("package", dataset_id))
             self._scopes[dataset_id] = DatasetScope(self._session, dataset_id)
         return self._scopes[dataset_id]
 

@@ -86,7 +86,11 @@ def lock_owner(session: Session, owner: Owner) -> bool:
 
 
 def lock_for_update(session: Session, owner: Owner) -> None:
-    """Let other updates of an owner of CKAN's own types wait until the transaction ends."""
+    """Let other updates of an owner of CKAN's own types wait until the transaction ends.
+
+    What the caller reads of the owner's files stays true then. Otherwise an update could remove a
+    resource to which another update has just moved a file that the first one names.
+    """
     if owner.type in MODELS:
         lock = sa.text(f"SELECT id FROM {_table(owner.type)} WHERE id = :id FOR NO KEY UPDATE")
         session.execute(lock, {"id": owner.id})
@@ -137,9 +141,6 @@ def is_editable(session: Session, owner: Owner, edited: str | None, actor: Actor
     return actor.may(auth_function, {argument: real.id})
 
 
-_LOCK_DATASET = sa.text("SELECT id FROM package WHERE id = :id FOR NO KEY UPDATE")
-
-
 class DatasetScope:
     """The owners within one dataset, among which files move freely.
 
@@ -175,15 +176,6 @@ class DatasetScope:
         columns = sa.select(model.Resource.id, model.Resource.state)
         found = columns.where(model.Resource.package_id == self.dataset.id)
         return {row.id: row.state for row in self._session.execute(found)}
-
-
-def lock_dataset(session: Session, dataset_id: str) -> None:
-    """Make other updates of a dataset wait until this transaction ends.
-
-    What the validator reads of the dataset's files stays true then. Otherwise this update could
-    remove a resource to which another update has just moved a file that this one names.
-    """
-    session.execute(_LOCK_DATASET, {"id": dataset_id})
 
 
 def scope_of(session: Session, owner: Owner) -> DatasetScope:

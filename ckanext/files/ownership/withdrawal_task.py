@@ -30,7 +30,7 @@ from ckanext.files.store import (
 )
 
 from .claims import claimed_ids
-from .owners import DatasetScope, lock_dataset, lock_owner
+from .owners import DatasetScope, lock_for_update, lock_owner
 from .policy import Actor
 from .results import FieldErrors
 from .stored_fields import Place, stored_fields_of
@@ -78,7 +78,7 @@ class WithdrawalTask:
         owner = Owner(self._owner_type, result if isinstance(result, str) else result["id"])
         if owner.type == "package":
             # an update that goes on naming a file waits here, as this one waits for such an update
-            lock_dataset(session, owner.id)
+            lock_for_update(session, owner)
         if self._actor.as_owner:
             lock_owner(session, self._actor.as_owner)
         lock_owners_of(session, self.withdrawals.file_ids() | claimed_ids(current_queue()))

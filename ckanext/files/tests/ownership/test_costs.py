@@ -57,7 +57,7 @@ def test_files_are_read_when_other_updates_wait(author: str, file: str) -> None:
     dataset = portal.new_dataset(author)
     with statements() as seen:
         portal.update(author, dataset, attachment=file)
-    (lock,) = (n for n, s in enumerate(seen) if "FROM package" in s and "FOR NO KEY UPDATE" in s)
+    (lock,) = (n for n, s in enumerate(seen) if 'FROM "package"' in s and "FOR NO KEY UPDATE" in s)
     (read,) = (n for n, s in enumerate(seen) if f"JOIN {portal.OWNERS}" in s and "wanted" in s)
     (write,) = (n for n, s in enumerate(seen) if f"UPDATE {portal.OWNERS}" in s)
     assert lock < read < write
