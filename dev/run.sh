@@ -1,3 +1,3 @@
 #!/bin/sh
 # Runs a command with everything in place: dev/run.sh VERSION COMMAND...
-cd "$(dirname "$0")/.." && exec python3 -m dev run "$@"
+cd "$(dirname "$0")/.." && exec "${PYTHON:-python3}" -m dev run "$@"

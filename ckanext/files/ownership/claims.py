@@ -22,7 +22,7 @@ from .request_fields import Claim, Mentions, RequestField, new_owner, updated_id
 from .stored_fields import KINDS, StoredFields
 from .transfer import OwnershipTransferTask
 from .used_ids import sent_ids
-from .values import NoFileIdsError, file_ids
+from .values import NoFileIdsError, file_ids, names_of
 
 _KEY = "ckanext.files.claims"
 
@@ -184,10 +184,10 @@ def claimed_ids(queue: TaskQueue) -> set[str]:
 
 def _ids_in_siblings(key: FlattenKey, data: FlattenDataDict) -> set[str]:
     """Return the ids in all fields of a request whose keys differ only in their numbers."""
-    names, length = key[::2], len(key)
+    names, length = names_of(key), len(key)
     ids: set[str] = set()
     for other, value in data.items():
-        if len(other) == length and other[::2] == names:
+        if len(other) == length and names_of(other) == names:
             try:
                 ids.update(file_ids(value))
             except NoFileIdsError:

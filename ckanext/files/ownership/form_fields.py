@@ -17,7 +17,7 @@ from ckanext.files import form_request
 from ckanext.files.store import Owner
 
 from .stored_fields import Field, Place, StoredFields, place_of
-from .values import field_key
+from .values import field_names
 
 
 def marks_of_other_fields(
@@ -34,7 +34,7 @@ def marks_of_other_fields(
 
 
 def _field(name: str, place: Place) -> Field:
-    return place, field_key(name)[::2]
+    return place, field_names(name)
 
 
 def _mark(file_id: str, field: Field) -> str:

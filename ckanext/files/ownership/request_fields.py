@@ -28,6 +28,7 @@ from ckanext.files.store import FileRecord, Owner
 from .field_arguments import FieldArguments
 from .owners import DatasetScope
 from .stored_fields import StoredFields
+from .values import names_of
 
 
 class RequestField(NamedTuple):
@@ -92,7 +93,7 @@ class Mentions:
 
     def add(self, file_id: str, field: RequestField) -> Mention:
         """Count one more mention of a file in a field."""
-        field_and_file = (field.key[::2], field.resource_id, file_id)
+        field_and_file = (names_of(field.key), field.resource_id, file_id)
         self._counts[field_and_file] += 1
         return Mention(file_id, field, self._counts[field_and_file])
 

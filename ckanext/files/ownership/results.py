@@ -17,7 +17,7 @@ from ckan.types import Context, FlattenKey
 from ckanext.files.error_texts import text_of
 from ckanext.files.queue import innermost_queue
 
-from .values import texts
+from .values import Names, names_of, texts
 
 
 def completed(result: Any, action: str, user: str) -> Any:
@@ -53,7 +53,7 @@ class ResultFields:
     """
 
     def __init__(self, result: Any, keys: Iterable[FlattenKey]) -> None:
-        shapes = dict.fromkeys(key[::2] for key in keys)
+        shapes = dict.fromkeys(map(names_of, keys))
         self._fields = {names: list(fields_at(result, names)) for names in shapes}
         self._naming: dict[str, list[ResultField]] = {}
         for field in (field for fields in self._fields.values() for field in fields):
@@ -69,7 +69,7 @@ class ResultFields:
 
         For fields that a plugin shows in another form, such as a link.
         """
-        return [field for field in self._fields[key[::2]] if contains(field.value, file_id)]
+        return [field for field in self._fields[names_of(key)] if contains(field.value, file_id)]
 
 
 def contains(value: Any, file_id: str) -> bool:
@@ -77,7 +77,7 @@ def contains(value: Any, file_id: str) -> bool:
     return any(file_id in text for text in texts(value))
 
 
-def fields_at(value: Any, names: tuple[Any, ...], key: FlattenKey = ()) -> Iterator[ResultField]:
+def fields_at(value: Any, names: Names, key: FlattenKey = ()) -> Iterator[ResultField]:
     """Yield the fields that names lead to, through lists of dictionaries."""
     if not isinstance(value, dict) or names[0] not in value:
         return

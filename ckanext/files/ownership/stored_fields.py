@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from ckanext.files.store import Owner
 
-from .values import field_key, is_uuid, loaded, named_texts, texts, values_at
+from .values import Names, field_names, is_uuid, loaded, named_texts, names_of, texts, values_at
 
 KINDS = ("package", "group", "user")
 """Names of the tables of what may have fields that name files."""
@@ -29,9 +29,6 @@ _Fields = list[dict[str, Any]]
 
 Place = tuple[str, str | None]
 """Kind and id of something that has fields."""
-
-Names = tuple[str, ...]
-"""Names that lead to a field, through lists of dictionaries."""
 
 Field = tuple[Place, Names]
 
@@ -124,7 +121,7 @@ class StoredFields:
         :param resource_id: the resource that has the field. None stands for all resources whose
             ids the request does not contain: clients may send them again without ids.
         """
-        names = key[::2]
+        names = names_of(key)
         if (names, resource_id) not in self._texts:
             self._texts[names, resource_id] = _Texts(self._values(key, resource_id))
         return self._texts[names, resource_id].count(file_id)
@@ -135,7 +132,7 @@ class StoredFields:
         return any(loaded(value) == loaded(other) for other in stored)
 
     def _values(self, key: FlattenKey, resource_id: str | None) -> Iterator[Any]:
-        names = key[::2]
+        names = names_of(key)
         if key[0] != "resources":
             yield from values_at(self._stored.get((self._kind, self.id), []), names)
             return
@@ -199,7 +196,7 @@ def _fields(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield extras
     # ckanext-scheming takes an extra parts-0-doc for the subfield doc of the field parts
     for name, value in extras.items():
-        field, *in_item = field_key(name)[::2]
+        field, *in_item = field_names(name)
         if in_item:
             yield {field: [{in_item[0]: value}]}
     yield from (row.get("plugin_extras") or {}).values()

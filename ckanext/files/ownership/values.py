@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, TypeGuard
 
 from ckan.plugins import toolkit as tk
@@ -24,6 +24,9 @@ MAX_ID_LENGTH = 100
 _IN_ITEM = re.compile(r"(.+?)(?:-(\d{1,3})-|__(\d{1,3})__)(.+)")
 
 _QUOTED = re.compile(r"'([^'\\]*)'")
+
+Names = tuple[str, ...]
+"""Names that lead to a field, through lists of dictionaries: the key of a field without numbers."""
 
 
 class NoFileIdsError(FilesError):
@@ -99,24 +102,31 @@ def field_key(name: str) -> FlattenKey:
     return (found[1], int(found[2] or found[3]), found[4]) if found else (name,)
 
 
-def named_texts(fields: Any) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield all strings in stored fields, each with the names that lead to it.
+def names_of(key: FlattenKey) -> Names:
+    """Return the names in the key of a field, in which names and numbers take turns."""
+    return key[::2]
 
-    The names are as in :func:`field_key`, without numbers.
-    """
-    rest: list[tuple[tuple[str, ...], Any]] = [((), fields)]
+
+def field_names(name: str) -> Names:
+    """Return the names that lead to a field, by the name of its input."""
+    return names_of(field_key(name))
+
+
+def named_texts(fields: Any) -> Iterator[tuple[Names, str]]:
+    """Yield all strings in stored fields, each with the names that lead to it."""
+    rest: list[tuple[Names, Any]] = [((), fields)]
     while rest:
         names, value = rest.pop()
         value = loaded(value)
         if isinstance(value, str):
             yield names, value
         elif isinstance(value, dict):
-            rest.extend(((*names, *field_key(name)[::2]), inner) for name, inner in value.items())
+            rest.extend(((*names, *field_names(name)), inner) for name, inner in value.items())
         elif isinstance(value, (list, tuple)):
             rest.extend((names, item) for item in value)
 
 
-def values_at(value: Any, names: Sequence[str]) -> Iterator[Any]:
+def values_at(value: Any, names: Names) -> Iterator[Any]:
     """Yield the values of a field. Its names lead through lists of dicts, also as JSON."""
     if not names:
         yield value
