@@ -75,21 +75,24 @@ def field_taking_out(file_id: str) -> str | None:
     return _current().taken_out_of.get(file_id)
 
 
-def set_initial(field: str, words: Sequence[str]) -> None:
-    """Remember the initial files of a field, and marks: what the form sends about them."""
-    _current().initial[field] = words
+def set_initial(field: str, sent: Sequence[str]) -> None:
+    """Remember what the form sends about the initial files of a field.
+
+    :param sent: the ids, and digests of other fields (:mod:`.ownership.form_fields`).
+    """
+    _current().initial[field] = sent
 
 
 def initial() -> Mapping[str, Sequence[str]]:
-    """Return the initial files of the fields, and marks, by the fields' names."""
+    """Return what the form sends about the initial files of its fields, by the fields' names."""
     return _current().initial
 
 
 @contextmanager
 def saving_resource(resource: Mapping[str, Any]) -> Iterator[None]:
-    """Remember the resource that the form saves, within a block.
+    """Remember the ``data_dict`` of a resource action, within a block.
 
-    ``package_update`` runs in it; its fields are the resource's.
+    ``package_update`` runs in it; the fields of the form are the resource's.
     """
     current = _current()
     before, current.resource = current.resource, resource
@@ -100,5 +103,5 @@ def saving_resource(resource: Mapping[str, Any]) -> Iterator[None]:
 
 
 def resource() -> Mapping[str, Any]:
-    """Return the resource that the form saves, as it sends it; empty if it saves none."""
+    """Return the ``data_dict`` of the resource action that runs; empty if none runs."""
     return _current().resource

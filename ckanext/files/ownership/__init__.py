@@ -13,7 +13,7 @@ longer names stays with its owner.
 
 from .claims import Claims
 from .field_arguments import FieldArgumentError, FieldArguments
-from .form_fields import marks_of_other_fields
+from .form_fields import digests_of_other_fields
 from .owners import find_owner, is_name_only, is_owner_type, lock_owner, scope_of
 from .policy import Actor, Refusal, refusal_for
 from .results import errors_on_fields
@@ -40,6 +40,7 @@ __all__ = [
     "Refusal",
     "StoredFields",
     "TransferRefusedError",
+    "digests_of_other_fields",
     "errors_on_fields",
     "file_ids",
     "find_owner",
@@ -49,7 +50,6 @@ __all__ = [
     "is_owner_type",
     "is_uuid",
     "lock_owner",
-    "marks_of_other_fields",
     "place_of",
     "refusal_for",
     "refuse_used_ids",

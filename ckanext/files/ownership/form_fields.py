@@ -4,7 +4,7 @@ A form may have been open for hours, and sends all of its fields. What another u
 field meanwhile is missing in what it sends, and yet the form's user has not taken it out.
 
 Other stored fields may have had an initial file as well, such as an extra into which a plugin
-copies the form's field. The form sends a mark of each, behind the ids of the files.
+copies the form's field. The form sends a digest of each, behind the ids of the files.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from collections.abc import Iterable, Iterator
 from ckanext.files import form_request
 from ckanext.files.store import Owner
 
-from .stored_fields import Field, Place, StoredFields, place_of
+from .stored_fields import Place, StoredField, StoredFields, place_of
 from .values import field_names
 
 
-def marks_of_other_fields(
+def digests_of_other_fields(
     name: str, file_ids: Iterable[str], stored: StoredFields, owner: Owner
 ) -> Iterator[str]:
-    """Yield the marks of the other stored fields that have files of a form's field.
+    """Yield a digest of each other stored field that has a file of a form's field.
 
     :param name: of the form's field.
     :param owner: what the form edits.
     """
     own = _field(name, place_of(owner))
     for id_ in file_ids:
-        yield from sorted(_mark(id_, field) for field in stored.naming(id_) if field != own)
+        yield from (_digest(id_, field) for field in stored.naming(id_) if field != own)
 
 
-def _field(name: str, place: Place) -> Field:
+def _field(name: str, place: Place) -> StoredField:
     return place, field_names(name)
 
 
-def _mark(file_id: str, field: Field) -> str:
+def _digest(file_id: str, field: StoredField) -> str:
     """Return what stands for a stored field that had a file.
 
-    A digest is short: a field may have a thousand files.
+    It is short, as a form may have thousands, and long enough that no two of a form are alike.
     """
     return hashlib.sha256(json.dumps((file_id, field)).encode()).hexdigest()[:16]
 
@@ -56,15 +56,18 @@ class FormFields:
         self._stored = stored
         resource_id = form_request.resource().get("id")
         self._place = ("resource", resource_id) if resource_id else place_of(owner)
-        self._fields_of: dict[str, set[Field]] = {}
-        """The fields by their initial files, and by marks."""
-        for name, words in form_request.initial().items():
-            for word in words:
-                self._fields_of.setdefault(word, set()).add(_field(name, self._place))
+        self._initial: set[str] = set()
+        """What the form sends: ids of files, and digests of other fields."""
+        self._fields_of: dict[str, set[StoredField]] = {}
+        """The fields of the form by the ids of their initial files."""
+        for name, sent in form_request.initial().items():
+            self._initial.update(sent)
+            for id_ in sent:
+                self._fields_of.setdefault(id_, set()).add(_field(name, self._place))
 
     def takes_out(self, file_id: str) -> bool:
         """Return whether a file that the form does not send is one that its user has taken out."""
-        return file_id in self._fields_of and not self.has_moved(file_id)
+        return file_id in self._initial and not self.has_moved(file_id)
 
     def has_moved(self, file_id: str) -> bool:
         """Return whether a file is in a field now that did not have it when the form was opened.
@@ -75,4 +78,4 @@ class FormFields:
         if (name := form_request.field_taking_out(file_id)) is not None:
             fields.add(_field(name, self._place))
         others = self._stored.naming(file_id) - fields
-        return any(_mark(file_id, field) not in self._fields_of for field in others)
+        return any(_digest(file_id, field) not in self._initial for field in others)

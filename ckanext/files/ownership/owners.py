@@ -88,8 +88,8 @@ def lock_owner(session: Session, owner: Owner) -> bool:
 def lock_for_update(session: Session, owner: Owner) -> None:
     """Let other updates of an owner of CKAN's own types wait until the transaction ends.
 
-    What the caller reads of the owner's files stays true then. Otherwise an update could remove a
-    resource to which another update has just moved a file that the first one names.
+    What the caller reads of the owner's files stays true then. Otherwise an update of a dataset
+    could remove a resource to which another update has just moved a file that the first one names.
     """
     if owner.type in MODELS:
         lock = sa.text(f"SELECT id FROM {_table(owner.type)} WHERE id = :id FOR NO KEY UPDATE")

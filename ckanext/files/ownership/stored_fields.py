@@ -30,7 +30,8 @@ _Fields = list[dict[str, Any]]
 Place = tuple[str, str | None]
 """Kind and id of something that has fields."""
 
-Field = tuple[Place, Names]
+StoredField = tuple[Place, Names]
+"""What has a field, and the names that lead to the field."""
 
 _WITH_PARTS: tuple[Names, ...] = (("extras",), ("plugin_extras",))
 """The columns of a row whose parts have fields themselves: see :func:`_fields`."""
@@ -102,7 +103,7 @@ class StoredFields:
                 found.setdefault(id_, set()).add(place)
         return found
 
-    def naming(self, file_id: str) -> set[Field]:
+    def naming(self, file_id: str) -> set[StoredField]:
         """Return the fields whose value is this file, or a list with it."""
         return self._naming.get(file_id, set())
 
@@ -144,8 +145,8 @@ class StoredFields:
                 yield from values_at(fields, names[1:])
 
     @functools.cached_property
-    def _naming(self) -> dict[str, set[Field]]:
-        found: dict[str, set[Field]] = {}
+    def _naming(self) -> dict[str, set[StoredField]]:
+        found: dict[str, set[StoredField]] = {}
         for place, parts in self._stored.items():
             for names, text in named_texts(parts):
                 if names[:1] not in _WITH_PARTS:

@@ -17,8 +17,8 @@ These stay with their owner, whatever the option says:
 - the files of a resource that the request removes, unless the request has words for them;
 - a file that moves to another field of the same dataset, group, organization or user;
 - a file that was in no field before;
-- a file that the form which is saved did not have in its fields when it was opened, or that is in
-  another field now than it was then (:mod:`.form_fields`).
+- a file that the form which is saved did not have in its fields when it was opened, or that
+  another field has now and did not have then (:mod:`.form_fields`).
 """
 
 from __future__ import annotations
@@ -111,9 +111,9 @@ def _files_left_out(
 
     :returns: what has such a field, by the id of the file.
     """
-    # in the form of a resource, the rest of its dataset is what was stored
-    fields = (form and form_request.resource()) or request
-    sent = set(texts(fields))  # mostly all: then the save costs two queries more, and no lock
+    # the form of a resource sends that only: package_update gets the rest as it is stored
+    sent_fields = form_request.resource() if form and form_request.resource() else request
+    sent = set(texts(sent_fields))  # mostly all: then the save costs two queries more, and no lock
     ids = {id_: places for id_, places in stored.uuids().items() if id_ not in sent}
     if form:
         ids = {id_: places for id_, places in ids.items() if form.takes_out(id_)}

@@ -17,11 +17,11 @@ from ckan import authz, model
 from ckanext.files import form_request
 from ckanext.files.ownership import (
     StoredFields,
+    digests_of_other_fields,
     find_owner,
     is_id,
     is_owner_type,
     is_uuid,
-    marks_of_other_fields,
     place_of,
     scope_of,
     stored_fields_of,
@@ -50,9 +50,12 @@ class EditedForm:
         return {*self._stored, *_sent_ids()}
 
     def initial(self, name: str, ids: Sequence[str]) -> list[str]:
-        """Return what the form is to know of the initial files of a field when it is sent."""
-        others = (marks_of_other_fields(name, ids, *each) for each in self._stored_fields)
-        return [*ids, *chain.from_iterable(others)]
+        """Return what the form sends as ``files-initial:NAME``: ids, digests of other fields."""
+        digests = (
+            digests_of_other_fields(name, ids, stored, owner)
+            for stored, owner in self._stored_fields
+        )
+        return [*ids, *chain.from_iterable(digests)]
 
     @cached_property
     def named_outside(self) -> set[str]:

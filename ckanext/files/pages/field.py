@@ -37,7 +37,7 @@ class Field:
     taken_out: list[FieldFile]
 
     initial: list[tuple[str, Sequence[str]]]
-    """The names of fields, each with what the form sends as ``files-initial:NAME``.
+    """The names of fields, each with what their form sends as ``files-initial:NAME``.
 
     In a form that comes back the first field has them for all fields, also for fields that were
     removed from the form; the others have none.

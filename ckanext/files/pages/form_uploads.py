@@ -13,7 +13,7 @@ A browser sends these inputs beside CKAN's own, each with the name of the field 
 ``files-initial:NAME``
     The ids of the field's initial files, with spaces between them: the field had them when the form
     was opened. What came into a field meanwhile was not taken out by the person who sends the form.
-    Behind them, the marks of other stored fields that had one of these files: see
+    Behind them, a digest of each other stored field that had one of these files: see
     :mod:`.ownership.form_fields`. It is one input for all files, because Flask accepts a thousand
     parts of a form.
 ``files-several:NAME``
@@ -91,8 +91,8 @@ class _Form:
     def replace(self) -> None:
         """Let CKAN read the values of the fields."""
         for name in filter(_is_initial, self._sent):
-            words = " ".join(self._sent.getlist(name)).split()
-            form_request.set_initial(name.partition(":")[2], words)
+            sent = " ".join(self._sent.getlist(name)).split()
+            form_request.set_initial(name.partition(":")[2], sent)
         fields = self._fields()
         if any(name.partition("__")[0] == _WITHDRAWN for name in fields):
             tk.abort(400)  # only a forged form: CKAN would fail to read it

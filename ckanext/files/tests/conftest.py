@@ -41,7 +41,8 @@ _USER["email"].function = lambda: f"{uuid.uuid4().hex}@ckan.example.com"
 # to hash a password takes longer than the rest of a new user, and no test needs it to take long
 pbkdf2_sha512.default_rounds = 1
 
-# CKAN reads the declarations of its options anew whenever plugins are loaded; libyaml is faster
+# CKAN reads the declarations of its options anew whenever plugins are loaded: libyaml reads them
+# faster. Commands and servers in processes of their own read them as on a portal.
 yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

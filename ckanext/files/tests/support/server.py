@@ -44,7 +44,8 @@ class CkanServer(Ckan):
         super().__init__(self.ini, folder / "ckan.log", self.port, variables)
         # as a portal has it: errors are pages, and forms need their token
         portal = {"ckan.site_url": self.url, "testing": "false", "WTF_CSRF_ENABLED": "true"}
-        # a browser would ask again for each script and picture of each page
+        # otherwise a browser asks for each script and picture on each page; and what of ours a
+        # browser must not keep is stale with it
         portal["ckan.cache_expires"] = "3600"
         write_ini(self.ini, base_ini, {**portal, **(options or {})})
 

@@ -41,7 +41,7 @@ def test_on_rows(ini: Path, tmp_path: Path, full_size: bool, record_property: An
 def test_with_rq(ini: Path, tmp_path: Path, full_size: bool, record_property: Any) -> None:
     """The negative control: the same script finds what is lost with jobs in Redis."""
     if not full_size:
-        pytest.skip("only at full size: it takes half a minute")
+        pytest.skip("takes half a minute: only with --full-size")
     found = report(ini, tmp_path, full_size, "redis")
     record_property("report", found)
     assert found["lost_answered"], found
