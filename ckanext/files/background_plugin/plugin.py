@@ -14,8 +14,9 @@ from ckan.exceptions import CkanConfigurationException
 
 from ckanext.files import maintenance
 from ckanext.files.background.discovery import load_tasks
-from ckanext.files.maintenance import removal
+from ckanext.files.filekeeper.removal import IRemovalJobs
 from ckanext.files.maintenance.errors import ScheduleError
+from ckanext.files.maintenance.removal import write_removal_job
 from ckanext.files.maintenance.schedule import register_schedules
 
 from . import action, action_on_found, action_on_queues, auth, location, pages
@@ -40,6 +41,7 @@ class FilesBackgroundPlugin(p.SingletonPlugin):
     p.implements(p.IConfigurable)
     p.implements(p.IConfigurer)
     p.implements(p.ITemplateHelpers)
+    p.implements(IRemovalJobs)
 
     def __init__(self, **kwargs: Any) -> None:
         # CKAN makes the plugins in the order of the option ckan.plugins
@@ -52,7 +54,6 @@ class FilesBackgroundPlugin(p.SingletonPlugin):
 
     def configure(self, config: CKANConfig) -> None:
         location.listen()
-        removal.listen()
         load_tasks()
         try:
             register_schedules()
@@ -68,6 +69,9 @@ class FilesBackgroundPlugin(p.SingletonPlugin):
 
     def get_helpers(self) -> dict[str, Any]:
         return pages.all_helpers()
+
+    def write_removal_job(self, storage: str, data: Any) -> bool:
+        return write_removal_job(storage, data)
 
     def update_config(self, config: CKANConfig) -> None:
         tk.add_template_directory(config, "templates")

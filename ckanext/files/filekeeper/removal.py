@@ -4,8 +4,8 @@ Rows and bytes have no common commit. Bytes are therefore stored before the comm
 removed after the commit that deletes the row. A crash in between leaves bytes without a row, never
 a row without bytes.
 
-What cannot be removed then, because the location is busy or the storage fails, is left to the
-:data:`fallbacks`.
+What cannot be removed then, because the location is busy or the storage fails, is left to a job of
+:class:`IRemovalJobs`.
 
 Works for any table of files that has a unique index on storage and location.
 """
@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
 from typing import Any
 
+import ckan.plugins as p
 import sqlalchemy as sa
 from ckan.model.types import make_uuid
-from file_keeper import FileData
+from file_keeper import FileData, exc
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session
@@ -35,15 +35,22 @@ One of them can be the caller's own transaction, when it has rolled back to a sa
 """
 
 SHORT_LOCK_TIMEOUT = "1s"
-"""How long it waits right after a commit or rollback, in a request, if there are fallbacks."""
-
-fallbacks: set[Callable[[str, FileData], bool]] = set()
-"""Each gets the name of a storage and the bytes that could not be removed right after a commit or
-rollback, and returns whether it will remove them later."""
+"""How long it waits right after a commit or rollback, if a job can remove the bytes later."""
 
 log = logging.getLogger(__name__)
 
 _SET_TIMEOUT = sa.text("SELECT set_config('lock_timeout', :timeout, true)")
+
+
+class IRemovalJobs(p.Interface):
+    """Implemented by the plugin ``files_background``."""
+
+    def write_removal_job(self, storage: str, data: FileData) -> bool:
+        """Commit a job that removes bytes unless a row names them; return False if none can.
+
+        The caller's session may have an open transaction, which stays as it is. An error is logged.
+        """
+        return False
 
 
 def remove_unless_committed(
@@ -63,16 +70,27 @@ def remove_when_committed(
 
 
 def remove_or_log(engine: Engine, table: sa.Table, name: str, storage: Any, data: FileData) -> None:
-    """Remove bytes that no row names, now or by a fallback; log an error of the storage."""
-    timeout = SHORT_LOCK_TIMEOUT if fallbacks else LOCK_TIMEOUT
+    """Remove bytes that no row names, now or by a job; log an error, and bytes that stay."""
+    timeout = SHORT_LOCK_TIMEOUT if list(p.PluginImplementations(IRemovalJobs)) else LOCK_TIMEOUT
     try:
         remove_unnamed(engine, table, name, storage, data, timeout)
     except Exception as error:
         # an error could undo nothing: the transaction has ended
-        if any(fallback(name, data) for fallback in fallbacks):
-            log.warning("Storage %s removes %s later: %s", name, data.location, error)
+        if _write_job(name, data, error):
+            log.warning("A job will remove %s from storage %s: %s", data.location, name, error)
         else:
             log.exception("Storage %s keeps what no row names: %s", name, data.location)
+
+
+def _write_job(name: str, data: FileData, error: Exception) -> bool:
+    if isinstance(error, exc.LocationError):  # it would fail again
+        return False
+    try:
+        plugins = p.PluginImplementations(IRemovalJobs)
+        return any(plugin.write_removal_job(name, data) for plugin in plugins)
+    except Exception:
+        log.warning("No job removes %s from storage %s", data.location, name, exc_info=True)
+        return False
 
 
 def remove_unnamed(

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
 
+import sqlalchemy as sa
 from ckan import model
 from sqlalchemy.engine import Engine
 
 from ckanext.files.background import task
-from ckanext.files.filekeeper.removal import fallbacks, remove_unnamed
+from ckanext.files.filekeeper.removal import remove_unnamed
 from ckanext.files.store.models import file_table
 from ckanext.files.store.overlapping_storages import OverlappingStorages
 from ckanext.files.store.storages import Capability, exc, get_storage
@@ -93,30 +94,25 @@ def _values(file: Any) -> dict[str, Any]:
     return {name: getattr(file, name) for name in _DATA}
 
 
-def listen() -> None:
-    """Have a job remove bytes that cannot be removed right after a commit or rollback."""
-    fallbacks.add(_remove_by_job)
+def write_removal_job(storage: str, data: Any) -> bool:
+    """Commit a job that removes bytes; return False if no job can remove them.
 
+    It runs in a thread, because the job needs a commit of its own: after a rollback to a savepoint
+    the caller's session still has an open transaction. Outside of the request, the job has no user.
 
-def _remove_by_job(storage: str, data: Any) -> bool:
-    """Commit a job that removes bytes; return False if none can, or none can be written.
-
-    In a thread, which has a session and no request of its own: a rollback to a savepoint leaves the
-    caller's session amid a transaction, and the job is nothing that its user has asked for.
+    :raises Exception: the job cannot be written.
     """
     if not can_remove(storage):
         return False
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(_write_job, storage, data).result()
-    except Exception as error:
-        log.warning("No job removes %s from storage %s later: %s", data.location, storage, error)
-        return False
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(_write_job, storage, data).result()
     return True
 
 
 def _write_job(storage: str, data: Any) -> None:
     try:
+        # the caller's transaction may hold a lock that the job needs, and it waits for this thread
+        model.Session.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
         remove_bytes.delay(storage, [_values(data)])
         model.Session.commit()
     finally:

@@ -124,6 +124,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "background_plugin": {
         "background",
         "maintenance",
+        "filekeeper",
         "transaction",
         "csrf",
         "next_page",

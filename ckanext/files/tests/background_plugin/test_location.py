@@ -13,7 +13,7 @@ from ckanext.files.background import Job
 from ckanext.files.background.testing import TasksManager
 from ckanext.files.background_plugin import set_task_location
 from ckanext.files.background_plugin.location import HEADER
-from ckanext.files.filekeeper.removal import fallbacks
+from ckanext.files.maintenance.removal import write_removal_job
 from ckanext.files.maintenance.tasks import remove_bytes
 from ckanext.files.shared import add_task
 from ckanext.files.store.storages import FileData, Location
@@ -163,8 +163,8 @@ def test_visitor(app: Any, jobs: list[Job], hooks: Any, unique: Any) -> None:
 
 def test_removal_of_bytes(ask: Any, tasks: TasksManager) -> None:
     """The user has not asked for the job that removes what the request could not remove."""
-    [remove_later] = fallbacks
-    assert HEADER not in ask(lambda: remove_later("default", FileData(Location("a.txt")))).headers
+    data = FileData(Location("a.txt"))
+    assert HEADER not in ask(lambda: write_removal_job("default", data)).headers
     [job] = tasks.pending_jobs
     assert job["task_name"] == remove_bytes.name
 

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from ckan import model
 
 from ckanext.files.background.schema import SCHEMA
@@ -17,7 +18,7 @@ from ckanext.files.store.models import file_table
 from ckanext.files.store.storages import Capability, FileData, Location, get_storage
 from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support import portal
-from ckanext.files.tests.support.effects import change, count_commits, look
+from ckanext.files.tests.support.effects import change, count_commits, engine, look
 from ckanext.files.transaction import Block
 
 LEFT = "a.txt"
@@ -65,10 +66,12 @@ def test_storage_that_fails(
     tasks: TasksManager, failing: list[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     file = site.upload()
+    location = site.path_of(file).name
     failing.append(OSError("the cloud is away"))
     site.delete(file)
     assert len(site.stored("here")) == 1
-    assert "the cloud is away" in messages(caplog, logging.WARNING)
+    said = f"A job will remove {location} from storage here: the cloud is away"
+    assert said in messages(caplog, logging.WARNING)
     tasks.run_pending_jobs()
     assert site.stored("here") == {}
     assert len(tasks.succeeded_jobs) == 1
@@ -130,6 +133,56 @@ def test_storage_that_removes_nothing(
     assert f"keeps what no row names: {LEFT}" in messages(caplog, logging.ERROR)
 
 
+def test_location_that_the_storage_cannot_have(
+    tasks: TasksManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No job could, either."""
+    data = FileData(Location("../a.txt"))
+    remove_unless_committed(model.Session(), file_table, "here", get_storage("here"), data)
+    model.Session.rollback()
+    assert not tasks.jobs
+    assert "keeps what no row names: ../a.txt" in messages(caplog, logging.ERROR)
+
+
+def test_storage_with_errors(
+    tasks: TasksManager,
+    failing: list[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its adapter fails also where none should, and the log still names the bytes that are left."""
+
+    def supports(*_: Any) -> bool:
+        raise KeyError("bucket")
+
+    data = FileData(Location(LEFT))
+    remove_unless_committed(model.Session(), file_table, "here", get_storage("here"), data)
+    failing.append(OSError("the cloud is away"))
+    site.intercept(monkeypatch, "here", "supports", supports)
+    model.Session.rollback()
+    assert not tasks.jobs
+    assert f"keeps what no row names: {LEFT}" in messages(caplog, logging.ERROR)
+    assert "KeyError: 'bucket'" in caplog.text
+
+
+def test_jobs_that_are_locked(
+    tasks: TasksManager, failing: list[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller goes on: the lock may be one of its own transaction."""
+    file = site.upload()
+    location = site.path_of(file).name
+    failing.append(OSError("the cloud is away"))
+    with engine().begin() as connection:
+        # PostgreSQL ends it if nothing else does
+        connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = '20s'"))
+        connection.execute(sa.text(f"LOCK TABLE {SCHEMA}.procrastinate_jobs"))
+        site.delete(file)
+    assert site.row(file) is None
+    assert not tasks.jobs
+    assert f"keeps what no row names: {location}" in messages(caplog, logging.ERROR)
+    assert f"No job removes {location} from storage here" in messages(caplog, logging.WARNING)
+
+
 def test_no_tables(
     tasks: TasksManager, failing: list[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -144,7 +197,7 @@ def test_no_tables(
         change(f"ALTER SCHEMA files_test_away RENAME TO {SCHEMA}")
     assert site.row(file) is None
     assert f"keeps what no row names: {location}" in messages(caplog, logging.ERROR)
-    assert "Run: ckan files background init" in messages(caplog, logging.WARNING)
+    assert "Run: ckan files background init" in caplog.text
 
 
 def messages(caplog: pytest.LogCaptureFixture, level: int) -> str:

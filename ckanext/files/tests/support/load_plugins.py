@@ -17,8 +17,6 @@ from ckan.lib import app_globals
 from ckan.tests.helpers import _get_test_app
 from ckan.tests.pytest_ckan import ckan_setup
 
-from ckanext.files.filekeeper.removal import fallbacks
-
 
 def load_plugins(*names: str, scope: Any = "module", **options: Any) -> Any:
     """Return a fixture for a module: ``loaded = load_plugins("files", "files_test_forms")``.
@@ -62,7 +60,6 @@ def plugins_loaded(*names: str, **options: Any) -> Iterator[None]:
             config.clear()
             config.update(before)
             plugins.unload_all()
-            fallbacks.clear()  # a plugin adds one
 
 
 def _once_for_the_same_options(make_app: Callable[[Any], Any]) -> Callable[[Any], Any]:
