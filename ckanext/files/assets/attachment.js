@@ -50,7 +50,7 @@ ckan.module('files-attachment', function () {
       if (form !== this.form || !(this.isCancelling || this.fileInput.uploads.pending.length)) return
       event.preventDefault()
       event.stopImmediatePropagation()
-      if (this.isCancelling) return
+      if (this.isCancelling) return // it is saved after that
       const submitter = event.submitter || form.querySelector('[type=submit]')
       // a form may have no button that sends it
       this.ask(() => form.requestSubmit(submitter))

@@ -124,7 +124,7 @@
       xhr.addEventListener('loadstart', () => {
         row.creation = new Promise((resolve) => xhr.addEventListener('loadend', resolve))
       })
-      // once more, when it has ended
+      // `loadend` sends it once more
       xhr.addEventListener('timeout', () => {
         if (!goesOn()) return
         row.lose()
