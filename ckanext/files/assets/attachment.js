@@ -47,9 +47,10 @@ ckan.module('files-attachment', function () {
 
     onSubmit(event) {
       const form = event.target
-      if (form !== this.form || !this.fileInput.uploads.pending.length) return
+      if (form !== this.form || !(this.isCancelling || this.fileInput.uploads.pending.length)) return
       event.preventDefault()
       event.stopImmediatePropagation()
+      if (this.isCancelling) return // it is saved after that
       const submitter = event.submitter || form.querySelector('[type=submit]')
       // a form may have no button that sends it
       this.ask(() => form.requestSubmit(submitter))
@@ -72,9 +73,11 @@ ckan.module('files-attachment', function () {
         part('waiting').hidden = false
         part('stay').focus()
       })
-      answer('without', () => {
+      answer('without', async () => {
         this.stopAsking()
-        uploads.cancelAll()
+        this.isCancelling = true
+        await uploads.cancelAll()
+        this.isCancelling = false
         submit()
       })
       answer('stay', () => this.stopAsking())

@@ -12,7 +12,8 @@
   window.ckanFiles.discard = async (url) => {
     const { csrfToken, renewCsrfToken } = window.ckanFiles
     const headers = () => ({ 'Tus-Resumable': '1.0.0', 'X-CSRFToken': csrfToken() })
-    const send = () => fetch(url, { method: 'DELETE', headers: headers() })
+    // the page may end before the answer
+    const send = () => fetch(url, { method: 'DELETE', headers: headers(), keepalive: true })
     const first = await send()
     const { ok, status } = renewCsrfToken(first.headers.get('X-CSRFToken')) ? await send() : first
     if (!ok && status !== 404 && status !== 410) throw Object.assign(new Error(), { status })

@@ -108,25 +108,35 @@
     onRequest(request, row) {
       request.setHeader('X-CSRFToken', window.ckanFiles.csrfToken())
       if (!row) return
-      row.request = request.getUnderlyingObject()
-      row.request.addEventListener('loadstart', () => row.send())
+      row.xhr = request.getUnderlyingObject()
+      row.xhr.addEventListener('loadstart', () => row.send())
       if (request.getMethod() === 'POST') this.onCreation(request, row)
       else row.url = request.getURL()
     }
 
-    // The server may create the upload, whose address only the answer has: what Uppy pauses or
-    // removes does not abort this request, and what is resumed waits for it.
+    // Only the answer to this POST has the address of the upload. So neither a pause nor a removal
+    // aborts the POST; tus calls `abort` of its request.
     onCreation(request, row) {
-      const xhr = row.request
+      const { xhr } = row
+      const goesOn = () => row.id && row.state !== 'paused'
       request.abort = async () => {}
+      xhr.timeout = window.ckanFiles.STALLED_SECONDS * 1000
       xhr.addEventListener('loadstart', () => {
-        row.isCreating = true
+        row.creation = new Promise((resolve) => xhr.addEventListener('loadend', resolve))
+      })
+      // `loadend` sends it once more
+      xhr.addEventListener('timeout', () => {
+        if (!goesOn()) return
+        row.lose()
+        this.setPaused(row, true)
       })
       xhr.addEventListener('loadend', () => {
-        row.isCreating = false
+        row.creation = undefined
         const address = xhr.getResponseHeader('Location')
         if (address) row.url = new URL(address, xhr.responseURL).href
-        if (row.id && row.state !== 'paused') this.setPaused(row, false)
+        if (!goesOn() || !this.isPaused(row)) return
+        if (row.state === 'starting') row.begin('waiting')
+        this.setPaused(row, false)
       })
     }
 
@@ -138,7 +148,7 @@
       const token = attempt === 0 && error.originalResponse?.getHeader('X-CSRFToken')
       const retries = window.ckanFiles.renewCsrfToken(token) || byDefault(error)
       const request = error.originalRequest.getUnderlyingObject()
-      const row = this.pending.find((each) => each.request === request)
+      const row = this.pending.find((each) => each.xhr === request)
       if (row && retries) {
         row.isSent = false
         if (!error.originalResponse?.getStatus()) row.lose()
@@ -150,14 +160,13 @@
       for (const row of this.pending.filter((each) => each.isStalled)) {
         row.lose()
         this.setPaused(row, true)
-        row.request.abort() // also one that creates an upload
         this.setPaused(row, false)
       }
     }
 
     onSuccess(file, response) {
       const row = this.rowOf(file)
-      if (!row) return // cancelled while the server created it, and empty
+      if (!row) return // an empty file that was cancelled: its creation has already finished it
       // Uppy has not finished with it
       setTimeout(() => this.uppy.removeFile(file.id))
       const header = (name) => response.body.xhr.getResponseHeader(name)
@@ -194,13 +203,17 @@
 
     resume(row) {
       if (!row.id) return this.begin(row)
-      row.begin(row.isCreating ? 'starting' : 'waiting')
-      if (!row.isCreating) this.setPaused(row, false)
+      row.begin(row.creation ? 'starting' : 'waiting')
+      if (!row.creation) this.setPaused(row, false)
     }
 
-    // Uppy has a switch only
+    isPaused(row) {
+      return Boolean(this.uppy.getFile(row.id).isPaused)
+    }
+
+    // Uppy can only toggle
     setPaused(row, isPaused) {
-      if (Boolean(this.uppy.getFile(row.id).isPaused) !== isPaused) this.uppy.pauseResume(row.id)
+      if (this.isPaused(row) !== isPaused) this.uppy.pauseResume(row.id)
     }
 
     cancel(row) {
@@ -208,8 +221,11 @@
       this.messages.announce('cancelled', { name: row.name })
     }
 
+    // Resolves when the server is asked to discard them, and after two seconds at the latest: a page
+    // that ends does not learn the address of what the server still creates.
     cancelAll() {
-      for (const row of this.pending) this.drop(row)
+      const dropped = Promise.all(this.pending.map((row) => this.drop(row)))
+      return Promise.race([dropped, new Promise((resolve) => setTimeout(resolve, 2000))])
     }
 
     end() {
@@ -225,7 +241,7 @@
       }
     }
 
-    drop(row) {
+    async drop(row) {
       if (row.id) {
         // Uppy's own DELETE fails while the connection is lost, and then keeps one of its three
         // slots. Without an address Uppy sends none; discardLater does.
@@ -233,10 +249,9 @@
         if (upload) upload.url = null
         this.uppy.removeFile(row.id)
       }
-      const discard = () => row.url && window.ckanFiles.discardLater(row.url)
-      if (row.isCreating) row.request.addEventListener('loadend', discard)
-      else discard()
       this.forget(row)
+      await row.creation
+      if (row.url) window.ckanFiles.discardLater(row.url)
     }
 
     forget(row, file) {

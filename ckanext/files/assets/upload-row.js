@@ -5,7 +5,7 @@
   window.ckanFiles = window.ckanFiles || {}
 
   /* A connection that no byte has passed for so long is taken for lost: the browser may not notice. */
-  const STALLED_SECONDS = 30
+  window.ckanFiles.STALLED_SECONDS = 30
 
   /* The speed is the one of the last seconds. */
   const SPEED_SECONDS = 5
@@ -13,7 +13,7 @@
   /* A speed that was measured for a shorter time says nothing about the time left. */
   const MEASURED_SECONDS = 2
 
-  /* What a screen reader is told; and once more when it is true no longer. */
+  /* States that a screen reader is told. When one of them ends, it is told that the upload goes on. */
   const SPOKEN = ['lost', 'failed', 'paused']
 
   const seconds = () => performance.now() / 1000
@@ -29,8 +29,8 @@
       this.total = file.size
       this.done = 0
       this.samples = []
-      // the request that creates the upload is on its way
-      this.isCreating = false
+      // resolves when the request ends that creates the upload; undefined unless it is on its way
+      this.creation = undefined
       // Uppy's id of the file; undefined before and after Uppy has it
       this.id = undefined
       this.element = field.querySelector('.files-upload-template').content.firstElementChild.cloneNode(true)
@@ -67,10 +67,12 @@
       this.show(done === total ? 'storing' : 'running')
     }
 
-    // also a request that is not answered; after its last byte the server takes the time it needs
+    // also a request that is not answered; after its last byte the server takes the time it needs;
+    // the one that creates the upload has a time limit of its own
     get isStalled() {
       const isMoving = ['starting', 'running', 'lost'].includes(this.state)
-      return (this.isSent || this.isCreating) && isMoving && this.moved < seconds() - STALLED_SECONDS
+      const isWatched = this.isSent && isMoving && !this.creation
+      return isWatched && this.moved < seconds() - window.ckanFiles.STALLED_SECONDS
     }
 
     lose() {

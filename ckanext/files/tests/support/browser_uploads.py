@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from ckanext.files.tests.support.attachment_form import Field
 from ckanext.files.tests.support.browser import Browser, Person
 from ckanext.files.tests.support.effects import engine
-from ckanext.files.tests.support.waiting import wait_for_a_lock, wait_for_the_dead
+from ckanext.files.tests.support.waiting import wait_for_a_lock
 
 PDF = b"%PDF-1.4\n" + b"\0" * 1000
 LARGE = b"%PDF-1.4\n" + b"\0" * 3_000_000
@@ -41,13 +42,30 @@ def slow_upload(field: Field, path: Path, speed: int = SLOW) -> Iterator[None]:
 
 @contextmanager
 def slow_creation(field: Field, path: Path) -> Iterator[None]:
-    """Upload a file; the server has the request that creates the upload, and answers at the end."""
-    with engine().begin() as connection:
-        connection.execute(sa.text("LOCK TABLE files_upload IN SHARE MODE"))
-        field.choose(path)
-        wait_for_a_lock()
-        yield
-    wait_for_the_dead()
+    """Upload a file; the server has the request that creates the upload, and answers at the end.
+
+    :raises AssertionError: the server has not created it then.
+    """
+
+    @contextmanager
+    def locked() -> Iterator[set[str]]:
+        """Lock the table; return the ids of all uploads."""
+        with engine().begin() as connection:
+            connection.execute(sa.text("LOCK TABLE files_upload IN SHARE MODE"))
+            yield set(connection.execute(sa.text("SELECT id FROM files_upload")).scalars())
+
+    def look_again() -> set[str]:
+        with locked() as ids:
+            return ids
+
+    with ThreadPoolExecutor() as threads:
+        with locked() as before:
+            field.choose(path)
+            wait_for_a_lock()
+            # PostgreSQL gives this lock after the request has ended, and before the next one
+            after = threads.submit(look_again)
+            yield
+        assert after.result() - before
 
 
 @contextmanager

@@ -23,6 +23,9 @@ FAST_TIME = """{
     const start = performance.now(), now = performance.now.bind(performance), every = setInterval
     performance.now = () => start + 10 * (now() - start)
     window.setInterval = (call, time, ...more) => every(call, time / 10, ...more)
+    const limit = Object.getOwnPropertyDescriptor(XMLHttpRequest.prototype, 'timeout').set
+    const set = function (time) { limit.call(this, time / 10) }
+    Object.defineProperty(XMLHttpRequest.prototype, 'timeout', {set})
 }"""
 """Half a minute is gone after three seconds."""
 

@@ -6,18 +6,31 @@ server until it expires.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from selenium.webdriver.support.expected_conditions import staleness_of
 
 from ckanext.files.tests.support.attachment_form import Field
 from ckanext.files.tests.support.browser import Browser, Person, with_javascript
-from ckanext.files.tests.support.browser_uploads import attached, slow_creation
+from ckanext.files.tests.support.browser_uploads import SLOW, attached, network, slow_creation
 from ckanext.files.tests.support.effects import look
 from ckanext.files.tests.support.waiting import wait_for
 
 pytestmark = with_javascript
+
+
+REMEMBER_ENDS = """
+    window.statuses = []
+    const send = XMLHttpRequest.prototype.send
+    XMLHttpRequest.prototype.send = function (body) {
+        this.addEventListener('loadend', () => statuses.push(this.status))
+        send.call(this, body)
+    }
+"""
+"""The statuses of the requests that have ended; 0 without an answer."""
 
 
 def created(ann: Person) -> int:
@@ -32,14 +45,22 @@ def offsets(ann: Person) -> list[int]:
     return [each["offset"] for each in uploads]
 
 
+def wait_paused(field: Field, ann: Person) -> None:
+    """The page gets the answer, and sends no bytes."""
+    statuses = "return performance.getEntriesByType('resource').map(each => each.responseStatus)"
+    field.browser.wait(lambda driver: 201 in driver.execute_script(statuses))
+    time.sleep(0.5)
+    assert offsets(ann) == [0]
+    assert "Paused at" in field.find(".files-state").text
+
+
 def test_pause(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
     """It takes effect at once; the upload that was created then goes on."""
     dataset, field = open_form(), Field(browser, "report")
     with slow_creation(field, make("report.pdf")):
         field.press("pause")
         field.wait_for_state("Paused at")
-    assert offsets(ann) == [0]
-    assert "Paused at" in field.find(".files-state").text
+    wait_paused(field, ann)
     field.press("resume")
     field.wait_for("report.pdf")
     assert created(ann) == 1
@@ -60,11 +81,23 @@ def test_pause_and_resume_quickly(
         if last == "pause":
             field.press("pause")
     if last == "pause":
-        assert "Paused at" in field.find(".files-state").text
-        assert offsets(ann) == [0]
+        wait_paused(field, ann)
         field.press("resume")
     field.wait_for("report.pdf")
     assert created(ann) == 1
+
+
+def test_resume_behind_others(browser: Browser, open_form: Any, make: Any) -> None:
+    """What has taken the place of the paused one is sent first."""
+    open_form()
+    field, names = Field(browser, "annexes"), [f"levels-{year}.csv" for year in range(2023, 2026)]
+    with network(browser, SLOW):
+        with slow_creation(field, make("levels-2022.csv")):
+            field.press("pause")
+            field.choose(*[make(name, name.encode() * 33_000) for name in names])
+            field.press("resume")
+            field.wait_for_state("Starting")
+        field.wait_for_state("Waiting for other uploads.")
 
 
 @pytest.mark.usefixtures("fast_time")
@@ -80,6 +113,23 @@ def test_no_answer(browser: Browser, ann: Person, open_form: Any, make: Any) -> 
     assert created(ann) == 2  # the page has given up the first request, and sent one more
 
 
+@pytest.mark.usefixtures("fast_time")
+@pytest.mark.parametrize("end", ["pause", "cancel"])
+def test_no_answer_after_a_pause_or_the_end(
+    browser: Browser, open_form: Any, make: Any, end: str
+) -> None:
+    """After half a minute the browser has the connection for others."""
+    open_form()
+    field = Field(browser, "report")
+    browser.driver.execute_script(REMEMBER_ENDS)
+    with slow_creation(field, make("report.pdf")):
+        field.press(end)
+        browser.wait(lambda driver: driver.execute_script("return statuses") == [0])
+    if end == "pause":
+        field.press("resume")
+        field.wait_for("report.pdf")
+
+
 def cancel(field: Field, make: Any) -> None:
     field.press("cancel")
 
@@ -93,13 +143,6 @@ def choose_another(field: Field, make: Any) -> None:
     field.choose(make("other.pdf"))
 
 
-def save_without(field: Field, make: Any) -> None:
-    stay = "document.addEventListener('submit', event => event.preventDefault())"
-    field.browser.driver.execute_script(stay)
-    field.browser.find(".form-actions .btn-primary").click()
-    field.press("without")
-
-
 def remove_the_field(field: Field, make: Any) -> None:
     field.browser.driver.execute_script("arguments[0].remove()", field.browser.find(field.block))
 
@@ -110,7 +153,6 @@ def remove_the_field(field: Field, make: Any) -> None:
         (cancel, 0),
         (cancel_when_paused, 0),
         (choose_another, 1),
-        (save_without, 0),
         (remove_the_field, 0),
     ],
 )
@@ -132,6 +174,31 @@ def test_end(
     wait_for(lambda: created(ann) == others)
     assert offsets(ann) == []
     browser.inspect(Field(browser, "annexes").block)
+
+
+def test_save_without(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
+    """The form is saved once, and after the answer: its page cannot discard the upload later."""
+    dataset, field = open_form(), Field(browser, "report")
+    with slow_creation(field, make("report.pdf")):
+        save = browser.find(".form-actions .btn-primary")
+        save.click()
+        field.press("without")
+        save.click()
+        assert field.find_all("[type=file]")
+    browser.wait(staleness_of(save))
+    assert browser.driver.current_url.endswith(f"/files-attachment/{dataset}")
+    wait_for(lambda: created(ann) == 0)
+
+
+def test_save_without_an_answer(browser: Browser, open_form: Any, make: Any) -> None:
+    """The form waits for two seconds."""
+    open_form()
+    field = Field(browser, "report")
+    with slow_creation(field, make("report.pdf")):
+        save = browser.find(".form-actions .btn-primary")
+        save.click()
+        field.press("without")
+        browser.wait(staleness_of(save))
 
 
 def test_cancel_an_empty_file(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
