@@ -20,8 +20,10 @@ import ckan.plugins as p
 import sqlalchemy as sa
 from ckan.model.types import make_uuid
 from file_keeper import FileData, exc
+from psycopg2.errors import LockNotAvailable
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ckanext.files.transaction import after_commit, on_rollback
@@ -73,13 +75,22 @@ def remove_or_log(engine: Engine, table: sa.Table, name: str, storage: Any, data
     """Remove bytes that no row names, now or by a job; log an error, and bytes that stay."""
     timeout = SHORT_LOCK_TIMEOUT if list(p.PluginImplementations(IRemovalJobs)) else LOCK_TIMEOUT
     try:
-        remove_unnamed(engine, table, name, storage, data, timeout)
-    except Exception as error:
+        try:
+            remove_unnamed(engine, table, name, storage, data, timeout)
+        except Exception as error:
+            if _write_job(name, data, error):
+                log.warning("A job will remove %s from storage %s: %s", data.location, name, error)
+                return
+            if timeout == LOCK_TIMEOUT or not _is_busy(error):
+                raise
+            remove_unnamed(engine, table, name, storage, data)
+    except Exception:
         # an error could undo nothing: the transaction has ended
-        if _write_job(name, data, error):
-            log.warning("A job will remove %s from storage %s: %s", data.location, name, error)
-        else:
-            log.exception("Storage %s keeps what no row names: %s", name, data.location)
+        log.exception("Storage %s keeps what no row names: %s", name, data.location)
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and isinstance(error.orig, LockNotAvailable)
 
 
 def _write_job(name: str, data: FileData, error: Exception) -> bool:

@@ -110,13 +110,19 @@ def write_removal_job(storage: str, data: Any) -> bool:
 
 
 def _write_job(storage: str, data: Any) -> None:
+    engine = model.Session.get_bind().engine
+    # beside the pool, of which the caller may have a connection: see LastingConnection
+    pool = engine.pool.recreate()
     try:
+        model.Session.remove()
+        model.Session(bind=sa.engine.Engine(pool, engine.dialect, engine.url))
         # the caller's transaction may hold a lock that the job needs, and it waits for this thread
         model.Session.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
         remove_bytes.delay(storage, [_values(data)])
         model.Session.commit()
     finally:
         model.Session.remove()
+        pool.dispose()
 
 
 def remove_all(engine: Engine, storage: str, some: Iterable[Any]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -31,6 +31,10 @@ from ckanext.files.store import FileRecord, Owner, read_files
 from .page_files import PageFile, page_files
 from .request_cache import cached_per_request
 from .visitor import visitor
+
+_MOST_DIGESTS = 1000
+"""Of other fields, that a field of a form sends. Flask refuses a form of 500 kB. What is left out
+counts as moved."""
 
 
 class EditedForm:
@@ -55,7 +59,7 @@ class EditedForm:
             digests_of_other_fields(name, ids, stored, owner)
             for stored, owner in self._stored_fields
         )
-        return [*ids, *chain.from_iterable(digests)]
+        return [*ids, *islice(chain.from_iterable(digests), _MOST_DIGESTS)]
 
     @cached_property
     def named_outside(self) -> set[str]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
+import ckan.plugins.toolkit as tk
 import pytest
 import sqlalchemy as sa
 from ckan import model
@@ -19,7 +23,7 @@ from ckanext.files.store.storages import Capability, FileData, Location, get_sto
 from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import change, count_commits, engine, look
-from ckanext.files.transaction import Block
+from ckanext.files.transaction import Block, on_commit
 
 LEFT = "a.txt"
 
@@ -110,14 +114,52 @@ def test_rollback_to_a_savepoint(tasks: TasksManager, in_block: bool) -> None:
         data = FileData(Location(LEFT))
         remove_unless_committed(session, file_table, "here", get_storage("here"), data)
         savepoint.rollback()
-        assert len(commits) == 1  # the job's
+        assert len(tasks.pending_jobs) == 1
         assert user.fullname == "New"
-    assert len(commits) == 1
+    assert not commits  # of CKAN's engine
     model.Session.remove()
     assert look('SELECT fullname FROM "user" WHERE id = :id', id=id_) != "New"
     tasks.run_pending_jobs()
     assert site.stored("here") == {}
     assert len(tasks.succeeded_jobs) == 1
+
+
+def test_a_pool_that_is_exhausted(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A callback of a plugin has its only connection. The job is written beside it."""
+    file = site.upload()
+    path = site.path_of(file)
+    model.Session.remove()
+    pool = sa.create_engine(engine().url, pool_size=1, max_overflow=0, pool_timeout=1).pool
+    with monkeypatch.context() as patch:
+        patch.setattr(engine(), "pool", pool)
+        with Block(eager=True):
+            on_commit(lambda: model.Session.execute(sa.text("SELECT 1")))
+            tk.get_action("file_delete")({"ignore_auth": True}, {"id": file})
+        model.Session.remove()
+    pool.dispose()
+    assert path.exists()
+    tasks.run_pending_jobs()
+    assert not path.exists()
+    assert len(tasks.succeeded_jobs) == 1
+
+
+def test_busy_location_without_tables(tasks: TasksManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits as long as without jobs."""
+    monkeypatch.setattr(removal, "LOCK_TIMEOUT", "30s")
+    file = site.upload()
+    path = site.path_of(file)
+    with ThreadPoolExecutor(1) as thread, ExitStack() as busy:
+        busy.enter_context(site.busy("here", path.name))
+        change(f"ALTER SCHEMA {SCHEMA} RENAME TO files_test_away")
+        try:
+            deleting = thread.submit(site.delete, file)
+            time.sleep(1)
+            assert not deleting.done()
+            busy.close()
+            deleting.result()
+        finally:
+            change(f"ALTER SCHEMA files_test_away RENAME TO {SCHEMA}")
+    assert not path.exists()
 
 
 def test_storage_that_removes_nothing(
