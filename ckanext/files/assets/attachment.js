@@ -7,6 +7,8 @@ for (const input of document.querySelectorAll('[name^="files-initial:"]')) input
 
 ckan.module('files-attachment', function () {
   const { Words, Messages, Rows, Chooser, FileInput, whenRemoved } = window.ckanFiles
+  // of the page
+  const fields = new Set()
 
   class Field {
     constructor(element) {
@@ -17,8 +19,10 @@ ckan.module('files-attachment', function () {
       // a field of one file: choosing a file cancels the upload that runs
       this.rows = new Rows(element, this.words, this.messages, () => this.fileInput?.uploads.cancelAll())
       this.chooser = new Chooser(element, this.words, this.messages, this.rows)
+      fields.add(this)
       const removed = new AbortController()
       whenRemoved(element, () => {
+        fields.delete(this)
         removed.abort()
         this.fileInput?.uploads.end()
         this.form.dispatchEvent(new Event('change')) // its files can be chosen elsewhere
@@ -45,15 +49,39 @@ ckan.module('files-attachment', function () {
       if (file) submit?.()
     }
 
+    get pending() {
+      return this.fileInput?.uploads.pending || []
+    }
+
+    // whether it has an upload without which the form is not to be saved, as far as the user has said
+    get isUnfinished() {
+      return this.pending.some((row) => !row.isLeftOut)
+    }
+
+    get fieldsOfForm() {
+      return [...fields].filter((field) => field.form === this.form)
+    }
+
     onSubmit(event) {
       const form = event.target
-      if (form !== this.form || !(this.isCancelling || this.fileInput.uploads.pending.length)) return
+      if (form !== this.form || !(this.isCancelling || this.pending.length)) return
+      // another field asks, and what it is told may keep the form open
+      if (!this.isUnfinished && this.fieldsOfForm.some((field) => field.isUnfinished)) return
       event.preventDefault()
       event.stopImmediatePropagation()
       if (this.isCancelling) return // it is saved after that
       const submitter = event.submitter || form.querySelector('[type=submit]')
       // a form may have no button that sends it
-      this.ask(() => form.requestSubmit(submitter))
+      const submit = () => form.requestSubmit(submitter)
+      if (this.isUnfinished) this.ask(submit)
+      else this.cancelAll(submit)
+    }
+
+    async cancelAll(submit) {
+      this.isCancelling = true
+      await this.fileInput.uploads.cancelAll()
+      this.isCancelling = false
+      submit()
     }
 
     // Asks whether to wait for the uploads. The form saves itself only while the question is shown;
@@ -73,14 +101,15 @@ ckan.module('files-attachment', function () {
         part('waiting').hidden = false
         part('stay').focus()
       })
-      answer('without', async () => {
+      answer('without', () => {
         this.stopAsking()
-        this.isCancelling = true
-        await uploads.cancelAll()
-        this.isCancelling = false
+        for (const row of this.pending) row.isLeftOut = true
         submit()
       })
-      answer('stay', () => this.stopAsking())
+      answer('stay', () => {
+        this.stopAsking()
+        for (const row of this.fieldsOfForm.flatMap((field) => field.pending)) row.isLeftOut = false
+      })
       Object.assign(this, { question, submit: undefined })
       this.messages.show(question)
       part('finish').focus()

@@ -29,6 +29,8 @@
       this.total = file.size
       this.done = 0
       this.samples = []
+      // the user has said that the form is saved without it
+      this.isLeftOut = false
       // resolves when the request ends that creates the upload; undefined unless it is on its way
       this.creation = undefined
       // Uppy's id of the file; undefined before and after Uppy has it
@@ -49,6 +51,8 @@
     // Uppy sends nothing while the browser is offline
     begin(state) {
       this.samples = []
+      // the user has said that the form is saved without it
+      this.isLeftOut = false
       this.isSent = false
       this.show(navigator.onLine ? state : 'lost')
     }
@@ -77,6 +81,8 @@
 
     lose() {
       this.samples = []
+      // the user has said that the form is saved without it
+      this.isLeftOut = false
       this.isSent = false
       this.show('lost')
     }

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from selenium.webdriver.support.expected_conditions import staleness_of
 
 from ckanext.files.tests.support.attachment_form import Field
 from ckanext.files.tests.support.browser import Browser, Person, with_javascript
@@ -176,6 +175,12 @@ def test_end(
     browser.inspect(Field(browser, "annexes").block)
 
 
+def wait_until_saved(browser: Browser, dataset: str) -> None:
+    """Wait for the page of the dataset, without a look at a page that ends."""
+    page = f"/files-attachment/{dataset}"
+    browser.wait(lambda driver: driver.current_url.endswith(page))
+
+
 def test_save_without(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:
     """The form is saved once, and after the answer: its page cannot discard the upload later."""
     dataset, field = open_form(), Field(browser, "report")
@@ -185,20 +190,17 @@ def test_save_without(browser: Browser, ann: Person, open_form: Any, make: Any) 
         field.press("without")
         save.click()
         assert field.find_all("[type=file]")
-    browser.wait(staleness_of(save))
-    assert browser.driver.current_url.endswith(f"/files-attachment/{dataset}")
+    wait_until_saved(browser, dataset)
     wait_for(lambda: created(ann) == 0)
 
 
 def test_save_without_an_answer(browser: Browser, open_form: Any, make: Any) -> None:
     """The form waits for two seconds."""
-    open_form()
-    field = Field(browser, "report")
+    dataset, field = open_form(), Field(browser, "report")
     with slow_creation(field, make("report.pdf")):
-        save = browser.find(".form-actions .btn-primary")
-        save.click()
+        browser.find(".form-actions .btn-primary").click()
         field.press("without")
-        browser.wait(staleness_of(save))
+        wait_until_saved(browser, dataset)
 
 
 def test_cancel_an_empty_file(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:

@@ -99,6 +99,25 @@ def test_a_paused_upload_goes_on(form: Browser, make: Any) -> None:
     form.wait(lambda _: saves(form) == 1)
 
 
+def test_two_fields_ask(form: Browser, make: Any) -> None:
+    """An upload is cancelled when the form is really saved without it."""
+    report, annexes = Field(form, "report"), Field(form, "annexes")
+    with slow_upload(report, make("budget-2026.pdf", LARGE)):
+        annexes.choose(make("survey-2026.pdf", LARGE))
+        for last, count in (("stay", 0), ("without", 1)):
+            form.find(".form-actions .btn-primary").click()
+            first, second = (report, annexes) if notice(report) else (annexes, report)
+            assert notice(second) == ""
+            first.press("without")
+            form.wait(lambda _, field=second: notice(field))
+            assert [len(each.find_all(".files-uploads > li")) for each in (first, second)] == [1, 1]
+            second.press(last)
+            form.wait(lambda _, count=count: saves(form) == count)
+        assert (
+            report.find_all(".files-uploads > li") == annexes.find_all(".files-uploads > li") == []
+        )
+
+
 def test_the_user_goes_on_editing(form: Browser, make: Any) -> None:
     field = Field(form, "annexes")
     with slow_upload(field, make("budget-2026.pdf", LARGE)):
