@@ -130,7 +130,7 @@ class StoredField:
 
     def _mentions(self, entity: Any, dataset: str = "") -> Iterator[Mention]:
         owner, dataset_id, where = Owner(self._owner_type, entity.id), None, ""
-        for value in values_at(self._stored(entity), self._names):
+        for value in values_at(self._stored(entity), tuple(self._names)):
             if not where:
                 where = f"{self._owner_type} {getattr(entity, 'name', '')}"
                 if self._kind == "package":
