@@ -43,7 +43,7 @@ ckan.module('files-attachment', function () {
     // an upload, with its file unless it was cancelled
     onEnded(file) {
       if (file) this.rows.add(file)
-      if (this.fileInput.uploads.pending.length || !this.isAsking) return
+      if (this.pending.length || !this.isAsking) return
       const { submit } = this
       this.stopAsking()
       if (file) submit?.()
@@ -87,16 +87,15 @@ ckan.module('files-attachment', function () {
     // Asks whether to wait for the uploads. The form saves itself only while the question is shown;
     // another choice or an error removes it.
     ask(submit) {
-      const { uploads } = this.fileInput
       const template = this.element.querySelector('.files-notice-template')
       const question = template.content.firstElementChild.cloneNode(true)
-      const names = uploads.pending.map((row) => this.words.get('unfinished', { name: row.name }))
+      const names = this.pending.map((row) => this.words.get('unfinished', { name: row.name }))
       question.querySelector('.files-unfinished').textContent = names.join(' ')
       const part = (name) => question.querySelector(`.files-${name}`)
       const answer = (name, then) => part(name).addEventListener('click', then)
       answer('finish', () => {
         this.submit = submit
-        uploads.resumeAll()
+        this.fileInput.uploads.resumeAll()
         for (const name of ['unfinished', 'finish', 'without']) part(name).hidden = true
         part('waiting').hidden = false
         part('stay').focus()

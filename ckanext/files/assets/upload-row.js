@@ -51,8 +51,6 @@
     // Uppy sends nothing while the browser is offline
     begin(state) {
       this.samples = []
-      // the user has said that the form is saved without it
-      this.isLeftOut = false
       this.isSent = false
       this.show(navigator.onLine ? state : 'lost')
     }
@@ -81,8 +79,6 @@
 
     lose() {
       this.samples = []
-      // the user has said that the form is saved without it
-      this.isLeftOut = false
       this.isSent = false
       this.show('lost')
     }

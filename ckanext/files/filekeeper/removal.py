@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import ckan.plugins as p
@@ -73,31 +74,39 @@ def remove_when_committed(
 
 def remove_or_log(engine: Engine, table: sa.Table, name: str, storage: Any, data: FileData) -> None:
     """Remove bytes that no row names, now or by a job; log an error, and bytes that stay."""
-    timeout = SHORT_LOCK_TIMEOUT if list(p.PluginImplementations(IRemovalJobs)) else LOCK_TIMEOUT
     try:
-        try:
-            remove_unnamed(engine, table, name, storage, data, timeout)
-        except Exception as error:
-            if _write_job(name, data, error):
-                log.warning("A job will remove %s from storage %s: %s", data.location, name, error)
-                return
-            if timeout == LOCK_TIMEOUT or not _is_busy(error):
-                raise
-            remove_unnamed(engine, table, name, storage, data)
+        _remove_now_or_by_job(engine, table, name, storage, data)
     except Exception:
         # an error could undo nothing: the transaction has ended
         log.exception("Storage %s keeps what no row names: %s", name, data.location)
+
+
+def _remove_now_or_by_job(
+    engine: Engine, table: sa.Table, name: str, storage: Any, data: FileData
+) -> None:
+    plugins = list(p.PluginImplementations(IRemovalJobs))
+    timeout = SHORT_LOCK_TIMEOUT if plugins else LOCK_TIMEOUT
+    try:
+        remove_unnamed(engine, table, name, storage, data, timeout)
+    except Exception as error:
+        if _write_job(plugins, name, data, error):
+            log.warning("A job will remove %s from storage %s: %s", data.location, name, error)
+        elif plugins and _is_busy(error):
+            remove_unnamed(engine, table, name, storage, data)  # waits as long as without them
+        else:
+            raise
 
 
 def _is_busy(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and isinstance(error.orig, LockNotAvailable)
 
 
-def _write_job(name: str, data: FileData, error: Exception) -> bool:
+def _write_job(
+    plugins: Iterable[IRemovalJobs], name: str, data: FileData, error: Exception
+) -> bool:
     if isinstance(error, exc.LocationError):  # it would fail again
         return False
     try:
-        plugins = p.PluginImplementations(IRemovalJobs)
         return any(plugin.write_removal_job(name, data) for plugin in plugins)
     except Exception:
         log.warning("No job removes %s from storage %s", data.location, name, exc_info=True)

@@ -56,18 +56,15 @@ class FormFields:
         self._stored = stored
         resource_id = form_request.resource().get("id")
         self._place = ("resource", resource_id) if resource_id else place_of(owner)
-        self._initial: set[str] = set()
-        """What the form sends: ids of files, and digests of other fields."""
         self._fields_of: dict[str, set[StoredField]] = {}
-        """The fields of the form by the ids of their initial files."""
+        """By each id and digest that the form sends: the fields of the form that send it."""
         for name, sent in form_request.initial().items():
-            self._initial.update(sent)
-            for id_ in sent:
-                self._fields_of.setdefault(id_, set()).add(_field(name, self._place))
+            for each in sent:
+                self._fields_of.setdefault(each, set()).add(_field(name, self._place))
 
     def takes_out(self, file_id: str) -> bool:
         """Return whether a file that the form does not send is one that its user has taken out."""
-        return file_id in self._initial and not self.has_moved(file_id)
+        return file_id in self._fields_of and not self.has_moved(file_id)
 
     def has_moved(self, file_id: str) -> bool:
         """Return whether a file is in a field now that did not have it when the form was opened.
@@ -78,4 +75,4 @@ class FormFields:
         if (name := form_request.field_taking_out(file_id)) is not None:
             fields.add(_field(name, self._place))
         others = self._stored.naming(file_id) - fields
-        return any(_digest(file_id, field) not in self._initial for field in others)
+        return any(_digest(file_id, field) not in self._fields_of for field in others)

@@ -74,7 +74,7 @@ class StoredField:
         if owner_type in ("package", "resource") and names[0] == _RESOURCES and len(names) > 1:
             self._kind = "resource"
             names = names[1:]
-        self._names = names
+        self._names = tuple(names)
         self._of_type = of_type
         self._model: Any = {
             "package": model.Package,
@@ -130,7 +130,7 @@ class StoredField:
 
     def _mentions(self, entity: Any, dataset: str = "") -> Iterator[Mention]:
         owner, dataset_id, where = Owner(self._owner_type, entity.id), None, ""
-        for value in values_at(self._stored(entity), tuple(self._names)):
+        for value in values_at(self._stored(entity), self._names):
             if not where:
                 where = f"{self._owner_type} {getattr(entity, 'name', '')}"
                 if self._kind == "package":

@@ -18,6 +18,7 @@ from ckanext.files.store.storages import Capability, FileData, Location, exc, ge
 from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import engine
+from ckanext.files.tests.support.races import busy_location
 from ckanext.files.tests.support.users import new_user
 
 
@@ -74,8 +75,7 @@ def test_location_that_another_transaction_uses(
     file = site.upload()
     monkeypatch.setattr(get_storage("there"), "prepare_location", lambda *_, **__: Location("same"))
     monkeypatch.setattr(locations, "PATIENCE", 0.2)
-    with engine().begin() as connection:
-        locations.wait_for_location(connection, "there", "same")
+    with busy_location("there", "same"):
         said = site.run(tasks, move_storage, "here", "there", dry_run=False)
     assert said == "1 not accepted, 1 left in here"
     assert site.stored("there") == {}

@@ -23,6 +23,7 @@ from ckanext.files.store.storages import Capability, FileData, Location, get_sto
 from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support import portal
 from ckanext.files.tests.support.effects import change, count_commits, engine, look
+from ckanext.files.tests.support.races import busy_location
 from ckanext.files.transaction import Block, on_commit
 
 LEFT = "a.txt"
@@ -52,7 +53,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
 def test_busy_location(tasks: TasksManager, caplog: pytest.LogCaptureFixture) -> None:
     file = site.upload()
     path = site.path_of(file)
-    with site.busy("here", path.name):
+    with busy_location("here", path.name):
         site.delete(file)
         assert site.row(file) is None
         assert path.exists()
@@ -149,7 +150,7 @@ def test_busy_location_without_tables(tasks: TasksManager, monkeypatch: pytest.M
     file = site.upload()
     path = site.path_of(file)
     with ThreadPoolExecutor(1) as thread, ExitStack() as busy:
-        busy.enter_context(site.busy("here", path.name))
+        busy.enter_context(busy_location("here", path.name))
         change(f"ALTER SCHEMA {SCHEMA} RENAME TO files_test_away")
         try:
             deleting = thread.submit(site.delete, file)

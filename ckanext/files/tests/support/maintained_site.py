@@ -17,7 +17,6 @@ from ckan.common import config
 
 from ckanext.files.background import Task, schema
 from ckanext.files.background.testing import TasksManager
-from ckanext.files.filekeeper.locations import wait_for_location
 from ckanext.files.store.models import file_table, owner_table
 from ckanext.files.store.storages import get_storage, storages
 from ckanext.files.tests.support.effects import engine, look
@@ -97,14 +96,6 @@ def delete(file_id: str) -> None:
     context: Any = {"ignore_auth": True, "defer_commit": True}
     tk.get_action("file_delete")(context, {"id": file_id})
     model.Session.commit()
-
-
-@contextmanager
-def busy(storage: str, location: str) -> Iterator[None]:
-    """Keep a location locked, as a transaction does that stores bytes."""
-    with engine().begin() as connection:
-        wait_for_location(connection, storage, location)
-        yield
 
 
 def change(file_id: str, **columns: Any) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from ckan import model
 
+from ckanext.files.filekeeper.locations import wait_for_location
+from ckanext.files.tests.support.effects import engine
 from ckanext.files.tests.support.waiting import wait_for_a_lock
 
 
@@ -60,3 +62,11 @@ def waiting(call: Callable[[], Any]) -> Iterator[Future[Any]]:
             yield waits
         finally:
             model.Session.rollback()  # if the block has failed, it has left the lock
+
+
+@contextmanager
+def busy_location(storage: str, location: str) -> Iterator[None]:
+    """Keep a location locked, as a transaction does that stores bytes."""
+    with engine().begin() as connection:
+        wait_for_location(connection, storage, location)
+        yield

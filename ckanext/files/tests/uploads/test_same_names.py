@@ -14,8 +14,8 @@ from ckan import model
 from ckanext.files import capabilities
 from ckanext.files.filekeeper import locations
 from ckanext.files.store.storages import get_storage, make_upload
-from ckanext.files.tests.support.effects import engine
 from ckanext.files.tests.support.probe_plugin import ProbePlugin
+from ckanext.files.tests.support.races import busy_location
 from ckanext.files.tests.support.server import CkanServer, CkanServers
 from ckanext.files.tests.support.tus import Tus
 from ckanext.files.tests.support.waiting import wait_for
@@ -145,8 +145,7 @@ def test_an_object_that_is_replaced(taken: None, both: list[Tus]) -> None:
     url, location = both[0].begin(3, "unlucky.bin", storage="cloud"), "unlucky.bin"
     assert both[0].patch(url, 0, b"111").status_code == 500
     with ThreadPoolExecutor(1) as thread:
-        with engine().begin() as connection:
-            locations.wait_for_location(connection, "cloud", location)
+        with busy_location("cloud", location):
             end = thread.submit(both[0].send, "DELETE", url)
             wait_for(lambda: end.done() or is_one_waiting())
             theirs = get_storage("cloud").upload(location, make_upload(b"222"))
@@ -158,8 +157,7 @@ def test_an_object_that_is_replaced(taken: None, both: list[Tus]) -> None:
 def test_a_name_that_is_busy(impatient: CkanServer, whole: bool) -> None:
     """The client is asked to come again by a status after which clients do; the bytes stay."""
     tus, name = new_client(impatient), f"busy-{whole}.bin".lower()
-    with engine().begin() as connection:
-        locations.wait_for_location(connection, "named", name)
+    with busy_location("named", name):
         answer = tus.create(3, name, b"123" if whole else None, storage="named")
         url = answer.headers["Location"]
         assert (answer.status_code, answer.headers["Upload-Offset"]) == (201, "0")
@@ -172,6 +170,5 @@ def test_a_name_that_is_busy(impatient: CkanServer, whole: bool) -> None:
 def test_an_empty_file_of_a_busy_name(impatient: CkanServer) -> None:
     """A client takes an upload of no bytes for done: then there has to be a file."""
     tus, name = new_client(impatient), "busy-empty.bin"
-    with engine().begin() as connection:
-        locations.wait_for_location(connection, "named", name)
+    with busy_location("named", name):
         assert tus.create(0, name, storage="named").status_code == 423

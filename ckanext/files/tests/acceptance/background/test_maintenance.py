@@ -14,6 +14,7 @@ from ckanext.files.filekeeper import removal
 from ckanext.files.maintenance.tasks import move_storage
 from ckanext.files.tests.support import maintained_site as site
 from ckanext.files.tests.support.jobs import defer, let_time_pass, state, wait_for_job
+from ckanext.files.tests.support.races import busy_location
 from ckanext.files.tests.support.users import new_user
 from ckanext.files.tests.support.waiting import wait_for
 from ckanext.files.tests.support.workers import Workers
@@ -60,7 +61,7 @@ def test_removal(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(removal, name, "100ms")
     worker, file = workers.start(), site.upload()
     path = site.path_of(file)
-    with site.busy("here", path.name):
+    with busy_location("here", path.name):
         site.delete(file)
         wait_for(lambda: "lock timeout" in worker.said)
         assert path.exists()

@@ -113,9 +113,7 @@ def test_two_fields_ask(form: Browser, make: Any) -> None:
             assert [len(each.find_all(".files-uploads > li")) for each in (first, second)] == [1, 1]
             second.press(last)
             form.wait(lambda _, count=count: saves(form) == count)
-        assert (
-            report.find_all(".files-uploads > li") == annexes.find_all(".files-uploads > li") == []
-        )
+        assert form.find_all(".files-uploads > li") == []
 
 
 def test_the_user_goes_on_editing(form: Browser, make: Any) -> None:
