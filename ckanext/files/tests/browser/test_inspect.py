@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 
 from ckanext.files.tests.support.browser import Browser, with_javascript
 from ckanext.files.tests.support.server import CkanServer, CkanServers
@@ -18,6 +19,19 @@ FAULTS = {
 @pytest.fixture(scope="module")
 def site(lasting_servers: CkanServers) -> CkanServer:
     return lasting_servers.start({})
+
+
+REPLACE = "document.querySelector('h1').outerHTML = '<h1>New</h1>'"
+
+
+@with_javascript
+def test_a_replaced_element_is_found_again(browser: Browser) -> None:
+    browser.go("/about")
+    heading, every = browser.find("h1"), browser.find_all("h1")
+    browser.driver.execute_script(REPLACE)
+    assert heading.text == "New"
+    with pytest.raises(StaleElementReferenceException):
+        every[0].click()
 
 
 @with_javascript

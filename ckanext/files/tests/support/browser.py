@@ -21,11 +21,10 @@ import pytest
 import requests
 from ckan.tests import factories
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import Select, WebDriverWait
 from selenium_axe_python.axe import Axe
 
@@ -48,8 +47,37 @@ _FLAGS = (
 )
 _SECONDS = 60
 
+_STALE = "does not belong to the document"
+"""What chromedriver says of some stale elements: github.com/SeleniumHQ/selenium/issues/15401."""
+
+_TEXTS = """
+    return [...document.querySelectorAll(arguments[0])].map(
+        element => element.checkVisibility() ? element.innerText.trim() : '')
+"""
+
 with_javascript = pytest.mark.parametrize("browser", ["javascript"], indirect=True)
 without_javascript = pytest.mark.parametrize("browser", ["plain"], indirect=True)
+
+
+class Element(WebElement):
+    """An element that is found again by its selector when a script has replaced it.
+
+    htmx replaces the parts of a page that poll, at any time between finding and reading.
+    """
+
+    selector = ""
+
+    def _execute(self, command: str, params: dict[str, Any] | None = None) -> Any:
+        try:
+            return super()._execute(command, params)
+        except WebDriverException as error:
+            is_stale = isinstance(error, StaleElementReferenceException) or _STALE in str(error.msg)
+            if not is_stale:
+                raise
+            if not self.selector:
+                raise StaleElementReferenceException(error.msg) from error
+        self._id = self.parent.find_element(By.CSS_SELECTOR, self.selector).id
+        return super()._execute(command, params)
 
 
 class Browser:
@@ -88,13 +116,17 @@ class Browser:
         self.driver.delete_all_cookies()
 
     def find(self, selector: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
+        found = self.driver.find_element(By.CSS_SELECTOR, selector)
+        assert isinstance(found, Element)
+        found.selector = selector
+        return found
 
     def find_all(self, selector: str) -> list[WebElement]:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def texts(self, selector: str) -> list[str]:
-        return [element.text for element in self.find_all(selector)]
+        """Return the visible texts of elements, all of one moment."""
+        return self.driver.execute_script(_TEXTS, selector)
 
     def fill(self, selector: str, text: str) -> None:
         field = self.find(selector)
@@ -106,16 +138,27 @@ class Browser:
 
     def submit(self, selector: str = ".form-actions .btn-primary") -> None:
         """Press a button that leads to the next page, and wait for that page."""
-        button = self.find(selector)
-        button.click()
-        self.wait(staleness_of(button))
-        self.wait(lambda driver: driver.execute_script("return document.readyState") == "complete")
+        with self.next_page():
+            self.find(selector).click()
+
+    @contextmanager
+    def next_page(self) -> Iterator[None]:
+        """Wait for the page to which the block leads."""
+        page = self._loaded()
+        yield
+        self.wait(lambda _: self._loaded() not in (None, page))
+
+    def _loaded(self) -> float | None:
+        """Return when the page was asked for; none until it is complete."""
+        return self.driver.execute_script(
+            "return document.readyState == 'complete' ? performance.timeOrigin : null"
+        )
 
     def wait(self, condition: Callable[[webdriver.Chrome], object]) -> None:
         """Wait until something is so on the page, in terms of Selenium."""
         # a script, or the next page, may take an element away while it is looked at
         gone = [StaleElementReferenceException]
-        WebDriverWait(self.driver, _SECONDS, ignored_exceptions=gone).until(condition)
+        WebDriverWait(self.driver, _SECONDS, 0.05, gone).until(condition)
 
     def wait_for_text(self, selector: str, text: str) -> None:
         """Wait until an element has a text."""
@@ -232,6 +275,7 @@ def chromium(site: str, folder: Path, *, javascript: bool, records: bool) -> Ite
     }
     options.add_experimental_option("prefs", preferences)
     chrome = webdriver.Chrome(options, Service(driver))
+    chrome._web_element_cls = Element
     try:
         yield Browser(chrome, site, downloads, scripts=javascript, records=records)
     finally:
