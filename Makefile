@@ -17,6 +17,11 @@ ARGS ?=
 each = @$(MAKE) --no-print-directory --jobs --keep-going $(VERSIONS:%=$(1)-%)
 marked = </dev/null 2>&1 | sed -u 's/^/2.$* | /'
 
+# Two parts of the tests side by side, as tests often wait; not where both would have one database.
+# Of what ARGS chooses, a part may have nothing.
+PARTS = $(if $(or $(CKAN_SQLALCHEMY_URL),$(ARGS)),1,1 2)
+part = --part=$(1)/$(words $(PARTS))
+
 .DEFAULT_GOAL := help
 .PHONY: help demo docs messages test test-quick browser test-crash test-extensions lint types assets bench bench-background bench-jobs bench-files services stop clean
 
@@ -30,10 +35,10 @@ demo: ## play the whole scenario on a real site, and leave the site running
 	@SERVE="$(SERVE)" $(DEV) run "$(or $(CKAN),2.12)" python -m demo
 
 test: browser ## run the tests on CKAN 2.12 and 2.11
-	$(call each,test)
+	@$(MAKE) --no-print-directory --jobs --keep-going $(foreach version,$(VERSIONS),$(PARTS:%=test-$(version)-%))
 
-test-2.%:
-	@$(DEV) run "2.$*" pytest $(ARGS) $(marked)
+test-2.%: # for example test-2.12-1
+	@$(DEV) run "2.$(firstword $(subst -, ,$*))" pytest $(call part,$(lastword $(subst -, ,$*))) $(ARGS) $(marked)
 
 test-crash: ## run the tests that kill and race, at full size
 	$(call each,test-crash)
@@ -47,14 +52,11 @@ test-extensions: ## run the job tests of other extensions, on our rows and with 
 test-extensions-2.%:
 	@$(DEV) run "2.$*" pytest --full-size ckanext/files/tests/ckan_jobs/extensions $(ARGS) $(marked)
 
-# in two halves side by side, unless both would have the same database
-parts = $(if $(CKAN_SQLALCHEMY_URL),1,1 2)
-
 test-quick: ## run one case of each test that starts no process, on one version
-	@$(MAKE) --no-print-directory --jobs --keep-going $(parts:%=test-quick-%)
+	@$(MAKE) --no-print-directory --jobs --keep-going $(PARTS:%=test-quick-%)
 
 test-quick-%:
-	@$(DEV) run "$(or $(CKAN),2.12)" pytest -q --quick=$*/$(words $(parts)) $(ARGS) \
+	@$(DEV) run "$(or $(CKAN),2.12)" pytest -q --quick $(call part,$*) $(ARGS) \
 	  </dev/null 2>&1 | sed -u 's/^/part $* | /'
 
 # where the distribution has no browser that works, the tests in a browser are skipped

@@ -64,20 +64,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         "--quick",
-        nargs="?",
-        const="",
-        metavar="PART",
-        help="run one case of each test that starts no process; of these, for example, 1/2",
+        action="store_true",
+        help="run one case of each test that starts no process",
+    )
+    parser.addoption(
+        "--part",
+        default="1/1",
+        help="run, for example, 1/2 of the modules; the parts can run at the same time",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if (part := config.getoption("--quick")) is not None:
-        config.pluginmanager.register(Quick(str(part)))
+    if config.getoption("--quick"):
+        config.pluginmanager.register(Quick())
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests backwards on CKAN 2.11: no test needs what an earlier one has left."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Choose a part; run it backwards on CKAN 2.11: no test needs what an earlier one has left."""
+    number, parts = map(int, str(config.getoption("--part")).split("/"))
+    modules = list(dict.fromkeys(item.path for item in items))
+    chosen = set(modules[number - 1 :: parts])
+    config.hook.pytest_deselected(items=[item for item in items if item.path not in chosen])
+    items[:] = [item for item in items if item.path in chosen]
     if not plugins.toolkit.check_ckan_version("2.12"):
         items.reverse()
 

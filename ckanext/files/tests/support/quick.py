@@ -2,7 +2,6 @@
 
 One case of each test; not the tests of random sequences, those marked ``crash``, and folders that
 are slow as a whole. A test that is about to start a process is skipped.
-``--quick=1/2`` and ``--quick=2/2`` are the two halves, which can run at the same time.
 """
 
 from __future__ import annotations
@@ -21,15 +20,11 @@ PROCESSES = {"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system", "pty.
 
 
 class Quick:
-    """A plugin of pytest.
+    """A plugin of pytest."""
 
-    :param part: which half, or nothing for all.
-    """
-
-    def __init__(self, part: str) -> None:
+    def __init__(self) -> None:
         missing = {name for name in SLOW if not Path(__file__).parents[1].joinpath(name).is_dir()}
         assert not missing, f"no folders of these names: {missing}"
-        self._part = part
         self._in_test = False
         sys.addaudithook(self._refuse)
 
@@ -39,13 +34,9 @@ class Quick:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        files = list(dict.fromkeys(item.path for item in items))
-        if self._part:
-            number, parts = map(int, self._part.split("/"))
-            files = files[number - 1 :: parts]
         chosen: dict[str, pytest.Item] = {}
         for item in items:
-            if item.path in files and not _is_random(item) and not item.get_closest_marker("crash"):
+            if not _is_random(item) and not item.get_closest_marker("crash"):
                 chosen.setdefault(item.nodeid.partition("[")[0], item)
         config.hook.pytest_deselected(items=[i for i in items if i not in chosen.values()])
         items[:] = chosen.values()
