@@ -79,14 +79,13 @@ def defer(
     user_id = requesting_user()
     try:
         # a task_id that is taken must leave no job, and the caller's transaction usable
-        with held_connection().begin_nested() if task_id is not None else nullcontext():
+        savepoint = held_connection().begin_nested() if task_id is not None else nullcontext()
+        with schema.explained(), savepoint:
             ids = _insert(task_name, arguments, options)
             if task_id is not None or user_id is not None:
                 _describe(ids, task_id, user_id)
     except exceptions.AlreadyEnqueued as error:
         raise AlreadyEnqueuedError(str(error)) from error
-    except exceptions.ConnectorException as error:
-        raise schema.explain(error) from error
     what = "The job" if len(ids) == 1 else f"The batch of {len(ids)} jobs"
     request_commit(f"{what} of task {task_name!r}", __package__ or "")
     jobs = [Job(job_id, task_id, user_id) for job_id in ids]

@@ -8,6 +8,8 @@ their own path. Only :func:`install` and :func:`ensure` create it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -89,11 +91,20 @@ def check(connection: Any) -> None:
         )
 
 
-def explain(error: Exception) -> Exception:
-    """Return the error for the caller in place of Procrastinate's, SQLAlchemy's or the driver's."""
-    causes = (error, error.__cause__, getattr(error.__cause__, "orig", None))
-    codes = {getattr(cause, "pgcode", None) for cause in causes}
-    return NotInstalledError(_MISSING) if codes & _UNDEFINED else error
+@contextmanager
+def explained() -> Iterator[None]:
+    """Let errors of Procrastinate, SQLAlchemy or the driver say when the tables are missing.
+
+    :raises NotInstalledError: they are.
+    """
+    try:
+        yield
+    except Exception as error:
+        causes = (error, error.__cause__, getattr(error.__cause__, "orig", None))
+        codes = {getattr(cause, "pgcode", None) for cause in causes}
+        if codes & _UNDEFINED:
+            raise NotInstalledError(_MISSING) from error
+        raise
 
 
 def _is_installed(connection: Any) -> bool:

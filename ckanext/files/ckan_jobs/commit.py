@@ -27,7 +27,6 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-import psycopg2
 from ckan import model
 from ckan.lib import jobs
 from ckan.model import meta
@@ -111,13 +110,12 @@ def _has_changes(session: Any) -> bool:
 
 def _run_in(session: Any, query: str, values: Mapping[str, Any]) -> Rows:
     """Run a query in the session's transaction. SQLAlchemy has to see what fails there."""
-    try:
-        return session.connection().exec_driver_sql(query, dict(values)).all()
-    except DBAPIError as error:
-        error.hide_parameters = True  # they have the arguments of the job, which no log must have
-        if (explained := schema.explain(error)) is error:
+    with schema.explained():
+        try:
+            return session.connection().exec_driver_sql(query, dict(values)).all()
+        except DBAPIError as error:
+            error.hide_parameters = True  # they have the arguments of the job: not for a log
             raise
-        raise explained from error
 
 
 class _OwnConnection(LastingConnection):
@@ -136,10 +134,8 @@ class _OwnConnection(LastingConnection):
             return _wait(query, values)
 
     def _run(self, engine: Any, query: str, values: Mapping[str, Any]) -> list[Any]:
-        try:
+        with schema.explained():
             return super()._run(engine, query, values)
-        except psycopg2.ProgrammingError as error:
-            raise schema.explain(error) from error
 
 
 def _wait(query: str, values: Mapping[str, Any]) -> Rows:

@@ -111,6 +111,19 @@ class StoredFields:
         """Return whether the id of a file is anywhere in the fields, also in a longer text."""
         return any(texts.count(file_id) for texts in self._texts_of_places.values())
 
+    def mentioning(self, file_id: str) -> list[Names]:
+        """Return the sorted names of the fields that :meth:`mention` finds.
+
+        The fields of all resources have the same names, which begin with ``resources``.
+        """
+        found: set[Names] = set()
+        for (kind, _), parts in self._stored.items():
+            before = ("resources",) if kind == "resource" else ()
+            for names, text in named_texts(parts):
+                if file_id in text and names[:1] not in _WITH_PARTS:
+                    found.add((*before, *names))
+        return sorted(found)
+
     def has_resource(self, id_: Any) -> bool:
         """Return whether the dataset has a live resource with this id."""
         return ("resource", id_) in self._stored

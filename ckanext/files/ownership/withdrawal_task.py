@@ -119,15 +119,17 @@ class WithdrawalTask:
         return sentence.format(file=self._actor.name_among_several(file_id))
 
     def _refusal_of_owned(self, saved: _Saved, file_id: str) -> str | None:
+        fields = ""
         if file_id in self.withdrawals.moved:
             sentence = tk._(
                 "File {file} is now in another field. Open the form again before you detach it"
             )
         elif saved.mentions(file_id):
-            sentence = tk._("File {file} is still in use here. Take it out of all fields first")
+            sentence = tk._("File {file} is still in use here. Take it out of: {fields}")
+            fields = saved.fields_with(file_id)
         else:
             return None
-        return sentence.format(file=self._actor.name_among_several(file_id))
+        return sentence.format(file=self._actor.name_among_several(file_id), fields=fields)
 
     def _is_back_already(self, saved: _Saved, file_id: str) -> bool:
         """Return whether the user has the file: a form that is sent twice is no error."""
@@ -200,6 +202,10 @@ class _Saved:
     def mentions(self, file_id: str) -> bool:
         """Return whether a field names a file, or has a text with its id, such as a link."""
         return self._fields.mention(file_id)
+
+    def fields_with(self, file_id: str) -> str:
+        """Return the names of the fields that mention a file."""
+        return ", ".join(" / ".join(names) for names in self._fields.mentioning(file_id))
 
     def has_one_of(self, places: set[Place]) -> bool:
         """Return whether one of these still exists."""

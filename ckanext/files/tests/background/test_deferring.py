@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from ckan import model
 from ckan.tests import factories
+from procrastinate.exceptions import ConnectorException
 from sqlalchemy.exc import IntegrityError
 
 from ckanext.files.background import (
@@ -250,6 +252,16 @@ def test_without_the_tables() -> None:
     sample.noop.delay()
     model.Session.commit()
     assert committed_jobs() == 1
+
+
+def test_the_traceback_shows_why_no_job_was_written() -> None:
+    with engine().begin() as other:
+        other.execute(sa.text(f"LOCK TABLE {SCHEMA}.procrastinate_jobs"))
+        model.Session.execute(sa.text("SET LOCAL lock_timeout = '10ms'"))
+        with pytest.raises(ConnectorException) as raised:
+            sample.noop.delay()
+    model.Session.rollback()
+    assert "due to lock timeout" in "".join(traceback.format_exception(raised.value))
 
 
 # which commit writes it: an action with a queue commits, other code has to

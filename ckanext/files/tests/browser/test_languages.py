@@ -78,6 +78,7 @@ def logged_in(browser: Browser, admin: Person) -> None:
 
 
 @with_javascript
+@pytest.mark.once(reason="the translations and the templates are the same")
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_text_is_left_in_english(language: str, browser: Browser, admin: Person) -> None:
     translated = translations(language)

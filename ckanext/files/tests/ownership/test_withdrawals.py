@@ -137,7 +137,7 @@ def test_errors_name_the_file(author: str) -> None:
     call("files_title_update", author, id=named, title="Größe")
     dataset = portal.new_dataset(author, attachment=named)
     for file, sentence in (
-        (named, f"File Größe ({named}) {IN_USE}. Take it out of all fields first"),
+        (named, f"File Größe ({named}) {IN_USE}. Take it out of: attachment"),
         (hidden, f"File {hidden} {NOT_HERE}. It may have been withdrawn meanwhile"),
         (missing, f"File {missing} {NOT_HERE}. It may have been withdrawn meanwhile"),
     ):
@@ -249,13 +249,13 @@ def test_refused(then: str, author: str, org: str) -> None:
         with portal.refused(NOT_HERE, KEY):
             portal.update(author, dataset, title="changed", **{KEY: words(unknown, then=then)})
     # still named by its field, by another one, by a resource, in a text
-    for file_id, fields in (
-        (file, {}),
-        (file, {"attachment": "", "several": [file]}),
-        (file, {"attachment": "", "resources": [portal.resource(doc=file)]}),
-        (link, {"second": ""}),
+    for file_id, fields, where in (
+        (file, {}, "attachment"),
+        (file, {"attachment": "", "several": [file]}, "several"),
+        (file, {"attachment": "", "resources": [portal.resource(doc=file)]}, "resources / doc"),
+        (link, {"second": ""}, "notes"),
     ):
-        with portal.refused(IN_USE, KEY):
+        with portal.refused(f"{IN_USE}. Take it out of: {where}", KEY):
             portal.update(author, dataset, title="x", **fields, **{KEY: words(file_id, then=then)})
     assert shown(dataset["id"]) == dataset
     assert portal.owners(file, mine, link, foreign) == before

@@ -35,7 +35,7 @@ loaded = load_plugins(
 )
 
 MOVED = "is now in another field. Open the form again before you detach it"
-IN_USE = "is still in use here. Take it out of all fields first"
+IN_USE = "is still in use here. Take it out of: "
 
 
 @pytest.fixture(params=["delete", "give_back", "keep"])
@@ -396,7 +396,8 @@ def test_a_file_that_a_field_always_had_and_keeps(
     inputs |= of_field(app, ben, "attachment", file, ("package", dataset["id"]))
     # as the form of CKAN 2.11: it leaves the resources alone
     answer = edit(app, ben, dataset, _ckan_phase="1").send(inputs)
-    assert_refused(IN_USE, inputs, file, answer)
+    where = {"extra": "main_file", "description of a resource": "resources / description"}
+    assert_refused(IN_USE + where[kept], inputs, file, answer)
 
 
 def test_a_field_that_the_form_does_not_show_and_that_got_the_file_meanwhile(

@@ -57,6 +57,11 @@ _TEXTS = """
 
 with_javascript = pytest.mark.parametrize("browser", ["javascript"], indirect=True)
 without_javascript = pytest.mark.parametrize("browser", ["plain"], indirect=True)
+of_the_scripts = [
+    with_javascript,
+    pytest.mark.once(reason="the scripts are the same, and tests/uploads calls what they call"),
+]
+"""Marks of a module about what scripts do by themselves, and not about the pages around them."""
 
 
 class Element(WebElement):
@@ -158,7 +163,7 @@ class Browser:
         """Wait until something is so on the page, in terms of Selenium."""
         # a script, or the next page, may take an element away while it is looked at
         gone = [StaleElementReferenceException]
-        WebDriverWait(self.driver, _SECONDS, 0.05, gone).until(condition)
+        WebDriverWait(self.driver, _SECONDS, 0.1, gone).until(condition)
 
     def wait_for_text(self, selector: str, text: str) -> None:
         """Wait until an element has a text."""

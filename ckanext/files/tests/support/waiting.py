@@ -19,10 +19,11 @@ def wait_for(answer: Callable[[], Any], seconds: float = 60) -> Any:
 
     :raises AssertionError: it was not in that time.
     """
-    end = time.monotonic() + seconds
+    end, pause = time.monotonic() + seconds, 0.01
     while not (found := answer()):
         assert time.monotonic() < end, f"waited {seconds} seconds in vain"
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(1.1 * pause, 0.05)  # asking takes time of what is waited for
     return found
 
 

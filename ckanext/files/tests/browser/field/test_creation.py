@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from ckanext.files.tests.support.attachment_form import Field
-from ckanext.files.tests.support.browser import Browser, Person, with_javascript
+from ckanext.files.tests.support.browser import Browser, Person, of_the_scripts
 from ckanext.files.tests.support.browser_uploads import SLOW, attached, network, slow_creation
 from ckanext.files.tests.support.effects import look
 from ckanext.files.tests.support.waiting import wait_for
 
-pytestmark = with_javascript
+pytestmark = of_the_scripts
 
 
 REMEMBER_ENDS = """

@@ -7,10 +7,10 @@ from typing import Any
 from selenium.webdriver.common.keys import Keys
 
 from ckanext.files.tests.support.attachment_form import Field
-from ckanext.files.tests.support.browser import Browser, Person, with_javascript
+from ckanext.files.tests.support.browser import Browser, Person, of_the_scripts
 from ckanext.files.tests.support.browser_uploads import LARGE, attached, slow_upload
 
-pytestmark = with_javascript
+pytestmark = of_the_scripts
 
 
 def test_drop(browser: Browser, open_form: Any) -> None:

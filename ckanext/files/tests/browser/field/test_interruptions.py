@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ckanext.files.tests.support.attachment_form import Field
-from ckanext.files.tests.support.browser import Browser, Person, with_javascript
+from ckanext.files.tests.support.browser import Browser, Person, of_the_scripts
 from ckanext.files.tests.support.browser_uploads import (
     LARGE,
     SLOW,
@@ -25,7 +25,7 @@ from ckanext.files.tests.support.browser_uploads import (
 from ckanext.files.tests.support.server import CkanServer
 from ckanext.files.tests.support.waiting import wait_for
 
-pytestmark = with_javascript
+pytestmark = of_the_scripts
 
 
 def test_pause_and_resume(browser: Browser, ann: Person, open_form: Any, make: Any) -> None:

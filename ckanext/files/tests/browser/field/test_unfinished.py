@@ -12,7 +12,7 @@ import requests
 
 from ckanext.files.tests.support.attachment_form import TYPE, Field, OwnUploads, new_dataset
 from ckanext.files.tests.support.attachment_form import open_form as open_form_of
-from ckanext.files.tests.support.browser import Browser, Person, chromium, with_javascript
+from ckanext.files.tests.support.browser import Browser, Person, chromium, of_the_scripts
 from ckanext.files.tests.support.browser_uploads import (
     SLOW,
     attached,
@@ -23,7 +23,7 @@ from ckanext.files.tests.support.effects import change
 from ckanext.files.tests.support.server import CkanServer
 from ckanext.files.tests.support.tus import Tus, metadata
 
-pytestmark = with_javascript
+pytestmark = of_the_scripts
 
 LARGE = b"%PDF-1.4\n" + b"\0" * 20_000_000
 """More than the field sends with one request."""

@@ -41,7 +41,11 @@ def test_replace_and_withdraw(browser: Browser, ann: Person, edit: Any) -> None:
     assert browser.texts(details) == ["(CSV, 8 bytes)", "(PDF, 8 bytes)", "(CSV, 8 bytes)"]
     selects = [browser.select(f"{field.part} li:nth-child({n}) select") for n in (1, 2, 3)]
     chosen = [each.first_selected_option.text for each in selects]
-    assert chosen == ["Keep it with the dataset", "Give it back to me", "Delete it"]
+    assert chosen == [
+        "Keep it with the dataset (it can still be downloaded)",
+        "Give it back to me",
+        "Delete it",
+    ]
     browser.fill("#field-pages", "2")
     browser.submit()
 
