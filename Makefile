@@ -17,9 +17,9 @@ ARGS ?=
 each = @$(MAKE) --no-print-directory --jobs --keep-going $(VERSIONS:%=$(1)-%)
 marked = </dev/null 2>&1 | sed -u 's/^/2.$* | /'
 
-# Two parts of the tests side by side, as tests often wait; not where both would have one database.
-# Of what ARGS chooses, a part may have nothing.
-PARTS = $(if $(or $(CKAN_SQLALCHEMY_URL),$(ARGS)),1,1 2)
+# Two parts of the tests run side by side, because tests often wait. There is one part where both
+# would share a given server, and with ARGS: a part without any of the chosen tests would fail.
+PARTS = $(if $(or $(CKAN_SQLALCHEMY_URL),$(CKAN_SOLR_URL),$(CKAN_REDIS_URL),$(ARGS)),1,1 2)
 part = --part=$(1)/$(words $(PARTS))
 
 .DEFAULT_GOAL := help

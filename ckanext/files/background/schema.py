@@ -93,9 +93,9 @@ def check(connection: Any) -> None:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Let errors of Procrastinate, SQLAlchemy or the driver say when the tables are missing.
+    """Raise an error with the command to run where an error inside means that tables are missing.
 
-    :raises NotInstalledError: they are.
+    :raises NotInstalledError: in place of that error of Procrastinate, SQLAlchemy or the driver.
     """
     try:
         yield

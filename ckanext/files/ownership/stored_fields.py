@@ -112,9 +112,9 @@ class StoredFields:
         return any(texts.count(file_id) for texts in self._texts_of_places.values())
 
     def mentioning(self, file_id: str) -> list[Names]:
-        """Return the sorted names of the fields that :meth:`mention` finds.
+        """Return the names of the fields that have the id of a file, also in a longer text, sorted.
 
-        The fields of all resources have the same names, which begin with ``resources``.
+        The names of a field of any resource begin with ``resources``.
         """
         found: set[Names] = set()
         for (kind, _), parts in self._stored.items():

@@ -119,17 +119,16 @@ class WithdrawalTask:
         return sentence.format(file=self._actor.name_among_several(file_id))
 
     def _refusal_of_owned(self, saved: _Saved, file_id: str) -> str | None:
-        fields = ""
+        file = self._actor.name_among_several(file_id)
         if file_id in self.withdrawals.moved:
             sentence = tk._(
                 "File {file} is now in another field. Open the form again before you detach it"
             )
-        elif saved.mentions(file_id):
+            return sentence.format(file=file)
+        if saved.mentions(file_id):
             sentence = tk._("File {file} is still in use here. Take it out of: {fields}")
-            fields = saved.fields_with(file_id)
-        else:
-            return None
-        return sentence.format(file=self._actor.name_among_several(file_id), fields=fields)
+            return sentence.format(file=file, fields=saved.fields_with(file_id))
+        return None
 
     def _is_back_already(self, saved: _Saved, file_id: str) -> bool:
         """Return whether the user has the file: a form that is sent twice is no error."""

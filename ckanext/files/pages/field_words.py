@@ -20,15 +20,15 @@ def files_then(owner_types: Collection[str] | None = None) -> list[tuple[str, st
     :param owner_types: what the form edits.
     """
     keep = {
-        "package": tk._("Keep it with the dataset (it can still be downloaded)"),
-        "resource": tk._("Keep it with the resource (it can still be downloaded)"),
-        "group": tk._("Keep it with the group (it can still be downloaded)"),
-        "organization": tk._("Keep it with the organization (it can still be downloaded)"),
-        "user": tk._("Keep it with the profile (it can still be downloaded)"),
+        "package": tk._("Keep it with the dataset (downloadable)"),
+        "resource": tk._("Keep it with the resource (downloadable)"),
+        "group": tk._("Keep it with the group (downloadable)"),
+        "organization": tk._("Keep it with the organization (downloadable)"),
+        "user": tk._("Keep it with the profile (downloadable)"),
     }
     owner_type = next(iter(owner_types or ()), "")
     return [
-        ("keep", keep.get(owner_type, tk._("Keep it (it can still be downloaded)"))),
+        ("keep", keep.get(owner_type, tk._("Keep it (downloadable)"))),
         ("give_back", tk._("Give it back to me")),
         ("delete", tk._("Delete it")),
     ]

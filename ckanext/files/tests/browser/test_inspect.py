@@ -27,9 +27,15 @@ REPLACE = "document.querySelector('h1').outerHTML = '<h1>New</h1>'"
 @with_javascript
 def test_a_replaced_element_is_found_again(browser: Browser) -> None:
     browser.go("/about")
-    heading, every = browser.find("h1"), browser.find_all("h1")
-    browser.driver.execute_script(REPLACE)
-    assert heading.text == "New"
+    every = browser.find_all("h1")
+    for read in (
+        lambda heading: heading.text == "New",
+        lambda heading: heading.get_attribute("outerHTML") == "<h1>New</h1>",
+        lambda heading: heading.is_displayed(),
+    ):
+        heading = browser.find("h1")
+        browser.driver.execute_script(REPLACE)
+        assert read(heading)
     with pytest.raises(StaleElementReferenceException):
         every[0].click()
 

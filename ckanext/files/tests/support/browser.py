@@ -67,22 +67,44 @@ of_the_scripts = [
 class Element(WebElement):
     """An element that is found again by its selector when a script has replaced it.
 
-    htmx replaces the parts of a page that poll, at any time between finding and reading.
+    htmx replaces the parts of a page that poll, at any time between finding and reading. On the
+    next page it is what has the selector there: see :meth:`Browser.next_page`.
     """
 
     selector = ""
 
     def _execute(self, command: str, params: dict[str, Any] | None = None) -> Any:
+        return self._again(super()._execute, command, params)
+
+    # Selenium runs a script for these two
+
+    def get_attribute(self, name: str) -> str | None:
+        return self._again(super().get_attribute, name)
+
+    def is_displayed(self) -> bool:
+        return self._again(super().is_displayed)
+
+    def _again(self, ask: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return super()._execute(command, params)
-        except WebDriverException as error:
-            is_stale = isinstance(error, StaleElementReferenceException) or _STALE in str(error.msg)
-            if not is_stale:
-                raise
+            with _told_as_stale():
+                return ask(*arguments)
+        except StaleElementReferenceException:
             if not self.selector:
-                raise StaleElementReferenceException(error.msg) from error
+                raise
         self._id = self.parent.find_element(By.CSS_SELECTOR, self.selector).id
-        return super()._execute(command, params)
+        with _told_as_stale():
+            return ask(*arguments)
+
+
+@contextmanager
+def _told_as_stale() -> Iterator[None]:
+    """Raise Selenium's error of stale elements also where chromedriver has other words for it."""
+    try:
+        yield
+    except WebDriverException as error:
+        if _STALE in str(error.msg):
+            raise StaleElementReferenceException(error.msg) from error
+        raise
 
 
 class Browser:
@@ -149,12 +171,13 @@ class Browser:
     @contextmanager
     def next_page(self) -> Iterator[None]:
         """Wait for the page to which the block leads."""
+        self.wait(lambda _: self._loaded())
         page = self._loaded()
         yield
         self.wait(lambda _: self._loaded() not in (None, page))
 
     def _loaded(self) -> float | None:
-        """Return when the page was asked for; none until it is complete."""
+        """Return when the page was asked for; None until it is complete."""
         return self.driver.execute_script(
             "return document.readyState == 'complete' ? performance.timeOrigin : null"
         )

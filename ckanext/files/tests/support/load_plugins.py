@@ -52,7 +52,7 @@ def plugins_loaded(*names: str, **options: Any) -> Iterator[None]:
         # CKAN puts some back to what they were when it first looked at them
         patch.setattr(app_globals, "_CONFIG_CACHE", {})
         patch.setattr(middleware, "make_app", _once_for_the_same_options(middleware.make_app))
-        # CKAN asks for the file of its caller: without the lines of all callers it is quick
+        # CKAN asks for the file of its caller: without the source lines of all frames that is quick
         patch.setattr(inspect, "stack", partial(inspect.stack, context=0))
         config.update(changed)
         try:

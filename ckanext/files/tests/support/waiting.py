@@ -23,7 +23,7 @@ def wait_for(answer: Callable[[], Any], seconds: float = 60) -> Any:
     while not (found := answer()):
         assert time.monotonic() < end, f"waited {seconds} seconds in vain"
         time.sleep(pause)
-        pause = min(1.1 * pause, 0.05)  # asking takes time of what is waited for
+        pause = min(1.1 * pause, 0.05)  # questions slow down what it waits for
     return found
 
 

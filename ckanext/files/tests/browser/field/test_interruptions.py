@@ -324,9 +324,10 @@ def test_a_login_in_another_tab(browser: Browser, ann: Person, open_form: Any, m
     refuse_upload(field, make("budget-2026.pdf"))
     assert browser.texts(login) == ["Log in in a new tab"]
     browser.find(login).click()
+    browser.wait(lambda driver: len(driver.window_handles) == 2)
     form, new = browser.driver.window_handles
     browser.driver.switch_to.window(new)
-    assert browser.driver.current_url.endswith("/user/login")
+    browser.wait(lambda driver: driver.current_url.endswith("/user/login"))
     browser.driver.close()
     browser.driver.switch_to.window(form)
     browser.log_in(ann.name)

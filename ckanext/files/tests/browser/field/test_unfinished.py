@@ -85,7 +85,7 @@ def content(ann: Person, file: str) -> bytes:
 
 
 def listed(field: Field) -> list[str]:
-    return [each.text for each in field.find_all(".files-unfinished-upload .files-name")]
+    return field.browser.texts(f"{field.part} .files-unfinished-upload .files-name")
 
 
 def test_in_another_browser(

@@ -42,7 +42,7 @@ def test_replace_and_withdraw(browser: Browser, ann: Person, edit: Any) -> None:
     selects = [browser.select(f"{field.part} li:nth-child({n}) select") for n in (1, 2, 3)]
     chosen = [each.first_selected_option.text for each in selects]
     assert chosen == [
-        "Keep it with the dataset (it can still be downloaded)",
+        "Keep it with the dataset (downloadable)",
         "Give it back to me",
         "Delete it",
     ]
