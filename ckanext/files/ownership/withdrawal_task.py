@@ -119,15 +119,15 @@ class WithdrawalTask:
         return sentence.format(file=self._actor.name_among_several(file_id))
 
     def _refusal_of_owned(self, saved: _Saved, file_id: str) -> str | None:
-        file = self._actor.name_among_several(file_id)
         if file_id in self.withdrawals.moved:
             sentence = tk._(
                 "File {file} is now in another field. Open the form again before you detach it"
             )
-            return sentence.format(file=file)
+            return sentence.format(file=self._actor.name_among_several(file_id))
         if saved.mentions(file_id):
             sentence = tk._("File {file} is still in use here. Take it out of: {fields}")
-            return sentence.format(file=file, fields=saved.fields_with(file_id))
+            file, fields = self._actor.name_among_several(file_id), saved.fields_with(file_id)
+            return sentence.format(file=file, fields=fields)
         return None
 
     def _is_back_already(self, saved: _Saved, file_id: str) -> bool:

@@ -188,7 +188,7 @@ def test_task_id_that_is_taken(
 
 
 def test_user_who_asked(
-    app: Any, hooks: Any, make_task: Any, tasks: TasksManager, name: str
+    app: Any, hooks: Any, make_task: Any, tasks: TasksManager, effects: Effects, name: str
 ) -> None:
     """Over HTTP, for each way to ask; the jobs of a job are its user's."""
     user, asked = factories.User(), []
@@ -215,7 +215,7 @@ def test_user_who_asked(
     assert len(asked) == 6
     assert {job.user_id for job in asked} == {user["id"]}
     assert {shown(job).user_id for job in asked} == {user["id"]}
-    assert Effects().exists(f"{name}-{asked[0].id}-{user['id']}")
+    assert effects.exists(f"{name}-{asked[0].id}-{user['id']}")
 
 
 def test_no_user_asked(app: Any, make_task: Any, tasks: TasksManager) -> None:
