@@ -13,8 +13,11 @@ VERSIONS = $(or $(CKAN),2.12 2.11)
 SERVE ?= 1
 ARGS ?=
 
+# Targets side by side
+together = @$(MAKE) --no-print-directory --jobs --keep-going
+
 # A target for each version, side by side: each line of the output begins with the version.
-each = @$(MAKE) --no-print-directory --jobs --keep-going $(VERSIONS:%=$(1)-%)
+each = $(together) $(VERSIONS:%=$(1)-%)
 marked = </dev/null 2>&1 | sed -u 's/^/2.$* | /'
 
 # Two parts of the tests run side by side, because tests often wait. There is one part where both
@@ -35,7 +38,7 @@ demo: ## play the whole scenario on a real site, and leave the site running
 	@SERVE="$(SERVE)" $(DEV) run "$(or $(CKAN),2.12)" python -m demo
 
 test: browser ## run the tests on CKAN 2.12 and 2.11
-	@$(MAKE) --no-print-directory --jobs --keep-going $(foreach version,$(VERSIONS),$(PARTS:%=test-$(version)-%))
+	$(together) $(foreach version,$(VERSIONS),$(PARTS:%=test-$(version)-%))
 
 test-2.%: # for example test-2.12-1
 	@$(DEV) run "2.$(firstword $(subst -, ,$*))" pytest $(call part,$(lastword $(subst -, ,$*))) $(ARGS) $(marked)
@@ -53,7 +56,7 @@ test-extensions-2.%:
 	@$(DEV) run "2.$*" pytest --full-size ckanext/files/tests/ckan_jobs/extensions $(ARGS) $(marked)
 
 test-quick: ## run one case of each test that starts no process, on one version
-	@$(MAKE) --no-print-directory --jobs --keep-going $(PARTS:%=test-quick-%)
+	$(together) $(PARTS:%=test-quick-%)
 
 test-quick-%:
 	@$(DEV) run "$(or $(CKAN),2.12)" pytest -q --quick $(call part,$*) $(ARGS) \

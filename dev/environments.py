@@ -124,8 +124,8 @@ def _steps(environment: str) -> list[list[str]]:
     version = version_of(environment)
     if version != environment:
         return [["-r", *_EXTENSIONS]]
-    # pip 25 takes half the time of Debian's; CKAN still imports pkg_resources, which setuptools 81
-    # has no more
+    # pip 25 is quicker than Debian's; CKAN still imports pkg_resources, which setuptools 81 has no
+    # more
     tools, release = ["pip>=25", "setuptools>=77,<81", "wheel"], RELEASES[version]
     if version == "legacy":
         return [tools, [f"ckan[requirements]=={release}", "ckanext-files==1.3.4"]]

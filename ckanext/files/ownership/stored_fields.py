@@ -116,12 +116,12 @@ class StoredFields:
 
         The names of a field of any resource begin with ``resources``.
         """
-        found: set[Names] = set()
-        for (kind, _), parts in self._stored.items():
-            before = ("resources",) if kind == "resource" else ()
-            for names, text in named_texts(parts):
-                if file_id in text and names[:1] not in _WITH_PARTS:
-                    found.add((*before, *names))
+        found = {
+            ("resources", *names) if kind == "resource" else names
+            for text, fields in self._naming.items()
+            if file_id in text
+            for (kind, _), names in fields
+        }
         return sorted(found)
 
     def has_resource(self, id_: Any) -> bool:

@@ -21,13 +21,14 @@ import pytest
 import requests
 from ckan.tests import factories
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 from selenium_axe_python.axe import Axe
 
+from ckanext.files.tests.support.element import Element
 from ckanext.files.tests.support.server import CkanServer
 from ckanext.files.tests.support.waiting import wait_for
 
@@ -47,9 +48,6 @@ _FLAGS = (
 )
 _SECONDS = 60
 
-_STALE = "does not belong to the document"
-"""What chromedriver says of some stale elements: github.com/SeleniumHQ/selenium/issues/15401."""
-
 _TEXTS = """
     return [...document.querySelectorAll(arguments[0])].map(
         element => element.checkVisibility() ? element.innerText.trim() : '')
@@ -62,49 +60,6 @@ of_the_scripts = [
     pytest.mark.once(reason="the scripts are the same, and tests/uploads calls what they call"),
 ]
 """Marks of a module about what scripts do by themselves, and not about the pages around them."""
-
-
-class Element(WebElement):
-    """An element that is found again by its selector when a script has replaced it.
-
-    htmx replaces the parts of a page that poll, at any time between finding and reading. On the
-    next page it is what has the selector there: see :meth:`Browser.next_page`.
-    """
-
-    selector = ""
-
-    def _execute(self, command: str, params: dict[str, Any] | None = None) -> Any:
-        return self._again(super()._execute, command, params)
-
-    # Selenium runs a script for these two
-
-    def get_attribute(self, name: str) -> str | None:
-        return self._again(super().get_attribute, name)
-
-    def is_displayed(self) -> bool:
-        return self._again(super().is_displayed)
-
-    def _again(self, ask: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            with _told_as_stale():
-                return ask(*arguments)
-        except StaleElementReferenceException:
-            if not self.selector:
-                raise
-        self._id = self.parent.find_element(By.CSS_SELECTOR, self.selector).id
-        with _told_as_stale():
-            return ask(*arguments)
-
-
-@contextmanager
-def _told_as_stale() -> Iterator[None]:
-    """Raise Selenium's error of stale elements also where chromedriver has other words for it."""
-    try:
-        yield
-    except WebDriverException as error:
-        if _STALE in str(error.msg):
-            raise StaleElementReferenceException(error.msg) from error
-        raise
 
 
 class Browser:
@@ -171,8 +126,7 @@ class Browser:
     @contextmanager
     def next_page(self) -> Iterator[None]:
         """Wait for the page to which the block leads."""
-        self.wait(lambda _: self._loaded())
-        page = self._loaded()
+        page = self.wait(lambda _: self._loaded())
         yield
         self.wait(lambda _: self._loaded() not in (None, page))
 
@@ -182,11 +136,11 @@ class Browser:
             "return document.readyState == 'complete' ? performance.timeOrigin : null"
         )
 
-    def wait(self, condition: Callable[[webdriver.Chrome], object]) -> None:
-        """Wait until something is so on the page, in terms of Selenium."""
+    def wait(self, condition: Callable[[webdriver.Chrome], object]) -> object:
+        """Wait until something is so on the page, in terms of Selenium; return it."""
         # a script, or the next page, may take an element away while it is looked at
         gone = [StaleElementReferenceException]
-        WebDriverWait(self.driver, _SECONDS, 0.1, gone).until(condition)
+        return WebDriverWait(self.driver, _SECONDS, 0.1, gone).until(condition)
 
     def wait_for_text(self, selector: str, text: str) -> None:
         """Wait until an element has a text."""
